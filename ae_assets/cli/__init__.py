@@ -1,0 +1,5 @@
+"""The ``ae-assets`` command: it only drives Dagster, so that everything it starts is seen in the UI."""
+
+from ae_assets.cli.commands import main
+
+__all__ = ["main"]

@@ -1,0 +1,134 @@
+"""The commands. Exit codes: 0 done, 1 a run failed, 2 wrong use or settings, 3 done but a check failed."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ae_assets.errors import AeAssetsError, ConfigError
+
+DEMO_TABLE = "drive_stats"
+DEMO_DAYS = 120
+
+
+class Day(click.ParamType):
+    """A day written YYYY-MM-DD."""
+
+    name = "YYYY-MM-DD"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """Reads the day, or says what was received."""
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"received {value!r}; a day is written YYYY-MM-DD", param, ctx)
+
+
+def day_option(name: str, help_text: str, *, required: bool = True) -> Callable[..., Any]:
+    """An option that takes a day."""
+    return click.option(name, type=Day(), required=required, help=help_text)
+
+
+def explains_errors(command: Callable[..., int | None]) -> Callable[..., None]:
+    """Prints errors that a person can act on without a traceback, and turns the result into the exit code."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            code = command(*args, **kwargs)
+        except AeAssetsError as error:
+            click.echo(f"error: {error}", err=True)
+            code = 2
+        sys.exit(code or 0)
+
+    return wrapped
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="ae-assets")
+def main() -> None:
+    """Watches tables of device records and says each day which devices behave abnormally.
+
+    AE_ASSETS_HOME names the folder for tables, models and runs (default: .ae_assets in the working directory);
+    DRIVE_STATS_LOCATION names the source of drive stats (default: a simulated fleet).
+    """
+
+
+@main.command()
+@click.argument("table")
+@day_option("--start", "First day to process.")
+@day_option("--end", "Last day to process.")
+@day_option("--train-start", "First day to train on.", required=False)
+@day_option("--train-end", "Last day to train on.", required=False)
+@click.option("--retrain", is_flag=True, help="Train again although there is a champion.")
+@explains_errors
+def run(
+    table: str, start: date, end: date, train_start: date | None, train_end: date | None, retrain: bool
+) -> int:
+    """Runs the chain of TABLE over a range of days: raw, features, model, threshold, anomalies."""
+    from ae_assets.cli.chain_run import run_chain
+    from ae_assets.cli.instance import open_chain
+
+    _ordered(start, end, "--start", "--end")
+    if (train_start is None) != (train_end is None):
+        raise ConfigError("--train-start and --train-end go together; give both or neither")
+    training = None
+    if train_start is not None and train_end is not None:
+        _ordered(train_start, train_end, "--train-start", "--train-end")
+        training = (train_start, train_end)
+    with open_chain(table) as chain:
+        return run_chain(chain, (start, end), training, retrain=retrain)
+
+
+@main.command()
+@click.argument("table")
+@day_option("--start", "First day to judge.")
+@day_option("--end", "Last day to judge.")
+@click.option("--compare/--no-compare", default=True, help="Fit and judge the table's comparisons on the same split.")
+@explains_errors
+def evaluate(table: str, start: date, end: date, compare: bool) -> int:
+    """Judges the champion of TABLE on days that neither its fit nor its threshold has seen."""
+    from ae_assets.cli.chain_run import run_evaluation
+    from ae_assets.cli.instance import open_chain
+
+    _ordered(start, end, "--start", "--end")
+    with open_chain(table) as chain:
+        return run_evaluation(chain, (start, end), compare=compare)
+
+
+@main.command()
+@click.argument("table")
+@click.argument("asset", type=click.Choice(["raw", "features", "quarantine", "anomalies"]))
+@day_option("--start", "First day.")
+@day_option("--end", "Last day.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="FILE.parquet or FILE.csv")
+@explains_errors
+def export(table: str, asset: str, start: date, end: date, output: Path) -> int:
+    """Writes days of one of TABLE's assets to a file."""
+    from ae_assets.cli.export import export_days
+
+    _ordered(start, end, "--start", "--end")
+    rows, days = export_days(table, asset, start, end, output)
+    click.echo(f"{output}: {rows:,} rows of {days} days of {table}/{asset}")
+    return 0
+
+
+@main.command()
+@explains_errors
+def demo() -> int:
+    """Runs the whole chain on the default source into a fresh home and shows the day's alarms."""
+    from ae_assets.cli.demo import run_demo
+
+    return run_demo()
+
+
+def _ordered(first: date, last: date, first_name: str, last_name: str) -> None:
+    if last < first:
+        raise ConfigError(f"{last_name} {last} lies before {first_name} {first}")

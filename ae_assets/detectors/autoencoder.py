@@ -1,0 +1,165 @@
+"""Fitted autoencoders: sampling, scaling and training tied together, scoring, and the files of a model version."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from ae_assets.detectors.arithmetic import scale
+from ae_assets.detectors.base import (
+    FittedDetector,
+    Scores,
+    TrainingHistory,
+    require_features,
+    write_preprocessing,
+)
+from ae_assets.detectors.config import DenseAutoencoderConfig, DetectorConfig, LstmAutoencoderConfig
+from ae_assets.detectors.networks import Model, build_model, load_model, network_of
+from ae_assets.detectors.preprocessing import RobustScaler
+from ae_assets.detectors.scoring import ScalerArrays, rows_in_use, score_windows
+from ae_assets.detectors.training import WindowData, train
+from ae_assets.detectors.windows import Windows
+from ae_assets.errors import ModelError
+from ae_assets.progress import Progress, ProgressSink
+
+MODEL_FILE = "model.keras"
+VALIDATION_SHARE = 4
+
+
+class FittedAutoencoder(FittedDetector):
+    """A trained network with its scaler."""
+
+    def __init__(
+        self,
+        config: DenseAutoencoderConfig | LstmAutoencoderConfig,
+        feature_names: tuple[str, ...],
+        history: TrainingHistory,
+        scaler: RobustScaler,
+        model: Model,
+    ) -> None:
+        """Takes the parts as they are; see :func:`fit_autoencoder` and ``from_saved``."""
+        self.config = config
+        self.feature_names = feature_names
+        self.window_days = config.window_days
+        self.history = history
+        self.scaler = scaler
+        self.model = model
+        self._network = network_of(config)
+        self._weights = [jnp.array(weight) for weight in model.get_weights()]
+        self._scaler_arrays = ScalerArrays(
+            jnp.asarray(scaler.centre), jnp.asarray(scaler.scale), jnp.float32(scaler.clip)
+        )
+
+    def score(self, windows: Windows) -> Scores:
+        """Scores by mean squared error in scaled units over the known values of a window's recorded days."""
+        self.require_fitting(windows)
+        return score_windows(self._network, self._weights, self._scaler_arrays, windows)
+
+    def save(self, directory: Path) -> None:
+        """Writes ``model.keras`` and ``preprocessing.json``."""
+        write_preprocessing(directory, self, scaler=self.scaler.to_json())
+        self.model.save(directory / MODEL_FILE)
+
+    @classmethod
+    def from_saved(cls, directory: Path, record: dict[str, Any]) -> "FittedAutoencoder":
+        """Loads the network of a saved detector.
+
+        Args:
+            directory: the folder of one model version.
+            record: its ``preprocessing.json``.
+
+        Raises:
+            ModelError: the network's file is missing, cannot be read, or does not fit the record.
+        """
+        config = TypeAdapter[Any](DetectorConfig).validate_python(record["config"])
+        path = directory / MODEL_FILE
+        model = load_model(path)
+        names = tuple(record["feature_names"])
+        received = [tuple(weight.shape) for weight in model.weights]
+        expected = [tuple(weight.shape) for weight in build_model(config, len(names)).weights]
+        if received != expected:
+            raise ModelError(
+                f"{path} holds weights of shapes {received}, but preprocessing.json beside it ({len(names)} features) "
+                f"asks for {expected}; the two files are not of one model version."
+            )
+        history = TrainingHistory.from_json(record["history"])
+        return cls(config, names, history, RobustScaler.from_json(record["scaler"]), model)
+
+
+def fit_autoencoder(
+    config: DenseAutoencoderConfig | LstmAutoencoderConfig,
+    train_windows: Windows,
+    validation_windows: Windows,
+    progress: ProgressSink,
+) -> FittedAutoencoder:
+    """Samples windows, fits the scaler on the training rows, trains the network; see ``detectors.fit``."""
+    require_features(validation_windows.feature_names, train_windows.feature_names, "the validation windows")
+    for name, windows in (("training", train_windows), ("validation", validation_windows)):
+        _require_usable(windows, name, config.window_days)
+    began = time.perf_counter()
+    generator = np.random.default_rng(config.seed)
+    sampled = _sample(train_windows, config.max_windows, generator)
+    checked = _sample(validation_windows, max(1, config.max_windows // VALIDATION_SHARE), generator)
+    scaler = RobustScaler.fit(sampled.values[sampled.last_row], config.clip)
+    model = build_model(config, len(train_windows.feature_names))
+
+    def report(epoch: int, loss: float) -> None:
+        seconds = time.perf_counter() - began
+        note = f"validation loss {loss:.4f}"
+        progress(
+            Progress(
+                f"training {config.type}", epoch + 1, config.epochs, "epochs", (epoch + 1) * len(sampled), seconds, note
+            )
+        )
+
+    trained = train(
+        network_of(config),
+        [jnp.array(weight) for weight in model.get_weights()],
+        _on_device(sampled, scaler, config.window_days),
+        _on_device(checked, scaler, config.window_days),
+        config,
+        report,
+    )
+    model.set_weights([np.asarray(weight) for weight in trained.weights])
+    history = TrainingHistory(
+        train_loss=trained.train_loss,
+        validation_loss=trained.validation_loss,
+        best_epoch=trained.best_epoch,
+        windows_seen=len(sampled),
+        windows_available=len(train_windows),
+        validation_windows=len(checked),
+        median_loss=trained.median_loss,
+        seconds=time.perf_counter() - began,
+        converged=trained.converged,
+    )
+    return FittedAutoencoder(config, train_windows.feature_names, history, scaler, model)
+
+
+def _require_usable(windows: Windows, name: str, window_days: int) -> None:
+    if not len(windows):
+        raise ModelError(f"There are no {name} windows; widen the training range or the entities it takes.")
+    if window_days not in (1, windows.window_days):
+        raise ModelError(
+            f"The {name} windows span {windows.window_days} days, the config says {window_days}; "
+            f"build them with windows_of(..., window_days={window_days})."
+        )
+
+
+def _sample(windows: Windows, most: int, generator: np.random.Generator) -> Windows:
+    """At most ``most`` windows, without replacement, in their order."""
+    if len(windows) <= most:
+        return windows
+    chosen: NDArray[np.int64] = np.sort(generator.choice(len(windows), most, replace=False))
+    return windows.take(chosen)
+
+
+def _on_device(windows: Windows, scaler: RobustScaler, window_days: int) -> WindowData:
+    """The rows that the windows hold, scaled, and the windows over them."""
+    length = np.minimum(windows.length, window_days)
+    used, position = rows_in_use(windows.last_row, length)
+    rows = scale(jnp.asarray(windows.values[used]), jnp.asarray(scaler.centre), jnp.asarray(scaler.scale), scaler.clip)
+    return WindowData(rows, jnp.asarray(position, jnp.int32), jnp.asarray(length, jnp.int32))

@@ -1,0 +1,165 @@
+"""What every fitted detector offers, and what scoring and training hand back. Nothing here imports keras or jax."""
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ae_assets.detectors.config import CounterRuleConfig, DenseAutoencoderConfig, LstmAutoencoderConfig
+from ae_assets.detectors.windows import Windows
+from ae_assets.errors import ModelError
+
+FORMAT_VERSION = 1
+PREPROCESSING_FILE = "preprocessing.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """The verdict on n windows.
+
+    Attributes:
+        score: float32 (n,), >= 0; higher is more anomalous.
+        contributions: float32 (n, features), >= 0; each row sums to its score.
+        expected: float32 (n, features), what the detector expected of the scored day, in feature units; NaN where
+            the detector has no expectation.
+    """
+
+    score: NDArray[np.float32]
+    contributions: NDArray[np.float32]
+    expected: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TrainingHistory:
+    """What happened in training.
+
+    Attributes:
+        train_loss: mean loss of each epoch's batches, taken while the weights moved.
+        validation_loss: loss over the validation windows after each epoch.
+        best_epoch: 0-based epoch whose weights were kept (the lowest validation loss); -1 without training.
+        windows_seen: training windows in use, after sampling.
+        windows_available: training windows offered.
+        validation_windows: validation windows in use, after sampling.
+        median_loss: validation loss of answering every feature's training median.
+        seconds: wall seconds of training, compilation included.
+        converged: see :func:`has_converged`; always true for a detector without a fit.
+    """
+
+    train_loss: tuple[float, ...]
+    validation_loss: tuple[float, ...]
+    best_epoch: int
+    windows_seen: int
+    windows_available: int
+    validation_windows: int
+    median_loss: float
+    seconds: float
+    converged: bool
+
+    @classmethod
+    def untrained(cls) -> "TrainingHistory":
+        """The history of a detector that needs no fit."""
+        return cls((), (), -1, 0, 0, 0, 0.0, 0.0, True)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-serialisable dictionary, read back by :meth:`from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> "TrainingHistory":
+        """Reads what :meth:`to_json` wrote."""
+        losses = {name: tuple(record[name]) for name in ("train_loss", "validation_loss")}
+        return cls(**{**record, **losses})
+
+
+class FittedDetector(ABC):
+    """A detector that can score windows and be saved.
+
+    Attributes:
+        config: the settings it was fitted with.
+        feature_names: the features it expects, in order.
+        window_days: calendar days of the windows it expects.
+        history: what happened in training.
+    """
+
+    config: DenseAutoencoderConfig | LstmAutoencoderConfig | CounterRuleConfig
+    feature_names: tuple[str, ...]
+    window_days: int
+    history: TrainingHistory
+
+    @abstractmethod
+    def score(self, windows: Windows) -> Scores:
+        """Scores n windows, in their order. A window's numbers do not depend on the other windows.
+
+        Raises:
+            ModelError: the windows hold other features or span another number of days than the detector expects.
+        """
+
+    @abstractmethod
+    def save(self, directory: Path) -> None:
+        """Writes the detector into ``directory`` (created where missing), without pickle."""
+
+    def require_fitting(self, windows: Windows) -> None:
+        """Raises ModelError unless the windows have the detector's features and days."""
+        require_features(windows.feature_names, self.feature_names, "the windows to score")
+        if self.window_days not in (1, windows.window_days):
+            raise ModelError(
+                f"The windows to score span {windows.window_days} days, the detector was fitted on windows of "
+                f"{self.window_days} days; build them with windows_of(..., window_days={self.window_days})."
+            )
+
+
+def require_features(received: tuple[str, ...], expected: tuple[str, ...], where: str) -> None:
+    """Raises ModelError naming the first difference unless both lists of feature names are equal, order included."""
+    if received == expected:
+        return
+    missing = [name for name in expected if name not in received]
+    surplus = [name for name in received if name not in expected]
+    difference = (
+        f"missing {missing[:5]}, not expected {surplus[:5]}"
+        if missing or surplus
+        else "the same names in another order"
+    )
+    raise ModelError(
+        f"Other features than the model's in {where}: received {len(received)}, expected {len(expected)}; {difference}. "
+        "Use the feature settings the model was trained with, or train it again."
+    )
+
+
+def write_preprocessing(directory: Path, detector: FittedDetector, **more: Any) -> None:
+    """Writes ``preprocessing.json``: everything about a fitted detector but the weights of its network."""
+    record = {
+        "format_version": FORMAT_VERSION,
+        "config": detector.config.model_dump(mode="json"),
+        "feature_names": list(detector.feature_names),
+        "window_days": detector.window_days,
+        "history": detector.history.to_json(),
+        **more,
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / PREPROCESSING_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def read_preprocessing(directory: Path) -> dict[str, Any]:
+    """Reads ``preprocessing.json``.
+
+    Raises:
+        ModelError: the file is missing, is no JSON object, or has another format version.
+    """
+    path = directory / PREPROCESSING_FILE
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"{path} does not exist: {directory} holds no saved detector; train one first.") from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read as JSON ({error}); the model is damaged: train it again.") from error
+    version = record.get("format_version") if isinstance(record, dict) else None
+    if version != FORMAT_VERSION:
+        raise ModelError(
+            f"{path} has format version {version!r}, this release reads version {FORMAT_VERSION}; "
+            "load it with the release that wrote it, or train it again."
+        )
+    return dict(record)

@@ -1,0 +1,57 @@
+"""The drive-level protocol: detection and false alarms per entity, with intervals. Thresholds are chosen elsewhere."""
+
+from ae_assets.evaluation.compare import compare
+from ae_assets.evaluation.evaluate import compare_on, evaluate, judge_threshold
+from ae_assets.evaluation.intervals import Rate, clopper_pearson, clustered_rate, lower_bound, rate, upper_bound, wilson
+from ae_assets.evaluation.lives import Lives, lives_of, merge_lives
+from ae_assets.evaluation.population import Population, population_of
+from ae_assets.evaluation.protocol import FALSE_ALARM_RATES, Protocol
+from ae_assets.evaluation.results import (
+    CohortResult,
+    Comparison,
+    DetectionCurve,
+    Difference,
+    Evaluation,
+    OperatingPoint,
+    Sample,
+)
+from ae_assets.evaluation.verdicts import (
+    Outcome,
+    Verdict,
+    detection_rate_is_acceptable,
+    false_alarm_rate_is_acceptable,
+    verdict,
+)
+
+__all__ = [
+    "FALSE_ALARM_RATES",
+    "CohortResult",
+    "Comparison",
+    "DetectionCurve",
+    "Difference",
+    "Evaluation",
+    "Lives",
+    "OperatingPoint",
+    "Outcome",
+    "Population",
+    "Protocol",
+    "Rate",
+    "Sample",
+    "Verdict",
+    "clopper_pearson",
+    "clustered_rate",
+    "compare",
+    "compare_on",
+    "detection_rate_is_acceptable",
+    "evaluate",
+    "false_alarm_rate_is_acceptable",
+    "judge_threshold",
+    "lives_of",
+    "lower_bound",
+    "merge_lives",
+    "population_of",
+    "rate",
+    "upper_bound",
+    "verdict",
+    "wilson",
+]

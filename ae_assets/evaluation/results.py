@@ -1,0 +1,337 @@
+"""What an evaluation says: counts, rates with intervals, curves, per cohort; as JSON and as Polars tables."""
+
+import json
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from typing import TypeVar
+
+import polars as pl
+from pydantic import TypeAdapter, ValidationError
+
+from ae_assets.errors import EvaluationError
+from ae_assets.evaluation.intervals import Rate
+
+FORMAT_VERSION = 1
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Which days and how many entities and rows an evaluation stands on.
+
+    Attributes:
+        start: first day of the range.
+        end: last day of the range.
+        known_until: labels after this day were not available.
+        horizon_days: days before a failure in which an alarm is a detection.
+        window_days: length of a healthy window.
+        windows: complete windows in the range.
+        follow_up: how a healthy entity is followed after its window.
+        rows: scored rows in the range.
+        days: distinct scored days.
+        entities: distinct scored entities.
+        failures: entities that failed in the range, scored or not.
+        failed: those with a scored row in their horizon; what the detection rate counts.
+        unscored: those without one.
+        healthy_entities: distinct entities among the healthy pairs.
+        healthy_windows: healthy pairs; what the false alarm rate counts.
+        censored_windows: pairs left out because the entity was not seen at the end of the horizon.
+        windows_followed_short: healthy pairs whose horizon ends after `known_until`; some of them may yet turn out to
+            belong to failing entities.
+        healthy_rows: rows of healthy entities; what the row false positive rate counts.
+        base_rate: failures per entity and window.
+    """
+
+    start: date
+    end: date
+    known_until: date
+    horizon_days: int
+    window_days: int
+    windows: int
+    follow_up: str
+    rows: int
+    days: int
+    entities: int
+    failures: int
+    failed: int
+    unscored: tuple[str, ...]
+    healthy_entities: int
+    healthy_windows: int
+    censored_windows: int
+    windows_followed_short: int
+    healthy_rows: int
+    base_rate: float
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What a detector does at one threshold.
+
+    Attributes:
+        name: `"FAR 1%"` for a threshold chosen on these very rows, else the name of a threshold that was given.
+        target_false_alarm_rate: the rate that chose the threshold; None where it was given.
+        threshold: an alarm is a score strictly above it.
+        detection: share of failed entities with an alarm in their horizon. With a target rate the interval also covers
+            the uncertainty of the threshold.
+        false_alarm: share of healthy pairs with an alarm.
+        row_false_positive: share of rows of healthy entities with an alarm.
+        failure_day: share of entities scored on their day of failure that have an alarm on it; never part of detection.
+        precision: probability that an entity with an alarm within a window fails within the horizon, at the fleet's
+            base rate; None where there is no alarm.
+        alarms_per_day: rows over the threshold per scored day, whatever became of them.
+        new_alarms_per_day: those whose entity was not over it on its previous scored day.
+        lead_days: for each detected entity the days from its first alarm in the horizon to its failure, ascending.
+        missed: failed entities without an alarm, in order of name.
+    """
+
+    name: str
+    target_false_alarm_rate: float | None
+    threshold: float
+    detection: Rate
+    false_alarm: Rate
+    row_false_positive: Rate
+    failure_day: Rate
+    precision: float | None
+    alarms_per_day: float
+    new_alarms_per_day: float
+    lead_days: tuple[int, ...]
+    missed: tuple[str, ...]
+
+    @property
+    def median_lead_days(self) -> float | None:
+        """Median of `lead_days`; None where nothing was detected."""
+        return _median(self.lead_days)
+
+
+@dataclass(frozen=True)
+class DetectionCurve:
+    """Detection rate over false alarm rate.
+
+    Attributes:
+        false_alarm_rate: the rates allowed, ascending; the threshold never lets more healthy pairs through.
+        detection_rate: share of failed entities detected at each.
+        low: lower end of the interval of the detection rate.
+        high: upper end.
+    """
+
+    false_alarm_rate: tuple[float, ...]
+    detection_rate: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class CohortResult:
+    """Detection and false alarms of one cohort at a threshold shared by all cohorts."""
+
+    cohort: str
+    detection: Rate
+    false_alarm: Rate
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One detector on one split.
+
+    Attributes:
+        detector: its name.
+        sample: what it was judged on.
+        points: operating points, those of the target rates first.
+        curve: detection over false alarms.
+        cohorts: results per cohort, those with most failures first.
+        cohorts_at: name of the operating point whose threshold `cohorts` used.
+        resamples: bootstrap resamples behind the intervals.
+        seed: of the bootstrap.
+    """
+
+    detector: str
+    sample: Sample
+    points: tuple[OperatingPoint, ...]
+    curve: DetectionCurve
+    cohorts: tuple[CohortResult, ...]
+    cohorts_at: str
+    resamples: int
+    seed: int
+
+    def point(self, name: str) -> OperatingPoint:
+        """The operating point of that name.
+
+        Raises:
+            EvaluationError: there is none.
+        """
+        for point in self.points:
+            if point.name == name:
+                return point
+        raise EvaluationError(f"there is no operating point {name!r}; choose one of {[p.name for p in self.points]}")
+
+    def to_table(self) -> pl.DataFrame:
+        """One row per operating point, rates as numbers between 0 and 1."""
+        return pl.DataFrame([{"detector": self.detector, **_point_row(point)} for point in self.points])
+
+    def cohort_table(self) -> pl.DataFrame:
+        """One row per cohort."""
+        rows = [
+            {
+                "cohort": cohort.cohort,
+                **_rate_columns("detection", cohort.detection),
+                **_rate_columns("false_alarm", cohort.false_alarm),
+            }
+            for cohort in self.cohorts
+        ]
+        return pl.DataFrame(rows, infer_schema_length=None)
+
+    def to_json(self) -> str:
+        """The evaluation as JSON text with a format version."""
+        content = _evaluation_adapter().dump_python(self, mode="json")
+        return json.dumps({"format_version": FORMAT_VERSION, **content}, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Evaluation":
+        """The evaluation that `to_json` wrote.
+
+        Raises:
+            EvaluationError: the text is no evaluation, or was written in another format version.
+        """
+        return _read(_evaluation_adapter(), text)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much more a detector detects than the reference at the same false alarm rate, on the same entities.
+
+    Attributes:
+        detector: the detector.
+        reference: the detector it is compared with.
+        target_false_alarm_rate: the rate at which both thresholds stand.
+        value: difference of the detection rates; positive where the detector finds more.
+        low: lower end of the paired bootstrap interval.
+        high: upper end.
+    """
+
+    detector: str
+    reference: str
+    target_false_alarm_rate: float
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several detectors on one split.
+
+    Attributes:
+        evaluations: one per detector, in the order given.
+        reference: the detector that the others are compared with.
+        differences: of each other detector, at each target rate.
+    """
+
+    evaluations: tuple[Evaluation, ...]
+    reference: str
+    differences: tuple[Difference, ...]
+
+    def to_table(self) -> pl.DataFrame:
+        """One row per detector: its detection rate at each target rate with interval, and the sample sizes."""
+        rows = []
+        for evaluation in self.evaluations:
+            row: dict[str, object] = {"detector": evaluation.detector}
+            for point in evaluation.points:
+                if point.target_false_alarm_rate is not None:
+                    row |= {
+                        f"detection at {point.name}": point.detection.value,
+                        f"{point.name} low": point.detection.low,
+                        f"{point.name} high": point.detection.high,
+                    }
+            row |= {"failed": evaluation.sample.failed, "healthy_windows": evaluation.sample.healthy_windows}
+            rows.append(row)
+        return pl.DataFrame(rows)
+
+    def difference_table(self) -> pl.DataFrame:
+        """One row per detector other than the reference and target rate."""
+        schema = {
+            "detector": pl.String,
+            "reference": pl.String,
+            "target_false_alarm_rate": pl.Float64,
+            "value": pl.Float64,
+            "low": pl.Float64,
+            "high": pl.Float64,
+        }
+        return pl.DataFrame([vars(difference) for difference in self.differences], schema=schema)
+
+    def to_json(self) -> str:
+        """The comparison as JSON text with a format version."""
+        content = _comparison_adapter().dump_python(self, mode="json")
+        return json.dumps({"format_version": FORMAT_VERSION, **content}, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Comparison":
+        """The comparison that `to_json` wrote.
+
+        Raises:
+            EvaluationError: the text is no comparison, or was written in another format version.
+        """
+        return _read(_comparison_adapter(), text)
+
+
+@cache
+def _evaluation_adapter() -> TypeAdapter[Evaluation]:
+    return TypeAdapter(Evaluation)
+
+
+@cache
+def _comparison_adapter() -> TypeAdapter[Comparison]:
+    return TypeAdapter(Comparison)
+
+
+def _read(adapter: TypeAdapter[Result], text: str) -> Result:
+    try:
+        content = json.loads(text)
+        version = content.pop("format_version")
+    except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
+        raise EvaluationError(
+            f"received {text[:60]!r}, expected an evaluation as JSON with a format_version; evaluate again"
+        ) from error
+    if version != FORMAT_VERSION:
+        raise EvaluationError(
+            f"the evaluation has format version {version!r}, this release reads {FORMAT_VERSION}; evaluate again"
+        )
+    try:
+        return adapter.validate_python(content)
+    except ValidationError as error:
+        raise EvaluationError(f"the evaluation is incomplete: {error}; evaluate again") from error
+
+
+def _median(values: tuple[int, ...]) -> float | None:
+    if not values:
+        return None
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return float(ordered[middle]) if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def _point_row(point: OperatingPoint) -> dict[str, object]:
+    return {
+        "point": point.name,
+        "threshold": point.threshold,
+        **_rate_columns("detection", point.detection),
+        **_rate_columns("false_alarm", point.false_alarm),
+        "precision": point.precision,
+        "median_lead_days": point.median_lead_days,
+        "alarms_per_day": point.alarms_per_day,
+        "new_alarms_per_day": point.new_alarms_per_day,
+        "row_false_positive_rate": point.row_false_positive.value,
+        "failure_day_rate": point.failure_day.value,
+        "failure_day_entities": point.failure_day.total,
+    }
+
+
+def _rate_columns(name: str, rate: Rate) -> dict[str, object]:
+    return {
+        f"{name}_rate": rate.value,
+        f"{name}_low": rate.low,
+        f"{name}_high": rate.high,
+        f"{name}_count": rate.count,
+        f"{name}_total": rate.total,
+    }

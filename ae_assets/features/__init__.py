@@ -1,0 +1,1 @@
+"""From validated rows to features: frames in, frames out, and nothing of Dagster."""

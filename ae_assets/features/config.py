@@ -1,0 +1,191 @@
+"""What turns a device's raw attributes into features, as a table's YAML says it. Import-light: no frames, no networks."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ae_assets.errors import ConfigError
+
+Kind = Literal["counter", "gauge", "age", "rate"]
+Transform = Literal["level", "growth", "per_1000_hours", "deviation", "drift"]
+
+TRANSFORMS_OF_KIND: dict[str, tuple[Transform, ...]] = {
+    "counter": ("level", "growth", "per_1000_hours"),
+    "gauge": ("level", "deviation"),
+    "age": ("level", "drift"),
+    "rate": ("deviation",),
+}
+"""What each kind of attribute is turned into where the YAML does not choose."""
+
+ALLOWED_TRANSFORMS: dict[str, frozenset[Transform]] = {
+    "counter": frozenset({"level", "growth", "per_1000_hours", "deviation"}),
+    "gauge": frozenset({"level", "growth", "deviation"}),
+    "age": frozenset({"level", "drift"}),
+    "rate": frozenset({"level", "deviation"}),
+}
+
+IDENTIFYING_COLUMNS: dict[str, str] = {
+    **dict.fromkeys(("serial_number", "entity"), "names one drive: a detector would learn drives by heart"),
+    **dict.fromkeys(
+        ("model", "cohort"), "names the cohort: compare cohorts in the evaluation, do not learn their names"
+    ),
+    "capacity_bytes": "never changes on a drive and only tells its model; it also holds the artefact -1",
+    **dict.fromkeys(
+        ("date", "day", "loaded_at"), "is a date: it separates training days from later ones, not sick drives"
+    ),
+    **dict.fromkeys(
+        ("datacenter", "cluster_id", "vault_id", "pod_id", "pod_slot_num"),
+        "is a place: drives move, and a bad rack would be remembered long after its repair",
+    ),
+    "is_legacy_format": "tells how the row was collected, not how the drive is",
+    **dict.fromkeys(("failure", "label"), "is the answer itself"),
+    **dict.fromkeys(("source_file", "source_fingerprint", "source_row", "rescued"), "tells where the row came from"),
+}
+"""Columns that are never features, each with the reason that the error message gives."""
+
+
+def _at_least_one_day(span: int) -> int:
+    if not 1 <= span <= 366:
+        raise ValueError(f"a span is a number of days from 1 to 366, received {span}")
+    return span
+
+
+class AttributeConfig(BaseModel):
+    """One raw attribute: what it is, what it means, and what is made of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind = Field(
+        description="counter: counts events and normally only rises. gauge: a reading that goes up and down "
+        "(temperature). age: hours of use, the denominator of rates against age. rate: an error rate whose scale is the vendor's own, "
+        "so that only its change on the same drive says anything."
+    )
+    meaning: str = Field(min_length=1, description="What the attribute measures, in words; shown in the UI.")
+    transforms: tuple[Transform, ...] | None = Field(
+        default=None,
+        description="Features to make of it. level: log1p of a counter, age or rate, the value of a gauge. growth: signed "
+        "log1p of the difference to the earliest value of each span. per_1000_hours: log1p of the count per 1000 "
+        "power-on hours. deviation: against the drive's own past. drift: days by which the hours depart from the "
+        "calendar. Left out: what suits the kind.",
+    )
+    spans: tuple[int, ...] | None = Field(
+        default=None, description="Spans of its growth in days, where they differ from the table's."
+    )
+    cap: float | None = Field(
+        default=None, gt=0, description="Values above it count as this value, where a counter saturates."
+    )
+    low_bits: int | None = Field(
+        default=None,
+        ge=1,
+        le=48,
+        description="How many low bits carry the value, where vendors pack further counters into the bits above.",
+    )
+
+    @field_validator("spans")
+    @classmethod
+    def _spans_rise(cls, spans: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        return None if spans is None else _rising(spans)
+
+    @model_validator(mode="after")
+    def _transforms_suit_the_kind(self) -> "AttributeConfig":
+        for transform in self.chosen_transforms:
+            if transform not in ALLOWED_TRANSFORMS[self.kind]:
+                allowed = ", ".join(sorted(ALLOWED_TRANSFORMS[self.kind]))
+                raise ValueError(f"transform {transform!r} does not suit the kind {self.kind!r}; allowed are {allowed}")
+        if len(set(self.chosen_transforms)) != len(self.chosen_transforms):
+            raise ValueError(f"a transform is named twice in {list(self.chosen_transforms)}")
+        return self
+
+    @property
+    def chosen_transforms(self) -> tuple[Transform, ...]:
+        """The transforms that are made: those of the YAML, or what suits the kind."""
+        return TRANSFORMS_OF_KIND[self.kind] if self.transforms is None else self.transforms
+
+
+class FeatureConfig(BaseModel):
+    """The attributes of a watched table and the look-back over which their growth is measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attributes: dict[str, AttributeConfig] = Field(
+        min_length=1,
+        description="By raw column, e.g. smart_5_raw. A column that a year lacks gives unknown values and a missing "
+        "flag of 1.",
+    )
+    spans: tuple[int, ...] = Field(
+        default=(1, 7, 28),
+        min_length=1,
+        description="Days over which growth is measured, rising; the longest is the look-back of every feature.",
+    )
+
+    @field_validator("spans")
+    @classmethod
+    def _spans_rise(cls, spans: tuple[int, ...]) -> tuple[int, ...]:
+        return _rising(spans)
+
+    @model_validator(mode="after")
+    def _attributes_are_measurements(self) -> "FeatureConfig":
+        for column in self.attributes:
+            if (reason := IDENTIFYING_COLUMNS.get(column.strip().lower())) is not None:
+                raise ConfigError(
+                    f"attributes.{column}: {column!r} {reason}. Columns that identify a drive, a place or a date "
+                    f"are never features; remove it from attributes."
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _one_clock(self) -> "FeatureConfig":
+        clocks = [column for column, attribute in self.attributes.items() if attribute.kind == "age"]
+        if len(clocks) > 1:
+            raise ValueError(f"attributes: only one can be of kind 'age', received {clocks}; name the others 'counter'")
+        rated = [c for c, a in self.attributes.items() if a.transforms is not None and "per_1000_hours" in a.transforms]
+        if rated and not clocks:
+            raise ValueError(
+                f"attributes.{rated[0]}.transforms: 'per_1000_hours' needs an attribute of kind 'age' (smart_9_raw)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "FeatureConfig":
+        names: dict[str, str] = {}
+        for column in self.attributes:
+            if (other := names.setdefault(feature_prefix(column), column)) != column:
+                raise ValueError(
+                    f"attributes.{column}: gives features of the same names as {other!r}; keep one of them"
+                )
+        return self
+
+    @property
+    def age_column(self) -> str | None:
+        """The column of power-on hours; None where the table has none, and then nothing is rated against age."""
+        return next((column for column, attribute in self.attributes.items() if attribute.kind == "age"), None)
+
+    @property
+    def look_back_days(self) -> int:
+        """Days before the scored one whose rows are read: the longest span."""
+        return max(*self.spans, *(max(a.spans) for a in self.attributes.values() if a.spans), 1)
+
+    def described(self) -> Mapping[str, str]:
+        """The description of each feature by its name, in the order of the columns."""
+        from ae_assets.features.catalogue import catalogue
+
+        return {feature.name: feature.description for feature in catalogue(self)}
+
+    def spans_of(self, column: str) -> tuple[int, ...]:
+        """Spans of the growth of one attribute, in days."""
+        return self.attributes[column].spans or self.spans
+
+
+def feature_prefix(column: str) -> str:
+    """How the names of an attribute's features begin: the raw column without ``_raw``."""
+    return column.removesuffix("_raw")
+
+
+def _rising(spans: tuple[int, ...]) -> tuple[int, ...]:
+    for span in spans:
+        _at_least_one_day(span)
+    if not spans or any(later <= earlier for earlier, later in pairwise(spans)):
+        raise ValueError(f"spans are numbers of days that rise, such as [1, 7, 28]; received {list(spans)}")
+    return spans

@@ -1,0 +1,195 @@
+"""The features of one day: Polars expressions over the rows of each drive inside the look-back.
+
+One day at a time by construction, so that a day computed alone and the same day inside a range are equal bit for bit.
+
+Rules, the same for every attribute:
+
+- Gaps: spans are calendar days. A growth over ``s`` days is measured against the earliest known value of the days
+  ``day - s`` to ``day - 1``; days without a record are skipped, and where none of them has a value the growth is null,
+  however many older records there are. ``gap_days`` and ``history_days`` say how much a row rests on.
+- Falling counters: a counter that falls (a reset, or pending sectors that were rewritten) has a negative growth, the
+  signed log1p of the fall. Nothing is guessed about what was counted before a reset.
+- Unknown stays unknown: what cannot be measured is null, never a filled-in value, and ``*_missing`` is 1 where the
+  row itself lacks the attribute.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+
+from ae_assets.errors import ContractError
+from ae_assets.features.catalogue import Feature, catalogue
+from ae_assets.features.config import FeatureConfig
+
+HOURS_OF_A_DAY = 24
+LEAST_HOURS_RATED = 24
+"""Younger drives are rated as if this old: one event in the first hour is not a thousand in a thousand hours."""
+
+PAST_TRANSFORMS = frozenset({"growth", "deviation", "drift"})
+"""Transforms that read the look-back; the others read the day's own row only."""
+
+KEYS = {"day": pl.Date(), "entity": pl.String(), "cohort": pl.String(), "label": pl.Int8()}
+
+
+def features_of_day(history: pl.DataFrame, day: date, config: FeatureConfig) -> pl.DataFrame:
+    """Computes the features of every drive that has a row on a day.
+
+    Args:
+        history: validated rows of ``[day - look_back_days, day]`` in any order: ``day`` Date, ``entity`` String,
+            ``cohort`` String, ``label`` integer and the attributes of the config, numeric. A drive has one row a day at most.
+            Attributes that a year lacks may be absent; rows of other days and further columns are ignored.
+        day: the day whose rows are described.
+        config: attributes, transforms and spans.
+
+    Returns:
+        One row per drive with a row on ``day``, in the order of those rows: ``day, entity, cohort, label``, then
+        ``feature_names(config)`` as Float32 with null for unknown, never NaN. Empty where the day has no rows.
+
+    Raises:
+        ContractError: a column is missing or not numeric, or a drive has two rows on a day.
+    """
+    _check_columns(history, config)
+    rows = _look_back(history, day, config.look_back_days)
+    features_by_column: dict[str | None, list[Feature]] = {}
+    for feature in catalogue(config):
+        features_by_column.setdefault(feature.column, []).append(feature)
+    columns = [rows.today["entity"], rows.today["cohort"], rows.today["label"].cast(pl.Int8)]
+    for column, features in features_by_column.items():
+        if column is None:
+            known = rows.today.select("entity").with_columns(rows.by_lag(rows.places))
+            expressions = [_of_the_row(feature, rows.lags) for feature in features]
+        else:
+            known = _side_by_side(column, config, rows)
+            expressions = [_of_an_attribute(feature, config, known.columns) for feature in features]
+        columns += known.select(
+            expression.cast(pl.Float32).fill_nan(None).alias(feature.name)
+            for expression, feature in zip(expressions, features, strict=True)
+        ).get_columns()
+    return pl.DataFrame(columns).select(pl.lit(day).alias("day"), pl.all())
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Today's rows, the earlier ones, and where each drive of today stands among them.
+
+    Attributes:
+        today: rows of the day.
+        past: rows of the earlier days of the look-back, by rising day.
+        lags: how many days before the day the earlier days with rows are, rising.
+        places: for each lag, each row of today: the drive's row in ``past``, null where it has none.
+    """
+
+    today: pl.DataFrame
+    past: pl.DataFrame
+    lags: list[int]
+    places: pl.Series
+
+    def by_lag(self, values: pl.Series) -> list[pl.Series]:
+        """Cuts a series as long as ``places`` into one per lag, named by it."""
+        height = self.today.height
+        return [values.slice(position * height, height).alias(str(lag)) for position, lag in enumerate(self.lags)]
+
+
+def _look_back(history: pl.DataFrame, day: date, look_back_days: int) -> _Rows:
+    if not history["day"].is_sorted():
+        history = history.sort("day", maintain_order=True)
+    bounds = pl.Series([day - timedelta(days=look_back_days), day, day + timedelta(days=1)], dtype=pl.Date)
+    first, now, end = history["day"].search_sorted(bounds, side="left")
+    today, past = history.slice(now, end - now), history.slice(first, now - first)
+    lags = sorted((day - known).days for known in past["day"].unique())
+    return _Rows(today, past, lags, _places(today, past, lags, day))
+
+
+def _places(today: pl.DataFrame, past: pl.DataFrame, lags: list[int], day: date) -> pl.Series:
+    if today["entity"].n_unique() != today.height:
+        raise ContractError(f"the rows of {day} hold a drive twice; pass rows that validate_day found valid")
+    drives = today.select("entity").with_row_index("position")
+    found = (
+        past.select("entity", (pl.lit(day) - pl.col("day")).dt.total_days().alias("lag"))
+        .with_row_index("place")
+        .join(drives, on="entity", how="inner")
+        .select("place", pl.col("lag").replace_strict(lags, range(len(lags))) * today.height + pl.col("position"))
+    )
+    places = pl.repeat(None, today.height * len(lags), dtype=pl.get_index_type(), eager=True)
+    places = places.scatter(found["lag"], found["place"])
+    if places.count() != found.height:
+        raise ContractError(
+            f"a drive has two rows on one of the days before {day}; pass rows that validate_day found valid"
+        )
+    return places
+
+
+def _side_by_side(column: str, config: FeatureConfig, rows: _Rows) -> pl.DataFrame:
+    """One attribute of today's drives: column ``"0"`` today, ``"<lag>"`` on each earlier day; ``age`` in hours."""
+    known = [_values(rows.today, column, config).alias("0")]
+    if column in rows.past.columns and PAST_TRANSFORMS.intersection(config.attributes[column].chosen_transforms):
+        known += rows.by_lag(_values(rows.past, column, config).gather(rows.places))
+    if config.age_column is not None:
+        known.append(_values(rows.today, config.age_column, config).alias("age"))
+    return pl.DataFrame(known)
+
+
+def _values(rows: pl.DataFrame, column: str, config: FeatureConfig) -> pl.Series:
+    """An attribute as Float64, which holds every 48-bit counter exactly; nulls where the year lacks it."""
+    attribute = config.attributes[column]
+    if column not in rows.columns:
+        return pl.repeat(None, rows.height, dtype=pl.Float64, eager=True)
+    values = rows[column]
+    if attribute.low_bits is not None:
+        values = values.cast(pl.Int64) & ((1 << attribute.low_bits) - 1)
+    values = values.cast(pl.Float64).fill_nan(None).rechunk()
+    return values if attribute.cap is None else values.clip(upper_bound=attribute.cap)
+
+
+def _of_an_attribute(feature: Feature, config: FeatureConfig, known: list[str]) -> pl.Expr:
+    """The expression of one feature over the columns of ``_side_by_side``."""
+    value, lags = pl.col("0"), sorted(int(name) for name in known if name not in {"0", "age"})
+    gauge = config.attributes[str(feature.column)].kind == "gauge"
+    match feature.transform:
+        case "level":
+            return value if gauge else value.log1p()
+        case "missing":
+            return value.is_null()
+        case "per_1000_hours":
+            return (value * 1000 / pl.col("age").clip(lower_bound=LEAST_HOURS_RATED)).log1p()
+        case "growth":
+            earliest = _first_known(pl.col(str(lag)) for lag in reversed(lags) if lag <= (feature.span or 0))
+            return _signed_log1p(value - earliest)
+        case "deviation":
+            mean = pl.mean_horizontal(str(lag) for lag in lags) if lags else pl.lit(None, pl.Float64)
+            return value - mean if gauge else value.log1p() - mean.log1p()
+        case "drift":
+            departures = ((value - pl.col(str(lag))) / HOURS_OF_A_DAY - lag for lag in reversed(lags))
+            return _signed_log1p(_first_known(departures))
+        case _:
+            raise AssertionError(f"{feature.transform} is not made of an attribute")
+
+
+def _of_the_row(feature: Feature, lags: list[int]) -> pl.Expr:
+    """The expression of a feature of the row itself; the column of a lag is null where the drive had no row."""
+    has_row = [pl.col(str(lag)).is_not_null() for lag in lags]
+    if feature.transform == "gap_days":
+        return _first_known(pl.when(seen).then(pl.lit(lag)) for seen, lag in zip(has_row, lags, strict=True))
+    return pl.sum_horizontal(*has_row, pl.col("entity").is_null())
+
+
+def _first_known(candidates: Iterable[pl.Expr]) -> pl.Expr:
+    return pl.coalesce(*candidates, pl.lit(None, pl.Float64))
+
+
+def _signed_log1p(change: pl.Expr) -> pl.Expr:
+    return change.sign() * change.abs().log1p()
+
+
+def _check_columns(history: pl.DataFrame, config: FeatureConfig) -> None:
+    for column, dtype in KEYS.items():
+        if column not in history.columns:
+            raise ContractError(f"the history has no column {column!r}; expected {list(KEYS)} and the attributes")
+        if column in {"day", "entity"} and history.schema[column] != dtype:
+            raise ContractError(f"the column {column!r} of the history is {history.schema[column]}, expected {dtype}")
+    for column in config.attributes:
+        received = history.schema.get(column, pl.Null())
+        if not (received.is_numeric() or received == pl.Null):
+            raise ContractError(f"the attribute {column!r} of the history is {received}, expected a number")

@@ -1,0 +1,129 @@
+"""Parts the raw rows of a day into those that can be true and those that cannot. Imports Pandera, so load it late.
+
+The masks are the expressions of the very Pandera checks (``schemas/raw.py``): asked all at once they cost a tenth of
+an eager Pandera validation, and nothing is materialised on a day where every rule holds.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from ae_assets.schemas.quarantine import QUARANTINE_SCHEMA
+from ae_assets.schemas.raw import RawContract, Rule, contract_of
+
+QUARANTINE_TYPES = {name: column.dtype.type for name, column in QUARANTINE_SCHEMA.columns.items()}
+
+ROW, _MARKS = "__row", "__broken_"
+_LOCATED = pl.Struct({"column": pl.String, "value": pl.String})
+
+
+@dataclass(frozen=True)
+class Validated:
+    """The rows of a day, each in exactly one of two frames.
+
+    Attributes:
+        valid: ``day, entity, cohort, label`` and the raw attribute columns that the day has.
+        quarantine: the columns of ``QUARANTINE_SCHEMA``.
+    """
+
+    valid: pl.DataFrame
+    quarantine: pl.DataFrame
+
+
+def validate_day(raw: pl.DataFrame, day: date, contract: RawContract | None = None) -> Validated:
+    """Sets aside the rows of a day that cannot be true.
+
+    Args:
+        raw: the raw rows of the partition day, in the file's order or with ``source_row``.
+        day: the partition day.
+        contract: the contract of their layout; drive stats with all attributes if None.
+
+    Returns:
+        Valid rows and quarantine; their numbers of rows add up to that of ``raw``.
+
+    Raises:
+        ContractError: ``raw`` lacks a column or has one of another type, so that nothing can be said about its rows.
+    """
+    contract = contract or contract_of("drive_stats")
+    frame = contract.conform(raw, day)
+    rules = contract.rules(day, frame.columns)
+    entity = pl.col(contract.names["entity"])
+    verdict = frame.select(*_all_hold(rules), entity.n_unique().eq(pl.len()).alias("unique")).row(0)
+    if frame.is_empty() or all(verdict):
+        return Validated(_normalised(frame, day, contract), pl.DataFrame(schema=QUARANTINE_TYPES))
+    broken = [rule for rule, holds in zip(rules, verdict[:-1], strict=True) if not holds]
+    judged = frame.with_row_index(ROW).with_columns(
+        (~rule.check).alias(_mark(position)) for position, rule in enumerate(broken)
+    )
+    judged = judged.with_columns(_repeats(judged, len(broken), contract).alias(_mark(len(broken))))
+    marks = [_mark(position) for position in range(len(broken) + 1)]
+    aside = judged.filter(pl.any_horizontal(marks))
+    kept = judged.filter(~pl.any_horizontal(marks))
+    return Validated(_normalised(kept, day, contract), _quarantine(aside, [*broken, contract.unique], day, contract))
+
+
+def _mark(position: int) -> str:
+    return f"{_MARKS}{position}"
+
+
+def _all_hold(rules: list[Rule]) -> list[pl.Expr]:
+    return [rule.check.all().alias(_mark(position)) for position, rule in enumerate(rules)]
+
+
+def _repeats(judged: pl.DataFrame, rules: int, contract: RawContract) -> pl.Series:
+    """Marks every row of an entity after its first, in the file's order, among the rows that hold all other rules."""
+    order = [column for column in ("source_row", ROW) if column in judged.columns]
+    entity = contract.names["entity"]
+    held = judged.filter(~pl.any_horizontal(_mark(position) for position in range(rules))) if rules else judged
+    repeated = held.sort(order).filter(~contract.unique.check).get_column(ROW)
+    return judged.select(pl.col(ROW).is_in(repeated.implode()) & pl.col(entity).is_not_null()).to_series()
+
+
+def _normalised(frame: pl.DataFrame, day: date, contract: RawContract) -> pl.DataFrame:
+    return frame.select(
+        pl.lit(day).alias("day"),
+        pl.col(contract.names["entity"]).alias("entity"),
+        pl.col(contract.names["cohort"]).alias("cohort"),
+        pl.col(contract.names["label"]).cast(pl.Int8).alias("label"),
+        *contract.attributes_in(frame.columns),
+    )
+
+
+def _quarantine(aside: pl.DataFrame, rules: list[Rule], day: date, contract: RawContract) -> pl.DataFrame:
+    """One row per row set aside, in their order: the gravest rule by name, all of them, and the row itself."""
+    names = [pl.when(_mark(position)).then(pl.lit(rule.name)) for position, rule in enumerate(rules)]
+    gravest = pl.coalesce(pl.when(_mark(position)).then(pl.lit(position)) for position in range(len(rules)))
+    own = [column for column in aside.columns if column != ROW and not column.startswith(_MARKS)]
+    described = aside.with_columns(
+        pl.lit(day).alias("day"),
+        pl.col(contract.names["entity"]).alias("entity"),
+        pl.concat_list(names).list.drop_nulls().list.unique(maintain_order=True).list.join(",").alias("broken_rules"),
+        _record(own).alias("record"),
+        gravest.alias("__gravest"),
+        *(pl.lit(None).alias(column) for column in ("source_file", "source_row") if column not in own),
+    )
+    groups = [
+        described.filter(pl.col("__gravest") == position).with_columns(
+            pl.lit(rule.name).alias("rule"), pl.lit(rule.reason).alias("reason"), *_place(rule)
+        )
+        for position, rule in enumerate(rules)
+    ]
+    return pl.concat(groups).sort(ROW).select(pl.col(name).cast(dtype) for name, dtype in QUARANTINE_TYPES.items())
+
+
+def _place(rule: Rule) -> list[pl.Expr]:
+    """The column and the value, as text, that a rule names where it is broken."""
+    if rule.locate is None:
+        return [pl.lit(rule.column).alias("column"), pl.col(rule.column).cast(pl.String).alias("value")]
+    located = pl.col(rule.column).map_elements(rule.locate, return_dtype=_LOCATED)
+    return [located.struct.field("column"), located.struct.field("value")]
+
+
+def _record(columns: list[str]) -> pl.Expr:
+    """The row as a JSON object of its known cells, column by column so that a whole day set aside takes seconds."""
+    members = [
+        pl.when(pl.col(column).is_not_null()).then(pl.struct(column).struct.json_encode().str.head(-1).str.tail(-1))
+        for column in columns
+    ]
+    return pl.concat_str(pl.lit("{"), pl.concat_str(members, separator=",", ignore_nulls=True), pl.lit("}"))

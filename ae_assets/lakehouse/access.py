@@ -1,0 +1,201 @@
+"""Tables as the catalog has them: loading, making, widening, replacing days, all tried again after conflicts."""
+
+import contextlib
+import os
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from typing import TypeVar
+
+import polars as pl
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    CommitStateUnknownException,
+    NamespaceAlreadyExistsError,
+    NoSuchNamespaceError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+    ValidationException,
+)
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from ae_assets.errors import LakehouseError
+from ae_assets.lakehouse.catalogs import open_catalog, sqlite_file
+from ae_assets.lakehouse.columns import new_columns
+from ae_assets.lakehouse.layout import Layout, day_partitions, iceberg_fields, iceberg_schema, layout_of
+from ae_assets.lakehouse.names import table_identifier
+from ae_assets.lakehouse.snapshots import Attempt, replace_days
+
+_COMMIT_SECONDS = 180.0
+_LOAD_SECONDS = 10.0
+_LONGEST_PAUSE_SECONDS = 1.0
+_REFUSALS = (
+    CommitFailedException,
+    CommitStateUnknownException,
+    TableAlreadyExistsError,
+    ValidationException,
+    OperationalError,
+    FileNotFoundError,  # metadata that a writer replaced between the catalog's answer and the read
+)
+_TABLE_PROPERTIES = {
+    "format-version": "2",
+    "write.parquet.compression-codec": "zstd",
+    # Bounds of 200 columns in each of a thousand files would make planning slow; days are found by partition.
+    "write.metadata.metrics.default": "none",
+    "write.metadata.metrics.column.day": "full",
+    # A file of metadata is written at every commit; the snapshots it lists stay readable without its predecessors.
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
+    # Engines other than ae_assets shall leave whole files behind when they delete rows.
+    "write.delete.mode": "copy-on-write",
+    "write.update.mode": "copy-on-write",
+    "write.merge.mode": "copy-on-write",
+}
+_Result = TypeVar("_Result")
+
+
+class TableAccess:
+    """The tables of one catalog; connects on first use, and anew in a forked process."""
+
+    def __init__(self, properties: Mapping[str, str]) -> None:
+        """Takes the full settings of a catalog."""
+        self._properties = dict(properties)
+        self._catalog: Catalog | None = None
+        self._process = 0
+        self._layouts: dict[tuple[str, int], Layout] = {}
+
+    def close(self) -> None:
+        """Lets go of the connection; the next use makes a new one."""
+        if self._catalog is not None and self._process == os.getpid():
+            self._catalog.close()
+        self._catalog = None
+
+    def find(self, name: str) -> Table | None:
+        """The table as it is now, or None where there is none; makes nothing."""
+        identifier = table_identifier(name)
+        database = sqlite_file(self._properties)
+        if self._catalog is None and database is not None and not database.exists():
+            return None
+        catalog = self._opened()
+        try:
+            return _until_accepted(f"opening {name}", _LOAD_SECONDS, lambda: catalog.load_table(identifier))
+        except (NoSuchTableError, NoSuchNamespaceError):
+            return None
+
+    def get(self, name: str) -> Table:
+        """The table as it is now.
+
+        Raises:
+            LakehouseError: there is none.
+        """
+        table = self.find(name)
+        if table is None:
+            raise LakehouseError(
+                f"Table {name} does not exist yet: materialise the asset {name.replace('.', '/')} first, "
+                "or check that the home folder or catalog is the one it was written to."
+            )
+        return table
+
+    def layout(self, table: Table) -> Layout:
+        """Columns of the table."""
+        key = (str(table.metadata.table_uuid), table.metadata.current_schema_id)
+        if key not in self._layouts:
+            self._layouts[key] = layout_of(table)
+        return self._layouts[key]
+
+    def with_columns(self, name: str, day: date, frame: pl.DataFrame) -> Table:
+        """The table with at least the frame's columns: made, or given new ones, in a commit of its own."""
+
+        def add_them() -> Table:
+            table = self.find(name)
+            if table is None:
+                return self._create(name, new_columns(name, day, frame, {}))
+            added = new_columns(name, day, frame, self.layout(table).kept)
+            if added:
+                with table.update_schema() as update:
+                    for field in iceberg_fields(added):
+                        update.add_column((field.name,), field.field_type, doc=field.doc)
+            return table
+
+        return _until_accepted(f"adding columns to {name}", _COMMIT_SECONDS, add_them)
+
+    def set_properties(self, name: str, properties: Mapping[str, str]) -> None:
+        """Sets table properties; no commit where all have their values already."""
+
+        def set_them() -> None:
+            table = self.get(name)
+            if any(table.properties.get(key) != value for key, value in properties.items()):
+                with table.transaction() as transaction:
+                    transaction.set_properties(dict(properties))
+
+        _until_accepted(f"setting properties of {name}", _COMMIT_SECONDS, set_them)
+
+    def replace_days(self, table: Table, files: Mapping[date, Sequence[DataFile]]) -> Table:
+        """Makes the days consist of the files, in one snapshot; every try looks anew for what the days hold.
+
+        Args:
+            table: the table that the files were written for.
+            files: what each day shall consist of; an empty sequence empties the day.
+
+        Returns:
+            the table as it is then.
+        """
+        name = ".".join(table.name())
+        tried: list[Attempt] = []
+
+        def replace_them() -> Table:
+            current = self.get(name) if tried else table
+            if current.metadata.table_uuid != table.metadata.table_uuid:
+                raise LakehouseError(f"Table {name} was dropped and made anew during this run: run it again.")
+            if any(attempt.snapshot_id and current.snapshot_by_id(attempt.snapshot_id) for attempt in tried):
+                return current  # An answer was lost, the commit was not.
+            attempt = replace_days(current, files)
+            tried.append(attempt)
+            if attempt.conflict is not None:
+                raise attempt.conflict
+            return current
+
+        days = sorted(files)
+        return _until_accepted(
+            f"committing {len(days)} days from {days[0]} to {days[-1]} of {name}", _COMMIT_SECONDS, replace_them
+        )
+
+    def _create(self, name: str, columns: Mapping[str, pl.DataType]) -> Table:
+        identifier = table_identifier(name)
+        catalog = self._opened()
+        with contextlib.suppress(NamespaceAlreadyExistsError, IntegrityError):
+            catalog.create_namespace_if_not_exists(identifier[0])
+        schema = iceberg_schema(columns)
+        return catalog.create_table(
+            identifier, schema, partition_spec=day_partitions(schema), properties=_TABLE_PROPERTIES
+        )
+
+    def _opened(self) -> Catalog:
+        # A database connection must not cross a fork.
+        if self._catalog is None or self._process != os.getpid():
+            self._catalog = open_catalog(self._properties)
+            self._process = os.getpid()
+        return self._catalog
+
+
+def _until_accepted(what: str, seconds: float, attempt: Callable[[], _Result]) -> _Result:
+    """Repeats what a concurrent commit or a busy database refuses, with growing random pauses."""
+    started = time.monotonic()
+    longest = 0.02
+    tries = 0
+    while True:
+        tries += 1
+        try:
+            return attempt()
+        except _REFUSALS as refusal:
+            if time.monotonic() - started > seconds:
+                raise LakehouseError(
+                    f"Gave up {what} after {tries} tries in {seconds:.0f} seconds, because other runs kept writing or "
+                    f"the catalog kept refusing: {refusal}. Nothing of it was changed; run it again when fewer runs write."
+                ) from refusal
+        time.sleep(random.uniform(0, longest))  # noqa: S311 - spreads writers, keeps no secret
+        longest = min(_LONGEST_PAUSE_SECONDS, 2 * longest)

@@ -1,0 +1,133 @@
+"""How polars columns become table columns: the type a column is stored with, and whether a frame fits a table."""
+
+from collections.abc import Mapping
+from datetime import date
+
+import polars as pl
+from polars.datatypes import DataTypeClass
+
+from ae_assets.errors import LakehouseError
+
+DAY = "day"
+"""The partition column of every table."""
+
+_WIDENS_TO: dict[type[pl.DataType], tuple[type[pl.DataType], ...]] = {
+    pl.Int8: (pl.Int16, pl.Int32, pl.Int64),
+    pl.Int16: (pl.Int32, pl.Int64),
+    pl.Int32: (pl.Int64,),
+    pl.UInt8: (pl.UInt16, pl.UInt32, pl.Int16, pl.Int32, pl.Int64),
+    pl.UInt16: (pl.UInt32, pl.Int32, pl.Int64),
+    pl.UInt32: (pl.Int64,),
+    pl.Float32: (pl.Float64,),
+}
+_STORED_AS: dict[type[pl.DataType], pl.DataType] = {
+    pl.Int8: pl.Int32(),
+    pl.Int16: pl.Int32(),
+    pl.UInt8: pl.Int32(),
+    pl.UInt16: pl.Int32(),
+    pl.UInt32: pl.Int64(),
+    pl.Categorical: pl.String(),
+    pl.Enum: pl.String(),
+}
+_STORED_AS_IS = (pl.Boolean, pl.Int32, pl.Int64, pl.Float32, pl.Float64, pl.String, pl.Binary, pl.Date, pl.Decimal)
+NARROW_TYPES: dict[str, pl.DataType] = {
+    str(narrow): narrow for narrow in (pl.Int8(), pl.Int16(), pl.UInt8(), pl.UInt16(), pl.UInt32())
+}
+"""Types that Iceberg lacks and that a read gives back, by name."""
+
+
+def stored_type(dtype: pl.DataType) -> pl.DataType | None:
+    """The nearest type that Iceberg has, or None where there is none (Null, Time, Duration, UInt64, Object).
+
+    Args:
+        dtype: type of a polars column; lists and structs are followed.
+    """
+    if isinstance(dtype, pl.List | pl.Array):
+        inner = stored_type(_instance(dtype.inner))
+        return None if inner is None else pl.List(inner)
+    if isinstance(dtype, pl.Struct):
+        fields = {field.name: stored_type(_instance(field.dtype)) for field in dtype.fields}
+        return (
+            pl.Struct({name: kind for name, kind in fields.items() if kind is not None})
+            if all(fields.values())
+            else None
+        )
+    if isinstance(dtype, pl.Datetime):
+        return pl.Datetime("us", "UTC" if dtype.time_zone else None)
+    if isinstance(dtype, _STORED_AS_IS):
+        return dtype
+    return _STORED_AS.get(type(dtype))
+
+
+def kept_type(dtype: pl.DataType) -> pl.DataType | None:
+    """The type that a read gives back for a column written with `dtype`; None where it cannot be stored."""
+    return dtype if str(dtype) in NARROW_TYPES else stored_type(dtype)
+
+
+def check_day(table: str, day: date, frame: pl.DataFrame) -> None:
+    """Raises LakehouseError unless every row of the frame lies on the day."""
+    if DAY in frame.columns and frame.schema[DAY] != pl.Date:
+        raise LakehouseError(
+            f"Column '{DAY}' of the frame for {table} on {day} has type {frame.schema[DAY]}: cast it to Date."
+        )
+    if frame.is_empty():
+        return
+    if DAY not in frame.columns:
+        raise LakehouseError(
+            f"The frame for {table} on {day} lacks the column '{DAY}': add pl.lit(day).alias('{DAY}')."
+        )
+    lowest, highest, nulls = frame.select(
+        pl.col(DAY).min().alias("lowest"), pl.col(DAY).max().alias("highest"), pl.col(DAY).null_count().alias("nulls")
+    ).row(0)
+    if (lowest, highest, nulls) != (day, day, 0):
+        raise LakehouseError(
+            f"The frame given for {table} on {day} has rows from {lowest} to {highest} and {nulls} without a day: "
+            "write one day at a time."
+        )
+
+
+def new_columns(table: str, day: date, frame: pl.DataFrame, known: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
+    """Columns of the frame that the table lacks, with the type each will have.
+
+    Args:
+        table: name of the table, for messages.
+        day: day of the frame, for messages.
+        frame: the rows to be written.
+        known: type that a read gives back, by column of the table; empty for a table that does not exist yet.
+
+    Raises:
+        LakehouseError: a column cannot be stored, or its type conflicts with the table's.
+    """
+    added: dict[str, pl.DataType] = {}
+    spelled = {name.lower(): name for name in known}
+    for name, dtype in frame.schema.items():
+        if name in known:
+            _check_fits(table, day, name, dtype, known[name])
+            continue
+        if (other := spelled.get(name.lower())) is not None:
+            raise LakehouseError(
+                f"Column '{name}' of the frame for {table} on {day} differs from column '{other}' only in case, which "
+                "Spark and Glue do not tell apart: rename one of them."
+            )
+        spelled[name.lower()] = name
+        kept = kept_type(dtype)
+        if kept is None:
+            raise LakehouseError(
+                f"Column '{name}' of the frame for {table} on {day} has type {dtype}, which a table cannot store: "
+                "cast it, e.g. to Int64, String or Datetime."
+            )
+        added[name] = kept
+    return added
+
+
+def _check_fits(table: str, day: date, name: str, dtype: pl.DataType, known: pl.DataType) -> None:
+    if dtype == pl.Null or kept_type(dtype) == known or type(known) in _WIDENS_TO.get(type(dtype), ()):
+        return
+    raise LakehouseError(
+        f"Column '{name}' of {table} has type {known}, but the frame for {day} has {dtype}: "
+        f"cast it to {known} before writing, or write it under another name."
+    )
+
+
+def _instance(dtype: pl.DataType | DataTypeClass) -> pl.DataType:
+    return dtype if isinstance(dtype, pl.DataType) else dtype()

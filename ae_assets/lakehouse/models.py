@@ -1,0 +1,252 @@
+"""The model store: versions of a table's model as folders of files, and which of them is the champion.
+
+Knows nothing of what is in a model's files; works on a local folder or, through pyarrow, on any of its file systems.
+"""
+
+import hashlib
+import json
+import re
+import tempfile
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ae_assets.errors import ModelError
+from ae_assets.lakehouse.names import checked
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+_MANIFEST = "version.json"
+_THRESHOLD = "threshold.json"
+_CHAMPION = "champion.json"
+_TABLE = r"[A-Za-z0-9_]+"
+_VERSION = r"\d{8}T\d{9}Z-[0-9a-f]{8}"
+
+
+class ModelStore:
+    """Versions of the model of each watched table, as ``<root>/<table>/<version>/``.
+
+    A version holds the files of its model and ``version.json`` (the model card and each file's size and digest), which
+    is written last: a version without it was never finished and is not seen. Files of a version never change; only its
+    threshold is added later. ``<root>/<table>/champion.json`` names the version in use.
+    """
+
+    def __init__(self, root: str, files: "FileSystem", cache: Path | None) -> None:
+        """Takes a folder of a file system; `open` is the way to find both.
+
+        Args:
+            root: folder of the store in `files`.
+            files: where it is.
+            cache: local folder for downloaded versions; None if `files` is the local file system.
+        """
+        self._root = root.rstrip("/")
+        self._files = files
+        self._cache = cache
+
+    @classmethod
+    def open(cls, home: Path, location: str | None = None) -> "ModelStore":
+        """Opens the store in ``home/models``, or at another location; makes no folder before the first write.
+
+        Args:
+            home: folder of the default store, and of downloaded versions of a remote one.
+            location: a folder, or an address that pyarrow knows, e.g. ``s3://bucket/models``.
+        """
+        from pyarrow import fs
+
+        if location is None or "://" not in location:
+            return cls(str((Path(location) if location else home / "models").absolute()), fs.LocalFileSystem(), None)
+        try:
+            files, root = fs.FileSystem.from_uri(location)
+        except (OSError, ValueError) as reason:
+            raise ModelError(f"The model store {location} cannot be opened: {reason}") from reason
+        if isinstance(files, fs.LocalFileSystem):
+            return cls(root, files, None)
+        return cls(root, files, home / "cache" / "models" / hashlib.sha256(location.encode()).hexdigest()[:8])
+
+    def new_version(self, table: str, write: Callable[[Path], None], card: Mapping[str, Any]) -> str:
+        """Adds a version; it is seen once complete, and never if writing it fails or is killed.
+
+        Args:
+            table: watched table.
+            write: puts the model's files into the empty local folder it is given.
+            card: the model card, to be stored as JSON.
+
+        Returns:
+            the version: UTC time to the millisecond and the start of the digest of its files.
+
+        Raises:
+            ModelError: nothing was written, or the card cannot be JSON.
+        """
+        parent = self._table(table)
+        local = self._cache is None
+        if local:
+            Path(parent).mkdir(parents=True, exist_ok=True)
+        # On one file system with its final place a local version is moved there in one step.
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=parent if local else None) as partial:
+            written = Path(partial) / "version"
+            written.mkdir()
+            write(written)
+            digests = {name: _digest(written / name) for name in _file_names(written)}
+            if not digests or {_MANIFEST, _THRESHOLD} & digests.keys():
+                raise ModelError(
+                    f"A version of {table} consists of the files {sorted(digests)}: expected at least one, and none "
+                    f"named {_MANIFEST} or {_THRESHOLD}."
+                )
+            created = datetime.now(UTC)
+            content = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
+            version = f"{created:%Y%m%dT%H%M%S}{created.microsecond // 1000:03d}Z-{content[:8]}"
+            manifest = {"version": version, "created_at": created.isoformat(), "files": digests, "card": dict(card)}
+            self._publish(written, f"{parent}/{version}", _as_json(manifest, f"The card of a model of {table}"))
+        return version
+
+    def versions(self, table: str) -> list[str]:
+        """Complete versions of a table's model, oldest first; empty if there are none."""
+        from pyarrow import fs
+
+        found = self._files.get_file_info(fs.FileSelector(self._table(table), allow_not_found=True))
+        names = [info.base_name for info in found if info.type == fs.FileType.Directory]
+        named = sorted(name for name in names if re.fullmatch(_VERSION, name))
+        return [name for name in named if self._is_file(f"{self._table(table)}/{name}/{_MANIFEST}")]
+
+    def path(self, table: str, version: str) -> Path:
+        """A local folder with the files of a version; a remote version is downloaded once.
+
+        Raises:
+            ModelError: no such version, or a download that does not match the digests written with it.
+        """
+        files = self._manifest(table, version)["files"]
+        if self._cache is None:
+            return Path(self._version(table, version))
+        target = self._cache / table / version
+        if not (target / _MANIFEST).exists():
+            self._download(table, version, files, target)
+        return target
+
+    def card(self, table: str, version: str) -> dict[str, Any]:
+        """The model card that a version was written with."""
+        return dict(self._manifest(table, version)["card"])
+
+    def promote(self, table: str, version: str) -> None:
+        """Makes a version the champion, in one step."""
+        self._manifest(table, version)
+        pointer = {"version": version, "promoted_at": datetime.now(UTC).isoformat()}
+        self._put(f"{self._table(table)}/{_CHAMPION}", _as_json(pointer, "The champion"))
+
+    def champion(self, table: str) -> str | None:
+        """The version in use, None if none was promoted yet."""
+        text = self._get(f"{self._table(table)}/{_CHAMPION}")
+        if text is None:
+            return None
+        return checked(str(json.loads(text)["version"]), "model version", _VERSION, ModelError)
+
+    def write_threshold(self, table: str, version: str, text: str) -> None:
+        """Stores the threshold of a version in place of any earlier one.
+
+        Args:
+            table: watched table.
+            version: a version of its model.
+            text: the threshold as JSON.
+        """
+        self._manifest(table, version)
+        try:
+            json.loads(text)
+        except ValueError as reason:
+            raise ModelError(f"The threshold of {table} {version} is not JSON: {reason}") from reason
+        self._put(f"{self._version(table, version)}/{_THRESHOLD}", text)
+
+    def read_threshold(self, table: str, version: str) -> str:
+        """The threshold of a version, as JSON.
+
+        Raises:
+            ModelError: no such version, or it has no threshold yet.
+        """
+        self._manifest(table, version)
+        text = self._get(f"{self._version(table, version)}/{_THRESHOLD}")
+        if text is None:
+            raise ModelError(f"Model {version} of {table} has no threshold yet: materialise {table}/threshold first.")
+        return text
+
+    def _publish(self, written: Path, target: str, manifest: str) -> None:
+        if self._cache is None:
+            (written / _MANIFEST).write_text(manifest, encoding="utf-8")
+            written.rename(target)
+            return
+        for name in _file_names(written):
+            self._put_bytes(f"{target}/{name}", (written / name).read_bytes())
+        self._put_bytes(f"{target}/{_MANIFEST}", manifest.encode())
+
+    def _download(self, table: str, version: str, files: Mapping[str, Any], target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as partial:
+            folder = Path(partial) / "version"
+            for name in [*files, _MANIFEST]:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                with self._files.open_input_stream(f"{self._version(table, version)}/{name}") as stream:
+                    (folder / name).write_bytes(stream.read())
+            if wrong := [name for name in files if _digest(folder / name) != files[name]]:
+                raise ModelError(
+                    f"Files of model {version} of {table} are not those it was written with: {', '.join(wrong)}. "
+                    "Train it anew, or promote another version."
+                )
+            try:
+                folder.rename(target)
+            except OSError:
+                # Another process was faster; its files are the same.
+                if not (target / _MANIFEST).exists():
+                    raise
+
+    def _manifest(self, table: str, version: str) -> dict[str, Any]:
+        text = self._get(f"{self._version(table, version)}/{_MANIFEST}")
+        if text is None:
+            known = self.versions(table)
+            hint = f"it has {', '.join(known[-5:])}" if known else f"it has none: materialise {table}/model first"
+            raise ModelError(f"The model of {table} has no version {version}; {hint}.")
+        manifest: dict[str, Any] = json.loads(text)
+        return manifest
+
+    def _table(self, table: str) -> str:
+        return f"{self._root}/{checked(table, 'watched table', _TABLE, ModelError)}"
+
+    def _version(self, table: str, version: str) -> str:
+        return f"{self._table(table)}/{checked(version, 'model version', _VERSION, ModelError)}"
+
+    def _is_file(self, path: str) -> bool:
+        return bool(self._files.get_file_info(path).is_file)
+
+    def _get(self, path: str) -> str | None:
+        try:
+            with self._files.open_input_stream(path) as stream:
+                return bytes(stream.read()).decode()
+        except FileNotFoundError:
+            return None
+
+    def _put(self, path: str, text: str) -> None:
+        if self._cache is not None:
+            self._put_bytes(path, text.encode())
+            return
+        partial = Path(f"{path}.partial-{uuid.uuid4().hex}")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+
+    def _put_bytes(self, path: str, content: bytes) -> None:
+        with self._files.open_output_stream(path) as stream:
+            stream.write(content)
+
+
+def _file_names(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def _digest(path: Path) -> dict[str, Any]:
+    with path.open("rb") as stream:
+        return {"size_bytes": path.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+
+
+def _as_json(value: Any, what: str) -> str:
+    try:
+        return json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as reason:
+        raise ModelError(f"{what} cannot be stored as JSON: {reason}") from reason

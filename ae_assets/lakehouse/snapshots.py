@@ -1,0 +1,271 @@
+"""Days of an Iceberg table: which files hold them, and the commit that replaces some of them.
+
+The only module that builds on internals of pyiceberg (0.12). Its public overwrite takes Arrow tables and row filters,
+keeps a manifest for every commit ever made, and retries without planning its deletes anew; files streamed one by one,
+a thousand small commits and two writers of one day need what `_ReplaceDays` does instead: the list of manifests of the
+new snapshot. All else (snapshot, manifest list, metadata, the atomic swap in the catalog) stays pyiceberg's.
+"""
+
+import struct
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from pyiceberg.conversions import to_bytes
+from pyiceberg.exceptions import CommitFailedException, ValidationException
+from pyiceberg.io import FileIO
+from pyiceberg.manifest import (
+    DataFile,
+    DataFileContent,
+    FileFormat,
+    ManifestContent,
+    ManifestEntry,
+    ManifestEntryStatus,
+    ManifestFile,
+)
+from pyiceberg.partitioning import PartitionSpec
+from pyiceberg.table import Table, Transaction
+from pyiceberg.table.snapshots import Operation, Snapshot
+from pyiceberg.table.update.snapshot import _OverwriteFiles
+from pyiceberg.transforms import IdentityTransform
+from pyiceberg.typedef import Record
+from pyiceberg.types import DateType
+
+from ae_assets.errors import LakehouseError
+from ae_assets.lakehouse.columns import DAY
+
+_EPOCH = date(1970, 1, 1)
+_INT = struct.Struct("<i")
+_MANIFEST_FILES = 128
+"""Data files in a full manifest: what a rewritten day costs at least, so a few milliseconds' worth."""
+_LOOSE_MANIFESTS = 32
+"""Manifests that are less than half full and are left as they are; one more, and they are merged."""
+
+
+def data_file(table: Table, path: str, day: date, rows: int, size_bytes: int) -> DataFile:
+    """Describes a Parquet file, written already, that holds one day."""
+    days = (day - _EPOCH).days
+    bound = {table.schema().find_field(DAY).field_id: to_bytes(DateType(), days)}
+    described = DataFile.from_args(
+        content=DataFileContent.DATA,
+        file_path=path,
+        file_format=FileFormat.PARQUET,
+        partition=Record(days),
+        record_count=rows,
+        file_size_in_bytes=size_bytes,
+        lower_bounds=bound,
+        upper_bounds=bound,
+    )
+    described.spec_id = table.spec().spec_id
+    return described
+
+
+def files_by_day(table: Table, first: date | None = None, last: date | None = None) -> dict[date, list[DataFile]]:
+    """The data files of each day that has rows, in order of days and file names; reads metadata only.
+
+    Args:
+        table: the table, as of its loaded metadata.
+        first: leave out days before; None for all.
+        last: leave out days after; None for all.
+
+    Raises:
+        LakehouseError: the table is not partitioned by day, or another engine left row deletes in it.
+    """
+    found: dict[date, list[DataFile]] = defaultdict(list)
+    for manifest in _manifests_of(table.current_snapshot(), table.io):
+        _refuse_row_deletes(table, manifest)
+        at = _day_position(table, manifest.partition_spec_id)
+        if not _is_live(manifest) or not _may_hold(manifest, at, first, last):
+            continue
+        for entry in manifest.fetch_manifest_entry(table.io):
+            day = _day(entry, at)
+            if day is not None and (first is None or first <= day) and (last is None or day <= last):
+                found[day].append(entry.data_file)
+    return {day: sorted(found[day], key=lambda file: file.file_path) for day in sorted(found)}
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try to replace days.
+
+    Attributes:
+        snapshot_id: of the snapshot it makes, None where there was nothing to change.
+        conflict: why the catalog refused, None if it accepted.
+    """
+
+    snapshot_id: int | None
+    conflict: Exception | None = None
+
+
+def replace_days(table: Table, files: Mapping[date, Sequence[DataFile]]) -> Attempt:
+    """Tries once to make one snapshot in which the given days hold the given files and nothing else is changed.
+
+    The catalog accepts it only if no other snapshot came after the one that `table` has loaded; so of two writers of
+    one day the later accepted one replaces the earlier one's files, and the two are never both there.
+
+    Args:
+        table: the table, loaded; on success it holds the new metadata.
+        files: what each day shall consist of; an empty sequence empties the day.
+
+    Returns:
+        what came of it; after a conflict nothing was changed.
+    """
+    transaction = table.transaction()
+    replacing = _ReplaceDays(
+        table, transaction, frozenset(files), [file for day in sorted(files) for file in files[day]]
+    )
+    if replacing.changes_nothing:
+        return Attempt(None)
+    try:
+        replacing.commit()
+        transaction.commit_transaction()
+    except (CommitFailedException, ValidationException) as conflict:
+        replacing.remove_manifests()
+        return Attempt(replacing.snapshot_id, conflict)
+    return Attempt(replacing.snapshot_id)
+
+
+class _ReplaceDays(_OverwriteFiles):
+    """Snapshot in which some days hold new files: the old files of exactly those days are deleted.
+
+    Manifests are kept few and small: those of the replaced days are rewritten without them, records of earlier
+    deletions are dropped, and loose ones are merged when they are many.
+    """
+
+    def __init__(
+        self, table: Table, transaction: Transaction, days: Collection[date], added: Sequence[DataFile]
+    ) -> None:
+        self._table = table
+        snapshot = transaction.table_metadata.current_snapshot()
+        super().__init__(Operation.OVERWRITE if snapshot else Operation.APPEND, transaction, table.io)
+        for file in added:
+            self.append_data_file(file)
+        self._kept: list[ManifestFile] = []
+        self._rewritten: list[ManifestEntry] = []
+        self._gone: list[ManifestEntry] = []
+        self._plan(snapshot, days)
+        self._deleted_data_files = {entry.data_file for entry in self._gone}
+
+    @property
+    def changes_nothing(self) -> bool:
+        return not self._added_data_files and not self._gone
+
+    def commit(self) -> None:
+        # Unregistered, the transaction does not retry by itself: a retry has to look anew for files of these days.
+        self._transaction._apply(*self._commit())  # noqa: SLF001
+
+    def remove_manifests(self) -> None:
+        """Removes what a refused commit wrote."""
+        self._clean_all_uncommitted()
+
+    def _plan(self, snapshot: Snapshot | None, days: Collection[date]) -> None:
+        first, last = min(days), max(days)
+        live = [manifest for manifest in _manifests_of(snapshot, self._io) if _is_live(manifest)]
+        loose = [manifest for manifest in live if _live_files(manifest) < _MANIFEST_FILES // 2]
+        merged = set(loose) if len(loose) > _LOOSE_MANIFESTS else set()
+        for manifest in live:
+            _refuse_row_deletes(self._table, manifest)
+            at = _day_position(self._table, manifest.partition_spec_id)
+            if manifest not in merged and not _may_hold(manifest, at, first, last):
+                self._kept.append(manifest)
+                continue
+            entries = manifest.fetch_manifest_entry(self._io)
+            gone = [entry for entry in entries if _day(entry, at) in days]
+            if not gone and manifest not in merged:
+                self._kept.append(manifest)
+                continue
+            self._gone.extend(gone)
+            self._rewritten.extend(entry for entry in entries if _day(entry, at) not in days)
+
+    def _manifests(self) -> list[ManifestFile]:
+        changed = [
+            _entry(ManifestEntryStatus.ADDED, self._snapshot_id, file, self._transaction.table_metadata.default_spec_id)
+            for file in self._added_data_files
+        ]
+        changed += [_restated(entry, ManifestEntryStatus.DELETED, self._snapshot_id) for entry in self._gone]
+        existing = [_restated(entry, ManifestEntryStatus.EXISTING, entry.snapshot_id) for entry in self._rewritten]
+        return [*self._written(changed), *self._written(existing), *self._kept]
+
+    def _written(self, entries: Sequence[ManifestEntry]) -> list[ManifestFile]:
+        by_spec: dict[int, list[ManifestEntry]] = defaultdict(list)
+        for entry in entries:
+            by_spec[entry.data_file.spec_id].append(entry)
+        written = []
+        for spec_id, group in by_spec.items():
+            at = _day_position(self._table, spec_id)
+            group.sort(key=lambda entry: _day(entry, at) or _EPOCH)
+            for start in range(0, len(group), _MANIFEST_FILES):
+                with self.new_manifest_writer(self.spec(spec_id)) as writer:
+                    for entry in group[start : start + _MANIFEST_FILES]:
+                        writer.add_entry(entry)
+                written.append(writer.to_manifest_file())
+        return written
+
+
+def _entry(status: ManifestEntryStatus, snapshot_id: int, file: DataFile, spec_id: int) -> ManifestEntry:
+    file.spec_id = spec_id
+    return ManifestEntry.from_args(
+        status=status, snapshot_id=snapshot_id, sequence_number=None, file_sequence_number=None, data_file=file
+    )
+
+
+def _restated(entry: ManifestEntry, status: ManifestEntryStatus, snapshot_id: int | None) -> ManifestEntry:
+    return ManifestEntry.from_args(
+        status=status,
+        snapshot_id=snapshot_id,
+        sequence_number=entry.sequence_number,
+        file_sequence_number=entry.file_sequence_number,
+        data_file=entry.data_file,
+    )
+
+
+def _manifests_of(snapshot: Snapshot | None, io: FileIO) -> list[ManifestFile]:
+    return [] if snapshot is None else list(snapshot.manifests(io))
+
+
+def _is_live(manifest: ManifestFile) -> bool:
+    return manifest.has_added_files() or manifest.has_existing_files()
+
+
+def _live_files(manifest: ManifestFile) -> int:
+    return (manifest.added_files_count or 0) + (manifest.existing_files_count or 0)
+
+
+def _may_hold(manifest: ManifestFile, at: int, first: date | None, last: date | None) -> bool:
+    if not manifest.partitions:
+        return True
+    summary = manifest.partitions[at]
+    if summary.lower_bound is None or summary.upper_bound is None:
+        return False
+    lowest, highest = (_day_of(_INT.unpack(bound)[0]) for bound in (summary.lower_bound, summary.upper_bound))
+    return (first is None or highest >= first) and (last is None or lowest <= last)
+
+
+def _day(entry: ManifestEntry, at: int) -> date | None:
+    value = entry.data_file.partition[at]
+    return value if value is None or isinstance(value, date) else _day_of(value)
+
+
+def _day_of(days: int) -> date:
+    return _EPOCH + timedelta(days=days)
+
+
+def _day_position(table: Table, spec_id: int) -> int:
+    spec: PartitionSpec = table.specs()[spec_id]
+    day_id = table.schema().find_field(DAY).field_id
+    for position, field in enumerate(spec.fields):
+        if field.source_id == day_id and isinstance(field.transform, IdentityTransform):
+            return position
+    raise LakehouseError(
+        f"Table {'.'.join(table.name())} is not partitioned by identity of '{DAY}' but by {spec}: "
+        "write it anew under another name."
+    )
+
+
+def _refuse_row_deletes(table: Table, manifest: ManifestFile) -> None:
+    if manifest.content == ManifestContent.DELETES and _is_live(manifest):
+        raise LakehouseError(
+            f"Another engine deleted single rows of {'.'.join(table.name())} in place (merge-on-read), which ae_assets "
+            "does not read: run rewrite_data_files there, and set write.delete.mode to copy-on-write."
+        )

@@ -1,0 +1,136 @@
+"""Tables partitioned by day on Iceberg: reading ranges of days and replacing days. Model files are in `models`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from ae_assets.errors import LakehouseError
+from ae_assets.lakehouse.names import table_identifier
+from ae_assets.lakehouse.writer import DayWriter
+
+if TYPE_CHECKING:
+    from ae_assets.lakehouse.access import TableAccess
+    from ae_assets.lakehouse.layout import Layout
+
+
+class Lakehouse:
+    """Iceberg tables named ``"<watched table>.<asset>"`` and partitioned by day.
+
+    Safe to use from several threads and processes at once. Opening one touches neither disk nor network; the first
+    read or write does.
+    """
+
+    def __init__(self, access: "TableAccess") -> None:
+        """Takes the tables of a catalog; `open` is the way to find them."""
+        self._access = access
+
+    @classmethod
+    def open(cls, home: Path | None, properties: Mapping[str, str] | None = None) -> "Lakehouse":
+        """Picks the catalog: the given properties, over pyiceberg's own configuration, over the embedded default.
+
+        Args:
+            home: folder of the embedded default, a SQLite catalog ``catalog.db`` and a folder ``warehouse``, both made
+                on first write; None where another catalog is configured.
+            properties: pyiceberg catalog settings, e.g. ``{"type": "rest", "uri": ..., "warehouse": ...}``. Without
+                them pyiceberg's configuration of a catalog named ``ae_assets`` is used where there is one
+                (``PYICEBERG_CATALOG__AE_ASSETS__URI`` or ``.pyiceberg.yaml``).
+
+        Raises:
+            LakehouseError: neither a home nor a catalog is given.
+        """
+        from ae_assets.lakehouse.access import TableAccess
+        from ae_assets.lakehouse.catalogs import catalog_properties
+
+        return cls(TableAccess(catalog_properties(home, properties or {})))
+
+    def close(self) -> None:
+        """Lets go of the connection to the catalog; the next use makes a new one."""
+        self._access.close()
+
+    def exists(self, table: str) -> bool:
+        """Whether the table has been written at least once."""
+        return self._access.find(table) is not None
+
+    def schema(self, table: str) -> pl.Schema:
+        """Columns of a table and the types that a read gives, in order."""
+        return pl.Schema(self._access.layout(self._access.get(table)).kept)
+
+    def writer(self, table: str, *, commit_rows: int = 2_000_000) -> DayWriter:
+        """A context manager whose ``write(day, frame)`` replaces days of a table, which is made on the first write.
+
+        Args:
+            table: ``"<watched table>.<asset>"``.
+            commit_rows: rows that may wait for a commit; days come into view in batches of about this many rows.
+        """
+        table_identifier(table)
+        return DayWriter(self._access, table, commit_rows)
+
+    def read(self, table: str, first: date, last: date, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Rows of a range of days, both ends included, in order of days; an empty frame if the days have no rows.
+
+        Args:
+            table: ``"<watched table>.<asset>"``.
+            first: first day.
+            last: last day.
+            columns: columns to read, in the order wanted; None for all, in the table's order.
+
+        Raises:
+            LakehouseError: no such table or column, or a file of the table cannot be read.
+        """
+        from ae_assets.lakehouse.files import read_files
+        from ae_assets.lakehouse.snapshots import files_by_day
+
+        loaded = self._access.get(table)
+        layout = self._access.layout(loaded)
+        wanted = _wanted(table, layout, columns)
+        files = [file for found in files_by_day(loaded, first, last).values() for file in found]
+        return read_files(loaded, layout, files, wanted)
+
+    def iter_days(
+        self, table: str, first: date, last: date, columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[date, pl.DataFrame]]:
+        """Days of a range that have rows, one after the other, all of one snapshot; holds one day at a time.
+
+        Takes what `read` takes and raises what it raises; a missing table or column at once.
+        """
+        from ae_assets.lakehouse.files import read_files
+        from ae_assets.lakehouse.snapshots import files_by_day
+
+        loaded = self._access.get(table)
+        layout = self._access.layout(loaded)
+        wanted = _wanted(table, layout, columns)
+        found = files_by_day(loaded, first, last)
+        return ((day, read_files(loaded, layout, files, wanted)) for day, files in found.items())
+
+    def day_rows(self, table: str) -> dict[date, int]:
+        """Rows of each day that has any, in order of days, from metadata only; empty where there is no table."""
+        from ae_assets.lakehouse.snapshots import files_by_day
+
+        loaded = self._access.find(table)
+        if loaded is None:
+            return {}
+        return {day: sum(file.record_count for file in files) for day, files in files_by_day(loaded).items()}
+
+    def properties(self, table: str) -> dict[str, str]:
+        """Table properties, Iceberg's own among them."""
+        return dict(self._access.get(table).properties)
+
+    def set_properties(self, table: str, properties: Mapping[str, str]) -> None:
+        """Sets table properties and leaves all others as they are.
+
+        Args:
+            table: a table that exists.
+            properties: values by key, e.g. ``{"ae_assets.simulated": "true"}``.
+        """
+        self._access.set_properties(table, properties)
+
+
+def _wanted(table: str, layout: "Layout", columns: Sequence[str] | None) -> list[str]:
+    if columns is None:
+        return list(layout.kept)
+    if missing := [column for column in columns if column not in layout.kept]:
+        raise LakehouseError(f"Table {table} has no column {', '.join(missing)}; it has {', '.join(layout.kept)}.")
+    return list(dict.fromkeys(columns))

@@ -1,0 +1,113 @@
+"""Writing days: each frame becomes a Parquet file at once, and batches of days are swapped in by one commit each."""
+
+import logging
+from datetime import date
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import polars as pl
+
+from ae_assets.errors import LakehouseError
+from ae_assets.lakehouse.columns import DAY, check_day, new_columns
+
+if TYPE_CHECKING:
+    from pyiceberg.manifest import DataFile
+    from pyiceberg.table import Table
+
+    from ae_assets.lakehouse.access import TableAccess
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class DayWriter:
+    """Replaces days of one table; made by `Lakehouse.writer` and used as a context manager.
+
+    Days that were written come into view together, in batches: whenever `commit_rows` rows are waiting, and at the end
+    of the context. If the context ends with an exception, the days still waiting keep their old rows.
+
+    Attributes:
+        committed: rows of each day that this writer has committed so far.
+    """
+
+    def __init__(self, access: "TableAccess", table: str, commit_rows: int) -> None:
+        if commit_rows < 1:
+            raise LakehouseError(f"commit_rows is {commit_rows}: expected at least 1.")
+        self.committed: dict[date, int] = {}
+        self._access = access
+        self._name = table
+        self._commit_rows = commit_rows
+        self._table: Table | None = None
+        self._waiting: dict[date, DataFile | None] = {}
+        self._waiting_rows = 0
+        self._open = False
+
+    def __enter__(self) -> Self:
+        self._open = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._open = False
+        if kind is None:
+            self._commit()
+        else:
+            self._discard(list(self._waiting.values()))
+            self._waiting.clear()
+
+    def write(self, day: date, frame: pl.DataFrame) -> None:
+        """Makes the rows of a day exactly those of the frame.
+
+        Args:
+            day: the day to replace.
+            frame: its rows, with a column ``day`` of type Date that is this day throughout; a frame without rows
+                empties the day. Columns that the table lacks are added to it; columns that the frame lacks are null.
+
+        Raises:
+            LakehouseError: rows of another day, a column whose type conflicts with the table's or cannot be stored, or
+                a commit that did not get through.
+        """
+        if not self._open:
+            raise LakehouseError(f"The writer of {self._name} is closed: use it inside `with lakehouse.writer(...)`.")
+        from ae_assets.lakehouse.files import write_file
+
+        check_day(self._name, day, frame)
+        table = self._fit(day, frame)
+        if table is None:
+            return
+        replaced = self._waiting.pop(day, None)
+        if replaced is not None:
+            self._waiting_rows -= replaced.record_count
+            self._discard([replaced])
+        self._waiting[day] = None if frame.is_empty() else write_file(table, self._access.layout(table), day, frame)
+        self._waiting_rows += frame.height
+        if self._waiting_rows >= self._commit_rows:
+            self._commit()
+
+    def _fit(self, day: date, frame: pl.DataFrame) -> "Table | None":
+        """The table with the frame's columns, made or widened if need be; None for an empty frame of no table."""
+        if self._table is None:
+            self._table = self._access.find(self._name)
+        known = {} if self._table is None else self._access.layout(self._table).kept
+        added = new_columns(self._name, day, frame, known)
+        if added and (known or DAY in added):
+            self._table = self._access.with_columns(self._name, day, frame)
+        return self._table
+
+    def _commit(self) -> None:
+        if not self._waiting or self._table is None:
+            return
+        files = {day: [] if file is None else [file] for day, file in self._waiting.items()}
+        self._table = self._access.replace_days(self._table, files)
+        self.committed.update({day: sum(file.record_count for file in found) for day, found in files.items()})
+        self._waiting.clear()
+        self._waiting_rows = 0
+
+    def _discard(self, files: "list[DataFile | None]") -> None:
+        for file in files:
+            if file is None or self._table is None:
+                continue
+            try:
+                self._table.io.delete(file.file_path)
+            except OSError as reason:
+                _LOGGER.info("The unused file %s stays until maintenance removes it: %s", file.file_path, reason)

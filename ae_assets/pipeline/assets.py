@@ -1,0 +1,278 @@
+"""The chain of a watched table as Dagster assets: which days, which metadata; the work itself is in ``chain``."""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from pydantic import Field
+
+from ae_assets.errors import ConfigError
+from ae_assets.pipeline import checks, metadata
+from ae_assets.pipeline.chain import Storage
+from ae_assets.pipeline.resources import LakehouseResource
+from ae_assets.pipeline.table import WatchedTable
+from ae_assets.progress import Progress, publish
+from ae_assets.sources import open_source
+
+if TYPE_CHECKING:
+    from ae_assets.pipeline.chain.model import TrainingRange
+
+
+class ModelConfig(dg.Config):
+    """Which days the model learns from."""
+
+    train_start: str | None = Field(
+        default=None, description="First training day, YYYY-MM-DD; empty: `training.days` before the last training day."
+    )
+    train_end: str | None = Field(
+        default=None,
+        description="Last training day; empty: the latest that leaves room for the embargo and the calibration range.",
+    )
+
+
+class EvaluationConfig(dg.Config):
+    """Which days are judged."""
+
+    start: str = Field(description="First day judged, YYYY-MM-DD; after the calibration range of the champion.")
+    end: str = Field(description="Last day judged.")
+    compare: bool = Field(default=True, description="Whether the table's comparisons are fitted and judged beside it.")
+
+
+def build_assets(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """The assets of one watched table, in the order in which they depend on each other."""
+    return [
+        _raw(table, partitions),
+        _features(table, partitions),
+        _model(table),
+        _threshold(table),
+        _anomalies(table, partitions),
+        _evaluation(table),
+    ]
+
+
+def _spec(table: WatchedTable, name: str, description: str, kinds: set[str]) -> dict[str, Any]:
+    return {
+        "key": dg.AssetKey([table.table, name]),
+        "group_name": table.table,
+        "owners": list(table.owners),
+        "description": description,
+        "kinds": kinds,
+    }
+
+
+def _raw(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    spec = _spec(table, "raw", metadata.describe(table, "raw"), {"iceberg", "polars", "bronze"})
+    key = spec["key"]
+
+    @dg.asset(
+        **spec,
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[checks.spec(name, key) for name in checks.RAW_CHECKS],
+        metadata=metadata.definition(table, "raw"),
+    )
+    def raw(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> dg.MaterializeResult:
+        from ae_assets.pipeline.chain.raw import load_raw
+
+        storage = _storage(context, table, lakehouse)
+        days = partition_days(context)
+        loaded = []
+        for facts in load_raw(storage, open_source(table.source.location), days):
+            loaded.append(facts)
+            context.add_asset_metadata(metadata.raw_day(facts), partition_key=facts.day.isoformat())
+        return dg.MaterializeResult(
+            metadata=metadata.raw_run(storage, loaded), check_results=checks.raw_checks(storage, days)
+        )
+
+    return raw
+
+
+def _features(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    upstream = dg.AssetDep(
+        dg.AssetKey([table.table, "raw"]), partition_mapping=_look_back(table.features.look_back_days)
+    )
+    features_key, quarantine_key = (dg.AssetKey([table.table, name]) for name in ("features", "quarantine"))
+
+    @dg.multi_asset(
+        name=f"{table.table}__features",
+        specs=[
+            dg.AssetSpec(
+                **_spec(table, "features", metadata.describe(table, "features"), {"iceberg", "polars", "pandera", "silver"}),
+                deps=[upstream],
+                metadata=metadata.definition(table, "features"),
+            ),
+            dg.AssetSpec(
+                **_spec(table, "quarantine", metadata.describe(table, "quarantine"), {"iceberg", "polars", "pandera"}),
+                deps=[upstream],
+                metadata=metadata.definition(table, "quarantine"),
+            ),
+        ],
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[checks.spec(name, features_key) for name in checks.FEATURES_CHECKS],
+    )
+    def features(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.MaterializeResult]:
+        from ae_assets.pipeline.chain.features import build_features
+
+        storage = _storage(context, table, lakehouse)
+        days = partition_days(context)
+        built = build_features(storage, days)
+        for facts in built:
+            partition = facts.day.isoformat()
+            context.add_asset_metadata(metadata.features_day(facts), features_key, partition)
+            context.add_asset_metadata(metadata.quarantine_day(facts), quarantine_key, partition)
+        yield dg.MaterializeResult(
+            asset_key=features_key,
+            metadata=metadata.features_run(storage, built),
+            check_results=checks.features_checks(storage, days),
+        )
+        yield dg.MaterializeResult(asset_key=quarantine_key, metadata=metadata.quarantine_run(storage, built))
+
+    return features
+
+
+def _model(table: WatchedTable) -> dg.AssetsDefinition:
+    spec = _spec(table, "model", metadata.describe(table, "model"), {"keras", "jax"})
+
+    @dg.asset(
+        **spec,
+        deps=[dg.AssetKey([table.table, "features"])],
+        check_specs=[checks.spec(name, spec["key"]) for name in checks.MODEL_CHECKS],
+    )
+    def model(
+        context: dg.AssetExecutionContext, config: ModelConfig, lakehouse: LakehouseResource
+    ) -> dg.MaterializeResult:
+        from ae_assets.pipeline.chain.model import train
+
+        storage = _storage(context, table, lakehouse)
+        trained = train(storage, _training_range(storage, config))
+        return dg.MaterializeResult(
+            metadata=metadata.model_run(trained), check_results=checks.model_checks(storage, trained)
+        )
+
+    return model
+
+
+def _threshold(table: WatchedTable) -> dg.AssetsDefinition:
+    @dg.asset(
+        **_spec(table, "threshold", metadata.describe(table, "threshold"), {"python"}),
+        deps=[dg.AssetKey([table.table, "model"])],
+    )
+    def threshold(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> dg.MaterializeResult:
+        from ae_assets.pipeline.chain.threshold import calibrate_latest
+
+        storage = _storage(context, table, lakehouse)
+        return dg.MaterializeResult(metadata=metadata.threshold_run(calibrate_latest(storage)))
+
+    return threshold
+
+
+def _anomalies(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    spec = _spec(table, "anomalies", metadata.describe(table, "anomalies"), {"iceberg", "keras", "jax", "gold"})
+    window_days = getattr(table.detector, "window_days", 1)
+
+    @dg.asset(
+        **spec,
+        deps=[
+            dg.AssetDep(dg.AssetKey([table.table, "features"]), partition_mapping=_look_back(window_days - 1)),
+            dg.AssetKey([table.table, "threshold"]),
+        ],
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[checks.spec(name, spec["key"]) for name in checks.ANOMALIES_CHECKS],
+        metadata=metadata.definition(table, "anomalies"),
+    )
+    def anomalies(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> dg.MaterializeResult:
+        from ae_assets.pipeline.chain.anomalies import find_anomalies
+        from ae_assets.pipeline.chain.champion import load_champion
+
+        storage = _storage(context, table, lakehouse)
+        days = partition_days(context)
+        champion = load_champion(storage)
+        found = []
+        for facts in find_anomalies(storage, champion, days):
+            drawn = len(days) <= metadata.MOST_DAYS_WITH_FIGURES or facts.day == days[-1]
+            context.add_asset_metadata(
+                metadata.anomalies_day(facts, champion, drawn=drawn), partition_key=facts.day.isoformat()
+            )
+            found.append(facts.without_rows())
+        return dg.MaterializeResult(
+            metadata=metadata.anomalies_run(storage, champion, found),
+            check_results=checks.anomalies_checks(storage, champion, days),
+        )
+
+    return anomalies
+
+
+def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
+    @dg.asset(
+        **_spec(table, "evaluation", metadata.describe(table, "evaluation"), {"python"}),
+        deps=[dg.AssetKey([table.table, "anomalies"])],
+    )
+    def evaluation(
+        context: dg.AssetExecutionContext, config: EvaluationConfig, lakehouse: LakehouseResource
+    ) -> dg.MaterializeResult:
+        from ae_assets.pipeline.chain.evaluation import evaluate
+
+        storage = _storage(context, table, lakehouse)
+        first, last = as_day(config.start, "start"), as_day(config.end, "end")
+        return dg.MaterializeResult(
+            metadata=metadata.evaluation_run(evaluate(storage, first, last, with_comparisons=config.compare))
+        )
+
+    return evaluation
+
+
+def _look_back(days: int) -> dg.TimeWindowPartitionMapping:
+    return dg.TimeWindowPartitionMapping(start_offset=-days, allow_nonexistent_upstream_partitions=True)
+
+
+def partition_days(context: dg.AssetExecutionContext) -> list[date]:
+    """The days of the run, in order: one for a single partition, all of them in a range run."""
+    return sorted(date.fromisoformat(key) for key in context.partition_keys)
+
+
+def as_day(text: str, key: str) -> date:
+    """Reads a configured day.
+
+    Raises:
+        ConfigError: when it is not written YYYY-MM-DD.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{key}: received {text!r}; a day is written YYYY-MM-DD") from None
+
+
+def _storage(context: dg.AssetExecutionContext, table: WatchedTable, lakehouse: LakehouseResource) -> Storage:
+    def log(progress: Progress) -> None:
+        rate = progress.rows / progress.seconds if progress.seconds else 0.0
+        context.log.info(
+            f"{progress.stage}: {progress.done}/{progress.total} {progress.unit}, {progress.rows:,} rows, "
+            f"{rate:,.0f} rows/s {progress.note}".rstrip(),
+        )
+        publish(progress)
+
+    return Storage(table, lakehouse.tables, lakehouse.models, log)
+
+
+def _training_range(storage: Storage, config: ModelConfig) -> "TrainingRange":
+    from ae_assets.pipeline.chain.model import TrainingRange
+
+    table = storage.table
+    if config.train_end is not None:
+        end = as_day(config.train_end, "train_end")
+    else:
+        held = [day for day, rows in storage.days_of("features").items() if rows]
+        if not held:
+            raise ConfigError(
+                f"{storage.name('features')} holds no day yet; materialise raw and features for some days before the model"
+            )
+        end = max(held) - timedelta(days=table.calibration.embargo_days + table.calibration.days)
+    start = (
+        as_day(config.train_start, "train_start")
+        if config.train_start is not None
+        else end - timedelta(days=table.training.days - 1)
+    )
+    return TrainingRange.of(start, end, table.horizon_days)

@@ -1,0 +1,77 @@
+"""Features and quarantine: every raw row of a day either becomes a validated drive-day or is set aside with its reason."""
+
+import time
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from ae_assets.features.day import features_of_day
+from ae_assets.features.look_back import LookBack
+from ae_assets.features.validation import validate_day
+from ae_assets.pipeline.chain.storage import FEATURES, NO_ROWS, QUARANTINE, RAW, Storage
+from ae_assets.progress import Progress
+from ae_assets.schemas.raw import contract_of
+
+
+@dataclass(frozen=True)
+class FeatureDay:
+    """What became of one day's raw rows."""
+
+    day: date
+    feature_rows: int
+    quarantined: Mapping[str, int]
+    """Rows set aside, by the rule that they broke first."""
+
+    @property
+    def quarantine_rows(self) -> int:
+        """Rows set aside."""
+        return sum(self.quarantined.values())
+
+
+def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay]:
+    """Validates the raw rows of the given days and writes their features and their quarantine.
+
+    The look-back window of the first day is read and validated again; after that each raw day is read once, whatever
+    the length of the range, and only the look-back is held in memory. A day without raw rows becomes an empty day.
+
+    Args:
+        storage: the table.
+        days: the days to build, in order.
+
+    Raises:
+        LakehouseError: when raw was never loaded.
+    """
+    config = storage.table.features
+    contract = contract_of(storage.table.source.layout, tuple(config.attributes))
+    look_back = LookBack(config)
+    built = {day: FeatureDay(day, 0, {}) for day in days}
+    began, rows = time.monotonic(), 0
+    with (
+        storage.tables.writer(storage.name(FEATURES)) as features,
+        storage.tables.writer(storage.name(QUARANTINE)) as quarantine,
+    ):
+        for day, asked, raw in storage.read_with_look_back(RAW, days, config.look_back_days):
+            validated = validate_day(raw, day, contract)
+            look_back.push(validated.valid)
+            if not asked:
+                continue
+            frame = features_of_day(look_back.history(day), day, config)
+            features.write(day, frame)
+            quarantine.write(day, validated.quarantine)
+            built[day] = FeatureDay(day, frame.height, _by_rule(validated.quarantine))
+            rows += frame.height
+            done = bisect_right(days, day)
+            storage.progress(Progress("features", done, len(days), "days", rows, time.monotonic() - began))
+        for day, facts in built.items():
+            if not facts.feature_rows and not facts.quarantine_rows:
+                features.write(day, NO_ROWS)
+                quarantine.write(day, NO_ROWS)
+    return list(built.values())
+
+
+def _by_rule(quarantine: pl.DataFrame) -> dict[str, int]:
+    counts = quarantine.group_by("rule").len().sort("len", descending=True)
+    return dict(zip(counts["rule"], counts["len"], strict=True))

@@ -1,0 +1,93 @@
+"""The verdicts that pool a window of days: detection, false alarms, drift of the scores."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+
+from ae_assets.errors import EvaluationError
+from ae_assets.evaluation import (
+    Outcome,
+    Protocol,
+    Verdict,
+    detection_rate_is_acceptable,
+    false_alarm_rate_is_acceptable,
+    judge_threshold,
+)
+from ae_assets.evaluation.drift import population_stability_index
+from ae_assets.pipeline.chain.champion import Champion, load_champion
+from ae_assets.pipeline.chain.lives import lives_in
+from ae_assets.pipeline.chain.storage import ANOMALIES, Storage
+
+
+@dataclass(frozen=True)
+class PooledVerdict:
+    """A verdict with the counts that explain it."""
+
+    passed: bool
+    text: str
+    facts: dict[str, object]
+
+
+def judge_rates(storage: Storage) -> dict[str, PooledVerdict]:
+    """Judges the latest window of the anomaly table, as far as neither fit nor threshold has seen it."""
+    limits = storage.table.checks
+    champion = load_champion(storage)
+    held = sorted(day for day, rows in storage.days_of(ANOMALIES).items() if rows)
+    if not held:
+        nothing = PooledVerdict(True, "too few to judge: the anomaly table holds no day", {})
+        return dict.fromkeys(
+            ("detection_rate_is_acceptable", "false_alarm_rate_is_acceptable", "scores_have_not_drifted"), nothing
+        )
+    last = held[-1]
+    first = max(last - timedelta(days=limits.window_days - 1), champion.seen_until + timedelta(days=1))
+    detection, false_alarms = _rates(storage, first, last)
+    return {
+        "detection_rate_is_acceptable": detection,
+        "false_alarm_rate_is_acceptable": false_alarms,
+        "scores_have_not_drifted": _drift(storage, champion, last),
+    }
+
+
+def _rates(storage: Storage, first: date, last: date) -> tuple[PooledVerdict, PooledVerdict]:
+    limits = storage.table.checks
+    facts: dict[str, object] = {"window_start": first.isoformat(), "window_end": last.isoformat()}
+    try:
+        protocol = Protocol(first, last, storage.table.horizon_days, limits.window_days)
+        rows = storage.tables.read(
+            storage.name(ANOMALIES), first, last, ["day", "entity", "cohort", "is_anomaly"]
+        ).with_columns(score=pl.col("is_anomaly").cast(pl.Float64))
+        point = judge_threshold(rows, lives_in(storage), protocol, 0.5, "in use")
+    except EvaluationError as error:
+        unknown = PooledVerdict(True, f"too few to judge: {error}", facts)
+        return unknown, unknown
+    return (
+        _pooled(detection_rate_is_acceptable(point, limits.min_detection_rate), facts),
+        _pooled(false_alarm_rate_is_acceptable(point, limits.max_false_alarm_rate), facts),
+    )
+
+
+def _pooled(verdict: Verdict, facts: dict[str, object]) -> PooledVerdict:
+    counts = {
+        "outcome": verdict.outcome.value,
+        "count": verdict.count,
+        "total": verdict.total,
+        "lower_bound": verdict.lower,
+        "upper_bound": verdict.upper,
+        "limit": verdict.limit,
+        "missed": list(verdict.missed[:50]),
+    }
+    return PooledVerdict(verdict.outcome is not Outcome.FAILED, verdict.explanation, {**facts, **counts})
+
+
+def _drift(storage: Storage, champion: Champion, last: date) -> PooledVerdict:
+    most = storage.table.checks.max_score_drift
+    scores = storage.tables.read(storage.name(ANOMALIES), last, last, ["score"])["score"].to_numpy()
+    curve = champion.threshold.calibration
+    index = population_stability_index(scores, curve.scores, curve.tail_probabilities)
+    words = "are distributed as in calibration" if index <= most else "are not distributed as in calibration"
+    return PooledVerdict(
+        index <= most,
+        f"the {len(scores):,} scores of {last} {words}: population stability index {index:.3f} (allowed {most})",
+        {"population_stability_index": index, "day": last.isoformat(), "rows": len(scores)},
+    )

@@ -1,0 +1,92 @@
+"""Raw: the source's rows of each day, typed, nothing dropped, with the file they came from."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Literal
+
+import polars as pl
+
+from ae_assets.errors import LakehouseError, SourceError
+from ae_assets.pipeline.chain.storage import NO_ROWS, RAW, Storage
+from ae_assets.progress import Progress
+from ae_assets.sources import Source
+
+SIMULATED_PROPERTY = "ae_assets.simulated"
+
+
+@dataclass(frozen=True)
+class RawDay:
+    """What became of one day of the source."""
+
+    day: date
+    status: Literal["loaded", "missing"]
+    rows: int
+    rescued_rows: int = 0
+    origin: str = ""
+    fingerprint: str = ""
+    size_bytes: int = 0
+
+
+def load_raw(storage: Storage, source: Source, days: Sequence[date]) -> Iterator[RawDay]:
+    """Writes the source's rows of the given days; a day that the source lacks becomes an empty day and is reported.
+
+    Raises:
+        SourceError: after the readable days are written, naming every day that could not be read.
+        LakehouseError: when simulated and real rows would meet in one table.
+    """
+    _refuse_a_mixture(storage, source)
+    listed = source.days()
+    unreadable: list[str] = []
+    began, rows = time.monotonic(), 0
+    with storage.tables.writer(storage.name(RAW)) as writer:
+        for done, day in enumerate(sorted(days), start=1):
+            entry = listed.get(day)
+            if entry is None:
+                writer.write(day, NO_ROWS)
+                yield RawDay(day, "missing", 0)
+                continue
+            try:
+                frame = source.read(entry)
+            except SourceError as error:
+                unreadable.append(f"  {day}: {error}")
+                continue
+            loaded = frame.with_columns(
+                day=pl.lit(day, dtype=pl.Date),
+                source_file=pl.lit(entry.origin),
+                source_fingerprint=pl.lit(entry.fingerprint),
+                loaded_at=pl.lit(datetime.now(tz=UTC)).cast(pl.Datetime("us", "UTC")),
+            )
+            writer.write(day, loaded)
+            rows += loaded.height
+            storage.progress(Progress("raw", done, len(days), "days", rows, time.monotonic() - began))
+            yield RawDay(
+                day,
+                "loaded",
+                loaded.height,
+                loaded["rescued"].count(),
+                entry.origin,
+                entry.fingerprint,
+                entry.size_bytes,
+            )
+    if source.simulated:
+        storage.tables.set_properties(storage.name(RAW), {SIMULATED_PROPERTY: "true"})
+    if unreadable:
+        raise SourceError(
+            f"{len(unreadable)} of {len(days)} days could not be read; the others are written:\n"
+            + "\n".join(unreadable)
+            + "\nRepair or replace these files, then materialise these days again."
+        )
+
+
+def _refuse_a_mixture(storage: Storage, source: Source) -> None:
+    if not storage.days_of(RAW):
+        return
+    held = storage.tables.properties(storage.name(RAW)).get(SIMULATED_PROPERTY) == "true"
+    if held != source.simulated:
+        kinds = ("simulated", "real") if held else ("real", "simulated")
+        raise LakehouseError(
+            f"{storage.name(RAW)} holds {kinds[0]} devices and the source {source.location} has {kinds[1]} ones; "
+            "name another folder in AE_ASSETS_HOME for it"
+        )

@@ -1,0 +1,86 @@
+"""What every step of the chain is given: the table's definition, its tables in the lakehouse, its models."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+
+from ae_assets.lakehouse import Lakehouse, ModelStore
+from ae_assets.pipeline.table import WatchedTable
+from ae_assets.progress import ProgressSink, silent
+
+RAW, FEATURES, QUARANTINE, ANOMALIES = "raw", "features", "quarantine", "anomalies"
+
+NO_ROWS = pl.DataFrame(schema={"day": pl.Date})
+"""Written for a day, it makes the day empty."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A watched table with the places where its tables and models are kept."""
+
+    table: WatchedTable
+    tables: Lakehouse
+    models: ModelStore
+    progress: ProgressSink = silent
+
+    def name(self, asset: str) -> str:
+        """Full name of one of the chain's tables, e.g. ``drive_stats.raw``."""
+        return f"{self.table.table}.{asset}"
+
+    def days_of(self, asset: str) -> dict[date, int]:
+        """Rows of each day that one of the chain's tables holds."""
+        return self.tables.day_rows(self.name(asset))
+
+    def read_with_look_back(
+        self, asset: str, days: Collection[date], look_back_days: int, columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[date, bool, pl.DataFrame]]:
+        """The given days in order, each preceded by the days it looks back on, one at a time and each once.
+
+        Yields:
+            Day, whether it was asked for itself, and its rows; days without rows are left out.
+        """
+        asked = set(days)
+        for first, last in _stretches(asked, look_back_days):
+            for day, frame in self.tables.iter_days(self.name(asset), first, last, columns):
+                if frame.height:
+                    yield day, day in asked, frame
+
+    def failures(self, known_until: date | None = None) -> pl.DataFrame:
+        """Every (entity, day) with a failure label, as the raw rows say; a later day's label does not exist yet.
+
+        Args:
+            known_until: last day whose labels the caller may know; None: all of them.
+
+        Returns:
+            Frame with ``entity`` (String) and ``day`` (Date).
+        """
+        days = self.days_of(RAW)
+        if not days:
+            return pl.DataFrame(schema={"entity": pl.String, "day": pl.Date})
+        last = max(days) if known_until is None else min(known_until, max(days))
+        rows = self.tables.read(self.name(RAW), min(days), last, ["day", "serial_number", "failure"])
+        return rows.filter(pl.col("failure") == 1, pl.col("serial_number").is_not_null()).select(
+            entity="serial_number", day="day"
+        )
+
+
+def day_range(first: date, last: date) -> list[date]:
+    """All days from first to last, both included."""
+    return [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
+
+
+def _stretches(days: Iterable[date], look_back_days: int) -> Iterator[tuple[date, date]]:
+    """First and last day of each run of calendar days that the given days need; two days a year apart need two."""
+    stretch: tuple[date, date] | None = None
+    for day in sorted(set(days)):
+        first = day - timedelta(days=look_back_days)
+        if stretch is not None and first <= stretch[1] + timedelta(days=1):
+            stretch = (stretch[0], day)
+            continue
+        if stretch is not None:
+            yield stretch
+        stretch = (first, day)
+    if stretch is not None:
+        yield stretch

@@ -1,0 +1,229 @@
+"""The asset checks: propositions about stored tables, each with the counts that explain its verdict.
+
+Checks on days name the bad days in their metadata and are not partitioned, so that one verdict covers a range run.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import polars as pl
+
+from ae_assets.pipeline.chain.storage import ANOMALIES, FEATURES, QUARANTINE, RAW, Storage
+from ae_assets.pipeline.resources import LakehouseResource
+from ae_assets.pipeline.table import WatchedTable
+
+if TYPE_CHECKING:
+    from pandera.polars import DataFrameSchema
+
+    from ae_assets.pipeline.chain.champion import Champion
+    from ae_assets.pipeline.chain.model import TrainedModel
+
+CHECKS = {
+    "day_volume_is_plausible": "Each day has about as many rows as the plausible days before it. Not blocking: on a day "
+    "of partial reports the drives that do report are still watched.",
+    "rows_are_conserved": "Every raw row of a day is a row of features or of quarantine.",
+    "entities_are_unique": "A device has one row a day.",
+    "schema_holds": "Stored rows keep the column contract.",
+    "training_converged": "The validation loss went down and settled.",
+    "alarm_rate_is_plausible": "The share of devices with an alarm is one that people can look at.",
+    "detection_rate_is_acceptable": "Among the devices that failed in the pooled window, enough had an alarm before.",
+    "false_alarm_rate_is_acceptable": "Among healthy devices of the pooled window, few enough had an alarm.",
+    "scores_have_not_drifted": "The latest scores are distributed as in calibration.",
+}
+
+BLOCKING = {"rows_are_conserved", "entities_are_unique", "schema_holds", "training_converged"}
+
+RAW_CHECKS = ("day_volume_is_plausible",)
+FEATURES_CHECKS = ("rows_are_conserved", "entities_are_unique", "schema_holds")
+MODEL_CHECKS = ("training_converged",)
+ANOMALIES_CHECKS = ("entities_are_unique", "schema_holds", "alarm_rate_is_plausible")
+POOLED_CHECKS = ("detection_rate_is_acceptable", "false_alarm_rate_is_acceptable", "scores_have_not_drifted")
+
+MOST_DAYS_NAMED = 20
+
+
+def spec(name: str, asset: dg.AssetKey) -> dg.AssetCheckSpec:
+    """The declaration of a check on an asset."""
+    return dg.AssetCheckSpec(name, asset=asset, description=CHECKS[name], blocking=name in BLOCKING)
+
+
+def raw_checks(storage: Storage, days: Sequence[date]) -> list[dg.AssetCheckResult]:
+    """Judges the volume of the run's days against the plausible days before each."""
+    from ae_assets.features.volume import implausible_days
+
+    limits = storage.table.checks
+    bad = [
+        day
+        for day in implausible_days(
+            storage.days_of(RAW),
+            first_day=days[0],
+            last_day=days[-1],
+            lowest_share=limits.volume_low,
+            highest_share=limits.volume_high,
+        )
+        if day.day in set(days)
+    ]
+    verdict = (
+        f"all {len(days)} days have a plausible number of rows"
+        if not bad
+        else f"{len(bad)} of {len(days)} days do not: {_named([f'{day.day} {day.reason}' for day in bad])}"
+    )
+    return [
+        _result(
+            "day_volume_is_plausible",
+            storage,
+            RAW,
+            not bad,
+            verdict,
+            {"implausible_days": [day.day.isoformat() for day in bad]},
+            severity=dg.AssetCheckSeverity.WARN,
+        )
+    ]
+
+
+def features_checks(storage: Storage, days: Sequence[date]) -> list[dg.AssetCheckResult]:
+    """Judges what was stored for the run's days, as it is read back."""
+    from ae_assets.schemas.features import feature_schema
+
+    raw, features, quarantine = (storage.days_of(name) for name in (RAW, FEATURES, QUARANTINE))
+    lost = {
+        day: raw.get(day, 0) - features.get(day, 0) - quarantine.get(day, 0)
+        for day in days
+        if raw.get(day, 0) != features.get(day, 0) + quarantine.get(day, 0)
+    }
+    total = {name: sum(rows.get(day, 0) for day in days) for name, rows in (("raw", raw), ("features", features), ("quarantine", quarantine))}
+    conserved = f"raw {total['raw']:,} = features {total['features']:,} + quarantine {total['quarantine']:,}"
+    if lost:
+        conserved = f"{len(lost)} of {len(days)} days differ (raw - features - quarantine): " + _named(
+            [f"{day} {rows:+,}" for day, rows in lost.items()]
+        )
+    return [
+        _result("rows_are_conserved", storage, FEATURES, not lost, conserved, total),
+        *_row_checks(storage, FEATURES, days, feature_schema(storage.table.features)),
+    ]
+
+
+def model_checks(storage: Storage, trained: "TrainedModel") -> list[dg.AssetCheckResult]:
+    """Judges the training curve."""
+    history = trained.detector.history
+    losses = history.validation_loss
+    verdict = (
+        f"best validation loss {losses[history.best_epoch]:.4g} in epoch {history.best_epoch + 1} of {len(losses)}, "
+        f"{losses[0]:.4g} after the first; answering the median alone gives {history.median_loss:.4g}"
+        if losses
+        else "this detector needs no training"
+    )
+    return [_result("training_converged", storage, "model", history.converged, verdict, {"epochs": len(losses)})]
+
+
+def anomalies_checks(storage: Storage, champion: "Champion", days: Sequence[date]) -> list[dg.AssetCheckResult]:
+    """Judges what was stored for the run's days, as it is read back."""
+    from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
+
+    held = storage.days_of(ANOMALIES)
+    shares: dict[date, float] = {}
+    for day, frame in storage.tables.iter_days(storage.name(ANOMALIES), days[0], days[-1], ["is_anomaly"]):
+        if day in set(days) and frame.height:
+            shares[day] = float(frame["is_anomaly"].mean() or 0.0)
+    most = storage.table.checks.max_alarm_share
+    high = {day: share for day, share in shares.items() if share > most}
+    verdict = (
+        f"at most {max(shares.values(), default=0.0):.3%} of a day's devices have an alarm (allowed {most:.1%})"
+        if not high
+        else f"{len(high)} of {len(shares)} days have more than {most:.1%}: "
+        + _named([f"{day} {share:.2%}" for day, share in high.items()])
+    )
+    rows = sum(held.get(day, 0) for day in days)
+    return [
+        *_row_checks(storage, ANOMALIES, days, ANOMALY_SCHEMA),
+        _result(
+            "alarm_rate_is_plausible", storage, ANOMALIES, not high, verdict, {"rows": rows, "threshold": champion.threshold.cut}
+        ),
+    ]
+
+
+def _row_checks(storage: Storage, asset: str, days: Sequence[date], schema: "DataFrameSchema") -> Iterator[dg.AssetCheckResult]:
+    """Uniqueness and schema of the stored rows, read one day at a time."""
+    wanted, repeated, broken = set(days), {}, {}
+    rows = 0
+    for day, frame in storage.tables.iter_days(storage.name(asset), days[0], days[-1]):
+        if day not in wanted:
+            continue
+        rows += frame.height
+        if repeats := frame.height - frame["entity"].n_unique():
+            repeated[day] = repeats
+        if found := _violations(frame, schema):
+            broken[day] = found
+    yield _result(
+        "entities_are_unique",
+        storage,
+        asset,
+        not repeated,
+        f"{rows:,} rows, one for each device and day"
+        if not repeated
+        else f"{len(repeated)} days repeat devices: {_named([f'{day} {count} rows' for day, count in repeated.items()])}",
+        {"rows": rows},
+    )
+    yield _result(
+        "schema_holds",
+        storage,
+        asset,
+        not broken,
+        f"{rows:,} rows keep the contract"
+        if not broken
+        else f"{len(broken)} days break it: {_named([f'{day} {reasons[0]}' for day, reasons in broken.items()])}",
+        {"rows": rows},
+    )
+
+
+def _violations(frame: pl.DataFrame, schema: "DataFrameSchema") -> list[str]:
+    """Every way in which a frame breaks its schema, in words."""
+    from pandera.errors import SchemaErrors
+
+    try:
+        schema.validate(frame, lazy=True)
+    except SchemaErrors as errors:
+        return [f"{case['column']} {case['check']}: {case['failure_case']}" for case in errors.failure_cases.iter_rows(named=True)]
+    return []
+
+
+def build_pooled_checks(table: WatchedTable) -> dg.AssetChecksDefinition:
+    """The checks that pool a window of days: one day has too few failures to say anything."""
+    key = dg.AssetKey([table.table, ANOMALIES])
+
+    @dg.multi_asset_check(name=f"{table.table}__rates", specs=[spec(name, key) for name in POOLED_CHECKS])
+    def rates(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.AssetCheckResult]:
+        from ae_assets.pipeline.chain.rates import judge_rates
+
+        del context
+        storage = Storage(table, lakehouse.tables, lakehouse.models)
+        for name, verdict in judge_rates(storage).items():
+            yield _result(name, storage, ANOMALIES, verdict.passed, verdict.text, verdict.facts)
+
+    return rates
+
+
+def _result(
+    name: str,
+    storage: Storage,
+    asset: str,
+    passed: bool,
+    verdict: str,
+    facts: dict[str, object],
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=name,
+        asset_key=dg.AssetKey([storage.table.table, asset]),
+        passed=passed,
+        severity=severity,
+        description=verdict,
+        metadata={"verdict": verdict, **facts},
+    )
+
+
+def _named(items: Sequence[str]) -> str:
+    more = len(items) - MOST_DAYS_NAMED
+    return "; ".join(items[:MOST_DAYS_NAMED]) + (f" and {more} more" if more > 0 else "")

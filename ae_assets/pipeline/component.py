@@ -1,0 +1,146 @@
+"""The Dagster Component that turns the YAML of a watched table into assets, checks, a sensor and jobs."""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import dagster as dg
+from dagster.components.resolved.context import ResolutionException
+from pydantic import RootModel
+
+from ae_assets.errors import ConfigError
+from ae_assets.pipeline.assets import build_assets
+from ae_assets.pipeline.checks import build_pooled_checks
+from ae_assets.pipeline.sensors import landing_sensor
+from ae_assets.pipeline.table import WatchedTable, parse_table
+from ae_assets.sources import open_source
+
+TEMPLATE = Path(__file__).with_name("template.yaml")
+
+
+class TableAttributes(RootModel[dict[str, Any]]):
+    """The YAML's attributes as they stand, with templates; ``parse_table`` validates what they render to."""
+
+    @classmethod
+    def model_json_schema(cls, *_: Any, **__: Any) -> dict[str, Any]:
+        """Keys and descriptions for editors. It constrains nothing, so that messages come from one place."""
+        return _described(WatchedTable.model_json_schema())
+
+
+class TableScaffolder(dg.Scaffolder[Any]):
+    """Writes a complete, commented ``defs.yaml``."""
+
+    def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
+        """Creates the folder of the new table with its YAML."""
+        if request.scaffold_format != "yaml":
+            raise ConfigError("a watched table is described in YAML; leave out --format python")
+        request.target_path.mkdir(parents=True, exist_ok=True)
+        text = TEMPLATE.read_text().replace("TABLE_NAME", request.target_path.name).replace("TYPE_NAME", request.type_name)
+        (request.target_path / "defs.yaml").write_text(text)
+
+
+@dg.scaffold_with(TableScaffolder)
+class AnomalyPipeline(dg.Component):
+    """A watched table: raw rows, validated features, a model, its threshold and a daily anomaly table."""
+
+    yaml_model: ClassVar[type[TableAttributes]] = TableAttributes
+
+    def __init__(self, table: WatchedTable) -> None:
+        """Takes the validated definition of the table."""
+        self.table = table
+
+    @classmethod
+    def get_model_cls(cls) -> type[TableAttributes]:
+        """The attributes as Dagster reads them from YAML."""
+        return cls.yaml_model
+
+    @classmethod
+    def get_spec(cls) -> dg.ComponentTypeSpec:
+        """What tools say of this component."""
+        return dg.ComponentTypeSpec(
+            description="Watches a table of periodic device records and says each day which devices behave abnormally.",
+            produces=["asset", "asset_check", "sensor", "job"],
+        )
+
+    @classmethod
+    def load(cls, attributes: TableAttributes | None, context: dg.ComponentLoadContext) -> "AnomalyPipeline":
+        """Renders the templates and validates the result.
+
+        Raises:
+            ConfigError: naming file, key, what was received and what is allowed.
+        """
+        where = _file_name(context)
+        raw = attributes.root if attributes is not None else {}
+        try:
+            rendered = context.resolution_context.resolve_value(raw)
+        except ResolutionException as error:
+            raise ConfigError(f"{where}: a template could not be rendered: {error}") from None
+        return cls(parse_table(rendered, where, dict(_lines(context))))
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The table's assets, checks, jobs and sensor."""
+        del context
+        table = self.table
+        partitions = partitions_of(table)
+        assets = build_assets(table, partitions)
+        daily = dg.define_asset_job(
+            f"{table.table}_daily",
+            selection=dg.AssetSelection.assets(
+                *([table.table, name] for name in ("raw", "features", "quarantine", "anomalies"))
+            ),
+            description=f"One day or a range of days of {table.table}: raw, features, quarantine and anomalies.",
+            partitions_def=partitions,
+        )
+        retrain = dg.define_asset_job(
+            f"{table.table}_retrain",
+            selection=dg.AssetSelection.assets([table.table, "model"], [table.table, "threshold"]),
+            description=f"A new model of {table.table} with its threshold; it becomes the champion if its checks pass.",
+        )
+        return dg.Definitions(
+            assets=assets,
+            asset_checks=[build_pooled_checks(table)],
+            jobs=[daily, retrain],
+            sensors=[landing_sensor(table, partitions, daily)],
+        )
+
+
+def partitions_of(table: WatchedTable) -> dg.DailyPartitionsDefinition:
+    """The days of the table. A source that knows its own days without asking anyone (a simulated fleet) bounds them."""
+    span = open_source(table.source.location).span()
+    first, last = span if span is not None else (table.start, table.end)
+    return dg.DailyPartitionsDefinition(
+        start_date=first.isoformat(), end_date=None if last is None else (last + timedelta(days=1)).isoformat()
+    )
+
+
+def _file_name(context: dg.ComponentLoadContext) -> str:
+    path = Path(str(context.path))
+    return str(path if path.suffix in {".yaml", ".yml"} else path / "defs.yaml")
+
+
+def _lines(context: dg.ComponentLoadContext) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Line of each key below ``attributes``, where Dagster kept the positions."""
+    tree = context.resolution_context.source_position_tree
+    if tree is None:
+        return
+    stack: list[tuple[tuple[str, ...], Any]] = [((), tree.children.get("attributes", tree))]
+    while stack:
+        path, node = stack.pop()
+        if path:
+            yield path, node.position.start.line
+        stack.extend(((*path, str(key)), child) for key, child in node.children.items())
+
+
+_DOCUMENTING = {"title", "description", "default", "examples", "properties", "items", "$ref", "$defs"}
+
+
+def _described(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON schema stripped to what documents: names, descriptions, defaults."""
+    kept: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in {"properties", "$defs"}:
+            kept[key] = {name: _described(part) for name, part in value.items()}
+        elif key in _DOCUMENTING:
+            kept[key] = _described(value) if isinstance(value, Mapping) else value
+    return kept

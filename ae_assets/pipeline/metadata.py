@@ -1,0 +1,267 @@
+"""What the UI shows of each asset: descriptions, column schemas and lineage, row counts, figures and tables.
+
+Heavy modules (figures, schemas) are imported inside the functions that run with a materialisation.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import polars as pl
+
+from ae_assets.features.catalogue import catalogue
+from ae_assets.pipeline.chain.storage import ANOMALIES, FEATURES, QUARANTINE, RAW, Storage
+from ae_assets.pipeline.table import WatchedTable
+
+if TYPE_CHECKING:
+    from ae_assets.pipeline.chain.anomalies import AnomalyDay
+    from ae_assets.pipeline.chain.champion import Champion
+    from ae_assets.pipeline.chain.evaluation import Evaluation
+    from ae_assets.pipeline.chain.features import FeatureDay
+    from ae_assets.pipeline.chain.model import TrainedModel
+    from ae_assets.pipeline.chain.raw import RawDay
+    from ae_assets.pipeline.chain.threshold import Calibrated
+
+Metadata = dict[str, Any]
+
+MOST_DAYS_WITH_FIGURES = 7
+"""Runs over more days draw figures for their last day only: a figure costs more than scoring its day."""
+
+ALARMS_SHOWN = 20
+ROW_COUNT = "dagster/partition_row_count"
+
+
+def definition(table: WatchedTable, asset: str) -> Metadata:
+    """What is known of an asset before anything is materialised."""
+    return {"dagster/table_name": f"{table.table}.{asset}", "source": table.source.location}
+
+
+def describe(table: WatchedTable, asset: str) -> str:
+    """The description of an asset, in Markdown."""
+    watched = table.description or f"Rows of {table.table}."
+    features = table.features
+    attributes = "\n".join(
+        f"| `{name}` | {attribute.kind} | {attribute.meaning} |" for name, attribute in features.attributes.items()
+    )
+    return {
+        RAW: f"{watched}\n\nThe source's rows of each day as they are, typed, nothing dropped, with the file they came "
+        f"from. A day that the source lacks is an empty day. Source: `{table.source.location}`.",
+        FEATURES: "Validated rows turned into features: one row per device and day, each made of the device's own last "
+        f"{features.look_back_days} days. Unknown values stay null and have a flag.\n\n"
+        f"| attribute | kind | meaning |\n| --- | --- | --- |\n{attributes}",
+        QUARANTINE: "Rows that cannot be true, with the rule they break and the value that breaks it. "
+        "Raw = features + quarantine, every day.",
+        "model": f"`{table.detector.type}` fitted on devices that stay healthy for {table.horizon_days} days. "
+        "Configure `train_start` and `train_end` when you launch it. A version becomes the champion when its "
+        "threshold is materialised after it.",
+        "threshold": f"The cut of the newest model by the policy `{table.threshold.policy}`, on the "
+        f"{table.calibration.days} days that follow the training range after {table.calibration.embargo_days} days.",
+        ANOMALIES: "One row per device and day: score, threshold, verdict, severity (how rare such a score was in "
+        "calibration), streak and the features that drove it. Sorted by falling score.",
+        "evaluation": "Detection and false alarms of the champion and of the comparisons, on days that neither fit nor "
+        f"threshold has seen. An alarm counts in the {table.horizon_days} days before a failure.",
+    }[asset]
+
+
+def raw_day(facts: "RawDay") -> Metadata:
+    """One partition of raw."""
+    if facts.status == "missing":
+        return {ROW_COUNT: 0, "status": "missing in the source"}
+    return {
+        ROW_COUNT: facts.rows,
+        "status": facts.status,
+        "source_file": facts.origin,
+        "fingerprint": facts.fingerprint,
+        "file_size_bytes": facts.size_bytes,
+        "rows_with_unreadable_cells": facts.rescued_rows,
+    }
+
+
+def raw_run(storage: Storage, loaded: Sequence["RawDay"]) -> Metadata:
+    """A run of raw."""
+    from ae_assets.reports.figures import volume_by_day
+    from ae_assets.reports.tables import markdown_image
+
+    missing = [facts.day for facts in loaded if facts.status == "missing"]
+    held = storage.days_of(RAW)
+    recent = {day: held[day] for day in sorted(held)[-180:]}
+    return {
+        "days": len(loaded),
+        "rows": sum(facts.rows for facts in loaded),
+        "days_missing_in_the_source": len(missing),
+        **({"missing_days": ", ".join(str(day) for day in missing[:50])} if missing else {}),
+        **({"volume": _image(markdown_image(volume_by_day(recent), "rows per day"))} if recent else {}),
+        **_columns(storage, RAW),
+    }
+
+
+def features_day(facts: "FeatureDay") -> Metadata:
+    """One partition of features."""
+    return {ROW_COUNT: facts.feature_rows, "quarantined": facts.quarantine_rows}
+
+
+def quarantine_day(facts: "FeatureDay") -> Metadata:
+    """One partition of quarantine."""
+    return {ROW_COUNT: facts.quarantine_rows, "by_rule": dict(facts.quarantined)}
+
+
+def features_run(storage: Storage, built: Sequence["FeatureDay"]) -> Metadata:
+    """A run of features."""
+    lineage = {
+        feature.name: [dg.TableColumnDep(dg.AssetKey([storage.table.table, RAW]), feature.column)]
+        for feature in catalogue(storage.table.features)
+        if feature.column is not None
+    }
+    return {
+        "days": len(built),
+        "rows": sum(facts.feature_rows for facts in built),
+        "dagster/column_lineage": dg.TableColumnLineage(deps_by_column=lineage),
+        **_columns(storage, FEATURES),
+    }
+
+
+def quarantine_run(storage: Storage, built: Sequence["FeatureDay"]) -> Metadata:
+    """A run of quarantine."""
+    rules: Counter[str] = Counter()
+    for facts in built:
+        rules.update(facts.quarantined)
+    summary = "\n".join(f"| {rule} | {rows:,} |" for rule, rows in rules.most_common())
+    return {
+        "rows": rules.total(),
+        **({"by_rule": dg.MetadataValue.md(f"| rule | rows |\n| --- | ---: |\n{summary}")} if rules else {}),
+        **_columns(storage, QUARANTINE),
+    }
+
+
+def model_run(trained: "TrainedModel") -> Metadata:
+    """A training."""
+    from ae_assets.reports.figures import training_curve
+    from ae_assets.reports.tables import markdown_image
+
+    history = trained.detector.history
+    facts = trained.card["data"]
+    drawn = (
+        {"training_curve": _image(markdown_image(training_curve(history), "training and validation loss by epoch"))}
+        if history.train_loss
+        else {}
+    )
+    return {
+        "version": trained.version,
+        "detector": trained.card["detector"]["type"],
+        "trained_on": f"{trained.card['training']['start']} to {trained.card['training']['end']}",
+        "windows_for_training": history.windows_seen,
+        "windows_available": history.windows_available,
+        "rows_near_a_failure_left_out": facts["rows_left_out_near_failure"],
+        "validation_loss": history.validation_loss[history.best_epoch] if history.validation_loss else 0.0,
+        "epochs": len(history.train_loss),
+        "training_seconds": round(history.seconds, 1),
+        "card": dg.MetadataValue.json(trained.card),
+        **drawn,
+    }
+
+
+def threshold_run(calibrated: "Calibrated") -> Metadata:
+    """A calibration."""
+    from ae_assets.reports.figures import score_histogram
+    from ae_assets.reports.tables import markdown_image
+
+    threshold = calibrated.threshold
+    share = float(threshold.is_anomaly(calibrated.scores["score"].to_numpy()).mean())
+    png = score_histogram(threshold.calibration, threshold.cut)
+    return {
+        "version": calibrated.version,
+        "replaced": calibrated.replaced or "none",
+        "calibrated_on": f"{threshold.calibration.first_day} to {threshold.calibration.last_day}",
+        "calibration_rows": threshold.calibration.rows,
+        "cut": threshold.cut,
+        "share_of_calibration_rows_over_it": share,
+        "policy": dg.MetadataValue.json(dict(threshold.policy)),
+        "scores": _image(markdown_image(png, "calibration scores with the threshold")),
+    }
+
+
+def anomalies_day(facts: "AnomalyDay", champion: "Champion", *, drawn: bool) -> Metadata:
+    """One partition of anomalies: what a person needs to judge the day."""
+    from ae_assets.reports.figures import score_histogram
+    from ae_assets.reports.tables import alarms_table, markdown_image
+
+    values: Metadata = {
+        ROW_COUNT: facts.rows,
+        "alarms": facts.alarms,
+        "new_alarms": facts.new_alarms,
+        "model_version": champion.version,
+        "threshold": champion.threshold.cut,
+        "seen_by_the_model": "yes" if facts.day <= champion.seen_until else "no",
+        "top_alarms": dg.MetadataValue.md(alarms_table(facts.frame, ALARMS_SHOWN)),
+    }
+    if drawn and facts.rows:
+        png = score_histogram(
+            champion.threshold.calibration, champion.threshold.cut, facts.frame["score"].to_numpy(), label=str(facts.day)
+        )
+        values["scores"] = _image(markdown_image(png, f"scores of {facts.day} with the threshold"))
+    return values
+
+
+def anomalies_run(storage: Storage, champion: "Champion", found: Iterable["AnomalyDay"]) -> Metadata:
+    """A run of anomalies."""
+    days = list(found)
+    columns = {
+        "entity": "entity", "cohort": "cohort", "label": "label", "day": "day",
+    }
+    sources = [dg.TableColumnDep(dg.AssetKey([storage.table.table, FEATURES]), name) for name in champion.detector.feature_names]
+    lineage = {
+        **{name: [dg.TableColumnDep(dg.AssetKey([storage.table.table, FEATURES]), source)] for name, source in columns.items()},
+        "score": sources,
+        "top_features": sources,
+    }
+    return {
+        "days": len(days),
+        "rows": sum(facts.rows for facts in days),
+        "alarms": sum(facts.alarms for facts in days),
+        "model_version": champion.version,
+        "dagster/column_lineage": dg.TableColumnLineage(deps_by_column=lineage),
+        **_columns(storage, ANOMALIES),
+    }
+
+
+def evaluation_run(evaluation: "Evaluation") -> Metadata:
+    """An evaluation."""
+    from ae_assets.reports.tables import markdown_image
+
+    return {
+        "range": f"{evaluation.start} to {evaluation.end}",
+        "model_version": evaluation.version,
+        "comparison": dg.MetadataValue.md(evaluation.markdown),
+        "in_words": dg.MetadataValue.text(evaluation.text),
+        "result": dg.MetadataValue.json(evaluation.record),
+        **{name: _image(markdown_image(png, name)) for name, png in evaluation.figures.items()},
+    }
+
+
+def _image(markdown: str) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md(markdown)
+
+
+def _columns(storage: Storage, asset: str) -> Metadata:
+    """The column schema of a stored table, with what each column means."""
+    from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
+    from ae_assets.schemas.describe import columns
+    from ae_assets.schemas.features import feature_schema
+    from ae_assets.schemas.quarantine import QUARANTINE_SCHEMA
+
+    features = storage.table.features
+    described = {name: attribute.meaning for name, attribute in features.attributes.items()}
+    schema = {FEATURES: feature_schema(features), QUARANTINE: QUARANTINE_SCHEMA, ANOMALIES: ANOMALY_SCHEMA}.get(asset)
+    if schema is not None:
+        described = {column.name: column.description for column in columns(schema)}
+    stored = storage.tables.schema(storage.name(asset))
+    return {
+        "dagster/column_schema": dg.TableSchema(
+            columns=[dg.TableColumn(name, _type(dtype), description=described.get(name)) for name, dtype in stored.items()]
+        )
+    }
+
+
+def _type(dtype: pl.DataType) -> str:
+    return str(dtype).lower()

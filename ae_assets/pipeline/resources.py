@@ -1,0 +1,74 @@
+"""Resources: the home that holds the embedded lakehouse, the model store and the Dagster instance."""
+
+import os
+from collections.abc import Mapping
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+from pydantic import Field
+
+from ae_assets.lakehouse import Lakehouse, ModelStore
+
+DEFAULT_HOME = ".ae_assets"
+
+
+def home_folder() -> Path:
+    """The folder named by ``AE_ASSETS_HOME``, or ``.ae_assets`` in the working directory."""
+    return Path(os.environ.get("AE_ASSETS_HOME") or DEFAULT_HOME).expanduser().resolve()
+
+
+class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
+    """Opens the tables and the model store of a home, or of the catalog that pyiceberg is configured with."""
+
+    home: str = Field(description="Folder of the embedded catalog, warehouse and models.")
+    catalog: dict[str, str] = Field(default_factory=dict, description="pyiceberg catalog properties; empty: its own configuration, else SQLite in home.")
+
+    @cached_property
+    def tables(self) -> Lakehouse:
+        """The Iceberg tables."""
+        return Lakehouse.open(Path(self.home), self.catalog or None)
+
+    @cached_property
+    def models(self) -> ModelStore:
+        """The model store."""
+        return ModelStore.open(Path(self.home))
+
+
+class DayTableIOManager(dg.ConfigurableIOManager):
+    """Lets a team's own assets take a table of the chain as a Polars frame, and write daily frames of their own.
+
+    Input and output are frames of the days of the run's partitions, with a ``day`` column; a dictionary by day is
+    accepted as output, and is the way to write several days.
+    """
+
+    lakehouse: dg.ResourceDependency[LakehouseResource]
+
+    def handle_output(self, context: dg.OutputContext, obj: pl.DataFrame | Mapping[date, pl.DataFrame]) -> None:
+        """Replaces exactly the days of the run's partitions."""
+        days = [date.fromisoformat(key) for key in context.asset_partition_keys]
+        if isinstance(obj, pl.DataFrame):
+            frames = {day: obj.filter(pl.col("day") == day) for day in days}
+            strays = obj.height - sum(frame.height for frame in frames.values())
+            if strays:
+                raise dg.Failure(f"{strays} rows of {context.asset_key.to_user_string()} lie outside the run's days {days[0]}..{days[-1]}")
+        else:
+            frames = dict(obj)
+        with self.lakehouse.tables.writer(_table_name(context.asset_key)) as writer:
+            for day, frame in frames.items():
+                writer.write(day, frame)
+
+    def load_input(self, context: dg.InputContext) -> pl.DataFrame:
+        """Reads the upstream asset's days, or the whole table where it is asked without partitions."""
+        table = _table_name(context.asset_key)
+        if context.has_asset_partitions:
+            days = [date.fromisoformat(key) for key in context.asset_partition_keys]
+        else:
+            days = sorted(self.lakehouse.tables.day_rows(table))
+        return self.lakehouse.tables.read(table, min(days), max(days)).filter(pl.col("day").is_in(days))
+
+
+def _table_name(key: dg.AssetKey) -> str:
+    return ".".join(key.path)

@@ -1,0 +1,65 @@
+"""The landing sensor: a thin shell over the pure planner of ``sources.landing``."""
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from ae_assets.errors import SourceError
+from ae_assets.pipeline.table import WatchedTable
+from ae_assets.sources import open_source
+from ae_assets.sources.landing import LandingCursor, plan
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+
+def landing_sensor(
+    table: WatchedTable, partitions: dg.DailyPartitionsDefinition, job: "UnresolvedAssetJobDefinition"
+) -> dg.SensorDefinition:
+    """A sensor that requests one run for each new or replaced day of the source.
+
+    The fingerprint is part of the run key, so that a file that is replaced is processed again, and a day whose run
+    was already requested is not, even when the cursor is lost.
+    """
+
+    @dg.sensor(
+        name=f"{table.table}_landing",
+        job=job,
+        minimum_interval_seconds=table.sensor.interval_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING if table.sensor.enabled else dg.DefaultSensorStatus.STOPPED,
+        description=f"Looks for new or replaced days in the source of {table.table} and runs the chain for them, "
+        f"at most {table.sensor.max_runs_per_tick} a look.",
+    )
+    def landing(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        source = open_source(table.source.location)
+        try:
+            listed = source.days()
+        except SourceError as error:
+            return dg.SkipReason(f"the source cannot be listed now: {error}")
+        cursor = LandingCursor.from_json(context.cursor)
+        keys = partitions.get_partition_keys()
+        if not keys:
+            return dg.SkipReason(f"no day of {table.table} has ended yet")
+        landing_plan = plan(
+            listed,
+            cursor.seen,
+            limit=table.sensor.max_runs_per_tick,
+            first_day=min(keys),
+            last_day=max(keys),
+        )
+        for stray in source.strays():
+            context.log.warning(f"left out: {stray}")
+        return dg.SensorResult(
+            run_requests=[
+                dg.RunRequest(
+                    run_key=f"{table.table}:{day.day.isoformat()}:{day.fingerprint}",
+                    partition_key=day.day.isoformat(),
+                    tags={"ae_assets/source_file": day.origin[-200:]},
+                )
+                for day in landing_plan.requests
+            ],
+            cursor=LandingCursor(landing_plan.seen).to_json(),
+            skip_reason=None if landing_plan.requests else dg.SkipReason(f"nothing new in {source.location}").skip_message,
+        )
+
+    return landing

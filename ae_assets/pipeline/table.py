@@ -1,0 +1,216 @@
+"""The definition of one watched table: every key of its ``defs.yaml``, typed, with defaults and a word on each.
+
+No Dagster in here: the component reads this model from YAML, the chain is driven by it.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ae_assets.detectors.config import CounterRuleConfig, DenseAutoencoderConfig, DetectorConfig, LstmAutoencoderConfig
+from ae_assets.errors import ConfigError
+from ae_assets.features.config import FeatureConfig
+from ae_assets.thresholds.config import PercentileConfig, ThresholdConfig
+
+Rate = Annotated[float, Field(gt=0, lt=1)]
+Days = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceSection(_Section):
+    """Where the raw rows come from."""
+
+    location: str = Field(
+        min_length=1,
+        description="A folder of YYYY-MM-DD.csv, an official zip archive, a folder of archives, an http(s) address of an "
+        "archive, or simulated://?drives=2000&days=120&seed=7.",
+    )
+    layout: Literal["drive_stats"] = Field(
+        default="drive_stats", description="The column contract that the raw rows follow."
+    )
+
+
+class TrainingSection(_Section):
+    """Which drive-days a detector learns from."""
+
+    horizon_days: Days = Field(
+        default=30,
+        description="Days before a failure in which a drive does not count as healthy; also the horizon of detection.",
+    )
+    days: Days = Field(
+        default=60, description="Length of the training range when a run names none, counted from its start."
+    )
+    validation_share: Rate = Field(
+        default=0.1, description="Share of drives, chosen by hash, kept for early stopping."
+    )
+    max_rows: Annotated[int, Field(ge=1_000)] = Field(
+        default=2_000_000,
+        description="Drive-days held in memory for training; larger ranges keep whole drives, chosen by hash.",
+    )
+    seed: int = Field(default=7, description="Seed of the split, the sampling and the weights.")
+
+
+class CalibrationSection(_Section):
+    """Which days the threshold is chosen on: they follow the training range and precede every day it is judged on."""
+
+    embargo_days: Annotated[int, Field(ge=0)] = Field(
+        default=7, description="Days left out between the training range and the calibration range."
+    )
+    days: Days = Field(default=23, description="Length of the calibration range.")
+
+
+class ChecksSection(_Section):
+    """What the asset checks allow."""
+
+    window_days: Days = Field(default=30, description="Days that the two rate checks pool.")
+    min_detection_rate: Rate = Field(
+        default=0.1, description="detection_rate_is_acceptable fails when even the upper 95% bound lies below."
+    )
+    max_false_alarm_rate: Rate = Field(
+        default=0.05, description="false_alarm_rate_is_acceptable fails when even the lower 95% bound lies above."
+    )
+    max_alarm_share: Rate = Field(
+        default=0.05, description="Largest plausible share of a day's drives with an alarm."
+    )
+    max_score_drift: Annotated[float, Field(gt=0)] = Field(
+        default=0.25, description="Largest population stability index of a day's scores against calibration."
+    )
+    volume_low: Rate = Field(
+        default=0.5, description="A day with fewer rows than this share of the usual is implausible."
+    )
+    volume_high: Annotated[float, Field(gt=1)] = Field(
+        default=2.0, description="A day with more rows than this multiple of the usual is implausible."
+    )
+
+
+class SensorSection(_Section):
+    """The landing sensor: looks for new or replaced days and requests their runs."""
+
+    enabled: bool = Field(default=False, description="Whether the sensor starts switched on.")
+    interval_seconds: Annotated[int, Field(ge=5)] = Field(default=60, description="Seconds between two looks.")
+    max_runs_per_tick: Annotated[int, Field(ge=1)] = Field(default=10, description="Most runs requested by one look.")
+
+
+class WatchedTable(_Section):
+    """One table under watch."""
+
+    table: str = Field(
+        pattern=r"^[a-z][a-z0-9_]*$", description="Name of the table: lower case letters, digits and underscores."
+    )
+    description: str = Field(default="", description="What the table holds, shown in the UI.")
+    owners: tuple[str, ...] = Field(default=(), description="E-mail addresses or team:NAME, shown in the UI.")
+    start: date = Field(description="The first day that can be watched.")
+    end: date | None = Field(default=None, description="The last day, for a table that has ended.")
+    source: SourceSection
+    features: FeatureConfig
+    training: TrainingSection = TrainingSection()
+    detector: DetectorConfig = Field(
+        default_factory=DenseAutoencoderConfig, description="The detector whose scores are in the anomaly table."
+    )
+    comparisons: tuple[DetectorConfig, ...] = Field(
+        default=(), description="Detectors and rules fitted and judged beside it on the same split."
+    )
+    threshold: ThresholdConfig = Field(default_factory=PercentileConfig, description="The policy that chooses the cut.")
+    calibration: CalibrationSection = CalibrationSection()
+    checks: ChecksSection = ChecksSection()
+    sensor: SensorSection = SensorSection()
+
+    @field_validator("owners")
+    @classmethod
+    def _owners_are_people_or_teams(cls, owners: tuple[str, ...]) -> tuple[str, ...]:
+        for owner in owners:
+            if "@" not in owner and not owner.startswith("team:"):
+                raise ValueError("an owner is an e-mail address or team:NAME")
+        return owners
+
+    @model_validator(mode="after")
+    def _range_is_ordered(self) -> "WatchedTable":
+        if self.end is not None and self.end < self.start:
+            raise ValueError(f"end {self.end} lies before start {self.start}")
+        return self
+
+    @property
+    def horizon_days(self) -> int:
+        """Days before a failure in which an alarm counts as detection."""
+        return self.training.horizon_days
+
+
+def parse_table(attributes: Mapping[str, Any], where: str, line_of: Mapping[tuple[str, ...], int] | None = None) -> WatchedTable:
+    """Validates the attributes of a ``defs.yaml``.
+
+    Args:
+        attributes: the YAML's ``attributes`` with templates already rendered.
+        where: the file's name for messages.
+        line_of: line of each key path, where known.
+
+    Raises:
+        ConfigError: with one line per wrong key: its path, what was received and what is allowed.
+    """
+    try:
+        return WatchedTable.model_validate(dict(attributes))
+    except ValidationError as error:
+        lines = list(_explain(error, line_of or {}))
+        raise ConfigError(f"{where} does not describe a watched table:\n" + "\n".join(lines)) from None
+
+
+_UNION_TAGS = {
+    config.model_fields[tag].default
+    for tag, configs in {
+        "type": (DenseAutoencoderConfig, LstmAutoencoderConfig, CounterRuleConfig),
+        "policy": (PercentileConfig,),
+    }.items()
+    for config in configs
+}
+
+
+def _explain(error: ValidationError, line_of: Mapping[tuple[str, ...], int]) -> Iterator[str]:
+    for problem in error.errors(include_url=False):
+        path = tuple(str(part) for part in problem["loc"] if part not in _UNION_TAGS)
+        at = _line(path, line_of)
+        received = "" if problem["type"] == "missing" else f" received {_short(problem['input'])};"
+        yield f"  attributes.{'.'.join(path)}{at}:{received} {_allowed(problem['type'], problem['msg'], path)}"
+
+
+def _line(path: tuple[str, ...], line_of: Mapping[tuple[str, ...], int]) -> str:
+    for depth in range(len(path), 0, -1):
+        if path[:depth] in line_of:
+            return f" (line {line_of[path[:depth]]})"
+    return ""
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _allowed(kind: str, message: str, path: tuple[str, ...]) -> str:
+    if kind == "extra_forbidden":
+        return f"no such key; allowed here: {', '.join(_keys_at(path[:-1]))}"
+    if kind == "missing":
+        return "this key is required"
+    return message[0].lower() + message[1:].removeprefix("alue error, ") if message.startswith("Value error, ") else message
+
+
+def _keys_at(path: tuple[str, ...]) -> list[str]:
+    """The keys that the model allows at a path; empty where the path leads into a union."""
+    model: Any = WatchedTable
+    for part in path:
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is None:
+            return _element_keys(model)
+        model = field.annotation
+    return _element_keys(model)
+
+
+def _element_keys(annotation: Any) -> list[str]:
+    if hasattr(annotation, "model_fields"):
+        return sorted(annotation.model_fields)
+    keys: set[str] = set()
+    for argument in getattr(annotation, "__args__", ()):
+        keys.update(_element_keys(argument))
+    return sorted(keys)

@@ -1,0 +1,166 @@
+"""The contract of Backblaze drive stats: one row per drive and day, as published from 2013 on.
+
+Quarantine is for rows that cannot be true, not for unusual ones: those are what the detector is for. Each bound was
+held against every row of 2013, of the 2014/2015 fleet and of the 2016 and 2024 files; docs/results.md has the counts.
+"""
+
+import json
+import re
+from datetime import date
+
+import polars as pl
+
+from ae_assets.schemas.raw import RawContract, Rule
+
+LARGEST_RAW_VALUE = 2**48 - 1
+"""A raw value is six bytes of the drive's SMART data (ATA8-ACS, SMART READ DATA)."""
+
+SMALLEST_CAPACITY, LARGEST_CAPACITY = 10**9, 10**15
+"""1 GB to 1 PB: below every disk of the fleet and above every disk made."""
+
+UNKNOWN_CAPACITY = -1
+"""Published where a drive did not answer the question; such rows are often a drive's last, so they are kept."""
+
+SMALLEST_SECTOR = 512
+
+MOST_POWER_ON_HOURS = 1_000_000
+"""114 years, more than hard disks have existed. A bound of a drive's service life would be wrong: in 2013 the
+drive WD-WCAU45409452 stands at 254,189 to 258,991 hours and advances by 24 a day: an offset on a healthy drive."""
+
+HOTTEST, TEMPERATURE_BITS = 125, 8
+"""Degrees Celsius beyond which a disk's electronics do not report any more. The low byte is the temperature; some
+vendors pack the lowest and highest ones into the bytes above."""
+
+SECTOR_COUNTERS = ("smart_5_raw", "smart_197_raw", "smart_198_raw")
+TEMPERATURE, POWER_ON_HOURS = "smart_194_raw", "smart_9_raw"
+
+NOT_PLAIN = r"[\p{C}\s\x{FFFD}]"
+"""Control and format characters, white space, and U+FFFD, which stands where a byte was not text."""
+NOT_PLAIN_WORDS = r"[\p{C}\x{FFFD}]|^\s*$"
+
+_ATTRIBUTE = re.compile(r"smart_\d+_raw")
+
+
+def drive_stats_contract(attributes: tuple[str, ...] | None) -> RawContract:
+    """The contract of drive stats over the given raw attribute columns; None = all that a frame has."""
+    return RawContract(
+        layout="drive_stats",
+        columns={
+            "rescued": pl.String(),
+            "serial_number": pl.String(),
+            "model": pl.String(),
+            "date": pl.Date(),
+            "failure": pl.Int64(),
+            "capacity_bytes": pl.Int64(),
+        },
+        optional=frozenset({"rescued"}),
+        names={"day": "date", "entity": "serial_number", "cohort": "model", "label": "failure"},
+        rules_of_row=_rules_of_row,
+        rules_of_attribute=_rules_of_attribute,
+        is_attribute=lambda column: _ATTRIBUTE.fullmatch(column) is not None,
+        unique=Rule(
+            name="entity_is_unique",
+            column="serial_number",
+            reason="a drive reports once a day; a second row would count it twice, so the first row of the file stays",
+            check=pl.col("serial_number").is_first_distinct(),
+        ),
+        attributes=attributes,
+    )
+
+
+def _rules_of_row(day: date) -> list[Rule]:
+    serial, model, capacity = pl.col("serial_number"), pl.col("model"), pl.col("capacity_bytes")
+    return [
+        Rule(
+            "cells_are_readable",
+            "rescued",
+            "a cell is not of its column's type or the line has another number of fields, so its neighbours may be "
+            "shifted too",
+            pl.col("rescued").is_null(),
+            locate=_first_rescued_cell,
+        ),
+        Rule(
+            "serial_number_is_plain_text",
+            "serial_number",
+            "without its serial number a row belongs to no drive; white space, control characters or undecodable bytes "
+            "in it would make one drive two",
+            serial.is_not_null() & (serial.str.len_bytes() > 0) & ~serial.str.contains(NOT_PLAIN),
+        ),
+        Rule(
+            "model_is_plain_text",
+            "model",
+            "every drive has a model, which is its cohort; control characters or undecodable bytes in it would make "
+            "a cohort of their own",
+            model.is_not_null() & ~model.str.contains(NOT_PLAIN_WORDS),
+        ),
+        Rule(
+            "date_is_the_partition_day",
+            "date",
+            f"a row of the file of {day} says what a drive was like on {day}; another date means the wrong "
+            f"file or a shifted row",
+            (pl.col("date") == day).fill_null(value=False),
+        ),
+        Rule(
+            "failure_is_zero_or_one",
+            "failure",
+            "failure says whether the drive failed on this day; an empty cell is an unknown label and is kept",
+            pl.col("failure").is_between(0, 1).fill_null(value=True),
+        ),
+        Rule(
+            "capacity_is_plausible",
+            "capacity_bytes",
+            "no disk holds less than 1 GB or more than 1 PB, so the drive's answer was garbled; empty and -1 say "
+            "that it did not answer, which happens to failing drives, and are kept",
+            (capacity.is_between(SMALLEST_CAPACITY, LARGEST_CAPACITY) | (capacity == UNKNOWN_CAPACITY)).fill_null(
+                value=True
+            ),
+        ),
+    ]
+
+
+def _rules_of_attribute(column: str) -> list[Rule]:
+    value = pl.col(column)
+    rules = [
+        Rule(
+            "raw_value_fits_six_bytes",
+            column,
+            "a SMART raw value is an unsigned number of six bytes: it is never negative and always below 2^48",
+            value.is_between(0, LARGEST_RAW_VALUE).fill_null(value=True),
+        )
+    ]
+    if column in SECTOR_COUNTERS:
+        capacity = pl.when(pl.col("capacity_bytes") > 0).then(pl.col("capacity_bytes"))
+        rules.append(
+            Rule(
+                "sectors_fit_the_drive",
+                column,
+                "a drive cannot have more bad sectors than sectors of 512 bytes",
+                (value <= capacity // SMALLEST_SECTOR).fill_null(value=True),
+            )
+        )
+    if column == TEMPERATURE:
+        rules.append(
+            Rule(
+                "temperature_is_plausible",
+                column,
+                f"no disk works above {HOTTEST} degrees Celsius; the low byte counts, since some vendors pack the "
+                f"lowest and highest temperatures above it",
+                ((value & ((1 << TEMPERATURE_BITS) - 1)) <= HOTTEST).fill_null(value=True),
+            )
+        )
+    if column == POWER_ON_HOURS:
+        rules.append(
+            Rule(
+                "power_on_hours_are_plausible",
+                column,
+                f"{MOST_POWER_ON_HOURS:,} hours are 114 years, longer than hard disks have existed",
+                (value <= MOST_POWER_ON_HOURS).fill_null(value=True),
+            )
+        )
+    return rules
+
+
+def _first_rescued_cell(rescued: str) -> dict[str, str]:
+    cells = json.loads(rescued)
+    column, text = next(iter(cells.items()))
+    return {"column": str(column), "value": str(text)}

@@ -1,0 +1,36 @@
+"""The columns of a features table, which its config fixes."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import pandera.polars as pa
+import polars as pl
+
+
+class DescribesFeatures(Protocol):
+    """What a schema needs to know of a feature config."""
+
+    def described(self) -> Mapping[str, str]:
+        """The description of each feature by its name, in the order of the columns."""
+        ...
+
+
+def feature_schema(config: DescribesFeatures) -> pa.DataFrameSchema:
+    """The Pandera schema of the features that a config gives; Float32, null = unknown, never NaN or infinite."""
+    keys = {
+        "day": pa.Column(pl.Date, description="the day described"),
+        "entity": pa.Column(pl.String, description="the device: a drive's serial number"),
+        "cohort": pa.Column(pl.String, description="its kind: the drive's model"),
+        "label": pa.Column(
+            pl.Int8,
+            pa.Check.isin([0, 1]),
+            nullable=True,
+            description="1 = the device failed on this day, null = not known; never a feature",
+        ),
+    }
+    finite = pa.Check(lambda data: data.lazyframe.select(pl.col(data.key).is_finite()), name="values_are_finite")
+    features = {
+        name: pa.Column(pl.Float32, finite, nullable=True, description=description)
+        for name, description in config.described().items()
+    }
+    return pa.DataFrameSchema({**keys, **features}, name="features", strict=True, ordered=True)

@@ -1,0 +1,149 @@
+"""What a contract of raw rows is made of. The rules of a layout live in its own module, such as ``drive_stats.py``.
+
+A rule is stated once, as a Polars expression. Pandera's checks are made from it, and so are the masks of
+``features/validation.py``: a test holds both to the same verdicts.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+import pandera.polars as pa
+import polars as pl
+from pandera.api.polars.types import PolarsData
+from pandera.config import ValidationDepth, config_context
+
+from ae_assets.errors import ConfigError, ContractError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A proposition that every row that can be true holds.
+
+    Attributes:
+        name: the proposition, e.g. ``date_is_the_partition_day``.
+        column: the column that is named where it is broken.
+        reason: why a row that breaks it cannot be true.
+        check: Boolean per row; True = holds. Unknown values hold unless the rule is about presence.
+        locate: from the text in ``column`` to the ``column`` and ``value`` to name instead; None = itself and its value.
+    """
+
+    name: str
+    column: str
+    reason: str
+    check: pl.Expr
+    locate: Callable[[str], dict[str, str]] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class RawContract:
+    """What the raw rows of one layout promise.
+
+    Attributes:
+        layout: its name, e.g. ``drive_stats``.
+        columns: the typed columns of the layout, attributes left out; any integer type passes for Int64.
+        optional: those of them that a day may lack.
+        names: ``day, entity, cohort, label`` -> the layout's own column.
+        rules_of_row: rules about the columns above, for a partition day.
+        rules_of_attribute: rules of one raw attribute column.
+        is_attribute: tells raw attribute columns from others.
+        unique: the rule that an entity has one row a day; asked of rows that hold all others, in the file's order.
+        attributes: raw attribute columns to check and keep; None = all that a frame has.
+    """
+
+    layout: str
+    columns: Mapping[str, pl.DataType]
+    optional: frozenset[str]
+    names: Mapping[str, str]
+    rules_of_row: Callable[[date], list[Rule]] = field(repr=False)
+    rules_of_attribute: Callable[[str], list[Rule]] = field(repr=False)
+    is_attribute: Callable[[str], bool] = field(repr=False)
+    unique: Rule = field(repr=False)
+    attributes: tuple[str, ...] | None = None
+
+    def attributes_in(self, columns: Sequence[str]) -> list[str]:
+        """The raw attribute columns of a frame that are checked and kept, in the frame's order."""
+        if self.attributes is None:
+            return [column for column in columns if self.is_attribute(column)]
+        return [column for column in columns if column in self.attributes]
+
+    def rules(self, day: date, columns: Sequence[str]) -> list[Rule]:
+        """The rules that apply to a frame with these columns, the gravest first; ``unique`` comes after them."""
+        rules = [rule for rule in self.rules_of_row(day) if rule.column in columns]
+        for attribute in self.attributes_in(columns):
+            rules += self.rules_of_attribute(attribute)
+        return rules
+
+    def schema(self, day: date, columns: Sequence[str]) -> pa.DataFrameSchema:
+        """The Pandera schema of a partition day for a frame with these columns, one check per rule."""
+        checks: dict[str, list[pa.Check]] = {}
+        for rule in [*self.rules(day, columns), self.unique]:
+            checks.setdefault(rule.column, []).append(pandera_check(rule))
+        return pa.DataFrameSchema(
+            {
+                column: pa.Column(dtype, checks.get(column), nullable=True, required=column not in self.optional)
+                for column, dtype in self._types(columns).items()
+            },
+            name=f"{self.layout}.raw",
+        )
+
+    def conform(self, raw: pl.DataFrame, day: date) -> pl.DataFrame:
+        """Holds a frame to the columns and types of the contract; integers of another width become Int64.
+
+        Raises:
+            ContractError: a required column is missing or a column has another type.
+        """
+        types = self._types(raw.columns)
+        conformed = raw.with_columns(
+            pl.col(column).cast(dtype)
+            for column, dtype in types.items()
+            if column in raw.columns
+            and (raw.schema[column] == pl.Null or (dtype == pl.Int64 and raw.schema[column].is_integer()))
+        )
+        try:
+            with config_context(validation_depth=ValidationDepth.SCHEMA_ONLY):
+                self.schema(day, raw.columns).validate(conformed, lazy=True)
+        except pa.errors.SchemaErrors as error:
+            faults = [
+                f"{column!r} is missing"
+                if column not in raw.columns
+                else f"{column!r} is {raw.schema[column]}, expected {dtype}"
+                for column, dtype in types.items()
+                if (conformed.schema[column] != dtype if column in raw.columns else column not in self.optional)
+            ]
+            raise ContractError(
+                f"the raw rows of {day} do not have the columns of the layout {self.layout!r}: "
+                f"{'; '.join(faults) or error}. Read the day again from its source, or name another layout."
+            ) from error
+        return conformed
+
+    def _types(self, columns: Sequence[str]) -> dict[str, pl.DataType]:
+        return {**self.columns, **dict.fromkeys(self.attributes_in(columns), pl.Int64())}
+
+
+def contract_of(layout: str, attributes: Sequence[str] | None = None) -> RawContract:
+    """The contract of a layout.
+
+    Args:
+        layout: ``"drive_stats"``.
+        attributes: the raw attribute columns that features are made of: they are checked and kept. A column
+            that no feature reads cannot set a row aside. None = every attribute column of a frame.
+
+    Raises:
+        ConfigError: there is no such layout.
+    """
+    from ae_assets.schemas.drive_stats import drive_stats_contract
+
+    layouts = {"drive_stats": drive_stats_contract}
+    if layout not in layouts:
+        raise ConfigError(f"layout: received {layout!r}, expected one of {sorted(layouts)}")
+    return layouts[layout](None if attributes is None else tuple(attributes))
+
+
+def pandera_check(rule: Rule) -> pa.Check:
+    """The Pandera check of a rule: the same expression, with the rule's name and reason in its failure cases."""
+
+    def holds(data: PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select(rule.check)
+
+    return pa.Check(holds, name=rule.name, error=rule.name, description=rule.reason, ignore_na=False)

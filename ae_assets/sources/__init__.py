@@ -1,0 +1,67 @@
+"""Where raw rows come from: one reader per kind of location, all behind `open_source`."""
+
+import re
+from datetime import date
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from ae_assets.errors import SourceError
+from ae_assets.sources.archives import ArchiveSource, LocalArchive
+from ae_assets.sources.day_files import absent_day
+from ae_assets.sources.folder import FolderSource
+from ae_assets.sources.simulated import SimulatedSource
+from ae_assets.sources.source import Source, SourceDay
+
+__all__ = ["Source", "SourceDay", "listed_day", "open_source"]
+
+_KINDS = (
+    "a folder of YYYY-MM-DD.csv files or zip archives, a .zip file, the http(s) address of a .zip file,"
+    " or simulated://?drives=2000&days=120"
+)
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
+
+
+def open_source(location: str) -> Source:
+    """The source at a location; nothing is read yet, so a location that does not exist (any more) shows at `days()`.
+
+    Args:
+        location: a folder, a .zip file (also as file://), the http(s) address of a .zip file, or simulated://?...
+
+    Raises:
+        SourceError: the location is of no known kind, or its settings are not allowed.
+    """
+    if not location.strip():
+        raise SourceError(f"The source location is empty. Expected {_KINDS}.")
+    scheme = _SCHEME.match(location)
+    kind = scheme[1].lower() if scheme else ""
+    if kind == "simulated":
+        return SimulatedSource.from_location(location)
+    if kind in ("http", "https"):
+        from ae_assets.sources.https import HttpArchive
+
+        archive = HttpArchive(location)
+        return ArchiveSource(archive.location, archive)
+    if kind == "file":
+        return _local(Path(url2pathname(urlsplit(location).path)))
+    if kind and "://" in location:
+        raise SourceError(f"A source location of the kind {kind}:// is not known. Expected {_KINDS}.")
+    return _local(Path(location).expanduser())
+
+
+def listed_day(source: Source, day: date) -> SourceDay:
+    """A day of a source by its date.
+
+    Raises:
+        SourceError: the day is not listed; the message names what the listing left out, since the day may be in there.
+    """
+    listed = source.days().get(day)
+    if listed is None:
+        raise SourceError(absent_day(source.location, day, source.strays()))
+    return listed
+
+
+def _local(path: Path) -> Source:
+    if path.suffix.lower() == ".zip" and not path.is_dir():
+        return ArchiveSource(str(path), LocalArchive(path, path.name))
+    return FolderSource(path)

@@ -1,0 +1,228 @@
+"""Official drive-stats archives (zip) read without unpacking: which members hold days, and the bytes of one member.
+
+Member names are only ever compared and printed, never used as paths. Archives come from this machine or, through
+`https`, from a web server; both are a seekable binary file here.
+"""
+
+import lzma
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import IO, Protocol
+
+from ae_assets.errors import SourceError
+from ae_assets.sources.day_files import (
+    MAX_DAY_BYTES,
+    DayFile,
+    DayFileSource,
+    Listing,
+    day_of_name,
+    stray_name_reason,
+)
+from ae_assets.sources.source import SourceDay
+
+MAX_COMPRESSION_RATIO = 300
+"""Official days shrink 7 to 10 fold, a day of empty cells about 100 fold; deflate's limit, used by bombs, is 1030."""
+
+MIN_BYTES_FOR_RATIO = 8 * 2**20
+"""Smaller members do no harm at any ratio."""
+
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+_ENCRYPTED = 0x1
+_MEMBER_HEADER_BYTES = 30
+_MEMBER_HEADER_MARGIN = 256
+_READ_PROBLEMS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    IndexError,
+    RuntimeError,  # includes NotImplementedError: a compression or version that zipfile does not know
+)
+
+
+class ArchiveFile(Protocol):
+    """A place where an archive's bytes are: opened for each use, closed by its user.
+
+    Attributes:
+        name: how it is called in origins and errors.
+    """
+
+    name: str
+
+    def open(self, part: tuple[int, int] | None = None) -> IO[bytes]:
+        """A seekable binary file; SourceError where it cannot be opened.
+
+        Args:
+            part: first byte and end of what will be read beside the directory, for places where that saves requests.
+        """
+        ...
+
+    def version(self) -> str:
+        """Changes when the archive does; used to keep a directory that was read already."""
+        ...
+
+
+class LocalArchive:
+    """An archive on this machine.
+
+    Args:
+        path: where it lies.
+        name: how it is called in origins and errors.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path = path
+        self.name = name
+
+    def open(self, part: tuple[int, int] | None = None) -> IO[bytes]:
+        """The file, opened for reading."""
+        try:
+            return self.path.open("rb")
+        except OSError as problem:
+            raise SourceError(
+                f"{self.path}: the archive cannot be opened ({problem.strerror}). Expected a readable zip file."
+            ) from problem
+
+    def version(self) -> str:
+        """Size and time of the last change."""
+        try:
+            state = self.path.stat()
+        except OSError as problem:
+            raise SourceError(
+                f"{self.path}: the archive cannot be found ({problem.strerror}). Expected a readable zip file."
+            ) from problem
+        if not stat.S_ISREG(state.st_mode):
+            raise SourceError(f"{self.path}: expected a zip file, received something that is not a file.")
+        return f"{state.st_size:x}-{state.st_mtime_ns:x}"
+
+
+class DirectoryCache:
+    """Listings of archives by name, reused while the archive's version stays the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, Listing]] = {}
+
+    def listing(self, archive: ArchiveFile) -> Listing:
+        """Days in an archive, see `archive_listing`."""
+        version = archive.version()
+        known = self._known.get(archive.name)
+        if known is None or known[0] != version:
+            known = (version, archive_listing(archive))
+            self._known[archive.name] = known
+        return known[1]
+
+
+class ArchiveSource(DayFileSource):
+    """One archive as a source."""
+
+    def __init__(self, location: str, archive: ArchiveFile) -> None:
+        super().__init__(location)
+        self._archive = archive
+        self._cache = DirectoryCache()
+
+    def _listing(self) -> Listing:
+        return self._cache.listing(self._archive)
+
+
+def archive_listing(archive: ArchiveFile) -> Listing:
+    """Days among the members of an archive; each is fingerprinted by CRC32 and size, which the zip directory holds.
+
+    Raises:
+        SourceError: the archive has no readable directory.
+    """
+    with _opened(archive) as opened:
+        members = opened.infolist()
+    files: list[DayFile] = []
+    strays: list[str] = []
+    for member in members:
+        if member.is_dir():
+            continue
+        origin = f"{archive.name}!{member.filename}"
+        reason = _reason_to_leave_out(member)
+        day = day_of_name(_base_name(member))
+        if reason is not None or day is None:
+            strays.append(f"{origin}: {reason or stray_name_reason(_base_name(member))}")
+            continue
+        listed = SourceDay(day, f"{member.CRC:08x}-{member.file_size:x}", origin, member.file_size)
+        files.append(DayFile(listed, partial(int, member.CRC), partial(_fetch, archive, member, listed)))
+    return Listing(files, strays)
+
+
+def _base_name(member: zipfile.ZipInfo) -> str:
+    return member.filename.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _reason_to_leave_out(member: zipfile.ZipInfo) -> str | None:
+    parts = member.filename.replace("\\", "/").split("/")
+    if parts[0] == "" or parts[0].endswith(":") or ".." in parts:
+        return "refused, its name points outside the archive"
+    if "__MACOSX" in parts:
+        return "a macOS side file, no data"
+    if stat.S_ISLNK(member.external_attr >> 16):
+        return "refused, it is a symbolic link"
+    if day_of_name(parts[-1]) is None:
+        return None
+    if member.flag_bits & _ENCRYPTED:
+        return "refused, it is encrypted; store it without a password"
+    if member.compress_type not in _METHODS:
+        return f"compressed by method {member.compress_type}, which cannot be read here; store it with deflate"
+    if member.file_size > MAX_DAY_BYTES:
+        return f"refused, {member.file_size:,} bytes unpacked are more than the {MAX_DAY_BYTES:,} a day may have"
+    if member.file_size > max(MIN_BYTES_FOR_RATIO, MAX_COMPRESSION_RATIO * member.compress_size):
+        return (
+            f"refused, it claims to unpack {member.compress_size:,} bytes into {member.file_size:,}, more than"
+            f" {MAX_COMPRESSION_RATIO} fold"
+        )
+    return None
+
+
+def _fetch(archive: ArchiveFile, member: zipfile.ZipInfo, listed: SourceDay) -> bytes:
+    """Bytes of a member; zipfile compares them with the CRC32 that is the day's fingerprint."""
+    with _opened(archive, member) as opened:
+        current = next((other for other in opened.infolist() if _same_member(other, member)), None)
+        if current is None:
+            raise SourceError(
+                f"{listed.origin}: the archive has changed since it was listed. List the source again and"
+                " read what it lists."
+            )
+        with opened.open(current) as content:
+            return content.read(member.file_size)
+
+
+def _same_member(one: zipfile.ZipInfo, other: zipfile.ZipInfo) -> bool:
+    return (one.filename, one.CRC, one.file_size, one.header_offset) == (
+        other.filename,
+        other.CRC,
+        other.file_size,
+        other.header_offset,
+    )
+
+
+def _extent(member: zipfile.ZipInfo | None) -> tuple[int, int] | None:
+    """Where a member lies, with a margin: its own header may be longer than the copy of it in the directory."""
+    if member is None:
+        return None
+    head = _MEMBER_HEADER_BYTES + len(member.filename.encode("utf-8")) + len(member.extra) + _MEMBER_HEADER_MARGIN
+    return member.header_offset, member.header_offset + head + member.compress_size
+
+
+@contextmanager
+def _opened(archive: ArchiveFile, member: zipfile.ZipInfo | None = None) -> Iterator[zipfile.ZipFile]:
+    place = archive.name if member is None else f"{archive.name}!{member.filename}"
+    try:
+        with archive.open(_extent(member)) as file, zipfile.ZipFile(file) as opened:
+            yield opened
+    except _READ_PROBLEMS as problem:
+        raise SourceError(
+            f"{place}: not readable as a zip archive ({str(problem) or type(problem).__name__}). It is probably damaged"
+            " or cut off: compare its size with the original and download it again."
+        ) from problem

@@ -1,0 +1,173 @@
+"""Sources whose days are files: how a name says its day, what happens to a day found twice, how a listed day is read.
+
+Where the files lie (a folder, an archive, a web server) is known to `folder`, `archives` and `https`.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from typing import NoReturn
+
+import polars as pl
+
+from ae_assets.errors import SourceError
+from ae_assets.sources.csv_day import parse_day
+from ae_assets.sources.source import SourceDay
+
+MAX_DAY_BYTES = 2 * 2**30
+"""A day larger than this is refused: the largest official day is near 0.12 GiB, and a day is held in memory."""
+
+_SHOWN_STRAYS = 10
+_DAY_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})\.csv", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True)
+class DayFile:
+    """A file that holds one day.
+
+    Attributes:
+        listed: the day as it is listed.
+        checksum: CRC32 of the content; free for a member of an archive, reads a plain file.
+        fetch: the content; SourceError where it cannot be had or is no longer what was listed.
+    """
+
+    listed: SourceDay
+    checksum: Callable[[], int]
+    fetch: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files that hold days, and what was left out, one line each with the reason."""
+
+    files: Sequence[DayFile]
+    strays: Sequence[str]
+
+
+def day_of_name(name: str) -> date | None:
+    """The day that a file name (without folders) stands for, None if it is not named `YYYY-MM-DD.csv`."""
+    match = _DAY_NAME.fullmatch(name)
+    try:
+        return date.fromisoformat(match[1]) if match else None
+    except ValueError:
+        return None
+
+
+def stray_name_reason(name: str) -> str:
+    """Why a file name (without folders) does not stand for a day."""
+    if name == ".DS_Store" or name.startswith("._"):
+        return "a macOS side file, no data"
+    return "not named YYYY-MM-DD.csv after a day of the calendar"
+
+
+class DayFileSource(ABC):
+    """A source that lists files and reads each as one official daily CSV."""
+
+    simulated = False
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        self._files: dict[date, DayFile] | None = None
+        self._strays: list[str] = []
+
+    @abstractmethod
+    def _listing(self) -> Listing:
+        """Looks at the location now."""
+
+    def span(self) -> tuple[date, date] | None:
+        """None: it takes a look at the files."""
+        return None
+
+    def days(self) -> dict[date, SourceDay]:
+        """Days with their files, oldest first. A day that files claim differently is listed, but `read` refuses it."""
+        listing = self._listing()
+        self._files, doubles = one_file_per_day(listing.files)
+        self._strays = [*listing.strays, *doubles]
+        return {day: file.listed for day, file in self._files.items()}
+
+    def strays(self) -> list[str]:
+        """What the latest listing left out and why."""
+        if self._files is None:
+            self.days()
+        return list(self._strays)
+
+    def read(self, day: SourceDay) -> pl.DataFrame:
+        """Rows of a listed day, see `csv_day.parse_day`. SourceError if it is gone or changed since it was listed."""
+        file = (self._files or {}).get(day.day)
+        if file is None or file.listed != day:
+            self.days()
+            file = (self._files or {}).get(day.day)
+        if file is None:
+            raise SourceError(absent_day(self.location, day.day, self._strays))
+        if file.listed != day:
+            raise SourceError(
+                f"{day.origin}: {day.day} has changed since it was listed (fingerprint {day.fingerprint} then,"
+                f" {file.listed.fingerprint} in {file.listed.origin} now). List the source again and read"
+                " what it lists."
+            )
+        return parse_day(file.fetch(), day.origin)
+
+
+def absent_day(location: str, day: date, strays: Sequence[str]) -> str:
+    """What to tell someone who asks for a day that is not listed: it may sit in something that could not be read."""
+    left_out = "".join(f"\n  left out: {stray}" for stray in strays[:_SHOWN_STRAYS])
+    more = f"\n  and {len(strays) - _SHOWN_STRAYS} more" if len(strays) > _SHOWN_STRAYS else ""
+    return f"{location}: there is no file for {day}. Add {day}.csv or an archive that holds it.{left_out}{more}"
+
+
+def one_file_per_day(files: Sequence[DayFile]) -> tuple[dict[date, DayFile], list[str]]:
+    """Settles days that several files claim.
+
+    Copies with the same content count once. Files that differ leave the day listed under a fingerprint of all of them
+    and make it unreadable: the day is neither dropped nor guessed, the other days stay usable, and removing a file
+    changes the fingerprint, so that the day is asked for again.
+
+    Returns:
+        The file of each day, oldest first, and one line per copy that was left out.
+    """
+    by_day: dict[date, list[DayFile]] = {}
+    for file in sorted(files, key=lambda file: (file.listed.day, file.listed.origin)):
+        by_day.setdefault(file.listed.day, []).append(file)
+    settled: dict[date, DayFile] = {}
+    copies: list[str] = []
+    for day, claims in by_day.items():
+        first, *others = claims
+        different = [other for other in others if not _same_content(first, other)]
+        settled[day] = _conflict([first, *different]) if different else first
+        copies += [
+            f"{other.listed.origin}: the same content as {first.listed.origin}, read once"
+            for other in others
+            if other not in different
+        ]
+    return settled, copies
+
+
+def _same_content(one: DayFile, other: DayFile) -> bool:
+    if one.listed.size_bytes != other.listed.size_bytes:
+        return False
+    try:
+        return one.checksum() == other.checksum()
+    except SourceError:
+        return False
+
+
+def _conflict(claims: Sequence[DayFile]) -> DayFile:
+    day = claims[0].listed.day
+    origins = " and ".join(claim.listed.origin for claim in claims)
+    message = (
+        f"{day} is there more than once with different content: {origins}. Keep one of them and remove the others."
+    )
+    listed = SourceDay(
+        day,
+        "conflict:" + "+".join(claim.listed.fingerprint for claim in claims),
+        origins,
+        max(claim.listed.size_bytes for claim in claims),
+    )
+    return DayFile(listed, partial(_refuse, message), partial(_refuse, message))
+
+
+def _refuse(message: str) -> NoReturn:
+    raise SourceError(message)

@@ -1,0 +1,268 @@
+"""A zip archive on a web server, read by range requests: a day costs its member and the directory, not the archive.
+
+Only the transport is here: `HttpArchive` opens a seekable file, `archives` reads it as any other archive.
+"""
+
+import base64
+import http.client
+import io
+import re
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.message import Message
+from typing import IO
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from ae_assets.errors import SourceError
+
+READ_AHEAD_BYTES = 64 * 2**10
+"""Least number of bytes fetched at a time; the directory of a quarter (92 days, about 10 KiB) fits at once."""
+
+MAX_REQUEST_BYTES = 2 * 2**30
+"""More is never asked for at a time, whatever an archive claims about itself."""
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_BLOCK = 2**20
+_TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_LONGEST_WAIT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a server is waited for.
+
+    Attributes:
+        attempts: requests for one range before giving up; an attempt that brought bytes is continued where it stopped.
+        first_wait_seconds: pause after the first failure, doubled after each further one; `Retry-After` is
+            obeyed up to a minute.
+        timeout_seconds: longest silence of a server.
+    """
+
+    attempts: int = 5
+    first_wait_seconds: float = 0.5
+    timeout_seconds: float = 30.0
+
+
+class HttpArchive:
+    """An archive at an http(s) address.
+
+    Args:
+        address: may carry `user:password@`, and a token in its query; neither is printed.
+        patience: retries and timeouts.
+
+    Attributes:
+        name: its file name, used in origins.
+        location: the address without user, password, query and fragment.
+    """
+
+    def __init__(self, address: str, patience: Patience | None = None) -> None:
+        parts = urlsplit(address)
+        try:
+            host, port = parts.hostname or "", parts.port
+        except ValueError as problem:
+            raise SourceError(
+                f"The port in an {parts.scheme} address is no number. Expected https://host:port/….zip"
+            ) from problem
+        if not host or not parts.path.lower().endswith(".zip") or re.search(r"[\s\x00-\x1f]", address):
+            raise SourceError(
+                f"{parts.scheme}://{host}{parts.path}: expected the address of one zip archive, https://host/….zip."
+                " For several archives, download them into a folder."
+            )
+        host_and_port = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
+        self.location = urlunsplit((parts.scheme.lower(), host_and_port, parts.path, "", ""))
+        self.name = unquote(parts.path.rsplit("/", 1)[-1])
+        headers = {"Accept-Encoding": "identity", "User-Agent": "ae-assets"}
+        if parts.username is not None:
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+        url = urlunsplit((parts.scheme.lower(), host_and_port, parts.path, parts.query, ""))
+        self._remote = _Remote(url, self.location, headers, patience or Patience())
+        self._tail: tuple[_State, int, bytes] | None = None
+
+    def version(self) -> str:
+        """Size, ETag and time of change as the server tells them now; one request for one byte."""
+        state, _ = self._remote.fetch(0, 1, None)
+        return f"{state.size:x}-{state.mark}"
+
+    def open(self, part: tuple[int, int] | None = None) -> IO[bytes]:
+        """The archive as a file that belongs to one version of it: a change while it is read is an error.
+
+        Args:
+            part: first byte and end of what will be read, fetched by one request.
+        """
+        state, _ = self._remote.fetch(0, 1, None)
+        if self._tail is None or self._tail[0] != state:
+            start = max(0, state.size - READ_AHEAD_BYTES)
+            self._tail = (state, start, self._remote.fetch(start, state.size, state)[1])
+        file = _RangeFile(self._remote, *self._tail)
+        if part is not None:
+            file.prefetch(*part)
+        return io.BufferedReader(file)
+
+
+@dataclass(frozen=True)
+class _State:
+    """A version of the remote file."""
+
+    size: int
+    mark: str
+
+
+class _Remote:
+    """Range requests to one address, with retries."""
+
+    def __init__(self, url: str, location: str, headers: Mapping[str, str], patience: Patience) -> None:
+        self._url = url
+        self._location = location
+        self._headers = headers
+        self._patience = patience
+        self._opener = urllib.request.build_opener(_NoDowngrade)
+
+    def fetch(self, start: int, end: int, expected: _State | None) -> tuple[_State, bytes]:
+        """Bytes [start, end) and the version they belong to, which is `expected` if that is given."""
+        if end - start > MAX_REQUEST_BYTES:
+            raise SourceError(
+                f"{self._location}: the archive asks for {end - start:,} bytes at once, more than"
+                f" {MAX_REQUEST_BYTES:,}. It is probably damaged."
+            )
+        received = bytearray()
+        failures = 0
+        while True:
+            wait: float | None = None
+            try:
+                expected = self._continue(start, end, expected, received)
+                return expected, bytes(received)
+            except urllib.error.HTTPError as answer:
+                with answer:
+                    problem = f"{answer.code} {answer.reason}"
+                    wait = _retry_after(answer.headers)
+                    if answer.code not in _TRANSIENT_STATUS:
+                        raise SourceError(self._refusal(answer.code, problem)) from answer
+            except (OSError, http.client.HTTPException) as failure:
+                reason = failure.reason if isinstance(failure, urllib.error.URLError) else failure
+                if isinstance(reason, ssl.SSLCertVerificationError):
+                    raise SourceError(
+                        f"{self._location}: the server's certificate is not trusted ({reason.verify_message})."
+                        " Add its authority to the system's certificates."
+                    ) from failure
+                problem = str(reason) or type(reason).__name__
+            failures += 1
+            if failures >= self._patience.attempts:
+                raise SourceError(
+                    f"{self._location}: no complete answer after {failures} attempts; the last one ended with:"
+                    f" {problem}. Check the address and the network, and try again later."
+                )
+            backoff = self._patience.first_wait_seconds * 2 ** (failures - 1)
+            time.sleep(min(_LONGEST_WAIT_SECONDS, backoff if wait is None else max(wait, backoff)))
+
+    def _continue(self, start: int, end: int, expected: _State | None, received: bytearray) -> _State:
+        """One request for what is still missing; appends to `received` what arrives, even if the connection breaks."""
+        first = start + len(received)
+        request = urllib.request.Request(self._url, headers={"Range": f"bytes={first}-{end - 1}"})
+        for name, value in self._headers.items():
+            request.add_unredirected_header(name, value)
+        with self._opener.open(request, timeout=self._patience.timeout_seconds) as answer:
+            if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
+                raise SourceError(
+                    f"{self._location}: the server answers {answer.status} with the whole file instead of 206 with the"
+                    " part asked for; reading single days needs range requests. Download the archive and name the local"
+                    " file."
+                )
+            span = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+            if span is None or int(span[1]) != first or int(span[2]) >= end or answer.headers.get("Content-Encoding"):
+                raise SourceError(
+                    f"{self._location}: asked for the bytes {first}-{end - 1}, the server sent"
+                    f" {answer.headers.get('Content-Range')!r}. Download the archive and name the local file."
+                )
+            state = _State(int(span[3]), answer.headers.get("ETag") or answer.headers.get("Last-Modified") or "")
+            if expected is not None and state != expected:
+                raise SourceError(
+                    f"{self._location}: the archive was replaced while it was read. List the source again and read"
+                    " what it lists."
+                )
+            while block := answer.read(min(_BLOCK, end - start - len(received))):
+                received += block
+        wanted = min(end, state.size) - start
+        if len(received) < wanted:
+            raise http.client.IncompleteRead(b"", wanted - len(received))
+        return state
+
+    def _refusal(self, status: int, problem: str) -> str:
+        advice = {
+            401: "Put user and password into the address, https://user:password@host/….",
+            403: "Check the rights, or whether a signed address has expired.",
+            404: "Check the address.",
+            410: "Check the address.",
+            416: "The file is empty or has shrunk: list the source again.",
+        }.get(status, "Check the address.")
+        return f"{self._location}: the server answers {problem}. {advice}"
+
+
+class _NoDowngrade(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but never from https to an unprotected address."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+    ) -> urllib.request.Request | None:
+        if req.type == "https" and urlsplit(newurl).scheme != "https":
+            raise SourceError(
+                f"{req.host}: redirects from https to the unprotected {urlsplit(newurl).scheme}; refused."
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+
+
+class _RangeFile(io.RawIOBase):
+    """One version of a remote file, seekable; keeps its tail (the zip directory) and the range fetched last."""
+
+    def __init__(self, remote: _Remote, state: _State, tail_start: int, tail: bytes) -> None:
+        self._remote = remote
+        self._state = state
+        self._kept = [(tail_start, tail), (0, b"")]
+        self._place = 0
+
+    def prefetch(self, start: int, end: int) -> None:
+        """Fetches [start, end) by one request, so that the small reads to come are served from memory."""
+        end = min(end, self._state.size)
+        if end > start and len(self._kept_from(start)) < end - start:
+            self._kept[1] = (start, self._remote.fetch(start, end, self._state)[1])
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._state.size}[whence]
+        if base + offset < 0:
+            raise OSError(f"seek to {base + offset}, before the start of the file")
+        self._place = base + offset
+        return self._place
+
+    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
+        if self._place >= self._state.size or not len(buffer):
+            return 0
+        if not self._kept_from(self._place):
+            self.prefetch(self._place, self._place + max(len(buffer), READ_AHEAD_BYTES))
+        data = self._kept_from(self._place)[: len(buffer)]
+        buffer[: len(data)] = data
+        self._place += len(data)
+        return len(data)
+
+    def _kept_from(self, place: int) -> memoryview:
+        for start, kept in self._kept:
+            if start <= place < start + len(kept):
+                return memoryview(kept)[place - start :]
+        return memoryview(b"")
+
+
+def _retry_after(headers: Message) -> float | None:
+    text = headers.get("Retry-After", "")
+    return float(text) if re.fullmatch(r"\d{1,6}", text) else None

@@ -1,0 +1,113 @@
+"""The official drive-stats layout: its identity columns, the type of each column and what makes a header acceptable.
+
+How bytes become cells is decided in `csv_day`; which values are plausible is decided by the contracts in `schemas`.
+"""
+
+import csv
+import re
+from collections.abc import Sequence
+
+import polars as pl
+
+from ae_assets.errors import SourceError
+
+IDENTITY_COLUMNS = ("date", "serial_number", "model", "capacity_bytes", "failure")
+"""Present in every generation of the files; without them a row cannot be told from another."""
+
+PLACE_COLUMNS = ("datacenter", "cluster_id", "vault_id", "pod_id", "pod_slot_num", "is_legacy_format")
+"""Where the drive sits, published since 2023; text, because they name places and are never counted with."""
+
+RESERVED_COLUMNS = frozenset({"day", "source_file", "source_fingerprint", "source_row", "loaded_at", "rescued"})
+"""Written beside the file's own columns, so a file may not bring them."""
+
+MODERN_ATTRIBUTES = (
+    1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 18, 22, 23, 24, 27, 71, 82, 90, 160, 161, 163, 164, 165,
+    166, 167, 168, 169, 170, 171, 172, 173, 174, 175, 176, 177, 178, 179, 180, 181, 182, 183, 184, 187, 188, 189,
+    190, 191, 192, 193, 194, 195, 196, 197, 198, 199, 200, 201, 202, 206, 210, 211, 212, 218, 220, 222, 223, 224,
+    225, 226, 230, 231, 232, 233, 234, 235, 240, 241, 242, 244, 245, 246, 247, 248, 250, 251, 252, 254, 255,
+)  # fmt: skip
+"""SMART attribute numbers in the 2024 files."""
+
+MODERN_COLUMNS = (
+    *IDENTITY_COLUMNS,
+    *PLACE_COLUMNS,
+    *(f"smart_{number}_{form}" for number in MODERN_ATTRIBUTES for form in ("normalized", "raw")),
+)
+"""The 197 columns of the 2024 files, in their order. Files of other years have some of them: 85 in 2013."""
+
+ROW_COLUMN = "source_row"
+RESCUED_COLUMN = "rescued"
+
+_PUBLISHED_NAME = re.compile("|".join([*IDENTITY_COLUMNS, *PLACE_COLUMNS, r"smart_\d+_(normalized|raw)"]))
+_SHOWN_NAMES = 12
+
+
+def column_type(name: str) -> type[pl.DataType]:
+    """The type of a column, by its name alone: the same in every file, so that days of different years stack."""
+    if name == "date":
+        return pl.Date
+    if name == "failure":
+        return pl.Int8
+    if name == "capacity_bytes" or name.startswith("smart_"):
+        return pl.Int64
+    return pl.String
+
+
+def day_schema(columns: Sequence[str]) -> dict[str, type[pl.DataType]]:
+    """Names and types of a day as readers return it: the file's columns, then `source_row` and `rescued`."""
+    return {**{name: column_type(name) for name in columns}, ROW_COLUMN: pl.Int32, RESCUED_COLUMN: pl.String}
+
+
+def header_columns(header: bytes, origin: str, *, complete: bool = True) -> list[str]:
+    """Column names of a header line.
+
+    Args:
+        header: the first line without its line end and byte order mark.
+        origin: named in errors.
+        complete: False if the file ends within this line; then names that the layout does not know show a cut file.
+
+    Raises:
+        SourceError: the line is not the header of a drive-stats file.
+    """
+    try:
+        text = header.decode("utf-8")
+        columns = next(csv.reader([text], strict=True), [])
+    except (UnicodeDecodeError, csv.Error) as problem:
+        raise SourceError(
+            f"{origin}: the first line is no CSV header in UTF-8 ({problem}). Expected names that begin with"
+            f" {', '.join(IDENTITY_COLUMNS)}; save the file as UTF-8 CSV."
+        ) from problem
+    missing = [name for name in IDENTITY_COLUMNS if name not in columns]
+    if missing:
+        raise SourceError(
+            f"{origin}: the header lacks {', '.join(missing)}. Expected the columns {', '.join(IDENTITY_COLUMNS)},"
+            f" received {_shown(columns)}. Is this a drive-stats file, and is its first line the header?"
+        )
+    repeated = sorted({name for name in columns if columns.count(name) > 1})
+    if repeated:
+        raise SourceError(
+            f"{origin}: the header names {_shown(repeated)} more than once; which column is meant cannot be known."
+            " Rename or remove the repeated columns."
+        )
+    nameless = [place for place, name in enumerate(columns, start=1) if not name.strip()]
+    if nameless:
+        raise SourceError(
+            f"{origin}: column {nameless[0]} of {len(columns)} has no name in the header. Name or remove it."
+        )
+    reserved = sorted(RESERVED_COLUMNS.intersection(columns))
+    if reserved:
+        raise SourceError(
+            f"{origin}: the names {', '.join(reserved)} are kept for the raw table. Rename these columns."
+        )
+    if not complete and not all(_PUBLISHED_NAME.fullmatch(name) for name in columns):
+        raise SourceError(
+            f"{origin}: the file ends within its header line (…{text[-30:]!r}). It looks cut off: fetch it again."
+        )
+    return columns
+
+
+def _shown(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name[:80]) for name in names[:_SHOWN_NAMES])
+    return (
+        shown + (f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else "") if names else "nothing"
+    )

@@ -1,0 +1,52 @@
+"""What a source of raw rows is: it lists its days, each with a fingerprint, and reads one. Readers live beside it."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Protocol
+
+import polars as pl
+
+
+@dataclass(frozen=True, order=True)
+class SourceDay:
+    """One day that a source can read.
+
+    Attributes:
+        day: the day the rows belong to.
+        fingerprint: changes when the content changes; cheap to list, only compared for equality.
+        origin: printable place of the file, e.g. ``data_2013.zip!2013/2013-04-10.csv``; never opened as a path.
+        size_bytes: size of the uncompressed file.
+    """
+
+    day: date
+    fingerprint: str
+    origin: str
+    size_bytes: int
+
+
+class Source(Protocol):
+    """Where raw rows come from.
+
+    Attributes:
+        location: printable, without passwords or tokens.
+        simulated: whether the rows are generated; whoever shows them says so.
+    """
+
+    location: str
+    simulated: bool
+
+    def span(self) -> tuple[date, date] | None:
+        """First and last day where they are known without any I/O, else None."""
+        ...
+
+    def days(self) -> dict[date, SourceDay]:
+        """The days that can be read, oldest first; looks anew at each call. SourceError where nothing can be listed."""
+        ...
+
+    def strays(self) -> list[str]:
+        """What the latest listing left out, one line each with the reason; lists first if nothing was listed yet."""
+        ...
+
+    def read(self, day: SourceDay) -> pl.DataFrame:
+        """Every row of one listed day, typed as `csv_day.parse_day` describes. SourceError where it cannot be read."""
+        ...

@@ -1,0 +1,133 @@
+"""How calibration scores were distributed, kept as a few hundred points, and the tail probability read from them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+
+BODY_LEVELS = 101
+TAIL_LEVELS = 200
+TAIL_SHARE = 0.01
+TAIL_ROWS = 50
+
+
+@dataclass(frozen=True)
+class CalibrationCurve:
+    """Tail probabilities of the calibration scores.
+
+    Attributes:
+        scores: strictly increasing scores that occurred in calibration, from the smallest to the largest.
+        tail_probabilities: for each of them (1 + rows at or above it) / (1 + rows), strictly decreasing from 1: the
+            conformal p-value of that score (Vovk, Gammerman, Shafer 2005, section 2.2).
+        tail_scale: mean excess of the highest 1% of rows (at least 50 rows) over the lowest score among them; scale of
+            the exponential tail beyond the largest score.
+        rows: calibration rows.
+        entities: distinct entities among them.
+        first_day: first calibration day.
+        last_day: last calibration day.
+    """
+
+    scores: tuple[float, ...]
+    tail_probabilities: tuple[float, ...]
+    tail_scale: float
+    rows: int
+    entities: int
+    first_day: date
+    last_day: date
+
+    @classmethod
+    def of(cls, calibration: pl.DataFrame) -> "CalibrationCurve":
+        """Summarises calibration scores.
+
+        Args:
+            calibration: `day, entity, score`, at least one row, every score finite.
+        """
+        ordered = np.sort(calibration["score"].to_numpy().astype(np.float64))
+        rows = len(ordered)
+        knots = np.unique(ordered[_positions(rows)])
+        at_or_above = rows - np.searchsorted(ordered, knots, side="left")
+        days = calibration.select(pl.col("day").min().alias("first"), pl.col("day").max().alias("last"))
+        return cls(
+            scores=tuple(knots.tolist()),
+            tail_probabilities=tuple(((1 + at_or_above) / (1 + rows)).tolist()),
+            tail_scale=_tail_scale(ordered),
+            rows=rows,
+            entities=calibration["entity"].n_unique(),
+            first_day=days["first"].item(),
+            last_day=days["last"].item(),
+        )
+
+    def tail_probability(self, score: ArrayLike) -> NDArray[np.float64]:
+        """Probability under calibration of a score at least this high.
+
+        Between two stored scores the logarithm of the probability is interpolated linearly. Below the smallest score it
+        is 1. Beyond the largest it falls exponentially, by a factor e every `tail_scale`, starting from the
+        probability of the largest score: a ranking of scores never seen in calibration, not a tested probability.
+
+        Args:
+            score: scores of any shape, finite or infinite.
+
+        Returns:
+            Probabilities in (0, 1], of the same shape, never increasing with the score.
+        """
+        values = np.asarray(score, dtype=np.float64)
+        within = np.interp(values, self.scores, np.log(self.tail_probabilities))
+        beyond = np.maximum(values - self.scores[-1], 0.0) / self.tail_scale
+        floor = np.finfo(np.float64).tiny
+        return np.asarray(np.maximum(np.exp(within - beyond), floor), dtype=np.float64)
+
+    def score_at(self, tail_probability: ArrayLike) -> NDArray[np.float64]:
+        """The score with this tail probability: the inverse of `tail_probability` between smallest and largest score.
+
+        Args:
+            tail_probability: probabilities in (0, 1]; smaller than the largest score's give scores beyond it.
+        """
+        wanted = np.log(np.asarray(tail_probability, dtype=np.float64))
+        known = np.log(self.tail_probabilities)
+        within = np.interp(wanted, known[::-1], np.asarray(self.scores)[::-1])
+        return np.asarray(within + self.tail_scale * np.maximum(known[-1] - wanted, 0.0), dtype=np.float64)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The curve as plain values for JSON."""
+        return {
+            "scores": list(self.scores),
+            "tail_probabilities": list(self.tail_probabilities),
+            "tail_scale": self.tail_scale,
+            "rows": self.rows,
+            "entities": self.entities,
+            "first_day": self.first_day.isoformat(),
+            "last_day": self.last_day.isoformat(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "CalibrationCurve":
+        """The curve that `as_dict` wrote."""
+        return cls(
+            scores=tuple(float(score) for score in values["scores"]),
+            tail_probabilities=tuple(float(level) for level in values["tail_probabilities"]),
+            tail_scale=float(values["tail_scale"]),
+            rows=int(values["rows"]),
+            entities=int(values["entities"]),
+            first_day=date.fromisoformat(values["first_day"]),
+            last_day=date.fromisoformat(values["last_day"]),
+        )
+
+
+def _positions(rows: int) -> NDArray[np.int64]:
+    """Ranks to keep: evenly spaced below the 90th percentile, evenly on a logarithmic scale of the tail above it."""
+    body = np.linspace(0, rows - 1, BODY_LEVELS)
+    tail = rows - np.geomspace(1, max(rows * 0.1, 1), TAIL_LEVELS)
+    kept = np.concatenate([body, tail]).round().astype(np.int64)
+    return np.unique(np.clip(kept, 0, rows - 1))
+
+
+def _tail_scale(ordered: NDArray[np.float64]) -> float:
+    """Mean excess of the top rows; where they are all equal, the spread of all scores; where those are, their size."""
+    rows = len(ordered)
+    top = ordered[-min(rows, max(int(rows * TAIL_SHARE), TAIL_ROWS)) :]
+    candidates = (float(np.mean(top - top[0])), float(ordered[-1] - ordered[0]), abs(float(ordered[-1])))
+    return next((scale for scale in candidates if scale > 0), 1.0)

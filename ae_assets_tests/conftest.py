@@ -1,0 +1,21 @@
+"""Fixtures shared by all rooms: where the published drive stats lie, and how a test says that it needs them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def real_data(name: str) -> Path:
+    """Path of a published data file, or skips the calling test where the files are not on this machine.
+
+    Args:
+        name: path below the data folder, e.g. ``"drive_stats/data_2013.zip"``.
+    """
+    folder = Path(os.environ.get("AE_ASSETS_REAL_DATA", REPOSITORY.parent / "shared" / "data"))
+    path = folder / name
+    if not path.exists():
+        pytest.skip(f"the published data file {name} is not below {folder}; set AE_ASSETS_REAL_DATA to its folder")
+    return path

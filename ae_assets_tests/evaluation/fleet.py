@@ -1,0 +1,44 @@
+"""Small fleets with known lives for the tests of this folder."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+
+START = date(2024, 1, 1)
+
+
+def day(offset: int) -> date:
+    """The day so many days after `START`."""
+    return START + timedelta(days=offset)
+
+
+def records_of(lives: Mapping[str, tuple[int, int, int | None]], cohort: str = "model") -> pl.DataFrame:
+    """`day, entity, cohort, label`: a row a day from the first offset to the last, label 1 on the failure offset."""
+    rows = [
+        (day(offset), entity, cohort, int(offset == failed))
+        for entity, (first, last, failed) in lives.items()
+        for offset in range(first, last + 1)
+    ]
+    return pl.DataFrame(
+        rows,
+        schema={"day": pl.Date, "entity": pl.String, "cohort": pl.String, "label": pl.Int8},
+        orient="row",
+    )
+
+
+def scored(records: pl.DataFrame, alarms: Mapping[str, Sequence[int]] | None = None) -> pl.DataFrame:
+    """`day, entity, cohort, score`: score 1 on the named day offsets of an entity, 0 elsewhere."""
+    wanted = {(entity, day(offset)) for entity, offsets in (alarms or {}).items() for offset in offsets}
+    flags = [float((entity, when) in wanted) for when, entity in records.select("day", "entity").iter_rows()]
+    return records.select("day", "entity", "cohort", pl.Series("score", flags, dtype=pl.Float64))
+
+
+def fleet(healthy: int, failing: int, days: int, seed: int = 0) -> pl.DataFrame:
+    """Records of a fleet over `days` days; each failing drive fails on a random day of the range and reports until then."""
+    generator = np.random.default_rng(seed)
+    lives: dict[str, tuple[int, int, int | None]] = {f"healthy-{n:05}": (0, days - 1, None) for n in range(healthy)}
+    for number, failed in enumerate(generator.integers(1, days, failing).tolist()):
+        lives[f"failing-{number:05}"] = (0, failed, failed)
+    return records_of(lives)

@@ -1,0 +1,96 @@
+"""Several detectors side by side on the same split."""
+
+import time
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ae_assets.errors import EvaluationError
+from ae_assets.evaluation import Comparison, Protocol, compare, evaluate, lives_of
+from ae_assets_tests.evaluation.fleet import day, fleet
+
+TWO_WINDOWS = Protocol(day(0), day(59), follow_up="none")
+
+
+@pytest.fixture(scope="module")
+def records() -> pl.DataFrame:
+    return fleet(healthy=400, failing=60, days=60, seed=21)
+
+
+def noisy(records: pl.DataFrame, signal: float, seed: int) -> pl.DataFrame:
+    drawn = pl.Series(np.random.default_rng(seed).normal(size=records.height))
+    score = (drawn + signal * pl.col("entity").str.starts_with("failing")).alias("score")
+    return records.with_columns(score).select("day", "entity", "cohort", "score")
+
+
+def test_a_comparison_gives_each_detector_the_figures_it_has_alone(records: pl.DataFrame) -> None:
+    scores = {"weak": noisy(records, 0.5, 1), "strong": noisy(records, 3.0, 2)}
+    result = compare(scores, lives_of(records), TWO_WINDOWS, resamples=50)
+    for evaluation in result.evaluations:
+        alone = evaluate(evaluation.detector, scores[evaluation.detector], lives_of(records), TWO_WINDOWS, resamples=50)
+        assert evaluation == alone
+
+
+def test_row_order_may_differ_between_detectors(records: pl.DataFrame) -> None:
+    scores = {"weak": noisy(records, 0.5, 1), "strong": noisy(records, 3.0, 2)}
+    shuffled = {name: frame.sample(fraction=1, shuffle=True, seed=4) for name, frame in scores.items()}
+    known = lives_of(records)
+    assert compare(scores, known, TWO_WINDOWS, resamples=20) == compare(shuffled, known, TWO_WINDOWS, resamples=20)
+
+
+def test_a_better_detector_is_ahead_of_the_reference_beyond_its_interval(records: pl.DataFrame) -> None:
+    scores = {"strong": noisy(records, 3.0, 2), "weak": noisy(records, 0.5, 1), "same": noisy(records, 0.5, 1)}
+    result = compare(scores, lives_of(records), TWO_WINDOWS, reference="weak", resamples=200)
+    differences = {(d.detector, d.target_false_alarm_rate): d for d in result.differences}
+    assert differences["strong", 0.01].low > 0.3
+    equal = differences["same", 0.01]
+    assert (equal.value, equal.low, equal.high) == (0, 0, 0)
+    assert ("weak", 0.01) not in differences
+
+
+def test_the_tables_hold_rates_intervals_and_sample_sizes(records: pl.DataFrame) -> None:
+    scores = {"strong": noisy(records, 3.0, 2), "weak": noisy(records, 0.5, 1)}
+    result = compare(scores, lives_of(records), TWO_WINDOWS, resamples=20)
+    table = result.to_table()
+    assert table["detector"].to_list() == ["strong", "weak"]
+    assert {"detection at FAR 1%", "FAR 1% low", "FAR 1% high", "failed", "healthy_windows"} <= set(table.columns)
+    assert table["failed"].to_list() == [60, 60]
+    assert result.difference_table().height == 5
+    assert compare({"one": scores["weak"]}, lives_of(records), TWO_WINDOWS).difference_table().is_empty()
+
+
+def test_a_comparison_survives_json(records: pl.DataFrame) -> None:
+    scores = {"strong": noisy(records, 3.0, 2), "weak": noisy(records, 0.5, 1)}
+    result = compare(scores, lives_of(records), TWO_WINDOWS, thresholds={"weak": {"in use": 2.0}}, resamples=20)
+    assert Comparison.from_json(result.to_json()) == result
+    with pytest.raises(EvaluationError, match="evaluate again"):
+        Comparison.from_json("{}")
+
+
+def test_detectors_that_score_other_rows_are_not_compared(records: pl.DataFrame) -> None:
+    scores = {"all": noisy(records, 1.0, 1), "fewer": noisy(records, 1.0, 1)[:-1]}
+    with pytest.raises(EvaluationError, match="fewer scores .* same rows only"):
+        compare(scores, lives_of(records), TWO_WINDOWS)
+    renamed = scores["all"].with_columns(pl.col("entity").str.replace("healthy", "other"))
+    with pytest.raises(EvaluationError, match="other rows|or other ones"):
+        compare({"all": scores["all"], "renamed": renamed}, lives_of(records), TWO_WINDOWS)
+
+
+def test_no_detector_or_an_unknown_reference_is_refused(records: pl.DataFrame) -> None:
+    with pytest.raises(EvaluationError, match="no detector"):
+        compare({}, lives_of(records), TWO_WINDOWS)
+    with pytest.raises(EvaluationError, match="'best'"):
+        compare({"a": noisy(records, 1.0, 1)}, lives_of(records), TWO_WINDOWS, reference="best")
+
+
+@pytest.mark.slow
+def test_five_detectors_on_800_000_rows_are_compared_in_seconds() -> None:
+    records = fleet(healthy=23_000, failing=100, days=35, seed=22)
+    scores = {f"detector {number}": noisy(records, 1.0, number) for number in range(5)}
+    known = lives_of(records)
+    protocol = Protocol(day(0), day(34), follow_up="none")
+    begin = time.perf_counter()
+    compare(scores, known, protocol)
+    assert records.height > 800_000
+    assert time.perf_counter() - begin < 20

@@ -1,0 +1,129 @@
+"""A fitted threshold: alarms, severity as tail probability, and its JSON."""
+
+import json
+from datetime import date
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ae_assets.errors import ContractError, ModelError
+from ae_assets.thresholds import PercentileConfig, Threshold, fit_threshold
+from ae_assets_tests.thresholds.scores import calibration_of
+
+SCORES = st.lists(st.floats(-1e4, 1e4, allow_nan=False).map(lambda score: round(score, 2)), min_size=1, max_size=300)
+
+
+def fitted(scores: list[float]) -> Threshold:
+    return fit_threshold(PercentileConfig(percentile=99), calibration_of(scores))
+
+
+@pytest.fixture(scope="module")
+def exponential() -> Threshold:
+    return fitted(np.random.default_rng(7).exponential(2.0, 200_000).tolist())
+
+
+def test_a_score_equal_to_the_cut_is_no_alarm() -> None:
+    threshold = fitted([float(score) for score in range(1, 201)])
+    assert threshold.is_anomaly([threshold.cut, np.nextafter(threshold.cut, np.inf)]).tolist() == [False, True]
+
+
+@given(calibration=SCORES, asked=st.lists(st.floats(-1e6, 1e6, allow_nan=False), min_size=2, max_size=50))
+def test_severity_lies_in_0_to_1_and_never_rises_with_the_score(calibration: list[float], asked: list[float]) -> None:
+    severity = fitted(calibration).severity(np.sort(asked))
+    assert np.all((severity > 0) & (severity <= 1))
+    assert np.all(np.diff(severity) <= 0)
+
+
+@given(calibration=SCORES)
+def test_severity_of_a_few_scores_is_the_share_of_calibration_rows_at_least_as_high(calibration: list[float]) -> None:
+    few = calibration[:60]
+    expected = [(1 + sum(other >= score for other in few)) / (1 + len(few)) for score in few]
+    assert fitted(few).severity(few) == pytest.approx(expected)
+
+
+@given(calibration=SCORES)
+def test_severity_is_continuous_at_the_largest_calibration_score_and_falls_beyond_it(calibration: list[float]) -> None:
+    threshold = fitted(calibration)
+    largest = max(calibration)
+    scale = threshold.calibration.tail_scale
+    at, just_beyond, far = threshold.severity([largest, largest + 1e-6 * scale, largest + 3 * scale])
+    assert just_beyond == pytest.approx(at, rel=1e-4)
+    assert far == pytest.approx(at * np.exp(-3), rel=1e-4)
+
+
+def test_severity_follows_a_known_distribution_within_and_beyond_calibration(exponential: Threshold) -> None:
+    within = np.array([0.1, 1.0, 4.0, 10.0, 16.0])
+    assert exponential.severity(within) == pytest.approx(np.exp(-within / 2), rel=0.1)
+    # Beyond 200,000 rows of an exponential distribution its tail is known only through the fitted scale.
+    assert np.log(exponential.severity(40.0)) == pytest.approx(-20.0, abs=2.5)
+
+
+def test_the_score_of_a_tail_probability_is_the_inverse_of_severity(exponential: Threshold) -> None:
+    probabilities = np.array([0.5, 0.01, 1e-4, 1e-9])
+    scores = exponential.calibration.score_at(probabilities)
+    assert exponential.severity(scores) == pytest.approx(probabilities, rel=1e-6)
+
+
+def test_a_curve_keeps_a_few_hundred_points_most_of_them_in_the_tail(exponential: Threshold) -> None:
+    levels = np.array(exponential.calibration.tail_probabilities)
+    assert 200 <= len(levels) <= 400
+    assert (levels < 0.1).sum() > len(levels) / 2
+    assert exponential.calibration.rows == 200_000
+    assert exponential.calibration.entities == 20_000
+    assert exponential.calibration.first_day == date(2024, 1, 1)
+
+
+def test_an_absurdly_high_score_still_has_a_severity_above_0(exponential: Threshold) -> None:
+    assert 0 < exponential.severity([1e300, np.inf]).max() < 1e-300
+
+
+def test_equal_calibration_scores_give_a_usable_severity() -> None:
+    severity = fitted([4.0] * 100).severity([3.0, 4.0, 5.0, 50.0])
+    assert severity[0] == severity[1] == 1.0
+    assert severity[3] < severity[2] < 1.0
+
+
+def test_a_threshold_survives_json_unchanged(exponential: Threshold) -> None:
+    again = Threshold.from_json(exponential.to_json())
+    assert again == exponential
+    assert json.loads(exponential.to_json())["policy"] == {"policy": "percentile", "percentile": 99.0}
+
+
+def test_a_threshold_of_another_format_version_is_refused(exponential: Threshold) -> None:
+    content = json.loads(exponential.to_json()) | {"format_version": 99}
+    with pytest.raises(ModelError, match=r"format version 99.*reads 1.*fit the threshold again"):
+        Threshold.from_json(json.dumps(content))
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"format_version": 1, "cut": 3}'])
+def test_text_that_is_no_threshold_is_refused(text: str) -> None:
+    with pytest.raises(ModelError, match="fit the threshold again"):
+        Threshold.from_json(text)
+
+
+def test_empty_calibration_is_refused_with_advice() -> None:
+    with pytest.raises(ModelError, match="choose a calibration range"):
+        fitted([])
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), None])
+def test_a_calibration_score_that_is_not_a_number_is_refused_and_located(bad: float | None) -> None:
+    calibration = calibration_of([1.0, 2.0]).with_columns(pl.Series("score", [1.0, bad], dtype=pl.Float64))
+    with pytest.raises(ContractError, match=r"1 of 2 calibration scores.*drive-0 on 2024-01-02"):
+        fit_threshold(PercentileConfig(), calibration)
+
+
+def test_calibration_without_a_score_column_is_refused() -> None:
+    with pytest.raises(ContractError, match="score"):
+        fit_threshold(PercentileConfig(), calibration_of([1.0]).drop("score"))
+
+
+def test_a_score_that_is_nan_is_neither_normal_nor_anomalous() -> None:
+    threshold = fitted([1.0, 2.0])
+    with pytest.raises(ContractError, match="1 of 2 scores are NaN"):
+        threshold.is_anomaly([1.0, float("nan")])
+    with pytest.raises(ContractError, match="NaN"):
+        threshold.severity(float("nan"))

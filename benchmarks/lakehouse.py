@@ -1,0 +1,132 @@
+"""How fast days are written to and read from the lakehouse, and what a thousand days cost; on generated frames."""
+
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ae_assets.lakehouse import Lakehouse
+
+START = date(2013, 4, 10)
+DRIVES = 22_700
+NULL_COLUMNS = 60
+READ_COLUMNS = ("day", "serial_number", "model", "failure", *(f"smart_{number}_raw" for number in range(6)))
+
+
+def drive_day(day: date, rows: int = DRIVES, attributes: int = 20, null_columns: int = NULL_COLUMNS) -> pl.DataFrame:
+    """A day as drive stats had it in 2013: some 90 columns of which two thirds hold nothing."""
+    random = np.random.default_rng(day.toordinal())
+    return pl.DataFrame(
+        {
+            "day": pl.repeat(day, rows, dtype=pl.Date, eager=True),
+            "serial_number": [f"S{number:08d}" for number in range(rows)],
+            "model": pl.Series(random.integers(0, 40, rows)).cast(pl.String),
+            "capacity_bytes": random.choice([2_000_398_934_016, 3_000_592_982_016], rows),
+            "failure": pl.repeat(0, rows, dtype=pl.Int8, eager=True),
+            **{f"smart_{number}_raw": random.poisson(3, rows) * 10 ** (number % 5) for number in range(attributes)},
+            **{f"smart_{number}_normalized": pl.repeat(None, rows, dtype=pl.Int64, eager=True) for number in range(null_columns)},
+            "source_file": pl.repeat(f"data_2013.zip!2013/{day}.csv", rows, dtype=pl.String, eager=True),
+            "source_row": pl.int_range(rows, dtype=pl.Int32, eager=True),
+        }
+    )
+
+
+def run() -> list[dict[str, Any]]:
+    """Measures in a temporary folder.
+
+    Returns:
+        one row per figure: ``what``, ``seconds`` and what it was measured on.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return [
+            *_range_write_and_read(Lakehouse.open(Path(folder) / "range")),
+            *_wide_write(Lakehouse.open(Path(folder) / "wide")),
+            *_many_days(Path(folder)),
+        ]
+
+
+def _range_write_and_read(lakehouse: Lakehouse) -> Iterator[dict[str, Any]]:
+    days = [START + timedelta(days=number) for number in range(29)]
+    frames = [drive_day(day) for day in days]
+    on = f"29 days x {DRIVES} rows x {frames[0].width} columns"
+
+    def write() -> None:
+        with lakehouse.writer("bench.raw") as writer:
+            for day, frame in zip(days, frames, strict=True):
+                writer.write(day, frame)
+
+    yield {"what": "write a range, per day", "seconds": _seconds(write) / len(days), "on": on}
+    yield {
+        "what": "read a range, 10 columns",
+        "seconds": _seconds(lambda: lakehouse.read("bench.raw", days[0], days[-1], READ_COLUMNS), 5),
+        "on": on,
+    }
+    yield {
+        "what": "iterate a range, 10 columns, per day",
+        "seconds": _seconds(lambda: list(lakehouse.iter_days("bench.raw", days[0], days[-1], READ_COLUMNS)), 3) / len(days),
+        "on": on,
+    }
+    yield {
+        "what": "read one day, 10 columns",
+        "seconds": _seconds(lambda: lakehouse.read("bench.raw", days[3], days[3], READ_COLUMNS), 5),
+        "on": on,
+    }
+
+
+def _wide_write(lakehouse: Lakehouse) -> Iterator[dict[str, Any]]:
+    frame = drive_day(START, rows=300_000, attributes=193, null_columns=0)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def write() -> None:
+        with lakehouse.writer("bench.raw") as writer:
+            writer.write(START, frame)
+
+    seconds = _seconds(write)
+    extra = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    yield {"what": "write one wide day", "seconds": seconds, "on": f"{frame.shape}, {extra:.0f} MiB more memory"}
+
+
+def _many_days(folder: Path) -> Iterator[dict[str, Any]]:
+    for count in (10, 1000):
+        lakehouse = Lakehouse.open(folder / f"days{count}")
+        days = [START + timedelta(days=number) for number in range(count)]
+        frames = {day: drive_day(day, rows=20) for day in days}
+
+        def rewrite(day: date, lakehouse: Lakehouse = lakehouse, frames: dict[date, pl.DataFrame] = frames) -> None:
+            with lakehouse.writer("bench.raw") as writer:
+                writer.write(day, frames[day])
+
+        started = time.perf_counter()
+        for day in days:
+            rewrite(day)
+        built = time.perf_counter() - started
+        on = f"{count} days of 20 rows, each its own commit"
+        yield {"what": "commit one new day, mean", "seconds": built / count, "on": on}
+        yield {"what": "rewrite one day", "seconds": _seconds(lambda: rewrite(days[len(days) // 2]), 10), "on": on}  # noqa: B023
+        yield {
+            "what": "read one day",
+            "seconds": _seconds(lambda: lakehouse.read("bench.raw", days[5], days[5]), 10),  # noqa: B023
+            "on": on,
+        }
+        yield {"what": "rows of every day", "seconds": _seconds(lambda: lakehouse.day_rows("bench.raw"), 3), "on": on}  # noqa: B023
+
+
+def _seconds(work: Callable[[], object], times: int = 1) -> float:
+    """Median wall time."""
+    taken = []
+    for _ in range(times):
+        started = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - started)
+    return float(np.median(taken))
+
+
+if __name__ == "__main__":
+    for figure in run():
+        print(f"{figure['what']:40} {figure['seconds'] * 1000:9.1f} ms   {figure['on']}")
