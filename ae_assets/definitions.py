@@ -1,5 +1,6 @@
 """The code location: every watched table below ``defs``."""
 
+import warnings
 from pathlib import Path
 
 import dagster as dg
@@ -12,7 +13,15 @@ def component_tree() -> dg.ComponentTree:
     return dg.ComponentTree.from_module(ae_assets.defs, project_root=Path(__file__).parent.parent)
 
 
+def build(tree: dg.ComponentTree) -> dg.Definitions:
+    """Everything in the tree. Dagster 1.13 warns at every load that components and partition mappings are beta."""
+    with warnings.catch_warnings():
+        for category in (dg.BetaWarning, dg.PreviewWarning):
+            warnings.filterwarnings("ignore", category=category)
+        return tree.build_defs()
+
+
 @dg.definitions
 def defs() -> dg.Definitions:
     """Assets, checks, sensors, jobs and resources of all watched tables."""
-    return component_tree().build_defs()
+    return build(component_tree())

@@ -14,6 +14,8 @@ from ae_assets.pipeline.resources import home_folder
 
 DONE, RUN_FAILED, CHECK_FAILED = 0, 1, 3
 
+LONGEST_FACT = 60
+
 DAILY_INPUT = ("raw", "features", "quarantine")
 
 
@@ -53,7 +55,7 @@ def run_evaluation(chain: Chain, days: tuple[date, date], *, compare: bool) -> i
         outcome = chain.run(("evaluation",), None, {"evaluation": config})
     if outcome.success:
         for line in outcome.metadata["evaluation"]["in_words"].splitlines():
-            console.print(line, markup=False)
+            console.print(line, markup=False, soft_wrap=True)
     return report(chain, [("evaluation", outcome)], facts=False)
 
 
@@ -67,25 +69,33 @@ def report(chain: Chain, outcomes: list[tuple[str, RunOutcome]], *, facts: bool 
     checks = sum(len(outcome.checks) for _, outcome in outcomes)
     for title, outcome in outcomes:
         if not outcome.success and outcome.failure is not None:
-            console.print(f"{title} failed (run {outcome.run_id}): {outcome.failure}", style="bold", markup=False)
+            console.print(f"{title} failed (run {outcome.run_id}): {outcome.failure}", style="bold", markup=False, soft_wrap=True)
     for check in failed_checks:
-        console.print(f"check failed: {check.asset_key.to_user_string()} {check.check_name}", style="bold", markup=False)
-        console.print(f"  {_explanation(check)}", markup=False)
+        console.print(f"check failed: {check.asset_key.to_user_string()} {check.check_name}", style="bold", markup=False, soft_wrap=True)
+        console.print(f"  {_explanation(check)}", markup=False, soft_wrap=True)
     if checks:
-        console.print(f"{checks - len(failed_checks)} of {checks} checks passed", markup=False)
+        console.print(f"{checks - len(failed_checks)} of {checks} checks passed", markup=False, soft_wrap=True)
     if not all(outcome.success for _, outcome in outcomes):
         return RUN_FAILED
     return CHECK_FAILED if failed_checks else DONE
 
 
 def _facts(metadata: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """The values that an asset's run metadata names in words (keys with spaces), as table rows."""
+    """The short values of each asset's run, as rows of a table; what Dagster itself reads is left out."""
     rows = []
     for asset, values in metadata.items():
         for key, value in values.items():
-            if key.startswith("run: "):
-                rows.append((asset, key.removeprefix("run: "), f"{value:,}" if isinstance(value, int) else str(value)))
+            if key.startswith("dagster/") or not isinstance(value, int | float | str) or len(str(value)) > LONGEST_FACT:
+                continue
+            rows.append((asset, key.replace("_", " "), _in_words(value)))
+            asset = ""
     return rows
+
+
+def _in_words(value: float | str) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def _explanation(check: dg.AssetCheckEvaluation) -> str:

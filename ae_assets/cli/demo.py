@@ -33,13 +33,13 @@ def run_demo() -> int:
         listed = sorted(source.days())
         first, last = listed[0], listed[-1]
         what = "a SIMULATED fleet" if source.simulated else "real drives"
-        console.print(f"{source.location}: {what}, {len(listed)} days from {first} to {last}", markup=False)
+        console.print(f"{source.location}: {what}, {len(listed)} days from {first} to {last}", markup=False, soft_wrap=True)
         training = (first, min(last, first + timedelta(days=TRAINING_DAYS - 1)))
         code = run_chain(chain, (first, last), training, retrain=False)
     if code == RUN_FAILED:
         return code
     _show_outcome(tables, table, last - timedelta(days=FOLLOWED_DAYS), last, simulated=source.simulated)
-    console.print("\nOpen the UI on the same home, from the project's folder:", markup=False)
+    console.print("\nOpen the UI on the same home, from the project's folder:", markup=False, soft_wrap=True)
     console.print(f"  {open_ui_hint(home)}", markup=False, soft_wrap=True)
     return 0
 
@@ -75,5 +75,5 @@ def _show_outcome(tables: Lakehouse, table: WatchedTable, day: date, last: date,
     hits = sum(alarm in failed for alarm in alarms["entity"])
     console.print(
         f"{len(failed)} {kind} failed in the {(last - day).days} days after it; {hits} of them were flagged on {day}.",
-        markup=False,
+        markup=False, soft_wrap=True,
     )

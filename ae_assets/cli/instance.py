@@ -13,7 +13,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from dagster.components.core.component_tree import ComponentTreeException
 
-from ae_assets.definitions import component_tree
+from ae_assets.definitions import build, component_tree
 from ae_assets.errors import AeAssetsError, ConfigError
 from ae_assets.pipeline.component import AnomalyPipeline
 from ae_assets.pipeline.resources import home_folder
@@ -150,10 +150,8 @@ def _load_code_location() -> tuple[dg.Definitions, dict[str, WatchedTable]]:
     """Definitions and tables; where a YAML does not load, its own reason is raised instead of Dagster's wrapping."""
     tree = component_tree()
     try:
-        definitions = tree.build_defs()
-    except dg.DagsterError as error:
-        raise _reason(error) from None
-    except ComponentTreeException as error:
+        definitions = build(tree)
+    except (dg.DagsterError, ComponentTreeException) as error:
         raise _reason(error) from None
     return definitions, {found.table.table: found.table for found in tree.get_all_components(of_type=AnomalyPipeline)}
 

@@ -40,6 +40,8 @@ def lives_of(records: pl.DataFrame | pl.LazyFrame, known_until: date | None = No
 
     Args:
         records: `day, entity, label`; label is 1 on a day of failure, 0 or null otherwise. Row order is irrelevant.
+            Give all days that are known, not only the range to evaluate: an entity that failed before the range and
+            fails again in it would otherwise count as a first failure.
         known_until: the knowledge cut-off. Rows after it are dropped before anything else, so that a caller that
             trains up to a date cannot see a label of a later one. The last day of the records by default.
 

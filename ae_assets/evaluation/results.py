@@ -64,6 +64,28 @@ class Sample:
     healthy_rows: int
     base_rate: float
 
+    def in_words(self) -> str:
+        """The counts that a reader needs beside any rate, and what was left out of them."""
+        counted = (
+            f"{self.start} to {self.end}: {self.failed:,} failed entities with a score in the {self.horizon_days} days "
+            f"before failure, {self.healthy_windows:,} healthy {self.window_days}-day windows, "
+            f"{self.rows:,} rows of {self.entities:,} entities."
+        )
+        unscored = f"{len(self.unscored):,} more failed without a score before."
+        censored = f"{self.censored_windows:,} windows are left out: their entity vanished within the horizon."
+        short = (
+            f"Labels end on {self.known_until}: {self.windows_followed_short:,} of the windows are not followed "
+            "through their horizon, and some of their entities may yet fail."
+        )
+        unfollowed = "Entities that vanish without a label count as healthy."
+        remarks = [
+            (unscored, bool(self.unscored)),
+            (censored, self.censored_windows > 0),
+            (short, self.windows_followed_short > 0),
+            (unfollowed, self.follow_up == "none"),
+        ]
+        return " ".join([counted, *(remark for remark, holds in remarks if holds)])
+
 
 @dataclass(frozen=True)
 class OperatingPoint:
@@ -168,7 +190,9 @@ class Evaluation:
 
     def to_table(self) -> pl.DataFrame:
         """One row per operating point, rates as numbers between 0 and 1."""
-        return pl.DataFrame([{"detector": self.detector, **_point_row(point)} for point in self.points])
+        return pl.DataFrame(
+            [{"detector": self.detector, **_point_row(point)} for point in self.points], infer_schema_length=None
+        )
 
     def cohort_table(self) -> pl.DataFrame:
         """One row per cohort."""
@@ -314,6 +338,7 @@ def _median(values: tuple[int, ...]) -> float | None:
 def _point_row(point: OperatingPoint) -> dict[str, object]:
     return {
         "point": point.name,
+        "target_false_alarm_rate": point.target_false_alarm_rate,
         "threshold": point.threshold,
         **_rate_columns("detection", point.detection),
         **_rate_columns("false_alarm", point.false_alarm),

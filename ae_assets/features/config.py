@@ -1,4 +1,4 @@
-"""What turns a device's raw attributes into features, as a table's YAML says it. Import-light: no frames, no networks."""
+"""What turns a device's raw attributes into features, as a table's YAML says. Import-light: no frames, no networks."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -59,15 +59,15 @@ class AttributeConfig(BaseModel):
 
     kind: Kind = Field(
         description="counter: counts events and normally only rises. gauge: a reading that goes up and down "
-        "(temperature). age: hours of use, the denominator of rates against age. rate: an error rate whose scale is the vendor's own, "
-        "so that only its change on the same drive says anything."
+        "(temperature). age: hours of use, the denominator of rates against age. rate: an error rate whose "
+        "scale is the vendor's own, so that only its change on the same drive says anything."
     )
     meaning: str = Field(min_length=1, description="What the attribute measures, in words; shown in the UI.")
     transforms: tuple[Transform, ...] | None = Field(
         default=None,
-        description="Features to make of it. level: log1p of a counter, age or rate, the value of a gauge. growth: signed "
-        "log1p of the difference to the earliest value of each span. per_1000_hours: log1p of the count per 1000 "
-        "power-on hours. deviation: against the drive's own past. drift: days by which the hours depart from the "
+        description="Features to make of it. level: log1p of a counter, age or rate, the value of a gauge. growth: "
+        "signed log1p of the difference to the earliest value of each span. per_1000_hours: log1p of the count per "
+        "1000 power-on hours. deviation: against the drive's own past. drift: days by which the hours depart from the "
         "calendar. Left out: what suits the kind.",
     )
     spans: tuple[int, ...] | None = Field(

@@ -30,6 +30,9 @@ LEAST_HOURS_RATED = 24
 PAST_TRANSFORMS = frozenset({"growth", "deviation", "drift"})
 """Transforms that read the look-back; the others read the day's own row only."""
 
+SIGNED_TRANSFORMS = frozenset({"growth", "drift"})
+"""Transforms whose values have a sign; their signed log1p is what a row holds."""
+
 KEYS = {"day": pl.Date(), "entity": pl.String(), "cohort": pl.String(), "label": pl.Int8()}
 
 
@@ -38,8 +41,8 @@ def features_of_day(history: pl.DataFrame, day: date, config: FeatureConfig) -> 
 
     Args:
         history: validated rows of ``[day - look_back_days, day]`` in any order: ``day`` Date, ``entity`` String,
-            ``cohort`` String, ``label`` integer and the attributes of the config, numeric. A drive has one row a day at most.
-            Attributes that a year lacks may be absent; rows of other days and further columns are ignored.
+            ``cohort`` String, ``label`` integer and the attributes of the config, numeric. A drive has one row a day at
+            most. Attributes that a year lacks may be absent; rows of other days and further columns are ignored.
         day: the day whose rows are described.
         config: attributes, transforms and spans.
 
@@ -55,19 +58,20 @@ def features_of_day(history: pl.DataFrame, day: date, config: FeatureConfig) -> 
     features_by_column: dict[str | None, list[Feature]] = {}
     for feature in catalogue(config):
         features_by_column.setdefault(feature.column, []).append(feature)
-    columns = [rows.today["entity"], rows.today["cohort"], rows.today["label"].cast(pl.Int8)]
-    for column, features in features_by_column.items():
-        if column is None:
-            known = rows.today.select("entity").with_columns(rows.by_lag(rows.places))
-            expressions = [_of_the_row(feature, rows.lags) for feature in features]
-        else:
-            known = _side_by_side(column, config, rows)
-            expressions = [_of_an_attribute(feature, config, known.columns) for feature in features]
-        columns += known.select(
-            expression.cast(pl.Float32).fill_nan(None).alias(feature.name)
-            for expression, feature in zip(expressions, features, strict=True)
-        ).get_columns()
-    return pl.DataFrame(columns).select(pl.lit(day).alias("day"), pl.all())
+    measured = pl.DataFrame(
+        [
+            values
+            for column, features in features_by_column.items()
+            for values in _measured(column, features, config, rows).get_columns()
+        ]
+    )
+    return rows.today.select(
+        pl.lit(day).alias("day"),
+        "entity",
+        "cohort",
+        pl.col("label").cast(pl.Int8),
+        *measured.cast(pl.Float32).fill_nan(None).get_columns(),
+    )
 
 
 @dataclass(frozen=True)
@@ -106,14 +110,13 @@ def _places(today: pl.DataFrame, past: pl.DataFrame, lags: list[int], day: date)
     if today["entity"].n_unique() != today.height:
         raise ContractError(f"the rows of {day} hold a drive twice; pass rows that validate_day found valid")
     drives = today.select("entity").with_row_index("position")
-    found = (
-        past.select("entity", (pl.lit(day) - pl.col("day")).dt.total_days().alias("lag"))
-        .with_row_index("place")
-        .join(drives, on="entity", how="inner")
-        .select("place", pl.col("lag").replace_strict(lags, range(len(lags))) * today.height + pl.col("position"))
+    offset_of_lag = pl.Series(
+        [lags.index(lag) * today.height if lag in lags else None for lag in range(max(lags, default=0) + 1)]
     )
+    found = past.select("entity", "day").with_row_index("place").join(drives, on="entity", how="inner")
+    offset = offset_of_lag.gather((pl.lit(day) - found["day"]).dt.total_days())
     places = pl.repeat(None, today.height * len(lags), dtype=pl.get_index_type(), eager=True)
-    places = places.scatter(found["lag"], found["place"])
+    places = places.scatter(offset + found["position"], found["place"])
     if places.count() != found.height:
         raise ContractError(
             f"a drive has two rows on one of the days before {day}; pass rows that validate_day found valid"
@@ -121,12 +124,32 @@ def _places(today: pl.DataFrame, past: pl.DataFrame, lags: list[int], day: date)
     return places
 
 
+def _measured(column: str | None, features: list[Feature], config: FeatureConfig, rows: _Rows) -> pl.DataFrame:
+    """The features of one attribute, or of the row itself where ``column`` is None, one per column."""
+    if column is None:
+        known = rows.today.select("entity").with_columns(rows.by_lag(rows.places))
+        expressions = [_of_the_row(feature, rows.lags) for feature in features]
+    elif column not in rows.today.columns or rows.today[column].null_count() == rows.today.height:
+        known = rows.today.select("entity")
+        expressions = [_where_absent(feature) for feature in features]
+    else:
+        known = _side_by_side(column, config, rows)
+        expressions = [_of_an_attribute(feature, config, known.columns) for feature in features]
+    values = known.select(
+        expression.alias(feature.name) for expression, feature in zip(expressions, features, strict=True)
+    )
+    return values.with_columns(
+        _signed_log1p(pl.col(feature.name)) for feature in features if feature.transform in SIGNED_TRANSFORMS
+    )
+
+
 def _side_by_side(column: str, config: FeatureConfig, rows: _Rows) -> pl.DataFrame:
     """One attribute of today's drives: column ``"0"`` today, ``"<lag>"`` on each earlier day; ``age`` in hours."""
+    transforms = config.attributes[column].chosen_transforms
     known = [_values(rows.today, column, config).alias("0")]
-    if column in rows.past.columns and PAST_TRANSFORMS.intersection(config.attributes[column].chosen_transforms):
+    if column in rows.past.columns and PAST_TRANSFORMS.intersection(transforms):
         known += rows.by_lag(_values(rows.past, column, config).gather(rows.places))
-    if config.age_column is not None:
+    if config.age_column is not None and "per_1000_hours" in transforms:
         known.append(_values(rows.today, config.age_column, config).alias("age"))
     return pl.DataFrame(known)
 
@@ -139,12 +162,15 @@ def _values(rows: pl.DataFrame, column: str, config: FeatureConfig) -> pl.Series
     values = rows[column]
     if attribute.low_bits is not None:
         values = values.cast(pl.Int64) & ((1 << attribute.low_bits) - 1)
-    values = values.cast(pl.Float64).fill_nan(None).rechunk()
+    values = (values.fill_nan(None) if values.dtype.is_float() else values).cast(pl.Float64).rechunk()
     return values if attribute.cap is None else values.clip(upper_bound=attribute.cap)
 
 
 def _of_an_attribute(feature: Feature, config: FeatureConfig, known: list[str]) -> pl.Expr:
-    """The expression of one feature over the columns of ``_side_by_side``."""
+    """The expression of one feature over the columns of ``_side_by_side``; of a signed one, its argument.
+
+    The logarithm of those is taken afterwards: an expression that names its argument twice computes it twice.
+    """
     value, lags = pl.col("0"), sorted(int(name) for name in known if name not in {"0", "age"})
     gauge = config.attributes[str(feature.column)].kind == "gauge"
     match feature.transform:
@@ -156,15 +182,20 @@ def _of_an_attribute(feature: Feature, config: FeatureConfig, known: list[str]) 
             return (value * 1000 / pl.col("age").clip(lower_bound=LEAST_HOURS_RATED)).log1p()
         case "growth":
             earliest = _first_known(pl.col(str(lag)) for lag in reversed(lags) if lag <= (feature.span or 0))
-            return _signed_log1p(value - earliest)
+            return value - earliest
         case "deviation":
             mean = pl.mean_horizontal(str(lag) for lag in lags) if lags else pl.lit(None, pl.Float64)
             return value - mean if gauge else value.log1p() - mean.log1p()
         case "drift":
             departures = ((value - pl.col(str(lag))) / HOURS_OF_A_DAY - lag for lag in reversed(lags))
-            return _signed_log1p(_first_known(departures))
+            return _first_known(departures)
         case _:
             raise AssertionError(f"{feature.transform} is not made of an attribute")
+
+
+def _where_absent(feature: Feature) -> pl.Expr:
+    """A feature on a day that lacks its attribute: what the general expression gives, without reading the past."""
+    return pl.repeat(1 if feature.transform == "missing" else None, pl.len(), dtype=pl.Float32)
 
 
 def _of_the_row(feature: Feature, lags: list[int]) -> pl.Expr:

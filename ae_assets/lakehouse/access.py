@@ -5,7 +5,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import TypeVar
 
 import polars as pl
@@ -27,6 +27,7 @@ from ae_assets.errors import LakehouseError
 from ae_assets.lakehouse.catalogs import open_catalog, sqlite_file
 from ae_assets.lakehouse.columns import new_columns
 from ae_assets.lakehouse.layout import Layout, day_partitions, iceberg_fields, iceberg_schema, layout_of
+from ae_assets.lakehouse.maintenance import Maintained, check_keep, expire_snapshots, remove_unnamed_files
 from ae_assets.lakehouse.names import table_identifier
 from ae_assets.lakehouse.snapshots import Attempt, replace_days
 
@@ -134,6 +135,14 @@ class TableAccess:
 
         _until_accepted(f"setting properties of {name}", _COMMIT_SECONDS, set_them)
 
+    def maintain(self, name: str, keep: timedelta) -> Maintained:
+        """Forgets snapshots replaced longer ago than `keep`, and removes files as old that no snapshot names."""
+        check_keep(keep)
+        expired = _until_accepted(
+            f"expiring snapshots of {name}", _COMMIT_SECONDS, lambda: expire_snapshots(self.get(name), keep)
+        )
+        return Maintained(expired, *remove_unnamed_files(self.get(name), keep))
+
     def replace_days(self, table: Table, files: Mapping[date, Sequence[DataFile]]) -> Table:
         """Makes the days consist of the files, in one snapshot; every try looks anew for what the days hold.
 
@@ -155,8 +164,8 @@ class TableAccess:
                 return current  # An answer was lost, the commit was not.
             attempt = replace_days(current, files)
             tried.append(attempt)
-            if attempt.conflict is not None:
-                raise attempt.conflict
+            if attempt.failure is not None:
+                raise attempt.failure
             return current
 
         days = sorted(files)
@@ -195,7 +204,7 @@ def _until_accepted(what: str, seconds: float, attempt: Callable[[], _Result]) -
             if time.monotonic() - started > seconds:
                 raise LakehouseError(
                     f"Gave up {what} after {tries} tries in {seconds:.0f} seconds, because other runs kept writing or "
-                    f"the catalog kept refusing: {refusal}. Nothing of it was changed; run it again when fewer runs write."
+                    f"the catalog kept refusing: {refusal}. Nothing was changed; run it again when fewer runs write."
                 ) from refusal
         time.sleep(random.uniform(0, longest))  # noqa: S311 - spreads writers, keeps no secret
         longest = min(_LONGEST_PAUSE_SECONDS, 2 * longest)

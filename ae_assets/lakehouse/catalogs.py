@@ -9,7 +9,7 @@ from pathlib import Path
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.utils.config import Config
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from ae_assets.errors import LakehouseError
 
@@ -96,5 +96,5 @@ def _prepare(database: Path) -> None:
 def _without_password(uri: str) -> str:
     try:
         return make_url(uri).render_as_string(hide_password=True)
-    except Exception:
+    except ArgumentError:
         return uri.rsplit("@", maxsplit=1)[-1]

@@ -26,6 +26,7 @@ from pyiceberg.manifest import (
 )
 from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.table import Table, Transaction
+from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation, Snapshot
 from pyiceberg.table.update.snapshot import _OverwriteFiles
 from pyiceberg.transforms import IdentityTransform
@@ -85,17 +86,27 @@ def files_by_day(table: Table, first: date | None = None, last: date | None = No
     return {day: sorted(found[day], key=lambda file: file.file_path) for day in sorted(found)}
 
 
+def files_of(table: Table) -> set[str]:
+    """Locations of all files that the table's snapshots name: manifest lists, manifests, and data and delete files."""
+    manifests: dict[str, ManifestFile] = {}
+    for snapshot in table.snapshots():
+        manifests.update({manifest.manifest_path: manifest for manifest in snapshot.manifests(table.io)})
+    lists = {snapshot.manifest_list for snapshot in table.snapshots()}
+    held = (entry.data_file.file_path for it in manifests.values() for entry in it.fetch_manifest_entry(table.io))
+    return {*lists, *manifests, *held}
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One try to replace days.
 
     Attributes:
         snapshot_id: of the snapshot it makes, None where there was nothing to change.
-        conflict: why the catalog refused, None if it accepted.
+        failure: why the catalog did not say that it accepted; None if it did.
     """
 
     snapshot_id: int | None
-    conflict: Exception | None = None
+    failure: Exception | None = None
 
 
 def replace_days(table: Table, files: Mapping[date, Sequence[DataFile]]) -> Attempt:
@@ -109,9 +120,10 @@ def replace_days(table: Table, files: Mapping[date, Sequence[DataFile]]) -> Atte
         files: what each day shall consist of; an empty sequence empties the day.
 
     Returns:
-        what came of it; after a conflict nothing was changed.
+        what came of it. After a failure other than a conflict the catalog may have accepted all the same: look whether
+        the snapshot is there before trying again.
     """
-    transaction = table.transaction()
+    transaction = _Transaction(table)
     replacing = _ReplaceDays(
         table, transaction, frozenset(files), [file for day in sorted(files) for file in files[day]]
     )
@@ -123,7 +135,20 @@ def replace_days(table: Table, files: Mapping[date, Sequence[DataFile]]) -> Atte
     except (CommitFailedException, ValidationException) as conflict:
         replacing.remove_manifests()
         return Attempt(replacing.snapshot_id, conflict)
+    except Exception as unknown:  # noqa: BLE001 - handed to the caller, who alone can tell whether to look and try again
+        return Attempt(replacing.snapshot_id, unknown)
     return Attempt(replacing.snapshot_id)
+
+
+class _Transaction(Transaction):
+    """A transaction of one snapshot, which is planned on the metadata as loaded.
+
+    pyiceberg's copies the metadata, all former snapshots with it, some twenty times a commit to show staged changes.
+    """
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        return self._table.metadata
 
 
 class _ReplaceDays(_OverwriteFiles):

@@ -1,7 +1,7 @@
 """Tables partitioned by day on Iceberg: reading ranges of days and replacing days. Model files are in `models`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from ae_assets.lakehouse.writer import DayWriter
 if TYPE_CHECKING:
     from ae_assets.lakehouse.access import TableAccess
     from ae_assets.lakehouse.layout import Layout
+    from ae_assets.lakehouse.maintenance import Maintained
 
 
 class Lakehouse:
@@ -126,6 +127,20 @@ class Lakehouse:
             properties: values by key, e.g. ``{"ae_assets.simulated": "true"}``.
         """
         self._access.set_properties(table, properties)
+
+    def maintain(self, table: str, keep: timedelta = timedelta(days=5)) -> "Maintained":
+        """Forgets snapshots replaced longer ago than `keep`, and removes files as old that no snapshot names.
+
+        The rows of every day stay as they are. Safe beside runs that take no longer than `keep`.
+
+        Args:
+            table: a table that exists.
+            keep: at least an hour.
+
+        Returns:
+            how many snapshots were forgotten and files removed, and the bytes freed.
+        """
+        return self._access.maintain(table, keep)
 
 
 def _wanted(table: str, layout: "Layout", columns: Sequence[str] | None) -> list[str]:

@@ -146,7 +146,7 @@ def _model(table: WatchedTable) -> dg.AssetsDefinition:
         from ae_assets.pipeline.chain.model import train
 
         storage = _storage(context, table, lakehouse)
-        trained = train(storage, _training_range(storage, config))
+        trained = train(storage, training_range(storage, config))
         return dg.MaterializeResult(
             metadata=metadata.model_run(trained), check_results=checks.model_checks(storage, trained)
         )
@@ -170,7 +170,7 @@ def _threshold(table: WatchedTable) -> dg.AssetsDefinition:
 
 def _anomalies(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     spec = _spec(table, "anomalies", metadata.describe(table, "anomalies"), {"iceberg", "keras", "jax", "gold"})
-    window_days = getattr(table.detector, "window_days", 1)
+    window_days = table.detector.window_days
 
     @dg.asset(
         **spec,
@@ -257,7 +257,12 @@ def _storage(context: dg.AssetExecutionContext, table: WatchedTable, lakehouse: 
     return Storage(table, lakehouse.tables, lakehouse.models, log)
 
 
-def _training_range(storage: Storage, config: ModelConfig) -> "TrainingRange":
+def training_range(storage: Storage, config: ModelConfig) -> "TrainingRange":
+    """The days that a training uses: those configured, else the latest that leave room for calibration.
+
+    Raises:
+        ConfigError: when a day is badly written, or there are no features to take the default from.
+    """
     from ae_assets.pipeline.chain.model import TrainingRange
 
     table = storage.table

@@ -3,13 +3,13 @@
 No Dagster in here: the component reads this model from YAML, the chain is driven by it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ae_assets.detectors.config import CounterRuleConfig, DenseAutoencoderConfig, DetectorConfig, LstmAutoencoderConfig
+from ae_assets.detectors.config import DenseAutoencoderConfig, DetectorConfig
 from ae_assets.errors import ConfigError
 from ae_assets.features.config import FeatureConfig
 from ae_assets.thresholds.config import PercentileConfig, ThresholdConfig
@@ -158,22 +158,21 @@ def parse_table(attributes: Mapping[str, Any], where: str, line_of: Mapping[tupl
         raise ConfigError(f"{where} does not describe a watched table:\n" + "\n".join(lines)) from None
 
 
-_UNION_TAGS = {
-    config.model_fields[tag].default
-    for tag, configs in {
-        "type": (DenseAutoencoderConfig, LstmAutoencoderConfig, CounterRuleConfig),
-        "policy": (PercentileConfig,),
-    }.items()
-    for config in configs
-}
-
-
 def _explain(error: ValidationError, line_of: Mapping[tuple[str, ...], int]) -> Iterator[str]:
     for problem in error.errors(include_url=False):
-        path = tuple(str(part) for part in problem["loc"] if part not in _UNION_TAGS)
+        path = _without_union_tags(problem["loc"])
         at = _line(path, line_of)
         received = "" if problem["type"] == "missing" else f" received {_short(problem['input'])};"
-        yield f"  attributes.{'.'.join(path)}{at}:{received} {_allowed(problem['type'], problem['msg'], path)}"
+        yield f"  attributes.{'.'.join(path)}{at}:{received} {_allowed(problem['type'], problem['msg'], problem['loc'])}"
+
+
+def _without_union_tags(loc: tuple[str | int, ...]) -> tuple[str, ...]:
+    """The path as the YAML writes it: pydantic puts the name of the chosen kind after a key that has several kinds."""
+    path = [str(part) for part in loc]
+    tag = {"detector": 1, "threshold": 1, "comparisons": 2}.get(path[0]) if path else None
+    if tag is not None and len(path) > tag + 1:
+        del path[tag]
+    return tuple(path)
 
 
 def _line(path: tuple[str, ...], line_of: Mapping[tuple[str, ...], int]) -> str:
@@ -188,29 +187,33 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _allowed(kind: str, message: str, path: tuple[str, ...]) -> str:
+def _allowed(kind: str, message: str, loc: tuple[str | int, ...]) -> str:
     if kind == "extra_forbidden":
-        return f"no such key; allowed here: {', '.join(_keys_at(path[:-1]))}"
+        return f"no such key; allowed here: {', '.join(sorted(_keys_at(loc[:-1])))}"
     if kind == "missing":
         return "this key is required"
-    return message[0].lower() + message[1:].removeprefix("alue error, ") if message.startswith("Value error, ") else message
+    return message.removeprefix("Value error, ")
 
 
-def _keys_at(path: tuple[str, ...]) -> list[str]:
-    """The keys that the model allows at a path; empty where the path leads into a union."""
-    model: Any = WatchedTable
-    for part in path:
-        field = getattr(model, "model_fields", {}).get(part)
-        if field is None:
-            return _element_keys(model)
-        model = field.annotation
-    return _element_keys(model)
+def _keys_at(loc: tuple[str | int, ...]) -> Collection[str]:
+    """The keys that the model allows at a place; where it chose between kinds, those of the kind that was named."""
+    annotation: Any = WatchedTable
+    for part in loc:
+        fields = getattr(annotation, "model_fields", None)
+        annotation = fields[part].annotation if fields else _member(annotation, part)
+    return getattr(annotation, "model_fields", {})
 
 
-def _element_keys(annotation: Any) -> list[str]:
-    if hasattr(annotation, "model_fields"):
-        return sorted(annotation.model_fields)
-    keys: set[str] = set()
-    for argument in getattr(annotation, "__args__", ()):
-        keys.update(_element_keys(argument))
-    return sorted(keys)
+def _member(annotation: Any, part: str | int) -> Any:
+    """What a place in a tuple or a dictionary holds, or the kind of that tag in a tagged union."""
+    members = get_args(annotation)
+    if get_origin(annotation) is tuple:
+        return get_args(members[0])[0] if get_origin(members[0]) is Annotated else members[0]
+    if get_origin(annotation) is dict:
+        return members[1]
+    return next((member for member in members if _tag(member) == part), None)
+
+
+def _tag(member: Any) -> object:
+    field = getattr(member, "model_fields", {}).get("type")
+    return None if field is None else field.default

@@ -11,7 +11,6 @@ from datetime import date
 import pandera.polars as pa
 import polars as pl
 from pandera.api.polars.types import PolarsData
-from pandera.config import ValidationDepth, config_context
 
 from ae_assets.errors import ConfigError, ContractError
 
@@ -25,7 +24,7 @@ class Rule:
         column: the column that is named where it is broken.
         reason: why a row that breaks it cannot be true.
         check: Boolean per row; True = holds. Unknown values hold unless the rule is about presence.
-        locate: from the text in ``column`` to the ``column`` and ``value`` to name instead; None = itself and its value.
+        locate: from the text in ``column`` to the ``column`` and ``value`` to name instead; None = as they are.
     """
 
     name: str
@@ -100,21 +99,17 @@ class RawContract:
             if column in raw.columns
             and (raw.schema[column] == pl.Null or (dtype == pl.Int64 and raw.schema[column].is_integer()))
         )
-        try:
-            with config_context(validation_depth=ValidationDepth.SCHEMA_ONLY):
-                self.schema(day, raw.columns).validate(conformed, lazy=True)
-        except pa.errors.SchemaErrors as error:
-            faults = [
-                f"{column!r} is missing"
-                if column not in raw.columns
-                else f"{column!r} is {raw.schema[column]}, expected {dtype}"
-                for column, dtype in types.items()
-                if (conformed.schema[column] != dtype if column in raw.columns else column not in self.optional)
-            ]
+        missing = [f"{column!r} is missing" for column in types if column not in {*raw.columns, *self.optional}]
+        other = [
+            f"{column!r} is {conformed.schema[column]}, expected {dtype}"
+            for column, dtype in types.items()
+            if column in raw.columns and conformed.schema[column] != dtype
+        ]
+        if missing or other:
             raise ContractError(
                 f"the raw rows of {day} do not have the columns of the layout {self.layout!r}: "
-                f"{'; '.join(faults) or error}. Read the day again from its source, or name another layout."
-            ) from error
+                f"{'; '.join(missing + other)}. Read the day again from its source, or name another layout."
+            )
         return conformed
 
     def _types(self, columns: Sequence[str]) -> dict[str, pl.DataType]:

@@ -1,5 +1,6 @@
 """Where raw rows come from: one reader per kind of location, all behind `open_source`."""
 
+import os
 import re
 from datetime import date
 from pathlib import Path
@@ -16,8 +17,8 @@ from ae_assets.sources.source import Source, SourceDay
 __all__ = ["Source", "SourceDay", "listed_day", "open_source"]
 
 _KINDS = (
-    "a folder of YYYY-MM-DD.csv files or zip archives, a .zip file, the http(s) address of a .zip file,"
-    " or simulated://?drives=2000&days=120"
+    "a folder of YYYY-MM-DD.csv files or zip archives, a .zip file, the http(s) address of a .zip file or of an index"
+    " page of such files (with / at the end), or simulated://?drives=2000&days=120"
 )
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 
@@ -26,27 +27,25 @@ def open_source(location: str) -> Source:
     """The source at a location; nothing is read yet, so a location that does not exist (any more) shows at `days()`.
 
     Args:
-        location: a folder, a .zip file (also as file://), the http(s) address of a .zip file, or simulated://?...
+        location: a folder, a .zip file (also as file://), the http(s) address of a .zip file or of an index page (with
+            / at the end), or simulated://?...
 
     Raises:
         SourceError: the location is of no known kind, or its settings are not allowed.
     """
-    if not location.strip():
-        raise SourceError(f"The source location is empty. Expected {_KINDS}.")
+    if not location.strip() or "\0" in location:
+        raise SourceError(f"The source location {location!r} is empty or no text. Expected {_KINDS}.")
     scheme = _SCHEME.match(location)
     kind = scheme[1].lower() if scheme else ""
     if kind == "simulated":
         return SimulatedSource.from_location(location)
     if kind in ("http", "https"):
-        from ae_assets.sources.https import HttpArchive
-
-        archive = HttpArchive(location)
-        return ArchiveSource(archive.location, archive)
+        return _remote(location)
     if kind == "file":
         return _local(Path(url2pathname(urlsplit(location).path)))
     if kind and "://" in location:
         raise SourceError(f"A source location of the kind {kind}:// is not known. Expected {_KINDS}.")
-    return _local(Path(location).expanduser())
+    return _local(Path(os.path.expanduser(location)))  # noqa: PTH111 - Path.expanduser fails for an unknown user
 
 
 def listed_day(source: Source, day: date) -> SourceDay:
@@ -59,6 +58,20 @@ def listed_day(source: Source, day: date) -> SourceDay:
     if listed is None:
         raise SourceError(absent_day(source.location, day, source.strays()))
     return listed
+
+
+def _remote(address: str) -> Source:
+    from ae_assets.sources.https import HttpArchive, HttpFolderSource
+
+    path = urlsplit(address).path
+    if path.endswith("/"):
+        return HttpFolderSource(address)
+    archive = HttpArchive(address)
+    if not path.lower().endswith(".zip"):
+        raise SourceError(
+            f"{archive.location}: expected the address of a .zip file, or of its folder with / at the end."
+        )
+    return ArchiveSource(archive.location, archive)
 
 
 def _local(path: Path) -> Source:

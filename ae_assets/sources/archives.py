@@ -9,7 +9,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -58,7 +58,7 @@ class ArchiveFile(Protocol):
 
     name: str
 
-    def open(self, part: tuple[int, int] | None = None) -> IO[bytes]:
+    def open(self, part: tuple[int, int] | None, /) -> IO[bytes]:
         """A seekable binary file; SourceError where it cannot be opened.
 
         Args:
@@ -83,7 +83,7 @@ class LocalArchive:
         self.path = path
         self.name = name
 
-    def open(self, part: tuple[int, int] | None = None) -> IO[bytes]:
+    def open(self, _part: tuple[int, int] | None, /) -> IO[bytes]:
         """The file, opened for reading."""
         try:
             return self.path.open("rb")
@@ -119,6 +119,25 @@ class DirectoryCache:
             known = (version, archive_listing(archive))
             self._known[archive.name] = known
         return known[1]
+
+    def combined(
+        self, location: str, archives: Iterable[ArchiveFile], files: Sequence[DayFile], strays: Sequence[str]
+    ) -> Listing:
+        """Days of several archives and of files found beside them.
+
+        An archive that cannot be read becomes a stray, so that it hides no other; SourceError if nothing else is there.
+        """
+        found, left_out, broken = list(files), list(strays), list[str]()
+        for archive in archives:
+            try:
+                listing = self.listing(archive)
+                found += listing.files
+                left_out += listing.strays
+            except SourceError as problem:
+                broken.append(str(problem))
+        if broken and not found:
+            raise SourceError(f"{location}: no day can be read.\n" + "\n".join(broken))
+        return Listing(found, [*broken, *left_out])
 
 
 class ArchiveSource(DayFileSource):
@@ -171,6 +190,10 @@ def _reason_to_leave_out(member: zipfile.ZipInfo) -> str | None:
         return "refused, it is a symbolic link"
     if day_of_name(parts[-1]) is None:
         return None
+    return _reason_not_to_unpack(member)
+
+
+def _reason_not_to_unpack(member: zipfile.ZipInfo) -> str | None:
     if member.flag_bits & _ENCRYPTED:
         return "refused, it is encrypted; store it without a password"
     if member.compress_type not in _METHODS:

@@ -30,7 +30,7 @@ _LIMITS = {pl.Int8: 2**7, pl.Int64: 2**63}
 
 
 def parse_day(data: bytes, origin: str) -> pl.DataFrame:
-    """Rows of one daily file in the official layout.
+    r"""Rows of one daily file in the official layout.
 
     A field never spans lines: a quote that is opened and not closed spoils its own line only. Blank lines are no rows
     but count as lines. LF and CRLF line ends, a UTF-8 byte order mark and quoted fields are understood.
@@ -44,7 +44,7 @@ def parse_day(data: bytes, origin: str) -> pl.DataFrame:
         `layout.column_type` (integers may be written `24.0`, failure also `False`/`True`), then `source_row` (Int32,
         1-based line after the header) and `rescued` (String): null for a clean row; JSON `{column: original text}` for
         cells that are null because they could not be typed; JSON `{"line": text}` for a line with a wrong number of
-        fields, whose cells are all null. Bytes that are not UTF-8 stand in `rescued` as `\\xNN`.
+        fields, whose cells are all null. Bytes that are not UTF-8 stand in `rescued` as `\xNN`.
 
     Raises:
         SourceError: the file is empty or its header is not acceptable.
@@ -145,10 +145,10 @@ def _quoting(
     quotes: npt.NDArray[np.int64],
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
     """Per line: whether its quotes stand where RFC 4180 wants them, and its number of commas outside quotes."""
-    seen = np.cumsum(values == _QUOTE)
-    before_line = np.where(start > 0, seen[np.maximum(start - 1, 0)], 0)
+    odd_so_far = np.logical_xor.accumulate(values == _QUOTE)
+    odd_before = np.where(start > 0, odd_so_far[np.maximum(start - 1, 0)], False)
     line = _line_of(quotes, start)
-    opens = (np.arange(len(quotes)) - before_line[line]) % 2 == 0
+    opens = odd_so_far[quotes] != odd_before[line]
     before = values[np.maximum(quotes - 1, 0)]
     after = values[np.minimum(quotes + 1, len(values) - 1)]
     good_open = (quotes == start[line]) | (before == _COMMA) | (before == _QUOTE)
@@ -156,7 +156,7 @@ def _quoting(
     bad = np.bincount(line[~np.where(opens, good_open, good_close)], minlength=len(start)) > 0
     odd = np.bincount(line, minlength=len(start)) % 2 == 1
     comma_line = _line_of(commas, start)
-    outside = (seen[commas] - before_line[comma_line]) % 2 == 0
+    outside = odd_so_far[commas] == odd_before[comma_line]
     return ~(bad | odd), np.bincount(comma_line[outside], minlength=len(start))
 
 
@@ -182,7 +182,7 @@ def _readable(stretch: bytes, start: npt.NDArray[np.int64], end: npt.NDArray[np.
 
 
 def _rescued(stretch: bytes, columns: Sequence[str], first_row: int) -> pl.DataFrame:
-    """The rescue path: all lines of a stretch as text, then typed column by column, and cell by cell where that fails."""
+    """The rescue path: lines of a stretch as text, then typed column by column, and cell by cell where that fails."""
     lines = _lines(stretch, len(columns))
     regular = _texts_of_regular(stretch, lines, columns)
     if regular is None:

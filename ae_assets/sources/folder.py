@@ -1,5 +1,4 @@
-"""A folder on this machine as a source: `YYYY-MM-DD.csv` files and zip archives in any subfolder, mixed as they
-come."""
+"""A folder on this machine as a source: `YYYY-MM-DD.csv` files and zip archives, mixed, in any subfolder."""
 
 import os
 import stat
@@ -51,7 +50,7 @@ class FolderSource(DayFileSource):
             )
         files: list[DayFile] = []
         strays: list[str] = []
-        broken: list[str] = []
+        archives: list[LocalArchive] = []
         for path in _walk(root, strays):
             name = path.relative_to(root).as_posix()
             reason = _reason_to_leave_out(path, root)
@@ -59,19 +58,12 @@ class FolderSource(DayFileSource):
             if reason is not None:
                 strays.append(f"{name}: {reason}")
             elif path.name.lower().endswith(".zip") and not path.name.startswith("._"):
-                try:
-                    listing = self._cache.listing(LocalArchive(path, name))
-                    files += listing.files
-                    strays += listing.strays
-                except SourceError as problem:
-                    broken.append(str(problem))
+                archives.append(LocalArchive(path, name))
             elif day is None:
                 strays.append(f"{name}: {stray_name_reason(path.name)}")
             else:
                 files.append(_day_file(path, name, day))
-        if broken and not files:
-            raise SourceError(f"{self._path}: no day can be read.\n" + "\n".join(broken))
-        return Listing(files, [*broken, *strays])
+        return self._cache.combined(self.location, archives, files, strays)
 
 
 def _walk(root: Path, strays: list[str]) -> Iterator[Path]:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 BODY_LEVELS = 101
 TAIL_LEVELS = 200
+FOOT_LEVELS = 30
 TAIL_SHARE = 0.01
 TAIL_ROWS = 50
 
@@ -118,10 +119,11 @@ class CalibrationCurve:
 
 
 def _positions(rows: int) -> NDArray[np.int64]:
-    """Ranks to keep: evenly spaced below the 90th percentile, evenly on a logarithmic scale of the tail above it."""
+    """Ranks to keep: evenly spaced in the body, evenly on a logarithmic scale of the share beyond them at both ends."""
     body = np.linspace(0, rows - 1, BODY_LEVELS)
     tail = rows - np.geomspace(1, max(rows * 0.1, 1), TAIL_LEVELS)
-    kept = np.concatenate([body, tail]).round().astype(np.int64)
+    foot = np.geomspace(1, max(rows * 0.01, 1), FOOT_LEVELS) - 1
+    kept = np.concatenate([foot, body, tail]).round().astype(np.int64)
     return np.unique(np.clip(kept, 0, rows - 1))
 
 

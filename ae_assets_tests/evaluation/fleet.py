@@ -36,7 +36,7 @@ def scored(records: pl.DataFrame, alarms: Mapping[str, Sequence[int]] | None = N
 
 
 def fleet(healthy: int, failing: int, days: int, seed: int = 0) -> pl.DataFrame:
-    """Records of a fleet over `days` days; each failing drive fails on a random day of the range and reports until then."""
+    """Records of a fleet over `days` days; each failing drive reports until it fails on a random day of them."""
     generator = np.random.default_rng(seed)
     lives: dict[str, tuple[int, int, int | None]] = {f"healthy-{n:05}": (0, days - 1, None) for n in range(healthy)}
     for number, failed in enumerate(generator.integers(1, days, failing).tolist()):

@@ -70,10 +70,10 @@ def test_a_comparison_survives_json(records: pl.DataFrame) -> None:
 
 def test_detectors_that_score_other_rows_are_not_compared(records: pl.DataFrame) -> None:
     scores = {"all": noisy(records, 1.0, 1), "fewer": noisy(records, 1.0, 1)[:-1]}
-    with pytest.raises(EvaluationError, match="fewer scores .* same rows only"):
+    with pytest.raises(EvaluationError, match=r"fewer scores .* same rows only"):
         compare(scores, lives_of(records), TWO_WINDOWS)
     renamed = scores["all"].with_columns(pl.col("entity").str.replace("healthy", "other"))
-    with pytest.raises(EvaluationError, match="other rows|or other ones"):
+    with pytest.raises(EvaluationError, match="or other ones"):
         compare({"all": scores["all"], "renamed": renamed}, lives_of(records), TWO_WINDOWS)
 
 

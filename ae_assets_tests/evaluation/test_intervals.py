@@ -25,8 +25,8 @@ def test_wilson_agrees_with_scipy() -> None:
 
 
 def test_nothing_is_known_without_trials() -> None:
-    assert clopper_pearson(0, 0) == (0, 1)
-    assert wilson(0, 0) == (0, 1)
+    assert clopper_pearson(0, 0) == pytest.approx((0, 1))
+    assert wilson(0, 0) == pytest.approx((0, 1))
     assert rate(0, 0).value is None
 
 

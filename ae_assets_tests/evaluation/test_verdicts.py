@@ -102,7 +102,7 @@ def test_the_explanation_holds_counts_bound_demand_and_the_drives_missed() -> No
     judged = detection_rate_is_acceptable(point(rate(20, 91), rate(0, 1), ("Z1", "Z2")), 0.4)
     assert judged.explanation == (
         "Failed: 20 of 91 failed entities had an alarm within the horizon, at least 40.00% demanded. Measured 21.98%; "
-        "with 95% confidence the true rate is at most 30.32%, which breaks the demand. Missed: Z1, Z2."
+        "with 95% confidence the true rate is at most 30.31%, which breaks the demand. Missed: Z1, Z2."
     )
     assert judged.missed == ("Z1", "Z2")
 
@@ -117,13 +117,13 @@ def test_only_the_first_twenty_missed_drives_are_named_in_the_sentence() -> None
 @pytest.mark.parametrize(
     ("judged", "expected"),
     [
-        (verdict(rate(30, 91), "at least", 0.4, what="x"), "at least 40.00% demanded. Measured 32.97%; with 95% confidence"
-         " the true rate is at most 41.98%, which does not break the demand; a rate of 20.00% would be noticed in 98%"),
+        (verdict(rate(30, 91), "at least", 0.4, what="x"), "the true rate is at most 41.96%, which does not break"),
+        (verdict(rate(30, 91), "at least", 0.4, what="x"), "a rate of 20.00% would be noticed in 99% of cases."),
         (verdict(rate(1, 4), "at least", 0.4, what="x"), "Too few to judge: 1 of 4 x"),
         (verdict(rate(0, 0), "at most", 0.01, what="x"), "There is nothing to count yet; pool more days."),
         (verdict(rate(150, 23_000), "at most", 0.01, what="x"), "which keeps the demand."),
     ],
-)  # fmt: skip
+)
 def test_each_outcome_is_explained(judged: Verdict, expected: str) -> None:
     assert expected in judged.explanation
 
@@ -132,5 +132,5 @@ def test_a_limit_that_cannot_be_judged_is_refused() -> None:
     for limit in (0.0, 1.0, 1.5):
         with pytest.raises(ConfigError, match="the limit is"):
             verdict(rate(1, 2), "at least", limit, what="x")
-    with pytest.raises(ConfigError, match="clearly_bad is 0.5"):
+    with pytest.raises(ConfigError, match=r"clearly_bad is 0\.5"):
         verdict(rate(1, 2), "at least", 0.4, what="x", clearly_bad=0.5)

@@ -64,7 +64,9 @@ def test_integers_are_read_without_loss_however_they_are_written(text: bytes, va
     assert rescued(frame) == [None]
 
 
-@pytest.mark.parametrize("text", [b"24.5", b"1e3", b"nan", b"NULL", b"-", b"9223372036854775808", b"0x10", b"5_0", b".0"])
+@pytest.mark.parametrize(
+    "text", [b"24.5", b"1e3", b"nan", b"NULL", b"-", b"9223372036854775808", b"0x10", b"5_0", b".0"]
+)
 def test_a_cell_that_is_no_integer_becomes_null_and_keeps_its_text(text: bytes) -> None:
     lines = [*clean_lines(2), b"2024-01-01,Z9,ST4000,4000787030016,0,ams5,100," + text]
     frame = parse_day(file_of(*lines), "a.csv")
@@ -143,7 +145,8 @@ def test_quoted_fields_with_separators_and_quotes_inside_are_understood() -> Non
 
 
 @pytest.mark.parametrize(
-    ("model", "read"), [(b'3.5" disk', '3.5" disk'), (b'"open', '"open'), (b'a""b', 'a""b'), (b'""""', '"'), (b'"a" b', "a b")]
+    ("model", "read"),
+    [(b'3.5" disk', '3.5" disk'), (b'"open', '"open'), (b'a""b', 'a""b'), (b'""""', '"'), (b'"a" b', "a b")],
 )
 def test_a_stray_quote_stays_within_its_line(model: bytes, read: str) -> None:
     frame = parse_day(file_of(b"2024-01-01,Z9," + model + b",1,0,ams5,100,8", *clean_lines(2)), "a.csv")
@@ -242,7 +245,9 @@ def _small_real_file(name: str, lines: int) -> bytes:
     name=st.sampled_from(["data_2013.zip", "data_Q1_2024_failed_drives_only.zip"]),
     cut=st.one_of(st.none(), st.integers(0, 10_000)),
     flips=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=8),
-    signs=st.lists(st.tuples(st.integers(0, 10_000), st.sampled_from([b'"', b",", b"\n", b"\r", b"\0", b"\xff"])), max_size=5),
+    signs=st.lists(
+        st.tuples(st.integers(0, 10_000), st.sampled_from([b'"', b",", b"\n", b"\r", b"\0", b"\xff"])), max_size=5
+    ),
     dropped=st.lists(st.integers(0, 2_000), max_size=4),
 )
 def test_a_damaged_file_is_refused_or_keeps_every_line(

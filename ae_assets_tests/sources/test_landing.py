@@ -1,4 +1,4 @@
-"""The landing plan asks for new and changed days, oldest first, a few at a time, and never twice for the same content."""
+"""The landing plan asks for new and changed days, oldest first, a few at a time, never twice for the same content."""
 
 from datetime import date, timedelta
 
@@ -66,7 +66,7 @@ def test_a_location_that_is_away_for_a_moment_does_not_bring_everything_again() 
 
 
 def test_a_limit_below_one_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="is 0. Expected 1 or more"):
+    with pytest.raises(ConfigError, match=r"is 0. Expected 1 or more"):
         plan({}, {}, 0)
 
 

@@ -79,7 +79,7 @@ def anomaly_table(scored: ScoredDay, threshold: Threshold, version: str, past: p
             streak_days=pl.when("is_anomaly").then(pl.col("before").fill_null(0) + 1).otherwise(0).cast(pl.Int32),
             is_new=pl.col("is_anomaly") & (pl.col("before").fill_null(0) == 0),
         )
-        .select(ANOMALY_SCHEMA.columns)
+        .select(*ANOMALY_SCHEMA.columns)
         .sort(["score", "entity"], descending=[True, False])
     )
 

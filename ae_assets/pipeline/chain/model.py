@@ -83,7 +83,7 @@ def fit_detector(
             f"the {rows.height} drive-days between {training.start} and {training.end} do not leave healthy drives "
             "for both fitting and early stopping; take a longer range"
         )
-    window_days = getattr(config, "window_days", 1)
+    window_days = config.window_days
     detector = fit(
         config,
         windows_of(rows, names, window_days, where=roles["train"]),
@@ -127,7 +127,7 @@ def _is_healthy(rows: pl.DataFrame, failures: pl.DataFrame, horizon_days: int) -
     """
     next_failure = rows.select("entity", "day").with_row_index("row").sort("day").join_asof(
         failures.select("entity", failed_on="day").sort("failed_on"),
-        left_on="day", right_on="failed_on", by="entity", strategy="forward",
+        left_on="day", right_on="failed_on", by="entity", strategy="forward", check_sortedness=False,
     ).sort("row")
     ahead = (next_failure["failed_on"] - next_failure["day"]).dt.total_days()
     return (ahead.is_null() | (ahead > horizon_days)).alias("healthy")

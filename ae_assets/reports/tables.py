@@ -1,0 +1,171 @@
+"""Tables as Markdown for the UI: number formats, limits, escaping, and the sentences that explain an alarm."""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from math import isfinite
+
+import polars as pl
+
+MISSING = "n/a"
+TOP_FEATURES_SHOWN = 3
+LONGEST_CELL = 160
+
+
+def markdown_table(
+    frame: pl.DataFrame,
+    *,
+    limit: int | None = None,
+    titles: Mapping[str, str] | None = None,
+    percent: Sequence[str] = (),
+) -> str:
+    """A frame as a Markdown table.
+
+    Args:
+        frame: what to write; nested values are written as JSON.
+        limit: rows to write; a line below says how many are left out.
+        titles: headings by column; a column that is not named is headed by its name with spaces for underscores.
+        percent: columns of shares to write as percentages.
+    """
+    if frame.is_empty():
+        return "No rows."
+    shown = frame if limit is None else frame.head(limit)
+    heads = [_escaped((titles or {}).get(name, name.replace("_", " "))) for name in frame.columns]
+    rules = ["---:" if dtype.is_numeric() else "---" for dtype in frame.dtypes]
+    rows = (
+        [_escaped(_cell(value, in_percent=name in percent)) for name, value in row.items()]
+        for row in shown.iter_rows(named=True)
+    )
+    table = "\n".join("| " + " | ".join(line) + " |" for line in [heads, rules, *rows])
+    left = frame.height - shown.height
+    return table if left == 0 else f"{table}\n\n{left:,} more rows are not shown."
+
+
+def alarms_table(anomalies: pl.DataFrame, limit: int = 20, *, words: Mapping[str, str] | None = None) -> str:
+    """The day's alarms, the most severe first, each with what drove it.
+
+    Args:
+        anomalies: rows of the anomalies table, any days.
+        limit: alarms to write.
+        words: what to call a feature; by its name where it is not given.
+    """
+    alarms = anomalies.filter("is_anomaly").sort(["score", "entity"], descending=[True, False])
+    if alarms.is_empty():
+        return f"No alarm among {anomalies.height:,} rows."
+    shown = alarms.head(limit)
+    reasons = [feature_words(features, words) for features in shown["top_features"].to_list()]
+    several_days = anomalies["day"].n_unique() > 1
+    table = shown.select(
+        *(["day"] if several_days else []),
+        pl.col("entity").alias("drive"),
+        pl.col("cohort").alias("model"),
+        "score",
+        pl.col("severity").map_elements(severity_words, return_dtype=pl.String),
+        pl.when(pl.col("is_new")).then(pl.lit("new")).otherwise(pl.format("{} days", "streak_days")).alias("streak"),
+        pl.Series("because of", reasons, dtype=pl.String),
+    )
+    text = markdown_table(table)
+    left = alarms.height - shown.height
+    return text if left == 0 else f"{text}\n\n{left:,} more alarms are not shown."
+
+
+def severity_words(severity: float) -> str:
+    """A tail probability as people say it: `0.0004` is `1 in 2,500`."""
+    if severity <= 0:
+        return MISSING
+    odds = 1 / severity
+    if odds < 10:
+        return f"1 in {odds:.1f}"
+    if odds >= 1e9:
+        return "under 1 in a billion"
+    digits = len(str(round(odds))) - 2
+    return f"1 in {round(odds, -digits):,.0f}"
+
+
+def feature_words(
+    features: Sequence[Mapping[str, float | str | None]] | None, words: Mapping[str, str] | None = None
+) -> str:
+    """The features that drove a score, in words: `log counter 197: 3.2 (expected 0.1)`.
+
+    Args:
+        features: `name, contribution, value, expected` of each, the strongest first.
+        words: what to call a feature.
+    """
+    parts = []
+    for feature in list(features or [])[:TOP_FEATURES_SHOWN]:
+        name = str(feature["name"])
+        value = "missing" if feature["value"] is None else _cell(feature["value"])
+        parts.append(f"{(words or {}).get(name, name)}: {value} (expected {_cell(feature['expected'])})")
+    return "; ".join(parts) or MISSING
+
+
+def quarantine_table(quarantine: pl.DataFrame, limit: int = 20) -> str:
+    """Quarantined rows by rule, the most frequent first, with an example each.
+
+    Args:
+        quarantine: rows of the quarantine table.
+        limit: rules to write.
+    """
+    if quarantine.is_empty():
+        return "Nothing was set aside."
+    summary = (
+        quarantine.sort("day", "entity", "source_row")
+        .group_by("rule", "column", maintain_order=True)
+        .agg(
+            pl.len().alias("rows"),
+            pl.col("entity").n_unique().alias("drives"),
+            pl.col("value").first().alias("for example"),
+            pl.col("reason").first(),
+        )
+        .sort(["rows", "rule"], descending=[True, False])
+    )
+    return markdown_table(summary, limit=limit)
+
+
+def markdown_image(png: bytes, alt: str) -> str:
+    """A figure inside Markdown, as a data URI.
+
+    Args:
+        png: the bytes.
+        alt: what it shows, for readers who do not see it.
+    """
+    words = " ".join(alt.replace("[", "(").replace("]", ")").split())
+    return f"![{words}](data:image/png;base64,{b64encode(png).decode('ascii')})"
+
+
+def number(value: float) -> str:
+    """A number with four significant digits, thousands separated, without an exponent unless it needs one."""
+    if not isfinite(value):
+        return str(value)
+    if value == 0:
+        return "0"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}" if abs(value) < 1e15 else f"{value:.3g}"
+    return f"{value:.4g}" if abs(value) >= 1e-4 else f"{value:.2e}"
+
+
+def _cell(value: object, *, in_percent: bool = False) -> str:
+    match value:
+        case None:
+            text = MISSING
+        case bool():
+            text = "yes" if value else "no"
+        case int() | float() if in_percent:
+            text = f"{value:.2%}" if value < 0.1 else f"{value:.1%}"
+        case int():
+            text = f"{value:,}"
+        case float():
+            text = number(value)
+        case datetime():
+            text = value.isoformat(sep=" ", timespec="seconds")
+        case _:
+            text = str(value)
+    return text
+
+
+def _escaped(text: str) -> str:
+    """Text that cannot end a cell, a row or the table, nor be read as markup."""
+    one_line = " ".join(text.split()) if text.strip() else ""
+    shortened = one_line if len(one_line) <= LONGEST_CELL else one_line[: LONGEST_CELL - 1] + "…"
+    escaped = shortened.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")
+    return escaped.replace("*", "\\*").replace("](", "]\\(")

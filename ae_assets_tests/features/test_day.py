@@ -1,0 +1,220 @@
+"""What each feature says of a drive, and what it never depends on."""
+
+from datetime import date, timedelta
+from math import log1p
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ae_assets.errors import ContractError
+from ae_assets.features.catalogue import feature_names
+from ae_assets.features.config import FeatureConfig
+from ae_assets.features.day import features_of_day
+from ae_assets_tests.features.frames import CONFIG, DAY, TYPES, series, valid_rows
+
+
+def features_of(history: pl.DataFrame, config: FeatureConfig = CONFIG) -> dict[str, float | None]:
+    return features_of_day(history, DAY, config).row(0, named=True)
+
+
+def test_a_row_has_its_keys_and_every_feature_as_float32_in_the_order_of_the_config():
+    frame = features_of_day(series("smart_5_raw", {0: 3}), DAY, CONFIG)
+    assert frame.columns == ["day", "entity", "cohort", "label", *feature_names(CONFIG)]
+    assert set(frame.select(feature_names(CONFIG)).dtypes) == {pl.Float32}
+    assert frame.select("day", "entity", "cohort", "label").row(0) == (DAY, "ZA1", "ST12000NM0008", 0)
+
+
+def test_a_counter_has_its_logarithm_and_its_growth_over_each_span():
+    row = features_of(series("smart_5_raw", {28: 1, 7: 4, 1: 10, 0: 15}))
+    assert row["smart_5_level"] == pytest.approx(log1p(15))
+    assert row["smart_5_growth_1d"] == pytest.approx(log1p(5))
+    assert row["smart_5_growth_7d"] == pytest.approx(log1p(11))
+    assert row["smart_5_growth_28d"] == pytest.approx(log1p(14))
+
+
+def test_growth_starts_at_the_earliest_value_known_inside_the_span():
+    row = features_of(series("smart_5_raw", {29: 0, 20: None, 5: 4, 3: 9, 0: 10}))
+    assert row["smart_5_growth_28d"] == row["smart_5_growth_7d"] == pytest.approx(log1p(6))
+
+
+def test_growth_is_unknown_where_no_earlier_value_lies_inside_the_span():
+    row = features_of(series("smart_5_raw", {8: 4, 1: None, 0: 10}))
+    assert row["smart_5_growth_1d"] is None
+    assert row["smart_5_growth_7d"] is None
+    assert row["smart_5_growth_28d"] == pytest.approx(log1p(6))
+
+
+def test_a_counter_that_falls_has_a_negative_growth():
+    assert features_of(series("smart_5_raw", {1: 8, 0: 0}))["smart_5_growth_1d"] == pytest.approx(-log1p(8))
+
+
+def test_a_counter_is_rated_per_thousand_power_on_hours():
+    row = features_of(series("smart_5_raw", {0: 6}, smart_9_raw=2000))
+    assert row["smart_5_per_1000_hours"] == pytest.approx(log1p(3))
+
+
+def test_a_new_drive_is_rated_as_if_a_day_old_and_one_of_unknown_age_not_at_all():
+    assert features_of(series("smart_5_raw", {0: 6}, smart_9_raw=0))["smart_5_per_1000_hours"] == pytest.approx(
+        log1p(250)
+    )
+    assert features_of(series("smart_5_raw", {0: 6}))["smart_5_per_1000_hours"] is None
+
+
+def test_a_temperature_stands_against_the_drives_own_past():
+    row = features_of(series("smart_194_raw", {29: 99, 10: 30, 4: 33, 0: 35}))
+    assert row["smart_194_level"] == 35
+    assert row["smart_194_deviation"] == pytest.approx(35 - 31.5)
+
+
+def test_extremes_packed_above_a_temperature_are_left_out():
+    assert features_of(series("smart_194_raw", {0: (45 << 16) + 31}))["smart_194_level"] == 31
+
+
+def test_an_error_rate_counts_only_against_the_drives_own_past():
+    row = features_of(series("smart_1_raw", {2: 100, 1: 300, 0: 1000}))
+    assert row["smart_1_deviation"] == pytest.approx(log1p(1000) - log1p(200))
+    assert "smart_1_level" not in row
+
+
+@pytest.mark.parametrize(
+    ("hours", "drift"),
+    [
+        ({10: 1000, 0: 1240}, 0),
+        ({10: 1000, 0: 1120}, -log1p(5)),
+        ({10: 1000, 5: None, 0: 1264}, log1p(1)),
+        ({40: 1000, 0: 1000}, None),
+    ],
+)
+def test_a_clock_that_departs_from_the_calendar_drifts_by_so_many_days(hours, drift):
+    row = features_of(series("smart_9_raw", hours))
+    assert row["smart_9_drift"] == (None if drift is None else pytest.approx(drift))
+
+
+def test_a_row_says_how_long_ago_the_last_record_was_and_how_many_there_are():
+    row = features_of(series("smart_5_raw", {40: 0, 9: 0, 4: None, 0: 0}))
+    assert (row["gap_days"], row["history_days"]) == (4, 2)
+    alone = features_of(series("smart_5_raw", {0: 0}))
+    assert (alone["gap_days"], alone["history_days"]) == (None, 0)
+
+
+def test_an_attribute_that_a_row_or_a_whole_year_lacks_is_missing_and_never_filled_in():
+    row = features_of(series("smart_5_raw", {1: 5, 0: None}))
+    absent = features_of(series("smart_5_raw", {1: 5, 0: 5}).drop("smart_194_raw", "smart_9_raw"))
+    assert row["smart_5_missing"] == 1
+    assert row["smart_5_level"] is row["smart_5_growth_1d"] is None
+    assert (absent["smart_194_missing"], absent["smart_9_missing"], absent["smart_5_missing"]) == (1, 1, 0)
+    assert absent["smart_194_level"] is absent["smart_9_drift"] is absent["smart_5_per_1000_hours"] is None
+
+
+def test_an_attribute_that_appears_today_has_no_growth_yet():
+    yesterday = series("smart_5_raw", {1: 5}).drop("smart_194_raw")
+    history = pl.concat([yesterday, series("smart_194_raw", {0: 30})], how="diagonal")
+    row = features_of(history)
+    assert row["smart_194_level"] == 30
+    assert row["smart_194_deviation"] is None
+
+
+def test_a_saturated_counter_is_capped_where_the_config_says_so():
+    config = FeatureConfig.model_validate(
+        {"attributes": {"smart_5_raw": {"kind": "counter", "meaning": "bad sectors", "cap": 100}}}
+    )
+    row = features_of(series("smart_5_raw", {1: 50, 0: 65_535}), config)
+    assert row["smart_5_level"] == pytest.approx(log1p(100))
+    assert row["smart_5_growth_1d"] == pytest.approx(log1p(50))
+
+
+def test_a_day_without_rows_gives_an_empty_frame_of_the_same_columns():
+    empty = features_of_day(series("smart_5_raw", {1: 5}), DAY, CONFIG)
+    assert empty.is_empty()
+    assert empty.schema == features_of_day(series("smart_5_raw", {0: 5}), DAY, CONFIG).schema
+
+
+def test_a_drive_with_two_rows_on_a_day_is_refused():
+    twice = series("smart_5_raw", {1: 5, 0: 5})
+    with pytest.raises(ContractError, match="twice"):
+        features_of_day(pl.concat([twice, twice.tail(1)]), DAY, CONFIG)
+    with pytest.raises(ContractError, match="two rows"):
+        features_of_day(pl.concat([twice, twice.head(1)]), DAY, CONFIG)
+
+
+def test_an_attribute_that_is_text_is_refused_by_name():
+    with pytest.raises(ContractError, match="'smart_5_raw' of the history is String"):
+        features_of_day(series("smart_5_raw", {0: 5}).with_columns(pl.col("smart_5_raw").cast(pl.String)), DAY, CONFIG)
+
+
+VALUES = st.one_of(st.none(), st.integers(0, 2**48 - 1), st.integers(0, 100))
+
+
+@st.composite
+def histories(draw: st.DrawFn, first_ago: int = 0, last_ago: int = 35) -> pl.DataFrame:
+    """Rows of a few drives on some days, in any order, at most one per drive and day."""
+    keys = draw(
+        st.lists(
+            st.tuples(st.sampled_from(["ZA1", "ZA2", "ZA3", "ZA4"]), st.integers(first_ago, last_ago)),
+            unique=True,
+            max_size=40,
+        )
+    )
+    return valid_rows(
+        [{"entity": entity, "ago": ago, **{name: draw(VALUES) for name in CONFIG.attributes}} for entity, ago in keys]
+    )
+
+
+def sorted_features(history: pl.DataFrame) -> pl.DataFrame:
+    return features_of_day(history, DAY, CONFIG).sort("entity")
+
+
+@settings(deadline=None, max_examples=40)
+@given(histories(), st.integers(0, 10**6))
+def test_features_do_not_depend_on_the_order_of_rows(history, seed):
+    shuffled = history.sample(fraction=1, shuffle=True, seed=seed)
+    assert sorted_features(history).equals(sorted_features(shuffled))
+
+
+@settings(deadline=None, max_examples=40)
+@given(histories(), histories(first_ago=-5, last_ago=-1))
+def test_no_feature_reads_a_later_day(history, later):
+    assert sorted_features(history).equals(sorted_features(pl.concat([later, history])))
+
+
+@settings(deadline=None, max_examples=40)
+@given(histories())
+def test_no_feature_reads_another_drive_or_a_day_before_the_look_back(history):
+    near = history.filter(pl.col("entity") == "ZA1", pl.col("day") >= DAY - timedelta(days=CONFIG.look_back_days))
+    alone = sorted_features(near)
+    assert alone.equals(sorted_features(history).filter(pl.col("entity") == "ZA1"))
+
+
+@settings(deadline=None, max_examples=40)
+@given(histories())
+def test_features_are_finite_or_unknown_and_one_row_per_drive_of_the_day(history):
+    frame = features_of_day(history, DAY, CONFIG)
+    assert frame["entity"].to_list() == history.filter(pl.col("day") == DAY)["entity"].to_list()
+    values = frame.select(feature_names(CONFIG))
+    assert values.select(pl.all().is_finite().fill_null(value=True).all()).row(0) == (True,) * values.width
+
+
+@settings(deadline=None, max_examples=40)
+@given(histories())
+def test_growth_is_the_difference_to_the_earliest_known_value_of_the_span(history):
+    frame = sorted_features(history)
+    for span in CONFIG.spans:
+        for entity, today, growth in frame.select("entity", "smart_5_level", f"smart_5_growth_{span}d").rows():
+            known = history.filter(
+                pl.col("entity") == entity,
+                pl.col("day").is_between(DAY - timedelta(days=span), DAY - timedelta(days=1)),
+                pl.col("smart_5_raw").is_not_null(),
+            ).sort("day")
+            if today is None or known.is_empty():
+                assert growth is None
+                continue
+            now = history.filter(pl.col("entity") == entity, pl.col("day") == DAY)["smart_5_raw"].item()
+            change = now - known["smart_5_raw"][0]
+            assert growth == pytest.approx((-1 if change < 0 else 1) * log1p(abs(change)), rel=1e-6)
+
+
+def test_the_history_may_start_today():
+    types = {name: dtype for name, dtype in TYPES.items() if name != "smart_1_raw"}
+    assert features_of_day(pl.DataFrame(schema=types), date(2013, 4, 10), CONFIG).is_empty()

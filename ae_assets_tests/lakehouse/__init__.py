@@ -1,0 +1,1 @@
+"""Tests of the room lakehouse; SQLite catalogs and local folders only."""

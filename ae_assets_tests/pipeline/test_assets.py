@@ -1,0 +1,176 @@
+from datetime import date, timedelta
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from ae_assets_tests.pipeline.conftest import LAST
+from ae_assets_tests.pipeline.tables import (
+    FIRST,
+    check_of,
+    definitions_of,
+    failure_of,
+    materialise,
+    storage_of,
+    watched_table,
+    write_day,
+)
+
+DAYS = [FIRST + timedelta(days=offset) for offset in range(4)]
+
+
+def test_the_chain_of_a_table_is_complete() -> None:
+    definitions = definitions_of(watched_table(), Path("unused"))
+    graph = definitions.resolve_asset_graph()
+    key = lambda name: dg.AssetKey(["fleet", name])  # noqa: E731
+    parents = {name: {parent.path[-1] for parent in graph.get(key(name)).parent_keys} for name in NAMES}
+    assert parents == {
+        "raw": set(),
+        "features": {"raw"},
+        "quarantine": {"raw"},
+        "model": {"features"},
+        "threshold": {"model"},
+        "anomalies": {"features", "threshold"},
+        "evaluation": {"anomalies"},
+    }
+    partitioned = {name for name in NAMES if graph.get(key(name)).is_partitioned}
+    assert partitioned == {"raw", "features", "quarantine", "anomalies"}
+    assert len({graph.get(key(name)).partitions_def for name in partitioned}) == 1
+
+
+NAMES = ("raw", "features", "quarantine", "model", "threshold", "anomalies", "evaluation")
+
+
+def test_all_checks_are_there_and_the_gates_block() -> None:
+    graph = definitions_of(watched_table(), Path("unused")).resolve_asset_graph()
+    checks = {(key.asset_key.path[-1], key.name): graph.get_check_spec(key).blocking for key in graph.asset_check_keys}
+    assert checks == {
+        ("raw", "day_volume_is_plausible"): False,
+        ("features", "rows_are_conserved"): True,
+        ("features", "entities_are_unique"): True,
+        ("features", "schema_holds"): True,
+        ("model", "training_converged"): True,
+        ("anomalies", "entities_are_unique"): True,
+        ("anomalies", "schema_holds"): True,
+        ("anomalies", "alarm_rate_is_plausible"): False,
+        ("anomalies", "detection_rate_is_acceptable"): False,
+        ("anomalies", "false_alarm_rate_is_acceptable"): False,
+        ("anomalies", "scores_have_not_drifted"): False,
+    }
+
+
+def test_a_range_run_reports_each_day_and_a_missing_one_does_not_fail_it(tmp_path: Path) -> None:
+    table = watched_table(str(tmp_path / "source"))
+    for day in DAYS:
+        if day != DAYS[2]:
+            write_day(tmp_path / "source", day, [(f"D{n}", 0, 0) for n in range(10)])
+    result = materialise(table, tmp_path / "home", ("raw", "features", "quarantine"), (DAYS[0], DAYS[3]))
+    assert result.success
+    by_day = {
+        event.partition: event.materialization.metadata
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == dg.AssetKey(["fleet", "raw"])
+    }
+    assert sorted(by_day) == [day.isoformat() for day in DAYS]
+    assert by_day[DAYS[0].isoformat()]["dagster/partition_row_count"].value == 10
+    assert by_day[DAYS[2].isoformat()]["status"].value == "missing in the source"
+    volume = check_of(result, "raw", "day_volume_is_plausible")
+    assert not volume.passed
+    assert volume.metadata["implausible_days"].value == [DAYS[2].isoformat()]
+    assert check_of(result, "features", "rows_are_conserved").passed
+
+
+def test_lost_rows_block_what_comes_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The conservation check reads what is stored: a feature row that gets lost on the way is noticed."""
+    from ae_assets.pipeline.chain import features
+
+    whole = features.features_of_day
+    monkeypatch.setattr(features, "features_of_day", lambda *given: whole(*given).head(3))
+    result = materialise(watched_table(), tmp_path, ("raw", "features", "quarantine"), (FIRST, FIRST))
+    verdict = check_of(result, "features", "rows_are_conserved")
+    assert not verdict.passed
+    assert verdict.severity == dg.AssetCheckSeverity.ERROR
+    assert FIRST.isoformat() in str(verdict.metadata["verdict"].value)
+
+
+def test_a_repeated_drive_is_noticed_in_what_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ae_assets.pipeline.chain import features
+
+    whole = features.features_of_day
+    monkeypatch.setattr(features, "features_of_day", lambda *given: pl.concat([whole(*given)] * 2))
+    result = materialise(watched_table(), tmp_path, ("raw", "features", "quarantine"), (FIRST, FIRST))
+    assert not check_of(result, "features", "entities_are_unique").passed
+    assert not check_of(result, "features", "rows_are_conserved").passed
+
+
+def test_a_model_that_does_not_converge_does_not_become_champion(tmp_path: Path) -> None:
+    table = watched_table(
+        detector={"type": "dense_autoencoder", "units": [16, 4, 16], "epochs": 3, "batch_size": 64, "learning_rate": 3.0}
+    )
+    days = (FIRST, FIRST + timedelta(days=44))
+    assert materialise(table, tmp_path, ("raw", "features", "quarantine"), days).success
+    training = {"train_start": FIRST.isoformat(), "train_end": (FIRST + timedelta(days=29)).isoformat()}
+    result = materialise(table, tmp_path, ("model", "threshold"), None, {"model": training})
+    assert not result.success
+    storage = storage_of(table, tmp_path)
+    assert storage.models.champion("fleet") is None
+    again = materialise(table, tmp_path, ("threshold",))
+    assert "did not converge and does not become the champion" in failure_of(again) or "no model yet" in failure_of(again)
+
+
+def test_the_default_training_range_ends_where_calibration_still_fits(finished_home: Path) -> None:
+    from ae_assets.pipeline.assets import ModelConfig, training_range
+
+    storage = storage_of(watched_table(), finished_home)
+    training = training_range(storage, ModelConfig())
+    assert training.end == LAST - timedelta(days=10)
+    assert training.start == training.end - timedelta(days=19)
+
+
+def test_a_badly_written_day_in_the_run_config_is_named(finished_home: Path) -> None:
+    result = materialise(watched_table(), finished_home, ("evaluation",), None, {"evaluation": {"start": "May", "end": "2013-06-08"}})
+    assert "start: received 'May'; a day is written YYYY-MM-DD" in failure_of(result)
+
+
+def test_the_run_of_a_day_shows_what_a_person_needs_to_judge_it(finished_home: Path) -> None:
+    result = materialise(watched_table(), finished_home, ("anomalies",), (LAST, LAST))
+    assert result.success
+    (event,) = result.get_asset_materialization_events()
+    metadata = event.materialization.metadata
+    assert metadata["dagster/partition_row_count"].value == storage_of(watched_table(), finished_home).days_of("anomalies")[LAST]
+    assert "| " in str(metadata["top_alarms"].value) or "no alarm" in str(metadata["top_alarms"].value).lower()
+    assert str(metadata["scores"].value).startswith("![")
+    assert metadata["dagster/column_schema"].schema.columns[0].name == "day"
+    assert "score" in metadata["dagster/column_lineage"].column_lineage.deps_by_column
+
+
+def test_a_simulated_fleet_bounds_the_partitions() -> None:
+    from ae_assets.pipeline.component import partitions_of
+
+    keys = partitions_of(watched_table()).get_partition_keys()
+    assert (keys[0], keys[-1], len(keys)) == (FIRST.isoformat(), LAST.isoformat(), 60)
+
+
+def test_an_asset_of_ones_own_takes_a_day_of_anomalies_as_a_frame(finished_home: Path) -> None:
+    from ae_assets.pipeline.component import partitions_of
+    from ae_assets.pipeline.resources import DayTableIOManager, LakehouseResource
+
+    table = watched_table()
+
+    @dg.asset(
+        partitions_def=partitions_of(table),
+        ins={"anomalies": dg.AssetIn(key=["fleet", "anomalies"], input_manager_key="day_tables")},
+        io_manager_key="day_tables",
+        key_prefix="mine",
+    )
+    def alarms(anomalies: pl.DataFrame) -> pl.DataFrame:
+        return anomalies.filter("is_anomaly").select("day", "entity")
+
+    lakehouse = LakehouseResource(home=str(finished_home))
+    result = dg.materialize(
+        [alarms], partition_key=LAST.isoformat(), resources={"day_tables": DayTableIOManager(lakehouse=lakehouse)}
+    )
+    assert result.success
+    stored = lakehouse.tables.read("mine.alarms", LAST, LAST)
+    assert stored.height == lakehouse.tables.read("fleet.anomalies", LAST, LAST)["is_anomaly"].sum()

@@ -1,0 +1,201 @@
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from ae_assets.errors import EvaluationError, LakehouseError, ModelError, SourceError
+from ae_assets.pipeline.chain.anomalies import find_anomalies
+from ae_assets.pipeline.chain.champion import load_champion
+from ae_assets.pipeline.chain.evaluation import evaluate
+from ae_assets.pipeline.chain.features import build_features
+from ae_assets.pipeline.chain.model import TrainingRange, train
+from ae_assets.pipeline.chain.raw import load_raw
+from ae_assets.pipeline.chain.storage import day_range
+from ae_assets.pipeline.chain.threshold import calibrate_latest
+from ae_assets.sources import open_source
+from ae_assets_tests.pipeline.conftest import LAST
+from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
+
+DAYS = day_range(FIRST, FIRST + timedelta(days=9))
+
+
+def test_every_row_of_the_source_is_in_raw_and_in_features_or_quarantine(finished_home: Path) -> None:
+    storage = storage_of(watched_table(), finished_home)
+    source = open_source(storage.table.source.location)
+    for day in (FIRST, LAST):
+        assert storage.days_of("raw")[day] == source.read(source.days()[day]).height
+    raw, features, quarantine = (storage.days_of(name) for name in ("raw", "features", "quarantine"))
+    assert raw == {day: features.get(day, 0) + quarantine.get(day, 0) for day in raw}
+
+
+def test_a_single_day_gives_the_same_features_as_a_range(tmp_path: Path) -> None:
+    range_run, day_runs = (storage_of(watched_table(), tmp_path / name) for name in ("range", "days"))
+    source = open_source(watched_table().source.location)
+    for storage in (range_run, day_runs):
+        list(load_raw(storage, source, DAYS))
+    build_features(range_run, DAYS)
+    for day in reversed(DAYS):
+        build_features(day_runs, [day])
+    expected, got = (s.tables.read(s.name("features"), DAYS[0], DAYS[-1]) for s in (range_run, day_runs))
+    assert expected.height > 0
+    assert_frame_equal(expected, got)
+
+
+def test_loading_a_day_again_replaces_it(tmp_path: Path) -> None:
+    table = watched_table(str(tmp_path / "source"))
+    storage = storage_of(table, tmp_path / "home")
+    write_day(tmp_path / "source", FIRST, [("A1", 0, 0), ("A2", 0, 0)])
+    list(load_raw(storage, open_source(table.source.location), [FIRST]))
+    write_day(tmp_path / "source", FIRST, [("A1", 0, 5), ("A2", 0, 0), ("A3", 0, 0)])
+    list(load_raw(storage, open_source(table.source.location), [FIRST]))
+    rows = storage.tables.read(storage.name("raw"), FIRST, FIRST, ["serial_number", "smart_5_raw"])
+    assert sorted(rows.rows()) == [("A1", 5), ("A2", 0), ("A3", 0)]
+
+
+def test_a_day_that_the_source_lacks_is_reported_and_the_others_are_loaded(tmp_path: Path) -> None:
+    table = watched_table(str(tmp_path / "source"))
+    storage = storage_of(table, tmp_path / "home")
+    for day in (DAYS[0], DAYS[2]):
+        write_day(tmp_path / "source", day, [("A1", 0, 0)])
+    loaded = list(load_raw(storage, open_source(table.source.location), DAYS[:3]))
+    assert [(facts.day, facts.status) for facts in loaded] == [
+        (DAYS[0], "loaded"),
+        (DAYS[1], "missing"),
+        (DAYS[2], "loaded"),
+    ]
+    assert [facts.feature_rows for facts in build_features(storage, DAYS[:3])] == [1, 0, 1]
+
+
+def test_a_day_that_is_withdrawn_from_the_source_becomes_empty(tmp_path: Path) -> None:
+    table = watched_table(str(tmp_path / "source"))
+    storage = storage_of(table, tmp_path / "home")
+    files = [write_day(tmp_path / "source", day, [("A1", 0, 0)]) for day in DAYS[:2]]
+    source = open_source(table.source.location)
+    list(load_raw(storage, source, DAYS[:2]))
+    build_features(storage, DAYS[:2])
+    files[1].unlink()
+    list(load_raw(storage, open_source(table.source.location), [DAYS[1]]))
+    build_features(storage, [DAYS[1]])
+    assert list(storage.days_of("raw")) == [DAYS[0]]
+    assert list(storage.days_of("features")) == [DAYS[0]]
+
+
+def test_a_day_that_cannot_be_read_is_named_after_the_others_are_written(tmp_path: Path) -> None:
+    table = watched_table(str(tmp_path / "source"))
+    storage = storage_of(table, tmp_path / "home")
+    for day in DAYS[:3]:
+        path = write_day(tmp_path / "source", day, [("A1", 0, 0)])
+        if day == DAYS[1]:
+            path.write_text("date,colour\n2013-04-11,red\n")
+    with pytest.raises(SourceError, match=r"1 of 3 days could not be read(.|\n)*2013-04-11"):
+        list(load_raw(storage, open_source(table.source.location), DAYS[:3]))
+    assert list(storage.days_of("raw")) == [DAYS[0], DAYS[2]]
+
+
+def test_rows_that_cannot_be_true_are_set_aside_with_rule_column_and_value(tmp_path: Path) -> None:
+    table = watched_table(str(tmp_path / "source"))
+    storage = storage_of(table, tmp_path / "home")
+    write_day(tmp_path / "source", FIRST, [("A1", 0, 0), ("A2", 0, -4), ("A1", 0, 1), ("A3", 7, 0)])
+    list(load_raw(storage, open_source(table.source.location), [FIRST]))
+    facts = build_features(storage, [FIRST])[0]
+    assert (facts.feature_rows, facts.quarantine_rows) == (1, 3)
+    aside = storage.tables.read(storage.name("quarantine"), FIRST, FIRST)
+    found = {(row["entity"], row["column"], row["value"]) for row in aside.iter_rows(named=True)}
+    assert found == {("A2", "smart_5_raw", "-4"), ("A1", "serial_number", "A1"), ("A3", "failure", "7")}
+    assert all(aside["reason"].str.len_chars() > 10)
+
+
+def test_simulated_and_real_drives_do_not_meet_in_one_home(tmp_path: Path) -> None:
+    storage = storage_of(watched_table(), tmp_path / "home")
+    list(load_raw(storage, open_source(storage.table.source.location), DAYS[:1]))
+    write_day(tmp_path / "source", DAYS[1], [("A1", 0, 0)])
+    with pytest.raises(LakehouseError, match="holds simulated devices(.|\n)*AE_ASSETS_HOME"):
+        list(load_raw(storage, open_source(str(tmp_path / "source")), DAYS[1:2]))
+
+
+def test_anomalies_have_a_row_for_each_drive_and_day_and_scoring_again_changes_nothing(finished_home: Path) -> None:
+    storage = storage_of(watched_table(), finished_home)
+    assert storage.days_of("anomalies") == storage.days_of("features")
+    before = storage.tables.read(storage.name("anomalies"), LAST, LAST)
+    list(find_anomalies(storage, load_champion(storage), [LAST]))
+    assert_frame_equal(before, storage.tables.read(storage.name("anomalies"), LAST, LAST))
+
+
+def test_an_anomaly_row_explains_itself(finished_home: Path) -> None:
+    storage = storage_of(watched_table(), finished_home)
+    rows = storage.tables.read(storage.name("anomalies"), FIRST, LAST)
+    assert (rows["is_anomaly"] == (rows["score"] > rows["threshold"])).all()
+    assert rows["is_anomaly"].any()
+    features = rows.head(200).explode("top_features").unnest("top_features")
+    totals = features.group_by("day", "entity", "score").agg(pl.col("contribution").sum(), pl.col("contribution").is_sorted(descending=True).alias("falls"))
+    assert (totals["contribution"] <= totals["score"] * 1.001 + 1e-6).all()
+    assert totals["falls"].all()
+    assert rows["label"].sum() == storage.failures().height
+
+
+def test_a_streak_counts_days_with_an_alarm_and_only_its_first_day_is_new(finished_home: Path) -> None:
+    storage = storage_of(watched_table(), finished_home)
+    rows = storage.tables.read(storage.name("anomalies"), FIRST, LAST).sort("entity", "day")
+    streak, entity = 0, None
+    for row in rows.iter_rows(named=True):
+        streak = 0 if row["entity"] != entity else streak
+        entity = row["entity"]
+        assert row["is_new"] == (row["is_anomaly"] and streak == 0)
+        streak = streak + 1 if row["is_anomaly"] else 0
+        assert row["streak_days"] == streak
+
+
+def test_the_same_seed_gives_the_same_scores(finished_home: Path, tmp_path: Path) -> None:
+    finished, again = storage_of(watched_table(), finished_home), storage_of(watched_table(), tmp_path)
+    days = day_range(FIRST, FIRST + timedelta(days=44))
+    list(load_raw(again, open_source(again.table.source.location), days))
+    build_features(again, days)
+    train(again, TrainingRange.of(FIRST, FIRST + timedelta(days=29), again.table.horizon_days))
+    calibrate_latest(again)
+    list(find_anomalies(again, load_champion(again), days[-1:]))
+    scores = [
+        s.tables.read(s.name("anomalies"), days[-1], days[-1], ["entity", "score", "threshold"]).sort("entity")
+        for s in (finished, again)
+    ]
+    assert_frame_equal(*scores, check_exact=True)
+
+
+def test_training_leaves_out_rows_near_a_failure_and_knows_no_label_after_the_horizon(tmp_path: Path) -> None:
+    table = watched_table(str(tmp_path / "source"), training={"horizon_days": 3, "days": 5, "max_rows": 5000})
+    storage = storage_of(table, tmp_path / "home")
+    drives = [f"D{number:03}" for number in range(40)]
+    days = day_range(FIRST, FIRST + timedelta(days=19))
+    fails_on = {"D000": days[6], "D001": days[12]}
+    for day in days:
+        write_day(
+            tmp_path / "source",
+            day,
+            [(d, int(fails_on.get(d) == day), 0) for d in drives if fails_on.get(d, days[-1]) >= day],
+        )
+    list(load_raw(storage, open_source(table.source.location), days))
+    build_features(storage, days)
+    training = TrainingRange.of(days[0], days[5], 3)
+    card = train(storage, training).card
+    assert training.known_until == days[8]
+    # D000 fails on day 6: its rows of days 3, 4 and 5 are near it. D001 fails after the labels end: unknown, so kept.
+    assert card["data"]["rows_left_out_near_failure"] == 3
+    assert card["data"]["rows_held"] == 40 * 6
+
+
+def test_there_is_no_anomaly_without_a_champion(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="has no champion yet; train one"):
+        load_champion(storage_of(watched_table(), tmp_path))
+
+
+def test_the_days_that_the_champion_has_seen_cannot_be_evaluated(finished_home: Path) -> None:
+    storage = storage_of(watched_table(), finished_home)
+    with pytest.raises(EvaluationError, match=r"has seen days and labels until 2013-05-19; evaluate from 2013-05-20 on"):
+        evaluate(storage, date(2013, 5, 19), LAST, with_comparisons=False)
+
+
+def test_days_that_are_not_scored_cannot_be_evaluated(tmp_path: Path, finished_home: Path) -> None:
+    storage = storage_of(watched_table(), finished_home)
+    with pytest.raises(EvaluationError):
+        evaluate(storage, LAST + timedelta(days=1), LAST + timedelta(days=20), with_comparisons=False)

@@ -1,0 +1,54 @@
+import pytest
+
+from ae_assets.errors import ConfigError
+from ae_assets.pipeline.table import parse_table
+from ae_assets_tests.pipeline.tables import attributes
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"detector": {"type": "dense_autoencoder", "unit": [1]}}, ["attributes.detector.unit", "[1]", "units"]),
+        ({"detector": {"type": "dens"}}, ["attributes.detector", "dens", "dense_autoencoder"]),
+        ({"comparisons": [{"type": "lstm_autoencoder", "window_days": -1}]}, ["comparisons.0.window_days", "-1"]),
+        ({"threshold": {"policy": "percentile", "percentile": "many"}}, ["attributes.threshold.percentile", "'many'"]),
+        ({"colour": "red"}, ["attributes.colour", "'red'", "allowed here", "detector"]),
+        ({"owners": ["bob"]}, ["attributes.owners", "bob", "team:NAME"]),
+        ({"start": "yesterday"}, ["attributes.start", "yesterday", "date"]),
+        ({"end": "2013-01-01"}, ["end 2013-01-01", "start 2013-04-10"]),
+        ({"table": "Drive Stats"}, ["attributes.table", "Drive Stats"]),
+        ({"checks": {"max_alarm_share": 1.5}}, ["attributes.checks.max_alarm_share", "1.5", "less than 1"]),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_with_its_path_what_was_received_and_what_is_allowed(
+    change: dict[str, object], says: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_table({**attributes(), **change}, "defs.yaml")
+    for words in ["defs.yaml", *says]:
+        assert words in str(error.value)
+
+
+def test_a_missing_key_is_named() -> None:
+    given = attributes()
+    del given["source"]
+    with pytest.raises(ConfigError, match=r"attributes.source: this key is required"):
+        parse_table(given, "defs.yaml")
+
+
+def test_every_wrong_key_is_named_at_once() -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_table({**attributes(), "colour": "red", "sensor": {"interval_seconds": 0}}, "defs.yaml")
+    assert "attributes.colour" in str(error.value)
+    assert "attributes.sensor.interval_seconds" in str(error.value)
+
+
+def test_the_line_of_the_yaml_is_named_where_it_is_known() -> None:
+    with pytest.raises(ConfigError, match=r"attributes.sensor.interval_seconds \(line 12\)"):
+        parse_table({**attributes(), "sensor": {"interval_seconds": 0}}, "defs.yaml", {("sensor",): 12})
+
+
+def test_a_column_that_identifies_a_drive_is_refused_as_an_attribute() -> None:
+    features = {"attributes": {"serial_number": {"kind": "counter", "meaning": "x"}}}
+    with pytest.raises(ConfigError, match="serial_number"):
+        parse_table({**attributes(), "features": features}, "defs.yaml")

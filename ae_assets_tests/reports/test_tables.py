@@ -1,0 +1,145 @@
+"""Tables as Markdown: numbers people can read, text that cannot break the table, alarms in words."""
+
+from base64 import b64decode
+from datetime import date
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ae_assets.reports.tables import (
+    alarms_table,
+    feature_words,
+    markdown_image,
+    markdown_table,
+    number,
+    quarantine_table,
+    severity_words,
+)
+
+FEATURES = pl.List(
+    pl.Struct({"name": pl.String, "contribution": pl.Float64, "value": pl.Float64, "expected": pl.Float64})
+)
+
+
+def anomalies() -> pl.DataFrame:
+    pending = {"name": "smart_197_level", "contribution": 3.1, "value": 3.2, "expected": 0.1}
+    unknown = {"name": "smart_5_growth_28d", "contribution": 0.4, "value": None, "expected": 0.0}
+    return pl.DataFrame(
+        {
+            "day": [date(2024, 1, 1)] * 4,
+            "entity": ["calm", "mild", "worst", "new"],
+            "cohort": ["ST4000DM000"] * 4,
+            "score": [0.1, 3.0, 12_345.678, 3.0],
+            "is_anomaly": [False, True, True, True],
+            "severity": [0.8, 0.0004, 1e-12, 0.0004],
+            "is_new": [False, False, False, True],
+            "streak_days": [0, 2, 9, 1],
+            "top_features": pl.Series([[], [pending], [pending, unknown], []], dtype=FEATURES),
+        }
+    )
+
+
+def test_a_frame_becomes_a_markdown_table_with_numbers_to_the_right() -> None:
+    frame = pl.DataFrame({"model": ["A", "B"], "row_count": [1_234_567, None], "share": [0.0213, 0.5]})
+    assert markdown_table(frame, percent=["share"], titles={"share": "flagged"}) == (
+        "| model | row count | flagged |\n| --- | ---: | ---: |\n| A | 1,234,567 | 2.13% |\n| B | n/a | 50.0% |"
+    )
+
+
+def test_a_limit_says_how_many_rows_it_left_out() -> None:
+    text = markdown_table(pl.DataFrame({"n": list(range(30))}), limit=20)
+    assert text.count("\n|") == 21
+    assert text.endswith("10 more rows are not shown.")
+
+
+def test_an_empty_frame_is_said_to_be_empty() -> None:
+    assert markdown_table(pl.DataFrame({"n": []})) == "No rows."
+
+
+@given(text=st.text(max_size=300))
+def test_no_text_can_break_out_of_its_cell(text: str) -> None:
+    table = markdown_table(pl.DataFrame({"a": [text], "b": ["end"]}))
+    assert len(table.split("\n")) == 3
+    last = table.split("\n")[2]
+    bars = sum(1 for place, sign in enumerate(last) if sign == "|" and not _escaped_at(last, place))
+    assert bars == 3
+    assert "<" not in last
+
+
+def _escaped_at(line: str, place: int) -> bool:
+    before = line[:place]
+    return (len(before) - len(before.rstrip("\\"))) % 2 == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0.0, "0"), (3.14159, "3.142"), (0.00012344, "0.0001234"), (0.0000012, "1.20e-06"), (12345.678, "12,346"),
+     (1e18, "1e+18"), (-1234.5, "-1,234"), (float("nan"), "nan"), (float("inf"), "inf")],
+)  # fmt: skip
+def test_a_number_has_four_significant_digits(value: float, expected: str) -> None:
+    assert number(value) == expected
+
+
+def test_alarms_come_worst_first_with_the_features_that_drove_them() -> None:
+    assert alarms_table(anomalies(), words={"smart_197_level": "log counter 197"}) == (
+        "| drive | model | score | severity | streak | because of |\n"
+        "| --- | --- | ---: | --- | --- | --- |\n"
+        "| worst | ST4000DM000 | 12,346 | under 1 in a billion | 9 days | log counter 197: 3.2 (expected 0.1); "
+        "smart_5_growth_28d: missing (expected 0) |\n"
+        "| mild | ST4000DM000 | 3 | 1 in 2,500 | 2 days | log counter 197: 3.2 (expected 0.1) |\n"
+        "| new | ST4000DM000 | 3 | 1 in 2,500 | new | n/a |"
+    )
+
+
+def test_alarms_beyond_the_limit_are_counted_and_days_named_where_there_are_several() -> None:
+    later = anomalies().with_columns(pl.lit(date(2024, 1, 2)).alias("day"))
+    text = alarms_table(pl.concat([anomalies(), later]), 2)
+    assert text.startswith("| day | drive |")
+    assert text.endswith("4 more alarms are not shown.")
+
+
+def test_a_day_without_alarms_says_so() -> None:
+    assert alarms_table(anomalies().filter(~pl.col("is_anomaly"))) == "No alarm among 1 rows."
+    assert alarms_table(anomalies().clear()) == "No alarm among 0 rows."
+
+
+@pytest.mark.parametrize(
+    ("severity", "expected"),
+    [(1.0, "1 in 1.0"), (0.4, "1 in 2.5"), (0.05, "1 in 20"), (0.00123, "1 in 810"), (1e-300, "under 1 in a billion")],
+)
+def test_severity_is_said_as_odds(severity: float, expected: str) -> None:
+    assert severity_words(severity) == expected
+
+
+def test_only_the_three_strongest_features_are_said() -> None:
+    features = [{"name": f"f{n}", "contribution": 1.0, "value": float(n), "expected": 0.0} for n in range(5)]
+    assert feature_words(features) == "f0: 0 (expected 0); f1: 1 (expected 0); f2: 2 (expected 0)"
+    assert feature_words(None) == "n/a"
+
+
+def test_quarantine_is_summed_up_by_rule_with_an_example() -> None:
+    quarantine = pl.DataFrame(
+        {
+            "day": [date(2024, 1, 1)] * 3,
+            "entity": ["a", "b", "b"],
+            "rule": ["counter_is_not_negative", "temperature_is_plausible", "temperature_is_plausible"],
+            "column": ["smart_5_raw", "smart_194_raw", "smart_194_raw"],
+            "value": ["-1", "300", "301"],
+            "reason": ["a count cannot be negative", "no drive runs at that heat", "no drive runs at that heat"],
+            "source_row": [3, 4, 5],
+        }
+    )
+    lines = quarantine_table(quarantine).split("\n")
+    assert lines[0] == "| rule | column | rows | drives | for example | reason |"
+    assert lines[2] == "| temperature_is_plausible | smart_194_raw | 2 | 1 | 300 | no drive runs at that heat |"
+    assert len(lines) == 4
+    assert quarantine_table(quarantine.clear()) == "Nothing was set aside."
+
+
+def test_an_image_is_a_data_uri_with_words_for_those_who_do_not_see_it() -> None:
+    text = markdown_image(b"\x89PNG bytes", "rows\nper [day]")
+    head, data = text.split("](data:image/png;base64,")
+    assert head == "![rows per (day)"
+    assert b64decode(data.rstrip(")")) == b"\x89PNG bytes"

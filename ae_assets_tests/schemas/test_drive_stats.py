@@ -1,0 +1,143 @@
+"""What the drive-stats contract holds for impossible, and what it leaves to the detector."""
+
+from datetime import date
+
+import pandera.polars as pa
+import polars as pl
+import pytest
+
+from ae_assets.errors import ConfigError, ContractError
+from ae_assets.features.validation import validate_day
+from ae_assets.schemas.raw import contract_of
+from ae_assets.sources import open_source
+from ae_assets_tests.conftest import real_data
+from ae_assets_tests.schemas.frames import DAY, raw_rows
+
+IMPOSSIBLE = {
+    "no serial number": ({"serial_number": None}, "serial_number_is_plain_text", "serial_number", None),
+    "an empty serial number": ({"serial_number": ""}, "serial_number_is_plain_text", "serial_number", ""),
+    "white space in it": ({"serial_number": "ZA 1"}, "serial_number_is_plain_text", "serial_number", "ZA 1"),
+    "a line end in it": ({"serial_number": "ZA\n1"}, "serial_number_is_plain_text", "serial_number", "ZA\n1"),
+    "a NUL in it": ({"serial_number": "ZA\x001"}, "serial_number_is_plain_text", "serial_number", "ZA\x001"),
+    "bytes that are not text": (
+        {"serial_number": "ZA\ufffd"},
+        "serial_number_is_plain_text",
+        "serial_number",
+        "ZA\ufffd",
+    ),
+    "no model": ({"model": None}, "model_is_plain_text", "model", None),
+    "a blank model": ({"model": "  "}, "model_is_plain_text", "model", "  "),
+    "a model that is not text": ({"model": "ST\ufffd"}, "model_is_plain_text", "model", "ST\ufffd"),
+    "another date": ({"date": date(2024, 5, 16)}, "date_is_the_partition_day", "date", "2024-05-16"),
+    "no date": ({"date": None}, "date_is_the_partition_day", "date", None),
+    "failure two": ({"failure": 2}, "failure_is_zero_or_one", "failure", "2"),
+    "failure minus one": ({"failure": -1}, "failure_is_zero_or_one", "failure", "-1"),
+    "600 petabytes": ({"capacity_bytes": 6 * 10**17}, "capacity_is_plausible", "capacity_bytes", "600000000000000000"),
+    "no bytes": ({"capacity_bytes": 0}, "capacity_is_plausible", "capacity_bytes", "0"),
+    "minus two bytes": ({"capacity_bytes": -2}, "capacity_is_plausible", "capacity_bytes", "-2"),
+    "a negative counter": ({"smart_5_raw": -1}, "raw_value_fits_six_bytes", "smart_5_raw", "-1"),
+    "a counter of 2^48": ({"smart_5_raw": 2**48}, "raw_value_fits_six_bytes", "smart_5_raw", str(2**48)),
+    "more bad sectors than sectors": ({"smart_5_raw": 10**12}, "sectors_fit_the_drive", "smart_5_raw", str(10**12)),
+    "boiling": ({"smart_194_raw": 126}, "temperature_is_plausible", "smart_194_raw", "126"),
+    "older than disks": ({"smart_9_raw": 1_000_001}, "power_on_hours_are_plausible", "smart_9_raw", "1000001"),
+    "an unreadable cell": ({"rescued": '{"smart_7_raw": "a\\"b"}'}, "cells_are_readable", "smart_7_raw", 'a"b'),
+    "a cut line": ({"rescued": '{"line": "2024-05-17,ZA"}'}, "cells_are_readable", "line", "2024-05-17,ZA"),
+}
+
+UNUSUAL = {
+    "an unknown label": {"failure": None},
+    "a drive that fails": {"failure": 1},
+    "a drive that did not tell its capacity": {"capacity_bytes": -1},
+    "an empty capacity": {"capacity_bytes": None},
+    "a saturated counter": {"smart_5_raw": 65_535},
+    "no reading at all": {"smart_5_raw": None, "smart_9_raw": None, "smart_194_raw": None},
+    "the firmware's offset of 29 years": {"smart_9_raw": 258_991},
+    "a temperature with its extremes packed above it": {"smart_194_raw": (18 << 32) + (45 << 16) + 31},
+    "a hot drive": {"smart_194_raw": 74},
+    "a model of two words": {"model": "WDC WD10EADS"},
+    "a serial number with a hyphen": {"serial_number": "WD-WCAU45409452"},
+    "more bad sectors than it could have, if its capacity were known": {"smart_5_raw": 10**12, "capacity_bytes": -1},
+}
+
+
+@pytest.mark.parametrize(("change", "rule", "column", "value"), IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_a_row_that_cannot_be_true_is_set_aside_with_rule_column_and_value(change, rule, column, value):
+    validated = validate_day(raw_rows({}, change, {}), DAY)
+    assert validated.valid["entity"].to_list() == ["ZA0000", "ZA0002"]
+    assert validated.quarantine.select("rule", "column", "value", "source_row").rows() == [(rule, column, value, 2)]
+    assert validated.quarantine["reason"][0]
+
+
+@pytest.mark.parametrize("change", UNUSUAL.values(), ids=UNUSUAL)
+def test_an_unusual_row_is_left_to_the_detector(change):
+    validated = validate_day(raw_rows({}, change), DAY)
+    assert validated.valid.height == 2
+    assert validated.quarantine.is_empty()
+
+
+def test_pandera_and_the_masks_give_the_same_verdict_row_by_row():
+    changes = [change for change, *_ in IMPOSSIBLE.values()] + list(UNUSUAL.values())
+    raw = raw_rows(*({"serial_number": f"S{number}", **change} for number, change in enumerate(changes)), {})
+    contract = contract_of("drive_stats")
+    with pytest.raises(pa.errors.SchemaErrors) as caught:
+        contract.schema(DAY, raw.columns).validate(contract.conform(raw, DAY), lazy=True)
+    by_pandera = set(caught.value.failure_cases["index"])
+    by_masks = {row - 1 for row in validate_day(raw, DAY, contract).quarantine["source_row"]}
+    assert by_pandera == by_masks
+    assert len(by_masks) == len(IMPOSSIBLE)
+
+
+def test_pandera_passes_what_the_contract_passes():
+    raw = raw_rows(*UNUSUAL.values())
+    contract = contract_of("drive_stats")
+    assert contract.schema(DAY, raw.columns).validate(contract.conform(raw, DAY), lazy=True).height == len(UNUSUAL)
+
+
+def test_every_rule_has_a_reason_and_a_name_that_is_a_proposition():
+    contract = contract_of("drive_stats")
+    rules = [*contract.rules(DAY, raw_rows({}).columns), contract.unique]
+    assert all(len(rule.reason.split()) > 5 for rule in rules)
+    assert all({"is", "are", "fits", "fit"} & set(rule.name.split("_")) for rule in rules)
+
+
+def test_an_attribute_that_no_feature_reads_sets_nothing_aside_and_is_not_kept():
+    contract = contract_of("drive_stats", ["smart_9_raw", "smart_187_raw"])
+    validated = validate_day(raw_rows({"smart_5_raw": -1}), DAY, contract)
+    assert validated.valid.columns == ["day", "entity", "cohort", "label", "smart_9_raw"]
+    assert validated.quarantine.is_empty()
+
+
+def test_a_missing_column_and_a_column_of_another_type_are_named_at_once():
+    raw = raw_rows({}).drop("model").with_columns(pl.col("smart_5_raw").cast(pl.String))
+    with pytest.raises(ContractError, match=r"'model' is missing; 'smart_5_raw' is String, expected Int64"):
+        validate_day(raw, DAY)
+
+
+def test_integers_that_a_lakehouse_has_widened_pass():
+    raw = raw_rows({}).with_columns(pl.col("failure").cast(pl.Int32), pl.col("source_row").cast(pl.Int64))
+    assert validate_day(raw, DAY).valid.schema["label"] == pl.Int8
+
+
+def test_an_unknown_layout_is_refused_by_name():
+    with pytest.raises(ConfigError, match="layout: received 'smartmon', expected one of"):
+        contract_of("smartmon")
+
+
+PUBLISHED = {
+    "data_2013.zip": 41,
+    "data_2016_ST4000DM000_selected_drives.zip": 9,
+    "data_2024-12-15_selected_rows.zip": 1,
+    "data_Q1_2024_failed_drives_only.zip": 29,
+}
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("archive", "every"), PUBLISHED.items())
+def test_no_published_row_is_called_impossible(archive, every):
+    source = open_source(str(real_data(f"drive_stats/{archive}")))
+    days = sorted(source.days().items())[::every]
+    for day, listed in days:
+        raw = source.read(listed)
+        validated = validate_day(raw, day)
+        assert (validated.valid.height, validated.quarantine.height) == (raw.height, 0)
+    assert days

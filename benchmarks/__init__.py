@@ -1,0 +1,1 @@
+"""Speed and memory of the project on this machine, beside its own limits: ``python -m benchmarks [NAME ...]``."""

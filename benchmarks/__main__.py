@@ -1,0 +1,51 @@
+"""Runs benchmarks and prints one table, the machine's own limits first; exit code 1 where a target is missed."""
+
+import argparse
+import sys
+
+from benchmarks.process import measure
+from benchmarks.row import Row, table
+
+BENCHMARKS = {
+    "load": "loading the code location beside `import dagster`",
+    "features": "features of a day and of a range",
+    "detectors": "scoring and training beside keras' own predict and fit",
+    "lakehouse": "writing and reading days",
+    "chain": "a range run and a modern day, raw to anomalies",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs what is named, or everything.
+
+    Returns:
+        0 where every target is met, 1 where one is missed or a benchmark fails.
+    """
+    listed = "\n".join(f"  {name:10} {what}" for name, what in BENCHMARKS.items())
+    parser = argparse.ArgumentParser(
+        prog="./dev bench",
+        description="Measures the project on this machine.",
+        epilog=f"benchmarks:\n{listed}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run (default: all)")
+    names = parser.parse_args(arguments).names or list(BENCHMARKS)
+    if unknown := [name for name in names if name not in BENCHMARKS]:
+        parser.error(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    rows: list[Row] = []
+    failed: list[str] = []
+    for name in ["machine", *names]:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        try:
+            rows += measure(name)
+        except Exception as error:  # noqa: BLE001 - the other figures are worth printing
+            failed.append(f"{name} failed: {type(error).__name__}: {error}")
+    print(table(rows))
+    judged = [row.met for row in rows if row.met is not None]
+    print(f"\n{sum(judged)} of {len(judged)} targets met")
+    print("\n".join(failed), file=sys.stderr)
+    return int(bool(failed) or not all(judged))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
