@@ -59,6 +59,9 @@ def _range_write_and_read(lakehouse: Lakehouse) -> Iterator[dict[str, Any]]:
     frames = [drive_day(day) for day in days]
     on = f"29 days x {DRIVES} rows x {frames[0].width} columns"
 
+    with lakehouse.writer("bench.imports") as writer:
+        writer.write(days[0], frames[0].head(1))
+
     def write() -> None:
         with lakehouse.writer("bench.raw") as writer:
             for day, frame in zip(days, frames, strict=True):

@@ -10,13 +10,12 @@ import dagster as dg
 from ae_assets.cli.instance import Chain, RunOutcome
 from ae_assets.cli.screen import console, print_table, shown_progress
 from ae_assets.lakehouse import ModelStore
+from ae_assets.pipeline.chain.storage import DAILY_INPUT
 from ae_assets.pipeline.resources import home_folder
 
 DONE, RUN_FAILED, CHECK_FAILED = 0, 1, 3
 
 LONGEST_FACT = 60
-
-DAILY_INPUT = ("raw", "features", "quarantine")
 
 
 def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date] | None, *, retrain: bool) -> int:

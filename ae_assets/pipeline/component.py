@@ -12,6 +12,7 @@ from pydantic import RootModel
 from ae_assets.errors import ConfigError
 from ae_assets.pipeline.assets import build_assets
 from ae_assets.pipeline.checks import build_pooled_checks
+from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT
 from ae_assets.pipeline.sensors import landing_sensor
 from ae_assets.pipeline.table import WatchedTable, parse_table
 from ae_assets.sources import open_source
@@ -86,11 +87,8 @@ class AnomalyPipeline(dg.Component):
         assets = build_assets(table, partitions)
         daily = dg.define_asset_job(
             f"{table.table}_daily",
-            selection=dg.AssetSelection.assets(
-                *([table.table, name] for name in ("raw", "features", "quarantine", "anomalies"))
-            ),
+            selection=dg.AssetSelection.assets(*([table.table, name] for name in (*DAILY_INPUT, ANOMALIES))),
             description=f"One day or a range of days of {table.table}: raw, features, quarantine and anomalies.",
-            partitions_def=partitions,
         )
         retrain = dg.define_asset_job(
             f"{table.table}_retrain",

@@ -1,10 +1,13 @@
 """The landing sensor: a thin shell over the pure planner of ``sources.landing``."""
 
+from datetime import date
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from ae_assets.errors import SourceError
+from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT
+from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import WatchedTable
 from ae_assets.sources import open_source
 from ae_assets.sources.landing import LandingCursor, plan
@@ -19,7 +22,7 @@ def landing_sensor(
     """A sensor that requests one run for each new or replaced day of the source.
 
     The fingerprint is part of the run key, so that a file that is replaced is processed again, and a day whose run
-    was already requested is not, even when the cursor is lost.
+    was already requested is not, even when the cursor is lost. Before there is a champion, anomalies are left out.
     """
 
     @dg.sensor(
@@ -30,13 +33,17 @@ def landing_sensor(
         description=f"Looks for new or replaced days in the source of {table.table} and runs the chain for them, "
         f"at most {table.sensor.max_runs_per_tick} a look.",
     )
-    def landing(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    def landing(
+        context: dg.SensorEvaluationContext, lakehouse: LakehouseResource
+    ) -> dg.SensorResult | dg.SkipReason:
         source = open_source(table.source.location)
         try:
             listed = source.days()
         except SourceError as error:
             return dg.SkipReason(f"the source cannot be listed now: {error}")
         cursor = LandingCursor.from_json(context.cursor)
+        if cursor.restarted_because is not None:
+            context.log.warning(f"the cursor is started anew: {cursor.restarted_because}")
         keys = partitions.get_partition_keys()
         if not keys:
             return dg.SkipReason(f"no day of {table.table} has ended yet")
@@ -44,22 +51,27 @@ def landing_sensor(
             listed,
             cursor.seen,
             limit=table.sensor.max_runs_per_tick,
-            first_day=min(keys),
-            last_day=max(keys),
+            first_day=date.fromisoformat(min(keys)),
+            last_day=date.fromisoformat(max(keys)),
         )
         for stray in source.strays():
             context.log.warning(f"left out: {stray}")
+        assets = (*DAILY_INPUT, ANOMALIES)
+        if lakehouse.models.champion(table.table) is None:
+            context.log.warning(f"{table.table} has no champion yet: the days are prepared up to their features")
+            assets = DAILY_INPUT
         return dg.SensorResult(
             run_requests=[
                 dg.RunRequest(
                     run_key=f"{table.table}:{day.day.isoformat()}:{day.fingerprint}",
                     partition_key=day.day.isoformat(),
+                    asset_selection=[dg.AssetKey([table.table, name]) for name in assets],
                     tags={"ae_assets/source_file": day.origin[-200:]},
                 )
                 for day in landing_plan.requests
             ],
             cursor=LandingCursor(landing_plan.seen).to_json(),
-            skip_reason=None if landing_plan.requests else dg.SkipReason(f"nothing new in {source.location}").skip_message,
+            skip_reason=None if landing_plan.requests else f"nothing new in {source.location}",
         )
 
     return landing

@@ -91,7 +91,7 @@ def score_histogram(
                 edges,
                 color=VERMILION,
                 linewidth=1.8,
-                label=f"{label} ({len(values):,} rows)",
+                label=label,
             )
             floor = min(floor, 100 / len(values))
             over = f"{int((values > cut).sum()):,} of {len(values):,} rows over the threshold"

@@ -76,7 +76,10 @@ class CalibrationCurve:
             Probabilities in (0, 1], of the same shape, never increasing with the score.
         """
         values = np.asarray(score, dtype=np.float64)
-        within = np.interp(values, self.scores, np.log(self.tail_probabilities))
+        known = np.log(self.tail_probabilities)
+        # Interpolation may undershoot the next stored value in the last bit, which would let severity rise there.
+        following = known[np.minimum(np.searchsorted(self.scores, values, side="left"), len(known) - 1)]
+        within = np.maximum(np.interp(values, self.scores, known), following)
         beyond = np.maximum(values - self.scores[-1], 0.0) / self.tail_scale
         floor = np.finfo(np.float64).tiny
         return np.asarray(np.maximum(np.exp(within - beyond), floor), dtype=np.float64)

@@ -115,6 +115,7 @@ def test_a_monotone_change_of_the_score_changes_no_rate(steepness: float, shift:
     assert first.curve == second.curve
 
 
+@settings(deadline=None)
 @given(
     scores=st.lists(st.integers(0, 8), min_size=1, max_size=300),
     rate=st.floats(0.001, 0.5),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_assets.evaluation import clopper_pearson, clustered_rate, lower_bound, rate, upper_bound, wilson
@@ -35,6 +35,7 @@ def test_no_success_in_n_trials_follows_the_rule_of_three() -> None:
     assert lower_bound(0, 300, 0.95) == 0
 
 
+@settings(deadline=None)
 @given(total=st.integers(1, 500), data=st.data())
 def test_an_interval_covers_the_measured_share_and_mirrors_when_success_and_failure_swap(
     total: int, data: st.DataObject

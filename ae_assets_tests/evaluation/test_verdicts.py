@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import ConfigError
@@ -62,6 +62,7 @@ def test_few_data_still_fail_when_they_are_bad_enough_and_pass_when_good_enough(
     assert false_alarms(2, 10, 0.01) is Outcome.FAILED
 
 
+@settings(deadline=None)
 @given(total=st.integers(1, 300), limit=st.floats(0.02, 0.9), data=st.data())
 def test_more_detections_never_turn_a_pass_into_a_failure(total: int, limit: float, data: st.DataObject) -> None:
     count = data.draw(st.integers(0, total - 1))

@@ -36,7 +36,7 @@ def attributes(location: str = SIMULATED, **more: Any) -> dict[str, Any]:
             },
         },
         "training": {"horizon_days": 10, "days": 20, "max_rows": 5000},
-        "detector": {"type": "dense_autoencoder", "units": [16, 4, 16], "epochs": 4, "batch_size": 64},
+        "detector": {"type": "dense_autoencoder", "units": [16, 4, 16], "epochs": 40, "batch_size": 64, "learning_rate": 0.005, "patience": 3},
         "threshold": {"policy": "percentile", "percentile": 99},
         "calibration": {"embargo_days": 2, "days": 8},
         "checks": {"window_days": 10},

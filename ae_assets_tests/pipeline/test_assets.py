@@ -1,4 +1,4 @@
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -168,8 +168,9 @@ def test_an_asset_of_ones_own_takes_a_day_of_anomalies_as_a_frame(finished_home:
         return anomalies.filter("is_anomaly").select("day", "entity")
 
     lakehouse = LakehouseResource(home=str(finished_home))
+    upstream = dg.AssetSpec(["fleet", "anomalies"], partitions_def=partitions_of(table))
     result = dg.materialize(
-        [alarms], partition_key=LAST.isoformat(), resources={"day_tables": DayTableIOManager(lakehouse=lakehouse)}
+        [upstream, alarms], partition_key=LAST.isoformat(), resources={"day_tables": DayTableIOManager(lakehouse=lakehouse)}
     )
     assert result.success
     stored = lakehouse.tables.read("mine.alarms", LAST, LAST)

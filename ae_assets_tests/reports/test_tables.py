@@ -5,7 +5,7 @@ from datetime import date
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_assets.reports.tables import (
@@ -58,6 +58,7 @@ def test_an_empty_frame_is_said_to_be_empty() -> None:
     assert markdown_table(pl.DataFrame({"n": []})) == "No rows."
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=300))
 def test_no_text_can_break_out_of_its_cell(text: str) -> None:
     table = markdown_table(pl.DataFrame({"a": [text], "b": ["end"]}))
@@ -114,7 +115,9 @@ def test_severity_is_said_as_odds(severity: float, expected: str) -> None:
 
 
 def test_only_the_three_strongest_features_are_said() -> None:
-    features = [{"name": f"f{n}", "contribution": 1.0, "value": float(n), "expected": 0.0} for n in range(5)]
+    features: list[dict[str, float | str | None]] = [
+        {"name": f"f{n}", "contribution": 1.0, "value": float(n), "expected": 0.0} for n in range(5)
+    ]
     assert feature_words(features) == "f0: 0 (expected 0); f1: 1 (expected 0); f2: 2 (expected 0)"
     assert feature_words(None) == "n/a"
 

@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -12,6 +12,7 @@ from ae_assets_tests.thresholds.scores import calibration_of
 FINITE = st.floats(-1e6, 1e6, allow_nan=False)
 
 
+@settings(deadline=None)
 @given(scores=st.lists(FINITE, min_size=1, max_size=200), percentile=st.floats(0.1, 99.99))
 def test_no_more_rows_lie_above_the_cut_than_the_percentile_allows_even_with_ties(
     scores: list[float], percentile: float
@@ -23,6 +24,7 @@ def test_no_more_rows_lie_above_the_cut_than_the_percentile_allows_even_with_tie
     assert alarms <= len(rounded) * (1 - percentile / 100) + 1e-9
 
 
+@settings(deadline=None)
 @given(scores=st.lists(FINITE, min_size=2, max_size=200), percentile=st.floats(0.1, 90))
 def test_a_higher_percentile_never_lowers_the_cut(scores: list[float], percentile: float) -> None:
     calibration = calibration_of(scores)

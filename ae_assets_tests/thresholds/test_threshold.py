@@ -6,7 +6,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import ContractError, ModelError
@@ -30,6 +30,8 @@ def test_a_score_equal_to_the_cut_is_no_alarm() -> None:
     assert threshold.is_anomaly([threshold.cut, np.nextafter(threshold.cut, np.inf)]).tolist() == [False, True]
 
 
+@example(calibration=[0.0, 0.0, 0.0, -192.0, -192.0, -191.25, -191.25], asked=[0.0, -1.8e-273])
+@settings(deadline=None)
 @given(calibration=SCORES, asked=st.lists(st.floats(-1e6, 1e6, allow_nan=False), min_size=2, max_size=50))
 def test_severity_lies_in_0_to_1_and_never_rises_with_the_score(calibration: list[float], asked: list[float]) -> None:
     severity = fitted(calibration).severity(np.sort(asked))
@@ -37,6 +39,7 @@ def test_severity_lies_in_0_to_1_and_never_rises_with_the_score(calibration: lis
     assert np.all(np.diff(severity) <= 0)
 
 
+@settings(deadline=None)
 @given(calibration=SCORES)
 def test_severity_of_a_few_scores_is_the_share_of_calibration_rows_at_least_as_high(calibration: list[float]) -> None:
     few = calibration[:60]
@@ -44,6 +47,7 @@ def test_severity_of_a_few_scores_is_the_share_of_calibration_rows_at_least_as_h
     assert fitted(few).severity(few) == pytest.approx(expected)
 
 
+@settings(deadline=None)
 @given(calibration=SCORES)
 def test_severity_is_continuous_at_the_largest_calibration_score_and_falls_beyond_it(calibration: list[float]) -> None:
     threshold = fitted(calibration)

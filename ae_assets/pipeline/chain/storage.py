@@ -12,6 +12,9 @@ from ae_assets.progress import ProgressSink, silent
 
 RAW, FEATURES, QUARANTINE, ANOMALIES = "raw", "features", "quarantine", "anomalies"
 
+DAILY_INPUT = (RAW, FEATURES, QUARANTINE)
+"""The daily tables that need no model."""
+
 NO_ROWS = pl.DataFrame(schema={"day": pl.Date})
 """Written for a day, it makes the day empty."""
 
