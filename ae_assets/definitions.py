@@ -14,11 +14,16 @@ def component_tree() -> dg.ComponentTree:
 
 
 def build(tree: dg.ComponentTree) -> dg.Definitions:
-    """Everything in the tree. Dagster 1.13 warns at every load that components and partition mappings are beta."""
+    """Everything in the tree.
+
+    Built from the root component: ``tree.build_defs()`` adds a description of every installed component type for the
+    UI's component pages, which costs as much as importing Dagster. Dagster 1.13 warns at every load that components are
+    beta.
+    """
     with warnings.catch_warnings():
         for category in (dg.BetaWarning, dg.PreviewWarning):
             warnings.filterwarnings("ignore", category=category)
-        return tree.build_defs()
+        return tree.load_root_component().build_defs(tree.load_context)
 
 
 @dg.definitions

@@ -1,21 +1,25 @@
 """``run`` and ``evaluate``: the chain's stages in order, and what is said after them."""
 
-from collections.abc import Mapping
+import shlex
+import sys
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+import ae_assets
+from ae_assets.cli.commands import CHECK_FAILED, DONE, RUN_FAILED
 from ae_assets.cli.instance import Chain, RunOutcome
-from ae_assets.cli.screen import console, print_table, shown_progress
-from ae_assets.lakehouse import ModelStore
-from ae_assets.pipeline.chain.storage import DAILY_INPUT
-from ae_assets.pipeline.resources import home_folder
-
-DONE, RUN_FAILED, CHECK_FAILED = 0, 1, 3
+from ae_assets.cli.screen import print_table, say, shown_progress
+from ae_assets.errors import ConfigError
+from ae_assets.pipeline.chain.storage import DAILY_INPUT, day_range
+from ae_assets.pipeline.metadata import OF_RUN
+from ae_assets.sources import Source, open_source
 
 LONGEST_FACT = 60
+MOST_NAMED = 5
 
 
 def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date] | None, *, retrain: bool) -> int:
@@ -29,66 +33,103 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
 
     Returns:
         The exit code.
+
+    Raises:
+        SourceError: the source cannot be listed.
+        ConfigError: the table has no such days, or the source holds none of them.
     """
+    chain.require_days(*days)
+    announce_source(open_source(chain.definition.source.location), days)
     outcomes: list[tuple[str, RunOutcome]] = []
 
-    def stage(title: str, *args: Any) -> bool:
+    def stage(title: str, *what: Any) -> bool:
         with shown_progress():
-            outcome = chain.run(*args)
-        outcomes.append((title, outcome))
-        return outcome.success
+            outcomes.append((title, chain.run(*what)))
+        return outcomes[-1][1].success
 
-    config = _model_config(training)
     succeeded = stage("raw and features", DAILY_INPUT, days)
-    if succeeded and (retrain or _needs_training(chain.table, training)):
-        succeeded = stage("model and threshold", ("model", "threshold"), None, {"model": config})
+    if succeeded and (retrain or _needs_training(chain, training)):
+        succeeded = stage("model and threshold", ("model", "threshold"), None, {"model": _model_config(training)})
     if succeeded:
-        succeeded = stage("anomalies", ("anomalies",), days)
+        stage("anomalies", ("anomalies",), days)
+    print_facts(chain.table, [outcome for _, outcome in outcomes])
     return report(chain, outcomes)
 
 
 def run_evaluation(chain: Chain, days: tuple[date, date], *, compare: bool) -> int:
-    """Judges the champion on a range of days and prints the comparison."""
+    """Judges the champion on a range of days and prints the comparison.
+
+    Returns:
+        The exit code.
+    """
     config = {"start": days[0].isoformat(), "end": days[1].isoformat(), "compare": compare}
     with shown_progress():
         outcome = chain.run(("evaluation",), None, {"evaluation": config})
     if outcome.success:
-        for line in outcome.metadata["evaluation"]["in_words"].splitlines():
-            console.print(line, markup=False, soft_wrap=True)
-    return report(chain, [("evaluation", outcome)], facts=False)
+        say(outcome.metadata["evaluation"]["in_words"])
+    return report(chain, [("evaluation", outcome)])
 
 
-def report(chain: Chain, outcomes: list[tuple[str, RunOutcome]], *, facts: bool = True) -> int:
-    """Prints what each stage did and every check that failed, and returns the exit code."""
-    if facts:
-        rows = [row for _, outcome in outcomes for row in _facts(outcome.metadata)]
-        if rows:
-            print_table(f"{chain.table}", ("asset", "what", "value"), rows)
-    failed_checks = [check for _, outcome in outcomes for check in outcome.checks if not check.passed]
-    checks = sum(len(outcome.checks) for _, outcome in outcomes)
-    for title, outcome in outcomes:
-        if not outcome.success and outcome.failure is not None:
-            console.print(f"{title} failed (run {outcome.run_id}): {outcome.failure}", style="bold", markup=False, soft_wrap=True)
+def announce_source(source: Source, days: tuple[date, date]) -> None:
+    """Says what the source holds of a range of days, and what in it is no day.
+
+    Raises:
+        SourceError: it cannot be listed.
+        ConfigError: it holds none of these days.
+    """
+    listed, wanted = source.days(), day_range(*days)
+    missing = [day for day in wanted if day not in listed]
+    strays = "".join(f"\nleft out: {stray}" for stray in source.strays()[:MOST_NAMED])
+    if len(missing) == len(wanted):
+        held = f"{len(listed)} days from {min(listed)} to {max(listed)}" if listed else "no day at all"
+        raise ConfigError(
+            f"{source.location} holds no day from {days[0]} to {days[1]}, but {held}; "
+            f"give other days or set another location{strays}"
+        )
+    kind = " of a SIMULATED fleet" if source.simulated else ""
+    say(f"{source.location}: {len(wanted) - len(missing)} days{kind}, {days[0]} to {days[1]}{strays}")
+    if missing:
+        say(f"{len(missing)} days are not in the source and stay empty: {_named(missing)}")
+
+
+def report(chain: Chain, outcomes: Collection[tuple[str, RunOutcome]]) -> int:
+    """Says which runs and which checks failed and where to look, and returns the exit code."""
+    checks = [check for _, outcome in outcomes for check in outcome.checks]
+    failed_checks = [check for check in checks if not check.passed]
+    failed_runs = [(title, outcome) for title, outcome in outcomes if not outcome.success]
     for check in failed_checks:
-        console.print(f"check failed: {check.asset_key.to_user_string()} {check.check_name}", style="bold", markup=False, soft_wrap=True)
-        console.print(f"  {_explanation(check)}", markup=False, soft_wrap=True)
+        say(f"check failed: {check.asset_key.to_user_string()} {check.check_name}", style="bold")
+        say(f"  {_explanation(check)}")
     if checks:
-        console.print(f"{checks - len(failed_checks)} of {checks} checks passed", markup=False, soft_wrap=True)
-    if not all(outcome.success for _, outcome in outcomes):
+        say(f"{len(checks) - len(failed_checks)} of {len(checks)} checks passed")
+    for title, outcome in failed_runs:
+        say(f"{title} failed (run {outcome.run_id}): {outcome.failure}", style="bold")
+    if failed_runs or failed_checks:
+        say("the runs are in the UI, with the days and values behind each verdict:")
+        say(f"  {open_ui_hint(chain.home)}", folded=False)
+    if failed_runs:
         return RUN_FAILED
     return CHECK_FAILED if failed_checks else DONE
 
 
-def _facts(metadata: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """The short values of each asset's run, as rows of a table; what Dagster itself reads is left out."""
-    rows = []
-    for asset, values in metadata.items():
-        for key, value in values.items():
-            if key.startswith("dagster/") or not isinstance(value, int | float | str) or len(str(value)) > LONGEST_FACT:
-                continue
-            rows.append((asset, key.replace("_", " "), _in_words(value)))
-            asset = ""
-    return rows
+def print_facts(table: str, outcomes: Sequence[RunOutcome]) -> None:
+    """The short values of each asset's run, as a table; what Dagster itself reads is left out."""
+    rows: list[tuple[str, str, str]] = []
+    for asset, values in (pair for outcome in outcomes for pair in outcome.metadata.items()):
+        rows += [("" if line else asset, *fact) for line, fact in enumerate(_facts(values))]
+    if rows:
+        say()
+        print_table(table, ("asset", "what", "value"), rows)
+        say()
+
+
+def _facts(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    of_run = {key: value for key, value in values.items() if key.endswith(OF_RUN)} or values
+    return [
+        (key.removesuffix(OF_RUN).replace("_", " "), _in_words(value))
+        for key, value in of_run.items()
+        if not key.startswith("dagster/") and isinstance(value, int | float | str) and len(str(value)) <= LONGEST_FACT
+    ]
 
 
 def _in_words(value: float | str) -> str:
@@ -97,28 +138,34 @@ def _in_words(value: float | str) -> str:
     return f"{value:.4g}" if isinstance(value, float) else value
 
 
+def _named(days: Sequence[date]) -> str:
+    more = len(days) - MOST_NAMED
+    return ", ".join(map(str, days[:MOST_NAMED])) + (f" and {more} more" if more > 0 else "")
+
+
 def _explanation(check: dg.AssetCheckEvaluation) -> str:
-    value = check.metadata.get("verdict")
-    return str(value.value) if value is not None else (check.description or "")
+    verdict = check.metadata.get("verdict")
+    return str(verdict.value) if verdict is not None else (check.description or "")
 
 
-def _model_config(training: tuple[date, date] | None) -> dict[str, Any]:
-    if training is None:
-        return {}
-    return {"train_start": training[0].isoformat(), "train_end": training[1].isoformat()}
+def _model_config(training: tuple[date, date] | None) -> dict[str, str]:
+    return {} if training is None else {"train_start": str(training[0]), "train_end": str(training[1])}
 
 
-def _needs_training(table: str, training: tuple[date, date] | None) -> bool:
-    models = ModelStore.open(home_folder())
-    champion = models.champion(table)
+def _needs_training(chain: Chain, training: tuple[date, date] | None) -> bool:
+    models = chain.storage.models
+    champion = models.champion(chain.table)
     if champion is None:
         return True
     if training is None:
         return False
-    card = models.card(table, champion)["training"]
-    return (card["start"], card["end"]) != tuple(day.isoformat() for day in training)
+    card = models.card(chain.table, champion)["training"]
+    return (card["start"], card["end"]) != (str(training[0]), str(training[1]))
 
 
 def open_ui_hint(home: Path) -> str:
-    """The command that opens the UI on a home."""
-    return f"AE_ASSETS_HOME={home} DAGSTER_HOME={home / 'dagster'} dagster dev -w workspace.yaml"
+    """The command that opens the UI on a home; it works in any folder."""
+    workspace = Path(ae_assets.__file__).parent.parent / "workspace.yaml"
+    code = ["-w", str(workspace)] if workspace.exists() else ["-m", "ae_assets.definitions"]
+    settings = [f"AE_ASSETS_HOME={home}", f"DAGSTER_HOME={home / 'dagster'}"]
+    return shlex.join([*settings, str(Path(sys.executable).with_name("dagster")), "dev", *code])

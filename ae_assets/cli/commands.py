@@ -1,9 +1,8 @@
-"""The commands. Exit codes: 0 done, 1 a run failed, 2 wrong use or settings, 3 done but a check failed."""
+"""The commands and their exit codes; what a command does is in the module that it imports when it runs."""
 
-import os
 import sys
-from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Callable
+from datetime import date
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,28 @@ import click
 
 from ae_assets.errors import AeAssetsError, ConfigError
 
-DEMO_TABLE = "drive_stats"
-DEMO_DAYS = 120
+DONE, RUN_FAILED, WRONG_USE, CHECK_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    a run failed; what was committed before stays
+  2    wrong use or settings; nothing was run
+  3    done, but a check failed
+  130  interrupted with Ctrl-C
+"""
+
+EXAMPLE = """\b
+Example:
+  ae-assets run drive_stats --start 2013-04-10 --end 2013-08-07 \\
+      --train-start 2013-04-10 --train-end 2013-06-08
+  ae-assets evaluate drive_stats --start 2013-07-09 --end 2013-08-07
+  ae-assets export drive_stats anomalies --start 2013-08-01 --end 2013-08-07 \\
+      --output alarms.csv
+"""
 
 
-class Day(click.ParamType):
+class Day(click.ParamType[date]):
     """A day written YYYY-MM-DD."""
 
     name = "YYYY-MM-DD"
@@ -36,7 +52,7 @@ def day_option(name: str, help_text: str, *, required: bool = True) -> Callable[
     return click.option(name, type=Day(), required=required, help=help_text)
 
 
-def explains_errors(command: Callable[..., int | None]) -> Callable[..., None]:
+def explains_errors(command: Callable[..., int]) -> Callable[..., None]:
     """Prints errors that a person can act on without a traceback, and turns the result into the exit code."""
 
     @wraps(command)
@@ -45,34 +61,42 @@ def explains_errors(command: Callable[..., int | None]) -> Callable[..., None]:
             code = command(*args, **kwargs)
         except AeAssetsError as error:
             click.echo(f"error: {error}", err=True)
-            code = 2
-        sys.exit(code or 0)
+            code = WRONG_USE
+        except KeyboardInterrupt:
+            click.echo(
+                "\ninterrupted: days that were committed stay, no day is half written; "
+                "give the same command again to go on",
+                err=True,
+            )
+            code = INTERRUPTED
+        sys.exit(code)
 
     return wrapped
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=f"{EXAMPLE}\n{EXIT_CODES}")
 @click.version_option(package_name="ae-assets")
 def main() -> None:
-    """Watches tables of device records and says each day which devices behave abnormally.
+    """Watches tables of device records and says which devices behave abnormally.
 
     AE_ASSETS_HOME names the folder for tables, models and runs (default: .ae_assets in the working directory);
     DRIVE_STATS_LOCATION names the source of drive stats (default: a simulated fleet).
     """
 
 
-@main.command()
+@main.command(short_help="Run the chain over a range of days.", epilog=EXIT_CODES)
 @click.argument("table")
 @day_option("--start", "First day to process.")
 @day_option("--end", "Last day to process.")
-@day_option("--train-start", "First day to train on.", required=False)
-@day_option("--train-end", "Last day to train on.", required=False)
+@day_option("--train-start", "First day to train on; with --train-end.", required=False)
+@day_option("--train-end", "Last day to train on; with --train-start.", required=False)
 @click.option("--retrain", is_flag=True, help="Train again although there is a champion.")
 @explains_errors
-def run(
-    table: str, start: date, end: date, train_start: date | None, train_end: date | None, retrain: bool
-) -> int:
-    """Runs the chain of TABLE over a range of days: raw, features, model, threshold, anomalies."""
+def run(table: str, start: date, end: date, train_start: date | None, train_end: date | None, *, retrain: bool) -> int:
+    """Runs the chain of TABLE over a range of days: raw, features, model, threshold, anomalies.
+
+    A champion that was trained on the training range given, or any champion where none is given, is used as it is.
+    """
     from ae_assets.cli.chain_run import run_chain
     from ae_assets.cli.instance import open_chain
 
@@ -87,13 +111,13 @@ def run(
         return run_chain(chain, (start, end), training, retrain=retrain)
 
 
-@main.command()
+@main.command(short_help="Judge the champion on days it has not seen.", epilog=EXIT_CODES)
 @click.argument("table")
 @day_option("--start", "First day to judge.")
 @day_option("--end", "Last day to judge.")
 @click.option("--compare/--no-compare", default=True, help="Fit and judge the table's comparisons on the same split.")
 @explains_errors
-def evaluate(table: str, start: date, end: date, compare: bool) -> int:
+def evaluate(table: str, start: date, end: date, *, compare: bool) -> int:
     """Judges the champion of TABLE on days that neither its fit nor its threshold has seen."""
     from ae_assets.cli.chain_run import run_evaluation
     from ae_assets.cli.instance import open_chain
@@ -103,27 +127,32 @@ def evaluate(table: str, start: date, end: date, compare: bool) -> int:
         return run_evaluation(chain, (start, end), compare=compare)
 
 
-@main.command()
+@main.command(short_help="Write days of an asset to a Parquet or CSV file.", epilog=EXIT_CODES)
 @click.argument("table")
 @click.argument("asset", type=click.Choice(["raw", "features", "quarantine", "anomalies"]))
 @day_option("--start", "First day.")
 @day_option("--end", "Last day.")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="FILE.parquet or FILE.csv")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="FILE.parquet or FILE.csv"
+)
 @explains_errors
 def export(table: str, asset: str, start: date, end: date, output: Path) -> int:
-    """Writes days of one of TABLE's assets to a file."""
+    """Writes days of one of TABLE's assets to a file; in CSV, nested columns are JSON."""
     from ae_assets.cli.export import export_days
 
     _ordered(start, end, "--start", "--end")
     rows, days = export_days(table, asset, start, end, output)
     click.echo(f"{output}: {rows:,} rows of {days} days of {table}/{asset}")
-    return 0
+    return DONE
 
 
-@main.command()
+@main.command(short_help="Run the whole chain on the default source into a fresh home.", epilog=EXIT_CODES)
 @explains_errors
 def demo() -> int:
-    """Runs the whole chain on the default source into a fresh home and shows the day's alarms."""
+    """Runs the whole chain on the default source into a fresh home.
+
+    Shows which drives are flagged after the training, which of them then failed, and how to open the UI.
+    """
     from ae_assets.cli.demo import run_demo
 
     return run_demo()
@@ -131,4 +160,4 @@ def demo() -> int:
 
 def _ordered(first: date, last: date, first_name: str, last_name: str) -> None:
     if last < first:
-        raise ConfigError(f"{last_name} {last} lies before {first_name} {first}")
+        raise ConfigError(f"{last_name} {last} lies before {first_name} {first}; give the earlier day first")

@@ -1,79 +1,140 @@
-"""``demo``: the whole chain on the default source, from nothing to the day's alarms and what became of them."""
+"""``demo``: the whole chain on the default source, from nothing to the flagged drives and what became of them."""
 
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import polars as pl
 
-from ae_assets.cli.chain_run import RUN_FAILED, open_ui_hint, run_chain
-from ae_assets.cli.instance import open_chain, prepare_home
-from ae_assets.cli.screen import console, print_table
+from ae_assets.cli.chain_run import open_ui_hint, run_chain
+from ae_assets.cli.commands import RUN_FAILED
+from ae_assets.cli.instance import Chain, open_chain
+from ae_assets.cli.screen import print_table, say
 from ae_assets.errors import ConfigError
-from ae_assets.lakehouse import Lakehouse
-from ae_assets.pipeline.table import WatchedTable
+from ae_assets.pipeline.chain.champion import load_champion
+from ae_assets.pipeline.chain.storage import ANOMALIES, RAW, Storage
 from ae_assets.sources import open_source
 
 TABLE = "drive_stats"
-TRAINING_DAYS = 60
-FOLLOWED_DAYS = 30
+DRIVES_SHOWN = 20
 
 
 def run_demo() -> int:
-    """Runs the chain over the days of the default source; the alarms shown are of a day whose outcome is known.
+    """Runs the chain over all days of the source, trained on their first half, and shows what the other days brought.
 
     Returns:
         The exit code.
+
+    Raises:
+        ConfigError: the home is in use, or the source is too short.
     """
-    home = prepare_home()
-    tables = Lakehouse.open(home, None)
-    if tables.day_rows(f"{TABLE}.raw"):
-        raise ConfigError(f"the demo wants a fresh home and {home} holds drive stats already; set AE_ASSETS_HOME to a new folder")
     with open_chain(TABLE) as chain:
-        table = chain.definition
-        source = open_source(table.source.location)
+        if chain.storage.days_of(RAW):
+            raise ConfigError(
+                f"the demo wants a fresh home and {chain.home} holds {TABLE} already; "
+                "set AE_ASSETS_HOME to a new folder, or use `ae-assets run`"
+            )
+        source = open_source(chain.definition.source.location)
         listed = sorted(source.days())
-        first, last = listed[0], listed[-1]
-        what = "a SIMULATED fleet" if source.simulated else "real drives"
-        console.print(f"{source.location}: {what}, {len(listed)} days from {first} to {last}", markup=False, soft_wrap=True)
-        training = (first, min(last, first + timedelta(days=TRAINING_DAYS - 1)))
-        code = run_chain(chain, (first, last), training, retrain=False)
-    if code == RUN_FAILED:
-        return code
-    _show_outcome(tables, table, last - timedelta(days=FOLLOWED_DAYS), last, simulated=source.simulated)
-    console.print("\nOpen the UI on the same home, from the project's folder:", markup=False, soft_wrap=True)
-    console.print(f"  {open_ui_hint(home)}", markup=False, soft_wrap=True)
-    return 0
+        training = _training_range(chain, listed)
+        code = run_chain(chain, (listed[0], listed[-1]), training, retrain=False)
+        if code == RUN_FAILED:
+            return code
+        first = load_champion(chain.storage).seen_until + timedelta(days=1)
+        show_followed(followed(chain.storage, first, listed[-1]), simulated=source.simulated)
+        say("\nOpen the UI on the same home:")
+        say(f"  {open_ui_hint(chain.home)}", folded=False)
+    return code
 
 
-def _show_outcome(tables: Lakehouse, table: WatchedTable, day: date, last: date, *, simulated: bool) -> None:
-    """The alarms of a day, and which of these drives failed in the days after it."""
-    name = f"{table.table}.anomalies"
-    columns = ["day", "entity", "cohort", "score", "severity", "is_anomaly", "streak_days", "top_features", "label"]
-    rows = tables.read(name, day, last, columns)
-    alarms = rows.filter(pl.col("day") == day, "is_anomaly").sort("score", descending=True)
-    failed = dict(rows.filter(pl.col("label") == 1, pl.col("day") > day).select("entity", "day").iter_rows())
-    drives = rows.filter(pl.col("day") == day).height
+def _training_range(chain: Chain, listed: list[date]) -> tuple[date, date]:
+    """The first half of the days, when the other half goes beyond what the threshold takes."""
+    table = chain.definition
+    first, days = listed[0], (listed[-1] - listed[0]).days + 1 if listed else 0
+    taken = max(table.calibration.embargo_days + table.calibration.days, table.horizon_days)
+    if days // 2 <= taken:
+        raise ConfigError(
+            f"{table.source.location} holds {days} days and the demo needs {2 * taken + 2} or more: "
+            f"half to train on, {taken} for the threshold, and some to watch"
+        )
+    return first, first + timedelta(days=days // 2 - 1)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """Drives on days that neither fit nor threshold has seen.
+
+    Attributes:
+        first: the first of these days.
+        last: the last of them; what happens later is not known.
+        drives: drives with a record on these days.
+        failed: the day of failure of those that failed.
+        flagged: a row per drive with an alarm before its failure, if any: entity, cohort, flagged_on, alarm_days,
+            and of its highest score: score, top_features; highest score first.
+    """
+
+    first: date
+    last: date
+    drives: int
+    failed: dict[str, date]
+    flagged: pl.DataFrame
+
+    @property
+    def hits(self) -> int:
+        """Flagged drives that failed."""
+        return sum(entity in self.failed for entity in self.flagged["entity"])
+
+
+def followed(storage: Storage, first: date, last: date) -> Followed:
+    """What the anomaly table says of a range of days, read a day at a time."""
+    columns = ["day", "entity", "cohort", "score", "is_anomaly", "top_features", "label"]
+    drives: set[str] = set()
+    kept = []
+    for _, frame in storage.tables.iter_days(storage.name(ANOMALIES), first, last, columns):
+        drives.update(frame["entity"])
+        kept.append(frame.filter(pl.col("is_anomaly") | (pl.col("label") == 1)))
+    rows = pl.concat(kept)
+    failed = rows.filter(pl.col("label") == 1).group_by("entity").agg(pl.col("day").min().alias("failed_on"))
+    flagged = (
+        rows.join(failed, on="entity", how="left")
+        .filter("is_anomaly", pl.col("failed_on").is_null() | (pl.col("day") < pl.col("failed_on")))
+        .sort("score", descending=True)
+        .group_by("entity", maintain_order=True)
+        .agg(
+            pl.col("cohort", "score", "top_features").first(),
+            pl.col("day").min().alias("flagged_on"),
+            pl.len().alias("alarm_days"),
+        )
+    )
+    return Followed(first, last, len(drives), dict(failed.iter_rows()), flagged)
+
+
+def show_followed(found: Followed, *, simulated: bool) -> None:
+    """Prints the flagged drives, which of them then failed, and how many failures were flagged before."""
     kind = "simulated drives" if simulated else "drives"
+    days = (found.last - found.first).days + 1
+    say(
+        f"\nFrom {found.first} to {found.last}, {days} days that neither the fit nor the threshold has seen, "
+        f"{found.flagged.height} of {found.drives:,} {kind} are flagged and {len(found.failed)} fail.\n"
+    )
     shown = [
         (
-            alarm["entity"],
-            alarm["cohort"],
-            f"{alarm['score']:.3g}",
-            f"{alarm['severity']:.1e}",
-            str(alarm["streak_days"]),
-            ", ".join(feature["name"] for feature in alarm["top_features"][:2]),
-            f"failed {failed[alarm['entity']]}" if alarm["entity"] in failed else "did not fail",
+            drive["entity"],
+            drive["cohort"],
+            f"{drive['flagged_on']:%m-%d}",
+            str(drive["alarm_days"]),
+            f"{drive['score']:.3g}",
+            drive["top_features"][0]["name"],
+            f"failed {found.failed[drive['entity']]:%m-%d}" if drive["entity"] in found.failed else "works",
         )
-        for alarm in alarms.head(20).iter_rows(named=True)
+        for drive in found.flagged.head(DRIVES_SHOWN).iter_rows(named=True)
     ]
-    console.print()
-    print_table(
-        f"Alarms of {day}: {alarms.height} of {drives:,} {kind}",
-        ("drive", "model", "score", "severity", "days", "because of", f"until {last}"),
-        shown,
-        right=(2, 3, 4),
-    )
-    hits = sum(alarm in failed for alarm in alarms["entity"])
-    console.print(
-        f"{len(failed)} {kind} failed in the {(last - day).days} days after it; {hits} of them were flagged on {day}.",
-        markup=False, soft_wrap=True,
-    )
+    if shown:
+        left = found.flagged.height - len(shown)
+        title = f"Highest scores{f' ({left} more are not shown)' if left else ''}"
+        last = f"on {found.last:%m-%d}"
+        print_table(title, ("drive", "model", "since", "days", "score", "most because of", last), shown, right=(3, 4))
+        say(
+            f"\n{found.hits} of the {found.flagged.height} flagged drives failed; one flagged late has had little time to."
+        )
+    if found.failed:
+        say(f"{found.hits} of the {len(found.failed)} drives that failed were flagged before their day of failure.")

@@ -1,12 +1,15 @@
 """``export``: days of a table to one Parquet or CSV file, in bounded memory."""
 
+import json
 import os
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet as pq
 
+from ae_assets.cli.instance import load_table
 from ae_assets.errors import ConfigError
 from ae_assets.lakehouse import Lakehouse
 from ae_assets.pipeline.resources import home_folder
@@ -19,27 +22,35 @@ def export_days(table: str, asset: str, start: date, end: date, output: Path) ->
         Rows and days written.
 
     Raises:
-        ConfigError: when the file's ending is not .parquet or .csv, or there is nothing to write.
+        ConfigError: when there is no such table, the file's ending is not .parquet or .csv, there is nothing to write,
+            or it cannot be written.
     """
-    if output.suffix not in {".parquet", ".csv"}:
-        raise ConfigError(f"--output {output}: the file's ending says its format; use .parquet or .csv")
+    write = WRITERS.get(output.suffix)
+    if write is None:
+        raise ConfigError(f"--output {output}: the file's ending says its format; use {' or '.join(WRITERS)}")
+    load_table(table)
     tables = Lakehouse.open(home_folder(), None)
     name = f"{table}.{asset}"
     held = {day: rows for day, rows in tables.day_rows(name).items() if start <= day <= end and rows}
     if not held:
-        raise ConfigError(f"{name} holds no rows between {start} and {end}; run `ae-assets run {table}` for these days first")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.partial")
+        raise ConfigError(
+            f"{name} in {home_folder()} holds no rows between {start} and {end}; "
+            f"`ae-assets run {table} --start {start} --end {end}` makes them"
+        )
+    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
     try:
-        frames = (frame for _, frame in tables.iter_days(name, min(held), max(held)))
-        rows = _write_csv(frames, partial) if output.suffix == ".csv" else _write_parquet(frames, partial)
-        os.replace(partial, output)
-    finally:
-        partial.unlink(missing_ok=True)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            rows = write((frame for _, frame in tables.iter_days(name, min(held), max(held))), partial)
+            partial.replace(output)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--output {output}: the file cannot be written ({error.strerror})") from None
     return rows, len(held)
 
 
-def _write_parquet(frames, path: Path) -> int:  # type: ignore[no-untyped-def]
+def _write_parquet(frames: Iterable[pl.DataFrame], path: Path) -> int:
     rows = 0
     writer: pq.ParquetWriter | None = None
     try:
@@ -54,7 +65,7 @@ def _write_parquet(frames, path: Path) -> int:  # type: ignore[no-untyped-def]
     return rows
 
 
-def _write_csv(frames, path: Path) -> int:  # type: ignore[no-untyped-def]
+def _write_csv(frames: Iterable[pl.DataFrame], path: Path) -> int:
     rows = 0
     with path.open("wb") as file:
         for frame in frames:
@@ -63,16 +74,16 @@ def _write_csv(frames, path: Path) -> int:  # type: ignore[no-untyped-def]
     return rows
 
 
+WRITERS: Mapping[str, Callable[[Iterable[pl.DataFrame], Path], int]] = {
+    ".parquet": _write_parquet,
+    ".csv": _write_csv,
+}
+
+
 def _flat(frame: pl.DataFrame) -> pl.DataFrame:
     """Nested columns as JSON text, since CSV has none."""
-    nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
     return frame.with_columns(
-        pl.col(name).map_elements(lambda items: pl.Series([items]).struct.json_encode()[0] if isinstance(items, dict) else _json(items), return_dtype=pl.String)
-        for name in nested
+        pl.Series(column.name, [None if value is None else json.dumps(value) for value in column.to_list()], pl.String)
+        for column in frame.iter_columns()
+        if column.dtype.is_nested()
     )
-
-
-def _json(items: pl.Series) -> str:
-    import json
-
-    return json.dumps(items.to_list())

@@ -1,6 +1,7 @@
 """The Dagster instance of a home, and running parts of the chain in it."""
 
 import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.execution.plan.objects import ErrorSource
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
-
-from dagster.components.core.component_tree import ComponentTreeException
+from dagster_shared.error import SerializableErrorInfo
 
 from ae_assets.definitions import build, component_tree
 from ae_assets.errors import AeAssetsError, ConfigError
-from ae_assets.pipeline.component import AnomalyPipeline
+from ae_assets.lakehouse import Lakehouse, ModelStore
+from ae_assets.pipeline.chain import Storage
+from ae_assets.pipeline.component import AnomalyPipeline, partitions_of
 from ae_assets.pipeline.resources import home_folder
 from ae_assets.pipeline.table import WatchedTable
 
@@ -46,14 +49,29 @@ class RunOutcome:
 
 
 class Chain:
-    """A watched table in the code location, bound to a Dagster instance."""
+    """A watched table in the code location, bound to the Dagster instance and the tables of a home."""
 
-    def __init__(self, instance: dg.DagsterInstance, definitions: dg.Definitions, table: WatchedTable) -> None:
-        """Binds a table of the code location to an instance."""
+    def __init__(
+        self, home: Path, instance: dg.DagsterInstance, definitions: dg.Definitions, table: WatchedTable
+    ) -> None:
+        """Binds a table of the code location to a home."""
+        self.home = home
         self.instance = instance
         self.definition = table
         self.table = table.table
+        self.storage = Storage(table, Lakehouse.open(home, None), ModelStore.open(home))
         self._job = definitions.resolve_implicit_global_asset_job_def()
+
+    def require_days(self, first: date, last: date) -> None:
+        """Says which days the table has, where the given ones are not among them.
+
+        Raises:
+            ConfigError: the range reaches beyond the table's partitions.
+        """
+        keys = partitions_of(self.definition).get_partition_keys()
+        if not keys or first < date.fromisoformat(keys[0]) or last > date.fromisoformat(keys[-1]):
+            held = f"from {keys[0]} to {keys[-1]}" if keys else "none that has ended yet"
+            raise ConfigError(f"the days of {self.table} are {held}; received {first} to {last}")
 
     def run(
         self, assets: Sequence[str], days: tuple[date, date] | None = None, config: Mapping[str, Any] | None = None
@@ -64,6 +82,9 @@ class Chain:
             assets: names within the table, e.g. ``["raw", "features"]``.
             days: first and last partition, for daily assets.
             config: op config by asset name.
+
+        Raises:
+            KeyboardInterrupt: it was interrupted; the run is recorded as failed.
         """
         tags = {"ae_assets/started_by": "ae-assets"}
         if days is not None:
@@ -77,6 +98,8 @@ class Chain:
             tags=tags,
             raise_on_error=False,
         )
+        if _was_interrupted(result):
+            raise KeyboardInterrupt
         return RunOutcome(
             run_id=result.run_id,
             success=result.success,
@@ -86,23 +109,40 @@ class Chain:
         )
 
 
+def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    return any(
+        event.step_failure_data.error_source == ErrorSource.INTERRUPT
+        for event in result.all_events
+        if event.is_step_failure
+    )
+
+
 def _failure(result: dg.ExecuteInProcessResult) -> str:
-    """The message of the error that a person can act on, or else of the first error."""
-    for event in result.all_events:
-        if event.is_step_failure:
-            error = event.step_failure_data.error
-            while error is not None and error.cause is not None:
-                error = error.cause
-            if error is None:
-                continue
-            known = {cls.__name__ for cls in _family(AeAssetsError)}
-            if error.cls_name in known:
-                return error.message.partition(": ")[2].strip()
-            return error.message.strip()
-    return "the run failed before any step; open it in the UI"
+    """What a person can act on: the blocking checks that failed, or the message of the error that we raised."""
+    blocking = [
+        f"{check.asset_key.to_user_string()} {check.check_name}: {check.description}"
+        for check in result.get_asset_check_evaluations()
+        if check.blocking and not check.passed
+    ]
+    if blocking:
+        return "; ".join(["a blocking check failed", *blocking])
+    errors = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    return next((_root_message(error) for error in errors if error is not None), "it ended before any step began")
 
 
-def _family(cls: type) -> Iterator[type]:
+def _root_message(error: SerializableErrorInfo) -> str:
+    """The message of the innermost AeAssetsError among an error and its causes, else of the innermost error."""
+    chain = [error]
+    while chain[-1].cause is not None:
+        chain.append(chain[-1].cause)
+    ours = {cls.__name__ for cls in _family(AeAssetsError)}
+    raised = next((one for one in reversed(chain) if one.cls_name in ours), None)
+    if raised is not None:
+        return raised.message.partition(": ")[2].strip()
+    return chain[-1].message.strip()
+
+
+def _family(cls: type[Exception]) -> Iterator[type[Exception]]:
     yield cls
     for child in cls.__subclasses__():
         yield from _family(child)
@@ -119,13 +159,25 @@ def _materialised(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]
 
 
 def prepare_home() -> Path:
-    """Creates the home with its Dagster settings and makes this process use them; an existing home is left as it is."""
+    """Creates the home with its Dagster settings and makes this process use them; an existing home is left as it is.
+
+    Raises:
+        ConfigError: nothing can be written there.
+    """
     home = home_folder()
     dagster_home = home / "dagster"
-    dagster_home.mkdir(parents=True, exist_ok=True)
     settings = dagster_home / "dagster.yaml"
-    if not settings.exists():
-        settings.write_text(INSTANCE_SETTINGS)
+    try:
+        dagster_home.mkdir(parents=True, exist_ok=True)
+        for folder in (home, dagster_home):
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        if not settings.exists():
+            settings.write_text(INSTANCE_SETTINGS)
+    except OSError as error:
+        raise ConfigError(
+            f"the home {home} cannot be written ({error.strerror}); name a folder of yours in AE_ASSETS_HOME"
+        ) from None
     os.environ["AE_ASSETS_HOME"] = str(home)
     os.environ["DAGSTER_HOME"] = str(dagster_home)
     return home
@@ -138,26 +190,34 @@ def open_chain(table: str) -> Iterator[Chain]:
     Raises:
         ConfigError: when a YAML does not describe a watched table, or there is no table of this name.
     """
-    prepare_home()
-    definitions, tables = _load_code_location()
-    if table not in tables:
-        raise ConfigError(f"there is no watched table {table!r}; the tables are: {', '.join(sorted(tables)) or 'none'}")
+    definitions, definition = load_table(table)
+    home = prepare_home()
     with dg.DagsterInstance.get() as instance:
-        yield Chain(instance, definitions, tables[table])
+        yield Chain(home, instance, definitions, definition)
 
 
-def _load_code_location() -> tuple[dg.Definitions, dict[str, WatchedTable]]:
-    """Definitions and tables; where a YAML does not load, its own reason is raised instead of Dagster's wrapping."""
+def load_table(table: str) -> tuple[dg.Definitions, WatchedTable]:
+    """The code location, and the definition of one of its tables.
+
+    Raises:
+        ConfigError: as `open_chain`; where a YAML does not load, its own reason is raised, not Dagster's wrapping.
+    """
     tree = component_tree()
     try:
         definitions = build(tree)
-    except (dg.DagsterError, ComponentTreeException) as error:
+        components = tree.get_all_components(of_type=AnomalyPipeline)
+    except Exception as error:  # noqa: BLE001 - YAML, pydantic and Dagster each have errors of their own for a bad file
         raise _reason(error) from None
-    return definitions, {found.table.table: found.table for found in tree.get_all_components(of_type=AnomalyPipeline)}
+    tables = {found.table.table: found.table for found in components}
+    if table not in tables:
+        raise ConfigError(f"there is no watched table {table!r}; the tables are: {', '.join(sorted(tables)) or 'none'}")
+    return definitions, tables[table]
 
 
-def _reason(error: Exception) -> Exception:
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, AeAssetsError):
+def _reason(error: BaseException) -> AeAssetsError:
+    cause: BaseException = error
+    while not isinstance(cause, AeAssetsError):
+        if cause.__cause__ is None:
+            return ConfigError(f"the watched tables cannot be loaded: {cause}\n`dg check defs` says where")
         cause = cause.__cause__
-    return cause if cause is not None else error
+    return cause

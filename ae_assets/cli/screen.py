@@ -1,20 +1,27 @@
-"""What the terminal shows: progress while a run works, plain tables after it."""
+"""What the terminal shows: sentences, progress while a run works, plain tables after it."""
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bars, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 
 from ae_assets.progress import Progress, listening
 
 SECONDS_BETWEEN_LINES = 10.0
+WIDTH_OF_A_PIPE = 200
+"""Where nobody reads on a screen nothing is folded to one; rows of any table are shorter."""
 
 console = Console(highlight=False)
+
+
+def say(text: str = "", *, style: str | None = None, folded: bool = True) -> None:
+    """Prints text as it is, folded between words to the terminal; commands to copy, and all in a pipe, go unbroken."""
+    console.print(text, style=style, markup=False, emoji=False, soft_wrap=not (folded and console.is_terminal))
 
 
 @contextmanager
@@ -25,12 +32,10 @@ def shown_progress() -> Iterator[None]:
             yield
         return
     bars = Bars(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]}"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=12),
+        TextColumn("{task.fields[count]}"),
+        TextColumn("{task.fields[words]}", markup=False),
         console=console,
     )
     with bars, listening(_Bars(bars)):
@@ -40,14 +45,18 @@ def shown_progress() -> Iterator[None]:
 class _Bars:
     def __init__(self, bars: Bars) -> None:
         self.bars = bars
-        self.tasks: dict[str, object] = {}
+        self.tasks: dict[str, TaskID] = {}
 
     def __call__(self, progress: Progress) -> None:
         if progress.stage not in self.tasks:
-            self.tasks[progress.stage] = self.bars.add_task(
-                progress.stage, total=progress.total, unit=progress.unit, rate=""
-            )
-        self.bars.update(self.tasks[progress.stage], completed=progress.done, total=progress.total, rate=rate(progress))
+            self.tasks[progress.stage] = self.bars.add_task(progress.stage, total=progress.total, count="", words="")
+        self.bars.update(
+            self.tasks[progress.stage],
+            completed=progress.done,
+            total=progress.total,
+            count=f"{progress.done}/{progress.total}",
+            words=rate(progress),
+        )
 
 
 class _Lines:
@@ -59,18 +68,14 @@ class _Lines:
         due = now - self.printed.get(progress.stage, now - SECONDS_BETWEEN_LINES) >= SECONDS_BETWEEN_LINES
         if due or progress.done == progress.total:
             self.printed[progress.stage] = now
-            print(
-                f"{progress.stage}: {progress.done} of {progress.total} {progress.unit}, {rate(progress)}",
-                file=sys.stdout,
-                flush=True,
-            )
+            say(f"{progress.stage}: {progress.done} of {progress.total} {progress.unit}, {rate(progress)}".rstrip(", "))
 
 
 def rate(progress: Progress) -> str:
     """Rows and units per second, in words."""
     if progress.seconds <= 0:
         return ""
-    words = f"{progress.rows / progress.seconds:,.0f} rows/s, {progress.done / progress.seconds:,.1f} {progress.unit}/s"
+    words = f"{progress.rows / progress.seconds:,.0f} rows/s, {progress.done / progress.seconds:,.2g} {progress.unit}/s"
     return f"{words} {progress.note}".rstrip()
 
 
@@ -81,4 +86,4 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
         table.add_column(name, justify="right" if index in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    console.print(table, markup=False, width=None if console.is_terminal else WIDTH_OF_A_PIPE)

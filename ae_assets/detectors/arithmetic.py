@@ -29,3 +29,13 @@ def gather(
     values = rows[jnp.maximum(last_row[:, None] - age, 0)]
     known = jnp.isfinite(values) & recorded[:, :, None]
     return jnp.where(known, values, 0), known.astype(values.dtype), recorded
+
+
+def padded_width(features: int) -> int:
+    """The number of features rounded up to whole vector registers; see ``networks.padded``."""
+    return -(-features // 16) * 16
+
+
+def pad_rows(rows: jax.Array, width: int) -> jax.Array:
+    """Rows (rows, features) with missing features added up to ``width``."""
+    return jnp.pad(rows, ((0, 0), (0, width - rows.shape[1])), constant_values=jnp.nan)

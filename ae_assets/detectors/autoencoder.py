@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from ae_assets.detectors.arithmetic import scale
 from ae_assets.detectors.base import (
     FittedDetector,
     Scores,
@@ -18,10 +17,10 @@ from ae_assets.detectors.base import (
     write_preprocessing,
 )
 from ae_assets.detectors.config import DenseAutoencoderConfig, DetectorConfig, LstmAutoencoderConfig
-from ae_assets.detectors.networks import Model, build_model, load_model, network_of
+from ae_assets.detectors.networks import Model, build_model, initial_weights, load_model, network_of
 from ae_assets.detectors.preprocessing import RobustScaler
-from ae_assets.detectors.scoring import ScalerArrays, rows_in_use, score_windows
-from ae_assets.detectors.training import WindowData, train
+from ae_assets.detectors.scoring import Scorer
+from ae_assets.detectors.training import on_devices, shards_for, train
 from ae_assets.detectors.windows import Windows
 from ae_assets.errors import ModelError
 from ae_assets.progress import Progress, ProgressSink
@@ -48,16 +47,13 @@ class FittedAutoencoder(FittedDetector):
         self.history = history
         self.scaler = scaler
         self.model = model
-        self._network = network_of(config)
-        self._weights = [jnp.array(weight) for weight in model.get_weights()]
-        self._scaler_arrays = ScalerArrays(
-            jnp.asarray(scaler.centre), jnp.asarray(scaler.scale), jnp.float32(scaler.clip)
-        )
+        weights = [jnp.array(weight) for weight in model.get_weights()]
+        self._scorer = Scorer(network_of(config), weights, scaler)
 
     def score(self, windows: Windows) -> Scores:
         """Scores by mean squared error in scaled units over the known values of a window's recorded days."""
         self.require_fitting(windows)
-        return score_windows(self._network, self._weights, self._scaler_arrays, windows)
+        return self._scorer.score(windows)
 
     def save(self, directory: Path) -> None:
         """Writes ``model.keras`` and ``preprocessing.json``."""
@@ -106,6 +102,8 @@ def fit_autoencoder(
     checked = _sample(validation_windows, max(1, config.max_windows // VALIDATION_SHARE), generator)
     scaler = RobustScaler.fit(sampled.values[sampled.last_row], config.clip)
     model = build_model(config, len(train_windows.feature_names))
+    network = network_of(config)
+    shards = min(shards_for(network, config.batch_size), len(sampled), len(checked))
 
     def report(epoch: int, loss: float) -> None:
         seconds = time.perf_counter() - began
@@ -117,10 +115,10 @@ def fit_autoencoder(
         )
 
     trained = train(
-        network_of(config),
-        [jnp.array(weight) for weight in model.get_weights()],
-        _on_device(sampled, scaler, config.window_days),
-        _on_device(checked, scaler, config.window_days),
+        network,
+        [jnp.array(weight) for weight in initial_weights(config, len(train_windows.feature_names))],
+        on_devices(sampled, scaler, config.window_days, shards),
+        on_devices(checked, scaler, config.window_days, shards),
         config,
         report,
     )
@@ -155,11 +153,3 @@ def _sample(windows: Windows, most: int, generator: np.random.Generator) -> Wind
         return windows
     chosen: NDArray[np.int64] = np.sort(generator.choice(len(windows), most, replace=False))
     return windows.take(chosen)
-
-
-def _on_device(windows: Windows, scaler: RobustScaler, window_days: int) -> WindowData:
-    """The rows that the windows hold, scaled, and the windows over them."""
-    length = np.minimum(windows.length, window_days)
-    used, position = rows_in_use(windows.last_row, length)
-    rows = scale(jnp.asarray(windows.values[used]), jnp.asarray(scaler.centre), jnp.asarray(scaler.scale), scaler.clip)
-    return WindowData(rows, jnp.asarray(position, jnp.int32), jnp.asarray(length, jnp.int32))

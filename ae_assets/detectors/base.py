@@ -124,8 +124,8 @@ def require_features(received: tuple[str, ...], expected: tuple[str, ...], where
         else "the same names in another order"
     )
     raise ModelError(
-        f"Other features than the model's in {where}: received {len(received)}, expected {len(expected)}; {difference}. "
-        "Use the feature settings the model was trained with, or train it again."
+        f"Other features than the model's in {where}: received {len(received)}, expected {len(expected)}; {difference}."
+        " Use the feature settings the model was trained with, or train it again."
     )
 
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import jax
 
-WIDE_VECTORS = ("xla_cpu_prefer_vector_width", "512")
+Option = tuple[str, str | int | bool]
+
+WIDE_VECTORS = ("xla_cpu_prefer_vector_width", 512)
 """Elementwise loops use 512-bit registers; XLA's default of 256 leaves half of an AVX-512 unit idle."""
 
 FUSED_NETWORK = ("xla_cpu_experimental_ynn_fusion_type", "LIBRARY_FUSION_TYPE_DOT")
@@ -20,14 +22,14 @@ FUSED_NETWORK = ("xla_cpu_experimental_ynn_fusion_type", "LIBRARY_FUSION_TYPE_DO
 NO_PRODUCT_LIBRARY = ("xla_cpu_experimental_ynn_fusion_type", "")
 """Matrix products run in Eigen, whose small calls cost less than the library's inside a loop over days."""
 
-ONE_THREAD = ("xla_cpu_multi_thread_eigen", "false")
+ONE_THREAD = ("xla_cpu_multi_thread_eigen", False)
 """Matrix products stay on the calling thread, where threads have a block each."""
 
 MOST_DEVICES = 4
 """Host devices to ask JAX for: a gradient step over the days of a window runs on one core per device."""
 
 
-def compiled(function: Callable[..., Any], *options: tuple[str, str], **jit: Any) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], *options: Option, **jit: Any) -> Callable[..., Any]:
     """``jax.jit(function, **jit)`` with those of the options that apply to the platform in use."""
     if jax.default_backend() != "cpu":
         return jax.jit(function, **jit)
@@ -36,7 +38,7 @@ def compiled(function: Callable[..., Any], *options: tuple[str, str], **jit: Any
 
 
 @lru_cache
-def _is_known(name: str, value: str) -> bool:
+def _is_known(name: str, value: str | int | bool) -> bool:
     """Whether XLA compiles with the option."""
     try:
         jax.jit(lambda number: number + 1, compiler_options={name: value}).lower(0.0).compile()
@@ -48,9 +50,9 @@ def _is_known(name: str, value: str) -> bool:
 def ask_for_host_devices() -> None:
     """Splits the CPU into a few JAX devices, unless JAX is running already or was told a number."""
     wanted = min(MOST_DEVICES, os.cpu_count() or 1)
-    if jax.config.jax_num_cpu_devices > 0 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+    if jax.config.values["jax_num_cpu_devices"] > 0 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
         return
     try:
-        jax.config.update("jax_num_cpu_devices", wanted)
+        jax.config.update("jax_num_cpu_devices", wanted)  # type: ignore[no-untyped-call]  # JAX leaves it untyped
     except RuntimeError:  # JAX is in use: training goes on with the devices there are
         return

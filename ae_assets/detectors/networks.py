@@ -18,10 +18,15 @@ os.environ["KERAS_BACKEND"] = "jax"
 
 import jax
 import jax.numpy as jnp
-import keras  # type: ignore[import-untyped]  # keras ships no types
+import keras
+import numpy as np
+from numpy.typing import NDArray
 
+from ae_assets.detectors.compilation import ask_for_host_devices
 from ae_assets.detectors.config import DenseAutoencoderConfig, LstmAutoencoderConfig
 from ae_assets.errors import ModelError
+
+ask_for_host_devices()
 
 Weights = list[jax.Array]
 Model = keras.Model
@@ -33,19 +38,19 @@ class DenseNetwork:
 
     window_days: int = 1
 
-    def reconstruct(self, weights: Weights, values: jax.Array, recorded: jax.Array) -> jax.Array:
-        """Reconstruction of ``values``, float32 (windows, 1, features); every record counts, so no mask is needed."""
+    def reconstruct(self, weights: Weights, values: jax.Array, recorded: jax.Array) -> jax.Array:  # noqa: ARG002 one signature for all networks; the one day of a dense window is always recorded
+        """Reconstruction of ``values``, float32 (windows, 1, features)."""
         hidden = values[:, 0]
         layers = list(zip(weights[::2], weights[1::2], strict=True))
         for kernel, bias in layers[:-1]:
-            hidden = jax.nn.relu(hidden @ kernel + bias)
+            hidden = jax.nn.relu(_product(hidden, kernel) + bias)
         kernel, bias = layers[-1]
-        return (hidden @ kernel + bias)[:, None]
+        return (_product(hidden, kernel) + bias)[:, None]
 
 
 @dataclass(frozen=True)
 class LstmNetwork:
-    """LSTM autoencoder; weights are (kernel, recurrent kernel, bias) per LSTM layer, then kernel, bias of the output."""
+    """LSTM autoencoder; weights are (kernel, recurrent kernel, bias) per LSTM layer, then (kernel, bias) at the end."""
 
     encoder_layers: int
     decoder_layers: int
@@ -66,33 +71,156 @@ class LstmNetwork:
         recorded_by_day = recorded.T[:, :, None]
         sequence = jnp.swapaxes(values, 0, 1)
         for layer in layers[: self.encoder_layers]:
-            sequence = _lstm(sequence, recorded_by_day, layer)
+            sequence = _lstm(sequence, recorded_by_day, *layer)
         sequence = jnp.broadcast_to(sequence[-1], sequence.shape)
         for layer in layers[self.encoder_layers :]:
-            sequence = _lstm(sequence, recorded_by_day, layer)
+            sequence = _lstm(sequence, recorded_by_day, *layer)
         return jnp.swapaxes(sequence @ weights[-2] + weights[-1], 0, 1)
 
 
 Network = DenseNetwork | LstmNetwork
 
 
-def _lstm(inputs: jax.Array, recorded: jax.Array, layer: tuple[jax.Array, ...]) -> jax.Array:
-    """Hidden states (days, windows, units) of one LSTM layer over inputs (days, windows, width)."""
-    kernel, recurrent, bias = layer
-    state = jnp.zeros((inputs.shape[1], recurrent.shape[0]), inputs.dtype)
+def padded(weights: Weights, width: int) -> Weights:
+    """The weights of a network for ``width`` features of which those added at the end are 0 in and 0 out.
+
+    Matrix products whose width is a multiple of the vector registers run up to twice as fast. The added weights have
+    no gradient where the added features have weight 0 in the loss, and stay 0 in training.
+    """
+    more = width - weights[-1].shape[0]
+    first = jnp.pad(weights[0], ((0, more), (0, 0)))
+    return [first, *weights[1:-2], jnp.pad(weights[-2], ((0, 0), (0, more))), jnp.pad(weights[-1], (0, more))]
+
+
+def unpadded(weights: Weights, width: int) -> Weights:
+    """Undoes :func:`padded` for a network of ``width`` features."""
+    return [weights[0][:width], *weights[1:-2], weights[-2][:, :width], weights[-1][:width]]
+
+
+@jax.custom_vjp
+def _product(inputs: jax.Array, kernel: jax.Array) -> jax.Array:
+    """``inputs @ kernel``, whose gradient for the kernel transposes the inputs first.
+
+    XLA on CPU multiplies a transposed left side at little more than half the speed; the barrier keeps it from folding
+    the transposition into the product.
+    """
+    return inputs @ kernel
+
+
+def _product_forward(inputs: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return inputs @ kernel, (inputs, kernel)
+
+
+def _product_backward(kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    inputs, kernel = kept
+    transposed: jax.Array = jax.lax.optimization_barrier(inputs.T)  # type: ignore[no-untyped-call]  # JAX leaves it untyped
+    return gradient @ kernel.T, transposed @ gradient
+
+
+_product.defvjp(_product_forward, _product_backward)
+
+
+LstmKept = tuple[jax.Array, ...]
+
+
+@jax.custom_vjp
+def _lstm(
+    inputs: jax.Array, recorded: jax.Array, kernel: jax.Array, recurrent: jax.Array, bias: jax.Array
+) -> jax.Array:
+    """Hidden states of one LSTM layer (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000).
+
+    The gradient is written out for one reason: the gradients of the weights are sums over days, which JAX takes as
+    one small product per day inside the loop; here each is one large product after it.
+
+    Args:
+        inputs: float32 (days, windows, width).
+        recorded: boolean (days, windows, 1); the state passes a step that is not recorded unchanged.
+        kernel: (width, 4 * units), gates in Keras' order: input, forget, candidate, output.
+        recurrent: (units, 4 * units).
+        bias: (4 * units,).
+
+    Returns:
+        float32 (days, windows, units).
+    """
+    return _lstm_forward(inputs, recorded, kernel, recurrent, bias)[0]
+
+
+def _lstm_forward(
+    inputs: jax.Array, recorded: jax.Array, kernel: jax.Array, recurrent: jax.Array, bias: jax.Array
+) -> tuple[jax.Array, LstmKept]:
+    units = recurrent.shape[0]
+    slope = _gate_slope(units)
+    state = jnp.zeros((inputs.shape[1], units), inputs.dtype)
 
     def step(
         carry: tuple[jax.Array, jax.Array], day: tuple[jax.Array, jax.Array]
-    ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+    ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array, jax.Array]]:
         hidden, cell = carry
         drive, present = day
-        entry, forget, candidate, output = jnp.split(drive + hidden @ recurrent, 4, axis=-1)
-        new_cell = jax.nn.sigmoid(forget) * cell + jax.nn.sigmoid(entry) * jnp.tanh(candidate)
-        new_hidden = jax.nn.sigmoid(output) * jnp.tanh(new_cell)
-        kept = (jnp.where(present, new_hidden, hidden), jnp.where(present, new_cell, cell))
-        return kept, kept[0]
+        activation = jnp.tanh((drive + hidden @ recurrent) * slope)
+        entry, forget, candidate, output = _gates(activation, units)
+        new_cell = forget * cell + entry * candidate
+        new_hidden = jnp.where(present, output * jnp.tanh(new_cell), hidden)
+        new_cell = jnp.where(present, new_cell, cell)
+        return (new_hidden, new_cell), (new_hidden, new_cell, activation)
 
-    return jax.lax.scan(step, (state, state), (inputs @ kernel + bias, recorded))[1]
+    _, (hiddens, cells, activations) = jax.lax.scan(step, (state, state), (inputs @ kernel + bias, recorded))
+    return hiddens, (inputs, recorded, kernel, recurrent, hiddens, cells, activations)
+
+
+def _lstm_backward(kept: LstmKept, gradient: jax.Array) -> tuple[jax.Array, None, jax.Array, jax.Array, jax.Array]:
+    inputs, recorded, kernel, recurrent, hiddens, cells, activations = kept
+    units = recurrent.shape[0]
+    state = jnp.zeros_like(hiddens[:1])
+    hiddens_before = jnp.concatenate([state, hiddens[:-1]])
+    cells_before = jnp.concatenate([state, cells[:-1]])
+
+    def step(
+        carry: tuple[jax.Array, jax.Array], day: tuple[jax.Array, ...]
+    ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+        of_hidden, of_cell = carry
+        of_output, present, cell_before, cell, activation = day
+        of_hidden = of_hidden + of_output
+        entry, forget, candidate, output = _gates(activation, units)
+        squashed = jnp.tanh(cell)
+        of_new_cell = of_cell + of_hidden * output * (1 - squashed * squashed)
+        of_drive = jnp.concatenate(
+            [
+                of_new_cell * candidate * entry * (1 - entry),
+                of_new_cell * cell_before * forget * (1 - forget),
+                of_new_cell * entry * (1 - candidate * candidate),
+                of_hidden * squashed * output * (1 - output),
+            ],
+            axis=1,
+        )
+        of_drive = jnp.where(present, of_drive, 0)
+        before = (
+            jnp.where(present, of_drive @ recurrent.T, of_hidden),
+            jnp.where(present, of_new_cell * forget, of_cell),
+        )
+        return before, of_drive
+
+    days = (gradient, recorded, cells_before, cells, activations)
+    _, of_drives = jax.lax.scan(step, (state[0], state[0]), days, reverse=True)
+    flat = of_drives.reshape(-1, 4 * units)
+    of_kernel = inputs.reshape(-1, inputs.shape[-1]).T @ flat
+    of_recurrent = hiddens_before.reshape(-1, units).T @ flat
+    return of_drives @ kernel.T, None, of_kernel, of_recurrent, flat.sum(axis=0)
+
+
+_lstm.defvjp(_lstm_forward, _lstm_backward)
+
+
+def _gate_slope(units: int) -> jax.Array:
+    """Factor before the tanh: a sigmoid is ``tanh(x / 2) / 2 + 1 / 2``, so that one tanh serves all four gates."""
+    half = jnp.full(units, 0.5)
+    return jnp.concatenate([half, half, jnp.ones(units), half])
+
+
+def _gates(activation: jax.Array, units: int) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Input gate, forget gate, candidate and output gate from the common tanh (windows, 4 * units)."""
+    entry, forget, candidate, output = (activation[:, gate * units : (gate + 1) * units] for gate in range(4))
+    return 0.5 * entry + 0.5, 0.5 * forget + 0.5, candidate, 0.5 * output + 0.5
 
 
 def network_of(config: DenseAutoencoderConfig | LstmAutoencoderConfig) -> Network:
@@ -103,7 +231,7 @@ def network_of(config: DenseAutoencoderConfig | LstmAutoencoderConfig) -> Networ
 
 
 def build_model(config: DenseAutoencoderConfig | LstmAutoencoderConfig, features: int) -> keras.Model:
-    """The config's network as a Keras model with initial weights by seed.
+    """The config's network as a Keras model, with weights yet to be set.
 
     A dense model maps (windows, features) to the same shape. An LSTM model maps ``values`` (windows, days, features)
     and ``recorded`` (windows, days), the mask of steps that hold a record, to (windows, days, features).
@@ -111,6 +239,38 @@ def build_model(config: DenseAutoencoderConfig | LstmAutoencoderConfig, features
     if isinstance(config, DenseAutoencoderConfig):
         return _dense_model(config, features)
     return _lstm_model(config, features)
+
+
+def initial_weights(config: DenseAutoencoderConfig | LstmAutoencoderConfig, features: int) -> list[NDArray[np.float32]]:
+    """Weights to start training from, by the config's seed, in the order of the Keras model.
+
+    The distributions are Keras' defaults: kernels uniform after Glorot and Bengio (2010), recurrent kernels orthogonal,
+    biases 0 but 1 for the forget gate. They are drawn by NumPy because JAX would compile a draw for every shape.
+    """
+    generator = np.random.default_rng(config.seed)
+    weights: list[NDArray[np.float32]] = []
+    width = features
+    if isinstance(config, DenseAutoencoderConfig):
+        for units in config.units:
+            weights += [_glorot(generator, width, units), np.zeros(units, np.float32)]
+            width = units
+    else:
+        for units in (*config.encoder_units, *config.decoder_units):
+            bias = np.repeat(np.array([0, 1, 0, 0], np.float32), units)
+            weights += [_glorot(generator, width, 4 * units), _orthogonal(generator, units, 4 * units), bias]
+            width = units
+    return [*weights, _glorot(generator, width, features), np.zeros(features, np.float32)]
+
+
+def _glorot(generator: np.random.Generator, width: int, units: int) -> NDArray[np.float32]:
+    limit = np.sqrt(6 / (width + units))
+    return generator.uniform(-limit, limit, (width, units)).astype(np.float32)
+
+
+def _orthogonal(generator: np.random.Generator, rows: int, columns: int) -> NDArray[np.float32]:
+    """Orthonormal rows, uniformly distributed; needs rows <= columns."""
+    factor, triangle = np.linalg.qr(generator.normal(size=(columns, rows)))
+    return (factor * np.sign(np.diag(triangle))).T.astype(np.float32)
 
 
 def load_model(path: Path) -> keras.Model:
@@ -130,34 +290,23 @@ def load_model(path: Path) -> keras.Model:
 def _dense_model(config: DenseAutoencoderConfig, features: int) -> keras.Model:
     values = keras.Input((features,), name="values")
     hidden = values
-    for position, units in enumerate(config.units):
-        hidden = keras.layers.Dense(units, activation="relu", kernel_initializer=_glorot(config.seed, position))(hidden)
-    output = keras.layers.Dense(features, kernel_initializer=_glorot(config.seed, len(config.units)))(hidden)
-    return keras.Model(values, output, name=config.type)
+    for units in config.units:
+        hidden = keras.layers.Dense(units, activation="relu", kernel_initializer="zeros")(hidden)
+    return keras.Model(values, keras.layers.Dense(features, kernel_initializer="zeros")(hidden), name=config.type)
 
 
 def _lstm_model(config: LstmAutoencoderConfig, features: int) -> keras.Model:
     values = keras.Input((config.window_days, features), name="values")
     recorded = keras.Input((config.window_days,), dtype="bool", name="recorded")
-    all_units = (*config.encoder_units, *config.decoder_units)
     hidden = values
-    for position, units in enumerate(all_units):
+    for position, units in enumerate((*config.encoder_units, *config.decoder_units)):
         if position == len(config.encoder_units):
             hidden = keras.layers.RepeatVector(config.window_days)(hidden)
         hidden = keras.layers.LSTM(
             units,
             return_sequences=position != len(config.encoder_units) - 1,
-            kernel_initializer=_glorot(config.seed, position),
-            recurrent_initializer=keras.initializers.Orthogonal(seed=_layer_seed(config.seed, position) + 1),
+            kernel_initializer="zeros",
+            recurrent_initializer="zeros",
         )(hidden, mask=recorded)
-    output = keras.layers.Dense(features, kernel_initializer=_glorot(config.seed, len(all_units)))(hidden)
+    output = keras.layers.Dense(features, kernel_initializer="zeros")(hidden)
     return keras.Model([values, recorded], output, name=config.type)
-
-
-def _glorot(seed: int, position: int) -> keras.initializers.Initializer:
-    return keras.initializers.GlorotUniform(seed=_layer_seed(seed, position))
-
-
-def _layer_seed(seed: int, position: int) -> int:
-    """A seed of its own for each layer, so that layers of one shape do not start equal."""
-    return seed * 1000 + position * 2

@@ -41,6 +41,13 @@ class RobustScaler:
         moments = np.array([_centre_and_scale(column) for column in values.T], np.float32).reshape(-1, 2)
         return cls(np.ascontiguousarray(moments[:, 0]), np.ascontiguousarray(moments[:, 1]), clip)
 
+    def apply(self, values: NDArray[np.float32]) -> None:
+        """Scales values (rows, features) in place; NaN where a value is missing or not finite."""
+        values[~np.isfinite(values)] = np.nan
+        values -= self.centre
+        values /= self.scale
+        np.clip(values, -self.clip, self.clip, out=values)
+
     def to_json(self) -> dict[str, Any]:
         """A JSON-serialisable dictionary that keeps every bit, read back by :meth:`from_json`."""
         return {"centre": self.centre.tolist(), "scale": self.scale.tolist(), "clip": self.clip}

@@ -1,81 +1,96 @@
 """Scoring: one jitted function per block of windows, blocks of one fixed shape spread over a few threads."""
 
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from ae_assets.detectors.arithmetic import gather, scale
+from ae_assets.detectors.arithmetic import gather, pad_rows, padded_width, scale
 from ae_assets.detectors.base import Scores
-from ae_assets.detectors.networks import Network, Weights
+from ae_assets.detectors.compilation import FUSED_NETWORK, NO_PRODUCT_LIBRARY, ONE_THREAD, WIDE_VECTORS, compiled
+from ae_assets.detectors.networks import DenseNetwork, Network, Weights, padded
+from ae_assets.detectors.preprocessing import RobustScaler
 from ae_assets.detectors.windows import Windows
 
-BLOCK_WINDOWS = {1: 4096}
-LSTM_BLOCK_WINDOWS = 1024
+DENSE_BLOCK = 2048
+LSTM_BLOCK = 512
+"""Windows of a block: small enough that a block's activations stay in cache, large enough to hide the call."""
+
+ScoreBlock = Callable[[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]], tuple[jax.Array, ...]]
 
 
-class ScalerArrays(NamedTuple):
-    """The scaler inside jit; see RobustScaler."""
+class Scorer:
+    """Scores windows with one network.
 
-    centre: jax.Array
-    scale: jax.Array
-    clip: jax.Array
+    The weights are constants of the compiled function, which lets XLA lay them out once; a scorer therefore compiles
+    for itself, on its first block (and again where a block's windows hold many more rows).
+    """
+
+    def __init__(self, network: Network, weights: Weights, scaler: RobustScaler) -> None:
+        """Prepares the function; nothing is compiled yet."""
+        self.window_days = network.window_days
+        self.block = DENSE_BLOCK if isinstance(network, DenseNetwork) else LSTM_BLOCK
+        options = (FUSED_NETWORK,) if isinstance(network, DenseNetwork) else (NO_PRODUCT_LIBRARY, ONE_THREAD)
+        self._score_block: ScoreBlock = compiled(score_function(network, weights, scaler), WIDE_VECTORS, *options)
+
+    def score(self, windows: Windows) -> Scores:
+        """Scores all windows; memory beyond the result is a few blocks, whatever the number of windows."""
+        features = windows.values.shape[1]
+        scores = Scores(
+            np.empty(len(windows), np.float32),
+            np.empty((len(windows), features), np.float32),
+            np.empty((len(windows), features), np.float32),
+        )
+
+        def work(block: slice) -> None:
+            results = self._score_block(*_block_input(windows, block, self.block, self.window_days))
+            for whole, part in zip((scores.score, scores.contributions, scores.expected), results, strict=True):
+                whole[block] = np.asarray(part)[: block.stop - block.start]
+
+        blocks = _blocks(len(windows), self.block)
+        for first in itertools.islice(blocks, 1):
+            work(first)  # alone, so that the threads do not each compile
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            for _ in pool.map(work, blocks):
+                pass
+        return scores
 
 
-@partial(jax.jit, static_argnums=0)
-def score_block(
-    network: Network, weights: Weights, scaler: ScalerArrays, rows: jax.Array, last_row: jax.Array, length: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Score, contributions and expected values of one block.
+def score_function(
+    network: Network, weights: Weights, scaler: RobustScaler
+) -> Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array, jax.Array]]:
+    """The function of one block that a scorer compiles.
 
-    A window's score is the mean squared error, in scaled units, over the known values of its recorded steps; a
-    feature's contribution is its part of that mean.
-
-    Args:
-        network: pure functions of the network.
-        weights: its weights.
-        scaler: centre, scale (features,) and clip.
-        rows: float32 (rows, features) in feature units, NaN = missing.
-        last_row: (windows,) into rows.
-        length: (windows,) records of each window, 0 for filling.
+    A window's score is the mean squared error, in scaled units, over the known values of its recorded days, which is
+    what training makes small; a feature's contribution is its part of that mean. For an LSTM all days of the window
+    count alike, as in the mean error of the document that the detector comes from: one odd reading moves the score by
+    a share, a drive that leaves its course moves it more each day.
 
     Returns:
-        score (windows,), contributions (windows, features), expected of the scored day (windows, features).
+        A function of rows (rows, features) in feature units with NaN = missing, last_row (windows,) into them and
+        length (windows,), 0 for filling. It gives score (windows,), contributions (windows, features) and the values
+        expected on the scored day (windows, features) in feature units.
     """
-    scaled = scale(rows, *scaler)
-    values, weight, recorded = gather(scaled, last_row, length, network.window_days)
-    answer = network.reconstruct(weights, values, recorded)
-    known = jnp.maximum(weight.sum(axis=(1, 2)), 1)
-    contributions = (weight * (values - answer) ** 2).sum(axis=1) / known[:, None]
-    return contributions.sum(axis=1), contributions, answer[:, -1] * scaler.scale + scaler.centre
+    features = len(scaler.centre)
+    width = padded_width(features)
+    constants = padded(weights, width)
+    centre, spread = jnp.asarray(scaler.centre), jnp.asarray(scaler.scale)
 
+    def score_block(rows: jax.Array, last_row: jax.Array, length: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        scaled = pad_rows(scale(rows, centre, spread, scaler.clip), width)
+        values, weight, recorded = gather(scaled, last_row, length, network.window_days)
+        answer = network.reconstruct(constants, values, recorded)
+        answer = jax.lax.optimization_barrier(answer)  # type: ignore[no-untyped-call]  # JAX leaves it untyped
+        known = jnp.maximum(weight.sum(axis=(1, 2)), 1)
+        contributions = ((weight * (values - answer) ** 2).sum(axis=1) / known[:, None])[:, :features]
+        return contributions.sum(axis=1), contributions, answer[:, -1, :features] * spread + centre
 
-def score_windows(network: Network, weights: Weights, scaler: ScalerArrays, windows: Windows) -> Scores:
-    """Scores all windows block by block; memory beyond the result is a few blocks, whatever the number of windows."""
-    features = windows.values.shape[1]
-    scores = Scores(
-        np.empty(len(windows), np.float32),
-        np.empty((len(windows), features), np.float32),
-        np.empty((len(windows), features), np.float32),
-    )
-    size = BLOCK_WINDOWS.get(network.window_days, LSTM_BLOCK_WINDOWS)
-
-    def work(block: slice) -> None:
-        count = block.stop - block.start
-        results = score_block(network, weights, scaler, *_block_input(windows, block, size, network.window_days))
-        for whole, part in zip((scores.score, scores.contributions, scores.expected), results, strict=True):
-            whole[block] = np.asarray(part)[:count]
-
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for _ in pool.map(work, _blocks(len(windows), size)):
-            pass
-    return scores
+    return score_block
 
 
 def _blocks(count: int, size: int) -> Iterator[slice]:
@@ -88,35 +103,32 @@ def _block_input(
     """Rows, last_row and length of one block in shapes that depend on its size only, so that one compilation serves.
 
     Only the rows that the block's windows hold are copied. Their number is rounded up to a power of two times the
-    size of a block: neighbouring windows share rows, so that a block of consecutive days holds few.
+    size of a block: neighbouring windows share rows, so that a block of consecutive days holds few. Rows and windows
+    beyond those in use are filling that no result depends on.
     """
-    last_row = windows.last_row[block]
     length = np.minimum(windows.length[block], window_days)
-    if window_days == 1:
-        rows = np.zeros((size, windows.values.shape[1]), np.float32)
-        np.take(windows.values, last_row, axis=0, out=rows[: len(last_row)], mode="clip")
-        return rows, np.arange(size, dtype=np.int32), _fill(length, size)
-    needed, position = rows_in_use(last_row, length)
+    needed, position = rows_in_use(windows.last_row[block], length)
     capacity = size
     while capacity < len(needed):
         capacity *= 2
-    rows = np.zeros((capacity, windows.values.shape[1]), np.float32)
+    rows = np.empty((capacity, windows.values.shape[1]), np.float32)
     np.take(windows.values, needed, axis=0, out=rows[: len(needed)], mode="clip")
     return rows, _fill(position, size), _fill(length, size)
 
 
 def rows_in_use(last_row: NDArray[np.int64], length: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows that the windows hold, ascending, and the position of each window's last row among them."""
-    if not len(last_row):
-        return last_row, last_row
+    """Rows that the windows hold, ascending, and the position of each window's last row among them.
+
+    Args:
+        last_row: row of each window's scored day (windows,), at least one, in any order.
+        length: records of each window (windows,), 1 or more.
+    """
     first = last_row - length + 1
     base = int(first.min())
-    edges = np.zeros(int(last_row.max()) - base + 2, np.int32)
-    np.add.at(edges, first - base, 1)
-    np.add.at(edges, last_row - base + 1, -1)
+    span = int(last_row.max()) - base + 1
+    edges = np.bincount(first - base, minlength=span + 1) - np.bincount(last_row - base + 1, minlength=span + 1)
     used = np.cumsum(edges[:-1]) > 0
-    position = np.cumsum(used) - 1
-    return np.flatnonzero(used) + base, position[last_row - base]
+    return np.flatnonzero(used) + base, (np.cumsum(used) - 1)[last_row - base]
 
 
 def _fill(values: NDArray[np.int64] | NDArray[np.int32], size: int) -> NDArray[np.int32]:

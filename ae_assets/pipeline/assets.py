@@ -1,15 +1,24 @@
 """The chain of a watched table as Dagster assets: which days, which metadata; the work itself is in ``chain``."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import dagster as dg
 from pydantic import Field
 
 from ae_assets.errors import ConfigError
 from ae_assets.pipeline import checks, metadata
-from ae_assets.pipeline.chain import Storage
+from ae_assets.pipeline.chain.storage import (
+    ANOMALIES,
+    EVALUATION,
+    FEATURES,
+    MODEL,
+    QUARANTINE,
+    RAW,
+    THRESHOLD,
+    Storage,
+)
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import WatchedTable
 from ae_assets.progress import Progress, publish
@@ -17,6 +26,9 @@ from ae_assets.sources import open_source
 
 if TYPE_CHECKING:
     from ae_assets.pipeline.chain.model import TrainingRange
+
+
+Result: TypeAlias = dg.MaterializeResult[None]
 
 
 class ModelConfig(dg.Config):
@@ -51,28 +63,29 @@ def build_assets(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) 
     ]
 
 
-def _spec(table: WatchedTable, name: str, description: str, kinds: set[str]) -> dict[str, Any]:
-    return {
-        "key": dg.AssetKey([table.table, name]),
-        "group_name": table.table,
-        "owners": list(table.owners),
-        "description": description,
-        "kinds": kinds,
-    }
+def _spec(table: WatchedTable, name: str, kinds: set[str], deps: Sequence[dg.AssetDep]) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        [table.table, name],
+        deps=deps,
+        description=metadata.describe(table, name),
+        metadata=metadata.definition(table, name),
+        group_name=table.table,
+        owners=table.owners,
+        kinds=kinds,
+    )
 
 
 def _raw(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
-    spec = _spec(table, "raw", metadata.describe(table, "raw"), {"iceberg", "polars", "bronze"})
-    key = spec["key"]
+    spec = _spec(table, RAW, {"iceberg", "polars", "bronze"}, [])
 
-    @dg.asset(
-        **spec,
+    @dg.multi_asset(
+        name=f"{table.table}__raw",
+        specs=[spec],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        check_specs=[checks.spec(name, key) for name in checks.RAW_CHECKS],
-        metadata=metadata.definition(table, "raw"),
+        check_specs=[checks.spec(name, spec.key) for name in checks.RAW_CHECKS],
     )
-    def raw(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> dg.MaterializeResult:
+    def raw(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Result:
         from ae_assets.pipeline.chain.raw import load_raw
 
         storage = _storage(context, table, lakehouse)
@@ -89,30 +102,18 @@ def _raw(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.As
 
 
 def _features(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
-    upstream = dg.AssetDep(
-        dg.AssetKey([table.table, "raw"]), partition_mapping=_look_back(table.features.look_back_days)
-    )
-    features_key, quarantine_key = (dg.AssetKey([table.table, name]) for name in ("features", "quarantine"))
+    deps = [_dep(table, RAW)]
+    features_spec = _spec(table, FEATURES, {"iceberg", "polars", "pandera", "silver"}, deps)
+    quarantine_spec = _spec(table, QUARANTINE, {"iceberg", "polars", "pandera"}, deps)
 
     @dg.multi_asset(
         name=f"{table.table}__features",
-        specs=[
-            dg.AssetSpec(
-                **_spec(table, "features", metadata.describe(table, "features"), {"iceberg", "polars", "pandera", "silver"}),
-                deps=[upstream],
-                metadata=metadata.definition(table, "features"),
-            ),
-            dg.AssetSpec(
-                **_spec(table, "quarantine", metadata.describe(table, "quarantine"), {"iceberg", "polars", "pandera"}),
-                deps=[upstream],
-                metadata=metadata.definition(table, "quarantine"),
-            ),
-        ],
+        specs=[features_spec, quarantine_spec],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        check_specs=[checks.spec(name, features_key) for name in checks.FEATURES_CHECKS],
+        check_specs=[checks.spec(name, features_spec.key) for name in checks.FEATURES_CHECKS],
     )
-    def features(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.MaterializeResult]:
+    def features(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[Result]:
         from ae_assets.pipeline.chain.features import build_features
 
         storage = _storage(context, table, lakehouse)
@@ -120,29 +121,27 @@ def _features(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> 
         built = build_features(storage, days)
         for facts in built:
             partition = facts.day.isoformat()
-            context.add_asset_metadata(metadata.features_day(facts), features_key, partition)
-            context.add_asset_metadata(metadata.quarantine_day(facts), quarantine_key, partition)
+            context.add_asset_metadata(metadata.features_day(facts), features_spec.key, partition)
+            context.add_asset_metadata(metadata.quarantine_day(facts), quarantine_spec.key, partition)
         yield dg.MaterializeResult(
-            asset_key=features_key,
+            asset_key=features_spec.key,
             metadata=metadata.features_run(storage, built),
             check_results=checks.features_checks(storage, days),
         )
-        yield dg.MaterializeResult(asset_key=quarantine_key, metadata=metadata.quarantine_run(storage, built))
+        yield dg.MaterializeResult(asset_key=quarantine_spec.key, metadata=metadata.quarantine_run(storage, built))
 
     return features
 
 
 def _model(table: WatchedTable) -> dg.AssetsDefinition:
-    spec = _spec(table, "model", metadata.describe(table, "model"), {"keras", "jax"})
+    spec = _spec(table, MODEL, {"keras", "jax"}, [_dep(table, FEATURES)])
 
-    @dg.asset(
-        **spec,
-        deps=[dg.AssetKey([table.table, "features"])],
-        check_specs=[checks.spec(name, spec["key"]) for name in checks.MODEL_CHECKS],
+    @dg.multi_asset(
+        name=f"{table.table}__model",
+        specs=[spec],
+        check_specs=[checks.spec(name, spec.key) for name in checks.MODEL_CHECKS],
     )
-    def model(
-        context: dg.AssetExecutionContext, config: ModelConfig, lakehouse: LakehouseResource
-    ) -> dg.MaterializeResult:
+    def model(context: dg.AssetExecutionContext, config: ModelConfig, lakehouse: LakehouseResource) -> Result:
         from ae_assets.pipeline.chain.model import train
 
         storage = _storage(context, table, lakehouse)
@@ -155,11 +154,8 @@ def _model(table: WatchedTable) -> dg.AssetsDefinition:
 
 
 def _threshold(table: WatchedTable) -> dg.AssetsDefinition:
-    @dg.asset(
-        **_spec(table, "threshold", metadata.describe(table, "threshold"), {"python"}),
-        deps=[dg.AssetKey([table.table, "model"])],
-    )
-    def threshold(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> dg.MaterializeResult:
+    @dg.multi_asset(name=f"{table.table}__threshold", specs=[_spec(table, THRESHOLD, {"python"}, [_dep(table, MODEL)])])
+    def threshold(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Result:
         from ae_assets.pipeline.chain.threshold import calibrate_latest
 
         storage = _storage(context, table, lakehouse)
@@ -169,21 +165,17 @@ def _threshold(table: WatchedTable) -> dg.AssetsDefinition:
 
 
 def _anomalies(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
-    spec = _spec(table, "anomalies", metadata.describe(table, "anomalies"), {"iceberg", "keras", "jax", "gold"})
-    window_days = table.detector.window_days
+    deps = [_dep(table, FEATURES), _dep(table, THRESHOLD)]
+    spec = _spec(table, ANOMALIES, {"iceberg", "keras", "jax", "gold"}, deps)
 
-    @dg.asset(
-        **spec,
-        deps=[
-            dg.AssetDep(dg.AssetKey([table.table, "features"]), partition_mapping=_look_back(window_days - 1)),
-            dg.AssetKey([table.table, "threshold"]),
-        ],
+    @dg.multi_asset(
+        name=f"{table.table}__anomalies",
+        specs=[spec],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        check_specs=[checks.spec(name, spec["key"]) for name in checks.ANOMALIES_CHECKS],
-        metadata=metadata.definition(table, "anomalies"),
+        check_specs=[checks.spec(name, spec.key) for name in checks.ANOMALIES_CHECKS],
     )
-    def anomalies(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> dg.MaterializeResult:
+    def anomalies(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Result:
         from ae_assets.pipeline.chain.anomalies import find_anomalies
         from ae_assets.pipeline.chain.champion import load_champion
 
@@ -206,13 +198,10 @@ def _anomalies(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) ->
 
 
 def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
-    @dg.asset(
-        **_spec(table, "evaluation", metadata.describe(table, "evaluation"), {"python"}),
-        deps=[dg.AssetKey([table.table, "anomalies"])],
-    )
-    def evaluation(
-        context: dg.AssetExecutionContext, config: EvaluationConfig, lakehouse: LakehouseResource
-    ) -> dg.MaterializeResult:
+    spec = _spec(table, EVALUATION, {"python"}, [_dep(table, ANOMALIES)])
+
+    @dg.multi_asset(name=f"{table.table}__evaluation", specs=[spec])
+    def evaluation(context: dg.AssetExecutionContext, config: EvaluationConfig, lakehouse: LakehouseResource) -> Result:
         from ae_assets.pipeline.chain.evaluation import evaluate
 
         storage = _storage(context, table, lakehouse)
@@ -224,8 +213,13 @@ def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
     return evaluation
 
 
-def _look_back(days: int) -> dg.TimeWindowPartitionMapping:
-    return dg.TimeWindowPartitionMapping(start_offset=-days, allow_nonexistent_upstream_partitions=True)
+def _dep(table: WatchedTable, name: str) -> dg.AssetDep:
+    """A dependency on another asset of the chain, for a daily asset on the same day.
+
+    The earlier days that a day looks back on are read as they are and are not part of the mapping: with them, a
+    backfill of three days would grow into one of a month, and days could not be filled in one run.
+    """
+    return dg.AssetDep(dg.AssetKey([table.table, name]))
 
 
 def partition_days(context: dg.AssetExecutionContext) -> list[date]:
@@ -272,7 +266,7 @@ def training_range(storage: Storage, config: ModelConfig) -> "TrainingRange":
         held = [day for day, rows in storage.days_of("features").items() if rows]
         if not held:
             raise ConfigError(
-                f"{storage.name('features')} holds no day yet; materialise raw and features for some days before the model"
+                f"{storage.name(FEATURES)} holds no day yet; materialise raw and features for some days first"
             )
         end = max(held) - timedelta(days=table.calibration.embargo_days + table.calibration.days)
     start = (

@@ -3,9 +3,9 @@
 Checks on days name the bad days in their metadata and are not partitioned, so that one verdict covers a range run.
 """
 
-from collections.abc import Iterator, Sequence
-from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ae_assets.pipeline.chain.model import TrainedModel
 
 CHECKS = {
-    "day_volume_is_plausible": "Each day has about as many rows as the plausible days before it. Not blocking: on a day "
-    "of partial reports the drives that do report are still watched.",
+    "day_volume_is_plausible": "Each day has about as many rows as the plausible days before it. Not blocking: on "
+    "a day of partial reports the devices that do report are still watched.",
     "rows_are_conserved": "Every raw row of a day is a row of features or of quarantine.",
     "entities_are_unique": "A device has one row a day.",
     "schema_holds": "Stored rows keep the column contract.",
@@ -93,7 +93,10 @@ def features_checks(storage: Storage, days: Sequence[date]) -> list[dg.AssetChec
         for day in days
         if raw.get(day, 0) != features.get(day, 0) + quarantine.get(day, 0)
     }
-    total = {name: sum(rows.get(day, 0) for day in days) for name, rows in (("raw", raw), ("features", features), ("quarantine", quarantine))}
+    total = {
+        name: sum(rows.get(day, 0) for day in days)
+        for name, rows in (("raw", raw), ("features", features), ("quarantine", quarantine))
+    }
     conserved = f"raw {total['raw']:,} = features {total['features']:,} + quarantine {total['quarantine']:,}"
     if lost:
         conserved = f"{len(lost)} of {len(days)} days differ (raw - features - quarantine): " + _named(
@@ -126,7 +129,7 @@ def anomalies_checks(storage: Storage, champion: "Champion", days: Sequence[date
     shares: dict[date, float] = {}
     for day, frame in storage.tables.iter_days(storage.name(ANOMALIES), days[0], days[-1], ["is_anomaly"]):
         if day in set(days) and frame.height:
-            shares[day] = float(frame["is_anomaly"].mean() or 0.0)
+            shares[day] = int(frame["is_anomaly"].sum()) / frame.height
     most = storage.table.checks.max_alarm_share
     high = {day: share for day, share in shares.items() if share > most}
     verdict = (
@@ -139,12 +142,19 @@ def anomalies_checks(storage: Storage, champion: "Champion", days: Sequence[date
     return [
         *_row_checks(storage, ANOMALIES, days, ANOMALY_SCHEMA),
         _result(
-            "alarm_rate_is_plausible", storage, ANOMALIES, not high, verdict, {"rows": rows, "threshold": champion.threshold.cut}
+            "alarm_rate_is_plausible",
+            storage,
+            ANOMALIES,
+            not high,
+            verdict,
+            {"rows": rows, "threshold": champion.threshold.cut},
         ),
     ]
 
 
-def _row_checks(storage: Storage, asset: str, days: Sequence[date], schema: "DataFrameSchema") -> Iterator[dg.AssetCheckResult]:
+def _row_checks(
+    storage: Storage, asset: str, days: Sequence[date], schema: "DataFrameSchema"
+) -> Iterator[dg.AssetCheckResult]:
     """Uniqueness and schema of the stored rows, read one day at a time."""
     wanted, repeated, broken = set(days), {}, {}
     rows = 0
@@ -163,7 +173,7 @@ def _row_checks(storage: Storage, asset: str, days: Sequence[date], schema: "Dat
         not repeated,
         f"{rows:,} rows, one for each device and day"
         if not repeated
-        else f"{len(repeated)} days repeat devices: {_named([f'{day} {count} rows' for day, count in repeated.items()])}",
+        else f"{len(repeated)} days repeat devices: {_named([f'{day} {rows} rows' for day, rows in repeated.items()])}",
         {"rows": rows},
     )
     yield _result(
@@ -185,7 +195,10 @@ def _violations(frame: pl.DataFrame, schema: "DataFrameSchema") -> list[str]:
     try:
         schema.validate(frame, lazy=True)
     except SchemaErrors as errors:
-        return [f"{case['column']} {case['check']}: {case['failure_case']}" for case in errors.failure_cases.iter_rows(named=True)]
+        return [
+            f"{case['column']} {case['check']}: {case['failure_case']}"
+            for case in errors.failure_cases.iter_rows(named=True)
+        ]
     return []
 
 
@@ -211,7 +224,7 @@ def _result(
     asset: str,
     passed: bool,
     verdict: str,
-    facts: dict[str, object],
+    facts: Mapping[str, Any],
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
 ) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(

@@ -3,16 +3,16 @@
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import dagster as dg
-from dagster.components.resolved.context import ResolutionException
-from pydantic import RootModel
+from dagster.components.resolved.errors import ResolutionException
+from pydantic import BaseModel, RootModel
 
 from ae_assets.errors import ConfigError
 from ae_assets.pipeline.assets import build_assets
-from ae_assets.pipeline.checks import build_pooled_checks
 from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT
+from ae_assets.pipeline.checks import build_pooled_checks
 from ae_assets.pipeline.sensors import landing_sensor
 from ae_assets.pipeline.table import WatchedTable, parse_table
 from ae_assets.sources import open_source
@@ -37,7 +37,9 @@ class TableScaffolder(dg.Scaffolder[Any]):
         if request.scaffold_format != "yaml":
             raise ConfigError("a watched table is described in YAML; leave out --format python")
         request.target_path.mkdir(parents=True, exist_ok=True)
-        text = TEMPLATE.read_text().replace("TABLE_NAME", request.target_path.name).replace("TYPE_NAME", request.type_name)
+        text = (
+            TEMPLATE.read_text().replace("TABLE_NAME", request.target_path.name).replace("TYPE_NAME", request.type_name)
+        )
         (request.target_path / "defs.yaml").write_text(text)
 
 
@@ -65,14 +67,14 @@ class AnomalyPipeline(dg.Component):
         )
 
     @classmethod
-    def load(cls, attributes: TableAttributes | None, context: dg.ComponentLoadContext) -> "AnomalyPipeline":
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
         """Renders the templates and validates the result.
 
         Raises:
             ConfigError: naming file, key, what was received and what is allowed.
         """
         where = _file_name(context)
-        raw = attributes.root if attributes is not None else {}
+        raw = attributes.root if isinstance(attributes, TableAttributes) else {}
         try:
             rendered = context.resolution_context.resolve_value(raw)
         except ResolutionException as error:

@@ -11,7 +11,7 @@ import dagster as dg
 import polars as pl
 
 from ae_assets.features.catalogue import catalogue
-from ae_assets.pipeline.chain.storage import ANOMALIES, FEATURES, QUARANTINE, RAW, Storage
+from ae_assets.pipeline.chain.storage import ANOMALIES, EVALUATION, FEATURES, MODEL, QUARANTINE, RAW, THRESHOLD, Storage
 from ae_assets.pipeline.table import WatchedTable
 
 if TYPE_CHECKING:
@@ -29,12 +29,18 @@ MOST_DAYS_WITH_FIGURES = 7
 """Runs over more days draw figures for their last day only: a figure costs more than scoring its day."""
 
 ALARMS_SHOWN = 20
+
+OF_RUN = "_in_run"
+"""How the names of values about a whole run end; the others of a daily asset are about one partition."""
+
 ROW_COUNT = "dagster/partition_row_count"
 
 
 def definition(table: WatchedTable, asset: str) -> Metadata:
     """What is known of an asset before anything is materialised."""
-    return {"dagster/table_name": f"{table.table}.{asset}", "source": table.source.location}
+    if asset in (RAW, FEATURES, QUARANTINE, ANOMALIES):
+        return {"dagster/table_name": f"{table.table}.{asset}", "source": table.source.location}
+    return {}
 
 
 def describe(table: WatchedTable, asset: str) -> str:
@@ -52,14 +58,14 @@ def describe(table: WatchedTable, asset: str) -> str:
         f"| attribute | kind | meaning |\n| --- | --- | --- |\n{attributes}",
         QUARANTINE: "Rows that cannot be true, with the rule they break and the value that breaks it. "
         "Raw = features + quarantine, every day.",
-        "model": f"`{table.detector.type}` fitted on devices that stay healthy for {table.horizon_days} days. "
+        MODEL: f"`{table.detector.type}` fitted on devices that stay healthy for {table.horizon_days} days. "
         "Configure `train_start` and `train_end` when you launch it. A version becomes the champion when its "
         "threshold is materialised after it.",
-        "threshold": f"The cut of the newest model by the policy `{table.threshold.policy}`, on the "
+        THRESHOLD: f"The cut of the newest model by the policy `{table.threshold.policy}`, on the "
         f"{table.calibration.days} days that follow the training range after {table.calibration.embargo_days} days.",
         ANOMALIES: "One row per device and day: score, threshold, verdict, severity (how rare such a score was in "
         "calibration), streak and the features that drove it. Sorted by falling score.",
-        "evaluation": "Detection and false alarms of the champion and of the comparisons, on days that neither fit nor "
+        EVALUATION: "Detection and false alarms of the champion and of the comparisons, on days that neither fit nor "
         f"threshold has seen. An alarm counts in the {table.horizon_days} days before a failure.",
     }[asset]
 
@@ -87,10 +93,10 @@ def raw_run(storage: Storage, loaded: Sequence["RawDay"]) -> Metadata:
     held = storage.days_of(RAW)
     recent = {day: held[day] for day in sorted(held)[-180:]}
     return {
-        "days": len(loaded),
-        "rows": sum(facts.rows for facts in loaded),
-        "days_missing_in_the_source": len(missing),
-        **({"missing_days": ", ".join(str(day) for day in missing[:50])} if missing else {}),
+        "days_in_run": len(loaded),
+        "rows_in_run": sum(facts.rows for facts in loaded),
+        "days_missing_in_run": len(missing),
+        **({"missing_days_in_run": ", ".join(str(day) for day in missing[:50])} if missing else {}),
         **({"volume": _image(markdown_image(volume_by_day(recent), "rows per day"))} if recent else {}),
         **_columns(storage, RAW),
     }
@@ -114,8 +120,8 @@ def features_run(storage: Storage, built: Sequence["FeatureDay"]) -> Metadata:
         if feature.column is not None
     }
     return {
-        "days": len(built),
-        "rows": sum(facts.feature_rows for facts in built),
+        "days_in_run": len(built),
+        "rows_in_run": sum(facts.feature_rows for facts in built),
         "dagster/column_lineage": dg.TableColumnLineage(deps_by_column=lineage),
         **_columns(storage, FEATURES),
     }
@@ -128,8 +134,10 @@ def quarantine_run(storage: Storage, built: Sequence["FeatureDay"]) -> Metadata:
         rules.update(facts.quarantined)
     summary = "\n".join(f"| {rule} | {rows:,} |" for rule, rows in rules.most_common())
     return {
-        "rows": rules.total(),
-        **({"by_rule": dg.MetadataValue.md(f"| rule | rows |\n| --- | ---: |\n{summary}")} if rules else {}),
+        "rows_in_run": rules.total(),
+        **(
+            {"rules_broken_in_run": dg.MetadataValue.md(f"| rule | rows |\n| --- | ---: |\n{summary}")} if rules else {}
+        ),
         **_columns(storage, QUARANTINE),
     }
 
@@ -197,7 +205,10 @@ def anomalies_day(facts: "AnomalyDay", champion: "Champion", *, drawn: bool) -> 
     }
     if drawn and facts.rows:
         png = score_histogram(
-            champion.threshold.calibration, champion.threshold.cut, facts.frame["score"].to_numpy(), label=str(facts.day)
+            champion.threshold.calibration,
+            champion.threshold.cut,
+            facts.frame["score"].to_numpy(),
+            label=str(facts.day),
         )
         values["scores"] = _image(markdown_image(png, f"scores of {facts.day} with the threshold"))
     return values
@@ -207,19 +218,27 @@ def anomalies_run(storage: Storage, champion: "Champion", found: Iterable["Anoma
     """A run of anomalies."""
     days = list(found)
     columns = {
-        "entity": "entity", "cohort": "cohort", "label": "label", "day": "day",
+        "entity": "entity",
+        "cohort": "cohort",
+        "label": "label",
+        "day": "day",
     }
-    sources = [dg.TableColumnDep(dg.AssetKey([storage.table.table, FEATURES]), name) for name in champion.detector.feature_names]
+    sources = [
+        dg.TableColumnDep(dg.AssetKey([storage.table.table, FEATURES]), name)
+        for name in champion.detector.feature_names
+    ]
     lineage = {
-        **{name: [dg.TableColumnDep(dg.AssetKey([storage.table.table, FEATURES]), source)] for name, source in columns.items()},
+        **{
+            name: [dg.TableColumnDep(dg.AssetKey([storage.table.table, FEATURES]), source)]
+            for name, source in columns.items()
+        },
         "score": sources,
         "top_features": sources,
     }
     return {
-        "days": len(days),
-        "rows": sum(facts.rows for facts in days),
-        "alarms": sum(facts.alarms for facts in days),
-        "model_version": champion.version,
+        "days_in_run": len(days),
+        "rows_in_run": sum(facts.rows for facts in days),
+        "alarms_in_run": sum(facts.alarms for facts in days),
         "dagster/column_lineage": dg.TableColumnLineage(deps_by_column=lineage),
         **_columns(storage, ANOMALIES),
     }
@@ -258,7 +277,9 @@ def _columns(storage: Storage, asset: str) -> Metadata:
     stored = storage.tables.schema(storage.name(asset))
     return {
         "dagster/column_schema": dg.TableSchema(
-            columns=[dg.TableColumn(name, _type(dtype), description=described.get(name)) for name, dtype in stored.items()]
+            columns=[
+                dg.TableColumn(name, _type(dtype), description=described.get(name)) for name, dtype in stored.items()
+            ]
         )
     }
 

@@ -24,7 +24,10 @@ class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
     """Opens the tables and the model store of a home, or of the catalog that pyiceberg is configured with."""
 
     home: str = Field(description="Folder of the embedded catalog, warehouse and models.")
-    catalog: dict[str, str] = Field(default_factory=dict, description="pyiceberg catalog properties; empty: its own configuration, else SQLite in home.")
+    catalog: dict[str, str] = Field(
+        default_factory=dict,
+        description="pyiceberg catalog properties; empty: its own configuration, else SQLite in home.",
+    )
 
     @cached_property
     def tables(self) -> Lakehouse:
@@ -53,7 +56,9 @@ class DayTableIOManager(dg.ConfigurableIOManager):
             frames = {day: obj.filter(pl.col("day") == day) for day in days}
             strays = obj.height - sum(frame.height for frame in frames.values())
             if strays:
-                raise dg.Failure(f"{strays} rows of {context.asset_key.to_user_string()} lie outside the run's days {days[0]}..{days[-1]}")
+                raise dg.Failure(
+                    f"{strays} rows of {context.asset_key.to_user_string()} lie outside the run's days {days[0]}..{days[-1]}"
+                )
         else:
             frames = dict(obj)
         with self.lakehouse.tables.writer(_table_name(context.asset_key)) as writer:

@@ -33,9 +33,7 @@ def landing_sensor(
         description=f"Looks for new or replaced days in the source of {table.table} and runs the chain for them, "
         f"at most {table.sensor.max_runs_per_tick} a look.",
     )
-    def landing(
-        context: dg.SensorEvaluationContext, lakehouse: LakehouseResource
-    ) -> dg.SensorResult | dg.SkipReason:
+    def landing(context: dg.SensorEvaluationContext, lakehouse: LakehouseResource) -> dg.SensorResult | dg.SkipReason:
         source = open_source(table.source.location)
         try:
             listed = source.days()
@@ -56,7 +54,7 @@ def landing_sensor(
         )
         for stray in source.strays():
             context.log.warning(f"left out: {stray}")
-        assets = (*DAILY_INPUT, ANOMALIES)
+        assets: tuple[str, ...] = (*DAILY_INPUT, ANOMALIES)
         if lakehouse.models.champion(table.table) is None:
             context.log.warning(f"{table.table} has no champion yet: the days are prepared up to their features")
             assets = DAILY_INPUT

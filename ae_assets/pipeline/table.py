@@ -27,8 +27,8 @@ class SourceSection(_Section):
 
     location: str = Field(
         min_length=1,
-        description="A folder of YYYY-MM-DD.csv, an official zip archive, a folder of archives, an http(s) address of an "
-        "archive, or simulated://?drives=2000&days=120&seed=7.",
+        description="A folder of YYYY-MM-DD.csv, an official zip archive, a folder of archives, an http(s) address "
+        "of an archive, or simulated://?drives=2000&days=120&seed=7.",
     )
     layout: Literal["drive_stats"] = Field(
         default="drive_stats", description="The column contract that the raw rows follow."
@@ -45,9 +45,7 @@ class TrainingSection(_Section):
     days: Days = Field(
         default=60, description="Length of the training range when a run names none, counted from its start."
     )
-    validation_share: Rate = Field(
-        default=0.1, description="Share of drives, chosen by hash, kept for early stopping."
-    )
+    validation_share: Rate = Field(default=0.1, description="Share of drives, chosen by hash, kept for early stopping.")
     max_rows: Annotated[int, Field(ge=1_000)] = Field(
         default=2_000_000,
         description="Drive-days held in memory for training; larger ranges keep whole drives, chosen by hash.",
@@ -74,9 +72,7 @@ class ChecksSection(_Section):
     max_false_alarm_rate: Rate = Field(
         default=0.05, description="false_alarm_rate_is_acceptable fails when even the lower 95% bound lies above."
     )
-    max_alarm_share: Rate = Field(
-        default=0.05, description="Largest plausible share of a day's drives with an alarm."
-    )
+    max_alarm_share: Rate = Field(default=0.05, description="Largest plausible share of a day's drives with an alarm.")
     max_score_drift: Annotated[float, Field(gt=0)] = Field(
         default=0.25, description="Largest population stability index of a day's scores against calibration."
     )
@@ -110,12 +106,12 @@ class WatchedTable(_Section):
     features: FeatureConfig
     training: TrainingSection = TrainingSection()
     detector: DetectorConfig = Field(
-        default_factory=DenseAutoencoderConfig, description="The detector whose scores are in the anomaly table."
+        default=DenseAutoencoderConfig(), description="The detector whose scores are in the anomaly table."
     )
     comparisons: tuple[DetectorConfig, ...] = Field(
         default=(), description="Detectors and rules fitted and judged beside it on the same split."
     )
-    threshold: ThresholdConfig = Field(default_factory=PercentileConfig, description="The policy that chooses the cut.")
+    threshold: ThresholdConfig = Field(default=PercentileConfig(), description="The policy that chooses the cut.")
     calibration: CalibrationSection = CalibrationSection()
     checks: ChecksSection = ChecksSection()
     sensor: SensorSection = SensorSection()
@@ -140,7 +136,9 @@ class WatchedTable(_Section):
         return self.training.horizon_days
 
 
-def parse_table(attributes: Mapping[str, Any], where: str, line_of: Mapping[tuple[str, ...], int] | None = None) -> WatchedTable:
+def parse_table(
+    attributes: Mapping[str, Any], where: str, line_of: Mapping[tuple[str, ...], int] | None = None
+) -> WatchedTable:
     """Validates the attributes of a ``defs.yaml``.
 
     Args:
@@ -163,7 +161,8 @@ def _explain(error: ValidationError, line_of: Mapping[tuple[str, ...], int]) -> 
         path = _without_union_tags(problem["loc"])
         at = _line(path, line_of)
         received = "" if problem["type"] == "missing" else f" received {_short(problem['input'])};"
-        yield f"  attributes.{'.'.join(path)}{at}:{received} {_allowed(problem['type'], problem['msg'], problem['loc'])}"
+        allowed = _allowed(problem["type"], problem["msg"], problem["loc"])
+        yield f"  attributes.{'.'.join(path)}{at}:{received} {allowed}"
 
 
 def _without_union_tags(loc: tuple[str | int, ...]) -> tuple[str, ...]:

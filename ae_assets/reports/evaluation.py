@@ -1,6 +1,6 @@
 """An evaluation as people read it: Markdown for the UI, plain text for the terminal, and its figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -11,6 +11,7 @@ from ae_assets.reports.tables import MISSING, markdown_table
 COHORTS_SHOWN = 15
 HEADLINE_POINT = "FAR 1%"
 IN_USE = "in use"
+TERMINAL_WIDTH = 80
 
 
 def comparison_markdown(comparison: Compared) -> str:
@@ -130,13 +131,25 @@ def cohorts_table(evaluation: Evaluated) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-def plain_table(frame: pl.DataFrame) -> str:
-    """A frame as aligned columns of text."""
-    cells = [frame.columns, *([_plain(value) for value in row] for row in frame.iter_rows())]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    cells.insert(1, ["-" * width for width in widths])
+def plain_table(frame: pl.DataFrame, width: int = TERMINAL_WIDTH) -> str:
+    """A frame as aligned columns of text; columns that do not fit the width go below, beside the first one again."""
+    columns = [[name, *map(_plain, frame[name])] for name in frame.columns]
+    for column in columns:
+        column.insert(1, "-" * max(map(len, column)))
+    widths = [len(column[1]) for column in columns]
+    blocks: list[list[int]] = []
+    for place in range(1, len(columns)):
+        if not blocks or widths[0] + sum(2 + widths[taken] for taken in [*blocks[-1], place]) > width:
+            blocks.append([])
+        blocks[-1].append(place)
+    return "\n\n".join(_lines([columns[place] for place in [0, *block]]) for block in blocks or [[]])
+
+
+def _lines(columns: Sequence[Sequence[str]]) -> str:
+    lines = zip(*columns, strict=True)
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
+        "  ".join(cell.ljust(len(column[1])) for cell, column in zip(line, columns, strict=True)).rstrip()
+        for line in lines
     )
 
 

@@ -106,7 +106,13 @@ def test_a_repeated_drive_is_noticed_in_what_is_stored(tmp_path: Path, monkeypat
 
 def test_a_model_that_does_not_converge_does_not_become_champion(tmp_path: Path) -> None:
     table = watched_table(
-        detector={"type": "dense_autoencoder", "units": [16, 4, 16], "epochs": 3, "batch_size": 64, "learning_rate": 3.0}
+        detector={
+            "type": "dense_autoencoder",
+            "units": [16, 4, 16],
+            "epochs": 3,
+            "batch_size": 64,
+            "learning_rate": 3.0,
+        }
     )
     days = (FIRST, FIRST + timedelta(days=44))
     assert materialise(table, tmp_path, ("raw", "features", "quarantine"), days).success
@@ -116,7 +122,9 @@ def test_a_model_that_does_not_converge_does_not_become_champion(tmp_path: Path)
     storage = storage_of(table, tmp_path)
     assert storage.models.champion("fleet") is None
     again = materialise(table, tmp_path, ("threshold",))
-    assert "did not converge and does not become the champion" in failure_of(again) or "no model yet" in failure_of(again)
+    assert "did not converge and does not become the champion" in failure_of(again) or "no model yet" in failure_of(
+        again
+    )
 
 
 def test_the_default_training_range_ends_where_calibration_still_fits(finished_home: Path) -> None:
@@ -129,7 +137,9 @@ def test_the_default_training_range_ends_where_calibration_still_fits(finished_h
 
 
 def test_a_badly_written_day_in_the_run_config_is_named(finished_home: Path) -> None:
-    result = materialise(watched_table(), finished_home, ("evaluation",), None, {"evaluation": {"start": "May", "end": "2013-06-08"}})
+    result = materialise(
+        watched_table(), finished_home, ("evaluation",), None, {"evaluation": {"start": "May", "end": "2013-06-08"}}
+    )
     assert "start: received 'May'; a day is written YYYY-MM-DD" in failure_of(result)
 
 
@@ -138,7 +148,10 @@ def test_the_run_of_a_day_shows_what_a_person_needs_to_judge_it(finished_home: P
     assert result.success
     (event,) = result.get_asset_materialization_events()
     metadata = event.materialization.metadata
-    assert metadata["dagster/partition_row_count"].value == storage_of(watched_table(), finished_home).days_of("anomalies")[LAST]
+    assert (
+        metadata["dagster/partition_row_count"].value
+        == storage_of(watched_table(), finished_home).days_of("anomalies")[LAST]
+    )
     assert "| " in str(metadata["top_alarms"].value) or "no alarm" in str(metadata["top_alarms"].value).lower()
     assert str(metadata["scores"].value).startswith("![")
     assert metadata["dagster/column_schema"].schema.columns[0].name == "day"
@@ -170,7 +183,9 @@ def test_an_asset_of_ones_own_takes_a_day_of_anomalies_as_a_frame(finished_home:
     lakehouse = LakehouseResource(home=str(finished_home))
     upstream = dg.AssetSpec(["fleet", "anomalies"], partitions_def=partitions_of(table))
     result = dg.materialize(
-        [upstream, alarms], partition_key=LAST.isoformat(), resources={"day_tables": DayTableIOManager(lakehouse=lakehouse)}
+        [upstream, alarms],
+        partition_key=LAST.isoformat(),
+        resources={"day_tables": DayTableIOManager(lakehouse=lakehouse)},
     )
     assert result.success
     stored = lakehouse.tables.read("mine.alarms", LAST, LAST)

@@ -111,7 +111,7 @@ def test_simulated_and_real_drives_do_not_meet_in_one_home(tmp_path: Path) -> No
     storage = storage_of(watched_table(), tmp_path / "home")
     list(load_raw(storage, open_source(storage.table.source.location), DAYS[:1]))
     write_day(tmp_path / "source", DAYS[1], [("A1", 0, 0)])
-    with pytest.raises(LakehouseError, match="holds simulated devices(.|\n)*AE_ASSETS_HOME"):
+    with pytest.raises(LakehouseError, match=r"holds simulated devices(.|\n)*AE_ASSETS_HOME"):
         list(load_raw(storage, open_source(str(tmp_path / "source")), DAYS[1:2]))
 
 
@@ -129,7 +129,9 @@ def test_an_anomaly_row_explains_itself(finished_home: Path) -> None:
     assert (rows["is_anomaly"] == (rows["score"] > rows["threshold"])).all()
     assert rows["is_anomaly"].any()
     features = rows.head(200).explode("top_features").unnest("top_features")
-    totals = features.group_by("day", "entity", "score").agg(pl.col("contribution").sum(), pl.col("contribution").is_sorted(descending=True).alias("falls"))
+    totals = features.group_by("day", "entity", "score").agg(
+        pl.col("contribution").sum(), pl.col("contribution").is_sorted(descending=True).alias("falls")
+    )
     assert (totals["contribution"] <= totals["score"] * 1.001 + 1e-6).all()
     assert totals["falls"].all()
     assert rows["label"].sum() == storage.failures().height
@@ -191,7 +193,9 @@ def test_there_is_no_anomaly_without_a_champion(tmp_path: Path) -> None:
 
 def test_the_days_that_the_champion_has_seen_cannot_be_evaluated(finished_home: Path) -> None:
     storage = storage_of(watched_table(), finished_home)
-    with pytest.raises(EvaluationError, match=r"has seen days and labels until 2013-05-19; evaluate from 2013-05-20 on"):
+    with pytest.raises(
+        EvaluationError, match=r"has seen days and labels until 2013-05-19; evaluate from 2013-05-20 on"
+    ):
         evaluate(storage, date(2013, 5, 19), LAST, with_comparisons=False)
 
 

@@ -65,7 +65,7 @@ def evaluate(storage: Storage, start: date, end: date, *, with_comparisons: bool
             f"the champion {champion.version} has seen days and labels until {champion.seen_until}; "
             f"evaluate from {champion.seen_until + timedelta(days=1)} on, received {start}"
         )
-    name = storage.table.detector.type
+    name: str = storage.table.detector.type
     scores = {name: _champion_scores(storage, champion, start, end)}
     thresholds = {name: {"in use": champion.threshold.cut}}
     days = scores[name]["day"].unique().sort().to_list()
@@ -106,7 +106,9 @@ def _comparison_scores(
     calibration = CalibrationRange.after(champion.training, section.embargo_days, section.days)
     cut = fit_threshold(storage.table.threshold, calibration_scores(storage, detector, calibration)).cut
     frames = [
-        scored.keys.select("day", "entity", "cohort").with_columns(score=pl.Series(scored.scores.score).cast(pl.Float64))
+        scored.keys.select("day", "entity", "cohort").with_columns(
+            score=pl.Series(scored.scores.score).cast(pl.Float64)
+        )
         for scored in score_days(storage, detector, days, stage=f"scoring {config.type}")
     ]
     return pl.concat(frames), cut

@@ -1,4 +1,4 @@
-"""Features and quarantine: every raw row of a day either becomes a validated drive-day or is set aside with its reason."""
+"""Features and quarantine: every raw row of a day becomes a validated drive-day or is set aside with its reason."""
 
 import time
 from bisect import bisect_right

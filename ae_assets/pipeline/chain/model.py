@@ -125,9 +125,19 @@ def _is_healthy(rows: pl.DataFrame, failures: pl.DataFrame, horizon_days: int) -
 
     Rows after a drive's failure count as healthy again only where no later failure follows within the horizon.
     """
-    next_failure = rows.select("entity", "day").with_row_index("row").sort("day").join_asof(
-        failures.select("entity", failed_on="day").sort("failed_on"),
-        left_on="day", right_on="failed_on", by="entity", strategy="forward", check_sortedness=False,
-    ).sort("row")
+    next_failure = (
+        rows.select("entity", "day")
+        .with_row_index("row")
+        .sort("day")
+        .join_asof(
+            failures.select("entity", failed_on="day").sort("failed_on"),
+            left_on="day",
+            right_on="failed_on",
+            by="entity",
+            strategy="forward",
+            check_sortedness=False,
+        )
+        .sort("row")
+    )
     ahead = (next_failure["failed_on"] - next_failure["day"]).dt.total_days()
     return (ahead.is_null() | (ahead > horizon_days)).alias("healthy")

@@ -37,7 +37,9 @@ def score_days(storage: Storage, detector: FittedDetector, days: Sequence[date],
         recent.append((day, frame))
         if not asked:
             continue
-        windows = windows_of(pl.concat([frame for _, frame in recent]), detector.feature_names, detector.window_days, days=[day])
+        windows = windows_of(
+            pl.concat([frame for _, frame in recent]), detector.feature_names, detector.window_days, days=[day]
+        )
         scores = detector.score(windows)
         rows += len(scores.score)
         done = bisect_right(days, day)

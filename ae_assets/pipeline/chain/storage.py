@@ -10,7 +10,8 @@ from ae_assets.lakehouse import Lakehouse, ModelStore
 from ae_assets.pipeline.table import WatchedTable
 from ae_assets.progress import ProgressSink, silent
 
-RAW, FEATURES, QUARANTINE, ANOMALIES = "raw", "features", "quarantine", "anomalies"
+RAW, FEATURES, QUARANTINE = "raw", "features", "quarantine"
+MODEL, THRESHOLD, ANOMALIES, EVALUATION = "model", "threshold", "anomalies", "evaluation"
 
 DAILY_INPUT = (RAW, FEATURES, QUARANTINE)
 """The daily tables that need no model."""

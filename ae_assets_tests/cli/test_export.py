@@ -1,0 +1,81 @@
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from ae_assets.cli import export
+from ae_assets.lakehouse import Lakehouse
+from ae_assets_tests.cli.conftest import LAST, Demo, Said, command
+
+SINCE = LAST - timedelta(days=4)
+
+
+def exported(demo: Demo, output: Path, asset: str = "anomalies", since: date = SINCE) -> Said:
+    return command(
+        demo.home, "export", "drive_stats", asset, "--start", str(since), "--end", str(LAST), "--output", str(output)
+    )
+
+
+@pytest.mark.parametrize("asset", ["raw", "features", "anomalies"])
+def test_a_parquet_file_equals_the_table(demo: Demo, tmp_path: Path, asset: str) -> None:
+    said = exported(demo, tmp_path / "out.parquet", asset)
+    stored = Lakehouse.open(demo.home).read(f"drive_stats.{asset}", SINCE, LAST)
+    assert said.code == 0
+    assert said.out == f"{tmp_path / 'out.parquet'}: {stored.height:,} rows of 5 days of drive_stats/{asset}\n"
+    assert_frame_equal(pl.read_parquet(tmp_path / "out.parquet"), stored)
+
+
+def test_a_csv_file_equals_the_table_and_its_nested_columns_are_json(demo: Demo, tmp_path: Path) -> None:
+    assert exported(demo, tmp_path / "new folder" / "out.csv").code == 0
+    stored = Lakehouse.open(demo.home).read("drive_stats.anomalies", SINCE, LAST)
+    flat = stored.drop("top_features")
+    read = pl.read_csv(tmp_path / "new folder" / "out.csv", schema_overrides=dict(flat.schema), try_parse_dates=True)
+    assert_frame_equal(read.drop("top_features"), flat)
+    assert [json.loads(text) for text in read["top_features"]] == stored["top_features"].to_list()
+
+
+def test_an_output_with_another_ending_is_refused(demo: Demo, tmp_path: Path) -> None:
+    said = exported(demo, tmp_path / "out.xlsx")
+    assert said.code == 2
+    assert "use .parquet or .csv" in said.error
+    assert not list(tmp_path.iterdir())
+
+
+def test_days_that_are_not_there_say_how_to_make_them(demo: Demo, tmp_path: Path) -> None:
+    later = ("--start", "2014-01-01", "--end", "2014-01-02")
+    said = command(demo.home, "export", "drive_stats", "raw", *later, "--output", str(tmp_path / "out.csv"))
+    assert said.code == 2
+    assert "`ae-assets run drive_stats --start 2014-01-01 --end 2014-01-02` makes them" in said.error
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_output_that_cannot_be_written_is_named(demo: Demo, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    said = exported(demo, tmp_path / "file" / "out.csv")
+    assert said.code == 2
+    assert "out.csv: the file cannot be written" in said.error
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_an_export_that_breaks_off_leaves_the_file_as_it_was(
+    demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    whole = Lakehouse.iter_days
+    output = tmp_path / f"out.{ending}"
+    output.write_text("the last export")
+
+    def breaking(*given: Any) -> Any:
+        yield next(whole(*given))
+        assert len(list(tmp_path.iterdir())) == 2, "the rows so far lie beside the file"
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(export.Lakehouse, "iter_days", breaking)
+    said = exported(demo, output)
+    assert said.code == 2
+    assert "No space left on device" in said.error
+    assert output.read_text() == "the last export"
+    assert list(tmp_path.iterdir()) == [output]

@@ -1,0 +1,242 @@
+"""Scoring and training beside Keras' own ``predict`` and ``fit``; on generated windows, with the machine's own rates.
+
+Both sides run in turns within a round and a ratio is the median over the rounds, so that what else the machine does
+falls on both. ``predict`` is given scaled arrays that are ready to use and answers reconstructions only; the project's
+figure includes scaling, gathering, contributions and expected values.
+"""
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from statistics import median
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ae_assets.detectors import DenseAutoencoderConfig, LstmAutoencoderConfig, TrainingHistory, Windows, windows_of
+from ae_assets.detectors.arithmetic import gather
+from ae_assets.detectors.autoencoder import FittedAutoencoder
+from ae_assets.detectors.networks import build_model, initial_weights, network_of
+from ae_assets.detectors.preprocessing import RobustScaler
+from ae_assets.detectors.training import Trainer, initial_state, on_devices, shards_for
+from benchmarks.machine import copy_rate
+from benchmarks.row import Row, table
+
+FEATURES = 50
+NAMES = tuple(f"feature_{number}" for number in range(FEATURES))
+HIDDEN_CAUSES = 6
+MISSING_SHARE = 0.2
+DAYS = 30
+ROUNDS = 7
+MATRIX_SIDE = 2048
+DENSE_PREDICT_BATCHES = (512, 2048, 8192, 32768)
+LSTM_PREDICT_BATCHES = (128, 512, 2048)
+
+Config = DenseAutoencoderConfig | LstmAutoencoderConfig
+
+
+def run() -> list[Row]:
+    """Measures memory, scoring and training of both autoencoders."""
+    dense, lstm = DenseAutoencoderConfig(), LstmAutoencoderConfig()
+    return [
+        *_memory(dense),
+        *_dense_scoring(dense),
+        *_lstm_scoring(lstm),
+        *_training(dense, windows=20_000, epochs=8),
+        *_training(lstm, windows=6_000, epochs=5),
+    ]
+
+
+def fleet(entities: int, window_days: int, days: int = DAYS, features: int = FEATURES, seed: int = 0) -> Windows:
+    """Windows that end on every row of a fleet whose features follow a few slowly moving causes; a fifth is missing."""
+    random = np.random.default_rng(seed)
+    causes = random.normal(size=(entities, 1, HIDDEN_CAUSES))
+    causes = causes + 0.3 * random.normal(size=(entities, days, HIDDEN_CAUSES)).cumsum(axis=1)
+    values = causes @ random.normal(size=(HIDDEN_CAUSES, features)) / np.sqrt(HIDDEN_CAUSES)
+    values = (values + 0.1 * random.normal(size=values.shape)).astype(np.float32).reshape(-1, features)
+    values[random.random(values.shape, dtype=np.float32) < MISSING_SHARE] = np.nan
+    names = [f"feature_{number}" for number in range(features)]
+    keys = pl.DataFrame({"entity": [f"E{number:07d}" for number in range(entities)], "cohort": "one"}).join(
+        pl.DataFrame({"day": pl.date_range(date(2024, 1, 1), date(2024, 1, days), eager=True)}), how="cross"
+    )
+    table_of_features = keys.hstack(pl.DataFrame(values, schema=names))
+    return windows_of(table_of_features, names, window_days)
+
+
+def _untrained(config: Config, windows: Windows) -> FittedAutoencoder:
+    """A detector with initial weights: how fast it scores does not depend on what they are."""
+    features = windows.values.shape[1]
+    model = build_model(config, features)
+    model.set_weights(initial_weights(config, features))
+    scaler = RobustScaler.fit(windows.values[:10_000], config.clip)
+    return FittedAutoencoder(config, windows.feature_names, TrainingHistory.untrained(), scaler, model)
+
+
+def _memory(config: Config) -> list[Row]:
+    windows = fleet(300_000, 1, days=1, features=60)
+    detector = _untrained(config, windows)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    detector.score(windows)
+    extra = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    note = "300,000 rows x 60 features, result and compilation included"
+    return [Row("dense scoring, extra peak memory", extra, "MiB", "at most 600", extra <= 600, note)]
+
+
+def _dense_scoring(config: DenseAutoencoderConfig) -> list[Row]:
+    windows = fleet(3_277, 1)
+    detector = _untrained(config, windows)
+    inputs = _keras_inputs(detector, windows)
+    predict = _best_predict(detector, inputs, DENSE_PREDICT_BATCHES)
+    left = np.random.default_rng(0).standard_normal((MATRIX_SIDE, MATRIX_SIDE), dtype=np.float32)
+    product = np.empty_like(left)
+    on_device, multiply = jnp.asarray(left), jax.jit(jnp.matmul)
+    seconds = _in_turns(
+        {
+            "numpy": lambda: np.matmul(left, left, out=product),
+            "jax": lambda: multiply(on_device, on_device).block_until_ready(),
+            "score": lambda: detector.score(windows),
+            "predict": predict.run,
+        }
+    )
+    operations = 2 * sum(weight.size for weight in detector.model.get_weights() if weight.ndim == 2)
+    numpy_rate, jax_rate = (2 * MATRIX_SIDE**3 / np.array(seconds[name]) for name in ("numpy", "jax"))
+    machine = np.maximum(numpy_rate, jax_rate)
+    rates = {name: operations * len(windows) / np.array(seconds[name]) for name in ("score", "predict")}
+    share = median(rates["score"] / machine)
+    note = f"of the better of numpy and jax at {MATRIX_SIDE} squared, in the same rounds"
+    return [
+        Row("memory copy", copy_rate() / 2**30, "GiB/s", note="read and written, one thread"),
+        Row("float32 matrix product, numpy", median(numpy_rate) / 1e9, "GFLOP/s"),
+        Row("float32 matrix product, jax", median(jax_rate) / 1e9, "GFLOP/s"),
+        Row("dense scoring", len(windows) / median(seconds["score"]), "rows/s", note=f"{len(windows)} x {FEATURES}"),
+        Row("dense predict", len(windows) / median(seconds["predict"]), "rows/s", note=f"best batch {predict.batch}"),
+        Row("dense scoring, share of matrix rate", share, "x", "at least 0.8", share >= 0.8, note),
+        Row("dense predict, share of matrix rate", median(rates["predict"] / machine), "x", note=note),
+    ]
+
+
+def _lstm_scoring(config: LstmAutoencoderConfig) -> list[Row]:
+    windows = fleet(400, config.window_days)
+    detector = _untrained(config, windows)
+    predict = _best_predict(detector, _keras_inputs(detector, windows), LSTM_PREDICT_BATCHES)
+    seconds = _in_turns({"score": lambda: detector.score(windows), "predict": predict.run})
+    ratio = median(np.array(seconds["predict"]) / np.array(seconds["score"]))
+    note = f"{len(windows)} x {config.window_days} days x {FEATURES}"
+    return [
+        Row("lstm scoring", len(windows) / median(seconds["score"]), "windows/s", note=note),
+        Row("lstm predict", len(windows) / median(seconds["predict"]), "windows/s", note=f"best batch {predict.batch}"),
+        Row("lstm scoring beside predict", ratio, "x", "at least 1.5", ratio >= 1.5),
+    ]
+
+
+def _training(config: Config, windows: int, epochs: int) -> list[Row]:
+    """Epochs of both sides in turns, from the same weights, on the same windows, by Adam at its usual rate of 0.001."""
+    fleet_windows = fleet(windows // DAYS, config.window_days)
+    scaler = RobustScaler.fit(fleet_windows.values, config.clip)
+    network = network_of(config)
+    shards = shards_for(network, config.batch_size)
+    data = on_devices(fleet_windows, scaler, config.window_days, shards)
+    trainer = Trainer(network, config.batch_size, config.learning_rate, shards)
+    weights = initial_weights(config, FEATURES)
+    start = [jnp.asarray(weight) for weight in weights]
+    state, key = initial_state(start, data), jax.random.key(config.seed)
+    trainer.epoch(initial_state(start, data), key, data)[1].block_until_ready()
+
+    scaled = fleet_windows.values.copy()
+    scaler.apply(scaled)
+    inputs, targets = _keras_training_data(scaled, fleet_windows, config.window_days)
+    model = build_model(config, FEATURES)
+    model.compile(optimizer="adam", loss=_masked_mean_squared_error)
+    model.fit(inputs, targets, batch_size=config.batch_size, epochs=1, verbose=0)
+    model.compile(optimizer="adam", loss=_masked_mean_squared_error)
+    model.set_weights(weights)
+
+    seconds: dict[str, list[float]] = {"ours": [], "fit": []}
+    loss, history = 0.0, {"loss": [0.0]}
+    for epoch in range(epochs):
+        began = time.perf_counter()
+        history = model.fit(inputs, targets, batch_size=config.batch_size, epochs=1, verbose=0).history
+        seconds["fit"].append(time.perf_counter() - began)
+        began = time.perf_counter()
+        state, of_epoch = trainer.epoch(state, jax.random.fold_in(key, epoch), data)
+        loss = float(of_epoch)
+        seconds["ours"].append(time.perf_counter() - began)
+    # the first fit after compile() compiles again
+    ratio = median(np.array(seconds["fit"][1:]) / np.array(seconds["ours"][1:]))
+    name = config.type.split("_")[0]
+    note = f"{len(fleet_windows)} windows, batch {config.batch_size}, {shards} devices, loss {loss:.4f}"
+    final = float(history["loss"][-1])
+    return [
+        Row(f"{name} training", len(fleet_windows) / median(seconds["ours"][1:]), "rows/s", note=note),
+        Row(
+            f"{name} fit",
+            len(fleet_windows) / median(seconds["fit"][1:]),
+            "rows/s",
+            note=f"loss {final:.4f}, {epochs} epochs",
+        ),
+        Row(f"{name} training beside fit", ratio, "x", "at least 1.5", ratio >= 1.5),
+        Row(f"{name} final loss beside fit", loss / final, "x", "at most 1.05", loss <= 1.05 * final),
+    ]
+
+
+class _Predict:
+    """``model.predict`` at one batch size."""
+
+    def __init__(self, detector: FittedAutoencoder, inputs: Any, batch: int) -> None:
+        self.batch = batch
+        self.run: Callable[[], Any] = lambda: detector.model.predict(inputs, batch_size=batch, verbose=0)
+
+
+def _best_predict(detector: FittedAutoencoder, inputs: Any, batches: tuple[int, ...]) -> _Predict:
+    """The fastest batch size; each compiles once, then has two tries."""
+    candidates = [_Predict(detector, inputs, batch) for batch in batches]
+    for candidate in candidates:
+        candidate.run()
+    seconds = _in_turns({str(candidate.batch): candidate.run for candidate in candidates}, rounds=2, warm=False)
+    return min(candidates, key=lambda candidate: min(seconds[str(candidate.batch)]))
+
+
+def _in_turns(works: dict[str, Callable[[], Any]], rounds: int = ROUNDS, warm: bool = True) -> dict[str, list[float]]:
+    """Wall seconds of each work in each round."""
+    if warm:
+        for work in works.values():
+            work()
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            began = time.perf_counter()
+            work()
+            seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+def _keras_inputs(detector: FittedAutoencoder, windows: Windows) -> Any:
+    scaled = windows.values.copy()
+    detector.scaler.apply(scaled)
+    return _keras_training_data(scaled, windows, detector.window_days)[0]
+
+
+def _keras_training_data(scaled: NDArray[np.float32], windows: Windows, window_days: int) -> tuple[Any, Any]:
+    """Keras' inputs, and targets with NaN where nothing is known."""
+    last_row, length = jnp.asarray(windows.last_row), jnp.asarray(windows.length)
+    values, weight, recorded = (np.asarray(part) for part in gather(scaled, last_row, length, window_days))
+    targets = np.where(weight > 0, values, np.nan)
+    return (values[:, 0], targets[:, 0]) if window_days == 1 else ([values, recorded], targets)
+
+
+def _masked_mean_squared_error(target: Any, answer: Any) -> Any:
+    """The project's loss as Keras takes it."""
+    known = jnp.isfinite(target)
+    return (jnp.where(known, target - answer, 0) ** 2).sum() / jnp.maximum(known.sum(), 1)
+
+
+if __name__ == "__main__":
+    rows = run()
+    print(table(rows))
+    sys.exit(int(any(row.met is False for row in rows)))
