@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import yaml
 from dagster._core.execution.plan.objects import ErrorSource
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
-from dagster_shared.error import SerializableErrorInfo
+from dagster.components.core.component_tree import ComponentTreeException
+from dagster_shared.error import DagsterUnresolvableSymbolError, SerializableErrorInfo
+from pydantic import ValidationError
 
 from ae_assets.definitions import build, component_tree
 from ae_assets.errors import AeAssetsError, ConfigError
@@ -32,6 +35,9 @@ concurrency:
   runs:
     max_concurrent_runs: 2 # each run fills the cores of a small machine
 """
+
+UNREADABLE_YAML = (ComponentTreeException, DagsterUnresolvableSymbolError, ValidationError, yaml.YAMLError)
+"""What Dagster raises for a ``defs.yaml`` that is wrong; a mistake in Python code keeps its traceback."""
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -206,7 +212,7 @@ def load_table(table: str) -> tuple[dg.Definitions, WatchedTable]:
     try:
         definitions = build(tree)
         components = tree.get_all_components(of_type=AnomalyPipeline)
-    except Exception as error:  # noqa: BLE001 - YAML, pydantic and Dagster each have errors of their own for a bad file
+    except UNREADABLE_YAML as error:
         raise _reason(error) from None
     tables = {found.table.table: found.table for found in components}
     if table not in tables:

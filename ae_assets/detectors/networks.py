@@ -8,6 +8,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 if "keras" in sys.modules and sys.modules["keras"].backend.backend() != "jax":
     raise ImportError(
@@ -22,6 +23,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from ae_assets.detectors.arithmetic import gather
 from ae_assets.detectors.compilation import ask_for_host_devices
 from ae_assets.detectors.config import DenseAutoencoderConfig, LstmAutoencoderConfig
 from ae_assets.errors import ModelError
@@ -30,6 +32,22 @@ ask_for_host_devices()
 
 Weights = list[jax.Array]
 Model = keras.Model
+States = list[tuple[jax.Array, jax.Array]]
+"""Hidden and cell state (windows, units) of each LSTM layer."""
+
+
+class WindowErrors(NamedTuple):
+    """What scoring needs of n windows.
+
+    Attributes:
+        squared: squared errors of known values, summed over the window's days (n, features).
+        known: number of known values (n,).
+        answer: the network's answer for the scored day (n, features).
+    """
+
+    squared: jax.Array
+    known: jax.Array
+    answer: jax.Array
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,14 @@ class DenseNetwork:
             hidden = jax.nn.relu(_product(hidden, kernel) + bias)
         kernel, bias = layers[-1]
         return (_product(hidden, kernel) + bias)[:, None]
+
+    def errors(self, weights: Weights, rows: jax.Array, last_row: jax.Array, length: jax.Array) -> WindowErrors:
+        """Errors of windows over scaled rows (rows, features) with NaN = missing; see ``arithmetic.gather``."""
+        values, weight, recorded = gather(rows, last_row, length, self.window_days)
+        # the barrier keeps the sums below out of the fused network, which XLA then runs faster
+        answer = jax.lax.optimization_barrier(self.reconstruct(weights, values, recorded))  # type: ignore[no-untyped-call]  # JAX leaves it untyped
+        squared = weight * (values - answer) ** 2
+        return WindowErrors(squared.sum(axis=1), weight.sum(axis=(1, 2)), answer[:, -1])
 
 
 @dataclass(frozen=True)
@@ -76,6 +102,43 @@ class LstmNetwork:
         for layer in layers[self.encoder_layers :]:
             sequence = _lstm(sequence, recorded_by_day, *layer)
         return jnp.swapaxes(sequence @ weights[-2] + weights[-1], 0, 1)
+
+    def errors(self, weights: Weights, rows: jax.Array, last_row: jax.Array, length: jax.Array) -> WindowErrors:
+        """Errors of windows over scaled rows (rows, features) with NaN = missing; see ``arithmetic.gather``.
+
+        All layers advance together day by day, so that nothing of a window but its states and sums is held: that
+        stays in cache, where the sequences that :meth:`reconstruct` builds for the gradient do not.
+        """
+        layers = [_stacked(*weights[index : index + 3]) for index in range(0, len(weights) - 2, 3)]
+        encoder, decoder = layers[: self.encoder_layers], layers[self.encoder_layers :]
+        kernel, bias = weights[-2:]
+        ages = jnp.arange(self.window_days - 1, -1, -1)
+
+        def day_of(age: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+            present = (age < length)[:, None]
+            values = rows[jnp.maximum(last_row - age, 0)]
+            known = jnp.isfinite(values) & present
+            return jnp.where(known, values, 0), known, present
+
+        def encode(states: States, age: jax.Array) -> tuple[States, None]:
+            values, _, present = day_of(age)
+            return _advance(encoder, states, values, present), None
+
+        def decode(carry: tuple[States, WindowErrors], age: jax.Array) -> tuple[tuple[States, WindowErrors], None]:
+            states, sums = carry
+            values, known, present = day_of(age)
+            states = _advance(decoder, states, code, present)
+            answer = states[-1][0] @ kernel + bias
+            squared = sums.squared + jnp.where(known, (values - answer) ** 2, 0)
+            return (states, WindowErrors(squared, sums.known + known.sum(axis=1), answer)), None
+
+        windows, width = len(last_row), rows.shape[1]
+        states, _ = jax.lax.scan(encode, _rest(encoder, windows), ages)
+        code = states[-1][0]
+        nothing = jnp.zeros((windows, width))
+        sums = WindowErrors(nothing, jnp.zeros(windows, jnp.int32), nothing)
+        (_, sums), _ = jax.lax.scan(decode, (_rest(decoder, windows), sums), ages)
+        return sums
 
 
 Network = DenseNetwork | LstmNetwork
@@ -209,6 +272,31 @@ def _lstm_backward(kept: LstmKept, gradient: jax.Array) -> tuple[jax.Array, None
 
 
 _lstm.defvjp(_lstm_forward, _lstm_backward)
+
+
+def _stacked(kernel: jax.Array, recurrent: jax.Array, bias: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Kernel over the joined (inputs, hidden state), and bias, both with the slope of the gates worked in."""
+    slope = _gate_slope(recurrent.shape[0])
+    return jnp.concatenate([kernel, recurrent]) * slope, bias * slope
+
+
+def _rest(layers: list[tuple[jax.Array, jax.Array]], windows: int) -> States:
+    """States before the first day."""
+    return [(jnp.zeros((windows, len(bias) // 4)), jnp.zeros((windows, len(bias) // 4))) for _, bias in layers]
+
+
+def _advance(
+    layers: list[tuple[jax.Array, jax.Array]], states: States, inputs: jax.Array, present: jax.Array
+) -> States:
+    """States of all layers one day later; those of windows without a record on the day stay as they are."""
+    after: States = []
+    for (kernel, bias), (hidden, cell) in zip(layers, states, strict=True):
+        activation = jnp.tanh(jnp.concatenate([inputs, hidden], axis=1) @ kernel + bias)
+        entry, forget, candidate, output = _gates(activation, len(bias) // 4)
+        new_cell = forget * cell + entry * candidate
+        inputs = jnp.where(present, output * jnp.tanh(new_cell), hidden)
+        after.append((inputs, jnp.where(present, new_cell, cell)))
+    return after
 
 
 def _gate_slope(units: int) -> jax.Array:

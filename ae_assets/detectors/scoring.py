@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from ae_assets.detectors.arithmetic import gather, pad_rows, padded_width, scale
+from ae_assets.detectors.arithmetic import pad_rows, padded_width, scale
 from ae_assets.detectors.base import Scores
 from ae_assets.detectors.compilation import FUSED_NETWORK, NO_PRODUCT_LIBRARY, ONE_THREAD, WIDE_VECTORS, compiled
 from ae_assets.detectors.networks import DenseNetwork, Network, Weights, padded
@@ -83,12 +83,9 @@ def score_function(
 
     def score_block(rows: jax.Array, last_row: jax.Array, length: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         scaled = pad_rows(scale(rows, centre, spread, scaler.clip), width)
-        values, weight, recorded = gather(scaled, last_row, length, network.window_days)
-        answer = network.reconstruct(constants, values, recorded)
-        answer = jax.lax.optimization_barrier(answer)  # type: ignore[no-untyped-call]  # JAX leaves it untyped
-        known = jnp.maximum(weight.sum(axis=(1, 2)), 1)
-        contributions = ((weight * (values - answer) ** 2).sum(axis=1) / known[:, None])[:, :features]
-        return contributions.sum(axis=1), contributions, answer[:, -1, :features] * spread + centre
+        errors = network.errors(constants, scaled, last_row, length)
+        contributions = errors.squared[:, :features] / jnp.maximum(errors.known, 1)[:, None]
+        return contributions.sum(axis=1), contributions, errors.answer[:, :features] * spread + centre
 
     return score_block
 

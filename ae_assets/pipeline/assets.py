@@ -85,7 +85,7 @@ def _raw(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.As
         backfill_policy=dg.BackfillPolicy.single_run(),
         check_specs=[checks.spec(name, spec.key) for name in checks.RAW_CHECKS],
     )
-    def raw(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Result:
+    def raw(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[Result]:
         from ae_assets.pipeline.chain.raw import load_raw
 
         storage = _storage(context, table, lakehouse)
@@ -94,7 +94,7 @@ def _raw(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.As
         for facts in load_raw(storage, open_source(table.source.location), days):
             loaded.append(facts)
             context.add_asset_metadata(metadata.raw_day(facts), partition_key=facts.day.isoformat())
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             metadata=metadata.raw_run(storage, loaded), check_results=checks.raw_checks(storage, days)
         )
 
@@ -141,12 +141,12 @@ def _model(table: WatchedTable) -> dg.AssetsDefinition:
         specs=[spec],
         check_specs=[checks.spec(name, spec.key) for name in checks.MODEL_CHECKS],
     )
-    def model(context: dg.AssetExecutionContext, config: ModelConfig, lakehouse: LakehouseResource) -> Result:
+    def model(context: dg.AssetExecutionContext, config: ModelConfig, lakehouse: LakehouseResource) -> Iterator[Result]:
         from ae_assets.pipeline.chain.model import train
 
         storage = _storage(context, table, lakehouse)
         trained = train(storage, training_range(storage, config))
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             metadata=metadata.model_run(trained), check_results=checks.model_checks(storage, trained)
         )
 
@@ -155,11 +155,11 @@ def _model(table: WatchedTable) -> dg.AssetsDefinition:
 
 def _threshold(table: WatchedTable) -> dg.AssetsDefinition:
     @dg.multi_asset(name=f"{table.table}__threshold", specs=[_spec(table, THRESHOLD, {"python"}, [_dep(table, MODEL)])])
-    def threshold(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Result:
+    def threshold(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[Result]:
         from ae_assets.pipeline.chain.threshold import calibrate_latest
 
         storage = _storage(context, table, lakehouse)
-        return dg.MaterializeResult(metadata=metadata.threshold_run(calibrate_latest(storage)))
+        yield dg.MaterializeResult(metadata=metadata.threshold_run(calibrate_latest(storage)))
 
     return threshold
 
@@ -175,7 +175,7 @@ def _anomalies(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) ->
         backfill_policy=dg.BackfillPolicy.single_run(),
         check_specs=[checks.spec(name, spec.key) for name in checks.ANOMALIES_CHECKS],
     )
-    def anomalies(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Result:
+    def anomalies(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[Result]:
         from ae_assets.pipeline.chain.anomalies import find_anomalies
         from ae_assets.pipeline.chain.champion import load_champion
 
@@ -189,7 +189,7 @@ def _anomalies(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) ->
                 metadata.anomalies_day(facts, champion, drawn=drawn), partition_key=facts.day.isoformat()
             )
             found.append(facts.without_rows())
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             metadata=metadata.anomalies_run(storage, champion, found),
             check_results=checks.anomalies_checks(storage, champion, days),
         )
@@ -201,12 +201,12 @@ def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
     spec = _spec(table, EVALUATION, {"python"}, [_dep(table, ANOMALIES)])
 
     @dg.multi_asset(name=f"{table.table}__evaluation", specs=[spec])
-    def evaluation(context: dg.AssetExecutionContext, config: EvaluationConfig, lakehouse: LakehouseResource) -> Result:
+    def evaluation(context: dg.AssetExecutionContext, config: EvaluationConfig, lakehouse: LakehouseResource) -> Iterator[Result]:
         from ae_assets.pipeline.chain.evaluation import evaluate
 
         storage = _storage(context, table, lakehouse)
         first, last = as_day(config.start, "start"), as_day(config.end, "end")
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             metadata=metadata.evaluation_run(evaluate(storage, first, last, with_comparisons=config.compare))
         )
 
