@@ -43,7 +43,7 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
     outcomes: list[tuple[str, RunOutcome]] = []
 
     def stage(title: str, *what: Any) -> bool:
-        with shown_progress():
+        with shown_progress(title):
             outcomes.append((title, chain.run(*what)))
         return outcomes[-1][1].success
 
@@ -63,7 +63,7 @@ def run_evaluation(chain: Chain, days: tuple[date, date], *, compare: bool) -> i
         The exit code.
     """
     config = {"start": days[0].isoformat(), "end": days[1].isoformat(), "compare": compare}
-    with shown_progress():
+    with shown_progress("evaluation"):
         outcome = chain.run(("evaluation",), None, {"evaluation": config})
     if outcome.success:
         say(outcome.metadata["evaluation"]["in_words"])

@@ -75,7 +75,7 @@ def explains_errors(command: Callable[..., int]) -> Callable[..., None]:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=f"{EXAMPLE}\n{EXIT_CODES}")
-@click.version_option(package_name="ae-assets")
+@click.version_option(package_name="ae-assets", prog_name="ae-assets")
 def main() -> None:
     """Watches tables of device records and says which devices behave abnormally.
 

@@ -133,6 +133,9 @@ def show_followed(found: Followed, *, simulated: bool) -> None:
         title = f"Highest scores{f' ({left} more are not shown)' if left else ''}"
         last = f"on {found.last:%m-%d}"
         print_table(title, ("drive", "model", "since", "days", "score", "most because of", last), shown, right=(3, 4))
-        say(f"\n{found.hits} of the {found.flagged.height} flagged drives failed; a late flag leaves little time to.")
+        say(
+            f"\n{found.hits} of the {found.flagged.height} flagged drives failed; "
+            "the latest flags had little time to come true."
+        )
     if found.failed:
         say(f"{found.hits} of the {len(found.failed)} drives that failed were flagged before their day of failure.")

@@ -29,6 +29,8 @@ INSTANCE_SETTINGS = """\
 # Settings of the embedded Dagster instance. Runs, events and schedules are kept in SQLite below this folder.
 telemetry:
   enabled: false
+nux:
+  enabled: false # the newsletter dialog of a first start
 run_monitoring:
   enabled: true
 concurrency:
@@ -131,7 +133,7 @@ def _failure(result: dg.ExecuteInProcessResult) -> str:
         if check.blocking and not check.passed
     ]
     if blocking:
-        return "; ".join(["a blocking check failed", *blocking])
+        return "a blocking check failed; " + "; ".join(blocking)
     errors = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
     return next((_root_message(error) for error in errors if error is not None), "it ended before any step began")
 

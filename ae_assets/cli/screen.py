@@ -13,6 +13,7 @@ from rich.table import Table
 from ae_assets.progress import Progress, listening
 
 SECONDS_BETWEEN_LINES = 10.0
+WIDTH_WITH_NOTES = 110
 WIDTH_OF_A_PIPE = 200
 """Where nobody reads on a screen nothing is folded to one; rows of any table are shorter."""
 
@@ -25,8 +26,9 @@ def say(text: str = "", *, style: str | None = None, folded: bool = True) -> Non
 
 
 @contextmanager
-def shown_progress() -> Iterator[None]:
+def shown_progress(title: str) -> Iterator[None]:
     """Draws a bar for each stage of work; where the output is no terminal, prints a line now and then instead."""
+    say(title, style="bold")
     if not console.is_terminal:
         with listening(_Lines()):
             yield
@@ -55,7 +57,7 @@ class _Bars:
             completed=progress.done,
             total=progress.total,
             count=f"{progress.done}/{progress.total}",
-            words=rate(progress),
+            words=f"{rate(progress)} {progress.note if console.width >= WIDTH_WITH_NOTES else ''}".rstrip(),
         )
 
 
@@ -68,15 +70,16 @@ class _Lines:
         due = now - self.printed.get(progress.stage, now - SECONDS_BETWEEN_LINES) >= SECONDS_BETWEEN_LINES
         if due or progress.done == progress.total:
             self.printed[progress.stage] = now
-            say(f"{progress.stage}: {progress.done} of {progress.total} {progress.unit}, {rate(progress)}".rstrip(", "))
+            done = f"{progress.stage}: {progress.done} of {progress.total} {progress.unit}"
+            say(f"{done}, {rate(progress)} {progress.note}".rstrip(", "))
 
 
 def rate(progress: Progress) -> str:
     """Rows and units per second, in words."""
     if progress.seconds <= 0:
         return ""
-    words = f"{progress.rows / progress.seconds:,.0f} rows/s, {progress.done / progress.seconds:,.2g} {progress.unit}/s"
-    return f"{words} {progress.note}".rstrip()
+    rows, units = progress.rows / progress.seconds, progress.done / progress.seconds
+    return f"{rows:,.0f} rows/s, {units:,.{1 if units >= 1 else 2}f} {progress.unit}/s"
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:

@@ -18,7 +18,7 @@ from ae_assets.detectors.preprocessing import RobustScaler
 from ae_assets.detectors.windows import Windows
 
 DENSE_BLOCK = 2048
-LSTM_BLOCK = 512
+LSTM_BLOCK = 256
 """Windows of a block: small enough that a block's activations stay in cache, large enough to hide the call."""
 
 ScoreBlock = Callable[[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]], tuple[jax.Array, ...]]
@@ -99,15 +99,18 @@ def _block_input(
 ) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]]:
     """Rows, last_row and length of one block in shapes that depend on its size only, so that one compilation serves.
 
-    Only the rows that the block's windows hold are copied. Their number is rounded up to a power of two times the
-    size of a block: neighbouring windows share rows, so that a block of consecutive days holds few. Rows and windows
-    beyond those in use are filling that no result depends on.
+    Only the rows that the block's windows hold are copied. Their number is rounded up to one of a few sizes:
+    neighbouring windows share rows, so that a block of consecutive days holds few. Rows and windows beyond those in
+    use are filling that no result depends on.
     """
     length = np.minimum(windows.length[block], window_days)
-    needed, position = rows_in_use(windows.last_row[block], length)
+    if window_days == 1:
+        needed, position = windows.last_row[block], np.arange(len(length))
+    else:
+        needed, position = rows_in_use(windows.last_row[block], length)
     capacity = size
     while capacity < len(needed):
-        capacity *= 2
+        capacity = min(2 * capacity, size * window_days)
     rows = np.empty((capacity, windows.values.shape[1]), np.float32)
     np.take(windows.values, needed, axis=0, out=rows[: len(needed)], mode="clip")
     return rows, _fill(position, size), _fill(length, size)

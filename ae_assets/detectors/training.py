@@ -137,6 +137,7 @@ class Trainer:
     def __init__(self, network: Network, batch_size: int, learning_rate: float, shards: int) -> None:
         """Prepares the functions for data in ``shards`` shards; each compiles when it is first called."""
         self.network = network
+        self.shards = shards
         self.batch = max(1, batch_size // shards)
         self.learning_rate = learning_rate
         mesh = _mesh(shards)
@@ -155,7 +156,7 @@ class Trainer:
 
         def step(state: AdamState, windows: tuple[jax.Array, jax.Array]) -> tuple[AdamState, jax.Array]:
             (error, known), gradient = jax.value_and_grad(self._error, has_aux=True)(state.weights, rows, *windows)
-            error, known, gradient = jax.lax.psum((error, known, gradient), AXIS)  # type: ignore[no-untyped-call]  # JAX leaves it untyped
+            error, known, gradient = self._over_devices((error, known, gradient))
             known = jnp.maximum(known, 1)
             return adam(state, [part / known for part in gradient], self.learning_rate), error / known
 
@@ -173,7 +174,7 @@ class Trainer:
             return sums + jnp.stack([error, (values**2).sum(), known]), None
 
         sums, _ = jax.lax.scan(step, jnp.zeros(3), self._batches(last_row, length))
-        error, of_median, known = jax.lax.psum(sums, AXIS)  # type: ignore[no-untyped-call]  # JAX leaves it untyped
+        error, of_median, known = self._over_devices(sums)
         return error / jnp.maximum(known, 1), of_median / jnp.maximum(known, 1)
 
     def _error(
@@ -183,6 +184,10 @@ class Trainer:
         values, weight, recorded = gather(rows, last_row, length, self.network.window_days)
         answer = self.network.reconstruct(weights, values, recorded)
         return (weight * (values - answer) ** 2).sum(), weight.sum()
+
+    def _over_devices(self, parts: Any) -> Any:
+        """The sum over the devices; one device is spared the copy that XLA would make."""
+        return parts if self.shards == 1 else jax.lax.psum(parts, AXIS)  # type: ignore[no-untyped-call]  # JAX leaves it untyped
 
     def _batches(self, last_row: jax.Array, length: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The device's windows in batches (steps, batch); the last is filled up with windows of length 0."""

@@ -186,7 +186,7 @@ def _anomalies(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) ->
         for facts in find_anomalies(storage, champion, days):
             drawn = len(days) <= metadata.MOST_DAYS_WITH_FIGURES or facts.day == days[-1]
             context.add_asset_metadata(
-                metadata.anomalies_day(facts, champion, drawn=drawn), partition_key=facts.day.isoformat()
+                metadata.anomalies_day(table, facts, champion, drawn=drawn), partition_key=facts.day.isoformat()
             )
             found.append(facts.without_rows())
         yield dg.MaterializeResult(
@@ -201,7 +201,9 @@ def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
     spec = _spec(table, EVALUATION, {"python"}, [_dep(table, ANOMALIES)])
 
     @dg.multi_asset(name=f"{table.table}__evaluation", specs=[spec])
-    def evaluation(context: dg.AssetExecutionContext, config: EvaluationConfig, lakehouse: LakehouseResource) -> Iterator[Result]:
+    def evaluation(
+        context: dg.AssetExecutionContext, config: EvaluationConfig, lakehouse: LakehouseResource
+    ) -> Iterator[Result]:
         from ae_assets.pipeline.chain.evaluation import evaluate
 
         storage = _storage(context, table, lakehouse)

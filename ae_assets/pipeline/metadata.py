@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 
 from ae_assets.features.catalogue import catalogue
+from ae_assets.features.config import feature_prefix
 from ae_assets.pipeline.chain.storage import ANOMALIES, EVALUATION, FEATURES, MODEL, QUARANTINE, RAW, THRESHOLD, Storage
 from ae_assets.pipeline.table import WatchedTable
 
@@ -189,7 +190,7 @@ def threshold_run(calibrated: "Calibrated") -> Metadata:
     }
 
 
-def anomalies_day(facts: "AnomalyDay", champion: "Champion", *, drawn: bool) -> Metadata:
+def anomalies_day(table: WatchedTable, facts: "AnomalyDay", champion: "Champion", *, drawn: bool) -> Metadata:
     """One partition of anomalies: what a person needs to judge the day."""
     from ae_assets.reports.figures import score_histogram
     from ae_assets.reports.tables import alarms_table, markdown_image
@@ -201,7 +202,7 @@ def anomalies_day(facts: "AnomalyDay", champion: "Champion", *, drawn: bool) -> 
         "model_version": champion.version,
         "threshold": champion.threshold.cut,
         "seen_by_the_model": "yes" if facts.day <= champion.seen_until else "no",
-        "top_alarms": dg.MetadataValue.md(alarms_table(facts.frame, ALARMS_SHOWN)),
+        "top_alarms": dg.MetadataValue.md(alarms_table(facts.frame, ALARMS_SHOWN, words=_feature_words(table))),
     }
     if drawn and facts.rows:
         png = score_histogram(
@@ -212,6 +213,18 @@ def anomalies_day(facts: "AnomalyDay", champion: "Champion", *, drawn: bool) -> 
         )
         values["scores"] = _image(markdown_image(png, f"scores of {facts.day} with the threshold"))
     return values
+
+
+def _feature_words(table: WatchedTable) -> dict[str, str]:
+    """What to call each feature in an alarm: the attribute's meaning without its explanation, and what is made of it."""
+    words = {}
+    for feature in catalogue(table.features):
+        if feature.column is None:
+            continue
+        meaning = table.features.attributes[feature.column].meaning.partition(" (")[0]
+        change = feature.name.removeprefix(feature_prefix(feature.column)).strip("_").replace("_", " ")
+        words[feature.name] = f"{meaning}, {change}"
+    return words
 
 
 def anomalies_run(storage: Storage, champion: "Champion", found: Iterable["AnomalyDay"]) -> Metadata:

@@ -56,9 +56,8 @@ class DayTableIOManager(dg.ConfigurableIOManager):
             frames = {day: obj.filter(pl.col("day") == day) for day in days}
             strays = obj.height - sum(frame.height for frame in frames.values())
             if strays:
-                raise dg.Failure(
-                    f"{strays} rows of {context.asset_key.to_user_string()} lie outside the run's days {days[0]}..{days[-1]}"
-                )
+                name = context.asset_key.to_user_string()
+                raise dg.Failure(f"{strays} rows of {name} lie outside the run's days {days[0]} to {days[-1]}")
         else:
             frames = dict(obj)
         with self.lakehouse.tables.writer(_table_name(context.asset_key)) as writer:

@@ -13,9 +13,9 @@ from ae_assets.cli.instance import load_table
 from ae_assets.lakehouse import Lakehouse, ModelStore
 from ae_assets.pipeline.chain import Storage
 
-FLEET = "simulated://?drives=120&days=80&seed=3"
-FIRST, LAST = date(2013, 4, 10), date(2013, 6, 28)
-SEEN_UNTIL = FIRST + timedelta(days=69)
+FLEET = "simulated://?drives=120&days=120&seed=6"
+FIRST, LAST = date(2013, 4, 10), date(2013, 8, 7)
+SEEN_UNTIL = FIRST + timedelta(days=89)
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,14 @@ DAYS = ("--start", "2013-04-10", "--end", "2013-04-12")
         (("run", "nope", *DAYS), "there is no watched table 'nope'; the tables are: drive_stats"),
         (("evaluate", "nope", *DAYS), "there is no watched table 'nope'"),
         (("export", "nope", "raw", *DAYS, "--output", "x.csv"), "there is no watched table 'nope'"),
-        (("run", "drive_stats", "--start", "May", "--end", "2013-04-12"), "received 'May'; a day is written YYYY-MM-DD"),
-        (("run", "drive_stats", "--start", "2013-04-12", "--end", "2013-04-10"), "--end 2013-04-10 lies before --start"),
+        (
+            ("run", "drive_stats", "--start", "May", "--end", "2013-04-12"),
+            "received 'May'; a day is written YYYY-MM-DD",
+        ),
+        (
+            ("run", "drive_stats", "--start", "2013-04-12", "--end", "2013-04-10"),
+            "--end 2013-04-10 lies before --start",
+        ),
         (("run", "drive_stats", *DAYS, "--train-end", "2013-04-11"), "--train-start and --train-end go together"),
         (("run", "drive_stats", "--start", "2013-04-10"), "Missing option '--end'"),
         (("export", "drive_stats", "model", *DAYS, "--output", "x.csv"), "'model' is not one of"),

@@ -1,0 +1,285 @@
+"""What the commands do and say when they are used as they should be, and when a run of theirs fails."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from traceback import TracebackException
+
+import dagster as dg
+import polars as pl
+import pytest
+from dagster_shared.error import SerializableErrorInfo
+
+from ae_assets.cli.demo import Followed, followed, show_followed
+from ae_assets.cli.instance import _root_message
+from ae_assets.errors import LakehouseError
+from ae_assets_tests.cli.conftest import FIRST, FLEET, LAST, SEEN_UNTIL, Demo, Said, command, storage_of
+from ae_assets_tests.pipeline.tables import write_day
+
+RunIn = Callable[..., Said]
+UNSEEN = ("--start", str(SEEN_UNTIL + timedelta(days=1)), "--end", str(LAST))
+FIRST_DAYS = ("--start", str(FIRST), "--end", str(FIRST + timedelta(days=2)))
+
+
+def test_the_version_is_said(run_in: RunIn) -> None:
+    assert re.fullmatch(r"ae-assets, version \d+\.\d+\.\d+\S*\n", run_in("--version").out)
+
+
+def test_the_demo_says_what_it_runs_on_and_how_fast(demo: Demo) -> None:
+    assert demo.said.out.startswith(f"{FLEET}&start={FIRST}: 120 days of a SIMULATED fleet, {FIRST} to {LAST}\n")
+    assert re.search(r"raw: 120 of 120 days, [\d,]+ rows/s, [\d.]+ days/s\n", demo.said.out)
+    assert re.search(r"anomalies: 120 of 120 days, [\d,]+ rows/s, [\d.]+ days/s\n", demo.said.out)
+    assert re.search(r"\d+ of 11 checks passed\n", demo.said.out)
+
+
+def test_the_exit_code_of_the_demo_says_whether_every_check_passed(demo: Demo) -> None:
+    assert demo.said.code == (3 if "check failed" in demo.said.out else 0)
+    assert ("11 of 11 checks passed" in demo.said.out) == (demo.said.code == 0)
+
+
+def test_the_demo_counts_flagged_and_failed_drives_on_unseen_days_only(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = storage_of(demo.home, monkeypatch).tables.read(
+        "drive_stats.anomalies", SEEN_UNTIL + timedelta(days=1), LAST, ["day", "entity", "is_anomaly", "label"]
+    )
+    failed = dict(rows.filter(pl.col("label") == 1).select("entity", "day").iter_rows())
+    alarms = [(row[1], row[0]) for row in rows.iter_rows() if row[2]]
+    flagged = {drive for drive, day in alarms if day < failed.get(drive, LAST + timedelta(days=1))}
+    assert failed, "the fleet is chosen so that a drive fails on the unseen days"
+    assert (
+        f"From {SEEN_UNTIL + timedelta(days=1)} to {LAST}, 30 days that neither the fit nor the threshold has seen, "
+        f"{len(flagged)} of {rows['entity'].n_unique()} simulated drives are flagged and {len(failed)} fail.\n"
+    ) in demo.said.out
+    hits = len(flagged & set(failed))
+    assert (
+        f"\n{hits} of the {len(failed)} drives that failed were flagged before their day of failure.\n" in demo.said.out
+    )
+    for drive in flagged:
+        assert drive in demo.said.out
+
+
+def test_the_demo_ends_with_the_command_that_opens_the_ui_on_its_home(demo: Demo) -> None:
+    *_, heading, hint = demo.said.out.splitlines()
+    assert heading == "Open the UI on the same home:"
+    assert hint.split()[:2] == [f"AE_ASSETS_HOME={demo.home}", f"DAGSTER_HOME={demo.home}/dagster"]
+    _, _, dagster, *arguments = hint.split()
+    assert os.access(dagster, os.X_OK)
+    assert arguments[:2] == ["dev", "-w"]
+    assert Path(arguments[2]).name == "workspace.yaml"
+    assert Path(arguments[2]).is_file()
+
+
+def test_what_the_commands_start_is_in_the_instance_of_the_home(demo: Demo) -> None:
+    with dg.DagsterInstance.from_config(str(demo.home / "dagster")) as instance:
+        runs = instance.get_runs()
+        assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
+        assert {run.tags["ae_assets/started_by"] for run in runs} == {"ae-assets"}
+        key = dg.AssetKey(["drive_stats", "anomalies"])
+        assert len(instance.get_materialized_partitions(key)) == 120
+
+
+def made_up(flagged: list[tuple[str, int, int]], failed: dict[str, int]) -> Followed:
+    day = lambda number: FIRST + timedelta(days=number)  # noqa: E731
+    rows = [
+        {"entity": drive, "cohort": "M1", "score": 9.0 - place, "top_features": [{"name": "smart_5_level"}],
+         "flagged_on": day(since), "alarm_days": days}
+        for place, (drive, since, days) in enumerate(flagged)
+    ]  # fmt: skip
+    schema = {"entity": pl.String, "cohort": pl.String, "score": pl.Float64, "flagged_on": pl.Date}
+    frame = pl.DataFrame(rows) if rows else pl.DataFrame(schema=schema)
+    return Followed(FIRST, day(29), 2000, {drive: day(number) for drive, number in failed.items()}, frame)
+
+
+def test_flagged_drives_are_listed_with_what_became_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    show_followed(made_up([("A1", 3, 5), ("A2", 28, 1)], {"A1": 9, "A3": 12}), simulated=False)
+    said = capsys.readouterr().out
+    assert "2 of 2,000 drives are flagged and 2 fail" in said
+    assert re.search(r"A1 +M1 +04-13 +5 +9 +smart_5_level +failed 04-19", said)
+    assert re.search(r"A2 +M1 +05-08 +1 +8 +smart_5_level +works", said)
+    assert "1 of the 2 flagged drives failed; the latest flags had little time to come true." in said
+    assert "1 of the 2 drives that failed were flagged before their day of failure." in said
+
+
+def test_where_nothing_is_flagged_or_fails_no_empty_table_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    show_followed(made_up([], {}), simulated=True)
+    said = capsys.readouterr().out.strip()
+    assert "0 of 2,000 simulated drives are flagged and 0 fail." in said
+    assert len(said.splitlines()) == 1
+
+
+def test_only_the_highest_scores_are_listed_and_the_rest_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    show_followed(made_up([(f"D{number:02}", 1, 1) for number in range(25)], {}), simulated=True)
+    said = capsys.readouterr().out
+    assert "Highest scores (5 more are not shown)" in said
+    assert "D19" in said
+    assert "D20" not in said
+
+
+def test_an_alarm_on_the_day_of_failure_is_no_early_flag(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = storage_of(demo.home, monkeypatch)
+    found = followed(storage, FIRST, LAST)
+    assert found.drives == storage.tables.read("drive_stats.features", FIRST, LAST, ["entity"])["entity"].n_unique()
+    assert found.failed == dict(storage.failures().iter_rows())
+    for drive in found.flagged.iter_rows(named=True):
+        assert drive["flagged_on"] < found.failed.get(drive["entity"], LAST + timedelta(days=1))
+
+
+def test_evaluate_prints_tables_that_fit_eighty_columns(demo: Demo) -> None:
+    said = command(demo.home, "evaluate", "drive_stats", *UNSEEN, "--no-compare")
+    assert said.code == 0, said
+    assert "Detection rate at a false alarm rate (FAR) per 30 days, with 95% intervals:" in said.out
+    assert "What dense_autoencoder does at each threshold:" in said.out
+    tables = re.findall(r"^.*\n-[- ]+-\n(?:.+\n)+", said.out, re.MULTILINE)
+    assert len(tables) >= 3
+    assert max(len(line) for table in tables for line in table.splitlines()) <= 80
+    assert re.search(r"^in use +\d", said.out, re.MULTILINE)
+
+
+def test_days_that_the_champion_has_seen_are_not_evaluated(demo: Demo) -> None:
+    said = command(demo.home, "evaluate", "drive_stats", "--start", str(SEEN_UNTIL), "--end", str(LAST))
+    assert said.code == 1
+    assert re.search(
+        r"evaluation failed \(run [0-9a-f-]{36}\): the champion \S+ has seen days and labels until", said.out
+    )
+    assert f"evaluate from {SEEN_UNTIL + timedelta(days=1)} on, received {SEEN_UNTIL}\n" in said.out
+
+
+def test_without_a_champion_the_evaluation_says_how_to_train_one(run_in: RunIn) -> None:
+    said = run_in("evaluate", "drive_stats", *UNSEEN)
+    assert said.code == 1
+    assert "drive_stats has no champion yet; train one: `ae-assets run drive_stats" in said.out
+
+
+def test_a_run_with_a_champion_does_not_train_again(run_in: RunIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of their own days in a home of their own; the stage that is left out is what is looked at."""
+    from ae_assets.cli import chain_run
+    from ae_assets.cli.instance import Chain, RunOutcome
+
+    stages: list[tuple[str, ...]] = []
+
+    def remembered(chain: Chain, assets: tuple[str, ...], *_: object) -> RunOutcome:
+        stages.append(assets)
+        return RunOutcome("id", success=True, failure=None)
+
+    monkeypatch.setattr(Chain, "run", remembered)
+    assert run_in("run", "drive_stats", *FIRST_DAYS).code == 0
+    assert stages == [("raw", "features", "quarantine"), ("model", "threshold"), ("anomalies",)]
+    stages.clear()
+    monkeypatch.setattr(chain_run, "_needs_training", lambda *_: False)
+    assert run_in("run", "drive_stats", *FIRST_DAYS).code == 0
+    assert stages == [("raw", "features", "quarantine"), ("anomalies",)]
+    assert run_in("run", "drive_stats", *FIRST_DAYS, "--retrain").code == 0
+    assert ("model", "threshold") in stages
+
+
+def test_a_training_range_other_than_the_champions_is_trained(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from ae_assets.cli.chain_run import _needs_training
+
+    chain = SimpleNamespace(storage=storage_of(demo.home, monkeypatch), table="drive_stats")
+    trained_on = (FIRST, FIRST + timedelta(days=59))
+    assert not _needs_training(chain, None)  # type: ignore[arg-type]
+    assert not _needs_training(chain, trained_on)  # type: ignore[arg-type]
+    assert _needs_training(chain, (FIRST, FIRST + timedelta(days=58)))  # type: ignore[arg-type]
+
+
+def test_missing_days_are_named_and_an_implausible_volume_ends_with_exit_code_3(
+    run_in: RunIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ae_assets.cli import chain_run
+
+    for number in (0, 2):
+        write_day(tmp_path / "source", FIRST + timedelta(days=number), [(f"D{n}", 0, 0) for n in range(10)])
+    daily = chain_run.DAILY_INPUT
+    run = chain_run.Chain.run
+
+    def daily_only(chain: chain_run.Chain, assets: tuple[str, ...], *rest: object) -> chain_run.RunOutcome:
+        if assets == daily:
+            return run(chain, assets, *rest)  # type: ignore[arg-type]
+        return chain_run.RunOutcome("id", success=True, failure=None)
+
+    monkeypatch.setattr(chain_run.Chain, "run", daily_only)
+    said = run_in("run", "drive_stats", *FIRST_DAYS, location=str(tmp_path / "source"))
+    assert said.code == 3
+    assert f"1 days are not in the source and stay empty: {FIRST + timedelta(days=1)}\n" in said.out
+    assert "check failed: drive_stats/raw day_volume_is_plausible\n  1 of 3 days do not: 2013-04-11" in said.out
+    assert "3 of 4 checks passed\n" in said.out
+
+
+def test_a_day_that_cannot_be_read_fails_the_run_with_the_words_of_the_source(run_in: RunIn, tmp_path: Path) -> None:
+    for number in range(3):
+        path = write_day(tmp_path / "source", FIRST + timedelta(days=number), [("D1", 0, 0)])
+    path.write_text("date,colour\n2013-04-12,red\n")
+    said = run_in("run", "drive_stats", *FIRST_DAYS, location=str(tmp_path / "source"))
+    assert said.code == 1
+    assert "): 1 of 3 days could not be read; the others are written:\n  2013-04-12: " in said.out
+    assert "Repair or replace these files, then materialise these days again." in said.out
+
+
+def test_a_failed_blocking_check_is_named_with_its_verdict(run_in: RunIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ae_assets.pipeline.chain import features
+
+    made = features.features_of_day
+    monkeypatch.setattr(features, "features_of_day", lambda *given: made(*given).head(100))
+    said = run_in("run", "drive_stats", *FIRST_DAYS)
+    assert said.code == 1
+    failed = next(line for line in said.out.splitlines() if line.startswith("raw and features failed"))
+    assert "a blocking check failed; drive_stats/features rows_are_conserved: 3 of 3 days differ" in failed
+    assert f"{FIRST} +" in failed
+
+
+def chained(*errors: Exception) -> SerializableErrorInfo:
+    """The errors as Dagster records them: each caused by the one after it."""
+    for error, cause in pairwise(errors):
+        error.__cause__ = cause
+    return SerializableErrorInfo.from_traceback(TracebackException.from_exception(errors[0]))
+
+
+def test_the_failure_text_is_that_of_the_innermost_error_of_ours() -> None:
+    ours = LakehouseError("the table: cannot be written; free some space")
+    assert _root_message(chained(RuntimeError("the step failed"), ours, OSError("disk gone"))) == str(ours)
+    assert _root_message(chained(KeyError("a mistake"), ValueError("in here"))) == "ValueError: in here"
+
+
+def started(home: Path, *arguments: str) -> "subprocess.Popen[str]":
+    settings = {"AE_ASSETS_HOME": str(home), "DRIVE_STATS_LOCATION": "simulated://?drives=2000&days=120"}
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", "from ae_assets.cli import main; main()", *arguments],
+        env={**os.environ, **settings},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_ctrl_c_ends_with_130_says_what_stays_and_marks_the_run_as_failed(tmp_path: Path) -> None:
+    process = started(tmp_path / "home", "run", "drive_stats", "--start", str(FIRST), "--end", "2013-08-07")
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("raw: "):
+        assert process.poll() is None
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert error.strip() == (
+        "interrupted: days that were committed stay, no day is half written; give the same command again to go on"
+    )
+    with dg.DagsterInstance.from_config(str(tmp_path / "home" / "dagster")) as instance:
+        assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE]
+
+
+def test_a_process_of_its_own_ends_with_the_exit_code(tmp_path: Path) -> None:
+    process = started(tmp_path / "home", "run", "nope", *FIRST_DAYS)
+    out, error = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, "")
+    assert error == "error: there is no watched table 'nope'; the tables are: drive_stats\n"
+    assert not (tmp_path / "home").exists()

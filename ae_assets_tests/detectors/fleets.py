@@ -1,0 +1,47 @@
+"""Small feature tables and configs that the tests of the detectors share."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+
+from ae_assets.detectors import DenseAutoencoderConfig, LstmAutoencoderConfig, Windows, windows_of
+
+FEATURES = 9
+NAMES = tuple(f"feature_{number}" for number in range(FEATURES))
+START = date(2024, 1, 1)
+
+DENSE = DenseAutoencoderConfig(units=(32, 8, 32), epochs=6, batch_size=64, learning_rate=0.003)
+LSTM = LstmAutoencoderConfig(
+    window_days=6, encoder_units=(8, 4), decoder_units=(4, 8), epochs=8, batch_size=64, learning_rate=0.02
+)
+
+
+def fleet(entities: int = 40, days: int = 15, seed: int = 0, missing: float = 0.2, gaps: float = 0.1) -> pl.DataFrame:
+    """A feature table in random row order: features follow two hidden causes, some values and some days are missing."""
+    random = np.random.default_rng(seed)
+    causes = random.normal(size=(entities, 1, 2)) + 0.3 * random.normal(size=(entities, days, 2)).cumsum(axis=1)
+    values = causes @ np.random.default_rng(99).normal(size=(2, FEATURES)) + 0.05 * random.normal(
+        size=(entities, days, FEATURES)
+    )
+    values[random.random(values.shape) < missing] = np.nan
+    entity, day = np.nonzero(random.random((entities, days)) >= gaps)
+    keys = pl.DataFrame(
+        {
+            "day": [START + timedelta(days=int(number)) for number in day],
+            "entity": [f"E{number:03d}" for number in entity],
+            "cohort": ["even" if number % 2 == 0 else "odd" for number in entity],
+            "label": pl.repeat(0, len(day), dtype=pl.Int8, eager=True),
+        }
+    )
+    features = pl.DataFrame(values[entity, day].astype(np.float32), schema=list(NAMES)).fill_nan(None)
+    return keys.hstack(features).sample(fraction=1, shuffle=True, seed=seed)
+
+
+def split(config: DenseAutoencoderConfig | LstmAutoencoderConfig, table: pl.DataFrame) -> tuple[Windows, Windows]:
+    """Training and validation windows, by entity."""
+    validates = pl.col("entity") >= table["entity"].sort()[int(0.75 * table.height)]
+    return (
+        windows_of(table.filter(~validates), NAMES, config.window_days),
+        windows_of(table.filter(validates), NAMES, config.window_days),
+    )

@@ -1,0 +1,47 @@
+"""What a detector's settings accept."""
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from ae_assets.detectors import CounterRuleConfig, DenseAutoencoderConfig, DetectorConfig, LstmAutoencoderConfig
+
+ANY = TypeAdapter(DetectorConfig)
+
+
+def test_the_type_picks_the_detector() -> None:
+    assert isinstance(ANY.validate_python({"type": "lstm_autoencoder"}), LstmAutoencoderConfig)
+    assert isinstance(ANY.validate_python({"type": "counter_rule", "features": ["a"]}), CounterRuleConfig)
+
+
+def test_the_dense_layers_are_those_of_the_document() -> None:
+    assert DenseAutoencoderConfig().units == (512, 256, 128, 64, 128, 256, 512)
+
+
+def test_the_window_is_a_day_for_dense_and_twenty_for_lstm() -> None:
+    assert (DenseAutoencoderConfig().window_days, LstmAutoencoderConfig().window_days) == (1, 20)
+
+
+@pytest.mark.parametrize("wrong", [{"epoch": 3}, {"epochs": 0}, {"units": ()}, {"learning_rate": -1}])
+def test_a_wrong_setting_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        ANY.validate_python({"type": "dense_autoencoder", **wrong})
+
+
+def test_the_room_loads_without_keras_and_jax() -> None:
+    code = (
+        "import sys, ae_assets.detectors, ae_assets.detectors.counter_rule;"
+        "assert not {'keras', 'jax'} & set(sys.modules), 'heavy'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_keras_with_another_backend_is_refused_by_name() -> None:
+    code = (
+        "import sys, types; keras = types.ModuleType('keras'); keras.backend = types.SimpleNamespace(backend=lambda:"
+        "'tensorflow'); sys.modules['keras'] = keras; import ae_assets.detectors.networks"
+    )
+    result = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert "already loaded with the tensorflow backend" in result.stderr

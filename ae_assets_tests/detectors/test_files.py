@@ -1,0 +1,73 @@
+"""What a saved detector is, and what is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ae_assets.detectors import CounterRuleConfig, FittedDetector, fit, load_detector, windows_of
+from ae_assets.errors import ModelError
+from ae_assets_tests.detectors.fleets import DENSE, NAMES, fleet, split
+
+
+def change(directory: Path, **fields: object) -> None:
+    path = directory / "preprocessing.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def test_a_loaded_detector_scores_the_same_bits(detector: FittedDetector, tmp_path: Path) -> None:
+    detector.save(tmp_path)
+    loaded = load_detector(tmp_path, NAMES)
+    windows = windows_of(fleet(seed=5), NAMES, detector.window_days)
+    before, after = detector.score(windows), loaded.score(windows)
+    assert np.array_equal(before.contributions, after.contributions)
+    assert np.array_equal(before.expected, after.expected)
+    assert loaded.config == detector.config
+    assert loaded.history == detector.history
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.keras", "preprocessing.json"]
+
+
+def test_a_saved_rule_is_one_json_file(tmp_path: Path) -> None:
+    rule = fit(CounterRuleConfig(features=NAMES[:2]), *split(DENSE, fleet()))
+    rule.save(tmp_path)
+    windows = windows_of(fleet(seed=5), NAMES, 1)
+    assert np.array_equal(load_detector(tmp_path).score(windows).score, rule.score(windows).score)
+    assert [path.name for path in tmp_path.iterdir()] == ["preprocessing.json"]
+
+
+def test_another_format_version_is_refused(dense: FittedDetector, tmp_path: Path) -> None:
+    dense.save(tmp_path)
+    change(tmp_path, format_version=2)
+    with pytest.raises(ModelError, match="format version 2, this release reads version 1"):
+        load_detector(tmp_path)
+
+
+def test_other_features_are_refused(dense: FittedDetector, tmp_path: Path) -> None:
+    dense.save(tmp_path)
+    with pytest.raises(ModelError, match="received 8, expected 9"):
+        load_detector(tmp_path, NAMES[:-1])
+
+
+def test_a_network_that_does_not_fit_its_preprocessing_is_refused(dense: FittedDetector, tmp_path: Path) -> None:
+    dense.save(tmp_path)
+    change(tmp_path, feature_names=NAMES[:-1])
+    with pytest.raises(ModelError, match="not of one model version"):
+        load_detector(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.keras", "preprocessing.json"])
+def test_a_missing_file_is_named(dense: FittedDetector, tmp_path: Path, name: str) -> None:
+    dense.save(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(ModelError, match=f"{name} does not exist"):
+        load_detector(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.keras", "preprocessing.json"])
+def test_a_damaged_file_is_named(dense: FittedDetector, tmp_path: Path, name: str) -> None:
+    dense.save(tmp_path)
+    path = tmp_path / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ModelError, match=f"{name} cannot be"):
+        load_detector(tmp_path)

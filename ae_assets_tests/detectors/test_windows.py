@@ -1,0 +1,121 @@
+"""What a window holds."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ae_assets.detectors import windows_of
+from ae_assets.errors import ContractError
+from ae_assets_tests.detectors.fleets import NAMES, START, fleet
+
+
+def drive(*days: int, entity: str = "A") -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "day": [START + timedelta(days=day) for day in days],
+            "entity": entity,
+            "cohort": "one",
+            "label": pl.repeat(0, len(days), dtype=pl.Int8, eager=True),
+            "x": [float(day) for day in days],
+        }
+    )
+
+
+def test_a_missing_day_is_skipped_and_the_window_keeps_its_calendar_days() -> None:
+    windows = windows_of(drive(0, 1, 2, 6, 7), ["x"], window_days=3)
+    assert windows.length.tolist() == [1, 2, 3, 1, 2]
+
+
+def test_a_short_history_gives_a_short_window() -> None:
+    windows = windows_of(drive(5), ["x"], window_days=20)
+    assert (windows.last_row.tolist(), windows.length.tolist()) == ([0], [1])
+
+
+@given(
+    records=st.sets(st.tuples(st.integers(0, 4), st.integers(0, 40)), min_size=1),
+    window_days=st.integers(1, 12),
+    order=st.randoms(use_true_random=False),
+)
+def test_a_window_is_the_entitys_records_of_the_last_days_and_never_another_entitys(
+    records: set[tuple[int, int]], window_days: int, order: "st.random.Random"
+) -> None:
+    rows = list(records)
+    order.shuffle(rows)
+    table = pl.concat([drive(day, entity=f"E{entity}") for entity, day in rows])
+    windows = windows_of(table, ["x"], window_days)
+    assert len(windows) == len(records)
+    for last_row, length in zip(windows.last_row, windows.length, strict=True):
+        held = windows.rows[last_row - length + 1 : last_row + 1]
+        entity, scored = windows.rows["entity"][int(last_row)], windows.rows["day"][int(last_row)]
+        expected = table.filter(
+            (pl.col("entity") == entity)
+            & (pl.col("day") <= scored)
+            & (pl.col("day") > scored - timedelta(days=window_days))
+        ).sort("day")
+        assert held["entity"].unique().to_list() == [entity]
+        assert held["day"].to_list() == expected["day"].to_list()
+        assert windows.values[last_row - length + 1 : last_row + 1, 0].tolist() == expected["x"].to_list()
+
+
+def test_only_the_wanted_days_end_a_window_and_the_others_serve_as_history() -> None:
+    wanted = START + timedelta(days=3)
+    windows = windows_of(drive(0, 1, 2, 3, 4), ["x"], window_days=3, days=[wanted])
+    assert windows.keys()["day"].to_list() == [wanted]
+    assert windows.length.tolist() == [3]
+
+
+def test_rows_that_where_leaves_out_end_no_window_but_serve_as_history() -> None:
+    table = drive(3, 1, 2)
+    windows = windows_of(table, ["x"], window_days=3, where=pl.Series([True, None, False]))
+    assert windows.keys()["day"].to_list() == [START + timedelta(days=3)]
+    assert windows.length.tolist() == [3]
+
+
+def test_keys_follow_the_order_of_the_windows() -> None:
+    windows = windows_of(fleet(), NAMES, 4)
+    chosen = np.array([30, 2, 11])
+    keys = windows.take(chosen).keys()
+    assert keys.columns == ["day", "entity", "cohort", "label"]
+    assert keys.equals(windows.keys()[chosen])
+    assert windows.entity[windows.last_row[chosen]].tolist() == keys["entity"].to_list()
+
+
+def test_missing_values_become_nan_and_no_value_moves_to_another_row() -> None:
+    table = fleet()
+    windows = windows_of(table, NAMES, 4)
+    expected = table.sort("entity", "day").select(NAMES).fill_null(float("nan")).to_numpy()
+    np.testing.assert_array_equal(windows.values, expected)
+
+
+def test_an_empty_table_has_no_windows() -> None:
+    windows = windows_of(fleet().clear(), NAMES, 4)
+    assert (len(windows), windows.values.shape) == (0, (0, len(NAMES)))
+
+
+def test_two_rows_of_one_entity_and_day_are_refused_by_name() -> None:
+    with pytest.raises(ContractError, match=r"Entity A has more than one row on 2024-01-02"):
+        windows_of(drive(0, 1, 1), ["x"], 3)
+
+
+def test_a_missing_feature_column_is_named() -> None:
+    with pytest.raises(ContractError, match="no column \\['y'\\]"):
+        windows_of(drive(0), ["x", "y"], 3)
+
+
+def test_where_needs_one_value_per_row() -> None:
+    with pytest.raises(ContractError, match="where has 1 values for 2 rows"):
+        windows_of(drive(0, 1), ["x"], 3, where=pl.Series([True]))
+
+
+def test_a_window_has_at_least_one_day() -> None:
+    with pytest.raises(ContractError, match="window_days is 0"):
+        windows_of(drive(0), ["x"], 0)
+
+
+def test_days_may_be_any_collection() -> None:
+    days = {date(2024, 1, 1), date(2024, 1, 3)}
+    assert set(windows_of(drive(0, 1, 2), ["x"], 3, days=days).keys()["day"]) == days
