@@ -34,6 +34,7 @@ ProgressSink = Callable[[Progress], None]
 def silent(progress: Progress) -> None:
     """Discards progress."""
 
+
 _listeners: list[ProgressSink] = []
 
 

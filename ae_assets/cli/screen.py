@@ -1,5 +1,6 @@
 """What the terminal shows: sentences, progress while a run works, plain tables after it."""
 
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ WIDTH_WITH_NOTES = 110
 WIDTH_OF_A_PIPE = 200
 """Where nobody reads on a screen nothing is folded to one; rows of any table are shorter."""
 
-console = Console(highlight=False)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
 
 
 def say(text: str = "", *, style: str | None = None, folded: bool = True) -> None:
@@ -89,4 +90,4 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
         table.add_column(name, justify="right" if index in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console.print(table, markup=False, width=None if console.is_terminal else WIDTH_OF_A_PIPE)
+    console.print(table, markup=False)

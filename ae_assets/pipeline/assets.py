@@ -90,12 +90,13 @@ def _raw(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.As
 
         storage = _storage(context, table, lakehouse)
         days = partition_days(context)
+        source = open_source(table.source.location)
         loaded = []
-        for facts in load_raw(storage, open_source(table.source.location), days):
+        for facts in load_raw(storage, source, days):
             loaded.append(facts)
             context.add_asset_metadata(metadata.raw_day(facts), partition_key=facts.day.isoformat())
         yield dg.MaterializeResult(
-            metadata=metadata.raw_run(storage, loaded), check_results=checks.raw_checks(storage, days)
+            metadata=metadata.raw_run(storage, loaded, source.strays()), check_results=checks.raw_checks(storage, days)
         )
 
     return raw
@@ -186,7 +187,7 @@ def _anomalies(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) ->
         for facts in find_anomalies(storage, champion, days):
             drawn = len(days) <= metadata.MOST_DAYS_WITH_FIGURES or facts.day == days[-1]
             context.add_asset_metadata(
-                metadata.anomalies_day(table, facts, champion, drawn=drawn), partition_key=facts.day.isoformat()
+                metadata.anomalies_day(storage, facts, champion, drawn=drawn), partition_key=facts.day.isoformat()
             )
             found.append(facts.without_rows())
         yield dg.MaterializeResult(

@@ -11,7 +11,6 @@ import dagster as dg
 import polars as pl
 
 from ae_assets.features.catalogue import catalogue
-from ae_assets.features.config import feature_prefix
 from ae_assets.pipeline.chain.storage import ANOMALIES, EVALUATION, FEATURES, MODEL, QUARANTINE, RAW, THRESHOLD, Storage
 from ae_assets.pipeline.table import WatchedTable
 
@@ -29,7 +28,12 @@ Metadata = dict[str, Any]
 MOST_DAYS_WITH_FIGURES = 7
 """Runs over more days draw figures for their last day only: a figure costs more than scoring its day."""
 
-ALARMS_SHOWN = 20
+NOT_LOADED = {"missing": "missing in the source", "kept": "not in the source any more; the rows loaded before are kept"}
+
+ALARMS_SHOWN = 100
+
+LONGEST_INLINE = 990
+"""The UI shows Markdown in place up to 1,000 characters, and behind a link from there on."""
 
 OF_RUN = "_in_run"
 """How the names of values about a whole run end; the others of a daily asset are about one partition."""
@@ -73,8 +77,8 @@ def describe(table: WatchedTable, asset: str) -> str:
 
 def raw_day(facts: "RawDay") -> Metadata:
     """One partition of raw."""
-    if facts.status == "missing":
-        return {ROW_COUNT: 0, "status": "missing in the source"}
+    if facts.status != "loaded":
+        return {ROW_COUNT: facts.rows, "status": NOT_LOADED[facts.status]}
     return {
         ROW_COUNT: facts.rows,
         "status": facts.status,
@@ -85,12 +89,12 @@ def raw_day(facts: "RawDay") -> Metadata:
     }
 
 
-def raw_run(storage: Storage, loaded: Sequence["RawDay"]) -> Metadata:
+def raw_run(storage: Storage, loaded: Sequence["RawDay"], strays: Sequence[str]) -> Metadata:
     """A run of raw."""
     from ae_assets.reports.figures import volume_by_day
     from ae_assets.reports.tables import markdown_image
 
-    missing = [facts.day for facts in loaded if facts.status == "missing"]
+    missing = [facts.day for facts in loaded if facts.status != "loaded"]
     held = storage.days_of(RAW)
     recent = {day: held[day] for day in sorted(held)[-180:]}
     return {
@@ -98,6 +102,7 @@ def raw_run(storage: Storage, loaded: Sequence["RawDay"]) -> Metadata:
         "rows_in_run": sum(facts.rows for facts in loaded),
         "days_missing_in_run": len(missing),
         **({"missing_days_in_run": ", ".join(str(day) for day in missing[:50])} if missing else {}),
+        **({"left_out_of_the_source": "\n".join(strays[:50])} if strays else {}),
         **({"volume": _image(markdown_image(volume_by_day(recent), "rows per day"))} if recent else {}),
         **_columns(storage, RAW),
     }
@@ -190,41 +195,35 @@ def threshold_run(calibrated: "Calibrated") -> Metadata:
     }
 
 
-def anomalies_day(table: WatchedTable, facts: "AnomalyDay", champion: "Champion", *, drawn: bool) -> Metadata:
+def anomalies_day(storage: Storage, facts: "AnomalyDay", champion: "Champion", *, drawn: bool) -> Metadata:
     """One partition of anomalies: what a person needs to judge the day."""
+    from ae_assets.features.wording import wording_of
     from ae_assets.reports.figures import score_histogram
-    from ae_assets.reports.tables import alarms_table, markdown_image
+    from ae_assets.reports.tables import alarms_table, markdown_image, short_alarms_table
 
+    wording = wording_of(storage.table.features)
+    seen = facts.day <= champion.seen_until
+    simulated = "simulated " if storage.simulated else ""
+    summary = (
+        f"{facts.alarms:,} alarms, {facts.new_alarms:,} of them new, among {facts.rows:,} {simulated}devices; "
+        f"{facts.alarms_before:,} on the day before. "
+        + ("The model or its threshold has seen this day." if seen else "The model has not seen this day.")
+    )
     values: Metadata = {
+        "summary": summary,
+        "top_alarms": dg.MetadataValue.md(short_alarms_table(facts.frame, longest=LONGEST_INLINE, wording=wording)),
+        "all_alarms": dg.MetadataValue.md(alarms_table(facts.frame, ALARMS_SHOWN, wording=wording)),
         ROW_COUNT: facts.rows,
         "alarms": facts.alarms,
         "new_alarms": facts.new_alarms,
+        "threshold": round(champion.threshold.cut, 6),
         "model_version": champion.version,
-        "threshold": champion.threshold.cut,
-        "seen_by_the_model": "yes" if facts.day <= champion.seen_until else "no",
-        "top_alarms": dg.MetadataValue.md(alarms_table(facts.frame, ALARMS_SHOWN, words=_feature_words(table))),
     }
     if drawn and facts.rows:
-        png = score_histogram(
-            champion.threshold.calibration,
-            champion.threshold.cut,
-            facts.frame["score"].to_numpy(),
-            label=str(facts.day),
-        )
+        curve, cut = champion.threshold.calibration, champion.threshold.cut
+        png = score_histogram(curve, cut, facts.frame["score"].to_numpy(), label=str(facts.day))
         values["scores"] = _image(markdown_image(png, f"scores of {facts.day} with the threshold"))
     return values
-
-
-def _feature_words(table: WatchedTable) -> dict[str, str]:
-    """What to call each feature in an alarm: the attribute's meaning without its explanation, and what is made of it."""
-    words = {}
-    for feature in catalogue(table.features):
-        if feature.column is None:
-            continue
-        meaning = table.features.attributes[feature.column].meaning.partition(" (")[0]
-        change = feature.name.removeprefix(feature_prefix(feature.column)).strip("_").replace("_", " ")
-        words[feature.name] = f"{meaning}, {change}"
-    return words
 
 
 def anomalies_run(storage: Storage, champion: "Champion", found: Iterable["AnomalyDay"]) -> Metadata:
@@ -248,10 +247,13 @@ def anomalies_run(storage: Storage, champion: "Champion", found: Iterable["Anoma
         "score": sources,
         "top_features": sources,
     }
-    return {
+    counts = {
         "days_in_run": len(days),
         "rows_in_run": sum(facts.rows for facts in days),
         "alarms_in_run": sum(facts.alarms for facts in days),
+    }
+    return {
+        **(counts if len(days) > 1 else {}),
         "dagster/column_lineage": dg.TableColumnLineage(deps_by_column=lineage),
         **_columns(storage, ANOMALIES),
     }

@@ -34,6 +34,13 @@ class SourceSection(_Section):
         default="drive_stats", description="The column contract that the raw rows follow."
     )
 
+    @field_validator("location")
+    @classmethod
+    def _location_is_filled_in(cls, location: str) -> str:
+        if location.strip().upper() == "FILL_IN":
+            raise ValueError("name the folder, archive or address of the source here")
+        return location
+
 
 class TrainingSection(_Section):
     """Which drive-days a detector learns from."""

@@ -1,15 +1,19 @@
 """Tables as Markdown for the UI: number formats, limits, escaping, and the sentences that explain an alarm."""
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from math import isfinite
+from typing import Any, TypeAlias
 
 import polars as pl
 
 MISSING = "n/a"
 TOP_FEATURES_SHOWN = 3
 LONGEST_CELL = 160
+
+Wording: TypeAlias = Callable[[str, float | None, float | None], str]
+"""Name of a feature, its value (None = missing) and the expected one, to words."""
 
 
 def markdown_table(
@@ -41,19 +45,19 @@ def markdown_table(
     return table if left == 0 else f"{table}\n\n{left:,} more rows are not shown."
 
 
-def alarms_table(anomalies: pl.DataFrame, limit: int = 20, *, words: Mapping[str, str] | None = None) -> str:
+def alarms_table(anomalies: pl.DataFrame, limit: int = 20, *, wording: Wording | None = None) -> str:
     """The day's alarms, the most severe first, each with what drove it.
 
     Args:
         anomalies: rows of the anomalies table, any days.
         limit: alarms to write.
-        words: what to call a feature; by its name where it is not given.
+        wording: puts a feature into words, from its name, value and expected value; plain numbers where it is None.
     """
-    alarms = anomalies.filter("is_anomaly").sort(["score", "entity"], descending=[True, False])
+    alarms = _alarms(anomalies)
     if alarms.is_empty():
         return f"No alarm among {anomalies.height:,} rows."
     shown = alarms.head(limit)
-    reasons = [feature_words(features, words) for features in shown["top_features"].to_list()]
+    reasons = [feature_words(features, wording) for features in shown["top_features"].to_list()]
     several_days = anomalies["day"].n_unique() > 1
     table = shown.select(
         *(["day"] if several_days else []),
@@ -67,6 +71,34 @@ def alarms_table(anomalies: pl.DataFrame, limit: int = 20, *, words: Mapping[str
     text = markdown_table(table)
     left = alarms.height - shown.height
     return text if left == 0 else f"{text}\n\n{left:,} more alarms are not shown."
+
+
+def short_alarms_table(anomalies: pl.DataFrame, *, longest: int, wording: Wording | None = None) -> str:
+    """As many of the day's alarms as fit, the most severe first, each with the one feature that drove it most.
+
+    Args:
+        anomalies: rows of one day of the anomalies table.
+        longest: characters that the text may have.
+        wording: puts a feature into words.
+    """
+    alarms = _alarms(anomalies)
+    if alarms.is_empty():
+        return f"No alarm among {anomalies.height:,} rows."
+    lines = ["| drive | days | because of |", "| --- | ---: | --- |"]
+    for count, alarm in enumerate(alarms.iter_rows(named=True)):
+        reason = feature_words(alarm["top_features"][:1], wording)
+        line = (
+            "| " + " | ".join(_escaped(_cell(cell)) for cell in (alarm["entity"], alarm["streak_days"], reason)) + " |"
+        )
+        rest = f"\n\n{alarms.height - count:,} more below."
+        if len("\n".join([*lines, line])) + len(rest) > longest:
+            return "\n".join(lines) + rest
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _alarms(anomalies: pl.DataFrame) -> pl.DataFrame:
+    return anomalies.filter("is_anomaly").sort(["score", "entity"], descending=[True, False])
 
 
 def severity_words(severity: float) -> str:
@@ -83,20 +115,22 @@ def severity_words(severity: float) -> str:
 
 
 def feature_words(
-    features: Sequence[Mapping[str, float | str | None]] | None, words: Mapping[str, str] | None = None
+    features: Sequence[Mapping[str, Any]] | None, wording: Wording | None = None, limit: int = TOP_FEATURES_SHOWN
 ) -> str:
     """The features that drove a score, in words: `log counter 197: 3.2 (expected 0.1)`.
 
     Args:
         features: `name, contribution, value, expected` of each, the strongest first.
-        words: what to call a feature.
+        wording: puts a feature into words; plain numbers where it is None.
+        limit: features to name.
     """
-    parts = []
-    for feature in list(features or [])[:TOP_FEATURES_SHOWN]:
-        name = str(feature["name"])
-        value = "missing" if feature["value"] is None else _cell(feature["value"])
-        parts.append(f"{(words or {}).get(name, name)}: {value} (expected {_cell(feature['expected'])})")
-    return "; ".join(parts) or MISSING
+    put = wording or _plain_wording
+    named = [put(f["name"], f["value"], f["expected"]) for f in list(features or [])[:limit]]
+    return "; ".join(named) or MISSING
+
+
+def _plain_wording(name: str, value: float | None, expected: float | None) -> str:
+    return f"{name}: {'missing' if value is None else _cell(value)} (expected {_cell(expected)})"
 
 
 def quarantine_table(quarantine: pl.DataFrame, limit: int = 20) -> str:

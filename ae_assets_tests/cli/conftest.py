@@ -65,3 +65,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 def run_in(tmp_path: Path) -> Callable[..., Said]:
     """Runs a command in a fresh home of its own."""
     return lambda *arguments, **settings: command(tmp_path / "home", *arguments, **settings)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whichever test comes first waits for the demo: minutes where many share the machine."""
+    for item in items:
+        if "demo" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(900))

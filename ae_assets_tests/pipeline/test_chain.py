@@ -68,18 +68,15 @@ def test_a_day_that_the_source_lacks_is_reported_and_the_others_are_loaded(tmp_p
     assert [facts.feature_rows for facts in build_features(storage, DAYS[:3])] == [1, 0, 1]
 
 
-def test_a_day_that_is_withdrawn_from_the_source_becomes_empty(tmp_path: Path) -> None:
+def test_a_day_that_the_source_does_not_list_any_more_keeps_its_rows(tmp_path: Path) -> None:
     table = watched_table(str(tmp_path / "source"))
     storage = storage_of(table, tmp_path / "home")
     files = [write_day(tmp_path / "source", day, [("A1", 0, 0)]) for day in DAYS[:2]]
-    source = open_source(table.source.location)
-    list(load_raw(storage, source, DAYS[:2]))
-    build_features(storage, DAYS[:2])
+    list(load_raw(storage, open_source(table.source.location), DAYS[:2]))
     files[1].unlink()
-    list(load_raw(storage, open_source(table.source.location), [DAYS[1]]))
-    build_features(storage, [DAYS[1]])
-    assert list(storage.days_of("raw")) == [DAYS[0]]
-    assert list(storage.days_of("features")) == [DAYS[0]]
+    (facts,) = load_raw(storage, open_source(table.source.location), [DAYS[1]])
+    assert (facts.status, facts.rows) == ("kept", 1)
+    assert list(storage.days_of("raw")) == DAYS[:2]
 
 
 def test_a_day_that_cannot_be_read_is_named_after_the_others_are_written(tmp_path: Path) -> None:

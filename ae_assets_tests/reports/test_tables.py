@@ -16,6 +16,7 @@ from ae_assets.reports.tables import (
     number,
     quarantine_table,
     severity_words,
+    short_alarms_table,
 )
 
 FEATURES = pl.List(
@@ -84,14 +85,23 @@ def test_a_number_has_four_significant_digits(value: float, expected: str) -> No
 
 
 def test_alarms_come_worst_first_with_the_features_that_drove_them() -> None:
-    assert alarms_table(anomalies(), words={"smart_197_level": "log counter 197"}) == (
+    assert alarms_table(anomalies(), wording=lambda name, value, expected: f"{name} is {value}") == (
         "| drive | model | score | severity | streak | because of |\n"
         "| --- | --- | ---: | --- | --- | --- |\n"
-        "| worst | ST4000DM000 | 12,346 | under 1 in a billion | 9 days | log counter 197: 3.2 (expected 0.1); "
-        "smart_5_growth_28d: missing (expected 0) |\n"
-        "| mild | ST4000DM000 | 3 | 1 in 2,500 | 2 days | log counter 197: 3.2 (expected 0.1) |\n"
+        "| worst | ST4000DM000 | 12,346 | under 1 in a billion | 9 days | smart_197_level is 3.2; "
+        "smart_5_growth_28d is None |\n"
+        "| mild | ST4000DM000 | 3 | 1 in 2,500 | 2 days | smart_197_level is 3.2 |\n"
         "| new | ST4000DM000 | 3 | 1 in 2,500 | new | n/a |"
     )
+
+
+@pytest.mark.parametrize("longest", [120, 200, 400, 990])
+def test_a_short_table_of_alarms_never_exceeds_its_length_and_counts_what_is_left(longest: int) -> None:
+    many = pl.concat([anomalies().with_columns(entity=pl.lit(f"D{n}")) for n in range(30)])
+    text = short_alarms_table(many, longest=longest)
+    assert len(text) <= longest
+    shown = text.count("| D")
+    assert f"{many['is_anomaly'].sum() - shown:,} more below." in text
 
 
 def test_alarms_beyond_the_limit_are_counted_and_days_named_where_there_are_several() -> None:

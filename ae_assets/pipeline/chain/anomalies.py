@@ -26,6 +26,8 @@ class AnomalyDay:
     rows: int
     alarms: int
     new_alarms: int
+    alarms_before: int
+    """Devices that had an alarm on their record before this day."""
     frame: pl.DataFrame
 
     def without_rows(self) -> "AnomalyDay":
@@ -44,10 +46,15 @@ def find_anomalies(storage: Storage, champion: Champion, days: Sequence[date]) -
         for scored in score_days(storage, champion.detector, days, stage="anomalies"):
             frame = anomaly_table(scored, champion.threshold, champion.version, past)
             writer.write(scored.day, frame)
-            past = _remember(past, frame, scored.day)
             yield AnomalyDay(
-                scored.day, frame.height, int(frame["is_anomaly"].sum()), int(frame["is_new"].sum()), frame
+                scored.day,
+                rows=frame.height,
+                alarms=int(frame["is_anomaly"].sum()),
+                new_alarms=int(frame["is_new"].sum()),
+                alarms_before=int(past["is_anomaly"].sum()),
+                frame=frame,
             )
+            past = _remember(past, frame, scored.day)
 
 
 def anomaly_table(scored: ScoredDay, threshold: Threshold, version: str, past: pl.DataFrame) -> pl.DataFrame:

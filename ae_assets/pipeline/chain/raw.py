@@ -9,11 +9,9 @@ from typing import Literal
 import polars as pl
 
 from ae_assets.errors import LakehouseError, SourceError
-from ae_assets.pipeline.chain.storage import NO_ROWS, RAW, Storage
+from ae_assets.pipeline.chain.storage import RAW, Storage
 from ae_assets.progress import Progress
 from ae_assets.sources import Source
-
-SIMULATED_PROPERTY = "ae_assets.simulated"
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,8 @@ class RawDay:
     """What became of one day of the source."""
 
     day: date
-    status: Literal["loaded", "missing"]
+    status: Literal["loaded", "missing", "kept"]
+    """kept: the source does not list the day any more; the rows that were loaded before stay."""
     rows: int
     rescued_rows: int = 0
     origin: str = ""
@@ -30,22 +29,24 @@ class RawDay:
 
 
 def load_raw(storage: Storage, source: Source, days: Sequence[date]) -> Iterator[RawDay]:
-    """Writes the source's rows of the given days; a day that the source lacks becomes an empty day and is reported.
+    """Writes the source's rows of the given days.
+
+    A day that the source lacks is reported and does not fail the others; rows loaded for it before are kept, since a
+    file that is away for a moment (an archive that is being replaced) must not empty a table.
 
     Raises:
         SourceError: after the readable days are written, naming every day that could not be read.
         LakehouseError: when simulated and real rows would meet in one table.
     """
     _refuse_a_mixture(storage, source)
-    listed = source.days()
+    listed, held = source.days(), storage.days_of(RAW)
     unreadable: list[str] = []
     began, rows = time.monotonic(), 0
     with storage.tables.writer(storage.name(RAW)) as writer:
         for done, day in enumerate(sorted(days), start=1):
             entry = listed.get(day)
             if entry is None:
-                writer.write(day, NO_ROWS)
-                yield RawDay(day, "missing", 0)
+                yield RawDay(day, "kept" if day in held else "missing", held.get(day, 0))
                 continue
             try:
                 frame = source.read(entry)
@@ -70,8 +71,6 @@ def load_raw(storage: Storage, source: Source, days: Sequence[date]) -> Iterator
                 entry.fingerprint,
                 entry.size_bytes,
             )
-    if source.simulated:
-        storage.tables.set_properties(storage.name(RAW), {SIMULATED_PROPERTY: "true"})
     if unreadable:
         raise SourceError(
             f"{len(unreadable)} of {len(days)} days could not be read; the others are written:\n"
@@ -83,7 +82,7 @@ def load_raw(storage: Storage, source: Source, days: Sequence[date]) -> Iterator
 def _refuse_a_mixture(storage: Storage, source: Source) -> None:
     if not storage.days_of(RAW):
         return
-    held = storage.tables.properties(storage.name(RAW)).get(SIMULATED_PROPERTY) == "true"
+    held = storage.simulated
     if held != source.simulated:
         kinds = ("simulated", "real") if held else ("real", "simulated")
         raise LakehouseError(

@@ -13,6 +13,9 @@ from ae_assets.progress import ProgressSink, silent
 RAW, FEATURES, QUARANTINE = "raw", "features", "quarantine"
 MODEL, THRESHOLD, ANOMALIES, EVALUATION = "model", "threshold", "anomalies", "evaluation"
 
+SIMULATED_SCHEME = "simulated:"
+"""How the source file of invented rows begins."""
+
 DAILY_INPUT = (RAW, FEATURES, QUARANTINE)
 """The daily tables that need no model."""
 
@@ -36,6 +39,16 @@ class Storage:
     def days_of(self, asset: str) -> dict[date, int]:
         """Rows of each day that one of the chain's tables holds."""
         return self.tables.day_rows(self.name(asset))
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the rows that are held were invented: the file that they name says so."""
+        held = self.days_of(RAW)
+        if not held:
+            return False
+        last = max(held)
+        files = self.tables.read(self.name(RAW), last, last, ["source_file"])
+        return bool(files["source_file"].str.starts_with(SIMULATED_SCHEME).any())
 
     def read_with_look_back(
         self, asset: str, days: Collection[date], look_back_days: int, columns: Sequence[str] | None = None
