@@ -1,5 +1,6 @@
 """``run`` and ``evaluate``: the chain's stages in order, and what is said after them."""
 
+import os
 import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -19,6 +20,9 @@ from ae_assets.pipeline.metadata import OF_RUN
 from ae_assets.sources import Source, open_source
 
 LONGEST_FACT = 60
+
+SOURCE_SETTINGS = ("DRIVE_STATS_LOCATION",)
+"""What a UI needs to show the same days."""
 MOST_NAMED = 5
 
 
@@ -168,4 +172,5 @@ def open_ui_hint(home: Path) -> str:
     workspace = Path(ae_assets.__file__).parent.parent / "workspace.yaml"
     code = ["-w", str(workspace)] if workspace.exists() else ["-m", "ae_assets.definitions"]
     settings = [f"AE_ASSETS_HOME={home}", f"DAGSTER_HOME={home / 'dagster'}"]
+    settings += [f"{name}={os.environ[name]}" for name in SOURCE_SETTINGS if name in os.environ]
     return shlex.join([*settings, str(Path(sys.executable).with_name("dagster")), "dev", *code])
