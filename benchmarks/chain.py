@@ -15,7 +15,7 @@ from benchmarks.row import Row
 PUBLISHED = Path(os.environ.get("AE_ASSETS_REAL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 YEAR_2013 = PUBLISHED / "drive_stats" / "data_2013.zip"
 FIRST, LAST = date(2013, 4, 10), date(2013, 8, 19)
-SHORT_LAST = date(2013, 5, 12)
+SHORT_FIRST = date(2013, 7, 18)
 MODERN = "simulated://?drives=300000&days=2&seed=7"
 GIB = 2**30
 
@@ -41,7 +41,7 @@ def _range_runs(home: Path, models: Path) -> list[Row]:
     location, source = (
         (str(YEAR_2013), "2013 drive stats") if YEAR_2013.exists() else (SIMULATED_2013, "simulated fleet")
     )
-    short = _timed(home / "short", models, location, FIRST, SHORT_LAST)
+    short = _timed(home / "short", models, location, SHORT_FIRST, LAST)
     whole = _timed(home / "whole", models, location, FIRST, LAST)
     rate = whole.rows / whole.seconds
     growth = whole.peak_bytes / short.peak_bytes
@@ -69,7 +69,7 @@ def _range_runs(home: Path, models: Path) -> list[Row]:
             "x",
             "at most 1.15",
             growth <= 1.15,
-            "peak memory of the two runs",
+            "peak memory of the two runs, which end on the same days",
         ),
     ]
 

@@ -10,6 +10,7 @@ from ae_assets.cli.commands import RUN_FAILED
 from ae_assets.cli.instance import Chain, open_chain
 from ae_assets.cli.screen import print_table, say
 from ae_assets.errors import ConfigError
+from ae_assets.features.wording import Wording, wording_of
 from ae_assets.pipeline.chain.champion import load_champion
 from ae_assets.pipeline.chain.storage import ANOMALIES, RAW, Storage
 from ae_assets.sources import open_source
@@ -40,7 +41,8 @@ def run_demo() -> int:
         if code == RUN_FAILED:
             return code
         first = load_champion(chain.storage).seen_until + timedelta(days=1)
-        show_followed(followed(chain.storage, first, listed[-1]), simulated=source.simulated)
+        wording = wording_of(chain.definition.features)
+        show_followed(followed(chain.storage, first, listed[-1]), wording, simulated=source.simulated)
         say("\nOpen the UI on the same home:")
         say(f"  {open_ui_hint(chain.home)}", folded=False)
     return code
@@ -108,7 +110,7 @@ def followed(storage: Storage, first: date, last: date) -> Followed:
     return Followed(first, last, len(drives), dict(failed.iter_rows()), flagged)
 
 
-def show_followed(found: Followed, *, simulated: bool) -> None:
+def show_followed(found: Followed, wording: Wording, *, simulated: bool) -> None:
     """Prints the flagged drives, which of them then failed, and how many failures were flagged before."""
     kind = "simulated drives" if simulated else "drives"
     days = (found.last - found.first).days + 1
@@ -123,7 +125,7 @@ def show_followed(found: Followed, *, simulated: bool) -> None:
             f"{drive['flagged_on']:%m-%d}",
             str(drive["alarm_days"]),
             f"{drive['score']:.3g}",
-            drive["top_features"][0]["name"],
+            wording(drive["top_features"][0]["name"], drive["top_features"][0]["value"], None),
             f"failed {found.failed[drive['entity']]:%m-%d}" if drive["entity"] in found.failed else "works",
         )
         for drive in found.flagged.head(DRIVES_SHOWN).iter_rows(named=True)

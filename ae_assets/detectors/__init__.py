@@ -1,25 +1,24 @@
 """Detectors: a typed config and windows in, a fitted detector out, which scores windows and explains its scores.
 
-This package file imports neither keras nor jax: both cost seconds and are loaded when a network is fitted or loaded.
+What computes is loaded when it is asked for: the configs are read with every table's YAML, in every Dagster process,
+and keras and jax cost seconds.
 """
 
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ae_assets.detectors.base import (
-    FittedDetector,
-    Scores,
-    TrainingHistory,
-    read_preprocessing,
-    require_features,
-)
 from ae_assets.detectors.config import (
     CounterRuleConfig,
     DenseAutoencoderConfig,
     DetectorConfig,
     LstmAutoencoderConfig,
 )
-from ae_assets.detectors.windows import Windows, windows_of
 from ae_assets.progress import ProgressSink, silent
+
+if TYPE_CHECKING:
+    from ae_assets.detectors.base import FittedDetector, Scores, TrainingHistory
+    from ae_assets.detectors.windows import Windows, windows_of
 
 __all__ = [
     "CounterRuleConfig",
@@ -35,13 +34,27 @@ __all__ = [
     "windows_of",
 ]
 
+_LOADED_LATER = {
+    "FittedDetector": "base",
+    "Scores": "base",
+    "TrainingHistory": "base",
+    "Windows": "windows",
+    "windows_of": "windows",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _LOADED_LATER:
+        return getattr(import_module(f"{__name__}.{_LOADED_LATER[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 def fit(
     config: DenseAutoencoderConfig | LstmAutoencoderConfig | CounterRuleConfig,
-    train: Windows,
-    validation: Windows,
+    train: "Windows",
+    validation: "Windows",
     progress: ProgressSink = silent,
-) -> FittedDetector:
+) -> "FittedDetector":
     """Fits a detector.
 
     Args:
@@ -62,7 +75,7 @@ def fit(
     return fit_autoencoder(config, train, validation, progress)
 
 
-def load_detector(directory: Path, feature_names: tuple[str, ...] | None = None) -> FittedDetector:
+def load_detector(directory: Path, feature_names: tuple[str, ...] | None = None) -> "FittedDetector":
     """Loads what ``FittedDetector.save`` wrote into ``directory``.
 
     Args:
@@ -72,6 +85,8 @@ def load_detector(directory: Path, feature_names: tuple[str, ...] | None = None)
     Raises:
         ModelError: a file is missing or damaged, has another format version, or the features differ.
     """
+    from ae_assets.detectors.base import read_preprocessing, require_features
+
     record = read_preprocessing(directory)
     if feature_names is not None:
         require_features(tuple(feature_names), tuple(record["feature_names"]), "the features to be scored")

@@ -14,7 +14,6 @@ from typing import NoReturn
 import polars as pl
 
 from ae_assets.errors import SourceError
-from ae_assets.sources.csv_day import parse_day
 from ae_assets.sources.source import SourceDay
 
 MAX_DAY_BYTES = 2 * 2**30
@@ -108,6 +107,8 @@ class DayFileSource(ABC):
                 f" {file.listed.fingerprint} in {file.listed.origin} now). List the source again and read"
                 " what it lists."
             )
+        from ae_assets.sources.csv_day import parse_day
+
         return parse_day(file.fetch(), day.origin)
 
 

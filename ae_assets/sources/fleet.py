@@ -8,6 +8,7 @@ to look at.
 
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,27 +16,12 @@ import polars as pl
 
 from ae_assets.sources.layout import MODERN_ATTRIBUTES, MODERN_COLUMNS, ROW_COLUMN, day_schema
 
+if TYPE_CHECKING:
+    from ae_assets.sources.simulated import Fleet
+
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
-
-RULES_VERSION = 1
-"""Part of every fingerprint: raised when the same settings generate other rows."""
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """Settings of an invented fleet.
-
-    Attributes:
-        drives: drives on the first day; afterwards about as many join as leave or fail.
-        seed: another seed is another fleet.
-        start: the first day.
-    """
-
-    drives: int
-    seed: int
-    start: date
 
 
 @dataclass(frozen=True)
@@ -170,7 +156,7 @@ class _Lives:
         return _Lives(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 
 
-def _lives(fleet: Fleet, today: int) -> _Lives:
+def _lives(fleet: "Fleet", today: int) -> _Lives:
     """All drives that have joined by `today`."""
     random = _Random(fleet.seed)
     join_rate = fleet.drives * JOIN_RATE
@@ -205,7 +191,7 @@ def _log_between(uniform: Floats, low: float, high: float) -> Floats:
     return value
 
 
-def fleet_day(fleet: Fleet, day: date) -> pl.DataFrame:
+def fleet_day(fleet: "Fleet", day: date) -> pl.DataFrame:
     """Rows of one day in the 2024 layout, one per drive that reports, ordered by drive.
 
     Args:

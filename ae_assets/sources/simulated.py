@@ -4,6 +4,7 @@ It is the default where no location is set, so that everything runs without a do
 """
 
 import re
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -11,7 +12,6 @@ from urllib.parse import parse_qsl, urlsplit
 import polars as pl
 
 from ae_assets.errors import SourceError
-from ae_assets.sources.fleet import RULES_VERSION, Fleet, fleet_day
 from ae_assets.sources.layout import RESCUED_COLUMN, ROW_COLUMN
 from ae_assets.sources.source import SourceDay
 
@@ -19,6 +19,25 @@ DEFAULTS = {"drives": "2000", "days": "120", "seed": "7", "start": "2013-04-10"}
 LARGEST = {"drives": 5_000_000, "days": 36_500, "seed": 2**63 - 1}
 
 _BYTES_PER_ROW = 370
+
+
+RULES_VERSION = 1
+"""Part of every fingerprint: raised when the same settings generate other rows."""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Settings of an invented fleet.
+
+    Attributes:
+        drives: drives on the first day; afterwards about as many join as leave or fail.
+        seed: another seed is another fleet.
+        start: the first day.
+    """
+
+    drives: int
+    seed: int
+    start: date
 
 
 class SimulatedSource:
@@ -75,6 +94,8 @@ class SimulatedSource:
                 f"{self.location}: {day.origin} is not a day of this source. Expected one of its listed days,"
                 f" {first} to {last}."
             )
+        from ae_assets.sources.fleet import fleet_day
+
         return fleet_day(self._fleet, day.day)
 
     def _listed(self, day: date) -> SourceDay:

@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import numpy as np
 import polars as pl
 from pydantic import Field
 
@@ -30,5 +29,7 @@ class PercentileConfig(ThresholdPolicy):
         It is a score that occurred, never a value between two of them: ties at the cut are no alarms, and the share of
         rows above the cut never exceeds what the percentile allows.
         """
+        import numpy as np
+
         scores = calibration["score"].to_numpy()
         return float(np.quantile(scores, self.percentile / 100, method="inverted_cdf"))

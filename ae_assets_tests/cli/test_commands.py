@@ -1,7 +1,9 @@
 """What the commands do and say when they are used as they should be, and when a run of theirs fails."""
 
+import math
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -25,6 +27,9 @@ from ae_assets_tests.pipeline.tables import write_day
 
 RunIn = Callable[..., Said]
 UNSEEN = ("--start", str(SEEN_UNTIL + timedelta(days=1)), "--end", str(LAST))
+WORDING = wording_of(
+    FeatureConfig.model_validate({"attributes": {"smart_5_raw": {"kind": "counter", "meaning": "bad sectors"}}})
+)
 FIRST_DAYS = ("--start", str(FIRST), "--end", str(FIRST + timedelta(days=2)))
 
 
@@ -69,12 +74,16 @@ def test_the_demo_counts_flagged_and_failed_drives_on_unseen_days_only(
 def test_the_demo_ends_with_the_command_that_opens_the_ui_on_its_home(demo: Demo) -> None:
     *_, heading, hint = demo.said.out.splitlines()
     assert heading == "Open the UI on the same home:"
-    assert hint.split()[:2] == [f"AE_ASSETS_HOME={demo.home}", f"DAGSTER_HOME={demo.home}/dagster"]
-    _, _, dagster, *arguments = hint.split()
+    *settings, dagster, dev, option, workspace = shlex.split(hint)
+    assert settings == [
+        f"AE_ASSETS_HOME={demo.home}",
+        f"DAGSTER_HOME={demo.home}/dagster",
+        f"DRIVE_STATS_LOCATION={FLEET}",
+    ]
     assert os.access(dagster, os.X_OK)
-    assert arguments[:2] == ["dev", "-w"]
-    assert Path(arguments[2]).name == "workspace.yaml"
-    assert Path(arguments[2]).is_file()
+    assert (dev, option) == ("dev", "-w")
+    assert Path(workspace).name == "workspace.yaml"
+    assert Path(workspace).is_file()
 
 
 def test_what_the_commands_start_is_in_the_instance_of_the_home(demo: Demo) -> None:
@@ -89,7 +98,7 @@ def test_what_the_commands_start_is_in_the_instance_of_the_home(demo: Demo) -> N
 def made_up(flagged: list[tuple[str, int, int]], failed: dict[str, int]) -> Followed:
     day = lambda number: FIRST + timedelta(days=number)  # noqa: E731
     rows = [
-        {"entity": drive, "cohort": "M1", "score": 9.0 - place, "top_features": [{"name": "smart_5_level"}],
+        {"entity": drive, "cohort": "M1", "score": 9.0 - place, "top_features": [{"name": "smart_5_level", "value": math.log1p(25)}],
          "flagged_on": day(since), "alarm_days": days}
         for place, (drive, since, days) in enumerate(flagged)
     ]  # fmt: skip
@@ -99,24 +108,24 @@ def made_up(flagged: list[tuple[str, int, int]], failed: dict[str, int]) -> Foll
 
 
 def test_flagged_drives_are_listed_with_what_became_of_them(capsys: pytest.CaptureFixture[str]) -> None:
-    show_followed(made_up([("A1", 3, 5), ("A2", 28, 1)], {"A1": 9, "A3": 12}), simulated=False)
+    show_followed(made_up([("A1", 3, 5), ("A2", 28, 1)], {"A1": 9, "A3": 12}), WORDING, simulated=False)
     said = capsys.readouterr().out
     assert "2 of 2,000 drives are flagged and 2 fail" in said
-    assert re.search(r"A1 +M1 +04-13 +5 +9 +smart_5_level +failed 04-19", said)
-    assert re.search(r"A2 +M1 +05-08 +1 +8 +smart_5_level +works", said)
+    assert re.search(r"A1 +M1 +04-13 +5 +9 +bad sectors 25 +failed 04-19", said)
+    assert re.search(r"A2 +M1 +05-08 +1 +8 +bad sectors 25 +works", said)
     assert "1 of the 2 flagged drives failed; the latest flags had little time to come true." in said
     assert "1 of the 2 drives that failed were flagged before their day of failure." in said
 
 
 def test_where_nothing_is_flagged_or_fails_no_empty_table_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    show_followed(made_up([], {}), simulated=True)
+    show_followed(made_up([], {}), WORDING, simulated=True)
     said = capsys.readouterr().out.strip()
     assert "0 of 2,000 simulated drives are flagged and 0 fail." in said
     assert len(said.splitlines()) == 1
 
 
 def test_only_the_highest_scores_are_listed_and_the_rest_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    show_followed(made_up([(f"D{number:02}", 1, 1) for number in range(25)], {}), simulated=True)
+    show_followed(made_up([(f"D{number:02}", 1, 1) for number in range(25)], {}), WORDING, simulated=True)
     said = capsys.readouterr().out
     assert "Highest scores (5 more are not shown)" in said
     assert "D19" in said
