@@ -22,6 +22,8 @@ from dagster_shared.error import SerializableErrorInfo
 from ae_assets.cli.demo import Followed, followed, show_followed
 from ae_assets.cli.instance import _root_message
 from ae_assets.errors import LakehouseError
+from ae_assets.features.config import FeatureConfig
+from ae_assets.features.wording import wording_of
 from ae_assets_tests.cli.conftest import FIRST, FLEET, LAST, SEEN_UNTIL, Demo, Said, command, storage_of
 from ae_assets_tests.pipeline.tables import write_day
 
@@ -95,10 +97,13 @@ def test_what_the_commands_start_is_in_the_instance_of_the_home(demo: Demo) -> N
         assert len(instance.get_materialized_partitions(key)) == 120
 
 
+REASON = {"name": "smart_5_level", "value": math.log1p(25)}
+
+
 def made_up(flagged: list[tuple[str, int, int]], failed: dict[str, int]) -> Followed:
     day = lambda number: FIRST + timedelta(days=number)  # noqa: E731
     rows = [
-        {"entity": drive, "cohort": "M1", "score": 9.0 - place, "top_features": [{"name": "smart_5_level", "value": math.log1p(25)}],
+        {"entity": drive, "cohort": "M1", "score": 9.0 - place, "top_features": [REASON],
          "flagged_on": day(since), "alarm_days": days}
         for place, (drive, since, days) in enumerate(flagged)
     ]  # fmt: skip
