@@ -289,6 +289,8 @@ def _columns(storage: Storage, asset: str) -> Metadata:
     schema = {FEATURES: feature_schema(features), QUARANTINE: QUARANTINE_SCHEMA, ANOMALIES: ANOMALY_SCHEMA}.get(asset)
     if schema is not None:
         described = {column.name: column.description for column in columns(schema)}
+    if not storage.tables.exists(storage.name(asset)):
+        return {}
     stored = storage.tables.schema(storage.name(asset))
     return {
         "dagster/column_schema": dg.TableSchema(

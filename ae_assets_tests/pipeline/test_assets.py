@@ -81,6 +81,13 @@ def test_a_range_run_reports_each_day_and_a_missing_one_does_not_fail_it(tmp_pat
     assert check_of(result, "features", "rows_are_conserved").passed
 
 
+def test_a_missing_day_does_not_fail_the_run_of_a_fresh_home(tmp_path: Path) -> None:
+    table = watched_table(str(tmp_path / "source"), end="2013-12-31")
+    write_day(tmp_path / "source", DAYS[3], [("D1", 0, 0)])
+    result = materialise(table, tmp_path / "home", ("raw",), (DAYS[0], DAYS[0]))
+    assert result.success
+
+
 def test_lost_rows_block_what_comes_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The conservation check reads what is stored: a feature row that gets lost on the way is noticed."""
     from ae_assets.pipeline.chain import features
