@@ -1,9 +1,15 @@
 """Fixtures shared by all rooms: where the published drive stats lie, and how a test says that it needs them."""
 
 import os
+import sys
 from pathlib import Path
 
+import absl.logging
 import pytest
+
+# Keras logs through absl, whose handler keeps the sys.stderr of its import (pytest's capture) and closes it when
+# Dagster sets up logging while a command runs with another sys.stderr. The real one it leaves open.
+absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
