@@ -6,7 +6,20 @@ import sys
 
 from ae_assets_tests.conftest import REPOSITORY
 
-HEAVY = ("keras", "jax", "jaxlib", "pyspark", "matplotlib", "scipy", "boto3", "botocore", "dagster_aws", "pyiceberg")
+HEAVY = (
+    "keras",
+    "jax",
+    "jaxlib",
+    "pyspark",
+    "matplotlib",
+    "scipy",
+    "boto3",
+    "botocore",
+    "dagster_aws",
+    "pyiceberg",
+    "sklearn",
+    "lightgbm",
+)
 
 LOAD = """
 import json, sys

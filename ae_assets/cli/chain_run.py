@@ -60,13 +60,25 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
     return report(chain, outcomes)
 
 
-def run_evaluation(chain: Chain, days: tuple[date, date], *, compare: bool) -> int:
-    """Judges the champion on a range of days and prints the comparison.
+def run_evaluation(chain: Chain, days: tuple[date, date], *, compare: str, origins: int = 0) -> int:
+    """Judges the champion on a range of days, or the table's detector on several, and prints the comparison.
+
+    Args:
+        chain: the table.
+        days: first and last day to judge.
+        compare: what is judged beside it: "none", the "table"'s comparisons, or "all", every baseline included.
+        origins: ranges to judge, going back in time, each after a fit of its own; 0: the champion on this one.
 
     Returns:
         The exit code.
     """
-    config = {"start": days[0].isoformat(), "end": days[1].isoformat(), "compare": compare}
+    config = {
+        "start": days[0].isoformat(),
+        "end": days[1].isoformat(),
+        "compare": compare != "none",
+        "baselines": compare == "all",
+        "origins": origins,
+    }
     with shown_progress("evaluation"):
         outcome = chain.run(("evaluation",), None, {"evaluation": config})
     if outcome.success:

@@ -115,16 +115,32 @@ def run(table: str, start: date, end: date, train_start: date | None, train_end:
 @click.argument("table")
 @day_option("--start", "First day to judge.")
 @day_option("--end", "Last day to judge.")
-@click.option("--compare/--no-compare", default=True, help="Fit and judge the table's comparisons on the same split.")
+@click.option(
+    "--compare",
+    type=click.Choice(["none", "table", "all"]),
+    default="table",
+    show_default=True,
+    help="What is fitted and judged on the same split: nothing, the table's comparisons, or these and every baseline.",
+)
+@click.option(
+    "--origins",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Judge N ranges as long as this one, going back in time, each after a fit of its own, and pool them.",
+)
 @explains_errors
-def evaluate(table: str, start: date, end: date, *, compare: bool) -> int:
-    """Judges the champion of TABLE on days that neither its fit nor its threshold has seen."""
+def evaluate(table: str, start: date, end: date, *, compare: str, origins: int | None) -> int:
+    """Judges the champion of TABLE on days that neither its fit nor its threshold has seen.
+
+    With --origins no champion is needed and none is changed: the table's detector is fitted anew before each range,
+    on the days that training.days says and after an embargo as long as the horizon.
+    """
     from ae_assets.cli.chain_run import run_evaluation
     from ae_assets.cli.instance import open_chain
 
     _ordered(start, end, "--start", "--end")
     with open_chain(table) as chain:
-        return run_evaluation(chain, (start, end), compare=compare)
+        return run_evaluation(chain, (start, end), compare=compare, origins=origins or 0)
 
 
 @main.command(short_help="Write days of an asset to a Parquet or CSV file.", epilog=EXIT_CODES)

@@ -6,26 +6,41 @@ and keras and jax cost seconds.
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ae_assets.detectors.config import (
     CounterRuleConfig,
     DenseAutoencoderConfig,
     DetectorConfig,
+    EcodConfig,
+    GradientBoostingConfig,
+    GrowthRuleConfig,
+    IsolationForestConfig,
+    KMeansConfig,
     LstmAutoencoderConfig,
+    OrdinalAutoencoderConfig,
+    PcaConfig,
 )
+from ae_assets.errors import ModelError
 from ae_assets.progress import ProgressSink, silent
 
 if TYPE_CHECKING:
-    from ae_assets.detectors.base import FittedDetector, Scores, TrainingHistory
+    from ae_assets.detectors.base import DetectorModule, FittedDetector, Scores, TrainingHistory
     from ae_assets.detectors.windows import Windows, windows_of
 
 __all__ = [
     "CounterRuleConfig",
     "DenseAutoencoderConfig",
     "DetectorConfig",
+    "EcodConfig",
     "FittedDetector",
+    "GradientBoostingConfig",
+    "GrowthRuleConfig",
+    "IsolationForestConfig",
+    "KMeansConfig",
     "LstmAutoencoderConfig",
+    "OrdinalAutoencoderConfig",
+    "PcaConfig",
     "Scores",
     "TrainingHistory",
     "Windows",
@@ -42,6 +57,20 @@ _LOADED_LATER = {
     "windows_of": "windows",
 }
 
+_MODULES = {
+    "dense_autoencoder": "autoencoder",
+    "lstm_autoencoder": "autoencoder",
+    "ordinal_autoencoder": "ordinal_autoencoder",
+    "counter_rule": "rule",
+    "growth_rule": "rule",
+    "pca": "pca",
+    "kmeans": "kmeans",
+    "isolation_forest": "isolation_forest",
+    "ecod": "ecod",
+    "gradient_boosting": "gradient_boosting",
+}
+"""The module that fits and loads each type of detector, a ``base.DetectorModule``."""
+
 
 def __getattr__(name: str) -> object:
     if name in _LOADED_LATER:
@@ -50,10 +79,11 @@ def __getattr__(name: str) -> object:
 
 
 def fit(
-    config: DenseAutoencoderConfig | LstmAutoencoderConfig | CounterRuleConfig,
+    config: DetectorConfig,
     train: "Windows",
     validation: "Windows",
     progress: ProgressSink = silent,
+    failing: "Windows | None" = None,
 ) -> "FittedDetector":
     """Fits a detector.
 
@@ -62,17 +92,14 @@ def fit(
         train: windows to learn from, of entities believed healthy.
         validation: windows of other entities, for early stopping only.
         progress: told about each epoch.
+        failing: windows that end inside the horizon before a known failure, the day of failure left out, for detectors
+            that learn from labelled failures; the others do not look at them. None where no failure is known.
 
     Raises:
-        ModelError: there are no windows, or windows that do not suit the config, or the loss is not finite.
+        ModelError: there are no windows, or windows that do not suit the config, or the loss is not finite, or a
+            library that the detector needs is not installed.
     """
-    if isinstance(config, CounterRuleConfig):
-        from ae_assets.detectors.counter_rule import FittedCounterRule
-
-        return FittedCounterRule(config, train.feature_names)
-    from ae_assets.detectors.autoencoder import fit_autoencoder
-
-    return fit_autoencoder(config, train, validation, progress)
+    return _module_of(config.type).fit(config, train, validation, progress, failing)
 
 
 def load_detector(directory: Path, feature_names: tuple[str, ...] | None = None) -> "FittedDetector":
@@ -90,10 +117,14 @@ def load_detector(directory: Path, feature_names: tuple[str, ...] | None = None)
     record = read_preprocessing(directory)
     if feature_names is not None:
         require_features(tuple(feature_names), tuple(record["feature_names"]), "the features to be scored")
-    if record["config"]["type"] == "counter_rule":
-        from ae_assets.detectors.counter_rule import FittedCounterRule
+    kind = record["config"]["type"]
+    if kind not in _MODULES:
+        raise ModelError(
+            f"{directory} holds a detector of type {kind!r}, this release knows {sorted(_MODULES)}; load it with the "
+            "release that wrote it, or train one of these."
+        )
+    return _module_of(kind).load(directory, record)
 
-        return FittedCounterRule.from_record(record)
-    from ae_assets.detectors.autoencoder import FittedAutoencoder
 
-    return FittedAutoencoder.from_saved(directory, record)
+def _module_of(kind: str) -> "DetectorModule":
+    return cast("DetectorModule", import_module(f"{__name__}.{_MODULES[kind]}"))

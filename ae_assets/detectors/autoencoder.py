@@ -6,19 +6,19 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
 from ae_assets.detectors.base import (
     FittedDetector,
     Scores,
     TrainingHistory,
+    config_of,
     require_features,
     write_preprocessing,
 )
-from ae_assets.detectors.config import DenseAutoencoderConfig, DetectorConfig, LstmAutoencoderConfig
+from ae_assets.detectors.config import DenseAutoencoderConfig, LstmAutoencoderConfig
 from ae_assets.detectors.networks import Model, build_model, initial_weights, load_model, network_of
 from ae_assets.detectors.preprocessing import RobustScaler
+from ae_assets.detectors.sampling import require_windows, sample
 from ae_assets.detectors.scoring import Scorer
 from ae_assets.detectors.training import on_devices, shards_for, train
 from ae_assets.detectors.windows import Windows
@@ -40,7 +40,7 @@ class FittedAutoencoder(FittedDetector):
         scaler: RobustScaler,
         model: Model,
     ) -> None:
-        """Takes the parts as they are; see :func:`fit_autoencoder` and ``from_saved``."""
+        """Takes the parts as they are; see :func:`fit` and :func:`load`."""
         self.config = config
         self.feature_names = feature_names
         self.window_days = config.window_days
@@ -60,37 +60,13 @@ class FittedAutoencoder(FittedDetector):
         write_preprocessing(directory, self, scaler=self.scaler.to_json())
         self.model.save(directory / MODEL_FILE)
 
-    @classmethod
-    def from_saved(cls, directory: Path, record: dict[str, Any]) -> "FittedAutoencoder":
-        """Loads the network of a saved detector.
 
-        Args:
-            directory: the folder of one model version.
-            record: its ``preprocessing.json``.
-
-        Raises:
-            ModelError: the network's file is missing, cannot be read, or does not fit the record.
-        """
-        config = TypeAdapter[Any](DetectorConfig).validate_python(record["config"])
-        path = directory / MODEL_FILE
-        model = load_model(path)
-        names = tuple(record["feature_names"])
-        received = [tuple(weight.shape) for weight in model.weights]
-        expected = [tuple(weight.shape) for weight in build_model(config, len(names)).weights]
-        if received != expected:
-            raise ModelError(
-                f"{path} holds weights of shapes {received}, but preprocessing.json beside it ({len(names)} features) "
-                f"asks for {expected}; the two files are not of one model version."
-            )
-        history = TrainingHistory.from_json(record["history"])
-        return cls(config, names, history, RobustScaler.from_json(record["scaler"]), model)
-
-
-def fit_autoencoder(
+def fit(
     config: DenseAutoencoderConfig | LstmAutoencoderConfig,
     train_windows: Windows,
     validation_windows: Windows,
     progress: ProgressSink,
+    _failing: Windows | None,
 ) -> FittedAutoencoder:
     """Samples windows, fits the scaler on the training rows, trains the network; see ``detectors.fit``."""
     require_features(validation_windows.feature_names, train_windows.feature_names, "the validation windows")
@@ -98,8 +74,8 @@ def fit_autoencoder(
         _require_usable(windows, name, config.window_days)
     began = time.perf_counter()
     generator = np.random.default_rng(config.seed)
-    sampled = _sample(train_windows, config.max_windows, generator)
-    checked = _sample(validation_windows, max(1, config.max_windows // VALIDATION_SHARE), generator)
+    sampled = sample(train_windows, config.max_windows, generator)
+    checked = sample(validation_windows, max(1, config.max_windows // VALIDATION_SHARE), generator)
     scaler = RobustScaler.fit(sampled.values[sampled.last_row], config.clip)
     model = build_model(config, len(train_windows.feature_names))
     network = network_of(config)
@@ -137,19 +113,35 @@ def fit_autoencoder(
     return FittedAutoencoder(config, train_windows.feature_names, history, scaler, model)
 
 
+def load(directory: Path, record: dict[str, Any]) -> FittedAutoencoder:
+    """Loads the network of a saved detector.
+
+    Args:
+        directory: the folder of one model version.
+        record: its ``preprocessing.json``.
+
+    Raises:
+        ModelError: the network's file is missing, cannot be read, or does not fit the record.
+    """
+    config = config_of(record)
+    path = directory / MODEL_FILE
+    model = load_model(path)
+    names = tuple(record["feature_names"])
+    received = [tuple(weight.shape) for weight in model.weights]
+    expected = [tuple(weight.shape) for weight in build_model(config, len(names)).weights]
+    if received != expected:
+        raise ModelError(
+            f"{path} holds weights of shapes {received}, but preprocessing.json beside it ({len(names)} features) "
+            f"asks for {expected}; the two files are not of one model version."
+        )
+    history = TrainingHistory.from_json(record["history"])
+    return FittedAutoencoder(config, names, history, RobustScaler.from_json(record["scaler"]), model)
+
+
 def _require_usable(windows: Windows, name: str, window_days: int) -> None:
-    if not len(windows):
-        raise ModelError(f"There are no {name} windows; widen the training range or the entities it takes.")
+    require_windows(windows, name)
     if window_days not in (1, windows.window_days):
         raise ModelError(
             f"The {name} windows span {windows.window_days} days, the config says {window_days}; "
             f"build them with windows_of(..., window_days={window_days})."
         )
-
-
-def _sample(windows: Windows, most: int, generator: np.random.Generator) -> Windows:
-    """At most ``most`` windows, without replacement, in their order."""
-    if len(windows) <= most:
-        return windows
-    chosen: NDArray[np.int64] = np.sort(generator.choice(len(windows), most, replace=False))
-    return windows.take(chosen)

@@ -4,14 +4,16 @@ import json
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
-from ae_assets.detectors.config import CounterRuleConfig, DenseAutoencoderConfig, LstmAutoencoderConfig
+from ae_assets.detectors.config import DetectorConfig
 from ae_assets.detectors.windows import Windows
 from ae_assets.errors import ModelError
+from ae_assets.progress import ProgressSink
 
 FORMAT_VERSION = 1
 PREPROCESSING_FILE = "preprocessing.json"
@@ -46,7 +48,7 @@ class TrainingHistory:
         validation_windows: validation windows in use, after sampling.
         median_loss: validation loss of answering every feature's training median.
         seconds: wall seconds of training, compilation included.
-        converged: see :func:`has_converged`; always true for a detector without a fit.
+        converged: see :func:`has_converged`; always true for a detector without epochs.
     """
 
     train_loss: tuple[float, ...]
@@ -62,7 +64,12 @@ class TrainingHistory:
     @classmethod
     def untrained(cls) -> "TrainingHistory":
         """The history of a detector that needs no fit."""
-        return cls((), (), -1, 0, 0, 0, 0.0, 0.0, True)
+        return cls.without_epochs(0, 0, 0.0)
+
+    @classmethod
+    def without_epochs(cls, windows_seen: int, windows_available: int, seconds: float) -> "TrainingHistory":
+        """The history of a fit that has no epochs to watch and so always counts as converged."""
+        return cls((), (), -1, windows_seen, windows_available, 0, 0.0, seconds, True)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-serialisable dictionary, read back by :meth:`from_json`."""
@@ -83,9 +90,12 @@ class FittedDetector(ABC):
         feature_names: the features it expects, in order.
         window_days: calendar days of the windows it expects.
         history: what happened in training.
+        learns_from_failures: whether the fit looked at labelled failures, whose scores are then too good to judge by.
     """
 
-    config: DenseAutoencoderConfig | LstmAutoencoderConfig | CounterRuleConfig
+    learns_from_failures: ClassVar[bool] = False
+
+    config: DetectorConfig
     feature_names: tuple[str, ...]
     window_days: int
     history: TrainingHistory
@@ -110,6 +120,24 @@ class FittedDetector(ABC):
                 f"The windows to score span {windows.window_days} days, the detector was fitted on windows of "
                 f"{self.window_days} days; build them with windows_of(..., window_days={self.window_days})."
             )
+
+
+class DetectorModule(Protocol):
+    """What the module of a detector type offers; ``detectors.fit`` and ``detectors.load_detector`` find it by type."""
+
+    def fit(
+        self,
+        config: Any,
+        train: Windows,
+        validation: Windows,
+        progress: ProgressSink,
+        failing: Windows | None,
+        /,
+    ) -> FittedDetector:
+        """Fits a detector of the config's type; see ``detectors.fit``."""
+
+    def load(self, directory: Path, record: dict[str, Any], /) -> FittedDetector:
+        """Loads a saved detector whose ``preprocessing.json`` is ``record``; see ``detectors.load_detector``."""
 
 
 def require_features(received: tuple[str, ...], expected: tuple[str, ...], where: str) -> None:
@@ -163,3 +191,18 @@ def read_preprocessing(directory: Path) -> dict[str, Any]:
             "load it with the release that wrote it, or train it again."
         )
     return dict(record)
+
+
+def config_of(record: dict[str, Any]) -> Any:
+    """The config in a ``preprocessing.json``.
+
+    Raises:
+        ModelError: this release does not allow one of its settings.
+    """
+    try:
+        return TypeAdapter[Any](DetectorConfig).validate_python(record["config"])
+    except ValidationError as error:
+        raise ModelError(
+            f"The config of a saved {record['config'].get('type')} detector is not one of this release ({error}); "
+            "load it with the release that wrote it, or train it again."
+        ) from error

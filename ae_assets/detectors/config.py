@@ -1,8 +1,8 @@
-"""Settings of the detectors, as they stand in a table's YAML. Nothing here imports keras or jax."""
+"""Settings of the detectors, as they stand in a table's YAML. Nothing here imports a library that fits."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 
 class _Strict(BaseModel):
@@ -62,19 +62,173 @@ class LstmAutoencoderConfig(TrainingConfig):
     )
 
 
-class CounterRuleConfig(_Strict):
-    """Baseline without a fit: the sum of log counters, e.g. of SMART 5 and 197."""
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"name each feature once; repeated: {', '.join(repeated)}")
+    return names
 
-    type: Literal["counter_rule"] = "counter_rule"
-    features: tuple[str, ...] = Field(min_length=1, description="Log-counter features to add up; missing counts as 0.")
+
+FeatureNames = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_distinct)]
+
+
+class _DayConfig(_Strict):
+    """A detector that sees the scored day only."""
 
     @property
     def window_days(self) -> int:
-        """One: the rule sees the scored day only."""
+        """One: the scored day alone."""
         return 1
+
+
+class _RuleConfig(_DayConfig):
+    """Baseline without a fit: the sum of what some features are above 0."""
+
+    features: FeatureNames = Field(description="Features to add up; one that is missing or below 0 adds nothing.")
+
+
+class CounterRuleConfig(_RuleConfig):
+    """Baseline without a fit: the sum of log counters, e.g. smart_5_level and smart_197_level."""
+
+    type: Literal["counter_rule"] = "counter_rule"
+
+
+class GrowthRuleConfig(_RuleConfig):
+    """Baseline without a fit: the sum of how much counters grew over a span, e.g. smart_5_growth_28d."""
+
+    type: Literal["growth_rule"] = "growth_rule"
+
+
+class OrdinalAutoencoderConfig(_DayConfig):
+    """Autoencoder of the steps that counters have reached, with a score head that learns from labelled failures.
+
+    The counters' levels and growths are coded as steps ("above 0", "above 1", "above 2", "above 4", ...). An
+    autoencoder that knows cohort, age and missing attributes learns by Bernoulli likelihood which steps healthy drives
+    have set; the error of a drive-day is the negative log-likelihood of the steps that it has set, one-sided, since a
+    counter that is lower than expected is no wear. Where failures are known, small networks learn to tell drive-days
+    before them from healthy ones. Error and opinions become tail probabilities among healthy drive-days; the score is
+    the sum of their negative logarithms (Fisher 1932, section 21.1).
+    """
+
+    type: Literal["ordinal_autoencoder"] = "ordinal_autoencoder"
+    counters: FeatureNames = Field(
+        description="Prefixes of the counters to code, e.g. smart_5 for smart_5_level and smart_5_growth_28d."
+    )
+    judged: FeatureNames = Field(description="Those of the counters whose surprise counts as error of the autoencoder.")
+    age: str | None = Field(None, description="Log-hours feature that holds the age, e.g. smart_9_level.")
+    steps: tuple[int, ...] = Field(
+        (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384, 65535),
+        min_length=1,
+        description="A step is set where a counter, or its growth, is above this number.",
+    )
+    age_days: tuple[PositiveInt, ...] = Field(
+        (2, 7, 14, 30, 60, 120, 240, 365, 547, 730, 1095, 1460),
+        description="Ages that are told apart, in days of operation.",
+    )
+    units: PositiveInt = Field(32, description="Width of the encoder's hidden layer (tanh).")
+    bottleneck: int = Field(0, ge=0, description="Width of the code; at 0 steps depend on cohort and context alone.")
+    heads: int = Field(
+        3,
+        ge=0,
+        description="Networks that learn from labelled failures, in turn one that knows the cohort, one that does not, "
+        "and one without hidden layer; 0 leaves labels unused.",
+    )
+    head_units: PositiveInt = Field(32, description="Width of a head's hidden layer (SiLU).")
+    least_failures: PositiveInt = Field(20, description="Failed entities below which no head is trained.")
+    epochs: PositiveInt = Field(15, description="Epochs of 100 gradient steps, the rate falling to 0 by a cosine.")
+    batch_size: PositiveInt = Field(2048, description="Drive-days per gradient step.")
+    learning_rate: PositiveFloat = Field(0.003, description="First step size of Adam.")
+    decay: float = Field(1e-4, ge=0, description="Quadratic penalty on weights.")
+    cohort_decay: float = Field(
+        3e-4, ge=0, description="Quadratic penalty on what heads learn of single cohorts; they are few drives each."
+    )
+    patience: PositiveInt = Field(3, description="Last epochs that must hardly lower the loss for it to have settled.")
+    seed: int = Field(7, ge=0, lt=2**31, description="Fixes initial weights and batches.")
+
+    @model_validator(mode="after")
+    def _judged_are_counters(self) -> Self:
+        strangers = [name for name in self.judged if name not in self.counters]
+        if strangers:
+            raise ValueError(f"judged must name counters; {strangers} are not among {list(self.counters)}")
+        if list(self.steps) != sorted(set(self.steps)) or self.steps[0] < 0:
+            raise ValueError(f"steps must rise from 0 or more, received {list(self.steps)}")
+        return self
+
+
+class _FittedConfig(_DayConfig):
+    """Baseline that is fitted on a sample of the training windows."""
+
+    features: FeatureNames | None = Field(
+        None, description="Features to look at; all features of the table where left out."
+    )
+    max_windows: PositiveInt = Field(200_000, description="Healthy training windows to sample, by seed.")
+    seed: int = Field(7, ge=0, lt=2**31, description="Fixes the sampling and the fit.")
+
+
+class _ScaledConfig(_FittedConfig):
+    """Baseline on robustly scaled features."""
+
+    clip: PositiveFloat = Field(
+        10.0, description="Scaled values are cut to [-clip, clip], so that one wild reading cannot own the fit."
+    )
+
+
+class PcaConfig(_ScaledConfig):
+    """Baseline: squared distance from the plane of the principal components of healthy drives."""
+
+    type: Literal["pca"] = "pca"
+    explained_variance: float = Field(
+        0.6, gt=0, lt=1, description="Share of the healthy variance that the kept components hold; fixes their number."
+    )
+
+
+class KMeansConfig(_ScaledConfig):
+    """Baseline: squared distance to the nearest centre of healthy drives."""
+
+    type: Literal["kmeans"] = "kmeans"
+    clusters: PositiveInt = Field(16, description="Centres.")
+    clip: PositiveFloat = Field(
+        100.0,
+        description="Scaled values are cut to [-clip, clip]: wide, or worn drives lie no farther out than others.",
+    )
+
+
+class IsolationForestConfig(_ScaledConfig):
+    """Baseline: how few random splits set a drive-day apart."""
+
+    type: Literal["isolation_forest"] = "isolation_forest"
+    trees: PositiveInt = Field(100, description="Trees of the forest.")
+    windows_per_tree: int = Field(256, ge=2, description="Windows that each tree is grown on.")
+
+
+class EcodConfig(_FittedConfig):
+    """Baseline: how far out in the tails of the features' healthy distributions a drive-day lies."""
+
+    type: Literal["ecod"] = "ecod"
+
+
+class GradientBoostingConfig(_FittedConfig):
+    """Baseline that learns from labelled failures: gradient-boosted trees, healthy windows against failing ones."""
+
+    type: Literal["gradient_boosting"] = "gradient_boosting"
+    trees: PositiveInt = Field(200, description="Trees, one per boosting step.")
+    leaves: int = Field(15, ge=2, le=256, description="Most leaves of a tree.")
+    learning_rate: PositiveFloat = Field(0.05, description="Shrinkage of each tree.")
+    min_windows_per_leaf: PositiveInt = Field(200, description="Fewest training windows in a leaf.")
+    l2: float = Field(1.0, ge=0, description="Quadratic penalty on the values of the leaves.")
 
 
 NetworkConfig = DenseAutoencoderConfig | LstmAutoencoderConfig
 DetectorConfig = Annotated[
-    DenseAutoencoderConfig | LstmAutoencoderConfig | CounterRuleConfig, Field(discriminator="type")
+    DenseAutoencoderConfig
+    | LstmAutoencoderConfig
+    | OrdinalAutoencoderConfig
+    | CounterRuleConfig
+    | GrowthRuleConfig
+    | PcaConfig
+    | KMeansConfig
+    | IsolationForestConfig
+    | EcodConfig
+    | GradientBoostingConfig,
+    Field(discriminator="type"),
 ]

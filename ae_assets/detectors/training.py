@@ -244,7 +244,7 @@ def initial_state(weights: Weights, data: WindowData) -> AdamState:
     return everywhere
 
 
-def adam(state: AdamState, gradient: Weights, learning_rate: float) -> AdamState:
+def adam(state: AdamState, gradient: Weights, learning_rate: float | jax.Array) -> AdamState:
     """One step of Adam."""
     steps = state.steps + 1
     rate = learning_rate * jnp.sqrt(1 - SECOND_DECAY**steps) / (1 - FIRST_DECAY**steps)

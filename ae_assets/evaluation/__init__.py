@@ -5,6 +5,7 @@ from ae_assets.evaluation.evaluate import compare_on, evaluate, judge_threshold
 from ae_assets.evaluation.intervals import Rate, clopper_pearson, clustered_rate, lower_bound, rate, upper_bound, wilson
 from ae_assets.evaluation.lives import Lives, lives_of, merge_lives
 from ae_assets.evaluation.population import Population, population_of
+from ae_assets.evaluation.promises import CalibrationTable, PromiseResult, calibration_table, judge_promise
 from ae_assets.evaluation.protocol import FALSE_ALARM_RATES, Protocol
 from ae_assets.evaluation.results import (
     CohortResult,
@@ -15,6 +16,7 @@ from ae_assets.evaluation.results import (
     OperatingPoint,
     Sample,
 )
+from ae_assets.evaluation.rolling import Origin, Pooled, PooledPoint, Split, judge_split, origins, pooled
 from ae_assets.evaluation.verdicts import (
     Outcome,
     Verdict,
@@ -25,6 +27,7 @@ from ae_assets.evaluation.verdicts import (
 
 __all__ = [
     "FALSE_ALARM_RATES",
+    "CalibrationTable",
     "CohortResult",
     "Comparison",
     "DetectionCurve",
@@ -32,12 +35,18 @@ __all__ = [
     "Evaluation",
     "Lives",
     "OperatingPoint",
+    "Origin",
     "Outcome",
+    "Pooled",
+    "PooledPoint",
     "Population",
+    "PromiseResult",
     "Protocol",
     "Rate",
     "Sample",
+    "Split",
     "Verdict",
+    "calibration_table",
     "clopper_pearson",
     "clustered_rate",
     "compare",
@@ -45,10 +54,14 @@ __all__ = [
     "detection_rate_is_acceptable",
     "evaluate",
     "false_alarm_rate_is_acceptable",
+    "judge_promise",
+    "judge_split",
     "judge_threshold",
     "lives_of",
     "lower_bound",
     "merge_lives",
+    "origins",
+    "pooled",
     "population_of",
     "rate",
     "upper_bound",

@@ -246,7 +246,7 @@ def _operating_point(population: Population, detector: _Scored, name: str, cut: 
     scores = detector.rows
     found = detector.failed > cut
     detection = rate(int(found.sum()), len(found), CONFIDENCE)
-    false_alarm = _by_entity(population.pairs["entity"], detector.pairs > cut)
+    false_alarm = rate_by_entity(population.pairs["entity"], detector.pairs > cut)
     alarms = scores > cut
     same_entity = np.diff(population.entity_codes, prepend=-1) == 0
     continued = alarms & same_entity & np.concatenate([[False], alarms[:-1]])
@@ -258,7 +258,7 @@ def _operating_point(population: Population, detector: _Scored, name: str, cut: 
         threshold=cut,
         detection=detection,
         false_alarm=false_alarm,
-        row_false_positive=_by_entity(
+        row_false_positive=rate_by_entity(
             population.rows["entity"].gather(population.healthy_rows), alarms[population.healthy_rows]
         ),
         failure_day=rate(int(on_failure_day.sum()), len(on_failure_day), CONFIDENCE),
@@ -270,7 +270,13 @@ def _operating_point(population: Population, detector: _Scored, name: str, cut: 
     )
 
 
-def _by_entity(entities: pl.Series, alarms: NDArray[np.bool_]) -> Rate:
+def rate_by_entity(entities: pl.Series, alarms: NDArray[np.bool_]) -> Rate:
+    """Share of trials with an alarm, in clusters of one entity.
+
+    Args:
+        entities: the entity of each trial, equal ones beside each other.
+        alarms: whether each has an alarm.
+    """
     if len(entities) == 0:
         return rate(0, 0, CONFIDENCE)
     codes = entities.rle_id().to_numpy()
@@ -316,7 +322,7 @@ def _cohorts(population: Population, detector: _Scored, cut: float) -> tuple[Coh
             CohortResult(
                 cohort=name,
                 detection=rate(int(alarms.sum()), len(alarms), CONFIDENCE),
-                false_alarm=_by_entity(mine["entity"], mine["alarm"].to_numpy()),
+                false_alarm=rate_by_entity(mine["entity"], mine["alarm"].to_numpy()),
             )
         )
     return tuple(sorted(results, key=lambda r: (-r.detection.total, -r.false_alarm.total, r.cohort)))

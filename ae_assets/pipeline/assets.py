@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import dagster as dg
 from pydantic import Field
@@ -43,12 +43,32 @@ class ModelConfig(dg.Config):
     )
 
 
+class CalibrationConfig(dg.Config):
+    """Which version gets a threshold, and whether it must prove itself."""
+
+    promote: Literal["if_not_worse", "always"] = Field(
+        default="if_not_worse",
+        description="`if_not_worse`: the version replaces the champion unless it detects less on the latest labelled "
+        "days that neither has seen; where the two cannot be compared it replaces it. `always`: without a comparison.",
+    )
+    version: str | None = Field(default=None, description="Which model version; empty: the newest.")
+
+
 class EvaluationConfig(dg.Config):
     """Which days are judged."""
 
     start: str = Field(description="First day judged, YYYY-MM-DD; after the calibration range of the champion.")
     end: str = Field(description="Last day judged.")
     compare: bool = Field(default=True, description="Whether the table's comparisons are fitted and judged beside it.")
+    baselines: bool = Field(
+        default=False, description="Whether every baseline with default settings is fitted and judged beside it."
+    )
+    origins: int = Field(
+        default=0,
+        ge=0,
+        description="Rolling origin: how many ranges as long as this one, going back in time, are judged after a fit "
+        "of their own, the table's detector included; their figures are pooled. 0: the champion on this range.",
+    )
 
 
 def build_assets(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
@@ -155,12 +175,24 @@ def _model(table: WatchedTable) -> dg.AssetsDefinition:
 
 
 def _threshold(table: WatchedTable) -> dg.AssetsDefinition:
-    @dg.multi_asset(name=f"{table.table}__threshold", specs=[_spec(table, THRESHOLD, {"python"}, [_dep(table, MODEL)])])
-    def threshold(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[Result]:
+    spec = _spec(table, THRESHOLD, {"python"}, [_dep(table, MODEL)])
+
+    @dg.multi_asset(
+        name=f"{table.table}__threshold",
+        specs=[spec],
+        check_specs=[checks.spec(name, spec.key) for name in checks.THRESHOLD_CHECKS],
+    )
+    def threshold(
+        context: dg.AssetExecutionContext, config: CalibrationConfig, lakehouse: LakehouseResource
+    ) -> Iterator[Result]:
         from ae_assets.pipeline.chain.threshold import calibrate_latest
 
         storage = _storage(context, table, lakehouse)
-        yield dg.MaterializeResult(metadata=metadata.threshold_run(calibrate_latest(storage)))
+        calibrated = calibrate_latest(storage, config.promote, config.version)
+        yield dg.MaterializeResult(
+            metadata=metadata.threshold_run(calibrated),
+            check_results=checks.threshold_checks(storage, calibrated.promotion),
+        )
 
     return threshold
 
@@ -206,12 +238,17 @@ def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: EvaluationConfig, lakehouse: LakehouseResource
     ) -> Iterator[Result]:
         from ae_assets.pipeline.chain.evaluation import evaluate
+        from ae_assets.pipeline.chain.rolling import evaluate_origins
 
         storage = _storage(context, table, lakehouse)
         first, last = as_day(config.start, "start"), as_day(config.end, "end")
-        yield dg.MaterializeResult(
-            metadata=metadata.evaluation_run(evaluate(storage, first, last, with_comparisons=config.compare))
+        rivals = {"with_comparisons": config.compare, "with_baselines": config.baselines}
+        judged = (
+            evaluate_origins(storage, first, last, config.origins, **rivals)
+            if config.origins
+            else evaluate(storage, first, last, **rivals)
         )
+        yield dg.MaterializeResult(metadata=metadata.evaluation_run(judged))
 
     return evaluation
 

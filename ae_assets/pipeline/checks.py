@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import polars as pl
 
-from ae_assets.pipeline.chain.storage import ANOMALIES, FEATURES, QUARANTINE, RAW, Storage
+from ae_assets.pipeline.chain.storage import ANOMALIES, FEATURES, QUARANTINE, RAW, THRESHOLD, Storage
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import WatchedTable
 
 if TYPE_CHECKING:
     from pandera.polars import DataFrameSchema
 
+    from ae_assets.pipeline.chain.challenger import Promotion
     from ae_assets.pipeline.chain.champion import Champion
     from ae_assets.pipeline.chain.model import TrainedModel
 
@@ -27,10 +28,17 @@ CHECKS = {
     "entities_are_unique": "A device has one row a day.",
     "schema_holds": "Stored rows keep the column contract.",
     "training_converged": "The validation loss went down and settled.",
-    "alarm_rate_is_plausible": "The share of devices with an alarm is one that people can look at.",
+    "alarm_rate_is_plausible": "The share of devices with an alarm is one that people can look at; muted devices "
+    "are left out.",
     "detection_rate_is_acceptable": "Among the devices that failed in the pooled window, enough had an alarm before.",
     "false_alarm_rate_is_acceptable": "Among healthy devices of the pooled window, few enough had an alarm.",
-    "scores_have_not_drifted": "The latest scores are distributed as in calibration.",
+    "scores_have_not_drifted": "The latest scores are distributed as in calibration, one of each device. Of looks at "
+    "scores that are, at most the share `checks.drift_false_alarm_rate` says otherwise.",
+    "features_have_not_drifted": "The features of the latest records and the cohort mix are distributed as in "
+    "calibration, one record of each device. Of looks at records that are, at most the share "
+    "`checks.drift_false_alarm_rate` names any feature.",
+    "challenger_is_not_worse": "The new version is the champion from now on: on the latest labelled days, which "
+    "neither has seen, it does not detect less than the champion before it.",
 }
 
 BLOCKING = {"rows_are_conserved", "entities_are_unique", "schema_holds", "training_converged"}
@@ -39,7 +47,9 @@ RAW_CHECKS = ("day_volume_is_plausible",)
 FEATURES_CHECKS = ("rows_are_conserved", "entities_are_unique", "schema_holds")
 MODEL_CHECKS = ("training_converged",)
 ANOMALIES_CHECKS = ("entities_are_unique", "schema_holds", "alarm_rate_is_plausible")
-POOLED_CHECKS = ("detection_rate_is_acceptable", "false_alarm_rate_is_acceptable", "scores_have_not_drifted")
+THRESHOLD_CHECKS = ("challenger_is_not_worse",)
+DRIFT_CHECKS = ("scores_have_not_drifted", "features_have_not_drifted")
+POOLED_CHECKS = ("detection_rate_is_acceptable", "false_alarm_rate_is_acceptable", *DRIFT_CHECKS)
 
 MOST_DAYS_NAMED = 20
 
@@ -116,9 +126,25 @@ def model_checks(storage: Storage, trained: "TrainedModel") -> list[dg.AssetChec
         f"best validation loss {losses[history.best_epoch]:.4g} in epoch {history.best_epoch + 1} of {len(losses)}, "
         f"{losses[0]:.4g} after the first; answering the median alone gives {history.median_loss:.4g}"
         if losses
-        else "this detector needs no training"
+        else "this detector trains without epochs"
     )
     return [_result("training_converged", storage, "model", history.converged, verdict, {"epochs": len(losses)})]
+
+
+def threshold_checks(storage: Storage, promotion: "Promotion") -> list[dg.AssetCheckResult]:
+    """Says whether the newly calibrated version became the champion, and why."""
+    facts = {"reason": promotion.reason.value, "promotion": promotion.record}
+    return [
+        _result(
+            "challenger_is_not_worse",
+            storage,
+            THRESHOLD,
+            promotion.promoted,
+            promotion.words,
+            facts,
+            dg.AssetCheckSeverity.WARN,
+        )
+    ]
 
 
 def anomalies_checks(storage: Storage, champion: "Champion", days: Sequence[date]) -> list[dg.AssetCheckResult]:
@@ -127,9 +153,11 @@ def anomalies_checks(storage: Storage, champion: "Champion", days: Sequence[date
 
     held = storage.days_of(ANOMALIES)
     shares: dict[date, float] = {}
-    for day, frame in storage.tables.iter_days(storage.name(ANOMALIES), days[0], days[-1], ["is_anomaly"]):
-        if day in set(days) and frame.height:
-            shares[day] = int(frame["is_anomaly"].sum()) / frame.height
+    columns = ["is_anomaly", "muted_until"]
+    for day, frame in storage.tables.iter_days(storage.name(ANOMALIES), days[0], days[-1], columns):
+        watched = frame.filter(pl.col("muted_until").is_null())
+        if day in set(days) and watched.height:
+            shares[day] = int(watched["is_anomaly"].sum()) / watched.height
     most = storage.table.checks.max_alarm_share
     high = {day: share for day, share in shares.items() if share > most}
     verdict = (
@@ -217,7 +245,8 @@ def build_pooled_checks(table: WatchedTable) -> dg.AssetChecksDefinition:
         for name, verdict in judge_rates(storage).items():
             if name not in wanted:
                 continue
-            yield _result(name, storage, ANOMALIES, verdict.passed, verdict.text, verdict.facts)
+            severity = dg.AssetCheckSeverity.WARN if name in DRIFT_CHECKS else dg.AssetCheckSeverity.ERROR
+            yield _result(name, storage, ANOMALIES, verdict.passed, verdict.text, verdict.facts, severity)
 
     return rates
 

@@ -13,6 +13,7 @@ from ae_assets.errors import ConfigError
 from ae_assets.pipeline.assets import build_assets
 from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT
 from ae_assets.pipeline.checks import build_pooled_checks
+from ae_assets.pipeline.schedules import retraining_schedule
 from ae_assets.pipeline.sensors import landing_sensor
 from ae_assets.pipeline.table import WatchedTable, parse_table
 from ae_assets.sources import open_source
@@ -63,7 +64,7 @@ class AnomalyPipeline(dg.Component):
         """What tools say of this component."""
         return dg.ComponentTypeSpec(
             description="Watches a table of periodic device records and says each day which devices behave abnormally.",
-            produces=["asset", "asset_check", "sensor", "job"],
+            produces=["asset", "asset_check", "sensor", "schedule", "job"],
         )
 
     @classmethod
@@ -79,10 +80,10 @@ class AnomalyPipeline(dg.Component):
             rendered = context.resolution_context.resolve_value(raw)
         except ResolutionException as error:
             raise ConfigError(f"{where}: a template could not be rendered: {error}") from None
-        return cls(parse_table(rendered, where, dict(_lines(context))))
+        return cls(_with_mute_list_beside(parse_table(rendered, where, dict(_lines(context))), Path(where).parent))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The table's assets, checks, jobs and sensor."""
+        """The table's assets, checks, jobs, sensor and, where one is set, retraining schedule."""
         del context
         table = self.table
         partitions = partitions_of(table)
@@ -95,13 +96,15 @@ class AnomalyPipeline(dg.Component):
         retrain = dg.define_asset_job(
             f"{table.table}_retrain",
             selection=dg.AssetSelection.assets([table.table, "model"], [table.table, "threshold"]),
-            description=f"A new model of {table.table} with its threshold; it becomes the champion if its checks pass.",
+            description=f"A new model of {table.table} with its threshold; it becomes the champion if training "
+            "converged and it is not worse than the champion in use.",
         )
         return dg.Definitions(
             assets=assets,
             asset_checks=[build_pooled_checks(table)],
             jobs=[daily, retrain],
             sensors=[landing_sensor(table, partitions, daily)],
+            schedules=[] if table.retraining.cron_schedule is None else [retraining_schedule(table, retrain)],
         )
 
 
@@ -112,6 +115,15 @@ def partitions_of(table: WatchedTable) -> dg.DailyPartitionsDefinition:
     return dg.DailyPartitionsDefinition(
         start_date=first.isoformat(), end_date=None if last is None else (last + timedelta(days=1)).isoformat()
     )
+
+
+def _with_mute_list_beside(table: WatchedTable, folder: Path) -> WatchedTable:
+    """The table with the path of its mute list, which may start at the YAML's folder, made absolute."""
+    mute_list = table.decision.mute_list
+    if mute_list is None:
+        return table
+    decision = table.decision.model_copy(update={"mute_list": str((folder / mute_list).absolute())})
+    return table.model_copy(update={"decision": decision})
 
 
 def _file_name(context: dg.ComponentLoadContext) -> str:

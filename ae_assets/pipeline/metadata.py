@@ -5,6 +5,7 @@ Heavy modules (figures, schemas) are imported inside the functions that run with
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ae_assets.pipeline.chain.features import FeatureDay
     from ae_assets.pipeline.chain.model import TrainedModel
     from ae_assets.pipeline.chain.raw import RawDay
+    from ae_assets.pipeline.chain.rolling import RollingEvaluation
     from ae_assets.pipeline.chain.threshold import Calibrated
 
 Metadata = dict[str, Any]
@@ -65,11 +67,13 @@ def describe(table: WatchedTable, asset: str) -> str:
         "Raw = features + quarantine, every day.",
         MODEL: f"`{table.detector.type}` fitted on devices that stay healthy for {table.horizon_days} days. "
         "Configure `train_start` and `train_end` when you launch it. A version becomes the champion when its "
-        "threshold is materialised after it.",
+        "threshold is materialised after it, unless it is worse than the champion in use.",
         THRESHOLD: f"The cut of the newest model by the policy `{table.threshold.policy}`, on the "
-        f"{table.calibration.days} days that follow the training range after {table.calibration.embargo_days} days.",
+        f"{table.calibration.days} days that follow the training range after {table.calibration.embargo_days} days. "
+        "The version then becomes the champion, unless it detects less than the one in use on the latest labelled days "
+        "that neither has seen; configure `promote: always` to do without the comparison.",
         ANOMALIES: "One row per device and day: score, threshold, verdict, severity (how rare such a score was in "
-        "calibration), streak and the features that drove it. Sorted by falling score.",
+        "calibration), episode and the reasons for it. Sorted by falling score.",
         EVALUATION: "Detection and false alarms of the champion and of the comparisons, on days that neither fit nor "
         f"threshold has seen. An alarm counts in the {table.horizon_days} days before a failure.",
     }[asset]
@@ -167,6 +171,7 @@ def model_run(trained: "TrainedModel") -> Metadata:
         "windows_for_training": history.windows_seen,
         "windows_available": history.windows_available,
         "rows_near_a_failure_left_out": facts["rows_left_out_near_failure"],
+        "rows_before_failure": facts["rows_before_failure"],
         "validation_loss": history.validation_loss[history.best_epoch] if history.validation_loss else 0.0,
         "epochs": len(history.train_loss),
         "training_seconds": round(history.seconds, 1),
@@ -181,16 +186,22 @@ def threshold_run(calibrated: "Calibrated") -> Metadata:
     from ae_assets.reports.tables import markdown_image
 
     threshold = calibrated.threshold
-    share = float(threshold.is_anomaly(calibrated.scores["score"].to_numpy()).mean())
+    scores = calibrated.scores.join(threshold.cuts(calibrated.scores), on="day")
+    share = scores.select((pl.col("score") > pl.col("cut")).mean()).item()
     png = score_histogram(threshold.calibration, threshold.cut)
     return {
         "version": calibrated.version,
-        "replaced": calibrated.replaced or "none",
+        "champion_before": calibrated.promotion.champion_before or "none",
+        "champion": calibrated.version if calibrated.promotion.promoted else calibrated.promotion.champion_before,
+        "verdict": calibrated.promotion.reason.value,
+        "verdict_in_words": calibrated.promotion.words,
+        "promotion": dg.MetadataValue.json(calibrated.promotion.record),
         "calibrated_on": f"{threshold.calibration.first_day} to {threshold.calibration.last_day}",
         "calibration_rows": threshold.calibration.rows,
         "cut": threshold.cut,
         "share_of_calibration_rows_over_it": share,
-        "policy": dg.MetadataValue.json(dict(threshold.policy)),
+        "policy": dg.MetadataValue.json(threshold.policy.model_dump(mode="json")),
+        "promise": threshold.promise.words,
         "scores": _image(markdown_image(png, "calibration scores with the threshold")),
     }
 
@@ -204,9 +215,12 @@ def anomalies_day(storage: Storage, facts: "AnomalyDay", champion: "Champion", *
     wording = wording_of(storage.table.features)
     seen = facts.day <= champion.seen_until
     simulated = "simulated " if storage.simulated else ""
+    cut = facts.frame["threshold"][0] if facts.frame.height else champion.threshold.cut
     summary = (
         f"{facts.alarms:,} alarms, {facts.new_alarms:,} of them new, among {facts.rows:,} {simulated}devices; "
         f"{facts.alarms_before:,} on the day before. "
+        + (f"{facts.listed:,} episodes are open. " if facts.listed != facts.alarms else "")
+        + (f"{facts.muted_alarms:,} more alarms are muted. " if facts.muted_alarms else "")
         + ("The model or its threshold has seen this day." if seen else "The model has not seen this day.")
     )
     values: Metadata = {
@@ -216,14 +230,48 @@ def anomalies_day(storage: Storage, facts: "AnomalyDay", champion: "Champion", *
         ROW_COUNT: facts.rows,
         "alarms": facts.alarms,
         "new_alarms": facts.new_alarms,
-        "threshold": round(champion.threshold.cut, 6),
+        "open_episodes": facts.listed,
+        **_muted(facts),
+        "threshold": round(cut, 6),
         "model_version": champion.version,
     }
     if drawn and facts.rows:
-        curve, cut = champion.threshold.calibration, champion.threshold.cut
-        png = score_histogram(curve, cut, facts.frame["score"].to_numpy(), label=str(facts.day))
+        png = score_histogram(
+            champion.threshold.calibration, cut, facts.frame["score"].to_numpy(), label=str(facts.day)
+        )
         values["scores"] = _image(markdown_image(png, f"scores of {facts.day} with the threshold"))
     return values
+
+
+def _muted(facts: "AnomalyDay") -> Metadata:
+    """What the mute list keeps from a day's list, where it does."""
+    from ae_assets.reports.tables import muted_table
+
+    if not facts.muted_rows:
+        return {}
+    return {
+        "muted_devices": facts.muted_rows,
+        "muted_alarms": facts.muted_alarms,
+        "muted": dg.MetadataValue.md(muted_table(facts.frame)),
+    }
+
+
+def _mute_list(days: Sequence["AnomalyDay"]) -> Metadata:
+    """What can be tidied up in the mute list: entries that are over, and those that named no device of the run."""
+    from ae_assets.decisions import expired_mutes
+
+    if not days or not days[0].mutes:
+        return {}
+    unknown = {mute for facts in days for mute in facts.unknown_mutes}
+    named = {mute for facts in days for mute in set(facts.mutes) - set(facts.unknown_mutes) if mute.holds_on(facts.day)}
+    over = expired_mutes(days[0].mutes, max(facts.day for facts in days))
+    reported = {"expired_mutes": over, "unknown_mutes": sorted(unknown - named, key=lambda mute: mute.line)}
+    suffix = OF_RUN if len(days) > 1 else ""
+    return {
+        f"{name}{suffix}": "\n".join(mute.in_words() for mute in mutes[:50])
+        for name, mutes in reported.items()
+        if mutes
+    }
 
 
 def anomalies_run(storage: Storage, champion: "Champion", found: Iterable["AnomalyDay"]) -> Metadata:
@@ -245,21 +293,39 @@ def anomalies_run(storage: Storage, champion: "Champion", found: Iterable["Anoma
             for name, source in columns.items()
         },
         "score": sources,
+        "day_score": sources,
         "top_features": sources,
+        "reasons": sources,
     }
     counts = {
         "days_in_run": len(days),
         "rows_in_run": sum(facts.rows for facts in days),
         "alarms_in_run": sum(facts.alarms for facts in days),
+        **({"muted_alarms_in_run": sum(facts.muted_alarms for facts in days)} if days and days[0].mutes else {}),
     }
     return {
         **(counts if len(days) > 1 else {}),
+        **_mute_list(days),
+        **(_worst_alarm(storage, champion, max(facts.day for facts in days)) if days else {}),
         "dagster/column_lineage": dg.TableColumnLineage(deps_by_column=lineage),
         **_columns(storage, ANOMALIES),
     }
 
 
-def evaluation_run(evaluation: "Evaluation") -> Metadata:
+def _worst_alarm(storage: Storage, champion: "Champion", day: date) -> Metadata:
+    """The last 60 days of the drive that a person would look at first."""
+    from ae_assets.pipeline.chain.stories import story_of_top_alarm
+    from ae_assets.reports.figures import entity_story
+    from ae_assets.reports.tables import markdown_image
+
+    story = story_of_top_alarm(storage, champion, day)
+    if story is None:
+        return {}
+    png = entity_story(story.history, story.entity, attributes=story.attributes, remark=f"until {day}")
+    return {"worst_alarm": _image(markdown_image(png, f"{story.entity}: score and attributes until {day}"))}
+
+
+def evaluation_run(evaluation: "Evaluation | RollingEvaluation") -> Metadata:
     """An evaluation."""
     from ae_assets.reports.tables import markdown_image
 
@@ -269,7 +335,7 @@ def evaluation_run(evaluation: "Evaluation") -> Metadata:
         "comparison": dg.MetadataValue.md(evaluation.markdown),
         "in_words": dg.MetadataValue.text(evaluation.text),
         "result": dg.MetadataValue.json(evaluation.record),
-        **{name: _image(markdown_image(png, name)) for name, png in evaluation.figures.items()},
+        **{name: _image(markdown_image(png, name.replace("_", " "))) for name, png in evaluation.figures.items()},
     }
 
 

@@ -9,10 +9,12 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from ae_assets.decisions.config import DecisionConfig
 from ae_assets.detectors.config import DenseAutoencoderConfig, DetectorConfig
 from ae_assets.errors import ConfigError
 from ae_assets.features.config import FeatureConfig
-from ae_assets.thresholds.config import PercentileConfig, ThresholdConfig
+from ae_assets.thresholds.config import ThresholdConfig
+from ae_assets.thresholds.percentile import PercentileConfig
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Days = Annotated[int, Field(ge=1)]
@@ -81,13 +83,49 @@ class ChecksSection(_Section):
     )
     max_alarm_share: Rate = Field(default=0.05, description="Largest plausible share of a day's drives with an alarm.")
     max_score_drift: Annotated[float, Field(gt=0)] = Field(
-        default=0.25, description="Largest population stability index of a day's scores against calibration."
+        default=0.25,
+        description="Largest population stability index of the latest scores against calibration that does not matter; "
+        "of few devices chance alone may reach a higher one, which is allowed too.",
+    )
+    max_feature_drift: Annotated[float, Field(gt=0)] = Field(
+        default=0.25, description="The same for each feature and for the cohort mix."
+    )
+    drift_days: Days = Field(
+        default=7, description="Days of which the two drift checks take each device's latest record."
+    )
+    drift_false_alarm_rate: Rate = Field(
+        default=0.01,
+        description="Largest probability that a drift check names anything though devices are distributed as in "
+        "calibration, over all its quantities together.",
     )
     volume_low: Rate = Field(
         default=0.5, description="A day with fewer rows than this share of the usual is implausible."
     )
     volume_high: Annotated[float, Field(gt=1)] = Field(
         default=2.0, description="A day with more rows than this multiple of the usual is implausible."
+    )
+
+
+class RetrainingSection(_Section):
+    """When a challenger is trained without being asked for, and when a new model replaces the champion."""
+
+    cron_schedule: str | None = Field(
+        default=None,
+        description='Five fields of cron, e.g. "0 6 * * 1" for Mondays at six; without it no schedule trains a model.',
+    )
+    timezone: str = Field(default="UTC", description="Time zone of the cron schedule, e.g. Europe/Berlin.")
+    window_days: Days = Field(
+        default=30,
+        description="Latest labelled days on which champion and challenger are compared. More days hold more failures; "
+        "a scheduled challenger learns from days that are older by as many.",
+    )
+    false_alarm_rate: Rate = Field(
+        default=0.01, description="False alarm rate at which their detection rates are compared."
+    )
+    margin: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.05,
+        description="A challenger that detects less by more than this is rejected even where failures are too few to "
+        "show that it is worse.",
     )
 
 
@@ -120,7 +158,11 @@ class WatchedTable(_Section):
     )
     threshold: ThresholdConfig = Field(default=PercentileConfig(), description="The policy that chooses the cut.")
     calibration: CalibrationSection = CalibrationSection()
+    decision: DecisionConfig = Field(
+        default=DecisionConfig(), description="What becomes of a score: aggregation, episodes, mute list."
+    )
     checks: ChecksSection = ChecksSection()
+    retraining: RetrainingSection = RetrainingSection()
     sensor: SensorSection = SensorSection()
 
     @field_validator("owners")
@@ -135,6 +177,26 @@ class WatchedTable(_Section):
     def _range_is_ordered(self) -> "WatchedTable":
         if self.end is not None and self.end < self.start:
             raise ValueError(f"end {self.end} lies before start {self.start}")
+        return self
+
+    @model_validator(mode="after")
+    def _calibration_looks_back_on_no_training_day(self) -> "WatchedTable":
+        look_back, embargo = self.decision.aggregation.look_back_days, self.calibration.embargo_days
+        if look_back > embargo:
+            raise ValueError(
+                f"decision.aggregation.days {look_back + 1} looks back on {look_back} days before the calibration "
+                f"range and calibration.embargo_days is {embargo}, so the cut would rest on scores of training days; "
+                f"make the embargo {look_back} days or longer, or aggregate over fewer"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _challengers_are_compared_on_a_complete_window(self) -> "WatchedTable":
+        if self.retraining.window_days < self.checks.window_days:
+            raise ValueError(
+                f"retraining.window_days {self.retraining.window_days} is shorter than checks.window_days "
+                f"{self.checks.window_days}, so no false alarm rate could be measured; make it as long or longer"
+            )
         return self
 
     @property
@@ -221,5 +283,6 @@ def _member(annotation: Any, part: str | int) -> Any:
 
 
 def _tag(member: Any) -> object:
-    field = getattr(member, "model_fields", {}).get("type")
+    fields = getattr(member, "model_fields", {})
+    field = fields.get("type") or fields.get("policy")
     return None if field is None else field.default

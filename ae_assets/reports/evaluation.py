@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from ae_assets.reports.figures import detection_curve, lead_time_histogram
+from ae_assets.reports.evaluation_figures import cohort_rates, detection_curve, lead_time_histogram
 from ae_assets.reports.shapes import Compared, Evaluated
 from ae_assets.reports.tables import MISSING, markdown_table
 
@@ -54,7 +54,7 @@ def comparison_text(comparison: Compared) -> str:
 
 
 def comparison_figures(comparison: Compared) -> dict[str, bytes]:
-    """Detection over false alarms of all detectors, and the reference's lead times, as PNG by name."""
+    """Detection over false alarms of all detectors, the reference's lead times and its cohorts, as PNG by name."""
     reference = _reference(comparison)
     ordered = [reference, *(one for one in comparison.evaluations if one.detector != reference.detector)]
     points = {point.name: point for point in reference.points}
@@ -67,6 +67,11 @@ def comparison_figures(comparison: Compared) -> dict[str, bytes]:
         ),
         "lead_time": lead_time_histogram(
             headline.lead_days, missed=len(headline.missed), horizon_days=reference.sample.horizon_days
+        ),
+        "cohorts": cohort_rates(
+            reference.cohort_table(),
+            overall=reference.to_table().filter(pl.col("point") == reference.cohorts_at),
+            threshold=reference.cohorts_at,
         ),
     }
 
@@ -104,12 +109,12 @@ def points_table(evaluation: Evaluated) -> pl.DataFrame:
             "detection rate": _with_interval(row, "detection"),
             "false alarms": f"{row['false_alarm_count']:,} of {row['false_alarm_total']:,}",
             "false alarm rate": _with_interval(row, "false_alarm"),
-            "precision": _percent(row["precision"]),
+            "precision": percent(row["precision"]),
             "median lead days": row["median_lead_days"],
             "alarms a day": round(row["alarms_per_day"], 1),
             "new a day": round(row["new_alarms_per_day"], 1),
-            "row false positives": _percent(row["row_false_positive_rate"]),
-            "on failure day": f"{_percent(row['failure_day_rate'])} of {row['failure_day_entities']}",
+            "row false positives": percent(row["row_false_positive_rate"]),
+            "on failure day": f"{percent(row['failure_day_rate'])} of {row['failure_day_entities']}",
         }
         for row in evaluation.to_table().iter_rows(named=True)
     ]
@@ -167,10 +172,11 @@ def _in_use(evaluation: Evaluated) -> dict[str, tuple[float, float]]:
 def _with_interval(row: Mapping[str, float | None], name: str) -> str:
     if row[f"{name}_rate"] is None:
         return MISSING
-    return f"{_percent(row[f'{name}_rate'])} [{_percent(row[f'{name}_low'])}, {_percent(row[f'{name}_high'])}]"
+    return f"{percent(row[f'{name}_rate'])} [{percent(row[f'{name}_low'])}, {percent(row[f'{name}_high'])}]"
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """A share in percent, with more digits below 10%; unknown where it is None."""
     if value is None:
         return MISSING
     if value in {0.0, 1.0}:

@@ -1,24 +1,26 @@
-"""The figures, each a function from plain values to PNG bytes. Which numbers to show is decided by the caller."""
+"""The figures of trainings, days and drives, each a function from plain values to PNG bytes.
 
-from collections.abc import Collection, Mapping, Sequence
+Which numbers to show is decided by the caller; the figures of an evaluation are in `evaluation_figures.py`.
+"""
+
+from collections.abc import Collection, Mapping
 from datetime import date
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from ae_assets.reports.axes import day_axis, percent_axis, places_of, plain_log_axis, score_axis, shortened
+from ae_assets.reports.bins import bin_counts, bin_edges, calibration_shares, scale_for, typical_of_curve
 from ae_assets.reports.canvas import BLACK, BLUE, COLOURS, DASHES, FILL, GREEN, MUTED, VERMILION, drawing
-from ae_assets.reports.shapes import History, RateCurve, TailCurve
+from ae_assets.reports.shapes import History, TailCurve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Floats = NDArray[np.float64]
-Scale = Literal["linear", "log", "asinh"]
 
-BINS = 48
-ATOM_SHARE = 0.02
 STORY_DAYS = 60
 STORY_ATTRIBUTES = 4
 
@@ -44,7 +46,7 @@ def training_curve(history: History) -> bytes:
         losses = [*history.train_loss, *history.validation_loss]
         if min(losses, default=0) > 0 and max(losses) > 10 * min(losses):
             axes.set_yscale("log")
-            _plain_log_axis(axes, "y", min(losses), max(losses))
+            plain_log_axis(axes, "y", min(losses), max(losses))
         if 0 <= history.best_epoch < len(history.validation_loss):
             best = history.validation_loss[history.best_epoch]
             axes.axvline(history.best_epoch + 1, color=MUTED, linewidth=1, linestyle=DASHES[2])
@@ -74,18 +76,18 @@ def score_histogram(
     values = None if scores is None else np.asarray(scores, dtype=np.float64)
     knots = np.asarray(calibration.scores, dtype=np.float64)
     known = knots if values is None else np.concatenate([knots, values])
-    scale, width = _score_scale(calibration, known)
-    edges = _bins(known, cut, scale, width)
+    scale = scale_for(np.append(known, cut), typical_of_curve(calibration))
+    edges = bin_edges(known, cut, scale)
     with drawing() as canvas:
         axes = canvas.axes()
-        shares = 100 * _calibration_shares(calibration, edges, scale, width)
+        shares = 100 * calibration_shares(calibration, edges, scale)
         axes.stairs(shares, edges, fill=True, color=FILL, label="calibration")
         axes.stairs(shares, edges, color="#7F9DB9", linewidth=1)
         floor = 100 / calibration.rows
         beyond = float(calibration.tail_probability(np.nextafter(cut, np.inf)))
         over = f"{beyond:.2%} of {calibration.rows:,} calibration rows over the threshold"
         if values is not None and len(values):
-            counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
+            counts = bin_counts(values, edges)
             axes.stairs(
                 100 * counts / len(values),
                 edges,
@@ -98,86 +100,11 @@ def score_histogram(
         axes.axvline(cut, color=BLACK, linewidth=1.5, linestyle=DASHES[1], label=f"threshold {cut:.4g}")
         axes.set_yscale("log")
         axes.set_ylim(floor / 2, 200)
-        _percent_axis(axes, "y")
-        if scale != "linear":
-            axes.set_xscale(scale, **({"linear_width": width} if scale == "asinh" else {}))
-            _plain_log_axis(axes, "x", max(edges[0], width / 2 if scale == "asinh" else 0), edges[-1])
-        axes.set_xlim(edges[0], edges[-1])
-        axes.set_xlabel("anomaly score" + ("" if scale == "linear" else " (log scale)"))
+        percent_axis(axes, "y")
+        score_axis(axes, edges, scale)
         axes.set_ylabel("share of rows per bin")
         axes.set_title(over, pad=28)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderpad=0.1, columnspacing=1.2, ncols=3)
-    return canvas.png
-
-
-def detection_curve(
-    curves: Mapping[str, RateCurve], *, window_days: int = 30, marked: Mapping[str, tuple[float, float]] | None = None
-) -> bytes:
-    """Detection rate over false alarm rate of one or several detectors.
-
-    Args:
-        curves: by detector; the interval of the first is drawn as a band (of the second too where there are two).
-        window_days: length of a healthy window, for the axis label.
-        marked: for a detector the false alarm rate and detection rate of the threshold in use.
-    """
-    with drawing(4.0) as canvas:
-        axes = canvas.axes()
-        chance = np.geomspace(1e-4, 1, 50)
-        axes.plot(chance, chance, color=MUTED, linewidth=1.2, linestyle=DASHES[4], label="chance")
-        banded = list(curves)[: 2 if len(curves) == 2 else 1]
-        for position, (name, curve) in enumerate(curves.items()):
-            colour, dashes = COLOURS[position % len(COLOURS)], DASHES[position % len(DASHES)]
-            if name in banded:
-                axes.fill_between(curve.false_alarm_rate, curve.low, curve.high, color=colour, alpha=0.14, linewidth=0)
-            axes.plot(curve.false_alarm_rate, curve.detection_rate, color=colour, linestyle=dashes, label=name)
-            if marked and name in marked:
-                axes.plot(
-                    *marked[name], "o", color=colour, markersize=8, markeredgecolor="white", label=f"{name}, in use"
-                )
-        first = min((curve.false_alarm_rate[0] for curve in curves.values()), default=1e-4)
-        last = max((curve.false_alarm_rate[-1] for curve in curves.values()), default=0.2)
-        axes.set_xscale("log")
-        axes.set_xlim(first, last)
-        axes.set_ylim(0, 1)
-        for rate in (0.001, 0.01):
-            axes.axvline(rate, color=MUTED, linewidth=1, linestyle=DASHES[2])
-        _percent_axis(axes, "x", 1.0)
-        _percent_axis(axes, "y", 1.0)
-        axes.set_xlabel(f"false alarm rate: healthy drives with an alarm within {window_days} days")
-        axes.set_ylabel("failing drives detected")
-        axes.set_title("Band: 95% interval of " + " and ".join(banded), fontsize=10, color=MUTED)
-        axes.legend(loc="upper left")
-    return canvas.png
-
-
-def lead_time_histogram(lead_days: Sequence[int], *, missed: int, horizon_days: int = 30) -> bytes:
-    """How many days before failure the first alarm came.
-
-    Args:
-        lead_days: one per detected drive, from 1 to the horizon.
-        missed: failed drives without an alarm.
-        horizon_days: the longest lead time that counts.
-    """
-    from matplotlib.ticker import MaxNLocator
-
-    leads = np.asarray(lead_days, dtype=np.int64)
-    with drawing() as canvas:
-        axes = canvas.axes()
-        counts = np.bincount(leads, minlength=horizon_days + 1)[1 : horizon_days + 1]
-        axes.bar(np.arange(1, horizon_days + 1), counts, width=0.85, color=BLUE)
-        found = f"{len(leads)} of {len(leads) + missed} failing drives detected"
-        if len(leads):
-            median = float(np.median(leads))
-            axes.axvline(median, color=VERMILION, linewidth=1.8, linestyle=DASHES[1])
-            found += f", median {median:g} days ahead"
-        axes.set_title(found)
-        axes.set_xlim(0.3, horizon_days + 0.7)
-        axes.set_ylim(0, max(counts.max(initial=0) * 1.15, 1))
-        axes.invert_xaxis()
-        axes.xaxis.grid(visible=False)
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-        axes.set_xlabel("days from first alarm to failure")
-        axes.set_ylabel("drives")
     return canvas.png
 
 
@@ -193,155 +120,104 @@ def volume_by_day(day_rows: Mapping[date, int], flagged: Collection[date] = ()) 
         usual = [day for day in sorted(day_rows) if day not in flagged]
         marked = [day for day in sorted(day_rows) if day in flagged]
         whole: dict[str, Any] = {"width": 1.0, "linewidth": 0, "antialiased": False}
-        axes.bar(_places(usual), [day_rows[day] for day in usual], color=BLUE, label="plausible", **whole)
+        axes.bar(places_of(usual), [day_rows[day] for day in usual], color=BLUE, label="plausible", **whole)
         if marked:
-            for place in _places(marked):
+            for place in places_of(marked):
                 axes.axvspan(place - 0.5, place + 0.5, color=VERMILION, alpha=0.15, linewidth=0)
             rows = [day_rows[day] for day in marked]
-            axes.bar(_places(marked), rows, color=VERMILION, label="implausible", **whole)
+            axes.bar(places_of(marked), rows, color=VERMILION, label="implausible", **whole)
             axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderpad=0.1, columnspacing=1.2, ncols=2)
         axes.set_ylim(0, max([*day_rows.values(), 1]) * 1.08)
         axes.yaxis.set_major_formatter("{x:,.0f}")
         axes.xaxis.grid(visible=False)
         axes.set_ylabel("rows")
-        _day_axis(axes)
+        day_axis(axes)
     return canvas.png
 
 
 def entity_story(
     history: pl.DataFrame,
     entity: str,
-    cut: float,
     *,
     attributes: Mapping[str, str] | None = None,
     failed_on: date | None = None,
+    remark: str = "",
 ) -> bytes:
-    """Score and attributes of one drive over its last 60 days, above one another.
+    """Score and attributes of one drive over its last 60 days, above one another; alarm days are shaded in all of them.
 
     Args:
-        history: `day, score` and the attribute columns of that drive, one row per day; nulls leave gaps.
+        history: `day, score, threshold` and the attribute columns of that drive, one row per day; an alarm is a score
+            over the threshold. Days without a row and nulls leave gaps.
         entity: its name.
-        cut: the threshold.
         attributes: columns to draw with what they mean, at most four; by default the first further columns.
         failed_on: day of failure, drawn as a line.
+        remark: what else to say in the title.
     """
-    rows = history.sort("day")
-    rows = rows.filter(pl.col("day") > pl.col("day").max() - pl.duration(days=STORY_DAYS))
-    others = [name for name in rows.columns if name not in {"day", "score", "entity", "cohort", "label"}]
+    rows = last_days(history, STORY_DAYS)
+    others = [name for name in rows.columns if name not in {"day", "score", "threshold", "entity", "cohort", "label"}]
     shown = list((attributes or {name: name for name in others}).items())[:STORY_ATTRIBUTES]
-    days = _places(rows["day"].to_list())
-    with drawing(1.7 + 1.15 * len(shown)) as canvas:
+    days = places_of(rows["day"].to_list())
+    scores, cuts = (rows[name].cast(pl.Float64).to_numpy() for name in ("score", "threshold"))
+    alarms = scores > cuts
+    with drawing(2.1 + 1.05 * len(shown)) as canvas:
         top, *below = canvas.stacked(1 + len(shown), [1.6, *[1.0] * len(shown)])
-        scores = rows["score"].cast(pl.Float64).to_numpy()
-        alarms = scores > cut
-        top.plot(days, scores, color=BLUE, marker="o", markersize=3)
-        top.plot(days[alarms], scores[alarms], "D", color=VERMILION, markersize=6, label="alarm")
-        top.axhline(cut, color=BLACK, linewidth=1.2, linestyle=DASHES[1], label="threshold")
-        top.set_ylabel("score")
-        top.set_ylim(bottom=min(0.0, float(np.nanmin(scores, initial=0.0))))
-        ending = f", failed on {failed_on}" if failed_on else ""
-        top.set_title(f"{entity}{ending}")
+        top.plot(days, scores, color=BLUE, marker="o", markersize=3, label="score")
+        top.plot(days[alarms], scores[alarms], "D", color=VERMILION, markersize=5, label=f"alarm ({alarms.sum()} days)")
+        # The cut of a gap is known: it is the last one before it.
+        known = rows["threshold"].cast(pl.Float64).fill_null(strategy="forward").fill_null(strategy="backward")
+        top.plot(days, known.to_numpy(), color=BLACK, linewidth=1.2, linestyle=DASHES[1], label="threshold")
+        _story_scale(top, scores, cuts)
         for axes, (name, meaning), colour in zip(below, shown, (GREEN, *COLOURS[3:]), strict=False):
-            axes.plot(days, rows[name].cast(pl.Float64).to_numpy(), color=colour, drawstyle="steps-post")
-            axes.set_title(meaning, fontsize=10, color="#202124", pad=3)
-            axes.margins(y=0.15)
-            axes.locator_params(axis="y", nbins=3)
+            values = rows[name].cast(pl.Float64).to_numpy()
+            axes.plot(days, values, color=colour, drawstyle="steps-post", marker="o", markersize=2)
+            known_values = values[np.isfinite(values)]
+            unknown = "" if len(known_values) else " (not reported)"
+            axes.set_title(f"{shortened(meaning, 80)}{unknown}", fontsize=10, color="#202124", pad=3)
+            _attribute_axis(axes, known_values)
         for axes in (top, *below):
+            for day in days[alarms]:
+                axes.axvspan(day - 0.5, day + 0.5, color=VERMILION, alpha=0.12, linewidth=0)
             if failed_on:
-                axes.axvline(float(_places([failed_on])[0]), color=VERMILION, linewidth=2)
-        top.legend(loc="upper left", ncols=2)
-        _day_axis((top, *below)[-1])
-        canvas.figure.align_ylabels()
+                axes.axvline(float(places_of([failed_on])[0]), color=BLACK, linewidth=2.2, label="failure")
+        end = days[-1] if failed_on is None else max(days[-1], float(places_of([failed_on])[0]))
+        top.set_xlim(days[0] - 1, end + 1)
+        title = f"{entity}, failed on {failed_on}" if failed_on else entity
+        top.set_title(shortened(f"{title}{remark and ': '}{remark}", 75), pad=24)
+        top.legend(loc="lower left", bbox_to_anchor=(0, 1), borderpad=0.1, columnspacing=1.2, ncols=4)
+        day_axis((top, *below)[-1])
     return canvas.png
 
 
-def _percent_axis(axes: "Axes", which: Literal["x", "y"], whole: float = 100.0) -> None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+def last_days(history: pl.DataFrame, count: int) -> pl.DataFrame:
+    """The rows of the last days up to the latest one, with a row of nulls for each day between them without one.
 
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value / whole:g}%"))
-    axis.set_minor_formatter(NullFormatter())
-
-
-def _plain_log_axis(axes: "Axes", which: Literal["x", "y"], low: float, high: float) -> None:
-    """Ticks at 1, 2 and 5 times powers of ten, in plain numbers; powers of ten only where the axis is long."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
-
-    powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    steps = (1, 2, 5) if len(powers) <= 4 else (1,)
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    ticks = [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
-    axis.set_major_locator(FixedLocator([0.0, *ticks] if axis.get_scale() == "asinh" else ticks))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
-
-
-def _day_axis(axes: "Axes") -> None:
-    from matplotlib import dates
-
-    # matplotlib.dates is not annotated.
-    locator = cast("Any", dates.AutoDateLocator)(minticks=3, maxticks=8)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(cast("Any", dates.ConciseDateFormatter)(locator))
-
-
-def _places(days: Sequence[date]) -> Floats:
-    """Days as matplotlib places them on an axis: days since 1970-01-01."""
-    return np.array([(day - date(1970, 1, 1)).days for day in days], dtype=np.float64)
-
-
-def _score_scale(calibration: TailCurve, known: Floats) -> tuple[Scale, float]:
-    """A logarithmic axis where scores spread over a factor of 20 or more, linear near 0 where some are 0."""
-    scores, tail = np.asarray(calibration.scores), np.asarray(calibration.tail_probabilities)
-    middle = float(scores[np.searchsorted(-tail, -0.5, side="right") - 1])
-    positive = scores[scores > 0]
-    typical = middle if middle > 0 else float(positive[0]) if len(positive) else 1.0
-    if known.max() <= 20 * typical:
-        return "linear", 1.0
-    return ("log", 1.0) if known.min() > 0 else ("asinh", typical)
-
-
-def _bins(known: Floats, cut: float, scale: Scale, width: float) -> Floats:
-    """Bin edges evenly spaced on the axis, with one edge at the cut."""
-    low, high = float(min(known.min(), cut)), float(max(known.max(), cut))
-    if low == high:
-        low, high = low - 0.5, high + 0.5
-    first, middle, last = (_on_axis(np.array([low, cut, high]), scale, width)).tolist()
-    size = (last - first) / BINS
-    below = max(int(np.ceil((middle - first) / size - 1e-9)), 0)
-    above = max(int(np.ceil((last - middle) / size - 1e-9)), 1)
-    places = middle + size * np.arange(-below, above + 1)
-    edges = _from_axis(places, scale, width)
-    edges[below] = cut
-    return edges
-
-
-def _on_axis(values: Floats, scale: Scale, width: float) -> Floats:
-    if scale == "log":
-        return np.log(values)
-    return np.arcsinh(values / width) if scale == "asinh" else values
-
-
-def _from_axis(places: Floats, scale: Scale, width: float) -> Floats:
-    if scale == "log":
-        return np.exp(places)
-    return width * np.sinh(places) if scale == "asinh" else places.copy()
-
-
-def _calibration_shares(calibration: TailCurve, edges: Floats, scale: Scale, width: float) -> Floats:
-    """Share of calibration rows in each bin, read from the tail probabilities.
-
-    The stored scores are at most 1% of the rows apart, so more mass than that between two of them are ties at the lower
-    one and belong to its bin; the rest is spread evenly on the axis.
+    Args:
+        history: `day` and any columns, at least one row.
+        count: days at most.
     """
-    scores = np.asarray(calibration.scores, dtype=np.float64)
-    tail = np.asarray(calibration.tail_probabilities, dtype=np.float64)
-    mass = np.concatenate([tail[:-1] - tail[1:], tail[-1:]])
-    ends = np.concatenate([scores[1:], scores[-1:]])
-    tied = np.where((mass > ATOM_SHARE) | (ends == scores), mass, 0.0)
-    shares = np.histogram(np.clip(scores, edges[0], edges[-1]), edges, weights=tied)[0]
-    places = _on_axis(edges, scale, width)
-    for low, high, share in zip(_on_axis(scores, scale, width), _on_axis(ends, scale, width), mass - tied, strict=True):
-        if share > 0:
-            shares += share * np.diff(np.clip((places - low) / (high - low), 0, 1))
-    return np.asarray(shares)
+    rows = history.filter(pl.col("day") > pl.col("day").max() - pl.duration(days=count)).sort("day")
+    return rows.upsample("day", every="1d")
+
+
+def _story_scale(axes: "Axes", scores: Floats, cuts: Floats) -> None:
+    """A score that ends far over the threshold is drawn on a logarithmic axis, or the threshold would be at 0."""
+    highest, cut = float(np.nanmax(scores)), float(np.nanmedian(cuts))
+    if 0 < cut < highest / 20 and np.nanmin(scores) >= 0:
+        axes.set_yscale("asinh", linear_width=cut / 2)
+        plain_log_axis(axes, "y", cut / 2, highest)
+    axes.set_ylim(min(0.0, float(np.nanmin(scores))), 1.1 * max(highest, float(np.nanmax(cuts)), 0.0) or 1.0)
+
+
+def _attribute_axis(axes: "Axes", known: Floats) -> None:
+    """Few ticks, thousands as k and millions as M; a counter that hardly moves looks like one."""
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
+    if not len(known):
+        axes.set_yticks([])
+        return
+    low, high = float(known.min()), float(known.max())
+    counted = bool(np.allclose(known, np.round(known), rtol=1e-5, atol=1e-3))
+    span = max(high - low, 1.0 if counted else 0.1 * abs(high)) or 1.0
+    axes.set_ylim(low - 0.25 * span, high + 0.25 * span)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=counted, min_n_ticks=1))
+    axes.yaxis.set_major_formatter(EngFormatter(sep="") if max(abs(low), abs(high)) >= 1e4 else "{x:.5g}")

@@ -1,6 +1,6 @@
 """What reports read of other rooms' results, as structural types: this room imports none of those rooms."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import polars as pl
@@ -140,3 +140,75 @@ class Compared(Protocol):
 
     def difference_table(self) -> pl.DataFrame:
         """Difference of detection rates to the reference, by detector and rate."""
+
+
+class Share(Protocol):
+    """A measured share."""
+
+    @property
+    def value(self) -> float | None:
+        """The share; None where there was nothing to count."""
+
+
+class PromiseResult(Protocol):
+    """A policy's promise beside what was observed."""
+
+    @property
+    def policy(self) -> str:
+        """Its name."""
+
+    @property
+    def quantity(self) -> str:
+        """What is promised."""
+
+    @property
+    def at_most(self) -> float | None:
+        """The limit; None where nothing is promised."""
+
+    @property
+    def observed(self) -> float | None:
+        """The quantity on the judged days; None without anything to count."""
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of its interval; None where it was counted."""
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of it."""
+
+    @property
+    def kept(self) -> str:
+        """The verdict."""
+
+    @property
+    def explanation(self) -> str:
+        """The reason for it."""
+
+    @property
+    def detection(self) -> Share:
+        """Share of failed entities with an alarm."""
+
+    @property
+    def false_alarm(self) -> Share:
+        """Share of healthy pairs with an alarm."""
+
+    @property
+    def alarms_per_day(self) -> float:
+        """Rows with an alarm per day."""
+
+
+class Promises(Protocol):
+    """Several policies on the same scores."""
+
+    @property
+    def results(self) -> Sequence[PromiseResult]:
+        """One per policy that could be fitted."""
+
+    @property
+    def not_fitted(self) -> Mapping[str, str]:
+        """Why each other policy could not."""
+
+    @property
+    def window_days(self) -> int:
+        """Length of the windows of the false alarm rates."""

@@ -46,18 +46,19 @@ def markdown_table(
 
 
 def alarms_table(anomalies: pl.DataFrame, limit: int = 20, *, wording: Wording | None = None) -> str:
-    """The day's alarms, the most severe first, each with what drove it.
+    """The day's alarms, the most severe first, each with what drove it: open episodes of devices that are not muted.
 
     Args:
         anomalies: rows of the anomalies table, any days.
         limit: alarms to write.
         wording: puts a feature into words, from its name, value and expected value; plain numbers where it is None.
+            Used where a row holds no reasons in words.
     """
     alarms = _alarms(anomalies)
     if alarms.is_empty():
         return f"No alarm among {anomalies.height:,} rows."
     shown = alarms.head(limit)
-    reasons = [feature_words(features, wording) for features in shown["top_features"].to_list()]
+    reasons = [_because(alarm, wording) for alarm in shown.iter_rows(named=True)]
     several_days = anomalies["day"].n_unique() > 1
     table = shown.select(
         *(["day"] if several_days else []),
@@ -65,7 +66,7 @@ def alarms_table(anomalies: pl.DataFrame, limit: int = 20, *, wording: Wording |
         pl.col("cohort").alias("model"),
         "score",
         pl.col("severity").map_elements(severity_words, return_dtype=pl.String),
-        pl.when(pl.col("is_new")).then(pl.lit("new")).otherwise(pl.format("{} days", "streak_days")).alias("streak"),
+        pl.when(pl.col("is_new")).then(pl.lit("new")).otherwise(pl.format("{} days", _age())).alias("episode"),
         pl.Series("because of", reasons, dtype=pl.String),
     )
     text = markdown_table(table)
@@ -85,11 +86,9 @@ def short_alarms_table(anomalies: pl.DataFrame, *, longest: int, wording: Wordin
     if alarms.is_empty():
         return f"No alarm among {anomalies.height:,} rows."
     lines = ["| drive | days | because of |", "| --- | ---: | --- |"]
-    for count, alarm in enumerate(alarms.iter_rows(named=True)):
-        reason = feature_words(alarm["top_features"][:1], wording)
-        line = (
-            "| " + " | ".join(_escaped(_cell(cell)) for cell in (alarm["entity"], alarm["streak_days"], reason)) + " |"
-        )
+    for count, alarm in enumerate(alarms.with_columns(age=_age()).iter_rows(named=True)):
+        cells = (alarm["entity"], alarm["age"], _because(alarm, wording, limit=1))
+        line = "| " + " | ".join(_escaped(_cell(cell)) for cell in cells) + " |"
         rest = f"\n\n{alarms.height - count:,} more below."
         if len("\n".join([*lines, line])) + len(rest) > longest:
             return "\n".join(lines) + rest
@@ -97,8 +96,38 @@ def short_alarms_table(anomalies: pl.DataFrame, *, longest: int, wording: Wordin
     return "\n".join(lines)
 
 
+def muted_table(anomalies: pl.DataFrame, limit: int = 20) -> str:
+    """The devices that would be on the list of alarms if they were not muted, the most severe first.
+
+    Args:
+        anomalies: rows of one day of the anomalies table.
+        limit: devices to write.
+    """
+    muted = anomalies.filter(_is_open(), pl.col("muted_until").is_not_null())
+    shown = muted.sort(["score", "entity"], descending=[True, False]).select(
+        pl.col("entity").alias("drive"), pl.col("cohort").alias("model"), "score", "muted_until", "mute_reason"
+    )
+    return markdown_table(shown, limit=limit) if shown.height else "No device with an alarm is muted."
+
+
 def _alarms(anomalies: pl.DataFrame) -> pl.DataFrame:
-    return anomalies.filter("is_anomaly").sort(["score", "entity"], descending=[True, False])
+    listed = anomalies.filter(_is_open(), pl.col("muted_until").is_null())
+    return listed.sort(["score", "entity"], descending=[True, False])
+
+
+def _is_open() -> pl.Expr:
+    return pl.col("episode").is_in(["opened", "open"])
+
+
+def _age() -> pl.Expr:
+    """Days since the episode opened, its first day included."""
+    return (pl.col("day") - pl.col("episode_start")).dt.total_days() + 1
+
+
+def _because(alarm: Mapping[str, Any], wording: Wording | None, limit: int = TOP_FEATURES_SHOWN) -> str:
+    """The attributes that raised a score, as the row says it in words, else its features."""
+    reasons = alarm["reasons"]
+    return "; ".join(reasons[:limit]) if reasons else feature_words(alarm["top_features"], wording, limit)
 
 
 def severity_words(severity: float) -> str:

@@ -8,13 +8,20 @@ TOP_FEATURES = pl.List(
 )
 """The features that raised a score most: contributions add up to no more than the score; value null = missing."""
 
+EPISODE_STATES = ["none", "opened", "open", "closed"]
+"""What a day is to its device, as ``decisions.episodes`` decides."""
+
+# Columns that came later stand at the end: a table written before has its new columns there.
 ANOMALY_SCHEMA = pa.DataFrameSchema(
     {
         "day": pa.Column(pl.Date, description="the scored day"),
         "entity": pa.Column(pl.String, unique=False, description="the device: a drive's serial number"),
         "cohort": pa.Column(pl.String, description="its kind: the drive's model"),
         "score": pa.Column(
-            pl.Float64, pa.Check.ge(0), description="the detector's anomaly score; higher = more anomalous"
+            pl.Float64,
+            pa.Check.ge(0),
+            description="the anomaly score that is held against the threshold: day_score, aggregated over the device's "
+            "last days where the table says so; higher = more anomalous",
         ),
         "threshold": pa.Column(pl.Float64, description="the cut that the score was held against"),
         "is_anomaly": pa.Column(pl.Boolean, description="an alarm: the score is over the threshold"),
@@ -23,13 +30,16 @@ ANOMALY_SCHEMA = pa.DataFrameSchema(
             pa.Check.in_range(0, 1),
             description="share of calibration rows with a score at least as high; small = severe",
         ),
-        "is_new": pa.Column(pl.Boolean, description="an alarm whose device had none on its previous scored day"),
+        "is_new": pa.Column(
+            pl.Boolean,
+            description="an alarm that opens an episode: by default, whose device had none on its previous scored day",
+        ),
         "streak_days": pa.Column(
             pl.Int32, pa.Check.ge(0), description="scored days in a row with an alarm, this one included; 0 = none"
         ),
         "top_features": pa.Column(
             TOP_FEATURES,
-            description="the features that raised the score most: name, contribution, value (null = missing), expected",
+            description="the features that raised day_score most: name, contribution, value (null = missing), expected",
         ),
         "model_version": pa.Column(pl.String, description="the model version that scored the row"),
         "label": pa.Column(
@@ -38,6 +48,33 @@ ANOMALY_SCHEMA = pa.DataFrameSchema(
             nullable=True,
             description="1 = the device failed on this day, null = not known",
         ),
+        "day_score": pa.Column(
+            pl.Float64, pa.Check.ge(0), description="the detector's score of the day itself, before aggregation"
+        ),
+        "episode": pa.Column(
+            pl.String,
+            pa.Check.isin(EPISODE_STATES),
+            description="opened = first day of an episode (one ticket); open = a later day of it, with or without an "
+            "alarm; closed = the day on which the device is clear again; none = in no episode",
+        ),
+        "episode_start": pa.Column(
+            pl.Date, nullable=True, description="the day on which the episode opened: with entity, its ticket"
+        ),
+        "clear_days": pa.Column(
+            pl.Int32,
+            pa.Check.ge(0),
+            description="scored days in a row, this one included, on which the device of an open episode was clear",
+        ),
+        "reasons": pa.Column(
+            pl.List(pl.String),
+            nullable=True,
+            description="the attributes that raised day_score most, in words, largest first; null without an alarm or "
+            "an open episode",
+        ),
+        "muted_until": pa.Column(
+            pl.Date, nullable=True, description="last day on which the mute list mutes the device; null = not muted"
+        ),
+        "mute_reason": pa.Column(pl.String, nullable=True, description="why the mute list mutes it"),
     },
     name="anomalies",
     strict=True,

@@ -6,9 +6,16 @@ What computes is loaded when it is asked for: the configs are read with every ta
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ae_assets.thresholds.config import ThresholdConfig
+from ae_assets.thresholds.alarm_budget import AlarmBudgetConfig
+from ae_assets.thresholds.config import ThresholdConfig, default_policies
+from ae_assets.thresholds.conformal import ConformalConfig
+from ae_assets.thresholds.iqr import IqrConfig
+from ae_assets.thresholds.labelled import LabelledConfig
+from ae_assets.thresholds.peaks_over_threshold import PeaksOverThresholdConfig
 from ae_assets.thresholds.percentile import PercentileConfig
 from ae_assets.thresholds.policy import ThresholdPolicy
+from ae_assets.thresholds.promise import Promise
+from ae_assets.thresholds.target_far import TargetFarConfig
 
 if TYPE_CHECKING:
     from ae_assets.thresholds.curve import CalibrationCurve
@@ -16,11 +23,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMAT_VERSION",
+    "AlarmBudgetConfig",
     "CalibrationCurve",
+    "ConformalConfig",
+    "IqrConfig",
+    "LabelledConfig",
+    "PeaksOverThresholdConfig",
     "PercentileConfig",
+    "Promise",
+    "TargetFarConfig",
     "Threshold",
     "ThresholdConfig",
     "ThresholdPolicy",
+    "default_policies",
     "fit_threshold",
 ]
 

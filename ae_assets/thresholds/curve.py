@@ -84,6 +84,26 @@ class CalibrationCurve:
         floor = np.finfo(np.float64).tiny
         return np.asarray(np.maximum(np.exp(within - beyond), floor), dtype=np.float64)
 
+    def entity_p_values(self, score: ArrayLike) -> NDArray[np.float64]:
+        """Conformal p-values that count each calibration entity once, however many rows it has.
+
+        (1 + n t) / (1 + n) for n entities, where t is the share of calibration rows with a score at least as high: the
+        p-value of a day's entities (Vovk, Gammerman, Shafer 2005, section 2.2), averaged over the calibration days. The
+        rows of an entity are alike, so its further days do not make rarer events known. Between two stored scores it is
+        that of the lower one, and beyond the largest 1 / (1 + n), so it errs towards larger p-values.
+
+        Args:
+            score: scores of any shape, finite or infinite.
+
+        Returns:
+            p-values in (0, 1], of the same shape, never increasing with the score.
+        """
+        values = np.asarray(score, dtype=np.float64)
+        place = np.searchsorted(self.scores, values, side="right") - 1
+        shares = np.where(place < 0, 1.0, np.asarray(self.tail_probabilities)[np.maximum(place, 0)])
+        shares = np.where(values > self.scores[-1], 0.0, shares)
+        return np.asarray((1 + self.entities * shares) / (1 + self.entities), dtype=np.float64)
+
     def score_at(self, tail_probability: ArrayLike) -> NDArray[np.float64]:
         """The score with this tail probability: the inverse of `tail_probability` between smallest and largest score.
 

@@ -6,6 +6,7 @@ import polars as pl
 from pydantic import Field
 
 from ae_assets.thresholds.policy import ThresholdPolicy
+from ae_assets.thresholds.promise import Promise
 
 
 class PercentileConfig(ThresholdPolicy):
@@ -33,3 +34,9 @@ class PercentileConfig(ThresholdPolicy):
 
         scores = calibration["score"].to_numpy()
         return float(np.quantile(scores, self.percentile / 100, method="inverted_cdf"))
+
+    def promise(self) -> Promise:
+        """A row rate."""
+        # 100 - 99.9 is 0.09999999999999432 in binary floating point.
+        rate = round(1 - self.percentile / 100, 12)
+        return Promise("row_rate", f"at most {rate:.4g} of the rows of healthy entities are alarms", at_most=rate)

@@ -1,27 +1,69 @@
-"""What every threshold policy is: a typed configuration that turns calibration scores into a cut."""
+"""What every threshold policy is: a typed configuration that makes a cut of calibration scores, and a promise."""
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict
+
+from ae_assets.thresholds.promise import Promise
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ae_assets.thresholds.curve import CalibrationCurve
 
 
 class ThresholdPolicy(BaseModel, ABC):
     """Base of the policies. A policy is its own configuration, so the YAML that names it is all there is to store.
 
-    A subclass lives in a file of its own, has a `policy` literal that names it in YAML, and joins the union in
-    `config.py`.
+    A subclass lives in a file of its own, has a `policy` literal that names it in YAML, defaults for every setting, and
+    joins the union in `config.py`. Its docstring says what it assumes and when it fails.
+
+    Attributes:
+        sees_failures: whether `cut` is given the entities that are known to fail. Every other policy describes what is
+            normal, and never sees them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    sees_failures: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        """The policy's name in the YAML."""
+        return str(self.model_dump()["policy"])
 
     @abstractmethod
     def cut(self, calibration: pl.DataFrame) -> float:
         """The score above which an entity-day is an alarm.
 
         Args:
-            calibration: `day, entity, cohort, score`, one row per entity and day, at least one row, every score finite.
+            calibration: `day, entity, cohort, score`, one row per entity and day, at least one row, every score finite;
+                with `sees_failures` also `fails_in`, days to the entity's known failure, null in entities without one.
 
         Returns:
             The cut, in units of the score. An alarm is a score strictly above it.
+
+        Raises:
+            ModelError: the scores do not bear what the policy promises; the message says what to change.
         """
+
+    @abstractmethod
+    def promise(self) -> Promise:
+        """What the policy promises of the days after calibration."""
+
+    def cut_of_day(
+        self,
+        cut: float,
+        calibration: "CalibrationCurve",  # noqa: ARG002 - policies whose cut follows the day read it
+        scores: "NDArray[np.float64]",  # noqa: ARG002
+    ) -> float:
+        """The cut of one day; the fitted one, unless a policy lets it follow the day's scores.
+
+        Args:
+            cut: the cut that was fitted.
+            calibration: distribution of the calibration scores of healthy entities.
+            scores: the scores of all entities on that day, one each, at least one, none of them NaN.
+        """
+        return cut

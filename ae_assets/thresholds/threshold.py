@@ -1,19 +1,21 @@
 """The fitted threshold: its cut, the policy that chose it, and the calibration curve that says how rare a score is."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from ae_assets.errors import ContractError, ModelError
+from ae_assets.thresholds.config import ThresholdConfig
 from ae_assets.thresholds.curve import CalibrationCurve
+from ae_assets.thresholds.failures import KnownFailures
 from ae_assets.thresholds.policy import ThresholdPolicy
+from ae_assets.thresholds.promise import Promise
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CALIBRATION_COLUMNS = ("day", "entity", "cohort", "score")
 
 
@@ -22,22 +24,47 @@ class Threshold:
     """A cut on a detector's score.
 
     Attributes:
-        cut: an entity-day is an alarm when its score is strictly above this.
-        policy: the configuration of the policy that chose the cut, as it stood in the YAML.
-        calibration: distribution of the calibration scores.
+        cut: the cut that was fitted. A day may have a higher or a lower one: `cut_of_day`.
+        policy: the policy that chose the cut, as it stood in the YAML.
+        calibration: distribution of the calibration scores of healthy entities.
     """
 
     cut: float
-    policy: Mapping[str, Any]
+    policy: ThresholdPolicy
     calibration: CalibrationCurve
 
-    def is_anomaly(self, score: ArrayLike) -> NDArray[np.bool_]:
-        """Whether each score is over the cut; equal to it is not.
+    @property
+    def promise(self) -> Promise:
+        """What the policy promises of the days after calibration."""
+        return self.policy.promise()
+
+    def cut_of_day(self, scores: ArrayLike) -> float:
+        """The cut of one day: an entity has an alarm on it when its score is strictly above.
+
+        Args:
+            scores: the scores of all entities on that day, one each; without any, the cut that was fitted.
 
         Raises:
             ContractError: a score is NaN.
         """
-        return np.asarray(_known(score) > self.cut)
+        values = _known(scores).ravel()
+        return self.policy.cut_of_day(self.cut, self.calibration, values) if len(values) else self.cut
+
+    def cuts(self, scores: pl.DataFrame) -> pl.DataFrame:
+        """The cut of each day.
+
+        Args:
+            scores: `day, score` of all entities on the days.
+
+        Returns:
+            `day, cut`, one row per day, in order.
+
+        Raises:
+            ContractError: a score is NaN.
+        """
+        days = scores.group_by("day").agg(pl.col("score").cast(pl.Float64)).sort("day")
+        cuts = [self.cut_of_day(values.to_numpy()) for values in days["score"]]
+        return days.select("day", pl.Series("cut", cuts, dtype=pl.Float64))
 
     def severity(self, score: ArrayLike) -> NDArray[np.float64]:
         """Tail probability of each score under calibration, in (0, 1]; the smaller, the more anomalous.
@@ -52,7 +79,7 @@ class Threshold:
         content = {
             "format_version": FORMAT_VERSION,
             "cut": self.cut,
-            "policy": dict(self.policy),
+            "policy": self.policy.model_dump(mode="json"),
             "calibration": self.calibration.as_dict(),
         }
         return json.dumps(content, indent=2, allow_nan=False)
@@ -79,9 +106,14 @@ class Threshold:
         try:
             return cls(
                 cut=float(content["cut"]),
-                policy=content["policy"],
+                policy=TypeAdapter(ThresholdConfig).validate_python(content["policy"]),
                 calibration=CalibrationCurve.from_dict(content["calibration"]),
             )
+        except ValidationError as error:
+            raise ModelError(
+                f"the threshold was fitted by a policy that this release does not have ({content['policy']}); "
+                "fit the threshold again"
+            ) from error
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"the threshold file is incomplete ({error!r}); fit the threshold again") from error
 
@@ -91,20 +123,34 @@ def fit_threshold(config: ThresholdPolicy, calibration: pl.DataFrame) -> Thresho
 
     Args:
         config: the policy, one of `ThresholdConfig`.
-        calibration: `day, entity, cohort, score`, one row per entity and day. The caller chooses days after training
-            and leaves out what the policy must not see; labelled policies may read further columns.
+        calibration: `day, entity, cohort, score`, one row per entity and day; the caller chooses days after training.
+            And `fails_in`, whole days from the row to the entity's failure where one is known, null elsewhere: an
+            entity with such a row is known to fail, and only a policy that needs failures sees it. Such rows may be of
+            earlier days. Without the column no entity is known to fail.
 
     Raises:
         ContractError: a column is missing, or a score is missing or not finite.
-        ModelError: there are no rows.
+        ModelError: there are no rows of healthy entities, or they do not bear what the policy promises.
     """
     _check(calibration)
     scores = calibration.with_columns(pl.col("score").cast(pl.Float64))
+    healthy = _healthy(scores)
     return Threshold(
-        cut=config.cut(scores),
-        policy=config.model_dump(mode="json"),
-        calibration=CalibrationCurve.of(scores),
+        cut=config.cut(scores if config.sees_failures else healthy),
+        policy=config,
+        calibration=CalibrationCurve.of(healthy),
     )
+
+
+def _healthy(scores: pl.DataFrame) -> pl.DataFrame:
+    """The rows of entities that are not known to fail."""
+    healthy = KnownFailures.of(scores).healthy.drop("fails_in")
+    if healthy.is_empty():
+        raise ModelError(
+            f"all {scores['entity'].n_unique()} entities of calibration are known to fail; choose a calibration range "
+            "with healthy entities"
+        )
+    return healthy
 
 
 def _check(calibration: pl.DataFrame) -> None:

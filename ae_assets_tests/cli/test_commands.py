@@ -147,14 +147,46 @@ def test_an_alarm_on_the_day_of_failure_is_no_early_flag(demo: Demo, monkeypatch
 
 
 def test_evaluate_prints_tables_that_fit_eighty_columns(demo: Demo) -> None:
-    said = command(demo.home, "evaluate", "drive_stats", *UNSEEN, "--no-compare")
+    said = command(demo.home, "evaluate", "drive_stats", *UNSEEN, "--compare", "none")
     assert said.code == 0, said
     assert "Detection rate at a false alarm rate (FAR) per 30 days, with 95% intervals:" in said.out
-    assert "What dense_autoencoder does at each threshold:" in said.out
+    assert "What ordinal_autoencoder does at each threshold:" in said.out
     tables = re.findall(r"^.*\n-[- ]+-\n(?:.+\n)+", said.out, re.MULTILINE)
     assert len(tables) >= 3
     assert max(len(line) for table in tables for line in table.splitlines()) <= 80
     assert re.search(r"^in use +\d", said.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("options", "config"),
+    [
+        ((), {"compare": True, "baselines": False, "origins": 0}),
+        (("--compare", "none"), {"compare": False, "baselines": False, "origins": 0}),
+        (("--compare", "all", "--origins", "3"), {"compare": True, "baselines": True, "origins": 3}),
+    ],
+)
+def test_evaluate_says_to_the_asset_what_is_compared_and_on_how_many_splits(
+    run_in: RunIn, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], config: dict[str, object]
+) -> None:
+    from ae_assets.cli.instance import Chain, RunOutcome
+
+    asked: list[object] = []
+
+    def remembered(chain: Chain, *what: object) -> RunOutcome:
+        asked.append(what)
+        return RunOutcome("id", success=True, failure=None, metadata={"evaluation": {"in_words": "the tables"}})
+
+    monkeypatch.setattr(Chain, "run", remembered)
+    said = run_in("evaluate", "drive_stats", *UNSEEN, *options)
+    assert (said.code, said.out.splitlines()[-1]) == (0, "the tables")
+    days = {"start": UNSEEN[1], "end": UNSEEN[3]}
+    assert asked == [(("evaluation",), None, {"evaluation": days | config})]
+
+
+def test_more_splits_than_the_days_hold_are_refused_with_what_a_split_needs(demo: Demo) -> None:
+    said = command(demo.home, "evaluate", "drive_stats", *UNSEEN, "--compare", "none", "--origins", "2")
+    assert said.code == 1
+    assert f"1 of 2 splits fit between {FIRST} and {LAST}, each of 30 days to judge after 60 to fit" in said.out
 
 
 def test_days_that_the_champion_has_seen_are_not_evaluated(demo: Demo) -> None:

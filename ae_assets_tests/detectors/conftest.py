@@ -2,21 +2,37 @@
 
 import pytest
 
-from ae_assets.detectors import FittedDetector, fit
-from ae_assets_tests.detectors.fleets import DENSE, LSTM, fleet, split
+from ae_assets.detectors import FittedDetector
+from ae_assets_tests.detectors.fleets import DENSE, DETECTORS, LSTM, fitted
+from ae_assets_tests.detectors.simulated import SimulatedFleet, simulated_fleet
 
 
 @pytest.fixture(scope="session")
 def dense() -> FittedDetector:
-    return fit(DENSE, *split(DENSE, fleet()))
+    return fitted(DENSE)
 
 
 @pytest.fixture(scope="session")
 def lstm() -> FittedDetector:
-    return fit(LSTM, *split(LSTM, fleet()))
+    return fitted(LSTM)
 
 
 @pytest.fixture(params=["dense", "lstm"])
+def network(request: pytest.FixtureRequest) -> FittedDetector:
+    """Each of the networks."""
+    detector: FittedDetector = request.getfixturevalue(request.param)
+    return detector
+
+
+@pytest.fixture(scope="session", params=DETECTORS)
 def detector(request: pytest.FixtureRequest) -> FittedDetector:
-    fitted: FittedDetector = request.getfixturevalue(request.param)
-    return fitted
+    """Each of all detectors."""
+    if request.param in {"dense_autoencoder", "lstm_autoencoder"}:
+        network: FittedDetector = request.getfixturevalue(request.param.removesuffix("_autoencoder"))
+        return network
+    return fitted(DETECTORS[request.param])
+
+
+@pytest.fixture(scope="session")
+def simulated() -> SimulatedFleet:
+    return simulated_fleet()

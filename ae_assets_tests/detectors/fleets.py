@@ -1,20 +1,59 @@
 """Small feature tables and configs that the tests of the detectors share."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
 
-from ae_assets.detectors import DenseAutoencoderConfig, LstmAutoencoderConfig, Windows, windows_of
+from ae_assets.detectors import (
+    CounterRuleConfig,
+    DenseAutoencoderConfig,
+    DetectorConfig,
+    EcodConfig,
+    FittedDetector,
+    GradientBoostingConfig,
+    GrowthRuleConfig,
+    IsolationForestConfig,
+    KMeansConfig,
+    LstmAutoencoderConfig,
+    OrdinalAutoencoderConfig,
+    PcaConfig,
+    Windows,
+    fit,
+    windows_of,
+)
 
 FEATURES = 9
-NAMES = tuple(f"feature_{number}" for number in range(FEATURES))
+COUNTERS = ("wear_level", "wear_growth_1d", "wear_growth_7d", "errors_level")
+NAMES = (*COUNTERS, "age", *(f"feature_{number}" for number in range(len(COUNTERS) + 1, FEATURES)))
 START = date(2024, 1, 1)
 
 DENSE = DenseAutoencoderConfig(units=(32, 8, 32), epochs=6, batch_size=64, learning_rate=0.003)
 LSTM = LstmAutoencoderConfig(
     window_days=6, encoder_units=(8, 4), decoder_units=(4, 8), epochs=8, batch_size=64, learning_rate=0.02
 )
+ORDINAL = OrdinalAutoencoderConfig(
+    counters=("wear", "errors"), judged=("wear",), age="age", epochs=6, batch_size=256, heads=2, least_failures=5
+)
+BASELINES: dict[str, DetectorConfig] = {
+    "pca": PcaConfig(),
+    "kmeans": KMeansConfig(clusters=4),
+    "isolation_forest": IsolationForestConfig(trees=20, windows_per_tree=64),
+    "ecod": EcodConfig(),
+    "gradient_boosting": GradientBoostingConfig(trees=20, min_windows_per_leaf=5),
+}
+"""The baselines that are fitted."""
+
+DETECTORS: dict[str, DetectorConfig] = {
+    "dense_autoencoder": DENSE,
+    "lstm_autoencoder": LSTM,
+    "ordinal_autoencoder": ORDINAL,
+    "counter_rule": CounterRuleConfig(features=(NAMES[2], NAMES[5])),
+    "growth_rule": GrowthRuleConfig(features=NAMES[:4]),
+    **BASELINES,
+}
+"""One config of every type."""
 
 
 def fleet(entities: int = 40, days: int = 15, seed: int = 0, missing: float = 0.2, gaps: float = 0.1) -> pl.DataFrame:
@@ -38,10 +77,22 @@ def fleet(entities: int = 40, days: int = 15, seed: int = 0, missing: float = 0.
     return keys.hstack(features).sample(fraction=1, shuffle=True, seed=seed)
 
 
-def split(config: DenseAutoencoderConfig | LstmAutoencoderConfig, table: pl.DataFrame) -> tuple[Windows, Windows]:
+def split(config: DetectorConfig, table: pl.DataFrame) -> tuple[Windows, Windows]:
     """Training and validation windows, by entity."""
     validates = pl.col("entity") >= table["entity"].sort()[int(0.75 * table.height)]
     return (
         windows_of(table.filter(~validates), NAMES, config.window_days),
         windows_of(table.filter(validates), NAMES, config.window_days),
     )
+
+
+def fitted(config: DetectorConfig, table: pl.DataFrame | None = None) -> FittedDetector:
+    """The detector on a small fleet, with failing windows whose first features are all raised."""
+    table = fleet() if table is None else table
+    worn = fleet(entities=10, days=8, seed=1).with_columns(pl.col(NAMES[:3]) + 6)
+    return fit(config, *split(config, table), failing=windows_of(worn, NAMES, config.window_days))
+
+
+def with_values(windows: Windows, values: np.ndarray) -> Windows:
+    """The same windows over other values."""
+    return replace(windows, values=values.astype(np.float32))

@@ -32,7 +32,7 @@ def test_a_wrong_setting_is_refused(wrong: dict[str, object]) -> None:
 
 def test_the_room_loads_without_keras_and_jax() -> None:
     code = (
-        "import sys, ae_assets.detectors, ae_assets.detectors.counter_rule;"
+        "import sys, ae_assets.detectors, ae_assets.detectors.rule;"
         "assert not {'keras', 'jax'} & set(sys.modules), 'heavy'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

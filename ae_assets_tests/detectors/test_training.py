@@ -16,8 +16,8 @@ from ae_assets_tests.detectors.fleets import DENSE, FEATURES, LSTM, NAMES, fleet
 Config = DenseAutoencoderConfig | LstmAutoencoderConfig
 
 
-def test_training_finds_the_structure_of_the_features(detector: FittedDetector) -> None:
-    history = detector.history
+def test_training_finds_the_structure_of_the_features(network: FittedDetector) -> None:
+    history = network.history
     assert min(history.validation_loss) < 0.8 * history.median_loss
     assert history.validation_loss[history.best_epoch] == min(history.validation_loss)
     assert history.train_loss[-1] < history.train_loss[0]

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from ae_assets.features.config import FeatureConfig
-from ae_assets.features.wording import wording_of
+from ae_assets.features.wording import attribute_wording_of, wording_of
 
 CONFIG = FeatureConfig.model_validate(
     {
@@ -12,6 +12,8 @@ CONFIG = FeatureConfig.model_validate(
             "smart_9_raw": {"kind": "age", "meaning": "power-on hours"},
             "smart_194_raw": {"kind": "gauge", "meaning": "temperature"},
             "smart_1_raw": {"kind": "rate", "meaning": "read error rate"},
+            "smart_12_raw": {"kind": "counter", "meaning": "power cycles", "transforms": ["growth"]},
+            "smart_193_raw": {"kind": "counter", "meaning": "load cycles", "transforms": ["per_1000_hours", "growth"]},
         }
     }
 )
@@ -30,6 +32,7 @@ CONFIG = FeatureConfig.model_validate(
         ("smart_1_deviation", math.log(2), None, "read error rate 2 times against its own past"),
         ("smart_5_missing", 1.0, 0.0, "no reallocated sectors"),
         ("smart_5_level", None, 0.0, "reallocated sectors unknown (expected 0)"),
+        ("smart_5_level", math.log1p(24), -0.2, "reallocated sectors 24 (expected 0)"),
         ("gap_days", 3.0, 1.0, "days since its last record 3 (expected 1)"),
         ("a_feature_of_an_older_model", 1.0, 1.0, "a_feature_of_an_older_model"),
     ],
@@ -38,3 +41,45 @@ def test_a_feature_is_put_into_the_unit_of_its_attribute(
     name: str, value: float | None, expected: float | None, says: str
 ) -> None:
     assert wording_of(CONFIG)(name, value, expected) == says
+
+
+LOG = math.log1p
+
+
+@pytest.mark.parametrize(
+    ("attribute", "readings", "says"),
+    [
+        ("smart_5_raw", {"smart_5_level": (LOG(24), 0.0), "smart_5_growth_1d": (0.0, 0.0),
+         "smart_5_growth_7d": (LOG(16), 0.0), "smart_5_growth_28d": (LOG(16), 0.0),
+         "smart_5_per_1000_hours": (LOG(2), 0.0), "smart_5_missing": (0.0, 0.0)},
+         "reallocated sectors 24, expected 0, +16 in 7 days"),
+        ("smart_5_raw", {"smart_5_level": (LOG(24), LOG(3)), "smart_5_growth_1d": (LOG(2), 0.0),
+         "smart_5_growth_7d": (LOG(16), 0.0), "smart_5_growth_28d": (-LOG(8), 0.0)},
+         "reallocated sectors 24, expected 3, +2 in a day, +16 in 7 days, -8 in 28 days"),
+        ("smart_5_raw", {"smart_5_level": (LOG(24), 0.0), "smart_5_growth_1d": (0.0, 0.0),
+         "smart_5_growth_28d": (0.0, 0.0)}, "reallocated sectors 24, expected 0, unchanged in 28 days"),
+        ("smart_5_raw", {"smart_5_level": (LOG(24), None), "smart_5_growth_1d": (None, 0.0)}, "reallocated sectors 24"),
+        ("smart_5_raw", {"smart_5_level": (None, 0.0), "smart_5_growth_1d": (None, 0.0), "smart_5_missing": (1.0, 0.0)},
+         "reallocated sectors not reported"),
+        ("smart_12_raw", {"smart_12_growth_1d": (LOG(3), LOG(1)), "smart_12_growth_7d": (LOG(13), LOG(1))},
+         "power cycles +3 in a day, expected +1, +13 in 7 days"),
+        ("smart_12_raw", {"smart_12_growth_1d": (0.0, 0.0), "smart_12_growth_7d": (0.0, LOG(1))},
+         "power cycles unchanged in 7 days"),
+        ("smart_12_raw", {"smart_12_growth_1d": (None, 0.0)}, "power cycles unknown"),
+        ("smart_193_raw", {"smart_193_per_1000_hours": (LOG(1200), LOG(80)), "smart_193_growth_7d": (LOG(900), 0.0)},
+         "load cycles 1,200 per 1,000 hours, expected 80, +900 in 7 days"),
+        ("smart_194_raw", {"smart_194_level": (45.0, 30.0), "smart_194_deviation": (12.0, 0.0)},
+         "temperature 45, expected 30, +12 against its own past"),
+        ("smart_9_raw", {"smart_9_level": (LOG(12_345), LOG(11_000)), "smart_9_drift": (LOG(3), 0.0)},
+         "power-on hours 12,345, expected 11,000, clock off by +3 days"),
+        ("smart_9_raw", {"smart_9_level": (LOG(12_345), LOG(11_000)), "smart_9_drift": (0.0, 0.0)},
+         "power-on hours 12,345, expected 11,000"),
+        ("smart_9_raw", {"smart_9_drift": (LOG(3), 0.0)}, "power-on hours: clock off by +3 days, expected 0"),
+        ("gap_days", {"gap_days": (3.0, 1.0)}, "days since its last record 3, expected 1"),
+        ("of_an_older_model", {"of_an_older_model": (1.0, 1.0)}, "of_an_older_model"),
+    ],
+)  # fmt: skip
+def test_an_attribute_is_told_with_value_expectation_and_history(
+    attribute: str, readings: dict[str, tuple[float | None, float | None]], says: str
+) -> None:
+    assert attribute_wording_of(CONFIG)(attribute, readings) == says

@@ -51,12 +51,14 @@ def test_all_checks_are_there_and_the_gates_block() -> None:
         ("features", "entities_are_unique"): True,
         ("features", "schema_holds"): True,
         ("model", "training_converged"): True,
+        ("threshold", "challenger_is_not_worse"): False,
         ("anomalies", "entities_are_unique"): True,
         ("anomalies", "schema_holds"): True,
         ("anomalies", "alarm_rate_is_plausible"): False,
         ("anomalies", "detection_rate_is_acceptable"): False,
         ("anomalies", "false_alarm_rate_is_acceptable"): False,
         ("anomalies", "scores_have_not_drifted"): False,
+        ("anomalies", "features_have_not_drifted"): False,
     }
 
 

@@ -45,9 +45,9 @@ def test_one_detector_alone_has_no_differences(comparison: Comparison) -> None:
     assert "Difference" not in comparison_text(alone)
 
 
-def test_figures_show_detection_and_lead_times(comparison: Comparison) -> None:
+def test_figures_show_detection_lead_times_and_cohorts(comparison: Comparison) -> None:
     figures = comparison_figures(comparison)
-    assert set(figures) == {"detection_and_false_alarms", "lead_time"}
+    assert set(figures) == {"detection_and_false_alarms", "lead_time", "cohorts"}
     assert all(png.startswith(b"\x89PNG") for png in figures.values())
 
 

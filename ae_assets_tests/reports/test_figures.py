@@ -8,18 +8,26 @@ from io import BytesIO
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from ae_assets.reports.figures import (
-    _bins,
-    _calibration_shares,
+from ae_assets.evaluation import rate
+from ae_assets.reports.axes import shortened
+from ae_assets.reports.evaluation_figures import (
+    COHORTS_DRAWN,
+    Reliability,
+    banded_detectors,
+    cohort_rates,
     detection_curve,
-    entity_story,
+    drive_score_histogram,
+    lead_time_counts,
     lead_time_histogram,
-    score_histogram,
-    training_curve,
-    volume_by_day,
+    look_of,
+    multiples_shown,
+    promise_reliability,
 )
+from ae_assets.reports.figures import entity_story, last_days, score_histogram, training_curve, volume_by_day
 from ae_assets.thresholds import CalibrationCurve
 from ae_assets_tests.thresholds.scores import calibration_of
 
@@ -58,11 +66,27 @@ def story(days: int) -> pl.DataFrame:
         {
             "day": [DAY + timedelta(days=number) for number in range(days)],
             "score": [float(number) for number in range(days)],
+            "threshold": [50.0] * days,
             "smart_5_raw": [None if number % 3 == 0 else number for number in range(days)],
             "smart_197_raw": [number**2 for number in range(days)],
         }
     )
 
+
+def cohorts(count: int, name: str = "M", total: int = 40) -> pl.DataFrame:
+    rates = rate(min(total, 3), total, 0.95), rate(min(total, 1), 100 * total, 0.95)
+    columns = {
+        f"{kind}_{part}": getattr(each, {"rate": "value"}.get(part, part))
+        for kind, each in zip(("detection", "false_alarm"), rates, strict=True)
+        for part in ("rate", "low", "high", "count", "total")
+    }
+    return pl.DataFrame([{"cohort": f"{name}{number}", **columns} for number in range(count)])
+
+
+HELD = Reliability("target_far (in use)", "FAR ≤ 1.00%", "0.80% [0.60%, 1.1%]", 0.8, 0.6, 1.1, True, "held")
+BROKEN = Reliability("percentile", "row rate ≤ 0.10%", "9.0% [8.0%, 9.9%]", 90.0, 80.0, 99.0, False, "not held")
+UNCLEAR = Reliability("conformal", "false share ≤ 10.0%", "0% [0%, 30%]", 0.0, 0.0, 3.0, None, "too few to judge")
+SILENT = Reliability("iqr", "no promise", "n/a", None, None, None, None, "promises nothing")
 
 RANDOM = np.random.default_rng(1)
 FIGURES: dict[str, Callable[[], bytes]] = {
@@ -78,13 +102,37 @@ FIGURES: dict[str, Callable[[], bytes]] = {
     "an empty day": lambda: score_histogram(calibrated(RANDOM.lognormal(size=5_000)), 3.0, []),
     "detection": lambda: detection_curve({"a": curve(), "b": curve(0.1), "c": curve(0.2)}, marked={"a": (0.01, 0.3)}),
     "detection of ten": lambda: detection_curve({f"detector {n}": curve(n / 50) for n in range(10)}),
+    "detection of none": lambda: detection_curve({}),
+    "healthy and failing drives": lambda: drive_score_histogram(RANDOM.lognormal(size=5_000), [0.1, 30.0, 90.0], 12.0),
+    "no failing drive": lambda: drive_score_histogram(RANDOM.lognormal(size=5_000), [], 12.0),
+    "one drive": lambda: drive_score_histogram([1.0], [], 12.0),
+    "no drive": lambda: drive_score_histogram([], [], 12.0),
+    "drives of equal scores": lambda: drive_score_histogram([0.0] * 9, [0.0], 0.0),
+    "a threshold out of reach": lambda: drive_score_histogram([1.0, 2.0], [700.0], np.inf),
+    "promises": lambda: promise_reliability([HELD, BROKEN, UNCLEAR, SILENT]),
+    "many promises": lambda: promise_reliability([BROKEN] * 10),
+    "no promise": lambda: promise_reliability([]),
+    "cohorts": lambda: cohort_rates(cohorts(3), overall=cohorts(1), threshold="FAR 1%"),
+    "many cohorts with long names": lambda: cohort_rates(cohorts(25, "a name with $formulas$ " * 20)),
+    "a cohort without drives": lambda: cohort_rates(cohorts(1, total=0)),
+    "no cohort": lambda: cohort_rates(cohorts(1).clear()),
     "lead time": lambda: lead_time_histogram([1, 1, 5, 30], missed=7),
     "no lead time": lambda: lead_time_histogram([], missed=7),
     "volume": lambda: volume_by_day({DAY + timedelta(days=n): 24_000 for n in range(200)}, [DAY]),
     "volume of one day": lambda: volume_by_day({DAY: 1}),
     "no volume": lambda: volume_by_day({}),
-    "story": lambda: entity_story(story(90), "Z1", 50.0, failed_on=DAY + timedelta(days=89)),
-    "story of one day": lambda: entity_story(story(1), "Z1", 50.0, attributes={"smart_197_raw": "waiting sectors"}),
+    "story": lambda: entity_story(story(90), "Z1", failed_on=DAY + timedelta(days=89), remark="missed"),
+    "story of one day": lambda: entity_story(story(1), "Z1", attributes={"smart_197_raw": "waiting sectors"}),
+    "story of scores far over the threshold": lambda: entity_story(
+        story(60).with_columns(pl.col("score") ** 4, threshold=pl.lit(3.0)), "Z1"
+    ),
+    "story with days and attributes that nobody reported": lambda: entity_story(
+        story(60)
+        .filter(pl.col("day").dt.day() % 5 > 2)
+        .with_columns(smart_9_raw=pl.lit(None), score=pl.col("score") * 0),
+        "a $name$ of a drive that is far too long for the width of a figure, as no name ever was",
+        failed_on=DAY + timedelta(days=62),
+    ),
 }
 
 
@@ -107,21 +155,51 @@ def test_a_figure_leaves_no_trace_in_matplotlib_for_others() -> None:
     assert (mpl.rcParams["font.size"], mpl.get_backend()) == before
 
 
-def test_the_bins_of_the_histogram_have_an_edge_at_the_threshold_and_hold_every_calibration_row() -> None:
-    scores = np.random.default_rng(2).lognormal(size=20_000)
-    calibration = calibrated(scores)
-    edges = _bins(np.asarray(calibration.scores), 5.0, "log", 1.0)
-    shares = _calibration_shares(calibration, edges, "log", 1.0)
-    assert 5.0 in edges
-    assert shares.sum() == pytest.approx(1)
-    expected = np.histogram(scores, edges)[0] / len(scores)
-    assert shares == pytest.approx(expected, abs=0.004)
-    assert shares[edges[:-1] >= 5.0].sum() == pytest.approx((scores > 5.0).mean(), rel=0.05)
+def test_a_figure_shows_a_threshold_that_moved() -> None:
+    groups = [1.0, 2.0, 3.0], [5.0, 6.0]
+    assert drive_score_histogram(*groups, 2.5) != drive_score_histogram(*groups, 4.5)
 
 
-def test_tied_calibration_scores_are_drawn_where_they_are_and_not_smeared() -> None:
-    calibration = calibrated(np.concatenate([np.zeros(9_000), np.random.default_rng(3).uniform(5, 10, 1_000)]))
-    edges = np.linspace(0, 10, 21)
-    shares = _calibration_shares(calibration, edges, "linear", 1.0)
-    assert shares[0] == pytest.approx(0.9, abs=0.01)
-    assert shares[1:10].sum() == pytest.approx(0, abs=0.01)
+def test_no_two_of_many_detectors_look_alike() -> None:
+    looks = [look_of(position) for position in range(49)]
+    assert len(set(looks)) == 49
+
+
+def test_bands_are_those_of_the_first_detector_and_the_best_of_the_others() -> None:
+    assert banded_detectors({"a": curve(0.2), "b": curve(0.3), "c": curve(0.1), "d": curve(0.4)}) == ("a", "c")
+    assert banded_detectors({"a": curve()}) == ("a",)
+    assert banded_detectors({}) == ()
+
+
+@given(st.lists(st.integers(1, 30)))
+def test_every_detected_drive_has_its_place_among_the_lead_times(leads: list[int]) -> None:
+    counts = lead_time_counts(leads, 30)
+    assert (len(counts), counts.sum()) == (30, len(leads))
+    assert all(counts[lead - 1] == leads.count(lead) for lead in leads)
+
+
+def test_the_axis_of_promises_holds_every_multiple_and_interval_up_to_its_farthest() -> None:
+    assert multiples_shown([]) == (0.5, 2.0)
+    assert multiples_shown([HELD, SILENT]) == (pytest.approx(0.48), 2.0)
+    assert multiples_shown([UNCLEAR]) == (0.5, 3.75)
+    assert multiples_shown([BROKEN]) == (0.5, 50.0)
+
+
+def test_cohorts_beyond_those_that_are_drawn_change_the_remark_only() -> None:
+    drawn = [Image.open(BytesIO(cohort_rates(cohorts(count)))).size for count in (COHORTS_DRAWN, COHORTS_DRAWN + 50)]
+    assert drawn[0] == drawn[1]
+
+
+def test_the_last_days_end_with_the_latest_and_have_a_row_for_each_day_between() -> None:
+    rows = last_days(story(90).filter(pl.col("day").dt.day() != 15), 60)
+    assert (rows["day"][0], rows["day"][-1]) == (DAY + timedelta(days=30), DAY + timedelta(days=89))
+    assert rows["day"].diff().drop_nulls().unique().to_list() == [timedelta(days=1)]
+    assert rows["score"].is_null().sum() == (rows["day"].dt.day() == 15).sum() > 0
+
+
+@given(st.text(max_size=80), st.integers(5, 40))
+def test_a_shortened_name_is_as_long_as_allowed_and_keeps_both_ends(name: str, longest: int) -> None:
+    short = shortened(name, longest)
+    assert len(short.replace(r"\$", "$")) <= longest
+    assert shortened("ST4000DM000", 28) == "ST4000DM000"
+    assert (shortened("Hitachi HDS5C3030ALA630", 12)[:2], shortened("Hitachi HDS5C3030ALA630", 12)[-2:]) == ("Hi", "30")

@@ -13,6 +13,7 @@ from ae_assets.reports.tables import (
     feature_words,
     markdown_image,
     markdown_table,
+    muted_table,
     number,
     quarantine_table,
     severity_words,
@@ -38,6 +39,11 @@ def anomalies() -> pl.DataFrame:
             "is_new": [False, False, False, True],
             "streak_days": [0, 2, 9, 1],
             "top_features": pl.Series([[], [pending], [pending, unknown], []], dtype=FEATURES),
+            "episode": ["none", "open", "open", "opened"],
+            "episode_start": [None, date(2023, 12, 31), date(2023, 12, 24), date(2024, 1, 1)],
+            "reasons": pl.Series([None] * 4, dtype=pl.List(pl.String)),
+            "muted_until": pl.Series([None] * 4, dtype=pl.Date),
+            "mute_reason": pl.Series([None] * 4, dtype=pl.String),
         }
     )
 
@@ -86,7 +92,7 @@ def test_a_number_has_four_significant_digits(value: float, expected: str) -> No
 
 def test_alarms_come_worst_first_with_the_features_that_drove_them() -> None:
     assert alarms_table(anomalies(), wording=lambda name, value, expected: f"{name} is {value}") == (
-        "| drive | model | score | severity | streak | because of |\n"
+        "| drive | model | score | severity | episode | because of |\n"
         "| --- | --- | ---: | --- | --- | --- |\n"
         "| worst | ST4000DM000 | 12,346 | under 1 in a billion | 9 days | smart_197_level is 3.2; "
         "smart_5_growth_28d is None |\n"
@@ -104,6 +110,39 @@ def test_a_short_table_of_alarms_never_exceeds_its_length_and_counts_what_is_lef
     assert f"{many['is_anomaly'].sum() - shown:,} more below." in text
 
 
+def test_an_alarm_gives_its_reasons_in_words_where_the_row_has_them() -> None:
+    told = ["pending sectors 24, expected 0, +16 in 7 days", "temperature 45, expected 30"]
+    reasons = pl.Series([None, None, told, None], dtype=pl.List(pl.String))
+    frame = anomalies().with_columns(reasons=reasons)
+    assert f"| {'; '.join(told)} |" in alarms_table(frame)
+    assert f"| worst | 9 | {told[0]} |" in short_alarms_table(frame, longest=990)
+
+
+def test_a_muted_device_is_left_out_of_the_alarms_and_listed_with_day_and_reason() -> None:
+    worst = pl.col("entity") == "worst"
+    frame = anomalies().with_columns(
+        muted_until=pl.when(worst).then(date(2024, 2, 1)), mute_reason=pl.when(worst).then(pl.lit("being replaced"))
+    )
+    assert "worst" not in alarms_table(frame) + short_alarms_table(frame, longest=990)
+    assert muted_table(frame) == (
+        "| drive | model | score | muted until | mute reason |\n| --- | --- | ---: | --- | --- |\n"
+        "| worst | ST4000DM000 | 12,346 | 2024-02-01 | being replaced |"
+    )
+    assert muted_table(anomalies()) == "No device with an alarm is muted."
+
+
+def test_an_episode_without_an_alarm_today_is_still_listed_and_an_alarm_without_an_episode_is_not() -> None:
+    frame = anomalies().with_columns(
+        is_anomaly=pl.col("entity").is_in(["calm"]),
+        streak_days=pl.lit(0),
+        episode=pl.col("episode").replace("opened", "none"),
+    )
+    assert short_alarms_table(frame, longest=990) == (
+        "| drive | days | because of |\n| --- | ---: | --- |\n"
+        "| worst | 9 | smart_197_level: 3.2 (expected 0.1) |\n| mild | 2 | smart_197_level: 3.2 (expected 0.1) |"
+    )
+
+
 def test_alarms_beyond_the_limit_are_counted_and_days_named_where_there_are_several() -> None:
     later = anomalies().with_columns(pl.lit(date(2024, 1, 2)).alias("day"))
     text = alarms_table(pl.concat([anomalies(), later]), 2)
@@ -112,7 +151,7 @@ def test_alarms_beyond_the_limit_are_counted_and_days_named_where_there_are_seve
 
 
 def test_a_day_without_alarms_says_so() -> None:
-    assert alarms_table(anomalies().filter(~pl.col("is_anomaly"))) == "No alarm among 1 rows."
+    assert alarms_table(anomalies().filter(episode="none")) == "No alarm among 1 rows."
     assert alarms_table(anomalies().clear()) == "No alarm among 0 rows."
 
 

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import ContractError, ModelError
-from ae_assets.thresholds import PercentileConfig, Threshold, fit_threshold
+from ae_assets.thresholds import AlarmBudgetConfig, ConformalConfig, PercentileConfig, Threshold, fit_threshold
 from ae_assets_tests.thresholds.scores import calibration_of
 
 SCORES = st.lists(st.floats(-1e4, 1e4, allow_nan=False).map(lambda score: round(score, 2)), min_size=1, max_size=300)
@@ -27,7 +27,23 @@ def exponential() -> Threshold:
 
 def test_a_score_equal_to_the_cut_is_no_alarm() -> None:
     threshold = fitted([float(score) for score in range(1, 201)])
-    assert threshold.is_anomaly([threshold.cut, np.nextafter(threshold.cut, np.inf)]).tolist() == [False, True]
+    day = np.array([threshold.cut, np.nextafter(threshold.cut, np.inf)])
+    assert (day > threshold.cut_of_day(day)).tolist() == [False, True]
+
+
+def test_the_cuts_of_days_are_those_of_each_day_alone() -> None:
+    calibration = calibration_of([float(score) for score in range(1000)])
+    threshold = fit_threshold(AlarmBudgetConfig(alarms_a_day=3), calibration)
+    days = calibration.with_columns(pl.col("score").cast(pl.Float32)).sample(fraction=1, shuffle=True, seed=1)
+    cuts = threshold.cuts(days)
+    assert cuts["day"].to_list() == sorted(set(calibration["day"]))
+    for day, cut in cuts.iter_rows():
+        assert cut == threshold.cut_of_day(calibration.filter(pl.col("day") == day)["score"].to_numpy())
+
+
+def test_a_day_without_scores_has_the_fitted_cut() -> None:
+    threshold = fit_threshold(ConformalConfig(), calibration_of([float(score) for score in range(1000)]))
+    assert threshold.cut_of_day([]) == threshold.cut
 
 
 @example(calibration=[0.0, 0.0, 0.0, -192.0, -192.0, -191.25, -191.25], asked=[0.0, -1.8e-273])
@@ -98,11 +114,17 @@ def test_a_threshold_survives_json_unchanged(exponential: Threshold) -> None:
 
 def test_a_threshold_of_another_format_version_is_refused(exponential: Threshold) -> None:
     content = json.loads(exponential.to_json()) | {"format_version": 99}
-    with pytest.raises(ModelError, match=r"format version 99.*reads 1.*fit the threshold again"):
+    with pytest.raises(ModelError, match=r"format version 99.*reads 2.*fit the threshold again"):
         Threshold.from_json(json.dumps(content))
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"format_version": 1, "cut": 3}'])
+def test_a_threshold_of_a_policy_that_is_gone_is_refused(exponential: Threshold) -> None:
+    content = json.loads(exponential.to_json()) | {"policy": {"policy": "oracle"}}
+    with pytest.raises(ModelError, match=r"policy that this release does not have.*oracle.*fit the threshold again"):
+        Threshold.from_json(json.dumps(content))
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"format_version": 2, "cut": 3}'])
 def test_text_that_is_no_threshold_is_refused(text: str) -> None:
     with pytest.raises(ModelError, match="fit the threshold again"):
         Threshold.from_json(text)
@@ -128,6 +150,6 @@ def test_calibration_without_a_score_column_is_refused() -> None:
 def test_a_score_that_is_nan_is_neither_normal_nor_anomalous() -> None:
     threshold = fitted([1.0, 2.0])
     with pytest.raises(ContractError, match="1 of 2 scores are NaN"):
-        threshold.is_anomaly([1.0, float("nan")])
+        threshold.cut_of_day([1.0, float("nan")])
     with pytest.raises(ContractError, match="NaN"):
         threshold.severity(float("nan"))

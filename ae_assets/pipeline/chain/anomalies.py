@@ -1,21 +1,34 @@
-"""Anomalies: one row per drive and day with score, verdict, severity, streak and the features that drove it."""
+"""Anomalies: one row per drive and day with score, verdict, severity, episode and the reasons for it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from ae_assets.decisions import (
+    Episodes,
+    Mute,
+    is_clear,
+    is_listed,
+    look_back_days,
+    read_mutes,
+    reasons_of,
+    unknown_mutes,
+    with_mutes,
+)
+from ae_assets.decisions.episodes import OPEN, OPENED, STATE_COLUMNS
+from ae_assets.features.catalogue import catalogue
+from ae_assets.features.config import FeatureConfig
+from ae_assets.features.wording import attribute_wording_of
 from ae_assets.pipeline.chain.champion import Champion
 from ae_assets.pipeline.chain.scoring import ScoredDay, score_days
 from ae_assets.pipeline.chain.storage import ANOMALIES, Storage
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
-from ae_assets.thresholds import Threshold
 
 TOP_FEATURES = 5
-STREAK_GAP_DAYS = 7
-"""A drive that did not report for longer than this starts a new streak."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +38,19 @@ class AnomalyDay:
     day: date
     rows: int
     alarms: int
+    """Devices with an alarm that are not muted."""
     new_alarms: int
+    """Those of them whose episode opens on the day."""
+    listed: int
+    """Devices with an open episode that are not muted, whether or not they have an alarm on the day."""
+    muted_alarms: int
+    muted_rows: int
     alarms_before: int
-    """Devices that had an alarm on their record before this day."""
+    """Devices that had an alarm on their record before this day, muted ones included."""
+    mutes: tuple[Mute, ...]
+    """The mute list that was used."""
+    unknown_mutes: tuple[Mute, ...]
+    """Its entries that were in force and named no device or cohort of the day."""
     frame: pl.DataFrame
 
     def without_rows(self) -> "AnomalyDay":
@@ -38,62 +61,92 @@ class AnomalyDay:
 def find_anomalies(storage: Storage, champion: Champion, days: Sequence[date]) -> Iterator[AnomalyDay]:
     """Scores the given days and writes their anomaly tables.
 
-    A streak continues the drive's latest record of the last seven days, taken from the days of this run or, before
-    them, from the table as it stands; days are therefore to be filled in order where streaks matter.
+    Streaks and episodes continue the drive's latest record of the days before, taken from the days of this run or,
+    before them, from the table as it stands; days are therefore to be filled in order where they matter.
+
+    Raises:
+        ConfigError: when the mute list is missing or malformed; nothing is written then.
     """
-    past = _past(storage, min(days))
+    decision = storage.table.decision
+    mutes = () if decision.mute_list is None else read_mutes(Path(decision.mute_list))
+    episodes = Episodes(decision.episodes, _past(storage, min(days), look_back_days(decision.episodes)))
     with storage.tables.writer(storage.name(ANOMALIES)) as writer:
-        for scored in score_days(storage, champion.detector, days, stage="anomalies"):
-            frame = anomaly_table(scored, champion.threshold, champion.version, past)
+        for scored in score_days(storage, champion.detector, champion.aggregation, days, stage="anomalies"):
+            before = episodes.alarms_before
+            frame = anomaly_table(scored, champion, storage.table.features, episodes, mutes)
             writer.write(scored.day, frame)
+            muted = pl.col("muted_until").is_not_null()
             yield AnomalyDay(
                 scored.day,
                 rows=frame.height,
-                alarms=int(frame["is_anomaly"].sum()),
-                new_alarms=int(frame["is_new"].sum()),
-                alarms_before=int(past["is_anomaly"].sum()),
+                alarms=frame.filter("is_anomaly", ~muted).height,
+                new_alarms=frame.filter("is_new", ~muted).height,
+                listed=frame.filter(is_listed()).height,
+                muted_alarms=frame.filter("is_anomaly", muted).height,
+                muted_rows=frame.filter(muted).height,
+                alarms_before=before,
+                mutes=mutes,
+                unknown_mutes=unknown_mutes(mutes, frame, scored.day),
                 frame=frame,
             )
-            past = _remember(past, frame, scored.day)
 
 
-def anomaly_table(scored: ScoredDay, threshold: Threshold, version: str, past: pl.DataFrame) -> pl.DataFrame:
+def anomaly_table(
+    scored: ScoredDay, champion: Champion, features: FeatureConfig, episodes: Episodes, mutes: Sequence[Mute]
+) -> pl.DataFrame:
     """The anomaly table of one day.
 
     Args:
         scored: the day's scores.
-        threshold: the champion's threshold.
-        version: the champion's version.
-        past: latest earlier record of each drive: entity, day, is_anomaly, streak_days.
+        champion: whose threshold they are held against.
+        features: what the features mean, for the reasons.
+        episodes: the episodes up to the day before; they are taken on to this day.
+        mutes: the mute list.
 
     Returns:
         One row per drive, with the columns of ``schemas.anomalies``, sorted by falling score.
     """
-    score = scored.scores.score.astype(np.float64)
-    is_anomaly = threshold.is_anomaly(score)
-    recent = past.filter(pl.col("day") >= scored.day - timedelta(days=STREAK_GAP_DAYS))
+    cut = champion.threshold.cut_of_day(scored.score)
+    judged = scored.keys.with_columns(
+        score=pl.Series(scored.score),
+        day_score=pl.Series(scored.of_day.score).cast(pl.Float64),
+        threshold=pl.lit(cut, dtype=pl.Float64),
+        is_anomaly=pl.Series(scored.score > cut),
+        severity=pl.Series(champion.threshold.severity(scored.score)),
+        top_features=_top_features(scored),
+        model_version=pl.lit(champion.version),
+    )
+    decided = episodes.push(scored.day, judged.with_columns(is_clear=is_clear(episodes.config)))
+    explained = pl.col("is_anomaly") | pl.col("episode").is_in([OPENED, OPEN])
     return (
-        scored.keys.with_columns(
-            score=pl.Series(score),
-            threshold=pl.lit(threshold.cut, dtype=pl.Float64),
-            is_anomaly=pl.Series(is_anomaly),
-            severity=pl.Series(threshold.severity(score)),
-            top_features=_top_features(scored),
-            model_version=pl.lit(version),
-        )
-        .join(recent.select("entity", before="streak_days"), on="entity", how="left")
-        .with_columns(
-            streak_days=pl.when("is_anomaly").then(pl.col("before").fill_null(0) + 1).otherwise(0).cast(pl.Int32),
-            is_new=pl.col("is_anomaly") & (pl.col("before").fill_null(0) == 0),
-        )
+        with_mutes(decided, mutes, scored.day)
+        .with_columns(reasons=_reasons(scored, features, decided.select(explained).to_series()))
         .select(*ANOMALY_SCHEMA.columns)
         .sort(["score", "entity"], descending=[True, False])
     )
 
 
+def _reasons(scored: ScoredDay, features: FeatureConfig, wanted: pl.Series) -> pl.Series:
+    """The attributes that raised the wanted rows' scores, in words; null for the other rows."""
+    rows = wanted.arg_true().to_numpy()
+    detector_says, windows = scored.of_day, scored.windows
+    found = reasons_of(
+        detector_says.contributions[rows],
+        windows.values[windows.last_row[rows]],
+        detector_says.expected[rows],
+        windows.feature_names,
+        {feature.name: feature.column for feature in catalogue(features) if feature.column is not None},
+    )
+    words = attribute_wording_of(features)
+    told: list[list[str] | None] = [None] * len(wanted)
+    for row, reasons in zip(rows, found, strict=True):
+        told[row] = [words(reason.attribute, reason.readings) for reason in reasons]
+    return pl.Series("reasons", told, dtype=pl.List(pl.String))
+
+
 def _top_features(scored: ScoredDay) -> pl.Series:
     """The features with the largest contributions, largest first, with their value and what was expected instead."""
-    contributions = scored.scores.contributions
+    contributions = scored.of_day.contributions
     count = min(TOP_FEATURES, contributions.shape[1])
     top = np.argpartition(-contributions, count - 1, axis=1)[:, :count]
     order = np.argsort(-np.take_along_axis(contributions, top, axis=1), axis=1, kind="stable")
@@ -105,7 +158,7 @@ def _top_features(scored: ScoredDay) -> pl.Series:
             "name": names.gather(top.ravel()),
             "contribution": _picked(contributions, top),
             "value": _picked(values, top),
-            "expected": _picked(scored.scores.expected, top),
+            "expected": _picked(scored.of_day.expected, top),
         }
     ).with_columns(pl.col("value").fill_nan(None))
     return (
@@ -122,20 +175,12 @@ def _picked(array: np.ndarray, columns: np.ndarray) -> pl.Series:
     return pl.Series(np.take_along_axis(array, columns, axis=1).ravel().astype(np.float64))
 
 
-def _past(storage: Storage, first: date) -> pl.DataFrame:
-    """The latest record of each drive in the days before the first one asked for."""
-    columns = ["entity", "day", "is_anomaly", "streak_days"]
-    empty = pl.DataFrame(
-        schema={"entity": pl.String, "day": pl.Date, "is_anomaly": pl.Boolean, "streak_days": pl.Int32}
-    )
-    start, end = first - timedelta(days=STREAK_GAP_DAYS), first - timedelta(days=1)
+def _past(storage: Storage, first: date, days: int) -> pl.DataFrame | None:
+    """What is to be known of the rows of the days before the first one asked for; None without such rows."""
+    start, end = first - timedelta(days=days), first - timedelta(days=1)
     if not any(start <= day <= end for day in storage.days_of(ANOMALIES)):
-        return empty
-    rows = storage.tables.read(storage.name(ANOMALIES), start, end, columns)
-    return rows.sort("day").unique("entity", keep="last", maintain_order=True).select(columns)
-
-
-def _remember(past: pl.DataFrame, frame: pl.DataFrame, day: date) -> pl.DataFrame:
-    today = frame.select("entity", "day", "is_anomaly", "streak_days")
-    kept = past.filter(pl.col("day") > day - timedelta(days=STREAK_GAP_DAYS)).join(today, on="entity", how="anti")
-    return pl.concat([kept, today])
+        return None
+    name = storage.name(ANOMALIES)
+    stored = storage.tables.schema(name)
+    rows = storage.tables.read(name, start, end, [column for column in STATE_COLUMNS if column in stored])
+    return rows.with_columns(pl.lit(None, dtype).alias(c) for c, dtype in STATE_COLUMNS.items() if c not in stored)

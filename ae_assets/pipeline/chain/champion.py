@@ -1,10 +1,15 @@
 """The champion: the model version in use, with its threshold and the ranges it has seen."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
+from ae_assets.decisions import AggregationConfig
 from ae_assets.detectors import FittedDetector, load_detector
 from ae_assets.errors import ModelError
+from ae_assets.evaluation.drift import Reference
 from ae_assets.pipeline.chain.model import TrainingRange
 from ae_assets.pipeline.chain.storage import Storage
 from ae_assets.thresholds import Threshold
@@ -17,7 +22,11 @@ class Champion:
     version: str
     detector: FittedDetector
     threshold: Threshold
+    aggregation: AggregationConfig
+    """How the scores were aggregated on which the cut was chosen; a change in the YAML counts from the next one on."""
     training: TrainingRange
+    reference: Reference | None = None
+    """What the devices of the calibration range looked like; None for a threshold from before references were kept."""
 
     @property
     def seen_until(self) -> date:
@@ -45,11 +54,35 @@ def load_version(storage: Storage, version: str) -> Champion:
     """Loads a model version that has a threshold."""
     name = storage.table.table
     detector = load_detector(storage.models.path(name, version))
-    threshold = Threshold.from_json(storage.models.read_threshold(name, version))
-    return Champion(version, detector, threshold, training_of(storage, version))
+    text = storage.models.read_threshold(name, version)
+    threshold = Threshold.from_json(text)
+    aggregation = AggregationConfig.model_validate(json.loads(text).get("aggregation", {}))
+    return Champion(version, detector, threshold, aggregation, training_of(storage, version), _reference(text))
+
+
+def write_threshold(storage: Storage, calibrated: Champion, promotion: Mapping[str, Any]) -> None:
+    """Stores the threshold of a version with what belongs to it.
+
+    Args:
+        storage: the table.
+        calibrated: the version; how its scores are aggregated and what the devices looked like go with the threshold.
+        promotion: why it became the champion, or why not, as plain values.
+    """
+    content = {
+        **json.loads(calibrated.threshold.to_json()),
+        "aggregation": calibrated.aggregation.model_dump(mode="json"),
+        "reference": None if calibrated.reference is None else calibrated.reference.as_dict(),
+        "promotion": dict(promotion),
+    }
+    storage.models.write_threshold(storage.table.table, calibrated.version, json.dumps(content, indent=2))
 
 
 def training_of(storage: Storage, version: str) -> TrainingRange:
     """The training range on a version's card."""
     card = storage.models.card(storage.table.table, version)["training"]
     return TrainingRange(**{key: date.fromisoformat(value) for key, value in card.items()})
+
+
+def _reference(text: str) -> Reference | None:
+    kept = json.loads(text).get("reference")
+    return None if kept is None else Reference.from_dict(kept)

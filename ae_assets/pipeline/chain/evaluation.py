@@ -1,25 +1,43 @@
-"""Evaluation: the champion and the table's comparisons on days that neither a fit nor a threshold has seen."""
+"""Evaluation: the champion and the table's comparisons on days that neither a fit nor a threshold has seen.
+
+Beside them the threshold policies, fitted on the champion's calibration scores: what each promises and what came of it.
+"""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
 from typing import Any
 
 import polars as pl
 
-from ae_assets.detectors.config import DetectorConfig
-from ae_assets.errors import EvaluationError
-from ae_assets.evaluation import Comparison, Protocol, compare
+from ae_assets.decisions import aggregate
+from ae_assets.errors import EvaluationError, ModelError
+from ae_assets.evaluation import (
+    CalibrationTable,
+    Comparison,
+    Lives,
+    Protocol,
+    calibration_table,
+    compare,
+    judge_threshold,
+)
+from ae_assets.pipeline.baselines import Compared, compared_detectors
 from ae_assets.pipeline.chain.champion import Champion, load_champion
 from ae_assets.pipeline.chain.lives import lives_in
 from ae_assets.pipeline.chain.model import fit_detector
 from ae_assets.pipeline.chain.scoring import score_days
 from ae_assets.pipeline.chain.storage import ANOMALIES, FEATURES, Storage, day_range
-from ae_assets.pipeline.chain.threshold import CalibrationRange, calibration_scores
-from ae_assets.reports.evaluation import comparison_figures, comparison_markdown, comparison_text
-from ae_assets.thresholds import fit_threshold
+from ae_assets.pipeline.chain.stories import JudgedDrives, judged_drives
+from ae_assets.pipeline.chain.threshold import calibration_scores
+from ae_assets.reports.evaluation import IN_USE, comparison_figures, comparison_markdown, comparison_text
+from ae_assets.reports.promises import promises_figures, promises_markdown, promises_text
+from ae_assets.reports.rolling import not_fitted_words
+from ae_assets.thresholds import Threshold, default_policies, fit_threshold
+
+ROUNDING = 1e-9
+"""Relative difference of scores that are equal, once as they were stored and once as they are aggregated again."""
 
 
 @dataclass(frozen=True)
@@ -30,31 +48,47 @@ class Evaluation:
     end: date
     version: str
     comparison: Comparison
+    promises: CalibrationTable
     champion: str
+    drives: JudgedDrives
+    not_fitted: Mapping[str, str]
+    """Why a baseline with default settings could not be fitted or calibrated, by its name."""
 
     @property
     def markdown(self) -> str:
         """The tables for the UI."""
-        return comparison_markdown(self.comparison)
+        parts = [comparison_markdown(self.comparison), *not_fitted_words(self.not_fitted)]
+        return "\n\n".join([*parts, promises_markdown(self.promises)])
 
     @property
     def text(self) -> str:
         """The tables for the terminal."""
-        return comparison_text(self.comparison)
+        parts = [comparison_text(self.comparison), *not_fitted_words(self.not_fitted)]
+        return "\n\n".join([*parts, promises_text(self.promises)])
 
     @property
     def record(self) -> dict[str, Any]:
         """Everything, as plain values."""
-        return dict(json.loads(self.comparison.to_json()))
+        promises = {"table": self.promises.to_table().to_dicts(), "not_fitted": dict(self.promises.not_fitted)}
+        return {**json.loads(self.comparison.to_json()), "promises": promises, "not_fitted": dict(self.not_fitted)}
 
     @cached_property
     def figures(self) -> Mapping[str, bytes]:
         """PNG figures by name."""
-        return comparison_figures(self.comparison)
+        return {**comparison_figures(self.comparison), **promises_figures(self.promises), **self.drives.figures}
 
 
-def evaluate(storage: Storage, start: date, end: date, *, with_comparisons: bool) -> Evaluation:
+def evaluate(
+    storage: Storage, start: date, end: date, *, with_comparisons: bool, with_baselines: bool = False
+) -> Evaluation:
     """Judges the champion's stored scores, and beside it every comparison, fitted on the champion's training range.
+
+    Args:
+        storage: the table.
+        start: first day to judge.
+        end: last day.
+        with_comparisons: whether to judge the comparisons of the table's YAML.
+        with_baselines: whether to judge every baseline with default settings.
 
     Raises:
         EvaluationError: when the range touches what the champion has seen, or its anomalies are not complete.
@@ -66,16 +100,92 @@ def evaluate(storage: Storage, start: date, end: date, *, with_comparisons: bool
             f"evaluate from {champion.seen_until + timedelta(days=1)} on, received {start}"
         )
     name: str = storage.table.detector.type
-    scores = {name: _champion_scores(storage, champion, start, end)}
-    thresholds = {name: {"in use": champion.threshold.cut}}
-    days = scores[name]["day"].unique().sort().to_list()
-    for config in storage.table.comparisons if with_comparisons else ():
-        label = _unused(config.type, scores)
-        scores[label], cut = _comparison_scores(storage, config, champion, days)
-        thresholds[label] = {"in use": cut}
+    stored = _champion_scores(storage, champion, start, end)
+    scores = {name: stored.drop("threshold")}
+    margins = {name: stored.select("day", "entity", "cohort", score=pl.col("score") - pl.col("threshold"))}
+    cuts = {name: champion.threshold.cut}
+    days = stored["day"].unique().sort().to_list()
+    not_fitted = {}
+    _, *others = compared_detectors(storage.table, comparisons=with_comparisons, baselines=with_baselines)
+    for other in others:
+        try:
+            scores[other.name], threshold = _comparison_scores(storage, other, champion, days)
+        except ModelError as error:
+            if other.required:
+                raise
+            not_fitted[other.name] = str(error)
+            continue
+        margins[other.name] = _margins(scores[other.name], threshold)
+        cuts[other.name] = threshold.cut
+    lives = lives_in(storage)
     protocol = Protocol(start, end, storage.table.horizon_days, storage.table.checks.window_days)
-    comparison = compare(scores, lives_in(storage), protocol, reference=name, thresholds=thresholds)
-    return Evaluation(start, end, champion.version, comparison, name)
+    comparison = compare(scores, lives, protocol, reference=name)
+    return Evaluation(
+        start,
+        end,
+        champion.version,
+        _with_points_in_use(comparison, margins, cuts, lives, protocol),
+        _promises(storage, champion, scores[name], lives, protocol),
+        name,
+        judged_drives(storage, champion, stored, lives, protocol),
+        not_fitted,
+    )
+
+
+def _margins(scores: pl.DataFrame, threshold: Threshold) -> pl.DataFrame:
+    """How far each score lies above the cut of its day."""
+    cuts = threshold.cuts(scores)
+    return scores.join(cuts, on="day", maintain_order="left").select(
+        "day", "entity", "cohort", score=pl.col("score") - pl.col("cut")
+    )
+
+
+def _with_points_in_use(
+    comparison: Comparison,
+    margins: Mapping[str, pl.DataFrame],
+    cuts: Mapping[str, float],
+    lives: Lives,
+    protocol: Protocol,
+) -> Comparison:
+    """The comparison with a further point for each detector: what its threshold does, with each day's own cut."""
+    return replace(
+        comparison,
+        evaluations=tuple(
+            replace(
+                evaluation,
+                points=(
+                    *evaluation.points,
+                    replace(
+                        judge_threshold(margins[evaluation.detector], lives, protocol, 0.0, IN_USE),
+                        threshold=cuts[evaluation.detector],
+                    ),
+                ),
+            )
+            for evaluation in comparison.evaluations
+        ),
+    )
+
+
+def _promises(
+    storage: Storage, champion: Champion, scores: pl.DataFrame, lives: Lives, protocol: Protocol
+) -> CalibrationTable:
+    """The threshold in use, and every other policy with its default settings, on the champion's scores."""
+    in_use = champion.threshold.policy
+    thresholds = {f"{in_use.name} ({IN_USE})": champion.threshold}
+    not_fitted = {}
+    others = {name: policy for name, policy in default_policies().items() if name != in_use.name}
+    try:
+        calibrated = calibration_scores(
+            storage, champion.detector, champion.aggregation, champion.training, earlier_failures=True
+        )
+    except ModelError as error:
+        return calibration_table(thresholds, scores, lives, protocol, not_fitted=dict.fromkeys(others, str(error)))
+    for name, policy in others.items():
+        try:
+            thresholds[name] = fit_threshold(policy, calibrated)
+        except ModelError as error:
+            not_fitted[name] = str(error)
+    return calibration_table(thresholds, scores, lives, protocol, not_fitted=not_fitted)
 
 
 def _champion_scores(storage: Storage, champion: Champion, start: date, end: date) -> pl.DataFrame:
@@ -87,7 +197,7 @@ def _champion_scores(storage: Storage, champion: Champion, start: date, end: dat
             f"materialise {storage.name(ANOMALIES)} for them first"
         )
     rows = storage.tables.read(
-        storage.name(ANOMALIES), start, end, ["day", "entity", "cohort", "score", "model_version"]
+        storage.name(ANOMALIES), start, end, ["day", "entity", "cohort", "score", "threshold", "model_version"]
     )
     others = rows.filter(pl.col("model_version") != champion.version)["day"].unique().sort()
     if len(others):
@@ -95,24 +205,48 @@ def _champion_scores(storage: Storage, champion: Champion, start: date, end: dat
             f"{len(others)} days were scored by another model than the champion {champion.version}, the first is "
             f"{others[0]}; materialise {storage.name(ANOMALIES)} for them again"
         )
+    _require_aggregated(storage, champion, start, end)
     return rows.drop("model_version")
 
 
-def _comparison_scores(
-    storage: Storage, config: DetectorConfig, champion: Champion, days: list[date]
-) -> tuple[pl.DataFrame, float]:
-    detector, _ = fit_detector(storage, config, champion.training)
-    section = storage.table.calibration
-    calibration = CalibrationRange.after(champion.training, section.embargo_days, section.days)
-    cut = fit_threshold(storage.table.threshold, calibration_scores(storage, detector, calibration)).cut
-    frames = [
-        scored.keys.select("day", "entity", "cohort").with_columns(
-            score=pl.Series(scored.scores.score).cast(pl.Float64)
+def _require_aggregated(storage: Storage, champion: Champion, first: date, last: date) -> None:
+    """Refuses stored scores that were aggregated in another way than those on which the champion's cut was chosen.
+
+    The first days, whose look-back is not among the rows, pass; a table from before there were aggregates has none.
+    """
+    name, aggregation = storage.name(ANOMALIES), champion.aggregation
+    aggregated = "day_score" in storage.tables.schema(name)
+    columns = ["day", "entity", "score", *(["day_score"] if aggregated else [])]
+    rows = storage.tables.read(name, first, last, columns)
+    of_day = pl.coalesce("day_score", "score") if aggregated else pl.col("score")
+    expected = aggregate(rows.select("day", "entity", score=of_day), aggregation)["score"]
+    others = (
+        rows.filter(
+            (pl.col("score") - expected).abs() > ROUNDING * expected.abs(),
+            pl.col("day") >= first + timedelta(days=aggregation.look_back_days),
+        )["day"]
+        .unique()
+        .sort()
+    )
+    if len(others):
+        raise EvaluationError(
+            f"the scores of {len(others)} days, the first is {others[0]}, are not aggregated as those were on which "
+            f"the threshold of {champion.version} was chosen ({aggregation.model_dump()}); "
+            f"materialise {name} for them again"
         )
-        for scored in score_days(storage, detector, days, stage=f"scoring {config.type}")
+
+
+def _comparison_scores(
+    storage: Storage, compared: Compared, champion: Champion, days: list[date]
+) -> tuple[pl.DataFrame, Threshold]:
+    detector, _ = fit_detector(storage, compared.config, champion.training)
+    policy = storage.table.threshold
+    calibrated = calibration_scores(
+        storage, detector, champion.aggregation, champion.training, earlier_failures=policy.sees_failures
+    )
+    threshold = fit_threshold(policy, calibrated)
+    frames = [
+        scored.keys.select("day", "entity", "cohort").with_columns(score=pl.Series(scored.score))
+        for scored in score_days(storage, detector, champion.aggregation, days, stage=f"scoring {compared.name}")
     ]
-    return pl.concat(frames), cut
-
-
-def _unused(name: str, taken: Mapping[str, object]) -> str:
-    return name if name not in taken else next(f"{name} {i}" for i in range(2, 100) if f"{name} {i}" not in taken)
+    return pl.concat(frames), threshold

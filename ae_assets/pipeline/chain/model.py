@@ -1,17 +1,21 @@
-"""Model: a detector fitted on the drives of the training range that stay healthy through the horizon."""
+"""Model: a detector fitted on the drives of the training range that stay healthy through the horizon.
 
-from collections.abc import Collection
+Detectors that learn from labelled failures are given the drive-days before the known ones as well.
+"""
+
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
 
-from ae_assets.detectors import FittedDetector, fit, windows_of
+from ae_assets.detectors import FittedDetector, Windows, fit, windows_of
 from ae_assets.detectors.config import DetectorConfig
 from ae_assets.errors import ModelError
 from ae_assets.features.catalogue import feature_names
 from ae_assets.pipeline.chain.storage import FEATURES, Storage
+from ae_assets.progress import ProgressSink
 
 _HASH_STEPS = 1_000_000
 
@@ -66,53 +70,102 @@ def fit_detector(
         The fitted detector, and how many rows and drives it was fitted on and how many were left out.
 
     Raises:
+        ModelError: when the range holds no healthy drive-day, or the detector cannot be fitted on it.
+    """
+    windows = training_windows(storage, training, config.window_days)
+    return windows.fit(config, storage.progress), windows.facts
+
+
+@dataclass(frozen=True)
+class TrainingWindows:
+    """What detectors of one window length are fitted on."""
+
+    train: Windows
+    validation: Windows
+    failing: Windows
+    facts: dict[str, int]
+    """How many rows and drives they are made of, and how many were left out."""
+
+    def fit(self, config: DetectorConfig, progress: ProgressSink) -> FittedDetector:
+        """Fits a detector whose config has these windows' length.
+
+        Raises:
+            ModelError: when it cannot be fitted on them.
+        """
+        return fit(config, self.train, self.validation, progress, self.failing)
+
+
+def training_windows(storage: Storage, training: TrainingRange, window_days: int) -> TrainingWindows:
+    """The windows of the drives that stay healthy, as far as is known, and those before the known failures.
+
+    Raises:
         ModelError: when the range holds no healthy drive-day.
     """
-    names = feature_names(storage.table.features)
-    rows, available = _sampled_rows(storage, training, names)
+    names, horizon = feature_names(storage.table.features), storage.table.horizon_days
+    failures = storage.failures(training.known_until)
+    available = sum(rows for day, rows in storage.days_of(FEATURES).items() if training.start <= day <= training.end)
+    sampled = _hash_share(storage.table.training.seed) < storage.table.training.max_rows / max(available, 1)
+    rows = _rows(storage, training, names, sampled, _soon_failing(failures, horizon + window_days - 1))
     if rows.is_empty():
         raise ModelError(
             f"there are no features between {training.start} and {training.end}; "
             f"materialise {storage.name(FEATURES)} for these days first"
         )
-    healthy = _is_healthy(rows, storage.failures(training.known_until), storage.table.horizon_days)
+    ahead = _days_to_failure(rows, failures)
+    healthy = ahead.is_null() | (ahead > horizon)
     held_out = _hash_share(storage.table.training.seed + 1) < storage.table.training.validation_share
-    roles = rows.select(train=healthy & ~held_out, validation=healthy & held_out)
+    roles = rows.select(
+        train=sampled & healthy & ~held_out,
+        validation=sampled & healthy & held_out,
+        failing=ahead.is_between(1, horizon),
+    )
     if not roles["train"].any() or not roles["validation"].any():
         raise ModelError(
             f"the {rows.height} drive-days between {training.start} and {training.end} do not leave healthy drives "
             "for both fitting and early stopping; take a longer range"
         )
-    window_days = config.window_days
-    detector = fit(
-        config,
-        windows_of(rows, names, window_days, where=roles["train"]),
-        windows_of(rows, names, window_days, where=roles["validation"]),
-        storage.progress,
-    )
+    windows = {name: windows_of(rows, names, window_days, where=roles[name]) for name in roles.columns}
     facts = {
         "rows_available": available,
         "rows_held": rows.height,
-        "rows_left_out_near_failure": int(rows.height - rows.select(healthy.sum()).item()),
+        "rows_left_out_near_failure": int((~healthy).sum()),
         "rows_for_training": int(roles["train"].sum()),
         "rows_for_validation": int(roles["validation"].sum()),
+        "rows_before_failure": int(roles["failing"].sum()),
         "entities": rows["entity"].n_unique(),
+        "entities_before_failure": rows.filter(roles["failing"])["entity"].n_unique(),
     }
-    return detector, facts
+    return TrainingWindows(windows["train"], windows["validation"], windows["failing"], facts)
 
 
-def _sampled_rows(storage: Storage, training: TrainingRange, names: Collection[str]) -> tuple[pl.DataFrame, int]:
-    """The range's feature rows of as many whole drives, chosen by hash, as ``max_rows`` allows."""
-    held = storage.days_of(FEATURES)
-    available = sum(rows for day, rows in held.items() if training.start <= day <= training.end)
-    share = min(1.0, storage.table.training.max_rows / max(available, 1))
-    chosen = _hash_share(storage.table.training.seed) < share
+def _rows(
+    storage: Storage,
+    training: TrainingRange,
+    names: Collection[str],
+    sampled: pl.Expr,
+    soon_failing: Callable[[date], list[str]],
+) -> pl.DataFrame:
+    """The range's feature rows of the sampled drives, and those of every drive on the days before it fails.
+
+    A failure is rare enough to keep all of them; the other days of a drive that was not sampled are left out, so that
+    the healthy rows stay a fair sample of the fleet.
+    """
     columns = ["day", "entity", "cohort", "label", *names]
     frames = [
-        frame if share == 1.0 else frame.filter(chosen)
-        for _, frame in storage.tables.iter_days(storage.name(FEATURES), training.start, training.end, columns)
+        frame.filter(sampled | pl.col("entity").is_in(soon_failing(day)))
+        for day, frame in storage.tables.iter_days(storage.name(FEATURES), training.start, training.end, columns)
     ]
-    return (pl.concat(frames, how="vertical") if frames else pl.DataFrame()), available
+    return pl.concat(frames, how="vertical") if frames else pl.DataFrame()
+
+
+def _soon_failing(failures: pl.DataFrame, days: int) -> Callable[[date], list[str]]:
+    """The drives that fail within so many days after a day."""
+
+    def of(day: date) -> list[str]:
+        ahead = failures["day"].is_between(day + timedelta(days=1), day + timedelta(days=days))
+        return failures.filter(ahead)["entity"].to_list()
+
+    return of
 
 
 def _hash_share(seed: int) -> pl.Expr:
@@ -120,10 +173,10 @@ def _hash_share(seed: int) -> pl.Expr:
     return (pl.col("entity").hash(seed) % _HASH_STEPS) / _HASH_STEPS
 
 
-def _is_healthy(rows: pl.DataFrame, failures: pl.DataFrame, horizon_days: int) -> pl.Series | pl.Expr:
-    """Whether a drive has no known failure on the day or within the horizon after it.
+def _days_to_failure(rows: pl.DataFrame, failures: pl.DataFrame) -> pl.Series:
+    """Days from each row to its drive's next known failure, 0 on the day itself, null where none is known.
 
-    Rows after a drive's failure count as healthy again only where no later failure follows within the horizon.
+    Rows after a drive's failure have none, unless a later failure follows.
     """
     next_failure = (
         rows.select("entity", "day")
@@ -139,5 +192,4 @@ def _is_healthy(rows: pl.DataFrame, failures: pl.DataFrame, horizon_days: int) -
         )
         .sort("row")
     )
-    ahead = (next_failure["failed_on"] - next_failure["day"]).dt.total_days()
-    return (ahead.is_null() | (ahead > horizon_days)).alias("healthy")
+    return (next_failure["failed_on"] - next_failure["day"]).dt.total_days()

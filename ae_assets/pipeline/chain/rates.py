@@ -1,6 +1,5 @@
-"""The verdicts that pool a window of days: detection, false alarms, drift of the scores."""
+"""The verdicts that pool a window of days: detection, false alarms, drift of scores and features."""
 
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 import polars as pl
@@ -14,19 +13,18 @@ from ae_assets.evaluation import (
     false_alarm_rate_is_acceptable,
     judge_threshold,
 )
-from ae_assets.evaluation.drift import population_stability_index
-from ae_assets.pipeline.chain.champion import Champion, load_champion
+from ae_assets.pipeline.chain.champion import load_champion
+from ae_assets.pipeline.chain.drift import judge_drift
 from ae_assets.pipeline.chain.lives import lives_in
 from ae_assets.pipeline.chain.storage import ANOMALIES, Storage
+from ae_assets.pipeline.chain.verdict import PooledVerdict
 
-
-@dataclass(frozen=True)
-class PooledVerdict:
-    """A verdict with the counts that explain it."""
-
-    passed: bool
-    text: str
-    facts: dict[str, object]
+VERDICTS = (
+    "detection_rate_is_acceptable",
+    "false_alarm_rate_is_acceptable",
+    "scores_have_not_drifted",
+    "features_have_not_drifted",
+)
 
 
 def judge_rates(storage: Storage) -> dict[str, PooledVerdict]:
@@ -36,16 +34,14 @@ def judge_rates(storage: Storage) -> dict[str, PooledVerdict]:
     held = sorted(day for day, rows in storage.days_of(ANOMALIES).items() if rows)
     if not held:
         nothing = PooledVerdict(True, "too few to judge: the anomaly table holds no day", {})
-        return dict.fromkeys(
-            ("detection_rate_is_acceptable", "false_alarm_rate_is_acceptable", "scores_have_not_drifted"), nothing
-        )
+        return dict.fromkeys(VERDICTS, nothing)
     last = held[-1]
     first = max(last - timedelta(days=limits.window_days - 1), champion.seen_until + timedelta(days=1))
     detection, false_alarms = _rates(storage, first, last)
     return {
         "detection_rate_is_acceptable": detection,
         "false_alarm_rate_is_acceptable": false_alarms,
-        "scores_have_not_drifted": _drift(storage, champion, last),
+        **judge_drift(storage, champion, last),
     }
 
 
@@ -78,16 +74,3 @@ def _pooled(verdict: Verdict, facts: dict[str, object]) -> PooledVerdict:
         "missed": list(verdict.missed[:50]),
     }
     return PooledVerdict(verdict.outcome is not Outcome.FAILED, verdict.explanation, {**facts, **counts})
-
-
-def _drift(storage: Storage, champion: Champion, last: date) -> PooledVerdict:
-    most = storage.table.checks.max_score_drift
-    scores = storage.tables.read(storage.name(ANOMALIES), last, last, ["score"])["score"].to_numpy()
-    curve = champion.threshold.calibration
-    index = population_stability_index(scores, curve.scores, curve.tail_probabilities)
-    words = "are distributed as in calibration" if index <= most else "are not distributed as in calibration"
-    return PooledVerdict(
-        index <= most,
-        f"the {len(scores):,} scores of {last} {words}: population stability index {index:.3f} (allowed {most})",
-        {"population_stability_index": index, "day": last.isoformat(), "rows": len(scores)},
-    )

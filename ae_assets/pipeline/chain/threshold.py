@@ -6,9 +6,12 @@ from datetime import date, timedelta
 
 import polars as pl
 
+from ae_assets.decisions import AggregationConfig
 from ae_assets.detectors import FittedDetector, load_detector
 from ae_assets.errors import ModelError
-from ae_assets.pipeline.chain.champion import training_of
+from ae_assets.pipeline.chain.challenger import Promotion, PromotionRule, judge_challenger
+from ae_assets.pipeline.chain.champion import Champion, training_of, write_threshold
+from ae_assets.pipeline.chain.drift import reference_of
 from ae_assets.pipeline.chain.model import TrainingRange
 from ae_assets.pipeline.chain.scoring import score_days
 from ae_assets.pipeline.chain.storage import FEATURES, Storage, day_range
@@ -31,57 +34,127 @@ class CalibrationRange:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A model version with its new threshold; it is the champion from now on."""
+    """A model version with its new threshold."""
 
     version: str
     threshold: Threshold
     calibration: CalibrationRange
     scores: pl.DataFrame
-    replaced: str | None
+    """Of the drives that are not known to fail."""
+    promotion: Promotion
+    """Whether it is the champion from now on, and why."""
 
 
-def calibrate_latest(storage: Storage) -> Calibrated:
-    """Chooses the cut of the newest model version and makes that version the champion.
+def calibrate_latest(
+    storage: Storage, promote: PromotionRule = "if_not_worse", version: str | None = None
+) -> Calibrated:
+    """Chooses the cut of a model version and makes that version the champion, unless it is worse than the one in use.
+
+    Args:
+        storage: the table.
+        promote: whether it must be no worse than the champion where the two can be compared (`judge_challenger`).
+        version: which version; None: the newest.
 
     Raises:
-        ModelError: when there is no version, when its training did not converge, or when the calibration range holds
-            no features.
+        ModelError: when there is no such version, when its training did not converge, or when the calibration range
+            holds no features.
     """
     table = storage.table
     versions = storage.models.versions(table.table)
     if not versions:
         raise ModelError(f"{table.table} has no model yet; materialise {table.table}/model first")
-    version = versions[-1]
+    version = version or versions[-1]
     detector = load_detector(storage.models.path(table.table, version))
     if not detector.history.converged:
         raise ModelError(
             f"model {version} did not converge and does not become the champion; look at its training curve, then "
             "train again with more epochs, another learning rate or a longer range"
         )
-    calibration = CalibrationRange.after(
-        training_of(storage, version), table.calibration.embargo_days, table.calibration.days
+    training = training_of(storage, version)
+    scores = calibration_scores(
+        storage, detector, table.decision.aggregation, training, earlier_failures=table.threshold.sees_failures
     )
-    scores = calibration_scores(storage, detector, calibration)
     threshold = fit_threshold(table.threshold, scores)
-    storage.models.write_threshold(table.table, version, threshold.to_json())
-    replaced = storage.models.champion(table.table)
-    storage.models.promote(table.table, version)
-    return Calibrated(version, threshold, calibration, scores, replaced)
+    calibration = calibration_range(storage, training)
+    healthy = scores.filter(pl.col("fails_in").is_null())
+    reference = reference_of(storage, calibration.start, calibration.end, healthy, detector.feature_names)
+    challenger = Champion(version, detector, threshold, table.decision.aggregation, training, reference)
+    promotion = judge_challenger(storage, challenger, promote)
+    write_threshold(storage, challenger, promotion.record)
+    if promotion.promoted:
+        storage.models.promote(table.table, version)
+    return Calibrated(version, threshold, calibration, healthy, promotion)
 
 
-def calibration_scores(storage: Storage, detector: FittedDetector, calibration: CalibrationRange) -> pl.DataFrame:
-    """Scores of the calibration range without the drives that are known, by its end, to fail within the horizon."""
-    days = [day for day in day_range(calibration.start, calibration.end) if storage.days_of(FEATURES).get(day)]
+def calibration_range(storage: Storage, training: TrainingRange) -> CalibrationRange:
+    """The calibration range that follows a training range, as the YAML sets it."""
+    section = storage.table.calibration
+    return CalibrationRange.after(training, section.embargo_days, section.days)
+
+
+def calibration_scores(
+    storage: Storage,
+    detector: FittedDetector,
+    aggregation: AggregationConfig,
+    training: TrainingRange,
+    *,
+    earlier_failures: bool,
+) -> pl.DataFrame:
+    """The scores that a threshold may see, for `fit_threshold`.
+
+    A drive that is known, by the end of calibration, to fail or to have failed is not normal: of its rows only those
+    within the horizon before its first failure are kept, marked by ``fails_in``. The calibration range holds few of
+    them, so those between its start and that of training may be added. They are in-sample for the training days, which
+    makes them no better where the detector never learned from rows near a failure; from a detector that learned from
+    failures they are left out.
+
+    Args:
+        storage: the table.
+        detector: whose scores.
+        aggregation: how they are aggregated.
+        training: what the detector was fitted on.
+        earlier_failures: whether a policy asks for failures from before the calibration range.
+
+    Returns:
+        ``day, entity, cohort, score, fails_in``; rows without ``fails_in`` are of the calibration range.
+
+    Raises:
+        ModelError: when the calibration range holds no features.
+    """
+    calibration = calibration_range(storage, training)
+    held = storage.days_of(FEATURES)
+    days = [day for day in day_range(calibration.start, calibration.end) if held.get(day)]
     if not days:
         raise ModelError(
             f"there are no features between {calibration.start} and {calibration.end}, where the threshold is "
             f"calibrated; materialise {storage.name(FEATURES)} for these days, or train on an earlier range"
         )
-    frames = list(_scores(storage, detector, days))
-    failing = storage.failures(calibration.end).filter(pl.col("day") >= calibration.start)
-    return pl.concat(frames).join(failing.select("entity").unique(), on="entity", how="anti")
+    failures = storage.failures(calibration.end).group_by("entity").agg(failed_on=pl.col("day").min())
+    frames = list(_scores(storage, detector, aggregation, days))
+    if earlier_failures and not detector.learns_from_failures:
+        before = [day for day in day_range(training.start, calibration.start - timedelta(days=1)) if held.get(day)]
+        failing = failures.filter(pl.col("failed_on") > training.start)["entity"].to_list()
+        frames += _scores(storage, detector, aggregation, before, failing)
+    return _marked(pl.concat(frames), failures, storage.table.horizon_days)
 
 
-def _scores(storage: Storage, detector: FittedDetector, days: list[date]) -> Iterator[pl.DataFrame]:
-    for scored in score_days(storage, detector, days, stage="calibration"):
-        yield scored.keys.select("day", "entity", "cohort").with_columns(score=pl.Series(scored.scores.score))
+def _marked(scores: pl.DataFrame, failures: pl.DataFrame, horizon_days: int) -> pl.DataFrame:
+    """With ``fails_in``; rows of drives that fail, or failed, are kept within the horizon before it only."""
+    ahead = (pl.col("failed_on") - pl.col("day")).dt.total_days()
+    return (
+        scores.join(failures, on="entity", how="left", maintain_order="left")
+        .with_columns(fails_in=ahead)
+        .filter(pl.col("failed_on").is_null() | pl.col("fails_in").is_between(1, horizon_days))
+        .drop("failed_on")
+    )
+
+
+def _scores(
+    storage: Storage,
+    detector: FittedDetector,
+    aggregation: AggregationConfig,
+    days: list[date],
+    entities: list[str] | None = None,
+) -> Iterator[pl.DataFrame]:
+    for scored in score_days(storage, detector, aggregation, days, "calibration", entities):
+        yield scored.keys.select("day", "entity", "cohort").with_columns(score=pl.Series(scored.score))

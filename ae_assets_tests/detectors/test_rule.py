@@ -1,9 +1,10 @@
-"""The baseline without a fit."""
+"""The baselines without a fit."""
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from ae_assets.detectors import CounterRuleConfig, fit, windows_of
+from ae_assets.detectors import CounterRuleConfig, GrowthRuleConfig, fit, windows_of
 from ae_assets.errors import ModelError
 from ae_assets_tests.detectors.fleets import DENSE, NAMES, fleet, split
 
@@ -34,3 +35,16 @@ def test_it_needs_no_training_and_counts_as_converged() -> None:
 def test_a_feature_that_the_table_lacks_is_named() -> None:
     with pytest.raises(ModelError, match=r"adds up \['smart_5'\], which the features lack"):
         fit(CounterRuleConfig(features=("smart_5",)), *split(DENSE, fleet()))
+
+
+def test_the_growth_rule_adds_up_growth_and_leaves_falling_counters_out() -> None:
+    rule = fit(GrowthRuleConfig(features=NAMES[:3]), *split(DENSE, fleet()))
+    windows = windows_of(fleet(seed=5, missing=0), NAMES, 1)
+    growth = windows.values[:, :3]
+    assert (growth < 0).any()
+    np.testing.assert_array_equal(rule.score(windows).score, np.where(growth > 0, growth, 0).sum(axis=1))
+
+
+def test_a_feature_that_is_named_twice_is_refused() -> None:
+    with pytest.raises(ValidationError, match="name each feature once; repeated: a"):
+        GrowthRuleConfig(features=("a", "b", "a"))

@@ -1,0 +1,88 @@
+"""K-means: the squared distance of the scaled features to the nearest centre of healthy drives."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ae_assets.detectors.base import Scores, TrainingHistory
+from ae_assets.detectors.baseline import (
+    Arrays,
+    Basis,
+    FittedBaseline,
+    baselines_library,
+    packed,
+    read_basis,
+    read_content,
+    scaled_rows,
+    training_sample,
+    unpacked,
+)
+from ae_assets.detectors.config import KMeansConfig
+from ae_assets.detectors.preprocessing import RobustScaler
+from ae_assets.detectors.windows import Windows
+from ae_assets.progress import ProgressSink
+
+BATCH = 4096
+
+
+class FittedKMeans(FittedBaseline):
+    """A scaler and centres, found by mini batches (Sculley 2010, Web-scale k-means clustering)."""
+
+    config: KMeansConfig
+
+    def __init__(self, basis: Basis, arrays: Arrays) -> None:
+        """Takes ``centre`` and ``scale`` of the scaler and ``centres`` (clusters, used) in scaled units, float32."""
+        super().__init__(basis)
+        self.arrays = arrays
+        self.scaler = RobustScaler(arrays["centre"], arrays["scale"], self.config.clip)
+
+    def judge(self, values: NDArray[np.float32]) -> Scores:
+        """Squared distances over the known features to the centre that is nearest in these; expected is the centre."""
+        scaled, known = scaled_rows(values, self.scaler)
+        known_weight = known.astype(np.float32)
+        centres = self.arrays["centres"]
+        nearest, smallest = np.zeros(len(scaled), np.int64), np.full(len(scaled), np.inf, np.float32)
+        for cluster, centre in enumerate(centres):
+            distance = _squared(scaled, centre, known_weight).sum(axis=1)
+            nearest[distance < smallest] = cluster
+            np.minimum(smallest, distance, out=smallest)
+        answer = centres[nearest]
+        contributions = _squared(scaled, answer, known_weight)
+        return Scores(smallest, contributions, answer * self.scaler.scale + self.scaler.centre)
+
+    def content(self) -> bytes:
+        """The arrays."""
+        return packed(self.arrays)
+
+
+def fit(
+    config: KMeansConfig, train: Windows, _validation: Windows, _progress: ProgressSink, _failing: Windows | None
+) -> FittedKMeans:
+    """Finds the centres of a sample of the scored days; see ``detectors.fit``."""
+    cluster = baselines_library("sklearn.cluster")
+    began = time.perf_counter()
+    taken = training_sample(config, train)
+    scaled, scaler = taken.scaled(config.clip)
+    clusters = min(config.clusters, len(scaled))
+    found = cluster.MiniBatchKMeans(clusters, batch_size=BATCH, n_init=3, random_state=config.seed).fit(scaled)
+    centres = found.cluster_centers_.astype(np.float32)
+    history = TrainingHistory.without_epochs(len(scaled), taken.available, time.perf_counter() - began)
+    basis = Basis(config, train.feature_names, taken.used, history)
+    return FittedKMeans(basis, {"centre": scaler.centre, "scale": scaler.scale, "centres": centres})
+
+
+def load(directory: Path, record: dict[str, Any]) -> FittedKMeans:
+    """Loads what ``save`` wrote; see ``detectors.load_detector``."""
+    return FittedKMeans(read_basis(record), unpacked(read_content(directory, record, FittedKMeans.file_name)))
+
+
+def _squared(
+    scaled: NDArray[np.float32], answer: NDArray[np.float32], known_weight: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    errors = scaled - answer
+    errors *= errors
+    errors *= known_weight
+    return errors

@@ -1,0 +1,355 @@
+"""The ordinal autoencoder: coding, autoencoder and heads tied together, scoring, and the files of a model version."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from ae_assets.detectors.base import (
+    FittedDetector,
+    Scores,
+    TrainingHistory,
+    config_of,
+    require_features,
+    write_preprocessing,
+)
+from ae_assets.detectors.compilation import WIDE_VECTORS, compiled
+from ae_assets.detectors.config import OrdinalAutoencoderConfig
+from ae_assets.detectors.networks import Model, load_model
+from ae_assets.detectors.ordinal_coding import CodedFeature, CodedRows, Coding, coded_rows, coding_of
+from ae_assets.detectors.ordinal_network import (
+    Autoencoder,
+    Heads,
+    Shape,
+    failure_log_odds,
+    initial_autoencoder,
+    initial_heads,
+    keras_model,
+    negative_log_likelihood,
+    set_weights,
+    step_log_odds,
+    weights_of,
+)
+from ae_assets.detectors.ordinal_training import (
+    BLOCK,
+    Expansion,
+    blocks_of,
+    mean_error,
+    train_autoencoder,
+    train_heads,
+)
+from ae_assets.detectors.tail import Tail
+from ae_assets.detectors.training import has_converged
+from ae_assets.detectors.windows import Windows
+from ae_assets.errors import ModelError
+from ae_assets.progress import Progress, ProgressSink
+
+MODEL_FILE = "model.keras"
+SMALL_FLEET = 1.05
+"""The start knows already how frequent each step is, and on a small fleet that is all there is to find: training may
+end a little above the start and still have settled."""
+
+EXPECTED_ABOVE = 0.0
+"""Log-odds from which a step is expected: more likely than not."""
+
+
+class FittedOrdinalAutoencoder(FittedDetector):
+    """A trained ordinal autoencoder with its coding, its heads and the healthy tails of both."""
+
+    learns_from_failures = True
+    config: OrdinalAutoencoderConfig
+
+    def __init__(
+        self,
+        config: OrdinalAutoencoderConfig,
+        feature_names: tuple[str, ...],
+        history: TrainingHistory,
+        coding: Coding,
+        autoencoder: Autoencoder,
+        heads: Heads | None,
+        error_tail: Tail,
+        head_tails: tuple[Tail, ...],
+    ) -> None:
+        """Takes the parts as they are; see :func:`fit` and :func:`load`."""
+        self.config = config
+        self.feature_names = feature_names
+        self.window_days = config.window_days
+        self.history = history
+        self.coding = coding
+        self.autoencoder = autoencoder
+        self.heads = heads
+        self.error_tail = error_tail
+        self.head_tails = head_tails
+        function = score_function(config, feature_names, coding, autoencoder, heads, error_tail, head_tails)
+        self._score_block = compiled(function, WIDE_VECTORS)
+
+    def score(self, windows: Windows) -> Scores:
+        """Scores by the surprise of the set steps plus the surprise of each head's opinion, see the config."""
+        self.require_fitting(windows)
+        rows = coded_rows(self.coding, windows)
+        if not len(rows):
+            nothing = np.empty((0, len(self.feature_names)), np.float32)
+            return Scores(np.empty(0, np.float32), nothing, nothing)
+        parts = [self._score_block(codes, cohort) for codes, cohort, _ in blocks_of(rows, BLOCK)]
+        score, contributions, expected = (
+            np.concatenate([np.asarray(part[side]) for part in parts])[rows.row_of] for side in range(3)
+        )
+        return Scores(score, contributions, expected)
+
+    def save(self, directory: Path) -> None:
+        """Writes ``model.keras`` and ``preprocessing.json``."""
+        write_preprocessing(
+            directory,
+            self,
+            coding=self.coding.to_json(),
+            heads=0 if self.heads is None else len(self.heads.bias),
+            error_tail=self.error_tail.to_json(),
+            head_tails=[tail.to_json() for tail in self.head_tails],
+        )
+        self.model().save(directory / MODEL_FILE)
+
+    def model(self) -> Model:
+        """The network as a Keras model."""
+        heads = 0 if self.heads is None else len(self.heads.bias)
+        model = keras_model(self.config, shape_of(self.coding), heads)
+        set_weights(model, self.autoencoder, self.heads)
+        return model
+
+
+def fit(
+    config: OrdinalAutoencoderConfig,
+    train: Windows,
+    validation: Windows,
+    progress: ProgressSink,
+    failing: Windows | None,
+) -> FittedOrdinalAutoencoder:
+    """Fits coding, autoencoder, heads and tails; see ``detectors.fit``.
+
+    Without ``least_failures`` failed entities there are no heads, and the score is the surprise of the steps alone.
+    """
+    require_features(validation.feature_names, train.feature_names, "the validation windows")
+    for name, windows in (("training", train), ("validation", validation)):
+        if not len(windows):
+            raise ModelError(f"There are no {name} windows; widen the training range or the entities it takes.")
+    began = time.perf_counter()
+    if failing is not None:
+        require_features(failing.feature_names, train.feature_names, "the failing windows")
+        if not config.heads or len(np.unique(failing.keys()["entity"].to_numpy())) < config.least_failures:
+            failing = None
+    coding = coding_of(config, train, failing)
+    rows, held_out = coded_rows(coding, train), coded_rows(coding, validation)
+    generator = np.random.default_rng(config.seed)
+    epochs = config.epochs * (1 if failing is None else 2)
+
+    def report(done: int) -> Callable[[int, float], None]:
+        def on_epoch(epoch: int, loss: float) -> None:
+            note = f"validation loss {loss:.4f}" if np.isfinite(loss) else "score heads"
+            seconds = time.perf_counter() - began
+            number = done + epoch + 1
+            rows_seen = number * 100 * config.batch_size
+            progress(Progress(f"training {config.type}", number, epochs, "epochs", rows_seen, seconds, note))
+
+        return on_epoch
+
+    shape, expand = shape_of(coding), Expansion(coding)
+    start = initial_autoencoder(config, shape, _frequency(expand, rows), generator)
+    trained = train_autoencoder(start, expand, rows, held_out, config, report(0))
+    heads = None
+    if failing is not None:
+        sick = coded_rows(coding, failing, _weight_per_entity(failing))
+        fresh = initial_heads(config, shape, generator)
+        heads = train_heads(fresh, expand, rows, sick, config, report(config.epochs)).weights
+    healthy = _joined(rows, held_out)
+    errors, opinions = _raw_scores(expand, _judged(coding), trained.weights, heads, healthy)
+    unlearned = mean_error(start, expand, held_out)
+    head_tails = tuple(Tail.of(opinion, healthy.weight) for opinion in opinions)
+    history = TrainingHistory(
+        train_loss=trained.train_loss,
+        validation_loss=trained.validation_loss,
+        best_epoch=int(np.argmin(trained.validation_loss)),
+        windows_seen=len(train),
+        windows_available=len(train),
+        validation_windows=len(validation),
+        median_loss=unlearned,
+        seconds=time.perf_counter() - began,
+        converged=has_converged(list(trained.validation_loss), unlearned * SMALL_FLEET, config.patience),
+    )
+    return FittedOrdinalAutoencoder(
+        config,
+        train.feature_names,
+        history,
+        coding,
+        trained.weights,
+        heads,
+        Tail.of(errors, healthy.weight),
+        head_tails,
+    )
+
+
+def load(directory: Path, record: dict[str, Any]) -> FittedOrdinalAutoencoder:
+    """Loads what ``save`` wrote; see ``detectors.load_detector``.
+
+    Raises:
+        ModelError: the network's file is missing, cannot be read, or does not fit the record.
+    """
+    config: OrdinalAutoencoderConfig = config_of(record)
+    coding = Coding.from_json(record["coding"])
+    model = load_model(directory / MODEL_FILE)
+    expected = [tuple(weight.shape) for weight in keras_model(config, shape_of(coding), record["heads"]).weights]
+    received = [tuple(weight.shape) for weight in model.weights]
+    if received != expected:
+        raise ModelError(
+            f"{directory / MODEL_FILE} holds weights of shapes {received}, but preprocessing.json beside it asks for "
+            f"{expected}; the two files are not of one model version."
+        )
+    autoencoder, heads = weights_of(model, config, shape_of(coding), record["heads"])
+    return FittedOrdinalAutoencoder(
+        config,
+        tuple(record["feature_names"]),
+        TrainingHistory.from_json(record["history"]),
+        coding,
+        autoencoder,
+        heads,
+        Tail.from_json(record["error_tail"]),
+        tuple(Tail.from_json(tail) for tail in record["head_tails"]),
+    )
+
+
+def shape_of(coding: Coding) -> Shape:
+    """Widths of the network's inputs."""
+    steps, context = (sum(len(feature.ranks) for feature in part) for part in (coding.counters, coding.context))
+    return Shape(steps, context, len(coding.cohorts) + 1)
+
+
+def score_function(
+    config: OrdinalAutoencoderConfig,
+    feature_names: tuple[str, ...],
+    coding: Coding,
+    autoencoder: Autoencoder,
+    heads: Heads | None,
+    error_tail: Tail,
+    head_tails: tuple[Tail, ...],
+) -> Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array, jax.Array]]:
+    """The function of one block that a detector compiles.
+
+    The surprise of the error is shared out among the features by their part of the error; that of a head by their
+    part of what pushes its log-odds up, which is gradient times input (exact where a head is linear). What
+    neither explains, such as a cohort that fails often, is put down to the age, or to all features alike without one.
+
+    Returns:
+        A function of codes (rows, coded features) and cohorts (rows,). It gives score (rows,), contributions (rows,
+        features) and the values expected on the day (rows, features).
+    """
+    features, expand, judged = len(feature_names), Expansion(coding), _judged(coding)
+    of_steps = _owners(coding.counters, feature_names)
+    of_context = _owners(coding.context, feature_names)
+    unexplained = np.full(features, 1 / features, np.float32)
+    if config.age is not None:
+        unexplained = np.eye(features, dtype=np.float32)[feature_names.index(config.age)]
+
+    def shared(total: jax.Array, parts: jax.Array) -> jax.Array:
+        """``total`` (rows,) split as ``parts`` (rows, features) >= 0 are."""
+        whole = parts.sum(axis=1, keepdims=True)
+        return total[:, None] * jnp.where(whole > 0, parts / jnp.where(whole > 0, whole, 1), unexplained)
+
+    def score_block(codes: jax.Array, cohort: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        steps, context = expand(codes)
+        log_odds = step_log_odds(autoencoder, steps, context, cohort)
+        errors = set_step_errors(log_odds, steps, judged)
+        contributions = shared(error_tail(errors.sum(axis=1)), errors @ of_steps)
+        if heads is not None:
+
+            def opinions(steps: jax.Array, context: jax.Array) -> jax.Array:
+                return failure_log_odds(heads, steps, context, cohort)
+
+            failure, pull = jax.vjp(opinions, steps, context)
+            for head, tail in enumerate(head_tails):
+                by_step, by_fact = pull(jnp.zeros_like(failure).at[head].set(1))
+                pushes = jnp.maximum((by_step * steps) @ of_steps + (by_fact * context) @ of_context, 0)
+                contributions += shared(tail(failure[head]), pushes)
+        return contributions.sum(axis=1), contributions, _expected(log_odds, coding, feature_names)
+
+    return score_block
+
+
+def set_step_errors(log_odds: jax.Array, steps: jax.Array, judged: NDArray[np.bool_]) -> jax.Array:
+    """One-sided error (rows, K): the negative log-likelihood of the judged steps that are set, 0 for the others."""
+    return negative_log_likelihood(log_odds, steps) * steps * judged
+
+
+def _expected(log_odds: jax.Array, coding: Coding, feature_names: tuple[str, ...]) -> jax.Array:
+    """The highest bound of each feature that is expected to be passed, 0 where none is; NaN for features not coded."""
+    ranks = [(feature, rank) for feature in coding.counters for rank in feature.ranks]
+    bounds = np.array([feature.bounds[rank - 1] if rank > 0 else 0 for feature, rank in ranks], np.float32)
+    passed = jnp.where(log_odds > EXPECTED_ABOVE, bounds, 0)
+    columns = []
+    starts = np.cumsum([0, *(len(feature.ranks) for feature in coding.counters)])
+    of_feature = {feature.name: position for position, feature in enumerate(coding.counters)}
+    for name in feature_names:
+        position = of_feature.get(name)
+        if position is None:
+            columns.append(jnp.full(len(log_odds), jnp.nan))
+        else:
+            columns.append(passed[:, starts[position] : starts[position + 1]].max(axis=1))
+    return jnp.stack(columns, axis=1)
+
+
+def _owners(features: tuple[CodedFeature, ...], feature_names: tuple[str, ...]) -> NDArray[np.float32]:
+    """Which feature each step is put down to (steps, features): its own, a missing level to its missing flag."""
+    owners = []
+    for feature in features:
+        flag = f"{feature.name.removesuffix('_level')}_missing"
+        blamed = flag if feature.kind == "missing" and flag in feature_names else feature.name
+        owners += [feature_names.index(blamed)] * len(feature.ranks)
+    return np.eye(len(feature_names), dtype=np.float32)[owners]
+
+
+def _judged(coding: Coding) -> NDArray[np.bool_]:
+    """Which steps count as error (K,): those passed upwards by judged counters."""
+    return np.array([feature.judged and rank > 0 for feature in coding.counters for rank in feature.ranks])
+
+
+def _frequency(expand: Expansion, rows: CodedRows) -> NDArray[np.float64]:
+    """Share of the rows that reach each step (K,), a little inside 0 and 1."""
+    count: NDArray[np.float64] = np.zeros(len(expand.steps[0]))
+    for codes, _, weight in blocks_of(rows, BLOCK):
+        count += np.asarray(expand(jnp.asarray(codes))[0]).T.astype(np.float64) @ weight
+    return np.asarray((count + 0.5) / (rows.weight.sum() + 1))
+
+
+def _raw_scores(
+    expand: Expansion, judged: NDArray[np.bool_], autoencoder: Autoencoder, heads: Heads | None, rows: CodedRows
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Error (rows,) and failure log-odds (heads, rows) of coded rows."""
+
+    @jax.jit
+    def of_block(codes: jax.Array, cohort: jax.Array) -> tuple[jax.Array, jax.Array]:
+        steps, context = expand(codes)
+        errors = set_step_errors(step_log_odds(autoencoder, steps, context, cohort), steps, judged).sum(axis=1)
+        if heads is None:
+            return errors, jnp.zeros((0, len(errors)))
+        return errors, failure_log_odds(heads, steps, context, cohort)
+
+    parts = [of_block(codes, cohort) for codes, cohort, _ in blocks_of(rows, BLOCK)]
+    errors, opinions = (np.concatenate([np.asarray(part[side]) for part in parts], axis=-1) for side in (0, 1))
+    return errors[: len(rows)].astype(np.float64), opinions[:, : len(rows)].astype(np.float64)
+
+
+def _weight_per_entity(windows: Windows) -> NDArray[np.float64]:
+    """A weight (n,) per window, so that each entity's windows add up to 1."""
+    _, position, count = np.unique(windows.keys()["entity"].to_numpy(), return_inverse=True, return_counts=True)
+    return np.asarray(1 / count[position], np.float64)
+
+
+def _joined(first: CodedRows, second: CodedRows) -> CodedRows:
+    return CodedRows(
+        np.concatenate([first.codes, second.codes]),
+        np.concatenate([first.cohort, second.cohort]),
+        np.concatenate([first.weight, second.weight]),
+        np.concatenate([first.row_of, second.row_of + len(first)]),
+    )

@@ -1,0 +1,231 @@
+"""Training of the ordinal autoencoder: distinct coded rows, drawn on the device as often as they weigh."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from ae_assets.detectors.compilation import WIDE_VECTORS, compiled
+from ae_assets.detectors.config import OrdinalAutoencoderConfig
+from ae_assets.detectors.ordinal_coding import CodedFeature, CodedRows, Coding
+from ae_assets.detectors.ordinal_network import (
+    Autoencoder,
+    Heads,
+    failure_log_odds,
+    negative_log_likelihood,
+    step_log_odds,
+)
+from ae_assets.detectors.training import AdamState, adam
+from ae_assets.errors import ModelError
+
+STEPS_OF_AN_EPOCH = 100
+FAILING_SHARE = 4
+"""One row in so many of a head's batches is of a failing entity; the others are healthy."""
+
+BLOCK = 4096
+
+OnEpoch = Callable[[int, float], None]
+
+
+class Rows(NamedTuple):
+    """Coded rows on the device, with the running share of their weight, by which they are drawn."""
+
+    codes: jax.Array
+    cohort: jax.Array
+    share: jax.Array
+
+
+class Expansion:
+    """Turns codes into the steps and the context that they stand for."""
+
+    def __init__(self, coding: Coding) -> None:
+        """Lays out the columns: for each step the position of its feature and its rank."""
+        self.steps = _columns(coding, coding.counters)
+        self.context = _columns(coding, coding.context)
+
+    def __call__(self, codes: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Steps (rows, K) and context (rows, context width) of codes (rows, coded features), as float32."""
+        return _expanded(codes, *self.steps), _expanded(codes, *self.context)
+
+
+def _columns(coding: Coding, features: tuple[CodedFeature, ...]) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+    ranks = [(coding.features.index(feature), rank) for feature in features for rank in feature.ranks]
+    position, rank = zip(*ranks, strict=True) if ranks else ((), ())
+    return np.array(position, np.int32), np.array(rank, np.int8)
+
+
+def _expanded(codes: jax.Array, position: NDArray[np.int32], rank: NDArray[np.int8]) -> jax.Array:
+    taken = codes[:, position]
+    return jnp.where(rank > 0, taken >= rank, taken <= rank).astype(jnp.float32)
+
+
+class Fitted(NamedTuple):
+    """Weights of the best epoch and the losses of all: of the batches, and of held-out rows (NaN without such)."""
+
+    weights: Any
+    train_loss: tuple[float, ...]
+    validation_loss: tuple[float, ...]
+
+
+def train_autoencoder(
+    weights: Autoencoder,
+    expand: Expansion,
+    rows: CodedRows,
+    validation: CodedRows,
+    config: OrdinalAutoencoderConfig,
+    on_epoch: OnEpoch,
+) -> Fitted:
+    """Maximises the Bernoulli likelihood of the steps of healthy rows.
+
+    Raises:
+        ModelError: a loss is not finite.
+    """
+    data, key = on_device(rows), jax.random.key(config.seed)
+
+    def loss(weights: Autoencoder, key: jax.Array) -> jax.Array:
+        codes, cohort = _drawn(data, key, config.batch_size)
+        steps, context = expand(codes)
+        error = negative_log_likelihood(step_log_odds(weights, steps, context, cohort), steps).sum(axis=1).mean()
+        return error + config.decay * _squares(weights._replace(decoder_bias=jnp.zeros(())))
+
+    def held_out(weights: Autoencoder) -> float:
+        return mean_error(weights, expand, validation)
+
+    return _train(weights, loss, held_out, config, key, on_epoch)
+
+
+def train_heads(
+    weights: Heads,
+    expand: Expansion,
+    rows: CodedRows,
+    failing: CodedRows,
+    config: OrdinalAutoencoderConfig,
+    on_epoch: OnEpoch,
+) -> Fitted:
+    """Minimises the logistic loss of healthy rows against rows before a failure; each failed entity weighs alike.
+
+    Heads of three kinds err in different ways, and their sum less than each: one that knows the cohort, one that does
+    not, since cohorts say much about who fails in training and less later on, and one without hidden layer, which has
+    too few weights to learn the training failures by heart. Each head draws batches of its own.
+
+    Raises:
+        ModelError: a loss is not finite.
+    """
+    healthy, sick, key = on_device(rows), on_device(failing), jax.random.key(config.seed + 1)
+    kind = jnp.arange(config.heads) % 3
+    sees_cohort, has_layer = kind != 1, kind != 2
+    sick_rows = max(1, config.batch_size // FAILING_SHARE)
+
+    def loss_of_one(head: Heads, key: jax.Array) -> jax.Array:
+        keys = jax.random.split(key)
+        parts = (_drawn(sick, keys[0], sick_rows), _drawn(healthy, keys[1], config.batch_size - sick_rows))
+        codes, cohort = (jnp.concatenate(pair) for pair in zip(*parts, strict=True))
+        label = (jnp.arange(config.batch_size) < sick_rows).astype(jnp.float32)
+        log_odds = failure_log_odds(jax.tree.map(lambda weight: weight[None], head), *expand(codes), cohort)[0]
+        return (jax.nn.softplus(log_odds) - label * log_odds).mean()
+
+    def allowed(weights: Heads) -> Heads:
+        return weights._replace(
+            hidden_cohort=weights.hidden_cohort * sees_cohort[:, None, None],
+            direct_cohort=weights.direct_cohort * sees_cohort[:, None],
+            output_kernel=weights.output_kernel * has_layer[:, None],
+        )
+
+    def loss(weights: Heads, key: jax.Array) -> jax.Array:
+        error = jax.vmap(loss_of_one)(allowed(weights), jax.random.split(key, config.heads)).sum()
+        cohorts = _squares((weights.hidden_cohort, weights.direct_cohort))
+        others = _squares((weights.hidden_kernel, weights.output_kernel, weights.direct_kernel))
+        return error + config.cohort_decay * cohorts + config.decay * others
+
+    fitted = _train(weights, loss, lambda _: float("nan"), config, key, on_epoch)
+    return fitted._replace(weights=allowed(fitted.weights))
+
+
+def mean_error(weights: Autoencoder, expand: Expansion, rows: CodedRows) -> float:
+    """Mean negative log-likelihood of a row's steps, in nats."""
+
+    @jax.jit
+    def weighted(codes: jax.Array, cohort: jax.Array, weight: jax.Array) -> jax.Array:
+        steps, context = expand(codes)
+        return negative_log_likelihood(step_log_odds(weights, steps, context, cohort), steps).sum(axis=1) @ weight
+
+    return sum(float(weighted(*block)) for block in blocks_of(rows, BLOCK)) / float(rows.weight.sum())
+
+
+def blocks_of(rows: CodedRows, size: int) -> Iterator[tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.float32]]]:
+    """Codes, cohort and weight in blocks of one size; the last is filled up with rows of weight 0."""
+    for start in range(0, len(rows), size):
+        taken = slice(start, start + size)
+        fill = size - len(rows.cohort[taken])
+        yield (
+            np.pad(rows.codes[taken], ((0, fill), (0, 0))),
+            np.pad(rows.cohort[taken], (0, fill)),
+            np.pad(rows.weight[taken].astype(np.float32), (0, fill)),
+        )
+
+
+def on_device(rows: CodedRows) -> Rows:
+    """Moves coded rows to the device."""
+    share = np.cumsum(rows.weight) / rows.weight.sum()
+    return Rows(jnp.asarray(rows.codes), jnp.asarray(rows.cohort), jnp.asarray(share, jnp.float32))
+
+
+def _drawn(data: Rows, key: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+    """Codes and cohorts drawn with replacement, each row as often as it weighs."""
+    chosen = jnp.searchsorted(data.share, jax.random.uniform(key, (count,)))
+    chosen = jnp.minimum(chosen, len(data.cohort) - 1)
+    return data.codes[chosen], data.cohort[chosen]
+
+
+def _train(
+    weights: Any,
+    loss: Callable[[Any, jax.Array], jax.Array],
+    held_out: Callable[[Any], float],
+    config: OrdinalAutoencoderConfig,
+    key: jax.Array,
+    on_epoch: OnEpoch,
+) -> Fitted:
+    flat, structure = jax.tree.flatten(weights)
+    steps = config.epochs * STEPS_OF_AN_EPOCH
+
+    def step(state: AdamState, number: jax.Array) -> tuple[AdamState, jax.Array]:
+        value, gradient = jax.value_and_grad(loss)(
+            jax.tree.unflatten(structure, state.weights), jax.random.fold_in(key, number)
+        )
+        rate = config.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * number / steps))
+        return adam(state, jax.tree.leaves(gradient), rate), value
+
+    def epoch(state: AdamState, first: jax.Array) -> tuple[AdamState, jax.Array]:
+        state, losses = jax.lax.scan(step, state, first + jnp.arange(STEPS_OF_AN_EPOCH))
+        return state, losses.mean()
+
+    run = compiled(epoch, WIDE_VECTORS, donate_argnums=0)
+    state = AdamState(
+        [jnp.array(part) for part in flat],
+        [jnp.zeros_like(part) for part in flat],
+        [jnp.zeros_like(part) for part in flat],
+        jnp.zeros((), jnp.int32),
+    )
+    best: list[jax.Array] = []
+    train_loss: list[float] = []
+    validation_loss: list[float] = []
+    for number in range(config.epochs):
+        state, value = run(state, number * STEPS_OF_AN_EPOCH)
+        train_loss.append(float(value))
+        if not np.isfinite(train_loss[-1]):
+            raise ModelError(
+                f"The training loss of epoch {number} is {train_loss[-1]}; lower learning_rate (now "
+                f"{config.learning_rate})."
+            )
+        validation_loss.append(held_out(jax.tree.unflatten(structure, state.weights)))
+        if not validation_loss[-1] > min(validation_loss):  # nothing held out: the last epoch's
+            best = [jnp.array(part) for part in state.weights]
+        on_epoch(number, validation_loss[-1])
+    return Fitted(jax.tree.unflatten(structure, best), tuple(train_loss), tuple(validation_loss))
+
+
+def _squares(weights: Any) -> jax.Array:
+    return jnp.asarray(sum((part**2).sum() for part in jax.tree.leaves(weights)))

@@ -1,0 +1,83 @@
+"""PCA: the squared distance of the scaled features from the plane that holds most of the healthy variance."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ae_assets.detectors.base import Scores, TrainingHistory
+from ae_assets.detectors.baseline import (
+    Arrays,
+    Basis,
+    FittedBaseline,
+    baselines_library,
+    packed,
+    read_basis,
+    read_content,
+    scaled_rows,
+    training_sample,
+    unpacked,
+)
+from ae_assets.detectors.config import PcaConfig
+from ae_assets.detectors.preprocessing import RobustScaler
+from ae_assets.detectors.windows import Windows
+from ae_assets.progress import ProgressSink
+
+
+class FittedPca(FittedBaseline):
+    """A scaler, the healthy mean and the kept components.
+
+    Shyu et al. 2003, A novel anomaly detection scheme based on principal component classifier, section 3, with the
+    minor components unweighted: the squared prediction error of process monitoring (Jackson and Mudholkar 1979).
+    """
+
+    config: PcaConfig
+
+    def __init__(self, basis: Basis, arrays: Arrays) -> None:
+        """Takes ``centre`` and ``scale`` of the scaler, ``mean`` (used,) and ``components`` (kept, used), float32."""
+        super().__init__(basis)
+        self.arrays = arrays
+        self.scaler = RobustScaler(arrays["centre"], arrays["scale"], self.config.clip)
+
+    def judge(self, values: NDArray[np.float32]) -> Scores:
+        """Squared errors over the known features; expected are the values on the plane."""
+        scaled, known = scaled_rows(values, self.scaler)
+        mean, components = self.arrays["mean"][:, None], self.arrays["components"]
+        centred = np.ascontiguousarray(scaled.T) - mean
+        coordinates = np.zeros((len(components), centred.shape[1]), np.float32)
+        for feature, weights in zip(centred, components.T, strict=True):
+            coordinates += weights[:, None] * feature
+        on_plane = np.broadcast_to(mean, centred.shape).copy()
+        for coordinate, weights in zip(coordinates, components, strict=True):
+            on_plane += weights[:, None] * coordinate
+        answer = np.ascontiguousarray(on_plane.T)
+        contributions = np.where(known, np.square(scaled - answer), np.float32(0))
+        return Scores(contributions.sum(axis=1), contributions, answer * self.scaler.scale + self.scaler.centre)
+
+    def content(self) -> bytes:
+        """The arrays."""
+        return packed(self.arrays)
+
+
+def fit(
+    config: PcaConfig, train: Windows, _validation: Windows, _progress: ProgressSink, _failing: Windows | None
+) -> FittedPca:
+    """Fits the components on a sample of the scored days; see ``detectors.fit``."""
+    decomposition = baselines_library("sklearn.decomposition")
+    began = time.perf_counter()
+    taken = training_sample(config, train)
+    scaled, scaler = taken.scaled(config.clip)
+    mean, components = scaled.mean(axis=0), np.zeros((0, scaled.shape[1]), np.float32)
+    if (scaled != mean).any():
+        components = decomposition.PCA(config.explained_variance, random_state=config.seed).fit(scaled).components_
+    arrays = {"centre": scaler.centre, "scale": scaler.scale, "mean": mean, "components": components}
+    history = TrainingHistory.without_epochs(len(scaled), taken.available, time.perf_counter() - began)
+    basis = Basis(config, train.feature_names, taken.used, history)
+    return FittedPca(basis, {name: array.astype(np.float32) for name, array in arrays.items()})
+
+
+def load(directory: Path, record: dict[str, Any]) -> FittedPca:
+    """Loads what ``save`` wrote; see ``detectors.load_detector``."""
+    return FittedPca(read_basis(record), unpacked(read_content(directory, record, FittedPca.file_name)))

@@ -1,0 +1,63 @@
+"""Rules as an operator would write them: a sum of log counters or of their growth on the scored day. No fit."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ae_assets.detectors.base import FittedDetector, Scores, TrainingHistory, config_of, write_preprocessing
+from ae_assets.detectors.config import CounterRuleConfig, GrowthRuleConfig
+from ae_assets.detectors.windows import Windows
+from ae_assets.errors import ModelError
+from ae_assets.progress import ProgressSink
+
+RuleConfig = CounterRuleConfig | GrowthRuleConfig
+
+
+class FittedRule(FittedDetector):
+    """Adds up features; one that is missing or below 0 adds nothing, and a healthy drive is expected at 0."""
+
+    config: RuleConfig
+
+    def __init__(self, config: RuleConfig, feature_names: tuple[str, ...]) -> None:
+        """Checks that the table has the rule's features.
+
+        Raises:
+            ModelError: a feature of the rule is not among ``feature_names``.
+        """
+        absent = [name for name in config.features if name not in feature_names]
+        if absent:
+            raise ModelError(
+                f"The {config.type} adds up {absent}, which the features lack; available: {list(feature_names)}."
+            )
+        self.config = config
+        self.feature_names = feature_names
+        self.window_days = config.window_days
+        self.history = TrainingHistory.untrained()
+
+    def score(self, windows: Windows) -> Scores:
+        """Sums the features of the scored day that are above 0; contributions are these features themselves."""
+        self.require_fitting(windows)
+        columns = [self.feature_names.index(name) for name in self.config.features]
+        values = windows.values[:, columns][windows.last_row]
+        contributions = np.zeros((len(windows), len(self.feature_names)), np.float32)
+        contributions[:, columns] = np.where(np.isfinite(values), np.maximum(values, 0), 0)
+        expected = np.full_like(contributions, np.nan)
+        expected[:, columns] = 0
+        return Scores(contributions.sum(axis=1), contributions, expected)
+
+    def save(self, directory: Path) -> None:
+        """Writes ``preprocessing.json``, all there is to a rule."""
+        write_preprocessing(directory, self)
+
+
+def fit(
+    config: RuleConfig, train: Windows, _validation: Windows, _progress: ProgressSink, _failing: Windows | None
+) -> FittedRule:
+    """The rule over the training windows' features; their values do not matter. See ``detectors.fit``."""
+    return FittedRule(config, train.feature_names)
+
+
+def load(_directory: Path, record: dict[str, Any]) -> FittedRule:
+    """Rebuilds the rule from what ``save`` wrote."""
+    return FittedRule(config_of(record), tuple(record["feature_names"]))

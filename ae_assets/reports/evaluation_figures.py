@@ -1,0 +1,347 @@
+"""The figures of an evaluation, each a function from plain values to PNG bytes.
+
+What to show is decided by the caller.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+
+from ae_assets.reports.axes import percent_axis, plain_log_axis, score_axis, shortened
+from ae_assets.reports.bins import bin_counts, bin_edges, scale_for, typical_score
+from ae_assets.reports.canvas import BLACK, BLUE, COLOURS, DASHES, FILL, MUTED, VERMILION, drawing
+from ae_assets.reports.shapes import RateCurve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Floats = NDArray[np.float64]
+
+COHORTS_DRAWN = 18
+ALL_COHORTS = "all"
+LEGEND_COLUMNS = 3
+LEAST_HEIGHT = 2.8
+
+FARTHEST = (0.02, 50.0)
+"""Multiples of a promise that are drawn; what lies beyond is drawn at the edge as an arrow."""
+
+TEXT = "#202124"
+
+
+def detection_curve(
+    curves: Mapping[str, RateCurve], *, window_days: int = 30, marked: Mapping[str, tuple[float, float]] | None = None
+) -> bytes:
+    """Detection rate over false alarm rate of one or several detectors.
+
+    The intervals of the first and of the best of the others are drawn as bands.
+
+    Args:
+        curves: by detector.
+        window_days: length of a healthy window, for the axis label.
+        marked: for a detector the false alarm rate and detection rate of the threshold in use.
+    """
+    rows = -(-(len(curves) + 1 + len(marked or {})) // LEGEND_COLUMNS)
+    with drawing(4.0 + 0.24 * rows) as canvas:
+        axes = canvas.axes()
+        chance = np.geomspace(1e-4, 1, 50)
+        banded = banded_detectors(curves)
+        for position, (name, curve) in reversed(list(enumerate(curves.items()))):
+            colour, dashes = look_of(position)
+            first = position == 0
+            if name in banded:
+                axes.fill_between(
+                    curve.false_alarm_rate, curve.low, curve.high, color=colour, alpha=0.14, linewidth=0, step="post"
+                )
+            if marked and name in marked:
+                ring: dict[str, Any] = {
+                    "color": colour,
+                    "markersize": 9,
+                    "markeredgecolor": "white",
+                    "zorder": 3,
+                    "linestyle": "",
+                }
+                axes.plot(*marked[name], marker="o", label="in use" if first else f"{shortened(name)}, in use", **ring)
+            axes.plot(
+                curve.false_alarm_rate,
+                curve.detection_rate,
+                color=colour,
+                linestyle=dashes,
+                linewidth=2.6 if first else 1.8,
+                drawstyle="steps-post",
+                label=shortened(name),
+            )
+        axes.plot(chance, chance, color=MUTED, linewidth=1.2, linestyle=DASHES[4], label="chance")
+        begin = min((curve.false_alarm_rate[0] for curve in curves.values()), default=1e-4)
+        end = max((curve.false_alarm_rate[-1] for curve in curves.values()), default=0.2)
+        highest = max((max(curves[name].high) for name in banded), default=1.0)
+        axes.set_xscale("log")
+        axes.set_xlim(begin, end)
+        axes.set_ylim(0, min(1.0, np.ceil(10 * highest + 0.5) / 10))
+        for rate in (0.001, 0.01):
+            if begin < rate < end:
+                axes.axvline(rate, color=MUTED, linewidth=1, linestyle=DASHES[2], zorder=0)
+        percent_axis(axes, "x", 1.0)
+        percent_axis(axes, "y", 1.0)
+        axes.set_xlabel(f"false alarm rate: healthy drives with an alarm within {window_days} days")
+        axes.set_ylabel("failing drives detected")
+        if banded:
+            axes.set_title("Band: 95% interval of " + " and ".join(map(shortened, banded)), fontsize=10, color=MUTED)
+        lines, names = axes.get_legend_handles_labels()
+        order = [*reversed(range(len(names) - 1)), len(names) - 1]
+        canvas.figure.legend(
+            [lines[place] for place in order],
+            [names[place] for place in order],
+            loc="outside lower left",
+            ncols=LEGEND_COLUMNS,
+            fontsize=9,
+            columnspacing=1.2,
+            borderpad=0.1,
+        )
+    return canvas.png
+
+
+def banded_detectors(curves: Mapping[str, RateCurve]) -> tuple[str, ...]:
+    """The first detector and, of the others, the one that detects most on average over the curve."""
+    first, *others = curves or [""]
+    if not curves:
+        return ()
+    best = max(others, key=lambda name: float(np.mean(curves[name].detection_rate)), default=None)
+    return (first,) if best is None else (first, best)
+
+
+def look_of(position: int) -> tuple[str, str | tuple[int, tuple[float, ...]]]:
+    """Colour and dashes of the detector at a position: no two of the first 49 look alike."""
+    colour = position % len(COLOURS)
+    return COLOURS[colour], DASHES[(colour + position // len(COLOURS)) % len(DASHES)]
+
+
+def lead_time_histogram(lead_days: Sequence[int], *, missed: int, horizon_days: int = 30) -> bytes:
+    """How many days before failure the first alarm came.
+
+    Args:
+        lead_days: one per detected drive, from 1 to the horizon.
+        missed: failed drives without an alarm.
+        horizon_days: the longest lead time that counts.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    leads = np.asarray(lead_days, dtype=np.int64)
+    with drawing() as canvas:
+        axes = canvas.axes()
+        counts = lead_time_counts(lead_days, horizon_days)
+        axes.bar(np.arange(1, horizon_days + 1), counts, width=0.85, color=BLUE)
+        found = f"{len(leads)} of {len(leads) + missed} failing drives detected"
+        if len(leads):
+            median = float(np.median(leads))
+            axes.axvline(median, color=VERMILION, linewidth=1.8, linestyle=DASHES[1])
+            found += f", median {median:g} days ahead"
+        axes.set_title(found)
+        axes.set_xlim(0.3, horizon_days + 0.7)
+        axes.set_ylim(0, max(counts.max(initial=0) * 1.15, 1))
+        axes.invert_xaxis()
+        axes.xaxis.grid(visible=False)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        axes.set_xlabel("days from first alarm to failure")
+        axes.set_ylabel("drives")
+    return canvas.png
+
+
+def lead_time_counts(lead_days: Sequence[int], horizon_days: int) -> NDArray[np.int64]:
+    """Drives by the days from first alarm to failure: 1, 2, ... up to the horizon."""
+    return np.bincount(np.asarray(lead_days, dtype=np.int64), minlength=horizon_days + 1)[1 : horizon_days + 1]
+
+
+def drive_score_histogram(
+    healthy: ArrayLike, failing: ArrayLike, cut: float, *, window_days: int = 30, horizon_days: int = 30
+) -> bytes:
+    """The highest scores of healthy and of failing drives, with the threshold between them.
+
+    Args:
+        healthy: the highest score of each healthy drive within each window.
+        failing: the highest score of each failed drive within its horizon.
+        cut: the threshold; not drawn where it is infinite.
+        window_days: length of a healthy window, for the legend.
+        horizon_days: days before failure, for the legend.
+    """
+    groups = {
+        f"healthy drives, {window_days} days": np.asarray(healthy, dtype=np.float64),
+        f"failing drives, {horizon_days} days before": np.asarray(failing, dtype=np.float64),
+    }
+    well, sick = groups.values()
+    known = np.concatenate([well, sick])
+    with drawing() as canvas:
+        axes = canvas.axes()
+        if len(known):
+            placed = np.append(known, cut) if np.isfinite(cut) else known
+            scale = scale_for(placed, typical_score(well if len(well) else sick))
+            edges = bin_edges(known, cut, scale)
+            for name, scores in groups.items():
+                if not len(scores):
+                    continue
+                shares = 100 * bin_counts(scores, edges) / len(scores)
+                if scores is well:
+                    axes.stairs(shares, edges, fill=True, color=FILL, label=name)
+                    axes.stairs(shares, edges, color="#7F9DB9", linewidth=1)
+                else:
+                    axes.stairs(shares, edges, color=VERMILION, linewidth=1.8, label=name)
+            score_axis(axes, edges, scale)
+            axes.set_ylim(50 / max(len(well), len(sick)), 200)
+            if np.isfinite(cut):
+                axes.axvline(cut, color=BLACK, linewidth=1.5, linestyle=DASHES[1], label=f"threshold {cut:.4g}")
+            axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderpad=0.1, columnspacing=1.2, ncols=3, fontsize=9)
+            axes.set_yscale("log")
+        else:
+            axes.set_xlabel("anomaly score")
+        percent_axis(axes, "y")
+        axes.set_ylabel("share of the group's drives")
+        over = (
+            f"Over the threshold: {int((sick > cut).sum()):,} of {len(sick):,} failing drives, "
+            f"{int((well > cut).sum()):,} of {len(well):,} healthy windows"
+        )
+        axes.set_title(over, pad=28, fontsize=11)
+    return canvas.png
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """A promise beside what came of it, ready to be drawn.
+
+    Attributes:
+        policy: who promised.
+        promise: what, in a few words.
+        observed: what was observed, in a few words.
+        multiple: what was observed over what was promised: up to 1 the promise is kept; None without an observation.
+        low: lower end of its interval; None where the observation was counted and not estimated.
+        high: upper end.
+        kept: True or False where it can be told, else None.
+        verdict: the same in words.
+    """
+
+    policy: str
+    promise: str
+    observed: str
+    multiple: float | None
+    low: float | None
+    high: float | None
+    kept: bool | None
+    verdict: str
+
+
+def promise_reliability(promises: Sequence[Reliability]) -> bytes:
+    """What was observed as a multiple of what each threshold policy promised, on a logarithmic axis.
+
+    Multiples make row rates, false alarm rates and alarms a day comparable; the values stand beside them.
+    """
+    with drawing(max(1.3 + 0.5 * len(promises), LEAST_HEIGHT)) as canvas:
+        axes = canvas.axes()
+        low, high = multiples_shown(promises)
+        axes.axvspan(low, 1, color=FILL, alpha=0.45, linewidth=0)
+        axes.axvline(1, color=BLACK, linewidth=1.5, linestyle=DASHES[1])
+        for place, promise in enumerate(promises):
+            colour = {True: BLUE, False: VERMILION, None: MUTED}[promise.kept]
+            if promise.low is not None and promise.high is not None:
+                ends = np.clip([promise.low, promise.high], low, high)
+                axes.plot(ends, [place, place], color=colour, linewidth=2.2, solid_capstyle="butt")
+            if promise.multiple is not None:
+                inside = low <= promise.multiple <= high
+                shape = {True: "o", False: "D", None: "s"}[promise.kept]
+                axes.plot(
+                    np.clip(promise.multiple, low, high),
+                    place,
+                    marker=shape if inside else "<" if promise.multiple < low else ">",
+                    markersize=8,
+                    color=colour,
+                    markerfacecolor="white" if promise.kept is None else colour,
+                    clip_on=False,
+                    zorder=3,
+                )
+            side: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9}
+            axes.text(1.02, place - 0.18, promise.observed, color=TEXT, **side)
+            axes.text(1.02, place + 0.2, promise.verdict, color=colour, **side)
+        axes.set_xscale("log")
+        axes.set_xlim(low, high)
+        plain_log_axis(axes, "x", low, high)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}x")
+        axes.set_yticks(
+            range(len(promises)), [f"{shortened(each.policy)}\n{each.promise}" for each in promises], fontsize=9
+        )
+        axes.set_ylim(max(len(promises), 1) - 0.4, -0.6)
+        axes.yaxis.grid(visible=False)
+        axes.set_xlabel("observed over promised; shaded: kept", loc="left")
+    return canvas.png
+
+
+def multiples_shown(promises: Sequence[Reliability]) -> tuple[float, float]:
+    """Ends of the axis: all multiples above 0 and their intervals, at least 0.5 to 2 and at most `FARTHEST`."""
+    values = [value for each in promises for value in (each.multiple, each.low, each.high) if value]
+    least, most = FARTHEST
+    return max(min([0.5, *(0.8 * value for value in values)]), least), min(
+        max([2.0, *(1.25 * value for value in values)]), most
+    )
+
+
+def cohort_rates(cohorts: pl.DataFrame, *, overall: pl.DataFrame | None = None, threshold: str = "") -> bytes:
+    """Detection and false alarm rate of each cohort, with 95% intervals, at one threshold for all of them.
+
+    Args:
+        cohorts: `cohort`, and for `detection` and `false_alarm` each `_rate, _low, _high, _count, _total`, in the order
+            to draw; the first 18 are drawn. Rates of cohorts with a total of 0 are null and stay empty.
+        overall: one row with the same rates of all cohorts together, drawn first and as a line.
+        threshold: what it was chosen by, for the title.
+    """
+    together = [] if overall is None else [{**row, "cohort": ALL_COHORTS} for row in overall.to_dicts()[:1]]
+    rows = [*together, *cohorts.head(COHORTS_DRAWN).to_dicts()]
+    left = max(cohorts.height - COHORTS_DRAWN, 0)
+    with drawing(max(1.35 + 0.27 * len(rows), LEAST_HEIGHT)) as canvas:
+        found, wrong = canvas.beside([1.0, 1.0])
+        _rates(found, rows, "detection", BLUE, 1.0)
+        _rates(wrong, rows, "false_alarm", VERMILION, _end_of_rates([row["false_alarm_rate"] for row in rows]))
+        names = [shortened(str(row["cohort"]), 25) for row in rows]
+        found.set_yticks(range(len(rows)), names, fontsize=9)
+        found.set_ylim(max(len(rows), 1) - 0.4, -0.6)
+        found.set_xlabel("failing drives detected")
+        wrong.set_xlabel("healthy windows with a false alarm")
+        at = f"At the threshold of {threshold}" if threshold else "At one threshold"
+        more = f"; {left} more cohorts not drawn" if left else ""
+        canvas.figure.suptitle(f"{at}, with 95% intervals{more}", x=0.02, ha="left", fontsize=10, color=MUTED)
+    return canvas.png
+
+
+def _rates(
+    axes: "Axes",
+    rows: Sequence[Mapping[str, object]],
+    name: Literal["detection", "false_alarm"],
+    colour: str,
+    end: float,
+) -> None:
+    for place, row in enumerate(rows):
+        rate, low, high = (_float(row[f"{name}_{part}"]) for part in ("rate", "low", "high"))
+        all_together = row["cohort"] == ALL_COHORTS and place == 0
+        if rate is not None:
+            axes.plot(
+                [low or 0.0, min(end if high is None else high, end)], [place, place], color=colour, linewidth=1.8
+            )
+            axes.plot(min(rate, end), place, "D" if all_together else "o", color=colour, markersize=6, clip_on=False)
+            if high is not None and high > end:
+                axes.plot(end, place, ">", color=colour, markersize=6, clip_on=False)
+            if all_together:
+                axes.axvline(rate, color=MUTED, linewidth=1, linestyle=DASHES[2], zorder=0)
+        counts = f"{row[f'{name}_count']:,} of {row[f'{name}_total']:,}"
+        axes.text(1.06, place, counts, transform=axes.get_yaxis_transform(), va="center", fontsize=8, color=TEXT)
+    axes.set_xlim(0, end)
+    axes.locator_params(axis="x", nbins=3)
+    percent_axis(axes, "x", 1.0)
+    axes.yaxis.grid(visible=False)
+
+
+def _float(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _end_of_rates(rates: Sequence[float | None]) -> float:
+    """Where an axis of false alarm rates ends: the widest interval would squeeze all the others."""
+    return min(max([0.002, *(1.6 * rate for rate in rates if rate is not None)]), 1.0)

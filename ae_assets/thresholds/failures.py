@@ -1,0 +1,65 @@
+"""The failures that calibration holds without knowing it, and how high they score, from failures that are known."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from ae_assets.thresholds.windows import Steps, first_and_last_day
+
+
+@dataclass(frozen=True)
+class KnownFailures:
+    """The calibration scores, split by what is known of each entity.
+
+    Attributes:
+        healthy: rows of entities that are not known to fail.
+        failed: rows of entities that are, from the horizon before their failure.
+        failed_entities: number of them.
+        failures_a_day: failures over the days from the first of them to the last day of calibration.
+    """
+
+    healthy: pl.DataFrame
+    failed: pl.DataFrame
+    failed_entities: int
+    failures_a_day: float
+
+    @classmethod
+    def of(cls, calibration: pl.DataFrame) -> "KnownFailures":
+        """Splits calibration scores.
+
+        Args:
+            calibration: `day, entity, score` and, where failures are known, `fails_in`.
+        """
+        if "fails_in" not in calibration.columns:
+            calibration = calibration.with_columns(fails_in=pl.lit(None, dtype=pl.Int64))
+        failed = calibration.filter(pl.col("fails_in").is_not_null())
+        healthy = calibration.join(failed.select("entity").unique(), on="entity", how="anti")
+        if failed.is_empty() or healthy.is_empty():
+            return cls(healthy, failed, failed["entity"].n_unique(), 0.0)
+        first, last_failure = first_and_last_day(failed.select(day=pl.col("day") + pl.duration(days="fails_in")))
+        _, last = first_and_last_day(healthy)
+        entities = failed["entity"].n_unique()
+        return cls(healthy, failed, entities, entities / ((max(last, last_failure) - first).days + 1))
+
+    def to_come(self, observed_days: int) -> Steps:
+        """How many entities of `healthy` are over a cut and fail within the horizon after calibration, to be expected.
+
+        Failures go on at the rate of the known ones. An entity that fails j days after the last day of calibration is
+        seen from j to j + `observed_days` - 1 days before its failure, and a known failure tells how high it scores
+        then, as far as the horizon reaches: further back it counts as not over the cut, so the number errs low.
+
+        Args:
+            observed_days: days for which each entity is seen, at least 1.
+        """
+        horizon = int(self.failed.select(pl.col("fails_in").max().fill_null(0)).item())
+        seen = [
+            self.failed.filter(pl.col("fails_in").is_between(j, j + observed_days - 1))
+            .group_by("entity")
+            .agg(pl.col("score").max())["score"]
+            .to_numpy()
+            for j in range(1, horizon + 1)
+        ]
+        levels = np.concatenate([np.empty(0), *seen])
+        share = self.failures_a_day / self.failed_entities if self.failed_entities else 0.0
+        return Steps.of(levels, np.full(len(levels), share))

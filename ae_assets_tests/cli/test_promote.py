@@ -1,0 +1,63 @@
+"""``promote``: a version is put into use by hand, and nothing else is."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from ae_assets.cli import instance
+from ae_assets.pipeline.chain import Storage
+from ae_assets.pipeline.chain.features import build_features
+from ae_assets.pipeline.chain.model import TrainingRange, train
+from ae_assets.pipeline.chain.raw import load_raw
+from ae_assets.pipeline.chain.storage import day_range
+from ae_assets.pipeline.chain.threshold import calibrate_latest
+from ae_assets.sources import open_source
+from ae_assets_tests.cli.conftest import command
+from ae_assets_tests.pipeline.tables import FIRST, definitions_of, storage_of, watched_table
+
+
+@pytest.fixture
+def trained_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Storage, Path, list[str]]:
+    """A small table with a champion and a newer version without a threshold: storage, home and the two versions."""
+    home = tmp_path / "home"
+    table = watched_table(detector={"type": "counter_rule", "features": ["smart_5_level"]})
+    monkeypatch.setattr(instance, "load_table", lambda _: (definitions_of(table, home), table))
+    storage = storage_of(table, home)
+    days = day_range(FIRST, FIRST + timedelta(days=24))
+    list(load_raw(storage, open_source(table.source.location), days))
+    build_features(storage, days)
+    training = TrainingRange.of(FIRST, FIRST + timedelta(days=9), table.horizon_days)
+    first = train(storage, training).version
+    calibrate_latest(storage)
+    return storage, home, [first, train(storage, training).version]
+
+
+def test_a_version_is_put_into_use_and_seen_in_the_ui(trained_twice: tuple[Storage, Path, list[str]]) -> None:
+    storage, home, (champion, other) = trained_twice
+    calibrate_latest(storage)
+    said = command(home, "promote", "fleet", champion)
+    assert (said.code, said.out) == (0, f"{champion} replaces {other} as the champion of fleet, by hand\n")
+    assert storage.models.champion("fleet") == champion
+    with dg.DagsterInstance.from_config(str(home / "dagster")) as recorded:
+        (record,) = recorded.fetch_observations(dg.AssetKey(["fleet", "threshold"]), limit=5).records
+    assert record.asset_observation is not None
+    assert record.asset_observation.metadata["champion"].value == champion
+    assert record.asset_observation.metadata["verdict"].value == "promoted by hand"
+
+
+def test_a_version_that_cannot_be_used_is_refused_and_the_champion_stays(
+    trained_twice: tuple[Storage, Path, list[str]],
+) -> None:
+    storage, home, (champion, other) = trained_twice
+    for version, says in (
+        (other, "has no threshold yet: materialise fleet/threshold first"),
+        ("20240101T000000000Z-00000000", "has no version 20240101T000000000Z-00000000; it has"),
+        ("latest", "'latest' is not a model version"),
+        (champion, f"{champion} is the champion of fleet already; name another version"),
+    ):
+        said = command(home, "promote", "fleet", version)
+        assert said.code == 2
+        assert says in said.error
+    assert storage.models.champion("fleet") == champion

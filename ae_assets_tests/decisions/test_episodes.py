@@ -1,0 +1,208 @@
+"""Episodes: when one opens and closes, that they never overlap, and that a day continues what the table holds."""
+
+from datetime import date, timedelta
+from itertools import pairwise
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from ae_assets.decisions import EpisodeConfig, Episodes, is_clear, look_back_days
+from ae_assets.decisions.episodes import ABSENT_DAYS, STATE_COLUMNS
+from ae_assets.errors import ContractError
+from ae_assets_tests.decisions.histories import QUICK, day, histories, scores_of
+
+CUT = 1.0
+DEFAULT = EpisodeConfig()
+SLOW = EpisodeConfig(clear_below=0.5, clear_after_days=2)
+
+CONFIGS = st.builds(
+    lambda alarms, more, **others: EpisodeConfig(alarms=alarms, within_days=alarms + more, **others),
+    alarms=st.integers(1, 3),
+    more=st.integers(0, 10),
+    clear_below=st.sampled_from([0.05, 0.5, 1.0]),
+    clear_after_days=st.integers(1, 4),
+)
+
+
+def judged(scores: pl.DataFrame, config: EpisodeConfig) -> pl.DataFrame:
+    return scores.with_columns(
+        is_anomaly=pl.col("score") > CUT, threshold=pl.lit(CUT), severity=1 / (1 + pl.col("score"))
+    ).with_columns(is_clear=is_clear(config))
+
+
+def followed(scores: pl.DataFrame, config: EpisodeConfig, past: pl.DataFrame | None = None) -> pl.DataFrame:
+    """The episodes of a range, pushed day by day."""
+    episodes = Episodes(config, past)
+    days = judged(scores, config).sort("day", maintain_order=True).partition_by("day", maintain_order=True)
+    return pl.concat([episodes.push(rows["day"][0], rows) for rows in days])
+
+
+def of_one(values: dict[int, float], config: EpisodeConfig) -> list[str]:
+    """The states of one entity with the given scores, by number of the day."""
+    return followed(scores_of({(number, "A"): score for number, score in values.items()}), config)["episode"].to_list()
+
+
+@QUICK
+@given(histories(), CONFIGS)
+def test_an_episode_opens_once_stays_open_and_closes_after_it_opened(
+    scores: pl.DataFrame, config: EpisodeConfig
+) -> None:
+    for (_,), rows in followed(scores, config).sort("day").group_by("entity"):
+        open_since: date | None = None
+        last = date.min
+        for row in rows.iter_rows(named=True):
+            if row["day"] - last > timedelta(days=ABSENT_DAYS) and last != date.min:
+                open_since = None
+            last = row["day"]
+            match row["episode"]:
+                case "opened":
+                    assert open_since is None
+                    assert row["is_anomaly"]
+                    open_since = row["day"]
+                    assert row["episode_start"] == open_since
+                case "open" | "closed":
+                    assert open_since is not None
+                    assert row["episode_start"] == open_since < row["day"]
+                    if row["episode"] == "closed":
+                        open_since = None
+                case "none":
+                    assert open_since is None
+                    assert row["episode_start"] is None
+            assert row["is_new"] == (row["episode"] == "opened")
+
+
+@QUICK
+@given(histories(), CONFIGS)
+def test_episodes_of_an_entity_are_disjoint(scores: pl.DataFrame, config: EpisodeConfig) -> None:
+    rows = followed(scores, config).filter(pl.col("episode_start").is_not_null())
+    spans = rows.group_by("entity", "episode_start").agg(pl.col("day").max(), opened=pl.col("is_new").sum())
+    assert spans["opened"].to_list() == [1] * spans.height
+    for (_,), of_entity in spans.sort("episode_start").group_by("entity", maintain_order=True):
+        for before, after in pairwise(of_entity.iter_rows(named=True)):
+            assert before["day"] < after["episode_start"]
+
+
+@QUICK
+@given(histories())
+def test_by_default_an_episode_is_a_run_of_alarms(scores: pl.DataFrame) -> None:
+    for (_,), rows in followed(scores, DEFAULT).sort("day").group_by("entity"):
+        streak, last = 0, date.min
+        for row in rows.iter_rows(named=True):
+            streak = 0 if row["day"] - timedelta(days=ABSENT_DAYS) > last else streak
+            assert row["is_new"] == (row["is_anomaly"] and streak == 0)
+            assert (row["episode"] == "closed") == (not row["is_anomaly"] and streak > 0)
+            streak = streak + 1 if row["is_anomaly"] else 0
+            assert row["streak_days"] == streak
+            assert (row["episode"] in {"opened", "open"}) == row["is_anomaly"]
+            last = row["day"]
+
+
+@QUICK
+@given(histories(), CONFIGS)
+def test_more_hysteresis_never_asks_for_more_tickets(scores: pl.DataFrame, config: EpisodeConfig) -> None:
+    with_memory = followed(scores, config)
+    assert with_memory["is_new"].sum() <= followed(scores, DEFAULT)["is_new"].sum()
+    assert (with_memory["is_anomaly"] == (with_memory["score"] > CUT)).all()
+
+
+@QUICK
+@given(histories(), CONFIGS)
+def test_a_day_that_continues_the_stored_rows_equals_the_day_inside_a_range(
+    scores: pl.DataFrame, config: EpisodeConfig
+) -> None:
+    in_range = followed(scores, config)
+    for today in in_range["day"].unique():
+        back = timedelta(days=look_back_days(config))
+        stored = in_range.filter(pl.col("day").is_between(today - back, today - timedelta(days=1)))
+        alone = followed(scores.filter(day=today), config, stored.sort("entity"))
+        assert_frame_equal(alone, in_range.filter(day=today))
+
+
+def test_a_flapping_score_asks_for_one_ticket() -> None:
+    flapping = dict(enumerate([0.0, 1.5, 0.9, 1.5, 0.9, 1.5, 0.4, 0.9, 0.4, 0.4, 0.0, 1.5]))
+    assert of_one(flapping, DEFAULT).count("opened") == 4
+    assert of_one(flapping, SLOW) == [
+        "none", "opened", "open", "open", "open", "open", "open", "open", "open", "closed", "none", "opened"
+    ]  # fmt: skip
+
+
+def test_a_day_that_is_not_clear_starts_the_count_of_clear_days_again() -> None:
+    rows = followed(scores_of({(n, "A"): s for n, s in enumerate([2.0, 0.2, 0.8, 0.2, 0.2, 0.2])}), SLOW)
+    assert rows["clear_days"].to_list() == [0, 1, 0, 1, 2, 0]
+    assert rows["episode"].to_list() == ["opened", "open", "open", "open", "closed", "none"]
+
+
+def test_clear_days_are_days_with_a_record() -> None:
+    assert of_one({0: 2.0, 1: 0.1, 4: 0.1, 5: 0.1}, SLOW) == ["opened", "open", "closed", "none"]
+
+
+def test_an_episode_may_want_several_alarms_within_some_calendar_days() -> None:
+    config = EpisodeConfig(alarms=2, within_days=4)
+    assert of_one({0: 2.0, 1: 0.0, 4: 2.0, 7: 2.0}, config) == ["none", "none", "none", "opened"]
+    assert of_one({0: 2.0, 1: 0.0, 3: 2.0, 4: 2.0, 5: 0.0}, config) == ["none", "none", "opened", "open", "closed"]
+
+
+def test_an_entity_may_clear_by_its_tail_probability() -> None:
+    config = EpisodeConfig(clear_severity=0.6)
+    rows = followed(scores_of({(0, "A"): 3.0, (1, "A"): 0.9, (2, "A"): 0.5}), config)
+    assert rows["severity"].to_list() == pytest.approx([0.25, 0.526, 0.667], abs=0.001)
+    assert rows["episode"].to_list() == ["opened", "open", "closed"]
+
+
+def test_a_cut_of_zero_can_still_be_cleared() -> None:
+    rows = pl.DataFrame({"score": [0.0, 0.1], "threshold": [0.0, 0.0], "severity": [1.0, 0.5]})
+    cleared = rows.with_columns(is_anomaly=pl.col("score") > 0).select(is_clear(SLOW))
+    assert cleared.to_series().to_list() == [True, False]
+
+
+def test_an_entity_that_was_away_for_longer_than_a_week_begins_anew() -> None:
+    back_in_time, too_late = ABSENT_DAYS, ABSENT_DAYS + 1
+    assert of_one({0: 2.0, back_in_time: 2.0}, SLOW) == ["opened", "open"]
+    assert of_one({0: 2.0, too_late: 2.0}, SLOW) == ["opened", "opened"]
+    assert of_one({0: 2.0, too_late: 0.1}, SLOW) == ["opened", "none"]
+
+
+def test_rows_from_before_there_were_episodes_are_continued() -> None:
+    stored = pl.DataFrame(
+        {
+            "day": [day(4), day(4)],
+            "entity": ["A", "B"],
+            "is_anomaly": [True, False],
+            "streak_days": [3, 0],
+            "episode": [None, None],
+            "episode_start": [None, None],
+            "clear_days": [None, None],
+        },
+        schema=STATE_COLUMNS,
+    )
+    rows = followed(scores_of({(5, "A"): 2.0, (5, "B"): 2.0}), DEFAULT, stored)
+    assert rows["episode"].to_list() == ["open", "opened"]
+    assert rows["episode_start"].to_list() == [day(2), day(5)]
+    assert rows["streak_days"].to_list() == [4, 1]
+
+
+def test_alarms_before_a_day_are_those_of_the_latest_records() -> None:
+    episodes = Episodes(DEFAULT)
+    for number, score in ((0, 2.0), (1, 0.0)):
+        rows = scores_of({(number, "A"): score, (number, "B"): 2.0})
+        episodes.push(day(number), judged(rows, DEFAULT))
+    assert episodes.alarms_before == 1
+
+
+def test_memory_holds_one_record_of_each_entity_and_the_alarms_that_may_count() -> None:
+    episodes = Episodes(EpisodeConfig(alarms=2, within_days=5))
+    for number in range(60):
+        rows = scores_of({(number, f"D{number}"): 2.0, (number, "A"): 2.0})
+        episodes.push(day(number), judged(rows, DEFAULT))
+    assert episodes._latest.height <= ABSENT_DAYS + 2
+    assert episodes._alarms.height <= 2 * 5
+
+
+def test_days_that_do_not_rise_are_refused() -> None:
+    stored = followed(scores_of({(4, "A"): 2.0}), DEFAULT)
+    episodes = Episodes(DEFAULT, stored)
+    with pytest.raises(ContractError, match="2024-01-05 were pushed after those of 2024-01-05"):
+        episodes.push(day(4), judged(scores_of({(4, "A"): 2.0}), DEFAULT))

@@ -1,0 +1,114 @@
+"""What every detector promises, whatever its type."""
+
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import polars as pl
+import pytest
+
+import ae_assets.detectors
+from ae_assets.detectors import DetectorConfig, FittedDetector, Windows, load_detector, windows_of
+from ae_assets.errors import ModelError
+from ae_assets_tests.detectors.fleets import DETECTORS, NAMES, fitted, fleet, with_values
+
+
+def windows_for(detector: FittedDetector, table: pl.DataFrame) -> Windows:
+    return windows_of(table, NAMES, detector.window_days)
+
+
+def assert_same_bits(first: ae_assets.detectors.Scores, second: ae_assets.detectors.Scores) -> None:
+    for one, other in ((first.score, second.score), (first.contributions, second.contributions)):
+        assert one.tobytes() == other.tobytes()
+    assert np.array_equal(first.expected, second.expected, equal_nan=True)
+
+
+def test_every_type_of_config_has_a_module_and_is_tested_here() -> None:
+    types = {config.model_fields["type"].default for config in get_args(get_args(DetectorConfig)[0])}
+    assert types == set(ae_assets.detectors._MODULES) == set(DETECTORS)
+    assert all(config.type == name for name, config in DETECTORS.items())
+
+
+def test_scores_are_finite_and_contributions_are_not_negative_and_sum_to_them(detector: FittedDetector) -> None:
+    windows = windows_for(detector, fleet(seed=5))
+    scores = detector.score(windows)
+    assert np.isfinite(scores.score).all()
+    assert (scores.score >= 0).all()
+    assert (scores.contributions >= 0).all()
+    np.testing.assert_allclose(scores.contributions.sum(axis=1), scores.score, rtol=1e-5)
+    assert scores.score.dtype == scores.contributions.dtype == scores.expected.dtype == np.float32
+    assert scores.contributions.shape == scores.expected.shape == (len(windows), len(NAMES))
+    assert len(np.unique(scores.score)) > 10
+
+
+def test_the_order_of_rows_changes_no_bit(detector: FittedDetector) -> None:
+    table = fleet(seed=5)
+    first, second = windows_for(detector, table), windows_for(detector, table.reverse())
+    assert first.keys().equals(second.keys())
+    assert_same_bits(detector.score(first), detector.score(second))
+
+
+def test_what_else_is_scored_changes_no_bit(detector: FittedDetector) -> None:
+    windows = windows_for(detector, fleet(entities=320, seed=5))
+    assert len(windows) > 4096  # more than one block
+    whole = detector.score(windows)
+    chosen = np.random.default_rng(0).permutation(len(windows))[:777]
+    for picked in (chosen, chosen[:1]):
+        part = detector.score(windows.take(picked))
+        for of_whole, of_part in zip(
+            (whole.score, whole.contributions, whole.expected),
+            (part.score, part.contributions, part.expected),
+            strict=True,
+        ):
+            assert np.array_equal(of_whole[picked], of_part, equal_nan=True)
+
+
+def test_no_windows_give_no_scores(detector: FittedDetector) -> None:
+    scores = detector.score(windows_for(detector, fleet().clear()))
+    assert scores.score.shape == (0,)
+    assert scores.contributions.shape == scores.expected.shape == (0, len(NAMES))
+
+
+def test_an_infinite_value_counts_as_missing(detector: FittedDetector) -> None:
+    windows = windows_for(detector, fleet(seed=5))
+    missing, infinite = windows.values.copy(), windows.values.copy()
+    missing[::3, 2], infinite[::3, 2] = np.nan, np.inf
+    assert_same_bits(detector.score(with_values(windows, missing)), detector.score(with_values(windows, infinite)))
+
+
+def test_scoring_leaves_the_windows_as_they_are(detector: FittedDetector) -> None:
+    windows = windows_for(detector, fleet(seed=5))
+    before = windows.values.copy()
+    detector.score(windows)
+    assert np.array_equal(before, windows.values, equal_nan=True)
+
+
+def test_windows_of_other_features_are_refused(detector: FittedDetector) -> None:
+    renamed = fleet().rename({NAMES[0]: "another"})
+    windows = windows_of(renamed, ("another", *NAMES[1:]), detector.window_days)
+    with pytest.raises(ModelError, match=r"missing \['wear_level'\], not expected \['another'\]"):
+        detector.score(windows)
+    with pytest.raises(ModelError, match="the same names in another order"):
+        detector.score(windows_of(fleet(), NAMES[::-1], detector.window_days))
+
+
+def test_a_loaded_detector_scores_the_same_bits(detector: FittedDetector, tmp_path: Path) -> None:
+    detector.save(tmp_path)
+    loaded = load_detector(tmp_path, NAMES)
+    windows = windows_for(detector, fleet(seed=5))
+    assert_same_bits(detector.score(windows), loaded.score(windows))
+    assert loaded.config == detector.config
+    assert loaded.history == detector.history
+    with pytest.raises(ModelError, match="received 8, expected 9"):
+        load_detector(tmp_path, NAMES[:-1])
+
+
+@pytest.mark.parametrize("name", [name for name in DETECTORS if name != "lstm_autoencoder"])  # it takes long to compile
+def test_a_feature_that_is_missing_in_all_of_training_does_no_harm(name: str) -> None:
+    quick = {"epochs": 1} if "epochs" in type(DETECTORS[name]).model_fields else {}
+    lacking = fleet().with_columns(pl.lit(None, pl.Float32).alias(NAMES[5]))
+    detector = fitted(DETECTORS[name].model_copy(update=quick), lacking)
+    for table in (lacking, fleet(seed=5)):
+        scores = detector.score(windows_for(detector, table))
+        assert np.isfinite(scores.score).all()
+        np.testing.assert_allclose(scores.contributions.sum(axis=1), scores.score, rtol=1e-5)

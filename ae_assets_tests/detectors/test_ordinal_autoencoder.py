@@ -1,0 +1,248 @@
+"""The ordinal autoencoder: its coding, its tails, what its score means and what its files hold."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from ae_assets.detectors import OrdinalAutoencoderConfig, Windows, fit, load_detector, windows_of
+from ae_assets.detectors.ordinal_autoencoder import FittedOrdinalAutoencoder, shape_of
+from ae_assets.detectors.ordinal_coding import CodedFeature, coded_rows, coding_of
+from ae_assets.detectors.ordinal_network import failure_log_odds, step_log_odds, weights_of
+from ae_assets.detectors.ordinal_training import Expansion
+from ae_assets.detectors.tail import KNOTS, Tail
+from ae_assets.errors import ModelError
+from ae_assets_tests.detectors.fleets import START
+
+NAMES = ("smart_5_level", "smart_5_growth_7d", "smart_197_level", "smart_9_level", "gap_days", "smart_5_missing")
+CONFIG = OrdinalAutoencoderConfig(
+    counters=("smart_5", "smart_197"),
+    judged=("smart_5", "smart_197"),
+    age="smart_9_level",
+    epochs=12,
+    batch_size=512,
+    learning_rate=0.01,
+    heads=3,
+    least_failures=10,
+)
+
+
+def drives(count: int, seed: int, worn: bool = False, cohort: str = "A") -> pl.DataFrame:
+    """One day of drives: few healthy ones have raised counters; drives of cohort B count in steps of 8 and often."""
+    random = np.random.default_rng(seed)
+    raised = random.random(count) < (0.9 if worn else 0.3 if cohort == "B" else 0.02)
+    counts = np.where(raised, random.geometric(0.05 if worn else 0.4, count), 0) * (8 if cohort == "B" else 1)
+    level = np.log1p(counts)
+    return pl.DataFrame(
+        {
+            "day": [START] * count,
+            "entity": [f"{cohort}{seed}-{number}" for number in range(count)],
+            "cohort": [cohort] * count,
+            "label": [0] * count,
+            "smart_5_level": level,
+            "smart_5_growth_7d": np.where(random.random(count) < 0.5, level, 0) if worn else np.zeros(count),
+            "smart_197_level": np.where(random.random(count) < (0.5 if worn else 0.01), np.log1p(9.0), 0),
+            "smart_9_level": np.log1p(random.uniform(10, 30_000, count)),
+            "gap_days": np.ones(count),
+            "smart_5_missing": np.zeros(count),
+        }
+    )
+
+
+def windows(*tables: pl.DataFrame) -> Windows:
+    return windows_of(pl.concat(tables), NAMES, 1)
+
+
+HEALTHY = windows(drives(3000, 1), drives(1500, 2, cohort="B"))
+HELD_OUT = windows(drives(600, 3), drives(300, 4, cohort="B"))
+FAILING = windows(drives(60, 5, worn=True))
+
+
+@pytest.fixture(scope="module")
+def detector() -> FittedOrdinalAutoencoder:
+    fitted = fit(CONFIG, HEALTHY, HELD_OUT, failing=FAILING)
+    assert isinstance(fitted, FittedOrdinalAutoencoder)
+    return fitted
+
+
+@given(st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=30))
+def test_a_code_counts_the_bounds_that_a_value_has_passed(values: list[float]) -> None:
+    feature = CodedFeature("growth", "counter", (0.5, 1.5, 4.0), falls=2)
+    codes = feature.code(np.array(values, np.float32))
+    for value, code in zip(values, codes, strict=True):
+        assert code == sum(value > bound for bound in (0.5, 1.5, 4.0)) - sum(value < -bound for bound in (0.5, 1.5))
+
+
+def test_counters_of_exactly_a_bound_have_not_passed_it() -> None:
+    coding = coding_of(CONFIG, HEALTHY, FAILING)
+    level = next(feature for feature in coding.features if feature.name == "smart_5_level")
+    counts = np.array([0, 1, 2, 3, 4, 5, 8, 9], np.float32)
+    assert level.code(np.log1p(counts)).tolist() == [0, 1, 2, 3, 3, 4, 4, 5]
+
+
+def test_a_missing_counter_has_no_steps_and_is_context() -> None:
+    coding = coding_of(CONFIG, HEALTHY, FAILING)
+    values = np.full((1, len(NAMES)), np.nan, np.float32)
+    named = [feature.name + feature.kind for feature in coding.features]
+    codes = dict(zip(named, coding.codes(values, NAMES)[0], strict=True))
+    assert codes["smart_5_levelcounter"] == codes["smart_5_growth_7dcounter"] == 0
+    assert codes["smart_5_levelmissing"] == codes["smart_197_levelmissing"] == 1
+    assert codes["smart_9_levelage"] == codes["gap_daysgap"] == 0
+
+
+def test_distinct_rows_stand_for_all_windows() -> None:
+    coding = coding_of(CONFIG, HEALTHY, FAILING)
+    rows = coded_rows(coding, HEALTHY)
+    assert len(rows) < len(HEALTHY) / 5
+    assert rows.weight.sum() == len(HEALTHY)
+    assert np.array_equal(np.bincount(rows.row_of), rows.weight)
+    assert np.array_equal(rows.codes[rows.row_of], coding.codes(HEALTHY.values[HEALTHY.last_row], NAMES))
+    assert np.array_equal(rows.cohort[rows.row_of], coding.cohort_codes(HEALTHY.keys()["cohort"]))
+
+
+def test_steps_are_set_up_to_the_code() -> None:
+    coding = coding_of(CONFIG, HEALTHY, FAILING)
+    expand = Expansion(coding)
+    codes = np.zeros((2, len(coding.features)), np.int8)
+    codes[1, 0] = 2
+    steps, _ = expand(jnp.asarray(codes))
+    assert np.asarray(steps)[0].sum() == 0
+    assert np.asarray(steps)[1].tolist() == [1, 1] + [0] * (steps.shape[1] - 2)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.floats(-5, 5, width=16), st.integers(1, 100)), min_size=1, max_size=40))
+def test_the_surprise_of_a_tail_rises_with_the_value_and_is_its_tail_probability(
+    pairs: list[tuple[float, int]],
+) -> None:
+    values, weight = (np.array(part, np.float64) for part in zip(*pairs, strict=True))
+    tail = Tail.of(values, weight)
+    asked = np.sort(np.concatenate([values, values + 0.1, [-6.0, 6.0]]))
+    surprise = np.asarray(tail(jnp.asarray(asked, jnp.float32)))
+    assert (surprise >= 0).all()
+    assert (np.diff(surprise) >= -1e-5).all()
+    exact = [-np.log((1 + weight[values >= value].sum()) / (1 + weight.sum())) for value in values]
+    between_knots = max(exact) / KNOTS + 1e-4
+    np.testing.assert_allclose(np.asarray(tail(jnp.asarray(values, jnp.float32))), exact, atol=between_knots)
+    assert Tail.from_json(tail.to_json()).to_json() == tail.to_json()
+
+
+def test_worn_drives_score_above_healthy_ones(detector: FittedOrdinalAutoencoder) -> None:
+    healthy = detector.score(HELD_OUT).score
+    worn = detector.score(windows(drives(100, 6, worn=True))).score
+    assert np.mean(worn > np.quantile(healthy, 0.99)) > 0.8
+    assert detector.history.converged
+
+
+def test_the_same_counter_surprises_more_in_a_cohort_where_it_is_rare(detector: FittedOrdinalAutoencoder) -> None:
+    alike = drives(1, 7).with_columns(smart_5_level=pl.lit(np.log1p(8.0)))
+    rare, usual = (detector.score(windows(alike.with_columns(cohort=pl.lit(name)))).score[0] for name in "AB")
+    assert rare > usual + 1
+
+
+def test_an_unknown_cohort_is_scored(detector: FittedOrdinalAutoencoder) -> None:
+    strange = windows(drives(50, 8, worn=True, cohort="never seen"))
+    assert np.isfinite(detector.score(strange).score).all()
+
+
+@pytest.mark.parametrize("name", ["smart_5_level", "smart_197_level"])
+def test_a_raised_attribute_contributes_most(detector: FittedOrdinalAutoencoder, name: str) -> None:
+    calm = drives(30, 9).with_columns(pl.lit(0.0).alias("smart_5_level"), pl.lit(0.0).alias("smart_197_level"))
+    raised = detector.score(windows(calm.with_columns(pl.lit(np.log1p(40.0)).alias(name))))
+    assert (raised.contributions.argmax(axis=1) == NAMES.index(name)).all()
+    assert (raised.score > detector.score(windows(calm)).score).all()
+    assert (raised.expected[:, NAMES.index(name)] == 0).all()
+
+
+def test_without_enough_failures_the_score_is_the_surprise_of_the_steps_alone() -> None:
+    few = windows(drives(9, 5, worn=True))
+    alone, unlabelled = (fit(CONFIG, HEALTHY, HELD_OUT, failing=failing) for failing in (few, None))
+    assert isinstance(alone, FittedOrdinalAutoencoder)
+    assert alone.heads is None
+    assert np.array_equal(alone.score(HELD_OUT).score, unlabelled.score(HELD_OUT).score)
+
+
+def test_shuffled_labels_teach_the_heads_nothing() -> None:
+    everyone = pl.concat([drives(3000, 1), drives(300, 5, worn=True)])
+    healthy = everyone.sample(fraction=0.9, seed=1, shuffle=True)
+    drawn = everyone.join(healthy, on="entity", how="anti")
+    detector = fit(CONFIG, windows(healthy), HELD_OUT, failing=windows(drawn))
+    assert isinstance(detector, FittedOrdinalAutoencoder)
+    new = windows(drives(3000, 11), drives(300, 12, worn=True))
+    codes = coded_rows(detector.coding, new)
+    assert detector.heads is not None
+    expand = Expansion(detector.coding)
+    opinion = failure_log_odds(detector.heads, *expand(jnp.asarray(codes.codes)), jnp.asarray(codes.cohort)).mean(
+        axis=0
+    )
+    is_worn = np.array([entity.startswith("A12-") for entity in new.keys()["entity"]])
+    of_each = np.asarray(opinion)[codes.row_of]
+    assert abs(np.mean(of_each[is_worn][:, None] > of_each[~is_worn][None, :]) - 0.5) < 0.3
+
+
+def test_equal_seeds_give_equal_bits_and_others_do_not(detector: FittedOrdinalAutoencoder) -> None:
+    again = fit(CONFIG, HEALTHY, HELD_OUT, failing=FAILING)
+    other = fit(CONFIG.model_copy(update={"seed": 8}), HEALTHY, HELD_OUT, failing=FAILING)
+    assert detector.score(HELD_OUT).score.tobytes() == again.score(HELD_OUT).score.tobytes()
+    assert not np.array_equal(detector.score(HELD_OUT).score, other.score(HELD_OUT).score)
+
+
+@pytest.mark.parametrize("bottleneck", [0, 2])
+def test_the_keras_model_gives_what_the_pure_functions_give(bottleneck: int) -> None:
+    config = CONFIG.model_copy(update={"bottleneck": bottleneck, "epochs": 2})
+    detector = fit(config, HEALTHY, HELD_OUT, failing=FAILING)
+    assert isinstance(detector, FittedOrdinalAutoencoder)
+    rows = coded_rows(detector.coding, HELD_OUT)
+    steps, context = Expansion(detector.coding)(jnp.asarray(rows.codes))
+    model = detector.model()
+    of_steps, of_failure = model([steps, context, jnp.asarray(rows.cohort)])
+    expected = step_log_odds(detector.autoencoder, steps, context, jnp.asarray(rows.cohort))
+    np.testing.assert_allclose(of_steps, expected, rtol=1e-4, atol=1e-4)
+    assert detector.heads is not None
+    opinions = failure_log_odds(detector.heads, steps, context, jnp.asarray(rows.cohort))
+    np.testing.assert_allclose(np.asarray(of_failure).T, opinions, rtol=1e-4, atol=1e-4)
+    autoencoder, heads = weights_of(model, config, shape_of(detector.coding), 3)
+    assert heads is not None
+    for read, kept in zip([*autoencoder, *heads], [*detector.autoencoder, *detector.heads], strict=True):
+        if kept.size and (bottleneck or kept.shape != detector.autoencoder.hidden_kernel.shape):
+            assert np.array_equal(read, kept)
+
+
+def test_a_detector_without_heads_is_saved_and_loaded(tmp_path: Path) -> None:
+    detector = fit(CONFIG.model_copy(update={"heads": 0, "epochs": 2}), HEALTHY, HELD_OUT, failing=FAILING)
+    detector.save(tmp_path)
+    loaded = load_detector(tmp_path, NAMES)
+    assert loaded.score(FAILING).score.tobytes() == detector.score(FAILING).score.tobytes()
+
+
+def test_a_model_file_of_another_version_is_refused(detector: FittedOrdinalAutoencoder, tmp_path: Path) -> None:
+    detector.save(tmp_path / "one")
+    fit(CONFIG.model_copy(update={"heads": 1, "epochs": 1}), HEALTHY, HELD_OUT, failing=FAILING).save(tmp_path / "two")
+    (tmp_path / "two" / "model.keras").replace(tmp_path / "one" / "model.keras")
+    with pytest.raises(ModelError, match="not of one model version"):
+        load_detector(tmp_path / "one", NAMES)
+
+
+def test_counters_that_the_table_lacks_are_named() -> None:
+    with pytest.raises(ModelError, match="no feature smart_6_level"):
+        fit(CONFIG.model_copy(update={"counters": ("smart_5", "smart_6", "smart_197")}), HEALTHY, HELD_OUT)
+
+
+def test_counters_that_never_rise_cannot_be_judged() -> None:
+    flat = windows(drives(100, 1).with_columns(smart_5_level=pl.lit(0.0), smart_197_level=pl.lit(0.0)))
+    with pytest.raises(ModelError, match="nothing to tell drives by"):
+        fit(CONFIG, flat, flat)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [({"judged": ("smart_1",)}, "judged must name counters"), ({"steps": (3, 1)}, "steps must rise from 0")],
+)
+def test_wrong_settings_are_explained(wrong: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        OrdinalAutoencoderConfig.model_validate({"counters": ("smart_5",), "judged": ("smart_5",), **wrong})

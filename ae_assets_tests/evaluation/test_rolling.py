@@ -1,0 +1,249 @@
+"""Several splits, pooled: which days they are made of, and what pooling may and may not do to the figures."""
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ae_assets.errors import ConfigError, EvaluationError
+from ae_assets.evaluation import Pooled, Protocol, Split, judge_split, lives_of, origins, pooled
+from ae_assets_tests.evaluation.fleet import day, fleet, records_of
+
+HORIZON = 30
+RATES = (0.001, 0.005, 0.01, 0.02, 0.05)
+
+
+def test_the_splits_end_on_the_last_day_and_go_back_by_the_step() -> None:
+    found = origins(day(0), day(199), train_days=60, test_days=40, embargo_days=30, step_days=35, horizon_days=HORIZON)
+    assert [(s.training, s.test) for s in found] == [
+        ((day(0), day(59)), (day(90), day(129))),
+        ((day(35), day(94)), (day(125), day(164))),
+        ((day(70), day(129)), (day(160), day(199))),
+    ]
+
+
+@given(
+    train=st.integers(1, 90), test=st.integers(1, 90), gap=st.integers(0, 20), step=st.integers(1, 90),
+    horizon=st.integers(1, 40), spare=st.integers(0, 200),
+)  # fmt: skip
+def test_no_split_judges_a_day_whose_label_its_fit_may_know(
+    train: int, test: int, gap: int, step: int, horizon: int, spare: int
+) -> None:
+    embargo = horizon + gap
+    last = day(train + embargo + test + spare - 1)
+    found = origins(
+        day(0), last, train_days=train, test_days=test, embargo_days=embargo, step_days=step, horizon_days=horizon
+    )
+    assert len(found) == spare // step + 1
+    for split in found:
+        assert split.training[1] + timedelta(days=horizon) < split.test[0]
+        assert (split.test[0] - split.training[1]).days == embargo + 1
+        assert (split.training[1] - split.training[0]).days == train - 1
+        assert (split.test[1] - split.test[0]).days == test - 1
+        assert day(0) <= split.training[0]
+        assert split.test[1] <= last
+
+
+def test_an_embargo_shorter_than_the_horizon_is_refused() -> None:
+    with pytest.raises(ConfigError, match="embargo_days is 29 and the horizon 30"):
+        origins(day(0), day(199), train_days=60, test_days=40, embargo_days=29, step_days=40, horizon_days=30)
+
+
+def test_a_range_that_is_too_short_says_how_many_days_a_split_needs() -> None:
+    with pytest.raises(EvaluationError, match=r"are 129 days, and a split needs 130"):
+        origins(day(0), day(128), train_days=60, test_days=40, embargo_days=30, step_days=40, horizon_days=30)
+
+
+def scores_of(records: pl.DataFrame, signals: Mapping[str, float], seed: int) -> dict[str, pl.DataFrame]:
+    generator = np.random.default_rng(seed)
+    failing = records["entity"].str.contains("failing").to_numpy()
+    keys = records.select("day", "entity", "cohort")
+    return {
+        name: keys.with_columns(score=pl.Series(generator.normal(size=records.height) + signal * failing))
+        for name, signal in signals.items()
+    }
+
+
+SIGNALS = {"strong": 3.0, "weak": 1.0}
+
+
+def split_of(
+    name: str, seed: int, signals: Mapping[str, float] = SIGNALS, *, failing: int = 40, fleet_name: str = ""
+) -> Split:
+    """A fleet of its own; a fleet of the same name as another's has the same entities."""
+    records = fleet(healthy=300, failing=failing, days=60, seed=seed).with_columns(
+        pl.col("entity") + (fleet_name or name)
+    )
+    protocol = Protocol(day(0), day(59), follow_up="none")
+    scores = scores_of(records, signals, seed)
+    training = (day(-100), day(-HORIZON - 1))
+    return judge_split(name, training, scores, lives_of(records), protocol, reference="strong", resamples=20)
+
+
+@pytest.fixture(scope="module")
+def splits() -> list[Split]:
+    return [split_of("A", 1, failing=30), split_of("B", 2, failing=50)]
+
+
+def rates_of(result: Pooled, detector: str) -> list[float]:
+    return [point.detection.value or 0.0 for point in result.points if point.detector == detector]
+
+
+def test_a_pooled_rate_counts_every_failure_at_the_threshold_of_its_own_split(splits: list[Split]) -> None:
+    result = pooled(splits, resamples=20)
+    for place, rate in enumerate(RATES):
+        for detector in SIGNALS:
+            alone = [
+                next(e for e in s.comparison.evaluations if e.detector == detector).points[place].detection
+                for s in splits
+            ]
+            point = next(p for p in result.points if (p.detector, p.target_false_alarm_rate) == (detector, rate))
+            assert point.detection.count == sum(one.count for one in alone)
+            assert point.detection.total == sum(one.total for one in alone) == 80
+    assert result.healthy_windows == 2 * 300 * 2
+
+
+def test_shifting_all_scores_of_one_split_changes_nothing(splits: list[Split]) -> None:
+    from dataclasses import replace
+
+    moved = replace(
+        splits[0],
+        failed_scores={name: 7 + 3 * scores for name, scores in splits[0].failed_scores.items()},
+        pair_scores={name: 7 + 3 * scores for name, scores in splits[0].pair_scores.items()},
+    )
+    assert pooled([moved, splits[1]], resamples=20).points == pooled(splits, resamples=20).points
+
+
+def test_one_split_pools_to_its_own_figures(splits: list[Split]) -> None:
+    result = pooled(splits[:1], resamples=200)
+    own = splits[0].comparison.to_table()
+    both = result.to_table()
+    for rate in ("0.1%", "1%", "5%"):
+        assert both[f"detection at FAR {rate}"].to_list() == own[f"detection at FAR {rate}"].to_list()
+    assert set(both.columns) == set(own.columns)
+
+
+def test_the_difference_of_two_detectors_is_paired(splits: list[Split]) -> None:
+    same = {"strong": 3.0, "weak": 1.0}
+    twins = [split_of("A", 1, same), split_of("B", 2, same)]
+    for split in twins:
+        split.failed_scores["weak"][:] = split.failed_scores["strong"]
+        split.pair_scores["weak"][:] = split.pair_scores["strong"]
+    assert {(d.value, d.low, d.high) for d in pooled(twins, resamples=50).differences} == {(0.0, 0.0, 0.0)}
+    differences = {d.target_false_alarm_rate: d for d in pooled(splits, resamples=200).differences}
+    assert differences[0.05].detector == "weak"
+    assert differences[0.05].high < -0.2
+
+
+def test_intervals_hold_the_rate_and_narrow_with_more_splits() -> None:
+    few = pooled([split_of("A", 1)], resamples=200)
+    many = pooled([split_of(name, seed) for seed, name in enumerate("ABCDEF", 1)], resamples=200)
+
+    def width(result: Pooled) -> float:
+        rates = [p.detection for p in result.points if p.detector == "weak"]
+        assert all(rate.value is not None and rate.low <= rate.value <= rate.high for rate in rates)
+        return max(rate.high - rate.low for rate in rates)
+
+    assert width(many) < 0.6 * width(few)
+
+
+def test_the_same_split_twice_is_no_further_evidence() -> None:
+    once = split_of("A", 1, fleet_name="fleet")
+    again = split_of("again", 1, fleet_name="fleet")
+    alone, twice = pooled([once], resamples=300), pooled([once, again], resamples=300)
+    assert twice.failed == 2 * alone.failed
+    assert twice.failed_in_several == alone.failed
+    assert "entities count in more than one split" in twice.in_words()
+    for one, two in zip(alone.points, twice.points, strict=True):
+        assert one.detection.value == two.detection.value
+        assert (two.detection.low, two.detection.high) == pytest.approx(
+            (one.detection.low, one.detection.high), abs=0.005
+        )
+
+
+def test_a_detector_that_is_missing_from_a_split_is_not_pooled_but_named() -> None:
+    both = [split_of("A", 1, {"strong": 3.0, "weak": 1.0}), split_of("B", 2, {"strong": 3.0})]
+    result = pooled(both, resamples=20)
+    assert {point.detector for point in result.points} == {"strong"}
+    assert result.left_out == ("weak",)
+    assert "Not judged on every split, so not pooled: weak." in result.in_words()
+    assert result.split_table().select("split", "detector").rows() == [("A", "strong"), ("A", "weak"), ("B", "strong")]
+
+
+def test_the_tables_and_the_json_hold_figures_ranges_and_sample_sizes(splits: list[Split]) -> None:
+    result = pooled(splits, resamples=20)
+    assert result.to_table()["failed"].to_list() == [80, 80]
+    assert result.difference_table().height == len(RATES)
+    assert result.split_table().height == 4
+    assert result.split_table()["train_end"].to_list() == [day(-31)] * 4
+    record = json.loads(result.to_json())
+    assert [split["name"] for split in record["splits"]] == ["A", "B"]
+    assert record["pooled"][0]["detector"] == "strong"
+
+
+def test_a_split_that_judges_within_the_horizon_of_its_training_range_is_refused() -> None:
+    records = fleet(healthy=30, failing=5, days=60, seed=1)
+    with pytest.raises(EvaluationError, match=f"so judge from {day(1)} on"):
+        judge_split(
+            "A", (day(-100), day(-30)), scores_of(records, SIGNALS, 1), lives_of(records),
+            Protocol(day(0), day(59)), reference="strong",
+        )  # fmt: skip
+
+
+def test_nothing_or_splits_judged_in_other_ways_are_not_pooled(splits: list[Split]) -> None:
+    with pytest.raises(EvaluationError, match="no split"):
+        pooled([])
+    from dataclasses import replace
+
+    other = replace(splits[1], false_alarm_rates=(0.01,))
+    with pytest.raises(EvaluationError, match="pool splits that were judged alike"):
+        pooled([splits[0], other])
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_the_order_of_rows_and_of_splits_changes_no_rate(seed: int) -> None:
+    lives = {f"h{n}": (0, 59, None) for n in range(30)} | {f"f{n}": (0, 30 + n, 30 + n) for n in range(8)}
+    records = records_of(lives)
+    scores = scores_of(records, SIGNALS, seed)
+    shuffled = {name: frame.sample(fraction=1, shuffle=True, seed=seed) for name, frame in scores.items()}
+    protocol = Protocol(day(0), day(59), follow_up="none")
+    one, two = (
+        judge_split("A", (day(-99), day(-40)), some, lives_of(records), protocol, reference="strong", resamples=5)
+        for some in (scores, shuffled)
+    )
+    other = split_of("B", seed)
+    assert pooled([one], resamples=10).points == pooled([two], resamples=10).points
+    there, back = pooled([one, other], resamples=5), pooled([other, two], resamples=5)
+    assert [rates_of(there, name) for name in SIGNALS] == [rates_of(back, name) for name in SIGNALS]
+
+
+def test_a_perfect_detector_pools_to_everything_and_a_random_one_to_the_false_alarm_rate() -> None:
+    made = []
+    for seed in range(4):
+        records = fleet(healthy=800, failing=250, days=60, seed=seed).with_columns(pl.col("entity") + f"-{seed}")
+        entities = records["entity"].unique().sort()
+        drawn = pl.DataFrame({"entity": entities, "score": np.random.default_rng(seed).random(len(entities))})
+        keys = records.select("day", "entity", "cohort")
+        scores = {
+            "perfect": keys.with_columns(score=pl.col("entity").str.starts_with("failing").cast(pl.Float64)),
+            "random": keys.join(drawn, on="entity", how="left", maintain_order="left"),
+        }
+        protocol = Protocol(day(0), day(59), follow_up="none")
+        training = (day(-100), day(-HORIZON - 1))
+        made.append(
+            judge_split(
+                f"{seed}", training, scores, lives_of(records), protocol, reference="perfect", resamples=5, seed=seed
+            )
+        )
+    result = pooled(made, resamples=100)
+    assert rates_of(result, "perfect") == [1.0] * len(RATES)
+    for point in result.points:
+        if point.detector == "random":
+            assert point.detection.low <= point.target_false_alarm_rate <= point.detection.high
+            assert point.detection.value == pytest.approx(point.target_false_alarm_rate, abs=0.025)

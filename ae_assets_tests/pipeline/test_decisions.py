@@ -1,0 +1,271 @@
+"""From score to decision inside the chain: one aggregation wherever scores count, episodes, mutes, reasons."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from ae_assets.decisions import AggregationConfig, DecisionConfig, aggregate
+from ae_assets.decisions.episodes import STATES
+from ae_assets.errors import ConfigError, EvaluationError
+from ae_assets.pipeline.chain.anomalies import AnomalyDay, find_anomalies
+from ae_assets.pipeline.chain.champion import load_champion, training_of
+from ae_assets.pipeline.chain.evaluation import evaluate
+from ae_assets.pipeline.chain.features import build_features
+from ae_assets.pipeline.chain.model import TrainingRange, train
+from ae_assets.pipeline.chain.raw import load_raw
+from ae_assets.pipeline.chain.storage import Storage, day_range
+from ae_assets.pipeline.chain.threshold import calibrate_latest, calibration_range, calibration_scores
+from ae_assets.pipeline.checks import anomalies_checks
+from ae_assets.pipeline.component import _with_mute_list_beside
+from ae_assets.pipeline.metadata import anomalies_day, anomalies_run
+from ae_assets.pipeline.table import parse_table
+from ae_assets.schemas.anomalies import ANOMALY_SCHEMA, EPISODE_STATES
+from ae_assets.sources import open_source
+from ae_assets_tests.pipeline.tables import FIRST, attributes, storage_of, watched_table
+
+DAYS = day_range(FIRST, FIRST + timedelta(days=59))
+TRAINED = TrainingRange.of(DAYS[0], DAYS[29], 10)
+JUDGED = DAYS[40:]
+"""The days after the calibration range, which ends on the 40th."""
+MEAN = {"method": "mean", "days": 3}
+STICKY = {"clear_below": 0.5, "clear_after_days": 2}
+NONE = AggregationConfig()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Features of 60 days and a model, but no threshold yet; each test calibrates with its own settings."""
+    folder = tmp_path_factory.mktemp("home")
+    storage = storage_of(watched_table(), folder)
+    list(load_raw(storage, open_source(storage.table.source.location), DAYS))
+    build_features(storage, DAYS)
+    train(storage, TRAINED)
+    return folder
+
+
+def decided(home: Path, **decision: Any) -> Storage:
+    """The storage of the small table with these decision settings, calibrated with them."""
+    storage = storage_of(watched_table(decision=decision), home)
+    calibrate_latest(storage)
+    return storage
+
+
+def found(storage: Storage, days: Sequence[date] = JUDGED) -> list[AnomalyDay]:
+    return list(find_anomalies(storage, load_champion(storage), days))
+
+
+def rows_of(storage: Storage, days: Sequence[date] = JUDGED) -> pl.DataFrame:
+    return storage.tables.read(storage.name("anomalies"), days[0], days[-1]).sort("day", "entity")
+
+
+def test_the_threshold_is_calibrated_on_scores_aggregated_as_they_are_held_against_it(home: Path) -> None:
+    storage = decided(home, aggregation=MEAN)
+    detector, aggregation = load_champion(storage).detector, storage.table.decision.aggregation
+    training = training_of(storage, load_champion(storage).version)
+    calibrated = calibration_scores(storage, detector, aggregation, training, earlier_failures=False)
+    # The days of the look-back are those just before the calibration range, in the embargo.
+    longer = watched_table(calibration={"embargo_days": 0, "days": 10})
+    of_days = calibration_scores(storage_of(longer, home), detector, NONE, training, earlier_failures=False)
+    expected = aggregate(of_days, aggregation).filter(pl.col("day") >= calibration_range(storage, training).start)
+    keys = ["day", "entity"]
+    assert calibrated.height > 100
+    both = calibrated.join(expected, on=keys, suffix="_expected")
+    assert both.height == calibrated.height
+    assert (both["score"] == both["score_expected"]).all()
+    assert (both["score"] != calibrated.join(of_days, on=keys)["score_right"]).any()
+
+
+def test_single_days_in_order_give_what_a_range_gives(home: Path) -> None:
+    storage = decided(home, aggregation=MEAN, episodes={**STICKY, "alarms": 2, "within_days": 4})
+    found(storage)
+    in_range = rows_of(storage)
+    assert set(in_range["episode"]) == set(STATES)
+    for day in JUDGED:
+        found(storage, [day])
+    assert_frame_equal(rows_of(storage), in_range, check_exact=True)
+
+
+def test_scores_are_aggregated_and_the_score_of_the_day_is_kept_beside(home: Path) -> None:
+    found(decided(home))
+    of_days = rows_of(storage_of(watched_table(), home))
+    assert (of_days["score"] == of_days["day_score"]).all()
+    storage = decided(home, aggregation={"method": "max", "days": 3})
+    found(storage)
+    rows = rows_of(storage)
+    assert_frame_equal(rows.select("day", "entity", "day_score"), of_days.select("day", "entity", "day_score"))
+    assert (rows["score"] >= rows["day_score"]).all()
+    assert (rows["score"] > rows["day_score"]).any()
+    assert (rows["is_anomaly"] == (rows["score"] > rows["threshold"])).all()
+
+
+def test_an_aggregation_counts_once_a_threshold_was_chosen_with_it(home: Path) -> None:
+    calibrated = decided(home)
+    changed = storage_of(watched_table(decision={"aggregation": MEAN}), home)
+    found(changed)
+    rows = rows_of(changed)
+    assert (rows["score"] == rows["day_score"]).all()
+    assert load_champion(changed).aggregation == calibrated.table.decision.aggregation
+    calibrate_latest(changed)
+    assert load_champion(changed).aggregation.method == "mean"
+    with pytest.raises(EvaluationError, match=r"not aggregated as those were(.|\n)*materialise fleet.anomalies"):
+        evaluate(changed, JUDGED[1], JUDGED[-1], with_comparisons=False)
+    found(changed)
+    with pytest.raises(EvaluationError, match="no scored entity failed"):  # of so small a fleet: the scores are taken
+        evaluate(changed, JUDGED[1], JUDGED[-1], with_comparisons=False)
+
+
+def test_one_ticket_is_asked_for_each_episode(home: Path) -> None:
+    storage = decided(home)
+    before = found(storage)
+    by_default = rows_of(storage)
+    storage = decided(home, episodes=STICKY)
+    after = found(storage)
+    rows = rows_of(storage)
+    same = ["day", "entity", "score", "is_anomaly", "severity", "streak_days", "top_features"]
+    assert_frame_equal(rows.select(same), by_default.select(same))
+    assert 0 < rows["is_new"].sum() <= by_default["is_new"].sum()
+    tickets = (
+        rows.filter(pl.col("episode_start").is_not_null())
+        .group_by("entity", "episode_start")
+        .agg(pl.col("is_new").sum())
+    )
+    assert tickets.height == rows["is_new"].sum()
+    assert all(facts.listed >= facts.alarms for facts in after)
+    assert all(facts.listed == facts.alarms for facts in before)
+
+
+def test_an_alarm_says_its_reasons_in_words_and_other_rows_say_none(home: Path) -> None:
+    storage = decided(home)
+    found(storage)
+    rows = rows_of(storage)
+    assert (rows["reasons"].is_not_null() == rows["is_anomaly"]).all()
+    told = rows.filter("is_anomaly")
+    assert (told["reasons"].list.len() >= 1).all()
+    words = ("reallocated sectors", "pending sectors", "power-on hours", "temperature", "days since", "earlier days")
+    assert all(reason.startswith(words) for reasons in told["reasons"] for reason in reasons)
+
+
+MUTES = """entity,cohort,since,until,reason
+{drive},,,2013-12-31,"being replaced, ticket 12"
+elsewhere,,,2013-12-31,moved to another site
+{drive},,,2013-04-30,an old one
+"""
+
+
+def test_a_muted_drive_keeps_its_row_and_leaves_the_list_and_the_rate(home: Path, tmp_path: Path) -> None:
+    storage = decided(home)
+    found(storage)
+    unmuted = rows_of(storage)
+    drive = unmuted.filter("is_anomaly")["entity"].mode().sort()[0]
+    path = tmp_path / "mutes.csv"
+    path.write_text(MUTES.format(drive=drive))
+    storage = decided(home, mute_list=str(path))
+    champion = load_champion(storage)
+    facts = found(storage)
+    muted = rows_of(storage)
+    columns = ["muted_until", "mute_reason"]
+    assert_frame_equal(muted.drop(columns), unmuted.drop(columns))
+    assert set(muted.filter(pl.col("muted_until").is_not_null())["entity"]) == {drive}
+    assert set(muted["mute_reason"].drop_nulls()) == {"being replaced, ticket 12"}
+    alarms = muted.filter("is_anomaly")
+    assert sum(day.muted_alarms for day in facts) == alarms.filter(entity=drive).height > 0
+    assert sum(day.alarms for day in facts) == alarms.filter(pl.col("entity") != drive).height
+
+    shown = anomalies_day(storage, next(day for day in facts if day.muted_alarms), champion, drawn=False)
+    assert drive not in shown["top_alarms"].value + shown["all_alarms"].value
+    assert drive in shown["muted"].value
+    assert "being replaced, ticket 12" in shown["muted"].value
+    assert "1 more alarms are muted" in shown["summary"]
+    run = anomalies_run(storage, champion, facts)
+    assert run["unknown_mutes_in_run"] == "entity elsewhere until 2013-12-31 (line 3): moved to another site"
+    assert run["expired_mutes_in_run"] == f"entity {drive} until 2013-04-30 (line 4): an old one"
+    assert run["muted_alarms_in_run"] == alarms.filter(entity=drive).height
+
+
+def test_muted_models_are_left_out_of_the_rate_of_alarms(home: Path, tmp_path: Path) -> None:
+    strict = {"window_days": 10, "max_alarm_share": 0.0001}
+    storage = storage_of(watched_table(checks=strict), home)
+    calibrate_latest(storage)
+    champion = load_champion(storage)
+    path = tmp_path / "mutes.yaml"
+
+    def alarm_rate() -> dg.AssetCheckResult:
+        checks = anomalies_checks(storage, champion, JUDGED)
+        return next(check for check in checks if check.check_name == "alarm_rate_is_plausible")
+
+    found(storage)
+    assert not alarm_rate().passed
+    cohorts = rows_of(storage).filter("is_anomaly")["cohort"].unique()
+    path.write_text("".join(f"- {{cohort: {name}, until: 2013-12-31, reason: noisy}}\n" for name in cohorts))
+    storage = storage_of(watched_table(checks=strict, decision={"mute_list": str(path)}), home)
+    found(storage)
+    assert alarm_rate().passed
+
+
+def test_a_malformed_mute_list_stops_the_run_before_a_day_is_written(home: Path, tmp_path: Path) -> None:
+    found(decided(home))
+    path = tmp_path / "mutes.csv"
+    path.write_text("entity,until,reason\nZA1,tomorrow,x\n")
+    storage = decided(home, episodes=STICKY, mute_list=str(path))
+    before = rows_of(storage)
+    with pytest.raises(ConfigError, match=r"mutes.csv is malformed(.|\n)*line 2, column until: received 'tomorrow'"):
+        found(storage)
+    assert_frame_equal(rows_of(storage), before)
+
+
+def test_a_mute_list_is_looked_for_beside_the_yaml_that_names_it(tmp_path: Path) -> None:
+    beside = _with_mute_list_beside(watched_table(decision={"mute_list": "lists/mutes.csv"}), tmp_path)
+    assert beside.decision.mute_list == str(tmp_path / "lists" / "mutes.csv")
+    absolute = watched_table(decision={"mute_list": str(tmp_path / "mutes.csv")})
+    assert _with_mute_list_beside(absolute, Path("elsewhere")) == absolute
+    assert _with_mute_list_beside(watched_table(), tmp_path) == watched_table()
+
+
+def test_a_table_from_before_there_were_episodes_is_continued(tmp_path: Path, home: Path) -> None:
+    storage = decided(home)
+    found(storage, JUDGED[:3])
+    old = rows_of(storage, JUDGED[:2]).select(list(ANOMALY_SCHEMA.columns)[:12])
+    assert old.columns[-1] == "label"
+    expected = rows_of(storage, JUDGED[2:3])
+    later = Storage(storage.table, storage_of(storage.table, tmp_path).tables, storage.models)
+    with later.tables.writer(later.name("anomalies")) as writer:
+        for (day,), rows in old.group_by("day", maintain_order=True):
+            writer.write(day, rows)
+    with later.tables.writer(later.name("features")) as writer:
+        for day, rows in storage.tables.iter_days(storage.name("features"), JUDGED[2], JUDGED[2]):
+            writer.write(day, rows)
+    found(later, JUDGED[2:3])
+    assert_frame_equal(rows_of(later, JUDGED[2:3]).select(expected.columns), expected)
+    assert all(check.passed for check in anomalies_checks(later, load_champion(later), JUDGED[2:3]))
+
+
+def test_the_states_in_the_contract_of_the_table_are_those_that_are_decided() -> None:
+    assert tuple(EPISODE_STATES) == STATES
+
+
+@pytest.mark.parametrize(
+    ("decision", "says"),
+    [
+        (
+            {"aggregation": {"method": "max", "days": 4}},
+            ["aggregation.days 4", "embargo_days is 2", "3 days or longer"],
+        ),
+        ({"aggregation": {"methods": "max"}}, ["attributes.decision.aggregation.methods", "half_life_days, method"]),
+        ({"episodes": {"alarms": 3}}, ["attributes.decision.episodes", "3 alarms cannot lie within 1 days"]),
+        ({"mute_list": 3}, ["attributes.decision.mute_list", "3"]),
+    ],
+)
+def test_a_wrong_decision_setting_is_named(decision: dict[str, object], says: list[str]) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_table(attributes(decision=decision), "defs.yaml")
+    assert all(words in str(error.value) for words in says), str(error.value)
+
+
+def test_a_table_without_a_decision_section_decides_by_the_defaults() -> None:
+    assert watched_table().decision == DecisionConfig()

@@ -1,0 +1,120 @@
+"""The drift checks on stored tables: what they read, what they name, when they say nothing."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from ae_assets.evaluation.drift import Reference
+from ae_assets.pipeline.chain.champion import load_champion
+from ae_assets.pipeline.chain.rates import VERDICTS, judge_rates
+from ae_assets.pipeline.chain.storage import Storage
+from ae_assets.pipeline.checks import POOLED_CHECKS
+from ae_assets_tests.pipeline.conftest import LAST
+from ae_assets_tests.pipeline.tables import check_of, definitions_of, storage_of, watched_table
+
+SCORES, FEATURES = "scores_have_not_drifted", "features_have_not_drifted"
+
+
+@pytest.fixture
+def storage(finished_home: Path, tmp_path: Path) -> Storage:
+    """The finished fleet's last week in tables of the test's own, with its models."""
+    finished = storage_of(watched_table(), finished_home)
+    mine = Storage(finished.table, storage_of(finished.table, tmp_path).tables, finished.models)
+    for name in ("raw", "features", "anomalies"):
+        rewrite(mine, finished, name, pl.all())
+    return mine
+
+
+def rewrite(storage: Storage, source: Storage, name: str, *changes: pl.Expr) -> None:
+    """The last week of a table with changed columns."""
+    days = list(source.tables.iter_days(source.name(name), LAST - timedelta(days=6), LAST))
+    with storage.tables.writer(storage.name(name)) as writer:
+        for day, frame in days:
+            writer.write(day, frame.with_columns(*changes))
+
+
+def test_the_finished_fleet_has_not_drifted(storage: Storage) -> None:
+    verdicts = judge_rates(storage)
+    assert verdicts.keys() == set(VERDICTS) == set(POOLED_CHECKS)
+    features = verdicts[FEATURES]
+    # Its drives aged by the month since calibration, and nothing else changed.
+    assert {drift["name"] for drift in features.facts["drifted"]} <= {"smart_9_level"}  # type: ignore[attr-defined]
+    assert verdicts[SCORES].passed
+    assert features.facts["window_end"] == str(LAST)
+    assert features.facts["false_alarm_rate"] == 0.01
+
+
+def test_each_device_is_judged_by_its_latest_record(storage: Storage) -> None:
+    rows = storage.tables.read("fleet.features", LAST - timedelta(days=6), LAST, ["entity"])
+    assert judge_rates(storage)[FEATURES].facts["devices"] == rows["entity"].n_unique()
+
+
+def test_a_hotter_room_is_named_with_index_bound_and_shares_without_a_value(storage: Storage) -> None:
+    rewrite(storage, storage, "features", pl.col("smart_194_level") + 15)
+    verdict = judge_rates(storage)[FEATURES]
+    assert not verdict.passed
+    found = {drift["name"]: drift for drift in verdict.facts["drifted"]}  # type: ignore[attr-defined]
+    assert "smart_194_level" in found
+    hot = found["smart_194_level"]
+    assert hot["index"] > hot["bound"] >= 0.25
+    assert (hot["unknown_then"], hot["unknown_now"]) == (0.0, 0.0)
+    assert f"smart_194_level {hot['index']:.3f} (allowed {hot['bound']:.3f})" in verdict.text
+
+
+def test_a_feature_that_is_no_longer_reported_is_named(storage: Storage) -> None:
+    rewrite(storage, storage, "features", pl.lit(None, pl.Float32).alias("smart_197_level"))
+    verdict = judge_rates(storage)[FEATURES]
+    assert "smart_197_level" in {drift["name"] for drift in verdict.facts["drifted"]}  # type: ignore[attr-defined]
+    assert "unknown in 100.0% after 4.1%" in verdict.text
+
+
+def test_another_mix_of_models_is_named(storage: Storage) -> None:
+    rewrite(storage, storage, "features", pl.lit("ANOTHER MODEL").alias("cohort"))
+    verdict = judge_rates(storage)[FEATURES]
+    assert "cohort" in {drift["name"] for drift in verdict.facts["drifted"]}  # type: ignore[attr-defined]
+
+
+def test_scores_that_rose_everywhere_are_named_and_scores_of_another_model_are_not_judged(storage: Storage) -> None:
+    rewrite(storage, storage, "anomalies", pl.col("score") * 3 + 1)
+    verdict = judge_rates(storage)[SCORES]
+    assert not verdict.passed
+    assert "are not distributed as in calibration" in verdict.text
+    rewrite(storage, storage, "anomalies", pl.lit("another").alias("model_version"))
+    verdict = judge_rates(storage)[SCORES]
+    assert verdict.passed
+    assert verdict.text.startswith(f"too few to judge: {load_champion(storage).version} has scored no day between")
+
+
+def test_a_threshold_from_before_there_were_references_says_how_to_add_one(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = load_champion(storage).version
+    content = json.loads(storage.models.read_threshold("fleet", version))
+    assert Reference.from_dict(content.pop("reference")) == load_champion(storage).reference
+    monkeypatch.setattr(type(storage.models), "read_threshold", lambda *_: json.dumps(content))
+    for name in (SCORES, FEATURES):
+        verdict = judge_rates(storage)[name]
+        assert verdict.passed
+        assert "before references were kept; materialise fleet/threshold to add one" in verdict.text
+
+
+def test_a_drift_warns_in_dagster_with_what_drifted(finished_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, anomalies = watched_table(), dg.AssetKey(["fleet", "anomalies"])
+    read = Reference.from_dict
+    freezing = {"edges": [0.0], "counts": [500, 0, 0]}
+    monkeypatch.setattr(
+        Reference,
+        "from_dict",
+        lambda values: read({**values, "features": {**values["features"], "smart_194_level": freezing}}),
+    )
+    job = dg.define_asset_job("rates", selection=dg.AssetSelection.checks(dg.AssetCheckKey(anomalies, FEATURES)))
+    definitions = dg.Definitions.merge(definitions_of(table, finished_home), dg.Definitions(jobs=[job]))
+    result = definitions.resolve_job_def("rates").execute_in_process()
+    assert result.success
+    check = check_of(result, "anomalies", FEATURES)
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert check.metadata["drifted"].value[0]["name"] == "smart_194_level"

@@ -1,0 +1,124 @@
+"""Which drive-days a detector is fitted on, and which it is shown as failing."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ae_assets.detectors import CounterRuleConfig, FittedDetector, LstmAutoencoderConfig, Windows, fit, windows_of
+from ae_assets.errors import ModelError
+from ae_assets.pipeline.chain import model
+from ae_assets.pipeline.chain.features import build_features
+from ae_assets.pipeline.chain.model import TrainingRange, fit_detector, train
+from ae_assets.pipeline.chain.raw import load_raw
+from ae_assets.pipeline.chain.storage import Storage, day_range
+from ae_assets.sources import open_source
+from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
+
+HORIZON = 3
+DAYS = day_range(FIRST, date(2013, 4, 29))
+TRAINING = TrainingRange.of(DAYS[0], DAYS[14], HORIZON)
+DRIVES = [f"D{number:03}" for number in range(120)]
+FAILS = {
+    "D000": DAYS[2],  # before it has a whole horizon of days
+    **{f"D{number:03}": DAYS[8] for number in range(1, 30)},
+    "D030": DAYS[16],  # after the range, within what the labels know
+    "D031": DAYS[18],  # after what they know
+}
+BOOSTING = {"type": "gradient_boosting", "trees": 10, "min_windows_per_leaf": 2}
+
+
+def storage(folder: Path, max_rows: int, fails: dict[str, date], **more: Any) -> Storage:
+    """A fleet of 120 drives over 20 days; the counter of those that fail rises on the three days before."""
+    sections = {"horizon_days": HORIZON, "days": 15, "max_rows": max_rows}
+    held = storage_of(watched_table(str(folder / "source"), training=sections, **more), folder / "home")
+    for day in DAYS:
+        present = [drive for drive in DRIVES if fails.get(drive, DAYS[-1]) >= day]
+        ahead = {drive: (fails[drive] - day).days for drive in present if drive in fails}
+        rows = [(drive, int(ahead.get(drive) == 0), 10 * (ahead.get(drive, 99) <= HORIZON)) for drive in present]
+        write_day(folder / "source", day, rows)
+    list(load_raw(held, open_source(held.table.source.location), DAYS))
+    build_features(held, DAYS)
+    return held
+
+
+@pytest.fixture
+def fitted_on(monkeypatch: pytest.MonkeyPatch) -> dict[str, Windows]:
+    """The windows of each role that the last fit was given; a rule is fitted in place of the config, for speed."""
+    given: dict[str, Windows] = {}
+
+    def remember(_: Any, train: Windows, validation: Windows, progress: Any, failing: Windows) -> FittedDetector:
+        given.update(train=train, validation=validation, failing=failing)
+        return fit(CounterRuleConfig(features=("smart_5_level",)), train, validation)
+
+    monkeypatch.setattr(model, "fit", remember)
+    return given
+
+
+def drive_days(windows: Windows) -> set[tuple[str, date]]:
+    return set(windows.keys().select("entity", "day").rows())
+
+
+def days_to_known_failure(drive: str, day: date) -> int:
+    """Negative after the failure, and large where the labels know of none."""
+    failed = FAILS.get(drive, date.max)
+    return (failed - day).days if failed <= TRAINING.known_until else 999
+
+
+def before_known_failures() -> set[tuple[str, date]]:
+    return {(drive, day) for drive in FAILS for day in DAYS[:15] if 1 <= days_to_known_failure(drive, day) <= HORIZON}
+
+
+def test_failing_windows_are_the_days_before_each_known_failure_without_its_day(
+    tmp_path: Path, fitted_on: dict[str, Windows]
+) -> None:
+    held = storage(tmp_path, 100_000, FAILS, detector=BOOSTING)
+    _, facts = fit_detector(held, held.table.detector, TRAINING)
+    assert drive_days(fitted_on["failing"]) == before_known_failures()
+    assert facts["rows_before_failure"] == len(before_known_failures())
+    assert facts["entities_before_failure"] == 31
+    assert not drive_days(fitted_on["train"]) & before_known_failures()
+    assert ("D031", DAYS[14]) in drive_days(fitted_on["train"]) | drive_days(fitted_on["validation"])
+
+
+@pytest.mark.parametrize("window_days", [1, 5])
+def test_a_sample_of_the_drives_keeps_every_failure_and_the_same_healthy_rows(
+    tmp_path: Path, fitted_on: dict[str, Windows], window_days: int
+) -> None:
+    held = storage(tmp_path, 1000, FAILS)
+    _, facts = fit_detector(held, LstmAutoencoderConfig(window_days=window_days), TRAINING)
+    assert drive_days(fitted_on["failing"]) == before_known_failures()
+    healthy = drive_days(fitted_on["train"]) | drive_days(fitted_on["validation"])
+    sampled = {drive for drive, _ in healthy}
+    assert 0.3 < len(sampled) / len(DRIVES) < 0.8
+    assert 0 < len(sampled & FAILS.keys()) < len(FAILS)  # the others serve before their failure only
+    assert healthy == {
+        (drive, day) for drive in sampled for day in DAYS[:15] if days_to_known_failure(drive, day) > HORIZON
+    }
+    assert facts["rows_held"] < facts["rows_available"]
+    on_the_last_day = fitted_on["failing"].keys()["day"].to_numpy() == np.datetime64(DAYS[7])
+    assert set(fitted_on["failing"].length[on_the_last_day]) == {window_days}  # their history is kept as well
+
+
+def test_the_model_card_says_how_many_rows_before_a_failure_were_kept(tmp_path: Path) -> None:
+    held = storage(tmp_path, 1000, FAILS, detector=BOOSTING)
+    card = train(held, TRAINING).card
+    assert card["data"]["rows_before_failure"] == len(before_known_failures())
+
+
+def test_a_supervised_detector_says_that_the_range_has_no_failure(tmp_path: Path) -> None:
+    held = storage(tmp_path, 100_000, {}, detector=BOOSTING)
+    with pytest.raises(ModelError, match="gradient_boosting learns from labelled failures"):
+        fit_detector(held, held.table.detector, TRAINING)
+
+
+def test_a_supervised_detector_ranks_drives_before_their_failure_above_the_others(tmp_path: Path) -> None:
+    held = storage(tmp_path, 1000, FAILS, detector=BOOSTING)
+    detector, _ = fit_detector(held, held.table.detector, TRAINING)
+    rows = held.tables.read(held.name("features"), DAYS[16], DAYS[16])
+    windows = windows_of(rows, detector.feature_names, 1)
+    score = windows.keys().with_columns(score=pl.Series(detector.score(windows).score)).sort("score")
+    assert set(score["entity"].tail(2)) == {"D030", "D031"}

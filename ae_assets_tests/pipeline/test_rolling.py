@@ -1,0 +1,123 @@
+"""Rolling origin on the small fleet: several fits, none of which is kept."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from ae_assets.detectors import CounterRuleConfig, GrowthRuleConfig
+from ae_assets.errors import EvaluationError, ModelError
+from ae_assets.pipeline import assets
+from ae_assets.pipeline.chain.rolling import RollingEvaluation, evaluate_origins, plan
+from ae_assets.pipeline.chain.storage import Storage
+from ae_assets.progress import Progress
+from ae_assets_tests.pipeline.tables import failure_of, materialise, watched_table
+from ae_assets_tests.pipeline.worn_fleet import LAST, START, fleet, storage_of
+
+TO_JUDGE = LAST - timedelta(days=14)
+ORIGINS = 2
+RULES = {
+    "detector": CounterRuleConfig(features=("smart_5_level",)),
+    "comparisons": (GrowthRuleConfig(features=("smart_5_growth_7d",)),),
+}
+
+
+@pytest.fixture(scope="module")
+def told() -> list[Progress]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def storage(told: list[Progress]) -> Storage:
+    made = storage_of(*fleet())
+    return replace(made, table=made.table.model_copy(update=RULES), progress=told.append)
+
+
+@pytest.fixture(scope="module")
+def evaluation(storage: Storage) -> RollingEvaluation:
+    return evaluate_origins(storage, TO_JUDGE, LAST, ORIGINS, with_comparisons=True, with_baselines=False)
+
+
+def test_the_splits_go_back_from_the_last_day_with_an_embargo_of_the_horizon(storage: Storage) -> None:
+    splits = plan(storage, TO_JUDGE, LAST, ORIGINS)
+    assert [split.test for split in splits] == [
+        (TO_JUDGE - timedelta(days=15), LAST - timedelta(days=15)),
+        (TO_JUDGE, LAST),
+    ]
+    for split in splits:
+        assert (split.test[0] - split.training[1]).days == storage.table.horizon_days + 1
+        assert (split.training[1] - split.training[0]).days == storage.table.training.days - 1
+        assert split.training[0] >= START
+
+
+def test_more_splits_than_fit_are_refused_with_the_number_that_does(storage: Storage) -> None:
+    with pytest.raises(EvaluationError, match=r"2 of 3 splits fit between 2024-01-01 and .* ask for 2"):
+        plan(storage, TO_JUDGE, LAST, 3)
+
+
+def test_every_detector_is_judged_on_every_split(evaluation: RollingEvaluation) -> None:
+    table = evaluation.pooled.split_table()
+    assert table.select("split", "detector").rows() == [
+        (f"split {number}", name) for number in (1, 2) for name in ("counter_rule", "growth_rule")
+    ]
+    assert evaluation.pooled.failed == table.unique("split")["failed"].sum() > 60
+    assert evaluation.pooled.failed_in_several == 0
+
+
+def test_a_split_has_the_figures_of_a_fit_and_an_evaluation_of_their_own(
+    evaluation: RollingEvaluation, storage: Storage
+) -> None:
+    alone = evaluate_origins(storage, TO_JUDGE, LAST, 1, with_comparisons=False, with_baselines=False).pooled
+    both = evaluation.pooled.split_table().filter(pl.col("split") == "split 2")
+    for row in alone.split_table().drop("split").iter_rows(named=True):
+        assert both.filter(pl.col("detector") == row["detector"]).drop("split").row(0, named=True) == row
+
+
+def test_progress_says_at_which_split_it_is(evaluation: RollingEvaluation, told: list[Progress]) -> None:
+    stages = {progress.stage for progress in told}
+    assert {"split 1 of 2: scoring counter_rule", "split 2 of 2: scoring growth_rule"} <= stages
+
+
+def test_a_baseline_that_cannot_be_fitted_is_left_out_with_the_reason(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ae_assets.pipeline.chain import model
+
+    fit = model.fit
+
+    def without_trees(config: object, *rest: object) -> object:
+        if config.type == "gradient_boosting":
+            raise ModelError("no failure is known")
+        return fit(config, *rest)
+
+    monkeypatch.setattr(model, "fit", without_trees)
+    result = evaluate_origins(storage, TO_JUDGE, LAST, 1, with_comparisons=False, with_baselines=True)
+    assert result.not_fitted["gradient_boosting"] == "split 1: no failure is known"
+    assert "gradient_boosting is left out: split 1: no failure is known" in result.text
+    judged = result.pooled.to_table()["detector"].to_list()
+    assert judged[0] == "counter_rule"
+    assert {"pca", "pca (wear)", "ecod", "isolation_forest", "kmeans", "growth_rule"} <= set(judged)
+    assert "gradient_boosting" not in judged
+
+
+def test_the_tables_own_detector_must_be_fitted(storage: Storage) -> None:
+    broken = CounterRuleConfig(features=("smart_187_level",))
+    other = replace(storage, table=storage.table.model_copy(update={"detector": broken}))
+    with pytest.raises(ModelError, match="smart_187_level"):
+        evaluate_origins(other, TO_JUDGE, LAST, 1, with_comparisons=False, with_baselines=False)
+
+
+def test_the_asset_evaluates_origins_when_it_is_asked_to(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assets, "_storage", lambda *_: storage)
+    config = {"start": str(TO_JUDGE), "end": str(LAST), "origins": ORIGINS}
+    result = materialise(watched_table(), tmp_path, ("evaluation",), None, {"evaluation": config})
+    assert result.success, failure_of(result)
+    (event,) = result.get_asset_materialization_events()
+    metadata = event.step_materialization_data.materialization.metadata
+    assert "2 splits, each at its own thresholds" in metadata["in_words"].value
+    assert metadata["result"].value["reference"] == "counter_rule"
+    assert [split["name"] for split in metadata["result"].value["splits"]] == ["split 1", "split 2"]

@@ -1,0 +1,124 @@
+"""The retraining schedule: which days a challenger learns from, and when none is trained."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ae_assets.errors import ConfigError
+from ae_assets.pipeline.chain.challenger import window_to_judge
+from ae_assets.pipeline.chain.model import TrainingRange
+from ae_assets.pipeline.chain.storage import day_range
+from ae_assets.pipeline.chain.threshold import CalibrationRange
+from ae_assets.pipeline.component import AnomalyPipeline
+from ae_assets.pipeline.resources import LakehouseResource
+from ae_assets.pipeline.schedules import plan_retraining
+from ae_assets.pipeline.table import WatchedTable
+from ae_assets_tests.pipeline.conftest import LAST
+from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table
+
+MONDAYS = {"cron_schedule": "0 6 * * 1", "window_days": 10}
+
+
+def table(**retraining: Any) -> WatchedTable:
+    return watched_table(retraining={**MONDAYS, **retraining})
+
+
+@given(
+    window=st.integers(10, 90),
+    embargo=st.integers(0, 40),
+    calibration=st.integers(1, 40),
+    horizon=st.integers(1, 60),
+    days=st.integers(1, 90),
+)
+def test_a_challenger_leaves_exactly_the_window_that_it_is_judged_on_unseen(
+    window: int, embargo: int, calibration: int, horizon: int, days: int
+) -> None:
+    settings = watched_table(
+        retraining={**MONDAYS, "window_days": window},
+        calibration={"embargo_days": embargo, "days": calibration},
+        training={"horizon_days": horizon, "days": days},
+    )
+    planned = plan_retraining(settings, day_range(FIRST, LAST + timedelta(days=365)), None, first=False)
+    assert not isinstance(planned, str)
+    training = TrainingRange.of(*planned, horizon)
+    calibrated = CalibrationRange.after(training, embargo, calibration)
+    seen_until = max(training.known_until, calibrated.end)
+    last = LAST + timedelta(days=365)
+    assert (last - seen_until).days == window
+    assert window_to_judge(last, seen_until, window, 10) == (seen_until + timedelta(days=1), last)
+    assert (training.end - training.start).days == days - 1
+
+
+def test_a_first_model_learns_from_later_days_since_it_is_not_compared() -> None:
+    held = day_range(FIRST, LAST)
+    first = plan_retraining(table(), held, None, first=True)
+    assert first == (LAST - timedelta(days=29), LAST - timedelta(days=10))
+    assert plan_retraining(table(), held, None, first=False) == (LAST - timedelta(days=39), LAST - timedelta(days=20))
+
+
+@pytest.mark.parametrize(
+    ("held", "trained_until", "says"),
+    [
+        ([], None, "fleet has no features yet"),
+        (day_range(FIRST, FIRST + timedelta(days=28)), None, "9 of the 20 days from"),
+        (day_range(FIRST, LAST), LAST - timedelta(days=20), "the newest version has learned from days until"),
+    ],
+)
+def test_no_challenger_is_trained_without_new_days(held: list[date], trained_until: date | None, says: str) -> None:
+    planned = plan_retraining(table(), held, trained_until, first=False)
+    assert isinstance(planned, str)
+    assert says in planned
+
+
+def test_a_table_has_no_schedule_by_default() -> None:
+    definitions = AnomalyPipeline(watched_table()).build_defs(None)  # type: ignore[arg-type]
+    assert not definitions.schedules
+
+
+def tick(settings: WatchedTable, home: Path) -> Any:
+    definitions = dg.Definitions.merge(
+        AnomalyPipeline(settings).build_defs(None),  # type: ignore[arg-type]
+        dg.Definitions(resources={"lakehouse": LakehouseResource(home=str(home))}, executor=dg.in_process_executor),
+    )
+    schedule = definitions.resolve_schedule_def("fleet_retraining")
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 6 * * 1", "UTC")
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        dg.build_schedule_context(
+            instance=instance,
+            resources={"lakehouse": LakehouseResource(home=str(home))},
+            scheduled_execution_time=datetime(2013, 6, 10, 6, tzinfo=UTC),
+            repository_def=definitions.get_repository_def(),
+        ) as context,
+    ):
+        return schedule.evaluate_tick(context), definitions
+
+
+def test_a_tick_asks_for_a_model_and_its_threshold_on_the_planned_days(finished_home: Path) -> None:
+    # The champion has learned until the 30th of 60 days; 20 days are kept after training.
+    result, definitions = tick(table(), finished_home)
+    (request,) = result.run_requests
+    planned = {"train_start": str(LAST - timedelta(days=39)), "train_end": str(LAST - timedelta(days=20))}
+    assert request.run_config == {"ops": {"fleet__model": {"config": planned}}}
+    job = definitions.resolve_job_def("fleet_retrain")
+    assert dg.validate_run_config(job, request.run_config)
+    assert {key.path[-1] for key in job.asset_layer.executable_asset_keys} == {"model", "threshold"}
+
+
+def test_a_tick_without_newer_days_says_so(finished_home: Path) -> None:
+    result, _ = tick(table(window_days=25), finished_home)
+    assert not result.run_requests
+    assert "the newest version has learned from days until 2013-05-09" in result.skip_message
+    assert storage_of(table(), finished_home).models.champion("fleet") is not None
+
+
+@pytest.mark.parametrize("wrong", [{"cron_schedule": "every Monday"}, {"timezone": "Mars/Olympus"}])
+def test_a_schedule_that_is_none_is_named_with_its_key(wrong: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"attributes.retraining.cron_schedule is '.*', its timezone '.*'"):
+        AnomalyPipeline(table(**wrong)).build_defs(None)  # type: ignore[arg-type]

@@ -1,0 +1,148 @@
+"""The stories of drives in an evaluation, told from the stored anomalies and features."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import polars as pl
+import pytest
+
+from ae_assets.evaluation import Protocol
+from ae_assets.evaluation.drives import FailedDrive
+from ae_assets.features.catalogue import catalogue
+from ae_assets.pipeline.chain.anomalies import find_anomalies
+from ae_assets.pipeline.chain.champion import load_champion
+from ae_assets.pipeline.chain.evaluation import Evaluation, evaluate
+from ae_assets.pipeline.chain.features import build_features
+from ae_assets.pipeline.chain.lives import lives_in
+from ae_assets.pipeline.chain.model import TrainingRange, train
+from ae_assets.pipeline.chain.raw import load_raw
+from ae_assets.pipeline.chain.storage import Storage, day_range
+from ae_assets.pipeline.chain.stories import drawn_features, judged_drives, story_of_top_alarm, strongest_attributes
+from ae_assets.pipeline.chain.threshold import calibrate_latest
+from ae_assets.pipeline.metadata import anomalies_run, evaluation_run
+from ae_assets.sources import open_source
+from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
+
+DAYS = day_range(FIRST, FIRST + timedelta(days=59))
+FAILS = {"SICK": DAYS[56], "SUDDEN": DAYS[52]}
+HEALTHY = [f"D{number:02}" for number in range(40)]
+
+
+def worn(drive: str, number: int) -> int:
+    """Reallocated sectors: more each day from the 48th on for the sick drive, one for a few others."""
+    if drive == "SICK":
+        return 10 * max(0, number - 46)
+    return int(drive in HEALTHY[:3])
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    source = tmp_path_factory.mktemp("source")
+    table = watched_table(
+        str(source),
+        detector={"type": "counter_rule", "features": ["smart_5_level", "smart_197_level"]},
+        threshold={"policy": "percentile", "percentile": 99.9},
+    )
+    storage = storage_of(table, tmp_path_factory.mktemp("home"))
+    for number, day in enumerate(DAYS):
+        drives = [drive for drive in (*HEALTHY, *FAILS) if FAILS.get(drive, day) >= day]
+        write_day(source, day, [(drive, int(FAILS.get(drive) == day), worn(drive, number)) for drive in drives])
+    list(load_raw(storage, open_source(table.source.location), DAYS))
+    build_features(storage, DAYS)
+    train(storage, TrainingRange.of(DAYS[0], DAYS[29], table.horizon_days))
+    calibrate_latest(storage)
+    list(find_anomalies(storage, load_champion(storage), DAYS[30:]))
+    return storage
+
+
+@pytest.fixture(scope="module")
+def evaluation(storage: Storage) -> Evaluation:
+    return evaluate(storage, DAYS[40], DAYS[59], with_comparisons=False)
+
+
+def test_the_found_drive_is_told_with_its_own_values_scores_and_what_raised_them(evaluation: Evaluation) -> None:
+    assert evaluation.drives.drives.detected == FailedDrive("SICK", DAYS[56], 9)
+    story = evaluation.drives.stories["detected"]
+    assert (story.entity, story.last_day) == ("SICK", DAYS[56])
+    assert next(iter(story.attributes.items())) == ("smart_5_raw", "reallocated sectors (SMART 5)")
+    told = {row["day"]: row for row in story.history.iter_rows(named=True)}
+    assert list(told) == DAYS[:57]
+    assert [told[day]["smart_5_raw"] for day in DAYS[:57]] == pytest.approx(
+        [worn("SICK", number) for number in range(57)], abs=1e-3
+    )
+    assert [told[day]["score"] is None for day in DAYS[:57]] == [True] * 30 + [False] * 27
+    assert {day for day in DAYS[30:57] if told[day]["score"] > told[day]["threshold"]} == set(DAYS[47:57])
+
+
+def test_the_missed_drive_is_told_too(evaluation: Evaluation) -> None:
+    assert evaluation.drives.drives.missed == FailedDrive("SUDDEN", DAYS[52], 0)
+    story = evaluation.drives.stories["missed"]
+    assert list(story.attributes) == ["smart_5_raw", "smart_197_raw", "smart_9_raw", "smart_194_raw"]
+
+
+def test_the_evaluation_shows_each_figure_as_an_image_below_60_kilobytes(evaluation: Evaluation) -> None:
+    shown = {
+        "detection_and_false_alarms",
+        "lead_time",
+        "cohorts",
+        "reliability",
+        "drive_scores",
+        "story_of_a_detected_drive",
+        "story_of_a_missed_drive",
+    }
+    assert set(evaluation.figures) == shown
+    assert max(map(len, evaluation.figures.values())) < 60_000
+    metadata = evaluation_run(evaluation)
+    assert all(metadata[name].value.startswith("![") for name in shown)
+
+
+def test_of_each_attribute_the_feature_that_says_most_is_drawn(storage: Storage) -> None:
+    features = storage.table.features
+    drawn = drawn_features(features)
+    assert {column: feature.name for column, feature in drawn.items()} == {
+        "smart_5_raw": "smart_5_level",
+        "smart_197_raw": "smart_197_level",
+        "smart_9_raw": "smart_9_level",
+        "smart_194_raw": "smart_194_level",
+    }
+    assert set(drawn) <= {feature.column for feature in catalogue(features)}
+
+
+def test_attributes_come_by_all_that_their_features_raised_the_score(storage: Storage) -> None:
+    rows = [
+        [
+            {"name": "smart_194_level", "contribution": 3.0},
+            {"name": "smart_5_level", "contribution": 2.0},
+            {"name": "smart_5_growth_7d", "contribution": 2.0},
+            {"name": "gap_days", "contribution": 9.0},
+        ],
+        None,
+    ]
+    found = strongest_attributes(
+        pl.Series("top_features", rows), storage.table.features, ["smart_9_raw", "smart_194_raw", "smart_5_raw"]
+    )
+    assert found == ["smart_5_raw", "smart_194_raw", "smart_9_raw"]
+
+
+def test_a_drive_without_scores_of_this_model_has_no_story(storage: Storage, evaluation: Evaluation) -> None:
+    scores = storage.tables.read(
+        storage.name("anomalies"), DAYS[40], DAYS[59], ["day", "entity", "cohort", "score", "threshold"]
+    )
+    lives, protocol = lives_in(storage), Protocol(DAYS[40], DAYS[59], 10, 10)
+    champion = load_champion(storage)
+    assert set(judged_drives(storage, champion, scores, lives, protocol).stories) == {"detected", "missed"}
+    other = replace(champion, version="another model")
+    drives = judged_drives(storage, other, scores, lives, protocol)
+    assert drives.stories == {}
+    assert set(drives.figures) == {"drive_scores"}
+
+
+def test_a_run_of_anomalies_tells_the_story_of_the_worst_alarm_of_its_last_day(storage: Storage) -> None:
+    champion = load_champion(storage)
+    story = story_of_top_alarm(storage, champion, DAYS[50])
+    assert story is not None
+    assert (story.entity, story.history["day"].max()) == ("SICK", DAYS[50])
+    assert story_of_top_alarm(storage, champion, DAYS[45]) is None
+    shown = anomalies_run(storage, champion, find_anomalies(storage, champion, [DAYS[50]]))
+    assert shown["worst_alarm"].value.startswith("![SICK")
+    assert "worst_alarm" not in anomalies_run(storage, champion, find_anomalies(storage, champion, [DAYS[45]]))

@@ -1,0 +1,168 @@
+"""What the threshold may see of the calibration range, and that each day is held against its own cut."""
+
+from datetime import timedelta
+
+import polars as pl
+import pytest
+
+from ae_assets.decisions import AggregationConfig
+from ae_assets.pipeline.chain.anomalies import find_anomalies
+from ae_assets.pipeline.chain.champion import load_champion
+from ae_assets.pipeline.chain.evaluation import evaluate
+from ae_assets.pipeline.chain.features import build_features
+from ae_assets.pipeline.chain.model import TrainingRange, fit_detector, train
+from ae_assets.pipeline.chain.raw import load_raw
+from ae_assets.pipeline.chain.storage import Storage, day_range
+from ae_assets.pipeline.chain.threshold import calibrate_latest, calibration_scores
+from ae_assets.sources import open_source
+from ae_assets.thresholds import default_policies
+from ae_assets_tests.pipeline.conftest import LAST
+from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
+
+BUDGET = 3
+HORIZON = 3
+TRAINED = TrainingRange.of(FIRST, FIRST + timedelta(days=5), HORIZON)
+CALIBRATED = (FIRST + timedelta(days=8), FIRST + timedelta(days=12))
+
+
+@pytest.fixture(scope="module")
+def fleet_with_failures(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    """40 drives over 20 days, of which some fail before, in and after the calibration range of days 8 to 12."""
+    home = tmp_path_factory.mktemp("failures")
+    table = watched_table(
+        str(home / "source"),
+        training={"horizon_days": HORIZON, "days": 6, "max_rows": 5000},
+        calibration={"embargo_days": 2, "days": 5},
+        detector={"type": "counter_rule", "features": ["smart_5_level", "smart_197_level"]},
+    )
+    storage = storage_of(table, home / "home")
+    fails_on = {"D00": 4, "D01": 7, "D02": 10, "D03": 12, "D04": 13, "D05": 4}
+    days = day_range(FIRST, FIRST + timedelta(days=19))
+    for number, day in enumerate(days):
+        drives = [
+            (f"D{drive:02}", int(fails_on.get(f"D{drive:02}") == number), drive * number)
+            for drive in range(40)
+            # D05 comes back after its failure; the others are gone.
+            if number <= fails_on.get(f"D{drive:02}", 99) or drive == 5
+        ]
+        write_day(home / "source", day, drives)
+    list(load_raw(storage, open_source(table.source.location), days))
+    build_features(storage, days)
+    return storage
+
+
+def scores_for_calibration(storage: Storage, *, earlier_failures: bool, learned: bool = False) -> pl.DataFrame:
+    detector, _ = fit_detector(storage, storage.table.detector, TRAINED)
+    if learned:
+        detector.__dict__["learns_from_failures"] = True
+    return calibration_scores(storage, detector, AggregationConfig(), TRAINED, earlier_failures=earlier_failures)
+
+
+def failing(scores: pl.DataFrame) -> dict[str, list[tuple[int, int]]]:
+    """For each entity that is known to fail: days since `FIRST` with the days to its failure."""
+    marked = scores.filter(pl.col("fails_in").is_not_null()).sort("entity", "day")
+    found: dict[str, list[tuple[int, int]]] = {}
+    for row in marked.iter_rows(named=True):
+        found.setdefault(row["entity"], []).append(((row["day"] - FIRST).days, row["fails_in"]))
+    return found
+
+
+def test_drives_known_to_fail_by_the_end_of_calibration_keep_only_the_days_of_their_horizon(
+    fleet_with_failures: Storage,
+) -> None:
+    scores = scores_for_calibration(fleet_with_failures, earlier_failures=False)
+    # D04 fails on day 13, which is not known on day 12; D05 failed before and came back, which is nobody's normal.
+    assert failing(scores) == {"D02": [(8, 2), (9, 1)], "D03": [(9, 3), (10, 2), (11, 1)]}
+    normal = scores.filter(pl.col("fails_in").is_null())
+    assert set(normal["entity"]) == {f"D{drive:02}" for drive in range(40)} - {"D00", "D01", "D02", "D03", "D05"}
+    assert (normal["day"].min(), normal["day"].max()) == CALIBRATED
+
+
+def test_failures_since_the_start_of_training_are_added_where_a_policy_asks_for_them(
+    fleet_with_failures: Storage,
+) -> None:
+    scores = scores_for_calibration(fleet_with_failures, earlier_failures=True)
+    assert failing(scores) == {
+        "D00": [(1, 3), (2, 2), (3, 1)],
+        "D01": [(4, 3), (5, 2), (6, 1)],
+        "D02": [(7, 3), (8, 2), (9, 1)],
+        "D03": [(9, 3), (10, 2), (11, 1)],
+        "D05": [(1, 3), (2, 2), (3, 1)],
+    }
+    without = scores_for_calibration(fleet_with_failures, earlier_failures=False)
+    same = ["entity", "day", "score"]
+    assert (
+        scores.filter(pl.col("fails_in").is_null())
+        .select(same)
+        .sort(same)
+        .equals(without.filter(pl.col("fails_in").is_null()).select(same).sort(same))
+    )
+
+
+def test_a_detector_that_learned_from_failures_is_not_judged_on_them(fleet_with_failures: Storage) -> None:
+    scores = scores_for_calibration(fleet_with_failures, earlier_failures=True, learned=True)
+    assert failing(scores).keys() == {"D02", "D03"}
+
+
+@pytest.fixture(scope="module")
+def budgeted(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    """A simulated fleet with a failure on its 49th day and a budget of alarms; anomalies from the 41st day on."""
+    table = watched_table(
+        "simulated://?drives=200&days=60&seed=5",
+        # Temperatures differ from day to day, as the few counters of so small a fleet do not.
+        detector={"type": "counter_rule", "features": ["smart_194_deviation"]},
+        threshold={"policy": "alarm_budget", "alarms_a_day": BUDGET, "share_of_days": 0.5},
+    )
+    storage = storage_of(table, tmp_path_factory.mktemp("budgeted"))
+    days = day_range(FIRST, LAST)
+    list(load_raw(storage, open_source(table.source.location), days))
+    build_features(storage, days)
+    train(storage, TrainingRange.of(FIRST, FIRST + timedelta(days=29), table.horizon_days))
+    calibrate_latest(storage)
+    list(find_anomalies(storage, load_champion(storage), days[40:]))
+    return storage
+
+
+def test_the_anomaly_table_holds_the_cut_of_the_day(budgeted: Storage) -> None:
+    champion = load_champion(budgeted)
+    rows = budgeted.tables.read(budgeted.name("anomalies"), FIRST + timedelta(days=40), LAST)
+    by_day = rows.group_by("day").agg(pl.col("threshold").unique(), pl.col("score"), alarms=pl.col("is_anomaly").sum())
+    cuts = [cut for (cut,) in by_day["threshold"]]
+    assert cuts == [champion.threshold.cut_of_day(scores.to_numpy()) for scores in by_day["score"]]
+    assert min(cuts) == champion.threshold.cut < max(cuts)
+    assert by_day["alarms"].max() <= BUDGET
+    assert (rows["is_anomaly"] == (rows["score"] > rows["threshold"])).all()
+
+
+def test_an_evaluation_judges_the_cuts_that_were_in_use_and_what_the_policies_promised(budgeted: Storage) -> None:
+    start = FIRST + timedelta(days=40)
+    evaluation = evaluate(budgeted, start, LAST, with_comparisons=False)
+    rows = budgeted.tables.read(budgeted.name("anomalies"), start, LAST)
+    (champion,) = evaluation.comparison.evaluations
+    assert champion.point("in use").alarms_per_day == rows["is_anomaly"].sum() / rows["day"].n_unique()
+    assert champion.point("in use").threshold == load_champion(budgeted).threshold.cut
+
+    (in_use, *others) = evaluation.promises.results
+    assert in_use.policy == "alarm_budget (in use)"
+    assert in_use.kept == "held"
+    assert in_use.alarms_per_day == champion.point("in use").alarms_per_day
+    assert in_use.detection == champion.point("in use").detection
+    assert {"alarm_budget", *(result.policy for result in others)} | set(evaluation.promises.not_fitted) == set(
+        default_policies()
+    )
+    assert "alarm_budget (in use)" in evaluation.text
+    assert "| alarm_budget (in use) | alarms a day | 3 |" in evaluation.markdown
+    assert evaluation.record["promises"]["table"][0]["kept"] == "held"
+
+
+def test_an_evaluation_after_the_features_of_calibration_are_gone_still_judges_the_threshold_in_use(
+    budgeted: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Storage.days_of
+    start = FIRST + timedelta(days=40)
+    monkeypatch.setattr(
+        Storage, "days_of", lambda self, asset: {day: rows for day, rows in held(self, asset).items() if day >= start}
+    )
+    evaluation = evaluate(budgeted, start, LAST, with_comparisons=False)
+    assert [result.policy for result in evaluation.promises.results] == ["alarm_budget (in use)"]
+    assert "there are no features between" in evaluation.promises.not_fitted["percentile"]

@@ -1,0 +1,92 @@
+"""The target FAR holds on the windows that follow, as far as they are like calibration."""
+
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ae_assets.errors import ModelError
+from ae_assets.thresholds import TargetFarConfig, fit_threshold
+from ae_assets_tests.thresholds.scores import START, autoregressive, failing_of, panel_of, with_failures
+
+
+@pytest.mark.parametrize(("memory", "spread"), [(0.0, 0.0), (0.9, 0.0), (0.8, 0.8)])
+def test_the_rate_holds_on_the_next_window_of_autoregressive_scores(memory: float, spread: float) -> None:
+    kept, rates = 0, []
+    for seed in range(12):
+        scores = autoregressive(6000, 23 + 7 + 30, seed, memory=memory, spread=spread)
+        cut = fit_threshold(TargetFarConfig(rate=0.01), panel_of(scores[:, :23])).cut
+        rates.append(float((scores[:, 30:].max(axis=1) > cut).mean()))
+        # One in twenty may fail by chance of calibration, and the next window has a chance of its own.
+        kept += rates[-1] <= 0.01 + 2 * np.sqrt(0.01 / 6000)
+    assert kept >= 11
+    assert 0.005 < np.mean(rates) < 0.01
+
+
+def test_with_half_confidence_and_whole_windows_the_rate_is_met_on_average() -> None:
+    rates = []
+    for seed in range(20):
+        scores = autoregressive(3000, 60, seed, memory=0.9)
+        cut = fit_threshold(TargetFarConfig(rate=0.02, confidence=0.5), panel_of(scores[:, :30])).cut
+        rates.append(float((scores[:, 30:].max(axis=1) > cut).mean()))
+    assert np.mean(rates) == pytest.approx(0.02, rel=0.1)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    seed=st.integers(0, 10_000),
+    rate=st.floats(0.02, 0.3),
+    confidence=st.floats(0.5, 0.99),
+    days=st.integers(10, 40),
+    coarse=st.booleans(),
+)
+def test_a_lower_rate_or_a_higher_confidence_never_lowers_the_cut(
+    seed: int, rate: float, confidence: float, days: int, coarse: bool
+) -> None:
+    scores = autoregressive(400, days, seed, memory=0.5, spread=0.3)
+    calibration = panel_of(scores.round() if coarse else scores)
+    cut = fit_threshold(TargetFarConfig(rate=rate, confidence=confidence), calibration).cut
+    assert fit_threshold(TargetFarConfig(rate=rate * 2, confidence=confidence), calibration).cut <= cut
+    assert fit_threshold(TargetFarConfig(rate=rate, confidence=0.5), calibration).cut <= cut
+
+
+def test_how_often_an_entity_repeats_its_score_is_irrelevant() -> None:
+    score = np.random.default_rng(1).normal(size=(2000, 1))
+    often = panel_of(np.repeat(score, 30, axis=1))
+    rarely = panel_of(np.concatenate([score, np.full((2000, 29), -9.0)], axis=1))
+    assert fit_threshold(TargetFarConfig(), often).cut == fit_threshold(TargetFarConfig(), rarely).cut
+
+
+def test_ties_at_the_cut_are_no_alarms() -> None:
+    scores = np.zeros((1000, 30))
+    scores[:100, 0] = 7.0
+    cut = fit_threshold(TargetFarConfig(rate=0.05), panel_of(scores)).cut
+    assert cut == 7.0
+    assert fit_threshold(TargetFarConfig(rate=0.2), panel_of(scores)).cut == 0.0
+
+
+def test_too_few_entities_for_the_rate_are_refused_with_what_to_change() -> None:
+    with pytest.raises(ModelError, match=r"200 calibration entities are too few.*0\.01 per 30 days.*raise rate"):
+        fit_threshold(TargetFarConfig(), panel_of(np.random.default_rng(1).normal(size=(200, 30))))
+
+
+def test_failures_to_come_are_not_counted_as_false_alarms() -> None:
+    # Of 4,000 entities 40 fail within 30 days after calibration and score above 9, as did 40 in the 30 days before.
+    generator = np.random.default_rng(3)
+    healthy = generator.uniform(0, 8, size=(3960, 30))
+    to_come = generator.uniform(9, 10, size=(40, 30))
+    known = [
+        failing_of(
+            generator.uniform(9, 10, size=(2 if day % 3 == 0 else 1, 30)), START + timedelta(days=day - 1), str(day)
+        )
+        for day in range(30)
+    ]
+    calibration = with_failures(panel_of(np.concatenate([healthy, to_come])), pl.concat(known))
+    plain = TargetFarConfig(rate=0.005, confidence=0.5, discount_failures_to_come=False)
+    assert fit_threshold(plain, calibration).cut > 9
+    discounting = TargetFarConfig(rate=0.005, confidence=0.5)
+    false_alarms = (healthy.max(axis=1) > fit_threshold(discounting, calibration).cut).mean()
+    assert false_alarms == pytest.approx(0.005, abs=0.0005)

@@ -1,0 +1,59 @@
+"""A frame of features in the place of the lakehouse: the chain's own fits and scores, without its tables.
+
+The frame holds ``day, entity, cohort, label`` and the features. It stands for the raw rows too, as far as they tell
+who reported when and who failed.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from functools import cached_property
+from typing import Any, cast
+
+import polars as pl
+
+from ae_assets.lakehouse import Lakehouse, ModelStore
+from ae_assets.pipeline.chain.storage import FEATURES, RAW, Storage, day_range
+from ae_assets.pipeline.table import WatchedTable
+from ae_assets.progress import ProgressSink, silent
+
+AS_RAW = {"entity": "serial_number", "label": "failure", "cohort": "model"}
+
+
+class FrameTables:
+    """The reading side of a lakehouse over one frame; a Parquet file is read a day and a few columns at a time."""
+
+    def __init__(self, features: pl.LazyFrame) -> None:
+        """Takes the frame as it is scanned."""
+        self._frames = {FEATURES: features, RAW: features.select("day", *AS_RAW).rename(AS_RAW)}
+
+    @cached_property
+    def _rows(self) -> dict[date, int]:
+        counted = self._frames[RAW].group_by("day").len().sort("day").collect(engine="streaming")
+        return dict(counted.iter_rows())
+
+    def day_rows(self, table: str) -> dict[date, int]:
+        """Rows of each day."""
+        return self._rows if table.partition(".")[2] in self._frames else {}
+
+    def read(self, table: str, first: date, last: date, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The rows of a range of days."""
+        frame = self._frames[table.partition(".")[2]].filter(pl.col("day").is_between(first, last))
+        return (frame if columns is None else frame.select(columns)).collect()
+
+    def iter_days(
+        self, table: str, first: date, last: date, columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[date, pl.DataFrame]]:
+        """The rows of each day of a range that has some."""
+        for day in day_range(first, last):
+            if self._rows.get(day):
+                yield day, self.read(table, day, day, columns)
+
+
+def storage_over(features: pl.LazyFrame, table: WatchedTable, progress: ProgressSink = silent) -> Storage:
+    """A table's storage that can be read and not written, and that has no models."""
+    return Storage(table, cast("Lakehouse", FrameTables(features)), cast("ModelStore", _NoModels()), progress)
+
+
+class _NoModels:
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"a frame of features has no model store, so there is no {name}")
