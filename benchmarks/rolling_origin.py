@@ -6,7 +6,8 @@ r"""The table's detector and every baseline on several splits of real months, fr
 Fits, scores and figures are the chain's own (`ae-assets evaluate TABLE --origins N`); only the lakehouse is left out. A
 file holds ``day, entity, cohort, label`` and the table's features, best with a row group a day. Training rows are read
 once for all detectors of a split, judged days one at a time. The scores of a split are kept below ``--output``: a run
-that was stopped goes on where it was, and a detector whose settings have changed is fitted again.
+that was stopped goes on where it was, and a detector whose settings have changed is fitted again; delete the scores
+where its code has changed.
 """
 
 import argparse

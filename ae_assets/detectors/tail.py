@@ -22,7 +22,7 @@ class Tail:
     Attributes:
         value: float32 (knots,), ascending.
         surprise: float32 (knots,), ``-log P(at least this value)``, ascending from 0.
-        scale: mean excess of the highest rows, > 0.
+        scale: mean excess of the highest rows, at least 1.
     """
 
     value: NDArray[np.float32]
@@ -64,9 +64,11 @@ class Tail:
 
 
 def _mean_excess(knots: NDArray[np.float64], mass: NDArray[np.float64]) -> float:
-    """Mean excess of the highest rows over the lowest of them; the spread of all, or 1, where those are equal."""
+    """Mean excess of the highest rows over the lowest of them, but at least 1.
+
+    The values are nats or log-odds: beyond what was seen, a nat more in them is at most a nat more of surprise.
+    """
     above = np.cumsum(mass[::-1])[::-1]
     first = max(int(np.searchsorted(-above, -TAIL_ROWS, side="right")) - 1, 0)
     top, weight = knots[first:], mass[first:]
-    excess = float(((top - top[0]) * weight).sum() / weight.sum())
-    return next((scale for scale in (excess, float(knots[-1] - knots[0])) if scale > 0), 1.0)
+    return max(1.0, float(((top - top[0]) * weight).sum() / weight.sum()))

@@ -289,7 +289,7 @@ class Pooled:
         return pl.concat(frames, how="diagonal_relaxed")
 
     def to_json(self) -> str:
-        """Everything as JSON text with a format version; dates as YYYY-MM-DD."""
+        """Pooled and split figures as JSON text with a format version; dates as YYYY-MM-DD. Curves are left out."""
         content = {
             "format_version": FORMAT_VERSION,
             "in_words": self.in_words(),
@@ -298,14 +298,7 @@ class Pooled:
             "seed": self.seed,
             "pooled": self.to_table().to_dicts(),
             "differences": self.difference_table().to_dicts(),
-            "splits": [
-                {
-                    "name": name,
-                    "training": [day.isoformat() for day in training],
-                    "comparison": json.loads(comparison.to_json()),
-                }
-                for name, training, comparison in self.splits
-            ],
+            "splits": self.split_table().with_columns(pl.col(pl.Date).dt.to_string()).to_dicts(),
         }
         return json.dumps(content, allow_nan=False)
 

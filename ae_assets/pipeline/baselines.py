@@ -24,6 +24,9 @@ from ae_assets.pipeline.table import WatchedTable
 WEAR = "(wear)"
 """Marks a baseline that looks at what counters of wear read and how they grow, and at nothing else."""
 
+DEFAULTS = "(defaults)"
+"""Marks a baseline of a type that the table's YAML names with other settings."""
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -54,7 +57,8 @@ def compared_detectors(table: WatchedTable, *, comparisons: bool, baselines: boo
     judged = table.detector.judged if isinstance(table.detector, OrdinalAutoencoderConfig) else ()
     for name, config in all_baselines(table.features, judged).items() if baselines else ():
         if all(config != other.config for other in compared):
-            compared.append(Compared(_unused(name, compared), config, required=False))
+            taken = any(name == other.name for other in compared)
+            compared.append(Compared(f"{name} {DEFAULTS}" if taken else name, config, required=False))
     return compared
 
 

@@ -162,7 +162,10 @@ def entity_story(
     with drawing(2.1 + 1.05 * len(shown)) as canvas:
         top, *below = canvas.stacked(1 + len(shown), [1.6, *[1.0] * len(shown)])
         top.plot(days, scores, color=BLUE, marker="o", markersize=3, label="score")
-        top.plot(days[alarms], scores[alarms], "D", color=VERMILION, markersize=5, label=f"alarm ({alarms.sum()} days)")
+        if alarms.any():
+            top.plot(
+                days[alarms], scores[alarms], "D", color=VERMILION, markersize=5, label=f"alarm ({alarms.sum()} days)"
+            )
         # The cut of a gap is known: it is the last one before it.
         known = rows["threshold"].cast(pl.Float64).fill_null(strategy="forward").fill_null(strategy="backward")
         top.plot(days, known.to_numpy(), color=BLACK, linewidth=1.2, linestyle=DASHES[1], label="threshold")

@@ -182,7 +182,10 @@ def test_the_tables_and_the_json_hold_figures_ranges_and_sample_sizes(splits: li
     assert result.split_table().height == 4
     assert result.split_table()["train_end"].to_list() == [day(-31)] * 4
     record = json.loads(result.to_json())
-    assert [split["name"] for split in record["splits"]] == ["A", "B"]
+    assert [(row["split"], row["detector"]) for row in record["splits"]] == [
+        (name, detector) for name in "AB" for detector in SIGNALS
+    ]
+    assert record["splits"][0]["test_start"] == str(day(0))
     assert record["pooled"][0]["detector"] == "strong"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from ae_assets.detectors import CounterRuleConfig, DetectorConfig, OrdinalAutoencoderConfig
+from ae_assets.detectors import CounterRuleConfig, DetectorConfig, OrdinalAutoencoderConfig, PcaConfig
 from ae_assets.features.catalogue import feature_names
 from ae_assets.features.config import FeatureConfig
 from ae_assets.pipeline.baselines import all_baselines, compared_detectors
@@ -66,12 +66,18 @@ def test_a_table_without_counters_has_no_rules_and_no_wear() -> None:
 def test_nothing_is_compared_twice_and_no_two_have_one_name() -> None:
     rule = {"type": "counter_rule", "features": ["smart_5_level", "smart_197_level"]}
     other = {"type": "counter_rule", "features": ["smart_5_level"]}
-    table = watched_table(comparisons=[other, rule])
-    compared = compared_detectors(table, comparisons=True, baselines=True)
-    assert [one.name for one in compared[:3]] == ["dense_autoencoder", "counter_rule", "counter_rule 2"]
+    compared = compared_detectors(watched_table(comparisons=[other, rule]), comparisons=True, baselines=True)
+    assert [one.name for one in compared[:4]] == ["dense_autoencoder", "counter_rule", "counter_rule 2", "growth_rule"]
     assert len({one.name for one in compared}) == len(compared)
     assert [one.config for one in compared].count(CounterRuleConfig(features=tuple(rule["features"]))) == 1
     assert [one.required for one in compared[:4]] == [True, True, True, False]
+
+
+def test_a_baseline_of_a_type_that_the_table_names_with_other_settings_is_marked() -> None:
+    table = watched_table(comparisons=[{"type": "pca", "explained_variance": 0.9}])
+    named = {one.name: one.config for one in compared_detectors(table, comparisons=True, baselines=True)}
+    assert named["pca"] == table.comparisons[0]
+    assert named["pca (defaults)"] == PcaConfig()
 
 
 @pytest.mark.parametrize(

@@ -120,4 +120,5 @@ def test_the_asset_evaluates_origins_when_it_is_asked_to(
     metadata = event.step_materialization_data.materialization.metadata
     assert "2 splits, each at its own thresholds" in metadata["in_words"].value
     assert metadata["result"].value["reference"] == "counter_rule"
-    assert [split["name"] for split in metadata["result"].value["splits"]] == ["split 1", "split 2"]
+    splits = metadata["result"].value["splits"]
+    assert [row["split"] for row in splits] == ["split 1", "split 1", "split 2", "split 2"]

@@ -160,7 +160,7 @@ def _top_features(scored: ScoredDay) -> pl.Series:
             "value": _picked(values, top),
             "expected": _picked(scored.of_day.expected, top),
         }
-    ).with_columns(pl.col("value").fill_nan(None))
+    ).with_columns(pl.col("value", "expected").fill_nan(None))
     return (
         fields.select(pl.struct("name", "contribution", "value", "expected").alias("top_features"))
         .to_series()

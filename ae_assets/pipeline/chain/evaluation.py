@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from ae_assets.decisions import aggregate
+from ae_assets.detectors import FittedDetector
 from ae_assets.errors import EvaluationError, ModelError
 from ae_assets.evaluation import (
     CalibrationTable,
@@ -23,10 +24,10 @@ from ae_assets.evaluation import (
     compare,
     judge_threshold,
 )
-from ae_assets.pipeline.baselines import Compared, compared_detectors
+from ae_assets.pipeline.baselines import compared_detectors
 from ae_assets.pipeline.chain.champion import Champion, load_champion
 from ae_assets.pipeline.chain.lives import lives_in
-from ae_assets.pipeline.chain.model import fit_detector
+from ae_assets.pipeline.chain.rolling import fitted_detectors
 from ae_assets.pipeline.chain.scoring import score_days
 from ae_assets.pipeline.chain.storage import ANOMALIES, FEATURES, Storage, day_range
 from ae_assets.pipeline.chain.stories import JudgedDrives, judged_drives
@@ -107,9 +108,9 @@ def evaluate(
     days = stored["day"].unique().sort().to_list()
     not_fitted = {}
     _, *others = compared_detectors(storage.table, comparisons=with_comparisons, baselines=with_baselines)
-    for other in others:
+    for other, fitted in fitted_detectors(storage, others, champion.training):
         try:
-            scores[other.name], threshold = _comparison_scores(storage, other, champion, days)
+            scores[other.name], threshold = _comparison_scores(storage, other.name, fitted, champion, days)
         except ModelError as error:
             if other.required:
                 raise
@@ -237,9 +238,10 @@ def _require_aggregated(storage: Storage, champion: Champion, first: date, last:
 
 
 def _comparison_scores(
-    storage: Storage, compared: Compared, champion: Champion, days: list[date]
+    storage: Storage, name: str, detector: FittedDetector | ModelError, champion: Champion, days: list[date]
 ) -> tuple[pl.DataFrame, Threshold]:
-    detector, _ = fit_detector(storage, compared.config, champion.training)
+    if isinstance(detector, ModelError):
+        raise detector
     policy = storage.table.threshold
     calibrated = calibration_scores(
         storage, detector, champion.aggregation, champion.training, earlier_failures=policy.sees_failures
@@ -247,6 +249,6 @@ def _comparison_scores(
     threshold = fit_threshold(policy, calibrated)
     frames = [
         scored.keys.select("day", "entity", "cohort").with_columns(score=pl.Series(scored.score))
-        for scored in score_days(storage, detector, champion.aggregation, days, stage=f"scoring {compared.name}")
+        for scored in score_days(storage, detector, champion.aggregation, days, stage=f"scoring {name}")
     ]
     return pl.concat(frames), threshold

@@ -1,4 +1,4 @@
-"""Single drives: the highest scores of all of an evaluation, and the last days of some, told by attributes and score."""
+"""Single drives: the highest scores of all in an evaluation, and the last days of some, with attributes and score."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,8 @@ class Story:
         entity: which drive.
         last_day: the day that it ends with.
         history: `day, score, threshold` and the attributes' columns, one row per day; null where nothing is known.
-        attributes: what each of those columns means, those that raised the score most first.
+        attributes: what each of those columns means, those that raised the score most first;
+            an attribute that the drive does not report is left out.
     """
 
     entity: str
@@ -144,9 +145,10 @@ def _story(
 ) -> Story:
     told = pl.col("day").is_between(last_day - timedelta(days=STORY_DAYS - 1), last_day)
     scored = judged.filter(pl.col("entity") == entity, told)
-    columns = strongest_attributes(scored["top_features"], config, drawn)[:ATTRIBUTES]
-    own = {column: in_own_unit(drawn[column], config) for column in columns}
-    read = values.filter(pl.col("entity") == entity, told).select("day", **own)
+    mine = values.filter(pl.col("entity") == entity, told)
+    reported = [column for column, feature in drawn.items() if mine[feature.name].count()]
+    columns = strongest_attributes(scored["top_features"], config, reported)[:ATTRIBUTES]
+    read = mine.select("day", **{column: in_own_unit(drawn[column], config) for column in columns})
     history = scored.select("day", "score", "threshold").join(read, on="day", how="full", coalesce=True).sort("day")
     return Story(entity, last_day, history, {column: _title(drawn[column], config) for column in columns})
 
