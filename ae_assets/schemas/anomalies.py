@@ -39,7 +39,7 @@ ANOMALY_SCHEMA = pa.DataFrameSchema(
         ),
         "top_features": pa.Column(
             TOP_FEATURES,
-            description="the features that raised day_score most: name, contribution, value and what was expected, null = unknown",
+            description="the features that raised day_score most: name, contribution, value, expected; null = unknown",
         ),
         "model_version": pa.Column(pl.String, description="the model version that scored the row"),
         "label": pa.Column(
