@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 KNOTS = 512
+"""Levels of surprise at which the tail is kept; jumps between them are kept whole."""
+
 TAIL_ROWS = 100.0
 
 
@@ -43,8 +45,8 @@ class Tail:
         at_or_above = np.cumsum(mass[::-1])[::-1]
         surprise = -np.log((1 + at_or_above) / (1 + at_or_above[0]))
         scale = _mean_excess(knots.astype(np.float64), np.asarray(mass, np.float64))
-        wanted = np.linspace(0, surprise[-1], KNOTS)
-        kept = np.unique(np.concatenate([np.searchsorted(surprise, wanted), [0, len(knots) - 1]]))
+        above = np.minimum(np.searchsorted(surprise, np.linspace(0, surprise[-1], KNOTS)), len(knots) - 1)
+        kept = np.unique([np.maximum(above - 1, 0), above])  # both sides of a jump, so that none is interpolated
         return cls(knots[kept], surprise[kept].astype(np.float32), scale)
 
     def __call__(self, values: jax.Array) -> jax.Array:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -116,6 +116,7 @@ def test_steps_are_set_up_to_the_code() -> None:
 
 
 @settings(max_examples=50, deadline=None)
+@example([(-1.0, 1), (0.0, 122), (1.0, 1)])
 @given(st.lists(st.tuples(st.floats(-5, 5, width=16), st.integers(1, 100)), min_size=1, max_size=40))
 def test_the_surprise_of_a_tail_rises_with_the_value_and_is_its_tail_probability(
     pairs: list[tuple[float, int]],
