@@ -124,16 +124,8 @@ def load(directory: Path, record: dict[str, Any]) -> FittedAutoencoder:
         ModelError: the network's file is missing, cannot be read, or does not fit the record.
     """
     config = config_of(record)
-    path = directory / MODEL_FILE
-    model = load_model(path)
     names = tuple(record["feature_names"])
-    received = [tuple(weight.shape) for weight in model.weights]
-    expected = [tuple(weight.shape) for weight in build_model(config, len(names)).weights]
-    if received != expected:
-        raise ModelError(
-            f"{path} holds weights of shapes {received}, but preprocessing.json beside it ({len(names)} features) "
-            f"asks for {expected}; the two files are not of one model version."
-        )
+    model = load_model(directory / MODEL_FILE, like=build_model(config, len(names)))
     history = TrainingHistory.from_json(record["history"])
     return FittedAutoencoder(config, names, history, RobustScaler.from_json(record["scaler"]), model)
 

@@ -42,13 +42,14 @@ class TrainingHistory:
     Attributes:
         train_loss: mean loss of each epoch's batches, taken while the weights moved.
         validation_loss: loss over the validation windows after each epoch.
-        best_epoch: 0-based epoch whose weights were kept (the lowest validation loss); -1 without training.
+        best_epoch: 0-based epoch whose weights were kept (the lowest validation loss); -1 where those before the first
+            epoch were, or without training.
         windows_seen: training windows in use, after sampling.
         windows_available: training windows offered.
         validation_windows: validation windows in use, after sampling.
-        median_loss: validation loss of answering every feature's training median.
+        median_loss: validation loss of a constant answer: every feature's training median, or every step's frequency.
         seconds: wall seconds of training, compilation included.
-        converged: see :func:`has_converged`; always true for a detector without epochs.
+        converged: whether more epochs would hardly have lowered the loss; always true for a detector without epochs.
     """
 
     train_loss: tuple[float, ...]
@@ -70,6 +71,11 @@ class TrainingHistory:
     def without_epochs(cls, windows_seen: int, windows_available: int, seconds: float) -> "TrainingHistory":
         """The history of a fit that has no epochs to watch and so always counts as converged."""
         return cls((), (), -1, windows_seen, windows_available, 0, 0.0, seconds, True)
+
+    @property
+    def kept_loss(self) -> float:
+        """Validation loss of the weights that were kept; 0 without training."""
+        return self.validation_loss[self.best_epoch] if self.best_epoch >= 0 else self.median_loss
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-serialisable dictionary, read back by :meth:`from_json`."""

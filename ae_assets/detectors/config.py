@@ -142,7 +142,6 @@ class OrdinalAutoencoderConfig(_DayConfig):
     cohort_decay: float = Field(
         3e-4, ge=0, description="Quadratic penalty on what heads learn of single cohorts; they are few drives each."
     )
-    patience: PositiveInt = Field(3, description="Last epochs that must hardly lower the loss for it to have settled.")
     seed: int = Field(7, ge=0, lt=2**31, description="Fixes initial weights and batches.")
 
     @model_validator(mode="after")

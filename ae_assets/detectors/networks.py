@@ -361,18 +361,25 @@ def _orthogonal(generator: np.random.Generator, rows: int, columns: int) -> NDAr
     return (factor * np.sign(np.diag(triangle))).T.astype(np.float32)
 
 
-def load_model(path: Path) -> keras.Model:
+def load_model(path: Path, like: keras.Model) -> keras.Model:
     """Loads a ``.keras`` file without running anything that it may hold beside layers and weights.
 
     Raises:
-        ModelError: the file is missing or Keras cannot load it.
+        ModelError: the file is missing, Keras cannot load it, or its weights have other shapes than those of ``like``.
     """
     if not path.exists():
         raise ModelError(f"{path} does not exist; the model version is incomplete: train it again.")
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         raise ModelError(f"{path} cannot be loaded by Keras {keras.__version__} in safe mode: {error}") from error
+    received, expected = ([tuple(weight.shape) for weight in network.weights] for network in (model, like))
+    if received != expected:
+        raise ModelError(
+            f"{path} holds weights of shapes {received}, but preprocessing.json beside it asks for {expected}; the two "
+            "files are not of one model version."
+        )
+    return model
 
 
 def _dense_model(config: DenseAutoencoderConfig, features: int) -> keras.Model:

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,11 @@ from ae_assets.detectors.networks import Model, load_model
 from ae_assets.detectors.ordinal_coding import CodedFeature, CodedRows, Coding, coded_rows, coding_of
 from ae_assets.detectors.ordinal_network import (
     Autoencoder,
+    Expansion,
     Heads,
     Shape,
     failure_log_odds,
+    head_log_odds,
     initial_autoencoder,
     initial_heads,
     keras_model,
@@ -37,16 +41,15 @@ from ae_assets.detectors.ordinal_network import (
 )
 from ae_assets.detectors.ordinal_training import (
     BLOCK,
-    Expansion,
-    blocks_of,
-    mean_error,
+    STEPS_OF_AN_EPOCH,
+    Fitted,
+    OnEpoch,
     train_autoencoder,
     train_heads,
 )
+from ae_assets.detectors.sampling import require_windows
 from ae_assets.detectors.tail import Tail
-from ae_assets.detectors.training import has_converged
 from ae_assets.detectors.windows import Windows
-from ae_assets.errors import ModelError
 from ae_assets.progress import Progress, ProgressSink
 
 MODEL_FILE = "model.keras"
@@ -91,7 +94,7 @@ class FittedOrdinalAutoencoder(FittedDetector):
         if not len(rows):
             nothing = np.empty((0, len(self.feature_names)), np.float32)
             return Scores(np.empty(0, np.float32), nothing, nothing)
-        parts = [self._score_block(codes, cohort) for codes, cohort, _ in blocks_of(rows, BLOCK)]
+        parts = [self._score_block(codes, cohort) for codes, cohort, _ in rows.blocks(BLOCK)]
         score, contributions, expected = (
             np.concatenate([np.asarray(part[side]) for part in parts])[rows.row_of] for side in range(3)
         )
@@ -112,7 +115,7 @@ class FittedOrdinalAutoencoder(FittedDetector):
     def model(self) -> Model:
         """The network as a Keras model."""
         heads = 0 if self.heads is None else len(self.heads.bias)
-        model = keras_model(self.config, shape_of(self.coding), heads)
+        model = keras_model(self.config, Shape.of(self.coding), heads)
         set_weights(model, self.autoencoder, self.heads)
         return model
 
@@ -128,62 +131,72 @@ def fit(
 
     Without ``least_failures`` failed entities there are no heads, and the score is the surprise of the steps alone.
     """
-    require_features(validation.feature_names, train.feature_names, "the validation windows")
-    for name, windows in (("training", train), ("validation", validation)):
-        if not len(windows):
-            raise ModelError(f"There are no {name} windows; widen the training range or the entities it takes.")
     began = time.perf_counter()
-    if failing is not None:
-        require_features(failing.feature_names, train.feature_names, "the failing windows")
-        if not config.heads or len(np.unique(failing.keys()["entity"].to_numpy())) < config.least_failures:
-            failing = None
-    coding = coding_of(config, train, failing)
+    require_features(validation.feature_names, train.feature_names, "the validation windows")
+    require_windows(train, "training")
+    require_windows(validation, "validation")
+    sick = _enough(config, failing, train.feature_names)
+    coding = coding_of(config, train, sick)
     rows, held_out = coded_rows(coding, train), coded_rows(coding, validation)
     generator = np.random.default_rng(config.seed)
-    epochs = config.epochs * (1 if failing is None else 2)
-
-    def report(done: int) -> Callable[[int, float], None]:
-        def on_epoch(epoch: int, loss: float) -> None:
-            note = f"validation loss {loss:.4f}" if np.isfinite(loss) else "score heads"
-            seconds = time.perf_counter() - began
-            number = done + epoch + 1
-            rows_seen = number * 100 * config.batch_size
-            progress(Progress(f"training {config.type}", number, epochs, "epochs", rows_seen, seconds, note))
-
-        return on_epoch
-
-    shape, expand = shape_of(coding), Expansion(coding)
+    on_epoch = _reporter(config, progress, trainings=1 if sick is None else 2)
+    shape, expand = Shape.of(coding), Expansion(coding)
     start = initial_autoencoder(config, shape, _frequency(expand, rows), generator)
-    trained = train_autoencoder(start, expand, rows, held_out, config, report(0))
+    trained = train_autoencoder(start, expand, rows, held_out, config, on_epoch)
     heads = None
-    if failing is not None:
-        sick = coded_rows(coding, failing, _weight_per_entity(failing))
+    if sick is not None:
+        before_failure = coded_rows(coding, sick, _weight_per_entity(sick))
         fresh = initial_heads(config, shape, generator)
-        heads = train_heads(fresh, expand, rows, sick, config, report(config.epochs)).weights
-    healthy = _joined(rows, held_out)
+        heads = train_heads(fresh, expand, rows, before_failure, config, on_epoch).weights
+    healthy = rows + held_out
     errors, opinions = _raw_scores(expand, _judged(coding), trained.weights, heads, healthy)
-    unlearned = mean_error(start, expand, held_out)
-    head_tails = tuple(Tail.of(opinion, healthy.weight) for opinion in opinions)
-    history = TrainingHistory(
-        train_loss=trained.train_loss,
-        validation_loss=trained.validation_loss,
-        best_epoch=int(np.argmin(trained.validation_loss)),
-        windows_seen=len(train),
-        windows_available=len(train),
-        validation_windows=len(validation),
-        median_loss=unlearned,
-        seconds=time.perf_counter() - began,
-        converged=has_converged(list(trained.validation_loss), np.inf, config.patience),  # the start is fitted already
-    )
     return FittedOrdinalAutoencoder(
         config,
         train.feature_names,
-        history,
+        _history(trained, train, validation, time.perf_counter() - began),
         coding,
         trained.weights,
         heads,
         Tail.of(errors, healthy.weight),
-        head_tails,
+        tuple(Tail.of(opinion, healthy.weight) for opinion in opinions),
+    )
+
+
+def _enough(config: OrdinalAutoencoderConfig, failing: Windows | None, names: tuple[str, ...]) -> Windows | None:
+    """The windows before failures where there are heads and enough failed entities to train them."""
+    if failing is None:
+        return None
+    require_features(failing.feature_names, names, "the failing windows")
+    entities = failing.keys()["entity"].n_unique()
+    return failing if config.heads and entities >= config.least_failures else None
+
+
+def _reporter(config: OrdinalAutoencoderConfig, progress: ProgressSink, trainings: int) -> OnEpoch:
+    """Tells the progress over the epochs of all trainings."""
+    began, numbers = time.perf_counter(), count(1)
+
+    def on_epoch(loss: float) -> None:
+        number = next(numbers)
+        note = f"validation loss {loss:.4f}" if np.isfinite(loss) else "score heads"
+        rows = number * STEPS_OF_AN_EPOCH * config.batch_size
+        seconds = time.perf_counter() - began
+        progress(Progress(f"training {config.type}", number, trainings * config.epochs, "epochs", rows, seconds, note))
+
+    return on_epoch
+
+
+def _history(trained: Fitted, train: Windows, validation: Windows, seconds: float) -> TrainingHistory:
+    """What to remember; the start is the constant answer, already fitted, so that epochs need not beat it."""
+    return TrainingHistory(
+        train_loss=trained.train_loss,
+        validation_loss=trained.validation_loss,
+        best_epoch=trained.best_epoch,
+        windows_seen=len(train),
+        windows_available=len(train),
+        validation_windows=len(validation),
+        median_loss=trained.start_loss,
+        seconds=seconds,
+        converged=trained.settled,
     )
 
 
@@ -195,15 +208,9 @@ def load(directory: Path, record: dict[str, Any]) -> FittedOrdinalAutoencoder:
     """
     config: OrdinalAutoencoderConfig = config_of(record)
     coding = Coding.from_json(record["coding"])
-    model = load_model(directory / MODEL_FILE)
-    expected = [tuple(weight.shape) for weight in keras_model(config, shape_of(coding), record["heads"]).weights]
-    received = [tuple(weight.shape) for weight in model.weights]
-    if received != expected:
-        raise ModelError(
-            f"{directory / MODEL_FILE} holds weights of shapes {received}, but preprocessing.json beside it asks for "
-            f"{expected}; the two files are not of one model version."
-        )
-    autoencoder, heads = weights_of(model, config, shape_of(coding), record["heads"])
+    shape = Shape.of(coding)
+    model = load_model(directory / MODEL_FILE, like=keras_model(config, shape, record["heads"]))
+    autoencoder, heads = weights_of(model, config, shape, record["heads"])
     return FittedOrdinalAutoencoder(
         config,
         tuple(record["feature_names"]),
@@ -214,12 +221,6 @@ def load(directory: Path, record: dict[str, Any]) -> FittedOrdinalAutoencoder:
         Tail.from_json(record["error_tail"]),
         tuple(Tail.from_json(tail) for tail in record["head_tails"]),
     )
-
-
-def shape_of(coding: Coding) -> Shape:
-    """Widths of the network's inputs."""
-    steps, context = (sum(len(feature.ranks) for feature in part) for part in (coding.counters, coding.context))
-    return Shape(steps, context, len(coding.cohorts) + 1)
 
 
 def score_function(
@@ -260,14 +261,13 @@ def score_function(
         contributions = shared(error_tail(errors.sum(axis=1)), errors @ of_steps)
         if heads is not None:
 
-            def opinions(steps: jax.Array, context: jax.Array) -> jax.Array:
-                return failure_log_odds(heads, steps, context, cohort)
+            def opinion(head: Heads) -> tuple[jax.Array, jax.Array]:
+                failure, pull = jax.vjp(partial(head_log_odds, head, cohort=cohort), steps, context)
+                by_step, by_fact = pull(jnp.ones_like(failure))
+                return failure, jnp.maximum((by_step * steps) @ of_steps + (by_fact * context) @ of_context, 0)
 
-            failure, pull = jax.vjp(opinions, steps, context)
-            for head, tail in enumerate(head_tails):
-                by_step, by_fact = pull(jnp.zeros_like(failure).at[head].set(1))
-                pushes = jnp.maximum((by_step * steps) @ of_steps + (by_fact * context) @ of_context, 0)
-                contributions += shared(tail(failure[head]), pushes)
+            for tail, failure, pushes in zip(head_tails, *jax.vmap(opinion)(heads), strict=True):
+                contributions += shared(tail(failure), pushes)
         return contributions.sum(axis=1), contributions, _expected(log_odds, coding, feature_names)
 
     return score_block
@@ -313,7 +313,7 @@ def _judged(coding: Coding) -> NDArray[np.bool_]:
 def _frequency(expand: Expansion, rows: CodedRows) -> NDArray[np.float64]:
     """Share of the rows that reach each step (K,), a little inside 0 and 1."""
     count: NDArray[np.float64] = np.zeros(len(expand.steps[0]))
-    for codes, _, weight in blocks_of(rows, BLOCK):
+    for codes, _, weight in rows.blocks(BLOCK):
         count += np.asarray(expand(jnp.asarray(codes))[0]).T.astype(np.float64) @ weight
     return np.asarray((count + 0.5) / (rows.weight.sum() + 1))
 
@@ -331,7 +331,7 @@ def _raw_scores(
             return errors, jnp.zeros((0, len(errors)))
         return errors, failure_log_odds(heads, steps, context, cohort)
 
-    parts = [of_block(codes, cohort) for codes, cohort, _ in blocks_of(rows, BLOCK)]
+    parts = [of_block(codes, cohort) for codes, cohort, _ in rows.blocks(BLOCK)]
     errors, opinions = (np.concatenate([np.asarray(part[side]) for part in parts], axis=-1) for side in (0, 1))
     return errors[: len(rows)].astype(np.float64), opinions[:, : len(rows)].astype(np.float64)
 
@@ -340,12 +340,3 @@ def _weight_per_entity(windows: Windows) -> NDArray[np.float64]:
     """A weight (n,) per window, so that each entity's windows add up to 1."""
     _, position, count = np.unique(windows.keys()["entity"].to_numpy(), return_inverse=True, return_counts=True)
     return np.asarray(1 / count[position], np.float64)
-
-
-def _joined(first: CodedRows, second: CodedRows) -> CodedRows:
-    return CodedRows(
-        np.concatenate([first.codes, second.codes]),
-        np.concatenate([first.cohort, second.cohort]),
-        np.concatenate([first.weight, second.weight]),
-        np.concatenate([first.row_of, second.row_of + len(first)]),
-    )

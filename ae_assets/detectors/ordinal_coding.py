@@ -8,6 +8,7 @@ A row's code holds one small number per coded feature: how many of its bounds th
 passed downwards. The network sees the steps that the numbers stand for.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -136,6 +137,26 @@ class CodedRows:
     def __len__(self) -> int:
         """Number of distinct rows."""
         return len(self.cohort)
+
+    def __add__(self, other: "CodedRows") -> "CodedRows":
+        """Both one after the other; rows that are in both stay apart."""
+        return CodedRows(
+            np.concatenate([self.codes, other.codes]),
+            np.concatenate([self.cohort, other.cohort]),
+            np.concatenate([self.weight, other.weight]),
+            np.concatenate([self.row_of, other.row_of + len(self)]),
+        )
+
+    def blocks(self, size: int) -> Iterator[tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.float32]]]:
+        """Codes, cohort and weight in blocks of one size; the last is filled up with rows of weight 0."""
+        for start in range(0, len(self), size):
+            taken = slice(start, start + size)
+            fill = size - len(self.cohort[taken])
+            yield (
+                np.pad(self.codes[taken], ((0, fill), (0, 0))),
+                np.pad(self.cohort[taken], (0, fill)),
+                np.pad(self.weight[taken].astype(np.float32), (0, fill)),
+            )
 
 
 def coding_of(config: OrdinalAutoencoderConfig, train: Windows, failing: Windows | None) -> Coding:

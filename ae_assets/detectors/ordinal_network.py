@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ae_assets.detectors.config import OrdinalAutoencoderConfig
 from ae_assets.detectors.networks import Model
+from ae_assets.detectors.ordinal_coding import CodedFeature, Coding
 
 Array = jax.Array
 
@@ -24,6 +25,36 @@ class Shape(NamedTuple):
     steps: int
     context: int
     cohorts: int
+
+    @classmethod
+    def of(cls, coding: Coding) -> "Shape":
+        """The widths that a coding makes."""
+        steps, context = (sum(len(feature.ranks) for feature in part) for part in (coding.counters, coding.context))
+        return cls(steps, context, len(coding.cohorts) + 1)
+
+
+class Expansion:
+    """Turns codes into the steps and the context that they stand for."""
+
+    def __init__(self, coding: Coding) -> None:
+        """Lays out the columns: for each step the position of its feature and its rank."""
+        self.steps = _columns(coding, coding.counters)
+        self.context = _columns(coding, coding.context)
+
+    def __call__(self, codes: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Steps (rows, K) and context (rows, context width) of codes (rows, coded features), as float32."""
+        return _expanded(codes, *self.steps), _expanded(codes, *self.context)
+
+
+def _columns(coding: Coding, features: tuple[CodedFeature, ...]) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+    ranks = [(coding.features.index(feature), rank) for feature in features for rank in feature.ranks]
+    position, rank = zip(*ranks, strict=True) if ranks else ((), ())
+    return np.array(position, np.int32), np.array(rank, np.int8)
+
+
+def _expanded(codes: jax.Array, position: NDArray[np.int32], rank: NDArray[np.int8]) -> jax.Array:
+    taken = codes[:, position]
+    return jnp.where(rank > 0, taken >= rank, taken <= rank).astype(jnp.float32)
 
 
 class Autoencoder(NamedTuple):
@@ -105,16 +136,17 @@ def step_log_odds(weights: Autoencoder, steps: Array, context: Array, cohort: Ar
     return decoded + _of_cohort(weights.cohort, cohort)
 
 
-def failure_log_odds(weights: Heads, steps: Array, context: Array, cohort: Array) -> Array:
-    """Log-odds (heads, rows) that a failure is near, as each head sees it; arguments as in ``step_log_odds``."""
+def head_log_odds(head: Heads, steps: Array, context: Array, cohort: Array) -> Array:
+    """Log-odds (rows,) that a failure is near, by one head without leading axis; the rest as in ``step_log_odds``."""
     inputs = jnp.concatenate([steps, context], axis=1)
+    hidden = jax.nn.silu(inputs @ head.hidden_kernel + head.hidden_bias + _of_cohort(head.hidden_cohort, cohort))
+    direct = inputs @ head.direct_kernel + _of_cohort(head.direct_cohort, cohort)
+    return hidden @ head.output_kernel + direct + head.bias
 
-    def of_one(head: Heads) -> Array:
-        hidden = jax.nn.silu(inputs @ head.hidden_kernel + head.hidden_bias + _of_cohort(head.hidden_cohort, cohort))
-        direct = inputs @ head.direct_kernel + _of_cohort(head.direct_cohort, cohort)
-        return hidden @ head.output_kernel + direct + head.bias
 
-    return jax.vmap(of_one)(weights)
+def failure_log_odds(heads: Heads, steps: Array, context: Array, cohort: Array) -> Array:
+    """Log-odds (heads, rows) that a failure is near, as each head sees it."""
+    return jax.vmap(head_log_odds, in_axes=(0, None, None, None))(heads, steps, context, cohort)
 
 
 def _of_cohort(weights: Array, cohort: Array) -> Array:

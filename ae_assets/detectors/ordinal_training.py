@@ -1,20 +1,20 @@
 """Training of the ordinal autoencoder: distinct coded rows, drawn on the device as often as they weigh."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
 
 from ae_assets.detectors.compilation import WIDE_VECTORS, compiled
 from ae_assets.detectors.config import OrdinalAutoencoderConfig
-from ae_assets.detectors.ordinal_coding import CodedFeature, CodedRows, Coding
+from ae_assets.detectors.ordinal_coding import CodedRows
 from ae_assets.detectors.ordinal_network import (
     Autoencoder,
+    Expansion,
     Heads,
-    failure_log_odds,
+    head_log_odds,
     negative_log_likelihood,
     step_log_odds,
 )
@@ -25,9 +25,11 @@ STEPS_OF_AN_EPOCH = 100
 FAILING_SHARE = 4
 """One row in so many of a head's batches is of a failing entity; the others are healthy."""
 
+LATE_FALL = 0.1
 BLOCK = 4096
 
-OnEpoch = Callable[[int, float], None]
+OnEpoch = Callable[[float], None]
+"""Called after each epoch with its validation loss, NaN where nothing is held out."""
 
 
 class Rows(NamedTuple):
@@ -38,40 +40,35 @@ class Rows(NamedTuple):
     share: jax.Array
 
 
-class Expansion:
-    """Turns codes into the steps and the context that they stand for."""
-
-    def __init__(self, coding: Coding) -> None:
-        """Lays out the columns: for each step the position of its feature and its rank."""
-        self.steps = _columns(coding, coding.counters)
-        self.context = _columns(coding, coding.context)
-
-    def __call__(self, codes: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Steps (rows, K) and context (rows, context width) of codes (rows, coded features), as float32."""
-        return _expanded(codes, *self.steps), _expanded(codes, *self.context)
-
-
-def _columns(coding: Coding, features: tuple[CodedFeature, ...]) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
-    ranks = [(coding.features.index(feature), rank) for feature in features for rank in feature.ranks]
-    position, rank = zip(*ranks, strict=True) if ranks else ((), ())
-    return np.array(position, np.int32), np.array(rank, np.int8)
-
-
-def _expanded(codes: jax.Array, position: NDArray[np.int32], rank: NDArray[np.int8]) -> jax.Array:
-    taken = codes[:, position]
-    return jnp.where(rank > 0, taken >= rank, taken <= rank).astype(jnp.float32)
-
-
 class Fitted(NamedTuple):
     """The weights that fit held-out rows best, and the losses of all epochs.
 
     The start is among the candidates: on a small fleet the frequencies that it holds are all there is to find.
-    ``train_loss`` is of the batches, ``validation_loss`` of the held-out rows, NaN without such.
+
+    Attributes:
+        weights: those kept; the last epoch's where nothing is held out.
+        best_epoch: the epoch that they are of, -1 for the start.
+        start_loss: loss of the start on held-out rows, NaN without such.
+        train_loss: of each epoch's batches.
+        validation_loss: of held-out rows after each epoch, NaN without such.
     """
 
     weights: Any
+    best_epoch: int
+    start_loss: float
     train_loss: tuple[float, ...]
     validation_loss: tuple[float, ...]
+
+    @property
+    def settled(self) -> bool:
+        """Whether the second half of the epochs brought at most a share ``LATE_FALL`` of the fall of the held-out loss.
+
+        The last epochs alone say nothing: the rate falls to 0, so that even a loss cut off halfway flattens out. Of a
+        loss that falls in proportion to the rate, as one does that is cut off, the second half brings 18%.
+        """
+        losses = [self.start_loss, *self.validation_loss]
+        lowest, lowest_halfway = min(losses), min(losses[: len(losses) // 2])
+        return lowest_halfway - lowest <= LATE_FALL * (self.start_loss - lowest)
 
 
 def train_autoencoder(
@@ -128,7 +125,7 @@ def train_heads(
         parts = (_drawn(sick, keys[0], sick_rows), _drawn(healthy, keys[1], config.batch_size - sick_rows))
         codes, cohort = (jnp.concatenate(pair) for pair in zip(*parts, strict=True))
         label = (jnp.arange(config.batch_size) < sick_rows).astype(jnp.float32)
-        log_odds = failure_log_odds(jax.tree.map(lambda weight: weight[None], head), *expand(codes), cohort)[0]
+        log_odds = head_log_odds(head, *expand(codes), cohort)
         return (jax.nn.softplus(log_odds) - label * log_odds).mean()
 
     def allowed(weights: Heads) -> Heads:
@@ -156,19 +153,7 @@ def mean_error(weights: Autoencoder, expand: Expansion, rows: CodedRows) -> floa
         steps, context = expand(codes)
         return negative_log_likelihood(step_log_odds(weights, steps, context, cohort), steps).sum(axis=1) @ weight
 
-    return sum(float(weighted(*block)) for block in blocks_of(rows, BLOCK)) / float(rows.weight.sum())
-
-
-def blocks_of(rows: CodedRows, size: int) -> Iterator[tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.float32]]]:
-    """Codes, cohort and weight in blocks of one size; the last is filled up with rows of weight 0."""
-    for start in range(0, len(rows), size):
-        taken = slice(start, start + size)
-        fill = size - len(rows.cohort[taken])
-        yield (
-            np.pad(rows.codes[taken], ((0, fill), (0, 0))),
-            np.pad(rows.cohort[taken], (0, fill)),
-            np.pad(rows.weight[taken].astype(np.float32), (0, fill)),
-        )
+    return sum(float(weighted(*block)) for block in rows.blocks(BLOCK)) / float(rows.weight.sum())
 
 
 def on_device(rows: CodedRows) -> Rows:
@@ -213,7 +198,8 @@ def _train(
         [jnp.zeros_like(part) for part in flat],
         jnp.zeros((), jnp.int32),
     )
-    best, lowest = [jnp.array(part) for part in flat], held_out(weights)
+    start_loss = lowest = held_out(weights)
+    best, best_epoch = [jnp.array(part) for part in flat], -1
     train_loss: list[float] = []
     validation_loss: list[float] = []
     for number in range(config.epochs):
@@ -226,9 +212,10 @@ def _train(
             )
         validation_loss.append(held_out(jax.tree.unflatten(structure, state.weights)))
         if not validation_loss[-1] > lowest:  # also where nothing is held out: then the last epoch's weights count
-            best, lowest = [jnp.array(part) for part in state.weights], validation_loss[-1]
-        on_epoch(number, validation_loss[-1])
-    return Fitted(jax.tree.unflatten(structure, best), tuple(train_loss), tuple(validation_loss))
+            best, best_epoch, lowest = [jnp.array(part) for part in state.weights], number, validation_loss[-1]
+        on_epoch(validation_loss[-1])
+    kept = jax.tree.unflatten(structure, best)
+    return Fitted(kept, best_epoch, start_loss, tuple(train_loss), tuple(validation_loss))
 
 
 def _squares(weights: Any) -> jax.Array:

@@ -122,12 +122,19 @@ def model_checks(storage: Storage, trained: "TrainedModel") -> list[dg.AssetChec
     """Judges the training curve."""
     history = trained.detector.history
     losses = history.validation_loss
-    verdict = (
-        f"best validation loss {losses[history.best_epoch]:.4g} in epoch {history.best_epoch + 1} of {len(losses)}, "
-        f"{losses[0]:.4g} after the first; answering the median alone gives {history.median_loss:.4g}"
-        if losses
-        else "this detector trains without epochs"
-    )
+    if not losses:
+        verdict = "this detector trains without epochs"
+    elif history.best_epoch < 0:
+        verdict = (
+            f"none of {len(losses)} epochs came below {history.median_loss:.4g}, the validation loss of the constant "
+            f"answer that training starts from (the best had {min(losses):.4g}), so the constant answer was kept: take "
+            "more entities or a longer training range"
+        )
+    else:
+        verdict = (
+            f"best validation loss {history.kept_loss:.4g} in epoch {history.best_epoch + 1} of {len(losses)}, "
+            f"{losses[0]:.4g} after the first; a constant answer gives {history.median_loss:.4g}"
+        )
     return [_result("training_converged", storage, "model", history.converged, verdict, {"epochs": len(losses)})]
 
 

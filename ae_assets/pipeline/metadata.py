@@ -172,7 +172,7 @@ def model_run(trained: "TrainedModel") -> Metadata:
         "windows_available": history.windows_available,
         "rows_near_a_failure_left_out": facts["rows_left_out_near_failure"],
         "rows_before_failure": facts["rows_before_failure"],
-        "validation_loss": history.validation_loss[history.best_epoch] if history.validation_loss else 0.0,
+        "validation_loss": history.kept_loss,
         "epochs": len(history.train_loss),
         "training_seconds": round(history.seconds, 1),
         "card": dg.MetadataValue.json(trained.card),

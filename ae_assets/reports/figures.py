@@ -52,6 +52,8 @@ def training_curve(history: History) -> bytes:
             axes.axvline(history.best_epoch + 1, color=MUTED, linewidth=1, linestyle=DASHES[2])
             axes.plot(history.best_epoch + 1, best, "o", color=VERMILION, markersize=10, fillstyle="none")
             axes.set_title(f"Epoch {history.best_epoch + 1} of {len(epochs)} kept, validation loss {best:.4g}")
+        elif history.validation_loss:
+            axes.set_title(f"Constant answer kept, validation loss {history.median_loss:.4g}")
         if losses and 0 < history.median_loss < 3 * max(losses):
             axes.axhline(history.median_loss, color=MUTED, linewidth=1.2, linestyle=DASHES[3], label="constant answer")
         axes.set_xlim(0.5, max(len(epochs), 1) + 0.5)

@@ -20,11 +20,11 @@ class History(Protocol):
 
     @property
     def best_epoch(self) -> int:
-        """Epoch whose weights were kept, counted from 0."""
+        """Epoch whose weights were kept, counted from 0; -1 where those before the first were."""
 
     @property
     def median_loss(self) -> float:
-        """Validation loss of answering the training median always."""
+        """Validation loss of a constant answer."""
 
 
 class TailCurve(Protocol):

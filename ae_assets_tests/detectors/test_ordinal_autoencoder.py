@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ae_assets.detectors import OrdinalAutoencoderConfig, Windows, fit, load_detector, windows_of
-from ae_assets.detectors.ordinal_autoencoder import FittedOrdinalAutoencoder, shape_of
+from ae_assets.detectors.ordinal_autoencoder import FittedOrdinalAutoencoder
 from ae_assets.detectors.ordinal_coding import CodedFeature, coded_rows, coding_of
-from ae_assets.detectors.ordinal_network import failure_log_odds, step_log_odds, weights_of
-from ae_assets.detectors.ordinal_training import Expansion
+from ae_assets.detectors.ordinal_network import Expansion, Shape, failure_log_odds, step_log_odds, weights_of
 from ae_assets.detectors.tail import KNOTS, Tail
 from ae_assets.errors import ModelError
 from ae_assets_tests.detectors.fleets import START
@@ -56,6 +55,11 @@ def drives(count: int, seed: int, worn: bool = False, cohort: str = "A") -> pl.D
 
 def windows(*tables: pl.DataFrame) -> Windows:
     return windows_of(pl.concat(tables), NAMES, 1)
+
+
+def cohorts_apart(seed: int) -> Windows:
+    """Two cohorts so unlike that there is much to learn."""
+    return windows(drives(2000, seed), drives(2000, seed, cohort="B"))
 
 
 HEALTHY = windows(drives(3000, 1), drives(1500, 2, cohort="B"))
@@ -146,6 +150,32 @@ def test_the_same_counter_surprises_more_in_a_cohort_where_it_is_rare(detector: 
     assert rare > usual + 1
 
 
+@pytest.mark.parametrize("cohort", ["a drive each", None])
+def test_a_fleet_without_large_cohorts_is_fitted_and_scored(cohort: str | None) -> None:
+    each = pl.concat_str(pl.lit("model "), pl.col("entity")) if cohort else pl.lit(None, pl.String)
+    fleet = windows(drives(1000, 1).with_columns(cohort=each))
+    few_epochs = CONFIG.model_copy(update={"epochs": 1})
+    detector = fit(few_epochs, fleet, fleet, failing=windows(drives(30, 5, worn=True).with_columns(cohort=each)))
+    assert isinstance(detector, FittedOrdinalAutoencoder)
+    assert detector.coding.cohorts == ()
+    assert np.isfinite(detector.score(fleet).score).all()
+
+
+@pytest.mark.parametrize("changes", [{"epochs": 1}, {"learning_rate": 1e-5}])
+def test_training_that_is_cut_off_while_it_still_learns_has_not_converged(changes: dict[str, float]) -> None:
+    quick = {"units": 8, "bottleneck": 2, "steps": (0, 1), **changes}
+    history = fit(CONFIG.model_copy(update=quick), cohorts_apart(1), cohorts_apart(2)).history
+    assert not history.converged
+    assert history.kept_loss < history.median_loss
+
+
+def test_epochs_that_only_harm_leave_the_constant_answer() -> None:
+    wild = CONFIG.model_copy(update={"learning_rate": 3.0, "heads": 0, "epochs": 4})
+    detector = fit(wild, windows(drives(200, 1)), HELD_OUT)
+    assert detector.history.best_epoch == -1
+    assert detector.history.kept_loss == detector.history.median_loss < min(detector.history.validation_loss)
+
+
 def test_an_unknown_cohort_is_scored(detector: FittedOrdinalAutoencoder) -> None:
     strange = windows(drives(50, 8, worn=True, cohort="never seen"))
     assert np.isfinite(detector.score(strange).score).all()
@@ -207,7 +237,7 @@ def test_the_keras_model_gives_what_the_pure_functions_give(bottleneck: int) -> 
     assert detector.heads is not None
     opinions = failure_log_odds(detector.heads, steps, context, jnp.asarray(rows.cohort))
     np.testing.assert_allclose(np.asarray(of_failure).T, opinions, rtol=1e-4, atol=1e-4)
-    autoencoder, heads = weights_of(model, config, shape_of(detector.coding), 3)
+    autoencoder, heads = weights_of(model, config, Shape.of(detector.coding), 3)
     assert heads is not None
     for read, kept in zip([*autoencoder, *heads], [*detector.autoencoder, *detector.heads], strict=True):
         if kept.size and (bottleneck or kept.shape != detector.autoencoder.hidden_kernel.shape):
