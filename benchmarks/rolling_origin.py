@@ -85,6 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     compared = [one for one in compared if one.name in wanted or one is compared[0]]
     if longer := [one.name for one in compared if one.config.window_days != 1]:
         sys.exit(f"{longer} look at more than one day; judge them by `ae-assets evaluate {given.table} --origins N`")
+    if table.decision.aggregation.look_back_days:
+        sys.exit(
+            f"{given.table} aggregates scores over days; judge it by `ae-assets evaluate {given.table} --origins N`"
+        )
     run = Run(table, compared, given.follow_up, given.output)
     fleets = [Fleet(path, splits_of(text)) for path, text in zip(given.features, given.splits, strict=True)]
     judged: dict[Path, list[Split]] = {}
@@ -96,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, origin in fleet.splits.items():
             if given.only and name not in given.only.split(","):
                 continue
-            split, failed, seconds = judge(run, storage, lives, name, origin)
+            split, failed, seconds = judge(run, fleet.path, storage, lives, name, origin)
             judged.setdefault(fleet.path, []).append(split)
             not_fitted |= failed
             timings += seconds
@@ -106,15 +110,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def judge(
-    run: Run, storage: Storage, lives: Lives, name: str, origin: Origin
+    run: Run, features: Path, storage: Storage, lives: Lives, name: str, origin: Origin
 ) -> tuple[Split, dict[str, str], list[dict[str, Any]]]:
     """Fits and scores what is not kept from an earlier run, and judges all of it.
 
     Returns:
         the split, why detectors are missing from it, and how long each took.
     """
-    kept = _Kept(run.output / "scores" / f"{name}.parquet")
-    wanted = {one.name: _settings(one, origin) for one in run.compared}
+    wanted = {one.name: _settings(run.table, features, one, origin) for one in run.compared}
+    kept = _Kept(run.output / "scores" / f"{name}.parquet", wanted)
     missing = [one for one in run.compared if kept.facts.get(one.name, {}).get("settings") != wanted[one.name]]
     not_fitted: dict[str, str] = {}
     if missing:
@@ -133,9 +137,7 @@ def judge(
     frame = kept.read([one.name for one in run.compared if one.name not in not_fitted])
     by_detector = {one: frame.select(*KEYS, score=pl.col(one)) for one in frame.columns if one not in KEYS}
     protocol = Protocol(*origin.test, run.table.horizon_days, run.table.checks.window_days, follow_up=run.follow_up)
-    split = judge_split(
-        name, origin.training, by_detector, lives, protocol, reference=run.compared[0].name, resamples=500
-    )
+    split = judge_split(name, origin.training, by_detector, lives, protocol, reference=run.compared[0].name)
     timings = [
         {"split": name, "detector": one, "fit s": kept.facts[one]["fit_seconds"],
          "scored rows/s": kept.facts[one]["rows_per_second"]}
@@ -161,7 +163,7 @@ def scored(
         columns = {}
         for detector, fitted in detectors.items():
             start = time.perf_counter()
-            columns[detector] = pl.Series(fitted.score(windows).score.astype(np.float32))
+            columns[detector] = pl.Series(fitted.score(windows).score.astype(np.float64))
             seconds[detector] += time.perf_counter() - start
         frames.append(windows.keys().select(KEYS).with_columns(**columns))
         rows += frame.height
@@ -218,18 +220,20 @@ def splits_of(text: str) -> dict[str, Origin]:
 
 
 class _Kept:
-    """The scores of a split on disk, with what they were made by."""
+    """The scores of a split on disk, with what they were made by; those of other rows are forgotten."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wanted: Mapping[str, Mapping[str, Any]]) -> None:
         self.path = path
         beside = path.with_suffix(".json")
-        self.facts: dict[str, dict[str, Any]] = json.loads(beside.read_text()) if beside.exists() else {}
+        known: dict[str, dict[str, Any]] = json.loads(beside.read_text()) if beside.exists() else {}
+        rows = [(facts["settings"]["file"], facts["settings"]["split"]) for facts in known.values()]
+        asked = [(settings["file"], settings["split"]) for settings in wanted.values()]
+        self.facts = known if all(one == asked[0] for one in rows) else {}
 
     def add(self, scores: pl.DataFrame, facts: Mapping[str, Mapping[str, Any]]) -> None:
         if self.facts:
-            others = pl.read_parquet(self.path).drop(*facts, strict=False)
-            scores = others.hstack(scores.drop(KEYS)) if others.select(KEYS).equals(scores.select(KEYS)) else scores
-        self.facts = {name: dict(known) for name, known in {**self.facts, **facts}.items() if name in scores.columns}
+            scores = pl.read_parquet(self.path).drop(*facts, strict=False).hstack(scores.drop(KEYS))
+        self.facts |= {name: dict(known) for name, known in facts.items()}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         beside = self.path.with_suffix(".json")
         beside.unlink(missing_ok=True)
@@ -240,10 +244,16 @@ class _Kept:
         return pl.read_parquet(self.path, columns=[*KEYS, *detectors])
 
 
-def _settings(one: Compared, origin: Origin) -> dict[str, Any]:
+def _settings(table: WatchedTable, features: Path, one: Compared, origin: Origin) -> dict[str, Any]:
     """What must be equal for kept scores to be those of this run."""
-    ranges = [day.isoformat() for day in (*origin.training, *origin.test)]
-    return {"config": one.config.model_dump(mode="json"), "ranges": ranges}
+    file = features.stat()
+    return {
+        "config": one.config.model_dump(mode="json"),
+        "split": [day.isoformat() for day in (*origin.training, *origin.test)],
+        "training": table.training.model_dump(mode="json"),
+        "features": list(feature_names(table.features)),
+        "file": [str(features.resolve()), file.st_size, file.st_mtime_ns],
+    }
 
 
 def _tell(progress: Progress) -> None:

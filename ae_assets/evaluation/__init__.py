@@ -4,7 +4,8 @@ from ae_assets.evaluation.compare import compare
 from ae_assets.evaluation.evaluate import compare_on, evaluate, judge_threshold
 from ae_assets.evaluation.intervals import Rate, clopper_pearson, clustered_rate, lower_bound, rate, upper_bound, wilson
 from ae_assets.evaluation.lives import Lives, lives_of, merge_lives
-from ae_assets.evaluation.population import Population, population_of
+from ae_assets.evaluation.pooling import Pooled, PooledPoint, pooled
+from ae_assets.evaluation.population import Population, population_of, require_labels
 from ae_assets.evaluation.promises import CalibrationTable, PromiseResult, calibration_table, judge_promise
 from ae_assets.evaluation.protocol import FALSE_ALARM_RATES, Protocol
 from ae_assets.evaluation.results import (
@@ -16,7 +17,7 @@ from ae_assets.evaluation.results import (
     OperatingPoint,
     Sample,
 )
-from ae_assets.evaluation.rolling import Origin, Pooled, PooledPoint, Split, judge_split, origins, pooled
+from ae_assets.evaluation.rolling import Origin, Split, judge_split, origins
 from ae_assets.evaluation.verdicts import (
     Outcome,
     Verdict,
@@ -64,6 +65,7 @@ __all__ = [
     "pooled",
     "population_of",
     "rate",
+    "require_labels",
     "upper_bound",
     "verdict",
     "wilson",

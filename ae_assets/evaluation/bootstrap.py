@@ -1,6 +1,7 @@
 """Detection rate at a false alarm rate, and how it varies when the entities are drawn again. Arrays in, arrays out."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,37 @@ def cuts_at(pair_scores: Floats, rates: Floats) -> Floats:
     return descending[np.minimum(allowed, len(descending) - 1)]
 
 
+@dataclass(frozen=True, eq=False)
+class Top:
+    """The highest healthy pairs of a detector, falling: only they can hold a cut.
+
+    Attributes:
+        scores: of each.
+        entities: of each, as numbers.
+    """
+
+    scores: Floats
+    entities: Ints
+
+    @classmethod
+    def of(cls, pair_scores: Floats, pair_entities: Ints, highest_rate: float) -> "Top":
+        """Those that a cut can lie among at rates up to the highest one."""
+        # Half as many again leaves room for resamples that draw them rarely.
+        kept = min(len(pair_scores), int(1.5 * highest_rate * len(pair_scores)) + 500)
+        top = np.argsort(-pair_scores, kind="stable")[:kept]
+        return cls(pair_scores[top], pair_entities[top])
+
+    def cuts(self, weights: Ints, allowed: Floats) -> Floats:
+        """The lowest cut that lets no more than the allowed number of drawn pairs through, for each number.
+
+        Args:
+            weights: how often each entity is drawn.
+            allowed: numbers of pairs.
+        """
+        over = np.cumsum(weights[self.entities])
+        return self.scores[np.minimum(np.searchsorted(over, allowed, side="right"), len(self.scores) - 1)]
+
+
 def resampled_detection(
     failed_scores: Sequence[Floats],
     pair_scores: Sequence[Floats],
@@ -55,21 +87,16 @@ def resampled_detection(
         Detection rates (detectors, resamples, rates).
     """
     generator = np.random.default_rng(seed)
-    failed, entities, pairs = len(failed_scores[0]), int(pair_entities.max()) + 1, len(pair_entities)
+    failed, entities = len(failed_scores[0]), int(pair_entities.max()) + 1
     windows_of_entity = np.bincount(pair_entities, minlength=entities)
-    # Only the highest pairs can hold a cut; half as many again leaves room for resamples that draw them rarely.
-    kept = min(pairs, int(1.5 * float(rates.max()) * pairs) + 500)
-    tops = [np.argsort(-scores, kind="stable")[:kept] for scores in pair_scores]
-    top_scores = [scores[top] for scores, top in zip(pair_scores, tops, strict=True)]
-    top_entities = [pair_entities[top] for top in tops]
+    tops = [Top.of(scores, pair_entities, float(rates.max())) for scores in pair_scores]
     detected = np.empty((len(pair_scores), resamples, len(rates)))
     for resample in range(resamples):
         weights = np.bincount(generator.integers(0, entities, entities), minlength=entities)
         chosen = generator.integers(0, failed, failed)
         allowed = np.floor(rates * int(weights @ windows_of_entity) + ROUNDING)
-        for index, scores in enumerate(top_scores):
-            over = np.cumsum(weights[top_entities[index]])
-            cuts = scores[np.minimum(np.searchsorted(over, allowed, side="right"), kept - 1)]
+        for index, top in enumerate(tops):
             ascending = np.sort(failed_scores[index][chosen])
+            cuts = top.cuts(weights, allowed)
             detected[index, resample] = 1 - np.searchsorted(ascending, cuts, side="right") / failed
     return detected

@@ -35,6 +35,10 @@ class Groups:
             return np.empty(0)
         return np.asarray(np.maximum.reduceat(scores[self.rows], self.starts))
 
+    def any(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether each group has a row with the flag."""
+        return self.highest(flags.astype(np.float64)) > 0
+
     def first_day_over(self, scores: Floats, days: Ints, cut: float) -> Ints:
         """The earliest day with a score over the cut in each group; the largest integer where there is none."""
         if len(self.starts) == 0:
@@ -161,15 +165,20 @@ def population_of(protocol: Protocol, lives: Lives, keys: pl.DataFrame) -> Popul
     )
 
 
-def _rows_in_range(protocol: Protocol, lives: Lives, keys: pl.DataFrame) -> pl.DataFrame:
-    missing = [name for name in KEY_COLUMNS if name not in keys.columns]
-    if missing:
-        raise ContractError(f"scored rows lack {missing}; received the columns {keys.columns}")
+def require_labels(protocol: Protocol, lives: Lives) -> None:
+    """Raises EvaluationError unless labels are known up to the end of the range."""
     if lives.known_until < protocol.end:
         raise EvaluationError(
             f"labels are known until {lives.known_until}, the evaluation ends on {protocol.end}; end it earlier or "
             "load the later days"
         )
+
+
+def _rows_in_range(protocol: Protocol, lives: Lives, keys: pl.DataFrame) -> pl.DataFrame:
+    missing = [name for name in KEY_COLUMNS if name not in keys.columns]
+    if missing:
+        raise ContractError(f"scored rows lack {missing}; received the columns {keys.columns}")
+    require_labels(protocol, lives)
     rows = keys.select(KEY_COLUMNS).filter(pl.col("day").is_between(protocol.start, protocol.end)).sort("entity", "day")
     if rows.is_empty():
         raise EvaluationError(

@@ -208,7 +208,7 @@ def _result(policy: str, threshold: Cutting, judged: _Judged) -> PromiseResult:
     cuts = judged.cuts_of(threshold)
     alarms = judged.alarms(cuts)
     kept, explanation, observed = _held_against(promise, alarms, judged)
-    found = _any(alarms, population.failed_rows.rows, population.failed_rows.starts)
+    found = population.failed_rows.any(alarms)
     return PromiseResult(
         policy=policy,
         quantity=promise.quantity,
@@ -266,7 +266,8 @@ def _share_of(promise: Promised, alarms: Flags, judged: _Judged) -> _Share:
         case "false_discovery_rate":
             measured = _false_discovery_rate(population, judged.lives, alarms)
             horizon = population.protocol.horizon_days
-            return _Share(measured, "alarms", f"were on entities that did not fail within {horizon} days")
+            labelled = f"alarms with labels for the {horizon} days after them"
+            return _Share(measured, labelled, f"were on entities that did not fail within {horizon} days")
         case unknown:
             raise ConfigError(
                 f"a threshold promises {unknown!r}, and a promise is judged of row_rate, false_alarm_rate, "
@@ -292,35 +293,29 @@ def _row_rate(population: Population, alarms: Flags) -> Rate:
 
 
 def _false_alarm_rate(population: Population, alarms: Flags) -> Rate:
-    groups = population.pair_rows
-    return rate_by_entity(population.pairs["entity"], _any(alarms, groups.rows, groups.starts))
+    return rate_by_entity(population.pairs["entity"], population.pair_rows.any(alarms))
 
 
 def _false_discovery_rate(population: Population, lives: Lives, alarms: Flags) -> Rate:
     """Share of the alarms on entities that do not fail within the horizon after it, over all days together.
 
-    An alarm counts as false as soon as its entity is not known to fail within the horizon, however oddly it behaved.
-    Alarms after an entity's first failure count for nothing, and, as in the protocol, neither do those on entities that
-    vanished within the horizon without a failure, unless it follows nobody up.
+    An alarm counts as false where its entity does not fail within the horizon, however oddly it behaved. Alarms whose
+    horizon reaches beyond the last label count for nothing, be they followed by a failure or not yet. Neither do alarms
+    after an entity's first failure and, as in the protocol, those on entities that vanished within the horizon without
+    a failure, unless it follows nobody up.
     """
     protocol = population.protocol
     raised = population.rows.filter(pl.Series(alarms)).join(lives.frame, on="entity", how="left", maintain_order="left")
     ahead = (pl.col("failed_on") - pl.col("day")).dt.total_days()
     horizon_end = pl.col("day") + pl.duration(days=protocol.horizon_days)
-    followed = pl.col("last_day") >= pl.min_horizontal(horizon_end, pl.lit(lives.known_until))
+    followed = pl.col("last_day") >= horizon_end
     false = ahead.is_null() | (ahead > protocol.horizon_days)
-    counted = raised.select("entity", ahead=ahead, false=false, followed=followed).filter(
+    labelled = raised.filter(horizon_end <= pl.lit(lives.known_until))
+    counted = labelled.select("entity", ahead=ahead, false=false, followed=followed).filter(
         (pl.col("ahead").is_null() | (pl.col("ahead") >= 0))
         & (~pl.col("false") | pl.col("followed") | pl.lit(protocol.follow_up == "none"))
     )
     return rate_by_entity(counted["entity"], counted["false"].to_numpy())
-
-
-def _any(alarms: Flags, rows: NDArray[np.int64], starts: NDArray[np.int64]) -> Flags:
-    """Whether each group of rows has an alarm."""
-    if len(starts) == 0:
-        return np.empty(0, np.bool_)
-    return np.asarray(np.logical_or.reduceat(alarms[rows], starts))
 
 
 def _row(result: PromiseResult) -> dict[str, object]:

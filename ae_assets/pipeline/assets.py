@@ -21,6 +21,7 @@ from ae_assets.pipeline.chain.storage import (
 )
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import WatchedTable
+from ae_assets.pipeline.training_days import plan_training
 from ae_assets.progress import Progress, publish
 from ae_assets.sources import open_source
 
@@ -39,7 +40,8 @@ class ModelConfig(dg.Config):
     )
     train_end: str | None = Field(
         default=None,
-        description="Last training day; empty: the latest that leaves room for the embargo and the calibration range.",
+        description="Last training day; empty: the latest that leaves room for the embargo and the calibration range "
+        "and, where there is a champion, for the days on which the two are compared.",
     )
 
 
@@ -292,7 +294,7 @@ def _storage(context: dg.AssetExecutionContext, table: WatchedTable, lakehouse: 
 
 
 def training_range(storage: Storage, config: ModelConfig) -> "TrainingRange":
-    """The days that a training uses: those configured, else the latest that leave room for calibration.
+    """The days that a training uses: those configured, else the latest that leave room to calibrate and to judge it.
 
     Raises:
         ConfigError: when a day is badly written, or there are no features to take the default from.
@@ -308,7 +310,7 @@ def training_range(storage: Storage, config: ModelConfig) -> "TrainingRange":
             raise ConfigError(
                 f"{storage.name(FEATURES)} holds no day yet; materialise raw and features for some days first"
             )
-        end = max(held) - timedelta(days=table.calibration.embargo_days + table.calibration.days)
+        start, end = plan_training(table, held, judged=storage.models.champion(table.table) is not None)
     start = (
         as_day(config.train_start, "train_start")
         if config.train_start is not None

@@ -1,7 +1,6 @@
-"""The retraining schedule: a thin shell over a pure plan of which days a challenger learns from."""
+"""The retraining schedule."""
 
-from collections.abc import Collection
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -10,12 +9,10 @@ from ae_assets.errors import ConfigError
 from ae_assets.pipeline.chain.storage import FEATURES, Storage
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import WatchedTable
+from ae_assets.pipeline.training_days import plan_retraining
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-
-LEAST_SHARE = 0.5
-"""Share of the training range's days that must have features."""
 
 
 def retraining_schedule(table: WatchedTable, job: "UnresolvedAssetJobDefinition") -> dg.ScheduleDefinition:
@@ -41,7 +38,8 @@ def retraining_schedule(table: WatchedTable, job: "UnresolvedAssetJobDefinition"
         ) -> dg.RunRequest | dg.SkipReason:
             storage = Storage(table, lakehouse.tables, lakehouse.models)
             held = [day for day, rows in storage.days_of(FEATURES).items() if rows]
-            planned = plan_retraining(table, held, _newest_training_end(storage), first=not _has_champion(storage))
+            judged = lakehouse.models.champion(table.table) is not None
+            planned = plan_retraining(table, held, _trained_until(storage), judged=judged)
             if isinstance(planned, str):
                 return dg.SkipReason(planned)
             start, end = (day.isoformat() for day in planned)
@@ -61,48 +59,9 @@ def retraining_schedule(table: WatchedTable, job: "UnresolvedAssetJobDefinition"
     return retraining
 
 
-def plan_retraining(
-    table: WatchedTable, held: Collection[date], trained_until: date | None, *, first: bool
-) -> tuple[date, date] | str:
-    """First and last day that a challenger learns from, or why none is trained now.
-
-    The last `retraining.window_days` days are kept to judge it. Before them lie the days whose labels the fit knows
-    (the horizon after training) or those of embargo and calibration, whichever are more. A first model is not compared
-    and needs only embargo and calibration.
-
-    Args:
-        table: the table's settings.
-        held: days with features.
-        trained_until: last training day of the newest version, whatever became of it.
-        first: whether there is no champion yet.
-    """
-    if not held:
-        return f"{table.table} has no features yet"
-    after = table.calibration.embargo_days + table.calibration.days
-    kept = after if first else max(after, table.horizon_days) + table.retraining.window_days
-    last = max(held)
-    end = last - timedelta(days=kept)
-    start = end - timedelta(days=table.training.days - 1)
-    if trained_until is not None and not first and trained_until >= end:
-        return (
-            f"the newest version has learned from days until {trained_until}; features until {last} leave a challenger "
-            f"those until {end}"
-        )
-    days = sum(start <= day <= end for day in held)
-    if days < LEAST_SHARE * table.training.days:
-        return (
-            f"{days} of the {table.training.days} days from {start} to {end} have features, fewer than "
-            f"{LEAST_SHARE:.0%}; {kept} days after them are kept for calibration and judgement"
-        )
-    return start, end
-
-
-def _newest_training_end(storage: Storage) -> date | None:
-    versions = storage.models.versions(storage.table.table)
-    if not versions:
-        return None
-    return date.fromisoformat(storage.models.card(storage.table.table, versions[-1])["training"]["end"])
-
-
-def _has_champion(storage: Storage) -> bool:
-    return storage.models.champion(storage.table.table) is not None
+def _trained_until(storage: Storage) -> date | None:
+    """Last training day of the champion and of the newest version; None without any."""
+    models, table = storage.models, storage.table.table
+    versions = {*models.versions(table)[-1:], *filter(None, [models.champion(table)])}
+    ends = [date.fromisoformat(models.card(table, version)["training"]["end"]) for version in versions]
+    return max(ends, default=None)

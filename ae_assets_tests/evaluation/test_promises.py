@@ -119,11 +119,20 @@ def test_an_alarm_is_false_without_a_failure_within_the_horizon_after_it(name: s
     assert result.observed == (false / counted if counted else None)
 
 
+@pytest.mark.parametrize(("known_until", "observed"), [(99, 0.5), (69, None), (70, 0.5)])
+def test_alarms_count_once_the_labels_reach_through_their_horizon(known_until: int, observed: float | None) -> None:
+    records = records_of({"healthy": (0, 99, None), "fails": (0, 60, 60)}).filter(pl.col("day") <= day(known_until))
+    threshold = Fixed(0.5, promised("false_discovery_rate", 0.5))
+    scores = scored(records, {"healthy": [40], "fails": [40]})
+    result = judge_promise("policy", threshold, scores, lives_of(records), Protocol(day(0), day(59)))
+    assert result.observed == observed
+
+
 def test_without_an_alarm_nothing_is_known_of_the_share_of_false_ones() -> None:
     records = fleet(healthy=40, failing=2, days=60)
     result = judged(promised("false_discovery_rate", 0.1), random_scores(records), records, 2.0)
     assert (result.kept, result.observed) == (Kept.TOO_FEW, None)
-    assert "no alarms to count" in result.explanation
+    assert "There were no alarms with labels for the 30 days after them to count." in result.explanation
 
 
 @pytest.mark.parametrize(("at_most", "kept"), [(3, Kept.HELD), (2, Kept.NOT_HELD)])

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -201,11 +202,15 @@ def test_a_split_that_judges_within_the_horizon_of_its_training_range_is_refused
 def test_nothing_or_splits_judged_in_other_ways_are_not_pooled(splits: list[Split]) -> None:
     with pytest.raises(EvaluationError, match="no split"):
         pooled([])
-    from dataclasses import replace
-
-    other = replace(splits[1], false_alarm_rates=(0.01,))
-    with pytest.raises(EvaluationError, match="pool splits that were judged alike"):
-        pooled([splits[0], other])
+    for rules in (
+        {"false_alarm_rates": (0.01,)},
+        {"horizon_days": 20},
+        {"window_days": 10},
+        {"follow_up": "through_horizon"},
+    ):
+        other = replace(splits[1], protocol=replace(splits[1].protocol, **rules))
+        with pytest.raises(EvaluationError, match="pool splits that were judged alike"):
+            pooled([splits[0], other])
 
 
 @settings(max_examples=10, deadline=None)

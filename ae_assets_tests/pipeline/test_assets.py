@@ -136,12 +136,16 @@ def test_a_model_that_does_not_converge_does_not_become_champion(tmp_path: Path)
     )
 
 
-def test_the_default_training_range_ends_where_calibration_still_fits(finished_home: Path) -> None:
+@pytest.mark.parametrize(("champion", "days_kept"), [(None, 10), ("20130601T000000000Z-00000000", 20)])
+def test_the_default_training_range_leaves_room_to_calibrate_and_beside_a_champion_to_judge(
+    finished_home: Path, monkeypatch: pytest.MonkeyPatch, champion: str | None, days_kept: int
+) -> None:
     from ae_assets.pipeline.assets import ModelConfig, training_range
 
-    storage = storage_of(watched_table(), finished_home)
+    storage = storage_of(watched_table(retraining={"window_days": 10}), finished_home)
+    monkeypatch.setattr(type(storage.models), "champion", lambda *_: champion)
     training = training_range(storage, ModelConfig())
-    assert training.end == LAST - timedelta(days=10)
+    assert training.end == LAST - timedelta(days=days_kept)
     assert training.start == training.end - timedelta(days=19)
 
 

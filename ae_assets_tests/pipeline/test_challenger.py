@@ -159,6 +159,53 @@ def test_days_that_the_champion_has_seen_are_not_compared_on(with_champion: Any)
     assert storage.models.champion("fleet") == version
 
 
+def test_days_that_the_challenger_has_seen_are_not_compared_on(with_champion: Any) -> None:
+    trained(with_champion(GOOD))
+    calibrate_latest(with_champion(GOOD))
+    storage = with_champion(BAD)
+    trained(storage, TrainingRange.of(FIRST, FIRST + timedelta(days=21), 10))
+    promotion = calibrate_latest(storage).promotion
+    assert promotion.reason is Reason.NOT_COMPARED
+    assert f"seen days and labels until {FIRST + timedelta(days=31)}, and until {DAYS[-1]} 8 unseen" in promotion.words
+
+
+def test_what_a_champion_has_seen_does_not_change_with_the_yaml(with_champion: Any) -> None:
+    trained(with_champion(GOOD))
+    calibrate_latest(with_champion(GOOD))
+    calibrated = load_champion(with_champion(GOOD)).calibration
+    longer = load_champion(with_champion(GOOD, calibration={"embargo_days": 2, "days": 20}))
+    assert longer.calibration == calibrated
+    assert longer.seen_until == SEEN_UNTIL
+
+
+def test_the_days_of_a_long_calibration_range_are_seen_though_the_last_of_them_are_absent(
+    with_champion: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Storage.days_of
+    until = FIRST + timedelta(days=15)
+    storage = with_champion(GOOD, calibration={"embargo_days": 2, "days": 20})
+    trained(storage)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Storage, "days_of", lambda self, asset: {d: rows for d, rows in held(self, asset).items() if d <= until}
+        )
+        calibrate_latest(storage)
+    assert load_champion(storage).seen_until == FIRST + timedelta(days=31)
+
+
+def test_a_threshold_without_the_days_it_was_chosen_on_says_how_to_choose_it_again(
+    with_champion: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = with_champion(GOOD)
+    version = trained(storage)
+    calibrate_latest(storage)
+    content = json.loads(storage.models.read_threshold("fleet", version))
+    del content["calibrated_on"]
+    monkeypatch.setattr(type(storage.models), "read_threshold", lambda *_: json.dumps(content))
+    with pytest.raises(ModelError, match=f"choose it again: materialise fleet/threshold with `version: {version}`"):
+        load_champion(storage)
+
+
 def test_a_champion_of_features_that_are_gone_is_replaced(with_champion: Any) -> None:
     trained(with_champion(GOOD))
     calibrate_latest(with_champion(GOOD))
@@ -223,7 +270,6 @@ def test_the_reference_beside_the_threshold_has_one_row_of_each_device_of_the_ca
     trained(storage)
     calibrate_latest(storage)
     reference = load_champion(storage).reference
-    assert reference is not None
     assert reference.entities == 300
     assert (reference.first_day, reference.last_day) == (FIRST + timedelta(days=12), FIRST + timedelta(days=19))
     rows = storage.tables.read("fleet.features", reference.first_day, reference.last_day, ["smart_194_level"])

@@ -14,13 +14,13 @@ from ae_assets.decisions import AggregationConfig, DecisionConfig, aggregate
 from ae_assets.decisions.episodes import STATES
 from ae_assets.errors import ConfigError, EvaluationError
 from ae_assets.pipeline.chain.anomalies import AnomalyDay, find_anomalies
-from ae_assets.pipeline.chain.champion import load_champion, training_of
+from ae_assets.pipeline.chain.champion import CalibrationRange, load_champion
 from ae_assets.pipeline.chain.evaluation import evaluate
 from ae_assets.pipeline.chain.features import build_features
 from ae_assets.pipeline.chain.model import TrainingRange, train
 from ae_assets.pipeline.chain.raw import load_raw
 from ae_assets.pipeline.chain.storage import Storage, day_range
-from ae_assets.pipeline.chain.threshold import calibrate_latest, calibration_range, calibration_scores
+from ae_assets.pipeline.chain.threshold import calibrate_latest, calibration_scores
 from ae_assets.pipeline.checks import anomalies_checks
 from ae_assets.pipeline.component import _with_mute_list_beside
 from ae_assets.pipeline.metadata import anomalies_day, anomalies_run
@@ -67,12 +67,12 @@ def rows_of(storage: Storage, days: Sequence[date] = JUDGED) -> pl.DataFrame:
 def test_the_threshold_is_calibrated_on_scores_aggregated_as_they_are_held_against_it(home: Path) -> None:
     storage = decided(home, aggregation=MEAN)
     detector, aggregation = load_champion(storage).detector, storage.table.decision.aggregation
-    training = training_of(storage, load_champion(storage).version)
-    calibrated = calibration_scores(storage, detector, aggregation, training, earlier_failures=False)
+    training, range_ = load_champion(storage).training, load_champion(storage).calibration
+    calibrated = calibration_scores(storage, detector, aggregation, training, range_, earlier_failures=False)
     # The days of the look-back are those just before the calibration range, in the embargo.
-    longer = watched_table(calibration={"embargo_days": 0, "days": 10})
-    of_days = calibration_scores(storage_of(longer, home), detector, NONE, training, earlier_failures=False)
-    expected = aggregate(of_days, aggregation).filter(pl.col("day") >= calibration_range(storage, training).start)
+    longer = CalibrationRange.after(training, 0, 10)
+    of_days = calibration_scores(storage, detector, NONE, training, longer, earlier_failures=False)
+    expected = aggregate(of_days, aggregation).filter(pl.col("day") >= range_.start)
     keys = ["day", "entity"]
     assert calibrated.height > 100
     both = calibrated.join(expected, on=keys, suffix="_expected")

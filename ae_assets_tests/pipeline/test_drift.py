@@ -1,6 +1,5 @@
 """The drift checks on stored tables: what they read, what they name, when they say nothing."""
 
-import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -87,19 +86,6 @@ def test_scores_that_rose_everywhere_are_named_and_scores_of_another_model_are_n
     verdict = judge_rates(storage)[SCORES]
     assert verdict.passed
     assert verdict.text.startswith(f"too few to judge: {load_champion(storage).version} has scored no day between")
-
-
-def test_a_threshold_from_before_there_were_references_says_how_to_add_one(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    version = load_champion(storage).version
-    content = json.loads(storage.models.read_threshold("fleet", version))
-    assert Reference.from_dict(content.pop("reference")) == load_champion(storage).reference
-    monkeypatch.setattr(type(storage.models), "read_threshold", lambda *_: json.dumps(content))
-    for name in (SCORES, FEATURES):
-        verdict = judge_rates(storage)[name]
-        assert verdict.passed
-        assert "before references were kept; materialise fleet/threshold to add one" in verdict.text
 
 
 def test_a_drift_warns_in_dagster_with_what_drifted(finished_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

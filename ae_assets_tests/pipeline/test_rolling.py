@@ -1,14 +1,16 @@
 """Rolling origin on the small fleet: several fits, none of which is kept."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from ae_assets.decisions import AggregationConfig, aggregate
 from ae_assets.detectors import CounterRuleConfig, GrowthRuleConfig
 from ae_assets.errors import EvaluationError, ModelError
+from ae_assets.evaluation import judge_split
 from ae_assets.pipeline import assets
 from ae_assets.pipeline.chain.rolling import RollingEvaluation, evaluate_origins, plan
 from ae_assets.pipeline.chain.storage import Storage
@@ -107,6 +109,47 @@ def test_the_tables_own_detector_must_be_fitted(storage: Storage) -> None:
     other = replace(storage, table=storage.table.model_copy(update={"detector": broken}))
     with pytest.raises(ModelError, match="smart_187_level"):
         evaluate_origins(other, TO_JUDGE, LAST, 1, with_comparisons=False, with_baselines=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"end": LAST + timedelta(days=5)}, "labels are known until"),
+        ({"start": LAST - timedelta(days=3)}, "no complete"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_before_anything_is_fitted(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, changes: dict[str, date], says: str
+) -> None:
+    from ae_assets.pipeline.chain import rolling
+
+    monkeypatch.setattr(rolling, "fitted_detectors", lambda *_: pytest.fail("something was fitted"))
+    days = {"start": TO_JUDGE, "end": LAST, **changes}
+    with pytest.raises(EvaluationError, match=says):
+        evaluate_origins(storage, **days, count=1, with_comparisons=False, with_baselines=False)
+
+
+def test_scores_are_aggregated_as_the_table_says(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ae_assets.pipeline.chain import rolling
+
+    judged: list[pl.DataFrame] = []
+
+    def judge(_name: str, _training: object, scores: dict[str, pl.DataFrame], *rest: object, **more: object) -> object:
+        judged.append(scores["counter_rule"])
+        return judge_split(_name, _training, scores, *rest, **more)
+
+    monkeypatch.setattr(rolling, "judge_split", judge)
+    for aggregation in (AggregationConfig(), AggregationConfig(method="mean", days=3)):
+        decision = storage.table.decision.model_copy(update={"aggregation": aggregation})
+        table = storage.table.model_copy(update={"decision": decision})
+        aggregating = replace(storage, table=table)
+        evaluate_origins(aggregating, TO_JUDGE, LAST, 1, with_comparisons=False, with_baselines=False)
+    of_days, aggregated = judged
+    expected = aggregate(of_days, aggregation).filter(pl.col("day") >= TO_JUDGE + timedelta(days=2))
+    both = aggregated.join(expected, on=["day", "entity"], suffix="_expected")
+    assert both.height == expected.height > 1000
+    assert both["score"].to_numpy() == pytest.approx(both["score_expected"].to_numpy())
+    assert not both["score"].equals(both.join(of_days, on=["day", "entity"], suffix="_of_day")["score_of_day"])
 
 
 def test_the_asset_evaluates_origins_when_it_is_asked_to(

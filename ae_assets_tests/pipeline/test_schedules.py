@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from ae_assets.errors import ConfigError
 from ae_assets.pipeline.chain.challenger import window_to_judge
+from ae_assets.pipeline.chain.champion import CalibrationRange
 from ae_assets.pipeline.chain.model import TrainingRange
 from ae_assets.pipeline.chain.storage import day_range
-from ae_assets.pipeline.chain.threshold import CalibrationRange
 from ae_assets.pipeline.component import AnomalyPipeline
 from ae_assets.pipeline.resources import LakehouseResource
-from ae_assets.pipeline.schedules import plan_retraining
 from ae_assets.pipeline.table import WatchedTable
+from ae_assets.pipeline.training_days import plan_retraining, plan_training
 from ae_assets_tests.pipeline.conftest import LAST
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table
 
@@ -43,7 +43,7 @@ def test_a_challenger_leaves_exactly_the_window_that_it_is_judged_on_unseen(
         calibration={"embargo_days": embargo, "days": calibration},
         training={"horizon_days": horizon, "days": days},
     )
-    planned = plan_retraining(settings, day_range(FIRST, LAST + timedelta(days=365)), None, first=False)
+    planned = plan_retraining(settings, day_range(FIRST, LAST + timedelta(days=365)), None, judged=True)
     assert not isinstance(planned, str)
     training = TrainingRange.of(*planned, horizon)
     calibrated = CalibrationRange.after(training, embargo, calibration)
@@ -56,9 +56,18 @@ def test_a_challenger_leaves_exactly_the_window_that_it_is_judged_on_unseen(
 
 def test_a_first_model_learns_from_later_days_since_it_is_not_compared() -> None:
     held = day_range(FIRST, LAST)
-    first = plan_retraining(table(), held, None, first=True)
+    first = plan_retraining(table(), held, None, judged=False)
     assert first == (LAST - timedelta(days=29), LAST - timedelta(days=10))
-    assert plan_retraining(table(), held, None, first=False) == (LAST - timedelta(days=39), LAST - timedelta(days=20))
+    assert plan_retraining(table(), held, None, judged=True) == (LAST - timedelta(days=39), LAST - timedelta(days=20))
+
+
+def test_who_names_no_days_gets_those_that_leave_room_to_judge_where_there_are_enough() -> None:
+    assert plan_training(table(), day_range(FIRST, LAST), judged=True) == (
+        LAST - timedelta(days=39),
+        LAST - timedelta(days=20),
+    )
+    few = day_range(LAST - timedelta(days=28), LAST)
+    assert plan_training(table(), few, judged=True) == plan_training(table(), few, judged=False)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +79,7 @@ def test_a_first_model_learns_from_later_days_since_it_is_not_compared() -> None
     ],
 )
 def test_no_challenger_is_trained_without_new_days(held: list[date], trained_until: date | None, says: str) -> None:
-    planned = plan_retraining(table(), held, trained_until, first=False)
+    planned = plan_retraining(table(), held, trained_until, judged=True)
     assert isinstance(planned, str)
     assert says in planned
 
@@ -109,6 +118,22 @@ def test_a_tick_asks_for_a_model_and_its_threshold_on_the_planned_days(finished_
     job = definitions.resolve_job_def("fleet_retrain")
     assert dg.validate_run_config(job, request.run_config)
     assert {key.path[-1] for key in job.asset_layer.executable_asset_keys} == {"model", "threshold"}
+
+
+def test_a_newest_version_of_earlier_days_does_not_make_a_challenger_older_than_the_champion(
+    finished_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = storage_of(table(), finished_home).models
+    champion = models.champion("fleet")
+    assert champion is not None
+    older = {"training": {"start": str(FIRST), "end": str(FIRST + timedelta(days=5)), "known_until": str(LAST)}}
+    card = type(models).card
+    monkeypatch.setattr(type(models), "versions", lambda *_: [champion, "older"])
+    monkeypatch.setattr(
+        type(models), "card", lambda self, name, version: older if version == "older" else card(self, name, version)
+    )
+    result, _ = tick(table(window_days=25), finished_home)
+    assert "the newest version has learned from days until 2013-05-09" in result.skip_message
 
 
 def test_a_tick_without_newer_days_says_so(finished_home: Path) -> None:

@@ -1,21 +1,29 @@
 """What the threshold may see of the calibration range, and that each day is held against its own cut."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import polars as pl
 import pytest
 
-from ae_assets.decisions import AggregationConfig
+from ae_assets.decisions import AggregationConfig, aggregate
+from ae_assets.detectors import CounterRuleConfig
+from ae_assets.evaluation import compare
+from ae_assets.pipeline.chain import evaluation as evaluation_room
 from ae_assets.pipeline.chain.anomalies import find_anomalies
-from ae_assets.pipeline.chain.champion import load_champion
+from ae_assets.pipeline.chain.champion import CalibrationRange, load_champion
 from ae_assets.pipeline.chain.evaluation import evaluate
 from ae_assets.pipeline.chain.features import build_features
 from ae_assets.pipeline.chain.model import TrainingRange, fit_detector, train
 from ae_assets.pipeline.chain.raw import load_raw
+from ae_assets.pipeline.chain.scoring import score_days
 from ae_assets.pipeline.chain.storage import Storage, day_range
 from ae_assets.pipeline.chain.threshold import calibrate_latest, calibration_scores
+from ae_assets.pipeline.table import CalibrationSection
 from ae_assets.sources import open_source
-from ae_assets.thresholds import default_policies
+from ae_assets.thresholds import default_policies, fit_threshold
 from ae_assets_tests.pipeline.conftest import LAST
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
 
@@ -51,11 +59,17 @@ def fleet_with_failures(tmp_path_factory: pytest.TempPathFactory) -> Storage:
     return storage
 
 
-def scores_for_calibration(storage: Storage, *, earlier_failures: bool, learned: bool = False) -> pl.DataFrame:
+def scores_for_calibration(
+    storage: Storage, *, earlier_failures: bool, learned: bool = False, training: TrainingRange = TRAINED
+) -> pl.DataFrame:
     detector, _ = fit_detector(storage, storage.table.detector, TRAINED)
     if learned:
         detector.__dict__["learns_from_failures"] = True
-    return calibration_scores(storage, detector, AggregationConfig(), TRAINED, earlier_failures=earlier_failures)
+    section = storage.table.calibration
+    calibration = CalibrationRange.after(training, section.embargo_days, section.days)
+    return calibration_scores(
+        storage, detector, AggregationConfig(), training, calibration, earlier_failures=earlier_failures
+    )
 
 
 def failing(scores: pl.DataFrame) -> dict[str, list[tuple[int, int]]]:
@@ -100,8 +114,22 @@ def test_failures_since_the_start_of_training_are_added_where_a_policy_asks_for_
 
 
 def test_a_detector_that_learned_from_failures_is_not_judged_on_them(fleet_with_failures: Storage) -> None:
+    assert TRAINED.known_until < FIRST + timedelta(days=10)
     scores = scores_for_calibration(fleet_with_failures, earlier_failures=True, learned=True)
     assert failing(scores).keys() == {"D02", "D03"}
+
+
+def test_a_failure_that_the_fit_knew_of_counts_for_nothing_though_it_lies_in_the_calibration_range(
+    fleet_with_failures: Storage,
+) -> None:
+    knowing = replace(TRAINED, known_until=FIRST + timedelta(days=10))
+    learned, ignorant = (
+        scores_for_calibration(fleet_with_failures, earlier_failures=False, learned=learned, training=knowing)
+        for learned in (True, False)
+    )
+    assert failing(learned).keys() == {"D03"}
+    assert failing(ignorant).keys() == {"D02", "D03"}
+    assert "D02" not in set(learned["entity"])
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +181,46 @@ def test_an_evaluation_judges_the_cuts_that_were_in_use_and_what_the_policies_pr
     assert "alarm_budget (in use)" in evaluation.text
     assert "| alarm_budget (in use) | alarms a day | 3 |" in evaluation.markdown
     assert evaluation.record["promises"]["table"][0]["kept"] == "held"
+
+
+def test_comparisons_are_fitted_calibrated_and_aggregated_as_the_champion_was(
+    budgeted: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion = load_champion(budgeted)
+    aggregation = AggregationConfig(method="mean", days=2)
+    monkeypatch.setattr(evaluation_room, "load_champion", lambda _: replace(champion, aggregation=aggregation))
+    monkeypatch.setattr(evaluation_room, "_require_aggregated", lambda *_: None)
+    judged: list[Mapping[str, pl.DataFrame]] = []
+
+    def remember(scores: Mapping[str, pl.DataFrame], *rest: Any, **more: Any) -> Any:
+        judged.append(scores)
+        return compare(scores, *rest, **more)
+
+    monkeypatch.setattr(evaluation_room, "compare", remember)
+    # Another calibration range in the YAML than the champion's would reach into the judged days.
+    other = {"calibration": CalibrationSection(embargo_days=2, days=20)}
+    rule = CounterRuleConfig(features=("smart_5_level", "smart_194_deviation"))
+    table = budgeted.table.model_copy(update={"comparisons": (rule,), **other})
+    seen: list[pl.DataFrame] = []
+
+    def fit_on(policy: Any, scores: pl.DataFrame) -> Any:
+        seen.append(scores)
+        return fit_threshold(policy, scores)
+
+    monkeypatch.setattr(evaluation_room, "fit_threshold", fit_on)
+    evaluate(replace(budgeted, table=table), FIRST + timedelta(days=40), LAST, with_comparisons=True)
+    assert len(seen) > 3
+    for scores in seen:
+        days = scores.filter(pl.col("fails_in").is_null())["day"]
+        assert (days.min(), days.max()) == (champion.calibration.start, champion.calibration.end)
+    (scores,) = judged
+    (name,) = scores.keys() - {"counter_rule"}
+    detector, _ = fit_detector(budgeted, rule, champion.training)
+    of_days = score_days(budgeted, detector, AggregationConfig(), day_range(FIRST + timedelta(days=39), LAST), "again")
+    expected = aggregate(pl.concat([day.scores for day in of_days]), aggregation)
+    both = scores[name].join(expected, on=["day", "entity"], suffix="_expected")
+    assert both.height == scores[name].height > 1000
+    assert both["score"].to_numpy() == pytest.approx(both["score_expected"].to_numpy())
 
 
 def test_an_evaluation_after_the_features_of_calibration_are_gone_still_judges_the_threshold_in_use(

@@ -189,12 +189,8 @@ def _compared(storage: Storage, champion: Champion, challenger: Champion) -> Com
 
 
 def _scores(storage: Storage, one: Champion, days: list[date], name: str) -> pl.DataFrame:
-    return pl.concat(
-        [
-            scored.keys.select("day", "entity", "cohort").with_columns(score=pl.Series(scored.score))
-            for scored in score_days(storage, one.detector, one.aggregation, days, stage=f"scoring the {name}")
-        ]
-    )
+    scored = score_days(storage, one.detector, one.aggregation, days, stage=f"scoring the {name}")
+    return pl.concat([of_day.scores for of_day in scored])
 
 
 def _in_words(table: str, version: str, before: str, reason: Reason, comparison: Comparison, margin: float) -> str:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from ae_assets.decisions import AggregationConfig
@@ -16,6 +16,20 @@ from ae_assets.thresholds import Threshold
 
 
 @dataclass(frozen=True)
+class CalibrationRange:
+    """The days whose scores set the threshold. Labels after its end are not known to it."""
+
+    start: date
+    end: date
+
+    @classmethod
+    def after(cls, training: TrainingRange, embargo_days: int, days: int) -> "CalibrationRange":
+        """The range that follows a training range."""
+        start = training.end + timedelta(days=1 + embargo_days)
+        return cls(start, start + timedelta(days=days - 1))
+
+
+@dataclass(frozen=True)
 class Champion:
     """A detector and its cut."""
 
@@ -25,13 +39,15 @@ class Champion:
     aggregation: AggregationConfig
     """How the scores were aggregated on which the cut was chosen; a change in the YAML counts from the next one on."""
     training: TrainingRange
-    reference: Reference | None = None
-    """What the devices of the calibration range looked like; None for a threshold from before references were kept."""
+    calibration: CalibrationRange
+    """The days on which the cut was chosen; a change in the YAML counts from the next one on."""
+    reference: Reference
+    """What the devices of the calibration range looked like."""
 
     @property
     def seen_until(self) -> date:
         """Last day that the fit or the threshold has seen, labels included."""
-        return max(self.training.known_until, self.threshold.calibration.last_day)
+        return max(self.training.known_until, self.calibration.end)
 
 
 def load_champion(storage: Storage) -> Champion:
@@ -55,9 +71,21 @@ def load_version(storage: Storage, version: str) -> Champion:
     name = storage.table.table
     detector = load_detector(storage.models.path(name, version))
     text = storage.models.read_threshold(name, version)
-    threshold = Threshold.from_json(text)
-    aggregation = AggregationConfig.model_validate(json.loads(text).get("aggregation", {}))
-    return Champion(version, detector, threshold, aggregation, training_of(storage, version), _reference(text))
+    kept = json.loads(text)
+    if "calibrated_on" not in kept:
+        raise ModelError(
+            f"the threshold of {version} does not say on which days it was chosen; choose it again: materialise "
+            f"{name}/threshold with `version: {version}`"
+        )
+    return Champion(
+        version,
+        detector,
+        Threshold.from_json(text),
+        AggregationConfig.model_validate(kept["aggregation"]),
+        training_of(storage, version),
+        CalibrationRange(*(date.fromisoformat(day) for day in kept["calibrated_on"])),
+        Reference.from_dict(kept["reference"]),
+    )
 
 
 def write_threshold(storage: Storage, calibrated: Champion, promotion: Mapping[str, Any]) -> None:
@@ -71,7 +99,8 @@ def write_threshold(storage: Storage, calibrated: Champion, promotion: Mapping[s
     content = {
         **json.loads(calibrated.threshold.to_json()),
         "aggregation": calibrated.aggregation.model_dump(mode="json"),
-        "reference": None if calibrated.reference is None else calibrated.reference.as_dict(),
+        "calibrated_on": [calibrated.calibration.start.isoformat(), calibrated.calibration.end.isoformat()],
+        "reference": calibrated.reference.as_dict(),
         "promotion": dict(promotion),
     }
     storage.models.write_threshold(storage.table.table, calibrated.version, json.dumps(content, indent=2))
@@ -81,8 +110,3 @@ def training_of(storage: Storage, version: str) -> TrainingRange:
     """The training range on a version's card."""
     card = storage.models.card(storage.table.table, version)["training"]
     return TrainingRange(**{key: date.fromisoformat(value) for key, value in card.items()})
-
-
-def _reference(text: str) -> Reference | None:
-    kept = json.loads(text).get("reference")
-    return None if kept is None else Reference.from_dict(kept)

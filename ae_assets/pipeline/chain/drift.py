@@ -50,13 +50,6 @@ def judge_drift(storage: Storage, champion: Champion, last: date) -> dict[str, P
         champion: whose reference and scores.
         last: last day that is judged.
     """
-    names = ("scores_have_not_drifted", "features_have_not_drifted")
-    if champion.reference is None:
-        text = (
-            f"nothing to judge against: the threshold of {champion.version} was chosen before references were kept; "
-            f"materialise {storage.table.table}/threshold to add one"
-        )
-        return dict.fromkeys(names, PooledVerdict(True, text, {}))
     limits = storage.table.checks
     first = last - timedelta(days=limits.drift_days - 1)
     scored = _latest(storage, ANOMALIES, first, last, ["score"], pl.col("model_version") == champion.version)

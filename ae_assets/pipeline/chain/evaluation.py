@@ -23,6 +23,7 @@ from ae_assets.evaluation import (
     calibration_table,
     compare,
     judge_threshold,
+    require_labels,
 )
 from ae_assets.pipeline.baselines import compared_detectors
 from ae_assets.pipeline.chain.champion import Champion, load_champion
@@ -100,6 +101,9 @@ def evaluate(
             f"the champion {champion.version} has seen days and labels until {champion.seen_until}; "
             f"evaluate from {champion.seen_until + timedelta(days=1)} on, received {start}"
         )
+    lives = lives_in(storage)
+    protocol = Protocol(start, end, storage.table.horizon_days, storage.table.checks.window_days)
+    require_labels(protocol, lives)
     name: str = storage.table.detector.type
     stored = _champion_scores(storage, champion, start, end)
     scores = {name: stored.drop("threshold")}
@@ -118,8 +122,6 @@ def evaluate(
             continue
         margins[other.name] = _margins(scores[other.name], threshold)
         cuts[other.name] = threshold.cut
-    lives = lives_in(storage)
-    protocol = Protocol(start, end, storage.table.horizon_days, storage.table.checks.window_days)
     comparison = compare(scores, lives, protocol, reference=name)
     return Evaluation(
         start,
@@ -177,7 +179,12 @@ def _promises(
     others = {name: policy for name, policy in default_policies().items() if name != in_use.name}
     try:
         calibrated = calibration_scores(
-            storage, champion.detector, champion.aggregation, champion.training, earlier_failures=True
+            storage,
+            champion.detector,
+            champion.aggregation,
+            champion.training,
+            champion.calibration,
+            earlier_failures=True,
         )
     except ModelError as error:
         return calibration_table(thresholds, scores, lives, protocol, not_fitted=dict.fromkeys(others, str(error)))
@@ -244,11 +251,13 @@ def _comparison_scores(
         raise detector
     policy = storage.table.threshold
     calibrated = calibration_scores(
-        storage, detector, champion.aggregation, champion.training, earlier_failures=policy.sees_failures
+        storage,
+        detector,
+        champion.aggregation,
+        champion.training,
+        champion.calibration,
+        earlier_failures=policy.sees_failures,
     )
     threshold = fit_threshold(policy, calibrated)
-    frames = [
-        scored.keys.select("day", "entity", "cohort").with_columns(score=pl.Series(scored.score))
-        for scored in score_days(storage, detector, champion.aggregation, days, stage=f"scoring {name}")
-    ]
-    return pl.concat(frames), threshold
+    scored = score_days(storage, detector, champion.aggregation, days, stage=f"scoring {name}")
+    return pl.concat([of_day.scores for of_day in scored]), threshold

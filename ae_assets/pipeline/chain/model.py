@@ -113,6 +113,7 @@ def training_windows(storage: Storage, training: TrainingRange, window_days: int
         )
     ahead = _days_to_failure(rows, failures)
     healthy = ahead.is_null() | (ahead > horizon)
+    sampled_rows = rows.select(sampled).to_series()
     held_out = _hash_share(storage.table.training.seed + 1) < storage.table.training.validation_share
     roles = rows.select(
         train=sampled & healthy & ~held_out,
@@ -128,7 +129,7 @@ def training_windows(storage: Storage, training: TrainingRange, window_days: int
     facts = {
         "rows_available": available,
         "rows_held": rows.height,
-        "rows_left_out_near_failure": int((~healthy).sum()),
+        "rows_left_out_near_failure": int((sampled_rows & ~healthy).sum()),
         "rows_for_training": int(roles["train"].sum()),
         "rows_for_validation": int(roles["validation"].sum()),
         "rows_before_failure": int(roles["failing"].sum()),
@@ -174,22 +175,7 @@ def _hash_share(seed: int) -> pl.Expr:
 
 
 def _days_to_failure(rows: pl.DataFrame, failures: pl.DataFrame) -> pl.Series:
-    """Days from each row to its drive's next known failure, 0 on the day itself, null where none is known.
-
-    Rows after a drive's failure have none, unless a later failure follows.
-    """
-    next_failure = (
-        rows.select("entity", "day")
-        .with_row_index("row")
-        .sort("day")
-        .join_asof(
-            failures.select("entity", failed_on="day").sort("failed_on"),
-            left_on="day",
-            right_on="failed_on",
-            by="entity",
-            strategy="forward",
-            check_sortedness=False,
-        )
-        .sort("row")
-    )
-    return (next_failure["failed_on"] - next_failure["day"]).dt.total_days()
+    """Days from each row to its drive's first known failure, negative after it, null where none is known."""
+    first = failures.group_by("entity").agg(failed_on=pl.col("day").min())
+    failing = rows.select("entity", "day").join(first, on="entity", how="left", maintain_order="left")
+    return (failing["failed_on"] - failing["day"]).dt.total_days()

@@ -13,7 +13,7 @@ import polars as pl
 
 from ae_assets.detectors import FittedDetector
 from ae_assets.errors import EvaluationError, ModelError
-from ae_assets.evaluation import Origin, Pooled, Protocol, Split, judge_split, origins, pooled
+from ae_assets.evaluation import Origin, Pooled, Protocol, Split, judge_split, origins, pooled, require_labels
 from ae_assets.pipeline.baselines import Compared, compared_detectors
 from ae_assets.pipeline.chain.lives import lives_in
 from ae_assets.pipeline.chain.model import TrainingRange, TrainingWindows, training_windows
@@ -21,8 +21,6 @@ from ae_assets.pipeline.chain.scoring import score_days
 from ae_assets.pipeline.chain.storage import FEATURES, Storage, day_range
 from ae_assets.progress import Progress
 from ae_assets.reports.rolling import not_fitted_words, pooled_markdown, pooled_text
-
-RESAMPLES = 500
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,10 @@ def evaluate_origins(
     not_fitted: dict[str, str] = {}
     splits: list[Split] = []
     planned = plan(storage, start, end, count)
-    for number, origin in enumerate(planned, 1):
+    table = storage.table
+    protocols = [Protocol(*origin.test, table.horizon_days, table.checks.window_days) for origin in planned]
+    require_labels(protocols[-1], lives)
+    for number, (origin, protocol) in enumerate(zip(planned, protocols, strict=True), 1):
         telling = _telling(storage, f"split {number} of {count}")
         scores = {}
         days = day_range(*origin.test)
@@ -85,25 +86,17 @@ def evaluate_origins(
             if isinstance(fitted, ModelError):
                 not_fitted[one.name] = f"split {number}: {fitted}"
                 continue
-            frames = [
-                scored.keys.select("day", "entity", "cohort").with_columns(score=pl.Series(scored.score))
-                for scored in score_days(
-                    telling, fitted, storage.table.decision.aggregation, days, stage=f"scoring {one.name}"
-                )
-            ]
+            scored = score_days(telling, fitted, table.decision.aggregation, days, f"scoring {one.name}")
+            frames = [of_day.scores for of_day in scored]
             if not frames:
                 raise EvaluationError(
                     f"there are no features between {origin.test[0]} and {origin.test[1]}; materialise "
                     f"{storage.name(FEATURES)} for these days, or judge fewer splits"
                 )
             scores[one.name] = pl.concat(frames)
-        protocol = Protocol(*origin.test, storage.table.horizon_days, storage.table.checks.window_days)
         name = f"split {number}"
-        split = judge_split(
-            name, origin.training, scores, lives, protocol, reference=compared[0].name, resamples=RESAMPLES
-        )
-        splits.append(split)
-    return RollingEvaluation(planned[0].test[0], end, pooled(splits, resamples=RESAMPLES), not_fitted)
+        splits.append(judge_split(name, origin.training, scores, lives, protocol, reference=compared[0].name))
+    return RollingEvaluation(planned[0].test[0], end, pooled(splits), not_fitted)
 
 
 def plan(storage: Storage, start: date, end: date, count: int) -> list[Origin]:

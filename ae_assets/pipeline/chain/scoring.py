@@ -34,6 +34,11 @@ class ScoredDay:
     of_day: Scores
     """What the detector says of the day's own records."""
 
+    @property
+    def scores(self) -> pl.DataFrame:
+        """``day, entity, cohort, score`` of each row, for thresholds and evaluation."""
+        return self.keys.select("day", "entity", "cohort", score=pl.Series(self.score))
+
 
 def score_days(
     storage: Storage,

@@ -1,8 +1,7 @@
 """Threshold: the cut chosen on the calibration range, which follows the training range after an embargo."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 
 import polars as pl
 
@@ -10,26 +9,12 @@ from ae_assets.decisions import AggregationConfig
 from ae_assets.detectors import FittedDetector, load_detector
 from ae_assets.errors import ModelError
 from ae_assets.pipeline.chain.challenger import Promotion, PromotionRule, judge_challenger
-from ae_assets.pipeline.chain.champion import Champion, training_of, write_threshold
+from ae_assets.pipeline.chain.champion import CalibrationRange, Champion, training_of, write_threshold
 from ae_assets.pipeline.chain.drift import reference_of
 from ae_assets.pipeline.chain.model import TrainingRange
 from ae_assets.pipeline.chain.scoring import score_days
 from ae_assets.pipeline.chain.storage import FEATURES, Storage, day_range
 from ae_assets.thresholds import Threshold, fit_threshold
-
-
-@dataclass(frozen=True)
-class CalibrationRange:
-    """The days whose scores set the threshold. Labels after its end are not known to it."""
-
-    start: date
-    end: date
-
-    @classmethod
-    def after(cls, training: TrainingRange, embargo_days: int, days: int) -> "CalibrationRange":
-        """The range that follows a training range."""
-        start = training.end + timedelta(days=1 + embargo_days)
-        return cls(start, start + timedelta(days=days - 1))
 
 
 @dataclass(frozen=True)
@@ -71,14 +56,19 @@ def calibrate_latest(
             "train again with more epochs, another learning rate or a longer range"
         )
     training = training_of(storage, version)
+    calibration = CalibrationRange.after(training, table.calibration.embargo_days, table.calibration.days)
     scores = calibration_scores(
-        storage, detector, table.decision.aggregation, training, earlier_failures=table.threshold.sees_failures
+        storage,
+        detector,
+        table.decision.aggregation,
+        training,
+        calibration,
+        earlier_failures=table.threshold.sees_failures,
     )
     threshold = fit_threshold(table.threshold, scores)
-    calibration = calibration_range(storage, training)
     healthy = scores.filter(pl.col("fails_in").is_null())
     reference = reference_of(storage, calibration.start, calibration.end, healthy, detector.feature_names)
-    challenger = Champion(version, detector, threshold, table.decision.aggregation, training, reference)
+    challenger = Champion(version, detector, threshold, table.decision.aggregation, training, calibration, reference)
     promotion = judge_challenger(storage, challenger, promote)
     write_threshold(storage, challenger, promotion.record)
     if promotion.promoted:
@@ -86,17 +76,12 @@ def calibrate_latest(
     return Calibrated(version, threshold, calibration, healthy, promotion)
 
 
-def calibration_range(storage: Storage, training: TrainingRange) -> CalibrationRange:
-    """The calibration range that follows a training range, as the YAML sets it."""
-    section = storage.table.calibration
-    return CalibrationRange.after(training, section.embargo_days, section.days)
-
-
 def calibration_scores(
     storage: Storage,
     detector: FittedDetector,
     aggregation: AggregationConfig,
     training: TrainingRange,
+    calibration: CalibrationRange,
     *,
     earlier_failures: bool,
 ) -> pl.DataFrame:
@@ -105,14 +90,16 @@ def calibration_scores(
     A drive that is known, by the end of calibration, to fail or to have failed is not normal: of its rows only those
     within the horizon before its first failure are kept, marked by ``fails_in``. The calibration range holds few of
     them, so those between its start and that of training may be added. They are in-sample for the training days, which
-    makes them no better where the detector never learned from rows near a failure; from a detector that learned from
-    failures they are left out.
+    makes them no better where the detector never learned from rows near a failure. A detector that learned from
+    failures knows those until `training.known_until`, wherever their rows lie: of its scores only those before later
+    failures are kept.
 
     Args:
         storage: the table.
         detector: whose scores.
         aggregation: how they are aggregated.
         training: what the detector was fitted on.
+        calibration: the days that the threshold is chosen on.
         earlier_failures: whether a policy asks for failures from before the calibration range.
 
     Returns:
@@ -121,7 +108,6 @@ def calibration_scores(
     Raises:
         ModelError: when the calibration range holds no features.
     """
-    calibration = calibration_range(storage, training)
     held = storage.days_of(FEATURES)
     days = [day for day in day_range(calibration.start, calibration.end) if held.get(day)]
     if not days:
@@ -130,12 +116,17 @@ def calibration_scores(
             f"calibrated; materialise {storage.name(FEATURES)} for these days, or train on an earlier range"
         )
     failures = storage.failures(calibration.end).group_by("entity").agg(failed_on=pl.col("day").min())
-    frames = list(_scores(storage, detector, aggregation, days))
+    frames = [scored.scores for scored in score_days(storage, detector, aggregation, days, "calibration")]
     if earlier_failures and not detector.learns_from_failures:
         before = [day for day in day_range(training.start, calibration.start - timedelta(days=1)) if held.get(day)]
         failing = failures.filter(pl.col("failed_on") > training.start)["entity"].to_list()
-        frames += _scores(storage, detector, aggregation, before, failing)
-    return _marked(pl.concat(frames), failures, storage.table.horizon_days)
+        earlier = score_days(storage, detector, aggregation, before, "calibration", failing)
+        frames += [scored.scores for scored in earlier]
+    marked = _marked(pl.concat(frames), failures, storage.table.horizon_days)
+    if not detector.learns_from_failures:
+        return marked
+    failed_on = pl.col("day") + pl.duration(days="fails_in")
+    return marked.filter(pl.col("fails_in").is_null() | (failed_on > training.known_until))
 
 
 def _marked(scores: pl.DataFrame, failures: pl.DataFrame, horizon_days: int) -> pl.DataFrame:
@@ -147,14 +138,3 @@ def _marked(scores: pl.DataFrame, failures: pl.DataFrame, horizon_days: int) -> 
         .filter(pl.col("failed_on").is_null() | pl.col("fails_in").is_between(1, horizon_days))
         .drop("failed_on")
     )
-
-
-def _scores(
-    storage: Storage,
-    detector: FittedDetector,
-    aggregation: AggregationConfig,
-    days: list[date],
-    entities: list[str] | None = None,
-) -> Iterator[pl.DataFrame]:
-    for scored in score_days(storage, detector, aggregation, days, "calibration", entities):
-        yield scored.keys.select("day", "entity", "cohort").with_columns(score=pl.Series(scored.score))
