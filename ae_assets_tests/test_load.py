@@ -7,6 +7,7 @@ import sys
 from ae_assets_tests.conftest import REPOSITORY
 
 HEAVY = (
+    "numpy",
     "keras",
     "jax",
     "jaxlib",

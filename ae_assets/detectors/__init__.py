@@ -110,20 +110,24 @@ def load_detector(directory: Path, feature_names: tuple[str, ...] | None = None)
         feature_names: the features that the caller will score with; checked against the model's where given.
 
     Raises:
-        ModelError: a file is missing or damaged, has another format version, or the features differ.
+        ModelError: a file is missing, incomplete or damaged, has another format version, or the features differ.
     """
-    from ae_assets.detectors.base import read_preprocessing, require_features
+    from ae_assets.detectors.base import PREPROCESSING_FILE, read_preprocessing, require_features
 
     record = read_preprocessing(directory)
-    if feature_names is not None:
-        require_features(tuple(feature_names), tuple(record["feature_names"]), "the features to be scored")
-    kind = record["config"]["type"]
-    if kind not in _MODULES:
-        raise ModelError(
-            f"{directory} holds a detector of type {kind!r}, this release knows {sorted(_MODULES)}; load it with the "
-            "release that wrote it, or train one of these."
-        )
-    return _module_of(kind).load(directory, record)
+    try:
+        if feature_names is not None:
+            require_features(tuple(feature_names), tuple(record["feature_names"]), "the features to be scored")
+        kind = record["config"]["type"]
+        if kind not in _MODULES:
+            raise ModelError(
+                f"{directory} holds a detector of type {kind!r}, this release knows {sorted(_MODULES)}; load it with "
+                "the release that wrote it, or train one of these."
+            )
+        return _module_of(kind).load(directory, record)
+    except (KeyError, TypeError) as error:
+        lacks = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
+        raise ModelError(f"{directory / PREPROCESSING_FILE} is incomplete: {lacks}; train it again.") from error
 
 
 def _module_of(kind: str) -> "DetectorModule":

@@ -72,7 +72,7 @@ def fit(
     Failed entities weigh alike, however many windows each has, and together as much as the healthy windows.
 
     Raises:
-        ModelError: there is no failing window.
+        ModelError: there is no failing window, or the windows are so few that no tree splits them.
     """
     if failing is None or not len(failing):
         raise ModelError(
@@ -104,7 +104,14 @@ def fit(
     booster = lightgbm.train(_parameters(config), data, config.trees, callbacks=[report])
     seen, available = len(healthy.values) + len(worn), healthy.available + len(failing)
     history = TrainingHistory.without_epochs(seen, available, time.perf_counter() - began)
-    return FittedGradientBoosting(Basis(config, basis.feature_names, basis.used, history), booster)
+    fitted = FittedGradientBoosting(Basis(config, basis.feature_names, basis.used, history), booster)
+    if fitted.leaves.shape[1] == 1:
+        raise ModelError(
+            f"No tree of gradient_boosting split its {len(healthy.values)} healthy and {len(worn)} failing windows, so "
+            f"every score would be the same: min_windows_per_leaf is {config.min_windows_per_leaf}, or no feature "
+            "tells them apart; lower min_windows_per_leaf or train on more windows."
+        )
+    return fitted
 
 
 def load(directory: Path, record: dict[str, Any]) -> FittedGradientBoosting:

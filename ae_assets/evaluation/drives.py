@@ -36,12 +36,18 @@ class Drives:
     Attributes:
         healthy: the highest score of each healthy pair of entity and window; what the false alarm rate counts.
         failing: the highest score of each failed entity within its horizon; what the detection rate counts.
+        healthy_alarms: healthy pairs with an alarm, each day held against its own threshold.
+        failing_alarms: failed entities with an alarm within their horizon.
+        cut: the threshold; None where it differs from day to day.
         detected: the failed entity with the longest streak of alarms; None where all were missed.
         missed: of those without an alarm the one in the middle by highest score; None where all were detected.
     """
 
     healthy: Floats
     failing: Floats
+    healthy_alarms: int
+    failing_alarms: int
+    cut: float | None
     detected: FailedDrive | None
     missed: FailedDrive | None
 
@@ -78,7 +84,13 @@ def drives_of(scores: pl.DataFrame, lives: Lives, protocol: Protocol) -> Drives:
     found = failed.filter(pl.col("streak") > 0).sort(["streak", "entity"], descending=[True, False])
     missed = failed.filter(pl.col("streak") == 0).sort("highest", "entity")
     return Drives(
-        population.pair_rows.highest(values), failing, _example(found, 0), _example(missed, missed.height // 2)
+        population.pair_rows.highest(values),
+        failing,
+        healthy_alarms=int(population.pair_rows.any(alarms).sum()),
+        failing_alarms=found.height,
+        cut=float(cuts[0]) if (cuts == cuts[0]).all() else None,
+        detected=_example(found, 0),
+        missed=_example(missed, missed.height // 2),
     )
 
 

@@ -38,7 +38,7 @@ CHECKS = {
     "calibration, one record of each device. Of looks at records that are, at most the share "
     "`checks.drift_false_alarm_rate` names any feature.",
     "challenger_is_not_worse": "The new version is the champion from now on: on the latest labelled days, which "
-    "neither has seen, it does not detect less than the champion before it.",
+    "neither has seen, it does not detect less than the champion before it, or the two cannot be compared.",
 }
 
 BLOCKING = {"rows_are_conserved", "entities_are_unique", "schema_holds", "training_converged"}

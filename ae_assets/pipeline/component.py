@@ -97,7 +97,7 @@ class AnomalyPipeline(dg.Component):
             f"{table.table}_retrain",
             selection=dg.AssetSelection.assets([table.table, "model"], [table.table, "threshold"]),
             description=f"A new model of {table.table} with its threshold; it becomes the champion if training "
-            "converged and it is not worse than the champion in use.",
+            "converged and it is not found worse than the champion in use.",
         )
         return dg.Definitions(
             assets=assets,

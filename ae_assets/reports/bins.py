@@ -102,8 +102,7 @@ def bin_counts(scores: ArrayLike, edges: Floats) -> NDArray[np.int64]:
 
     Scores beyond the edges count in the outermost bins, so the counts add up to all scores.
     """
-    places = np.searchsorted(edges, np.asarray(scores, dtype=np.float64), side="left") - 1
-    return np.bincount(np.clip(places, 0, len(edges) - 2), minlength=len(edges) - 1)
+    return np.bincount(_bins_of(np.asarray(scores, dtype=np.float64), edges), minlength=len(edges) - 1)
 
 
 def calibration_shares(calibration: TailCurve, edges: Floats, scale: ScoreScale) -> Floats:
@@ -117,9 +116,14 @@ def calibration_shares(calibration: TailCurve, edges: Floats, scale: ScoreScale)
     mass = np.concatenate([tail[:-1] - tail[1:], tail[-1:]])
     ends = np.concatenate([scores[1:], scores[-1:]])
     tied = np.where((mass > ATOM_SHARE) | (ends == scores), mass, 0.0)
-    shares = np.histogram(np.clip(scores, edges[0], edges[-1]), edges, weights=tied)[0]
+    shares = np.bincount(_bins_of(scores, edges), tied, len(edges) - 1)
     places = scale.places(edges)
     for low, high, share in zip(scale.places(scores), scale.places(ends), mass - tied, strict=True):
         if share > 0:
             shares += share * np.diff(np.clip((places - low) / (high - low), 0, 1))
-    return np.asarray(shares)
+    return np.asarray(shares, dtype=np.float64)
+
+
+def _bins_of(scores: Floats, edges: Floats) -> NDArray[np.int64]:
+    """The bin of each score: a score on an edge, as one at the cut, lies below it."""
+    return np.clip(np.searchsorted(edges, scores, side="left") - 1, 0, len(edges) - 2)

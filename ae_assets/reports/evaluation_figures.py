@@ -42,8 +42,10 @@ def detection_curve(
     Args:
         curves: by detector.
         window_days: length of a healthy window, for the axis label.
-        marked: for a detector the false alarm rate and detection rate of the threshold in use.
+        marked: for a detector the false alarm rate and detection rate of the threshold in use; one beyond the axis
+            is drawn at its edge as an arrow.
     """
+    begin, end, highest = rates_shown(curves, marked or {})
     rows = -(-(len(curves) + 1 + len(marked or {})) // LEGEND_COLUMNS)
     with drawing(4.0 + 0.24 * rows) as canvas:
         axes = canvas.axes()
@@ -57,14 +59,19 @@ def detection_curve(
                     curve.false_alarm_rate, curve.low, curve.high, color=colour, alpha=0.14, linewidth=0, step="post"
                 )
             if marked and name in marked:
-                ring: dict[str, Any] = {
-                    "color": colour,
-                    "markersize": 9,
-                    "markeredgecolor": "white",
-                    "zorder": 3,
-                    "linestyle": "",
-                }
-                axes.plot(*marked[name], marker="o", label="in use" if first else f"{shortened(name)}, in use", **ring)
+                rate, found = marked[name]
+                axes.plot(
+                    np.clip(rate, begin, end),
+                    found,
+                    marker="<" if rate < begin else ">" if rate > end else "o",
+                    label="in use" if first else f"{shortened(name)}, in use",
+                    color=colour,
+                    markersize=9,
+                    markeredgecolor="white",
+                    zorder=3,
+                    linestyle="",
+                    clip_on=False,
+                )
             axes.plot(
                 curve.false_alarm_rate,
                 curve.detection_rate,
@@ -75,12 +82,9 @@ def detection_curve(
                 label=shortened(name),
             )
         axes.plot(chance, chance, color=MUTED, linewidth=1.2, linestyle=DASHES[4], label="chance")
-        begin = min((curve.false_alarm_rate[0] for curve in curves.values()), default=1e-4)
-        end = max((curve.false_alarm_rate[-1] for curve in curves.values()), default=0.2)
-        highest = max((max(curves[name].high) for name in banded), default=1.0)
         axes.set_xscale("log")
         axes.set_xlim(begin, end)
-        axes.set_ylim(0, min(1.0, np.ceil(10 * highest + 0.5) / 10))
+        axes.set_ylim(0, highest)
         for rate in (0.001, 0.01):
             if begin < rate < end:
                 axes.axvline(rate, color=MUTED, linewidth=1, linestyle=DASHES[2], zorder=0)
@@ -102,6 +106,20 @@ def detection_curve(
             borderpad=0.1,
         )
     return canvas.png
+
+
+def rates_shown(
+    curves: Mapping[str, RateCurve], marked: Mapping[str, tuple[float, float]]
+) -> tuple[float, float, float]:
+    """Least and largest false alarm rate of the axes, those of the curves, and a detection rate above all drawn."""
+    if not curves:
+        return 1e-4, 0.2, 1.0
+    begin = min(curve.false_alarm_rate[0] for curve in curves.values())
+    end = max(curve.false_alarm_rate[-1] for curve in curves.values())
+    drawn = [max(curve.detection_rate) for curve in curves.values()]
+    bands = [max(curves[name].high) for name in banded_detectors(curves)]
+    marks = [found for name, (_, found) in marked.items() if name in curves]
+    return begin, end, min(1.0, float(np.ceil(10 * max(drawn + bands + marks) + 0.5)) / 10)
 
 
 def banded_detectors(curves: Mapping[str, RateCurve]) -> tuple[str, ...]:
@@ -156,14 +174,26 @@ def lead_time_counts(lead_days: Sequence[int], horizon_days: int) -> NDArray[np.
 
 
 def drive_score_histogram(
-    healthy: ArrayLike, failing: ArrayLike, cut: float, *, window_days: int = 30, horizon_days: int = 30
+    healthy: ArrayLike,
+    failing: ArrayLike,
+    cut: float | None,
+    *,
+    healthy_alarms: int,
+    failing_alarms: int,
+    window_days: int = 30,
+    horizon_days: int = 30,
 ) -> bytes:
     """The highest scores of healthy and of failing drives, with the threshold between them.
+
+    Where the threshold differs from day to day no line divides alarms from the rest, and none is drawn: a drive's
+    highest score may lie below the cut of its day while a lower one lies above that of another day.
 
     Args:
         healthy: the highest score of each healthy drive within each window.
         failing: the highest score of each failed drive within its horizon.
-        cut: the threshold; not drawn where it is infinite.
+        cut: the threshold, None where it differs from day to day; not drawn where it is infinite.
+        healthy_alarms: windows of healthy drives with an alarm.
+        failing_alarms: failed drives with an alarm within their horizon.
         window_days: length of a healthy window, for the legend.
         horizon_days: days before failure, for the legend.
     """
@@ -173,12 +203,13 @@ def drive_score_histogram(
     }
     well, sick = groups.values()
     known = np.concatenate([well, sick])
+    line = np.inf if cut is None else cut
     with drawing() as canvas:
         axes = canvas.axes()
         if len(known):
-            placed = np.append(known, cut) if np.isfinite(cut) else known
+            placed = np.append(known, line) if np.isfinite(line) else known
             scale = scale_for(placed, typical_score(well if len(well) else sick))
-            edges = bin_edges(known, cut, scale)
+            edges = bin_edges(known, line, scale)
             for name, scores in groups.items():
                 if not len(scores):
                     continue
@@ -190,8 +221,8 @@ def drive_score_histogram(
                     axes.stairs(shares, edges, color=VERMILION, linewidth=1.8, label=name)
             score_axis(axes, edges, scale)
             axes.set_ylim(50 / max(len(well), len(sick)), 200)
-            if np.isfinite(cut):
-                axes.axvline(cut, color=BLACK, linewidth=1.5, linestyle=DASHES[1], label=f"threshold {cut:.4g}")
+            if np.isfinite(line):
+                axes.axvline(line, color=BLACK, linewidth=1.5, linestyle=DASHES[1], label=f"threshold {line:.4g}")
             axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderpad=0.1, columnspacing=1.2, ncols=3, fontsize=9)
             axes.set_yscale("log")
         else:
@@ -199,8 +230,8 @@ def drive_score_histogram(
         percent_axis(axes, "y")
         axes.set_ylabel("share of the group's drives")
         over = (
-            f"Over the threshold: {int((sick > cut).sum()):,} of {len(sick):,} failing drives, "
-            f"{int((well > cut).sum()):,} of {len(well):,} healthy windows"
+            f"Over the threshold{' of the day' if cut is None else ''}: {failing_alarms:,} of {len(sick):,} failing "
+            f"drives, {healthy_alarms:,} of {len(well):,} healthy windows"
         )
         axes.set_title(over, pad=28, fontsize=11)
     return canvas.png

@@ -46,17 +46,17 @@ def markdown_table(
 
 
 def alarms_table(anomalies: pl.DataFrame, limit: int = 20, *, wording: Wording | None = None) -> str:
-    """The day's alarms, the most severe first, each with what drove it: open episodes of devices that are not muted.
+    """The day's open episodes of devices that are not muted, the most severe first, each with what drove it.
 
     Args:
         anomalies: rows of the anomalies table, any days.
-        limit: alarms to write.
+        limit: episodes to write.
         wording: puts a feature into words, from its name, value and expected value; plain numbers where it is None.
             Used where a row holds no reasons in words.
     """
     alarms = _alarms(anomalies)
     if alarms.is_empty():
-        return f"No alarm among {anomalies.height:,} rows."
+        return _nothing_open(anomalies)
     shown = alarms.head(limit)
     reasons = [_because(alarm, wording) for alarm in shown.iter_rows(named=True)]
     several_days = anomalies["day"].n_unique() > 1
@@ -71,11 +71,11 @@ def alarms_table(anomalies: pl.DataFrame, limit: int = 20, *, wording: Wording |
     )
     text = markdown_table(table)
     left = alarms.height - shown.height
-    return text if left == 0 else f"{text}\n\n{left:,} more alarms are not shown."
+    return text if left == 0 else f"{text}\n\n{left:,} more are not shown."
 
 
 def short_alarms_table(anomalies: pl.DataFrame, *, longest: int, wording: Wording | None = None) -> str:
-    """As many of the day's alarms as fit, the most severe first, each with the one feature that drove it most.
+    """As many of the same episodes as fit, the most severe first, each with the one feature that drove it most.
 
     Args:
         anomalies: rows of one day of the anomalies table.
@@ -84,7 +84,7 @@ def short_alarms_table(anomalies: pl.DataFrame, *, longest: int, wording: Wordin
     """
     alarms = _alarms(anomalies)
     if alarms.is_empty():
-        return f"No alarm among {anomalies.height:,} rows."
+        return _nothing_open(anomalies)
     lines = ["| drive | days | because of |", "| --- | ---: | --- |"]
     for count, alarm in enumerate(alarms.with_columns(age=_age()).iter_rows(named=True)):
         cells = (alarm["entity"], alarm["age"], _because(alarm, wording, limit=1))
@@ -97,7 +97,7 @@ def short_alarms_table(anomalies: pl.DataFrame, *, longest: int, wording: Wordin
 
 
 def muted_table(anomalies: pl.DataFrame, limit: int = 20) -> str:
-    """The devices that would be on the list of alarms if they were not muted, the most severe first.
+    """The devices that would be on the list of open episodes if they were not muted, the most severe first.
 
     Args:
         anomalies: rows of one day of the anomalies table.
@@ -107,12 +107,18 @@ def muted_table(anomalies: pl.DataFrame, limit: int = 20) -> str:
     shown = muted.sort(["score", "entity"], descending=[True, False]).select(
         pl.col("entity").alias("drive"), pl.col("cohort").alias("model"), "score", "muted_until", "mute_reason"
     )
-    return markdown_table(shown, limit=limit) if shown.height else "No device with an alarm is muted."
+    return markdown_table(shown, limit=limit) if shown.height else "No device with an open episode is muted."
 
 
 def _alarms(anomalies: pl.DataFrame) -> pl.DataFrame:
     listed = anomalies.filter(_is_open(), pl.col("muted_until").is_null())
     return listed.sort(["score", "entity"], descending=[True, False])
+
+
+def _nothing_open(anomalies: pl.DataFrame) -> str:
+    """Said where no row is listed: rows may have an alarm without an episode, or an open episode that is muted."""
+    muted = anomalies.filter(_is_open()).height
+    return f"No open episode among {anomalies.height:,} rows{f', {muted:,} muted' if muted else ''}."
 
 
 def _is_open() -> pl.Expr:

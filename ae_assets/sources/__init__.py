@@ -61,6 +61,7 @@ def listed_day(source: Source, day: date) -> SourceDay:
 
 
 def _remote(address: str) -> Source:
+    # An HTTP client and TLS are for those whose source is remote.
     from ae_assets.sources.https import HttpArchive, HttpFolderSource
 
     path = urlsplit(address).path

@@ -107,6 +107,7 @@ class DayFileSource(ABC):
                 f" {file.listed.fingerprint} in {file.listed.origin} now). List the source again and read"
                 " what it lists."
             )
+        # Sources are opened in every process to list their days; only reading a day needs numpy.
         from ae_assets.sources.csv_day import parse_day
 
         return parse_day(file.fetch(), day.origin)

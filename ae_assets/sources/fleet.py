@@ -4,6 +4,9 @@ Every number is a hash of (seed, purpose, drive, day), and counters are closed f
 generated without the days before it, in time proportional to the drives, and is the same bit for bit at each call.
 Nothing is fitted to a manufacturer: model names are invented, rates are chosen to give a small fleet enough failures
 to look at.
+
+Whoever changes what a day holds raises `RULES_VERSION` in `simulated.py`, or days that were loaded before are taken to
+be up to date.
 """
 
 from dataclasses import dataclass

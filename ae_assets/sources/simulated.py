@@ -94,6 +94,7 @@ class SimulatedSource:
                 f"{self.location}: {day.origin} is not a day of this source. Expected one of its listed days,"
                 f" {first} to {last}."
             )
+        # Sources are opened in every process to list their days; only reading a day needs numpy.
         from ae_assets.sources.fleet import fleet_day
 
         return fleet_day(self._fleet, day.day)

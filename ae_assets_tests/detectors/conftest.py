@@ -3,7 +3,7 @@
 import pytest
 
 from ae_assets.detectors import FittedDetector
-from ae_assets_tests.detectors.fleets import DENSE, DETECTORS, LSTM, fitted
+from ae_assets_tests.detectors.fleets import DENSE, DETECTORS, LSTM, ORDINAL, fitted
 from ae_assets_tests.detectors.simulated import SimulatedFleet, simulated_fleet
 
 
@@ -17,6 +17,11 @@ def lstm() -> FittedDetector:
     return fitted(LSTM)
 
 
+@pytest.fixture(scope="session")
+def ordinal() -> FittedDetector:
+    return fitted(ORDINAL)
+
+
 @pytest.fixture(params=["dense", "lstm"])
 def network(request: pytest.FixtureRequest) -> FittedDetector:
     """Each of the networks."""
@@ -27,7 +32,7 @@ def network(request: pytest.FixtureRequest) -> FittedDetector:
 @pytest.fixture(scope="session", params=DETECTORS)
 def detector(request: pytest.FixtureRequest) -> FittedDetector:
     """Each of all detectors."""
-    if request.param in {"dense_autoencoder", "lstm_autoencoder"}:
+    if request.param.endswith("_autoencoder"):
         network: FittedDetector = request.getfixturevalue(request.param.removesuffix("_autoencoder"))
         return network
     return fitted(DETECTORS[request.param])

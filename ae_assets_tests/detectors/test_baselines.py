@@ -259,6 +259,14 @@ def test_gradient_boosting_refuses_a_range_without_failures() -> None:
             fit(BASELINES["gradient_boosting"], train, validation, failing=failing)
 
 
+def test_gradient_boosting_refuses_windows_too_few_for_its_leaves() -> None:
+    healthy, failing = rows_of(normal(150, 0)), rows_of(normal(40, 1) + 3)
+    with pytest.raises(ModelError, match=r"split its 150 healthy and 40 failing windows.* min_windows_per_leaf is 200"):
+        fit(GradientBoostingConfig(trees=5), healthy, healthy, failing=failing)
+    enough = fit(GradientBoostingConfig(trees=5, min_windows_per_leaf=20), healthy, healthy, failing=failing)
+    assert np.ptp(enough.score(healthy).score) > 0
+
+
 @pytest.mark.parametrize(("shuffled", "least", "most"), [(False, 0.97, 1.0), (True, 0.45, 0.55)])
 def test_shuffled_labels_bring_gradient_boosting_to_chance(shuffled: bool, least: float, most: float) -> None:
     failing, healthy = normal(1000, 0), normal(4000, 1)
@@ -296,6 +304,18 @@ def test_a_failed_drive_with_many_windows_weighs_no_more_than_one_with_few() -> 
         return fit(config, rows_of(coarse), rows_of(coarse), failing=drives).score(rows_of(coarse)).score
 
     np.testing.assert_allclose(scores(1), scores(40), rtol=1e-4)
+
+
+def test_failed_drives_weigh_together_as_much_as_the_healthy_windows() -> None:
+    windows_of_drive = [1, 2, 3, 24, 30]
+    shift = np.repeat([0, 0, 0, 2, 2], windows_of_drive)[:, None]
+    healthy, failing = rows_of(normal(900, 0)), rows_of(normal(60, 1) + shift)
+    drive = np.repeat(np.arange(5), windows_of_drive)
+    drives = replace(failing, rows=failing.rows.with_columns(pl.Series("entity", [f"D{number}" for number in drive])))
+    detector = fit(GradientBoostingConfig(trees=40, min_windows_per_leaf=20), healthy, healthy, failing=drives)
+    well, worn = (1 - np.exp(-detector.score(rows).score.astype(np.float64)) for rows in (healthy, drives))
+    of_each_drive = [worn[drive == number].mean() for number in range(5)]
+    assert (well.mean() + np.mean(of_each_drive)) / 2 == pytest.approx(0.5, abs=0.02)
 
 
 def test_the_credits_of_a_path_add_up_to_what_it_changed() -> None:

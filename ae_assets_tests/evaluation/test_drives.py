@@ -28,6 +28,8 @@ def test_the_drives_over_the_threshold_are_those_that_the_rates_count(seed: int,
     point = judge_threshold(scores, lives_of(records), PROTOCOL, cut)
     assert ((drives.healthy > cut).sum(), len(drives.healthy)) == (point.false_alarm.count, point.false_alarm.total)
     assert ((drives.failing > cut).sum(), len(drives.failing)) == (point.detection.count, point.detection.total)
+    assert (drives.healthy_alarms, drives.failing_alarms) == (point.false_alarm.count, point.detection.count)
+    assert drives.cut == cut
     assert (drives.detected is None) == (point.detection.count == 0)
     assert (drives.missed is None) == (not point.missed)
     assert drives.missed is None or drives.missed.entity in point.missed
@@ -56,6 +58,21 @@ def test_each_day_is_held_against_its_own_threshold() -> None:
     scores = scored(records, {"failed": [43, 44, 45, 46]}).with_columns(threshold=cuts)
     drives = drives_of(scores, lives_of(records), PROTOCOL)
     assert drives.detected == FailedDrive("failed", day(50), 2)
+    assert drives.cut is None
+
+
+def test_where_the_threshold_moves_drives_with_an_alarm_are_not_those_whose_highest_score_is_over_any_one_cut() -> None:
+    lives = {"loud": (0, 50, 50), "quiet": (0, 50, 50), "well": (0, 59, None), "false": (0, 59, None)}
+    records = records_of(lives)
+    # Day 45 has a cut of 2: the highest scores lie below it, lower ones of other days above theirs.
+    high = pl.when(pl.col("day") == day(45)).then(2.0).otherwise(0.5)
+    scores = scored(records, {"loud": [45], "quiet": [40], "well": [45], "false": [10, 40]})
+    scores = scores.with_columns(threshold=high, score=pl.col("score") * pl.when(day=day(45)).then(1.5).otherwise(0.6))
+    drives = drives_of(scores, lives_of(records), PROTOCOL)
+    assert sorted(drives.failing) == [0.6, 1.5]
+    assert drives.failing_alarms == 1
+    assert sorted(drives.healthy) == [0.0, 0.6, 0.6, 1.5]
+    assert drives.healthy_alarms == 2
 
 
 def test_a_range_without_failures_has_healthy_drives_only_and_no_example() -> None:

@@ -82,3 +82,14 @@ def test_tied_calibration_scores_are_drawn_where_they_are_and_not_smeared() -> N
     shares = calibration_shares(calibration, np.linspace(0, 10, 21), ScoreScale("linear"))
     assert shares[0] == pytest.approx(0.9, abs=0.01)
     assert shares[1:10].sum() == pytest.approx(0, abs=0.01)
+
+
+def test_calibration_scores_tied_at_the_threshold_are_drawn_below_it_as_they_are_no_alarms() -> None:
+    scores = np.concatenate([np.random.default_rng(5).uniform(1, 2, 500), np.full(450, 3.0), np.full(50, 4.0)])
+    calibration, scale = calibrated(scores), ScoreScale("linear")
+    edges = bin_edges(np.asarray(calibration.scores), 3.0, scale)
+    at_cut = int(np.flatnonzero(edges == 3.0)[0])
+    shares = calibration_shares(calibration, edges, scale)
+    assert shares[at_cut:].sum() == pytest.approx((scores > 3.0).mean(), abs=0.002)
+    assert shares[at_cut - 1] == pytest.approx(0.45, abs=0.01)
+    assert shares == pytest.approx(bin_counts(scores, edges) / len(scores), abs=0.02)

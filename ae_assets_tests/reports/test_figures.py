@@ -10,10 +10,15 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from ae_assets.evaluation import rate
-from ae_assets.reports.axes import shortened
+from ae_assets.reports import canvas
+from ae_assets.reports.axes import places_of, shortened
 from ae_assets.reports.evaluation_figures import (
     COHORTS_DRAWN,
     Reliability,
@@ -26,6 +31,7 @@ from ae_assets.reports.evaluation_figures import (
     look_of,
     multiples_shown,
     promise_reliability,
+    rates_shown,
 )
 from ae_assets.reports.figures import entity_story, last_days, score_histogram, training_curve, volume_by_day
 from ae_assets.thresholds import CalibrationCurve
@@ -59,6 +65,40 @@ def curve(shift: float = 0.0) -> Curve:
 
 def calibrated(scores: np.ndarray) -> CalibrationCurve:
     return CalibrationCurve.of(calibration_of(scores.tolist()))
+
+
+def drive_scores(healthy: ArrayLike, failing: ArrayLike, cut: float) -> bytes:
+    over = [int((np.asarray(scores) > cut).sum()) for scores in (healthy, failing)]
+    return drive_score_histogram(healthy, failing, cut, healthy_alarms=over[0], failing_alarms=over[1])
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are drawn in a test, as matplotlib holds them."""
+    kept: list[Figure] = []
+
+    def keep(figure: Figure) -> bytes:
+        kept.append(figure)
+        return b""
+
+    monkeypatch.setattr(canvas, "_png", keep)
+    return kept
+
+
+def line_of(axes: Axes, label: str) -> Line2D:
+    """The line that the legend calls so."""
+    (line,) = [line for line in axes.lines if line.get_label() == label]
+    return line
+
+
+def points_of(axes: Axes, markers: str) -> list[tuple[float, float]]:
+    """Places of the markers of some shapes, in the order they were drawn."""
+    return [
+        (float(x), float(y))
+        for line in axes.lines
+        if line.get_marker() in tuple(markers)
+        for x, y in zip(*line.get_data(), strict=True)
+    ]
 
 
 def story(days: int) -> pl.DataFrame:
@@ -103,12 +143,18 @@ FIGURES: dict[str, Callable[[], bytes]] = {
     "detection": lambda: detection_curve({"a": curve(), "b": curve(0.1), "c": curve(0.2)}, marked={"a": (0.01, 0.3)}),
     "detection of ten": lambda: detection_curve({f"detector {n}": curve(n / 50) for n in range(10)}),
     "detection of none": lambda: detection_curve({}),
-    "healthy and failing drives": lambda: drive_score_histogram(RANDOM.lognormal(size=5_000), [0.1, 30.0, 90.0], 12.0),
-    "no failing drive": lambda: drive_score_histogram(RANDOM.lognormal(size=5_000), [], 12.0),
-    "one drive": lambda: drive_score_histogram([1.0], [], 12.0),
-    "no drive": lambda: drive_score_histogram([], [], 12.0),
-    "drives of equal scores": lambda: drive_score_histogram([0.0] * 9, [0.0], 0.0),
-    "a threshold out of reach": lambda: drive_score_histogram([1.0, 2.0], [700.0], np.inf),
+    "healthy and failing drives": lambda: drive_scores(RANDOM.lognormal(size=5_000), [0.1, 30.0, 90.0], 12.0),
+    "no failing drive": lambda: drive_scores(RANDOM.lognormal(size=5_000), [], 12.0),
+    "one drive": lambda: drive_scores([1.0], [], 12.0),
+    "no drive": lambda: drive_scores([], [], 12.0),
+    "drives of equal scores": lambda: drive_scores([0.0] * 9, [0.0], 0.0),
+    "a threshold out of reach": lambda: drive_scores([1.0, 2.0], [700.0], np.inf),
+    "a threshold that moves": lambda: drive_score_histogram(
+        RANDOM.lognormal(size=5_000), [0.1, 30.0, 90.0], None, healthy_alarms=30, failing_alarms=2
+    ),
+    "a threshold in use without a false alarm": lambda: detection_curve(
+        {"a": curve(0.4), "b": curve(0.2), "c": curve(0.3)}, marked={"a": (0.0, 0.3)}
+    ),
     "promises": lambda: promise_reliability([HELD, BROKEN, UNCLEAR, SILENT]),
     "many promises": lambda: promise_reliability([BROKEN] * 10),
     "no promise": lambda: promise_reliability([]),
@@ -157,7 +203,97 @@ def test_a_figure_leaves_no_trace_in_matplotlib_for_others() -> None:
 
 def test_a_figure_shows_a_threshold_that_moved() -> None:
     groups = [1.0, 2.0, 3.0], [5.0, 6.0]
-    assert drive_score_histogram(*groups, 2.5) != drive_score_histogram(*groups, 4.5)
+    assert drive_scores(*groups, 2.5) != drive_scores(*groups, 4.5)
+
+
+def test_drives_over_a_threshold_are_counted_each_in_their_group_with_a_line_between(figures: list[Figure]) -> None:
+    drive_score_histogram([1.0, 2.0, 3.0], [5.0, 6.0], 2.5, healthy_alarms=1, failing_alarms=2)
+    (axes,) = figures[0].axes
+    assert axes.get_title(loc="left") == "Over the threshold: 2 of 2 failing drives, 1 of 3 healthy windows"
+    assert line_of(axes, "threshold 2.5").get_xdata() == [2.5, 2.5]
+
+
+def test_drives_are_counted_against_the_threshold_of_each_day_where_it_moves_and_no_line_is_drawn(
+    figures: list[Figure],
+) -> None:
+    drive_score_histogram([1.0, 2.0, 3.0], [5.0, 6.0], None, healthy_alarms=0, failing_alarms=1)
+    (axes,) = figures[0].axes
+    assert axes.get_title(loc="left") == "Over the threshold of the day: 1 of 2 failing drives, 0 of 3 healthy windows"
+    assert list(axes.lines) == []
+
+
+def test_a_threshold_in_use_stands_where_its_rates_are(figures: list[Figure]) -> None:
+    detection_curve({"a": curve(), "b": curve(0.1)}, marked={"a": (0.01, 0.3)})
+    mark = line_of(figures[0].axes[0], "in use")
+    assert (*mark.get_xdata(), *mark.get_ydata(), mark.get_marker()) == (0.01, 0.3, "o")
+
+
+@pytest.mark.parametrize(("rate", "edge", "arrow"), [(0.0, 1e-4, "<"), (0.5, 0.2, ">")])
+def test_a_threshold_in_use_beyond_the_axis_is_an_arrow_at_its_edge(
+    figures: list[Figure], rate: float, edge: float, arrow: str
+) -> None:
+    detection_curve({"a": curve()}, marked={"a": (rate, 0.3)})
+    mark = line_of(figures[0].axes[0], "in use")
+    assert [*mark.get_xdata(), *mark.get_ydata()] == pytest.approx([edge, 0.3])
+    assert mark.get_marker() == arrow
+
+
+def level(found: float, last: float | None = None, wide: float = 0.0) -> Curve:
+    """A detection rate that is the same at 20 rates, but for the last one, with a band around it."""
+    found_at = (*[found] * 19, found if last is None else last)
+    low, high = (tuple(value + side * wide for value in found_at) for side in (-1, 1))
+    return Curve(tuple(np.geomspace(1e-3, 0.1, 20).tolist()), found_at, low, high)
+
+
+def test_axes_of_detection_hold_every_curve_band_and_mark() -> None:
+    def highest(curves: dict[str, Curve], marked: dict[str, tuple[float, float]] | None = None) -> float:
+        begin, end, most = rates_shown(curves, marked or {})
+        assert (begin, end) == pytest.approx((1e-3, 0.1))
+        return most
+
+    assert highest({"a": level(0.2)}) == pytest.approx(0.3)
+    assert highest({"a": level(0.2, wide=0.3)}) == pytest.approx(0.6)
+    assert highest({"a": level(0.2)}, {"a": (0.5, 0.62)}) == pytest.approx(0.7)
+    without_band = {"a": level(0.2), "b": level(0.3), "c": level(0.1, last=0.8)}
+    assert banded_detectors(without_band) == ("a", "b")
+    assert highest(without_band) == pytest.approx(0.9)
+    assert highest({"a": level(0.99)}) == 1
+    assert rates_shown({}, {}) == (1e-4, 0.2, 1)
+
+
+def test_each_panel_of_the_cohorts_shows_its_own_rates_intervals_and_counts(figures: list[Figure]) -> None:
+    several = pl.concat([cohorts(1, "M", 40), cohorts(1, "N", 60)])
+    overall = cohorts(1, total=100)
+    cohort_rates(several, overall=overall, threshold="FAR 1%")
+    rows = [*overall.to_dicts(), *several.to_dicts()]
+    for axes, name in zip(figures[0].axes, ("detection", "false_alarm"), strict=True):
+        end = axes.get_xlim()[1]
+        assert points_of(axes, "oD") == [(row[f"{name}_rate"], place) for place, row in enumerate(rows)]
+        intervals = [line.get_data() for line in axes.lines if len(set(line.get_xdata())) == 2]
+        assert [(*x, *y) for x, y in intervals] == [
+            (row[f"{name}_low"], min(row[f"{name}_high"], end), place, place) for place, row in enumerate(rows)
+        ]
+        assert [text.get_text() for text in axes.texts] == [
+            f"{row[f'{name}_count']:,} of {row[f'{name}_total']:,}" for row in rows
+        ]
+    assert [axes.get_xlabel() for axes in figures[0].axes] == [
+        "failing drives detected",
+        "healthy windows with a false alarm",
+    ]
+
+
+def test_a_story_marks_the_days_over_the_threshold_and_only_them(figures: list[Figure]) -> None:
+    history = story(10).with_columns(threshold=pl.lit(6.0))
+    entity_story(history, "Z1", attributes={"smart_197_raw": "waiting sectors"})
+    days = places_of(history["day"].to_list())
+    top, below = figures[0].axes
+    alarms = line_of(top, "alarm (3 days)")
+    assert alarms.get_xdata().tolist() == days[7:].tolist()
+    assert alarms.get_ydata().tolist() == [7.0, 8.0, 9.0]
+    for axes in (top, below):
+        assert [patch.get_x() + 0.5 for patch in axes.patches] == days[7:].tolist()
+    assert set(line_of(top, "threshold").get_ydata()) == {6.0}
+    assert line_of(top, "score").get_ydata().tolist() == history["score"].to_list()
 
 
 def test_no_two_of_many_detectors_look_alike() -> None:

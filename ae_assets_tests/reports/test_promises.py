@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from ae_assets.evaluation import CalibrationTable, Protocol, calibration_table, lives_of
+from ae_assets.reports.evaluation import percent
 from ae_assets.reports.promises import promises_figures, promises_markdown, promises_table, promises_text, reliabilities
 from ae_assets.thresholds import default_policies, fit_threshold
 from ae_assets_tests.evaluation.fleet import day, fleet
@@ -38,6 +39,16 @@ def test_each_row_says_promise_limit_observation_and_verdict(promises: Calibrati
     assert (rows["alarm_budget"]["at most"], rows["alarm_budget"]["observed"]) == ("20", "20")
     assert (rows["iqr"]["promise"], rows["iqr"]["at most"], rows["iqr"]["observed"]) == ("none", "n/a", "n/a")
     assert rows["conformal"]["promise"] == "false share"
+
+
+def test_each_row_says_what_is_detected_at_which_price(promises: CalibrationTable) -> None:
+    rows = {row["policy"]: row for row in promises_table(promises).iter_rows(named=True)}
+    assert len({rows["percentile"][name] for name in ("detected", "FAR", "alarms a day")}) == 3
+    for result in promises.results:
+        row = rows[result.policy]
+        assert row["detected"] == percent(result.detection.value)
+        assert row["FAR"] == percent(result.false_alarm.value)
+        assert float(row["alarms a day"].replace(",", "")) == pytest.approx(result.alarms_per_day, abs=0.051)
 
 
 def test_the_terminal_table_fits_eighty_columns(promises: CalibrationTable) -> None:

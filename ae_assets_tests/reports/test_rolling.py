@@ -19,7 +19,9 @@ class Figures:
         return "6 splits, each at its own thresholds."
 
     def to_table(self) -> pl.DataFrame:
-        return pl.DataFrame([{"detector": name, **rates(0.1 * place)} for place, name in enumerate(NAMES[:2])])
+        return pl.DataFrame(
+            [{"detector": name, **rates(0.1 * place, spread=0.02 * place)} for place, name in enumerate(NAMES[:2])]
+        )
 
     def difference_table(self) -> pl.DataFrame:
         far = (0.001, 0.005, 0.01, 0.02, 0.05)
@@ -43,10 +45,10 @@ class Figures:
         )  # fmt: skip
 
 
-def rates(value: float) -> dict[str, float]:
+def rates(value: float, spread: float = 0.0) -> dict[str, float]:
     cells: dict[str, float] = {"failed": 91, "healthy_windows": 23_797}
     for head in HEADS:
-        cells |= {f"detection at {head}": value, f"{head} low": value, f"{head} high": value}
+        cells |= {f"detection at {head}": value, f"{head} low": value - spread, f"{head} high": value + 2 * spread}
     return cells
 
 
@@ -56,7 +58,7 @@ def test_the_text_fits_eighty_columns_and_holds_rates_and_differences_at_two_fal
     assert "FAR 0.1%" in text
     assert "FAR 5%" not in text
     assert "-12.3 [-20.0, -5.0]" in text
-    assert "10.0% [10.0%, 10.0%]" in text
+    assert "10.0% [8.00%, 14.0%]" in text
 
 
 def test_the_markdown_holds_every_false_alarm_rate_and_every_split() -> None:
@@ -64,6 +66,7 @@ def test_the_markdown_holds_every_false_alarm_rate_and_every_split() -> None:
     assert all(head in text for head in HEADS)
     assert all(f"split {split}" in text for split in range(1, 7))
     assert "50.0% / 50.0% | n/a |" in text
+    assert "| gradient_boosting (wear) | 10.0% [8.00%, 14.0%] |" in text
 
 
 def test_a_detector_that_could_not_be_fitted_is_named_with_the_reason() -> None:

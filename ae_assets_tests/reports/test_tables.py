@@ -1,6 +1,7 @@
 """Tables as Markdown: numbers people can read, text that cannot break the table, alarms in words."""
 
 from base64 import b64decode
+from collections.abc import Callable
 from datetime import date
 
 import polars as pl
@@ -128,7 +129,7 @@ def test_a_muted_device_is_left_out_of_the_alarms_and_listed_with_day_and_reason
         "| drive | model | score | muted until | mute reason |\n| --- | --- | ---: | --- | --- |\n"
         "| worst | ST4000DM000 | 12,346 | 2024-02-01 | being replaced |"
     )
-    assert muted_table(anomalies()) == "No device with an alarm is muted."
+    assert muted_table(anomalies()) == "No device with an open episode is muted."
 
 
 def test_an_episode_without_an_alarm_today_is_still_listed_and_an_alarm_without_an_episode_is_not() -> None:
@@ -147,12 +148,17 @@ def test_alarms_beyond_the_limit_are_counted_and_days_named_where_there_are_seve
     later = anomalies().with_columns(pl.lit(date(2024, 1, 2)).alias("day"))
     text = alarms_table(pl.concat([anomalies(), later]), 2)
     assert text.startswith("| day | drive |")
-    assert text.endswith("4 more alarms are not shown.")
+    assert text.endswith("4 more are not shown.")
 
 
-def test_a_day_without_alarms_says_so() -> None:
-    assert alarms_table(anomalies().filter(episode="none")) == "No alarm among 1 rows."
-    assert alarms_table(anomalies().clear()) == "No alarm among 0 rows."
+@pytest.mark.parametrize("table", [alarms_table, lambda frame: short_alarms_table(frame, longest=990)])
+def test_a_day_without_an_open_episode_says_so_and_denies_no_alarm(table: Callable[[pl.DataFrame], str]) -> None:
+    alarms = anomalies().filter("is_anomaly")
+    muted = alarms.with_columns(muted_until=pl.lit(date(2024, 2, 1)))
+    assert table(alarms.with_columns(episode=pl.lit("none"))) == "No open episode among 3 rows."
+    assert table(muted) == "No open episode among 3 rows, 3 muted."
+    assert table(muted.with_columns(episode=pl.lit("closed"))) == "No open episode among 3 rows."
+    assert table(alarms.clear()) == "No open episode among 0 rows."
 
 
 @pytest.mark.parametrize(

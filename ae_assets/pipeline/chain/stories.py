@@ -43,7 +43,6 @@ class JudgedDrives:
     """The drives of an evaluated range, with what their figures need."""
 
     drives: Drives
-    cut: float
     stories: Mapping[str, Story]
     window_days: int
     horizon_days: int
@@ -57,7 +56,9 @@ class JudgedDrives:
         scores = drive_score_histogram(
             self.drives.healthy,
             self.drives.failing,
-            self.cut,
+            self.drives.cut,
+            healthy_alarms=self.drives.healthy_alarms,
+            failing_alarms=self.drives.failing_alarms,
             window_days=self.window_days,
             horizon_days=self.horizon_days,
         )
@@ -90,7 +91,7 @@ def judged_drives(
     drives = drives_of(scores, lives, protocol)
     chosen = {name: (drive.entity, drive.failed_on) for name, drive in drives.examples.items()}
     stories = _stories(storage, champion, chosen)
-    return JudgedDrives(drives, champion.threshold.cut, stories, protocol.window_days, protocol.horizon_days)
+    return JudgedDrives(drives, stories, protocol.window_days, protocol.horizon_days)
 
 
 def story_of_top_alarm(storage: Storage, champion: Champion, day: date) -> Story | None:
