@@ -16,7 +16,7 @@ from ae_assets.cli.instance import Chain, RunOutcome
 from ae_assets.cli.screen import print_table, say, shown_progress
 from ae_assets.errors import ConfigError
 from ae_assets.pipeline.chain.storage import DAILY_INPUT, day_range
-from ae_assets.pipeline.metadata import OF_RUN
+from ae_assets.pipeline.metadata import FENCE, OF_RUN
 from ae_assets.sources import Source, open_source
 
 LONGEST_FACT = 60
@@ -82,7 +82,7 @@ def run_evaluation(chain: Chain, days: tuple[date, date], *, compare: str, origi
     with shown_progress("evaluation"):
         outcome = chain.run(("evaluation",), None, {"evaluation": config})
     if outcome.success:
-        say(outcome.metadata["evaluation"]["in_words"])
+        say(outcome.metadata["evaluation"]["in_words"].removeprefix(FENCE).removesuffix(FENCE))
     return report(chain, [("evaluation", outcome)])
 
 

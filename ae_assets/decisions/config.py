@@ -43,7 +43,8 @@ class EpisodeConfig(_Strict):
         default=1.0,
         gt=0,
         le=1,
-        description="An entity is clear on a day with a score of at most this share of the cut.",
+        description="An entity is clear on a day with a score of at most this share of the cut; of the fitted one, "
+        "where a policy raised that of the day.",
     )
     clear_severity: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None,

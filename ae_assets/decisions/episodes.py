@@ -2,10 +2,12 @@
 
 An episode opens on the alarm that is the n-th of its entity within some days, and is over when the entity was clear on
 enough records in a row. In between it stays open, alarm or not: the distance between the cut and the score that clears
-it is the hysteresis. An entity without a record for longer than ``ABSENT_DAYS`` begins anew.
+it is the hysteresis. The streak and the episode of an entity without a record for longer than ``ABSENT_DAYS`` are over;
+its alarms of the last ``within_days`` days still count towards the next episode.
 
 With the defaults an episode is a run of alarms: it opens on an alarm after a record without one, and closes on the next
-record without one.
+record without one. Where the cut follows the day it may close later: a day that raises the cut above the fitted one
+clears no entity that is over that one.
 """
 
 from datetime import date, timedelta
@@ -39,11 +41,17 @@ def is_listed() -> pl.Expr:
     return pl.col("episode").is_in([OPENED, OPEN]) & pl.col("muted_until").is_null()
 
 
-def is_clear(config: EpisodeConfig) -> pl.Expr:
-    """Whether an entity is clear, from ``score``, ``threshold``, ``is_anomaly`` and ``severity`` of its row."""
+def is_clear(config: EpisodeConfig, fitted_cut: float) -> pl.Expr:
+    """Whether an entity is clear, from ``score``, ``threshold``, ``is_anomaly`` and ``severity`` of its row.
+
+    Args:
+        config: when an episode closes.
+        fitted_cut: the cut that was fitted. A day on which many score high may have raised its own, the ``threshold``,
+            which is no reason to close an episode and open it again on the day after.
+    """
     if config.clear_severity is not None:
         return ~pl.col("is_anomaly") & (pl.col("severity") >= config.clear_severity)
-    return ~pl.col("is_anomaly") & (pl.col("score") <= config.clear_below * pl.col("threshold"))
+    return ~pl.col("is_anomaly") & (pl.col("score") <= config.clear_below * pl.min_horizontal("threshold", fitted_cut))
 
 
 class Episodes:

@@ -1,6 +1,8 @@
 """The mute list: entities and cohorts that nobody wants to hear of until a day, each with a reason.
 
-Muting decides what is shown and counted. It changes no score, no alarm and no episode.
+Muting decides what is shown and counted. It changes no score, and no alarm and no episode where the cut is the fitted
+one. A policy whose cut follows the day takes it from the rows that are not muted, so that these have its budget of
+alarms to themselves.
 """
 
 import csv

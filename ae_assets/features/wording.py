@@ -105,7 +105,7 @@ def _span(feature: Feature) -> str:
 def _amount(feature: Feature, value: float, config: FeatureConfig) -> str:
     kind = None if feature.column is None else config.attributes[feature.column].kind
     if feature.transform in {"growth", "drift"}:
-        return _number(math.copysign(math.expm1(abs(value)), value), signed=True)
+        return _number(math.copysign(math.expm1(min(abs(value), 50.0)), value), signed=True)
     if feature.transform == "deviation":
         return _number(value, signed=True) if kind == "gauge" else f"{math.exp(min(value, 50.0)):.2g} times"
     if feature.transform == "per_1000_hours" or (feature.transform == "level" and kind != "gauge"):

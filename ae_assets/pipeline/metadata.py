@@ -37,6 +37,9 @@ ALARMS_SHOWN = 100
 LONGEST_INLINE = 990
 """The UI shows Markdown in place up to 1,000 characters, and behind a link from there on."""
 
+FENCE = "\n```\n"
+"""Around a text whose columns the UI must leave as they are."""
+
 OF_RUN = "_in_run"
 """How the names of values about a whole run end; the others of a daily asset are about one partition."""
 
@@ -333,7 +336,7 @@ def evaluation_run(evaluation: "Evaluation | RollingEvaluation") -> Metadata:
         "range": f"{evaluation.start} to {evaluation.end}",
         "model_version": evaluation.version,
         "comparison": dg.MetadataValue.md(evaluation.markdown),
-        "in_words": dg.MetadataValue.text(evaluation.text),
+        "in_words": dg.MetadataValue.md(f"{FENCE}{evaluation.text}{FENCE}"),
         "result": dg.MetadataValue.json(evaluation.record),
         **{name: _image(markdown_image(png, name.replace("_", " "))) for name, png in evaluation.figures.items()},
     }

@@ -19,7 +19,7 @@ class LabelledConfig(ThresholdPolicy):
 
     An entity counts once: a healthy one with its highest score over calibration, a failed one with its highest score
     over the horizon before its failure. The two are weighted as they occur: the share of failures is their number a day
-    over the days in which they happened, times the days of calibration, over the entities. So failures from before
+    (`KnownFailures.failures_a_day`), times the days of calibration, over the entities. So failures from before
     calibration may be given to know the detection rate better, and do not make failures look frequent. Healthy entities
     that are to be expected to fail soon after calibration (`KnownFailures.to_come`) do not count as false alarms.
 
@@ -48,7 +48,7 @@ class LabelledConfig(ThresholdPolicy):
         """The highest of the best cuts; always a score that occurred.
 
         Raises:
-            ModelError: too few failed entities, or scores that do not tell them from the healthy ones.
+            ModelError: too few failed entities, all on one day, or scores that do not tell them from the healthy ones.
         """
         import numpy as np
 
@@ -67,6 +67,11 @@ class LabelledConfig(ThresholdPolicy):
                 f"{len(failed)} failed entities are known at the end of calibration, the policy labelled needs "
                 f"{self.min_failed}; lengthen calibration.days (or training.days, for a detector that does not learn "
                 "from failures), lower min_failed, or choose a policy that needs no failures, e.g. target_far"
+            )
+        if not known.later_failures:
+            raise ModelError(
+                f"all {len(failed)} failed entities failed on one day, which does not say how often entities fail; "
+                "lengthen calibration.days, or choose a policy that needs no failures, e.g. target_far"
             )
         cuts = np.unique(np.concatenate([healthy, failed]))
         found = 1 - np.searchsorted(failed, cuts, side="right") / len(failed)

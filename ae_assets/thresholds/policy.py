@@ -64,6 +64,6 @@ class ThresholdPolicy(BaseModel, ABC):
         Args:
             cut: the cut that was fitted.
             calibration: distribution of the calibration scores of healthy entities.
-            scores: the scores of all entities on that day, one each, at least one, none of them NaN.
+            scores: the scores of all entities on that day that are not muted, one each, at least one, none of them NaN.
         """
         return cut

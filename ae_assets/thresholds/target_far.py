@@ -20,7 +20,7 @@ class TargetFarConfig(ThresholdPolicy):
 
     Entities that fail soon after calibration are still in it, since their labels are not known yet, and they score
     high: at small rates most of the entities over the cut may be such. `KnownFailures.to_come` says how many are to be
-    expected, and they are not counted as false alarms.
+    expected, and they are not counted as false alarms. How well their rate is known is part of the confidence.
     """
 
     sees_failures: ClassVar[bool] = True
@@ -61,9 +61,11 @@ class TargetFarConfig(ThresholdPolicy):
         to_come = known.to_come(maxima.observed_days).over(cuts) / maxima.pairs if self.discount_failures_to_come else 0
         # A pair counts for at most `largest_weight`. Of all variables within that range and of that mean, the one that
         # is either 0 or the largest varies most, so its exact binomial bound (Clopper, Pearson 1934) holds here. The
-        # pairs of an entity are alike: only entities count as trials.
-        unit = maxima.entities / maxima.largest_weight
-        as_few = bdtr(np.floor(alarmed * unit + 1e-6), maxima.entities, (self.rate + to_come) / maxima.largest_weight)
+        # pairs of an entity are alike: only entities count as trials. Parts of an alarm count as a whole one.
+        alarms = np.ceil(alarmed * maxima.entities / maxima.largest_weight - 1e-6)
+        shares = [self.rate + (1 - self.rate) * factor * to_come for factor in known.likely_factors()]
+        chances = [np.minimum(share / maxima.largest_weight, 1) for share in shares]
+        as_few = np.mean([bdtr(alarms, maxima.entities, chance) for chance in chances], axis=0)
         within = as_few <= 1 - self.confidence
         if not within[0]:
             raise ModelError(

@@ -42,7 +42,8 @@ class Threshold:
         """The cut of one day: an entity has an alarm on it when its score is strictly above.
 
         Args:
-            scores: the scores of all entities on that day, one each; without any, the cut that was fitted.
+            scores: the scores of all entities on that day that are not muted, one each; without any, the cut that was
+                fitted.
 
         Raises:
             ContractError: a score is NaN.

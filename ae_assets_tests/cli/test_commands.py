@@ -24,6 +24,7 @@ from ae_assets.cli.instance import _root_message
 from ae_assets.errors import LakehouseError
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.wording import wording_of
+from ae_assets.pipeline.metadata import FENCE
 from ae_assets_tests.cli.conftest import FIRST, FLEET, LAST, SEEN_UNTIL, Demo, Said, command, storage_of
 from ae_assets_tests.pipeline.tables import write_day
 
@@ -174,7 +175,9 @@ def test_evaluate_says_to_the_asset_what_is_compared_and_on_how_many_splits(
 
     def remembered(chain: Chain, *what: object) -> RunOutcome:
         asked.append(what)
-        return RunOutcome("id", success=True, failure=None, metadata={"evaluation": {"in_words": "the tables"}})
+        return RunOutcome(
+            "id", success=True, failure=None, metadata={"evaluation": {"in_words": f"{FENCE}the tables{FENCE}"}}
+        )
 
     monkeypatch.setattr(Chain, "run", remembered)
     said = run_in("evaluate", "drive_stats", *UNSEEN, *options)

@@ -30,7 +30,7 @@ CONFIGS = st.builds(
 def judged(scores: pl.DataFrame, config: EpisodeConfig) -> pl.DataFrame:
     return scores.with_columns(
         is_anomaly=pl.col("score") > CUT, threshold=pl.lit(CUT), severity=1 / (1 + pl.col("score"))
-    ).with_columns(is_clear=is_clear(config))
+    ).with_columns(is_clear=is_clear(config, CUT))
 
 
 def followed(scores: pl.DataFrame, config: EpisodeConfig, past: pl.DataFrame | None = None) -> pl.DataFrame:
@@ -121,6 +121,24 @@ def test_a_day_that_continues_the_stored_rows_equals_the_day_inside_a_range(
         assert_frame_equal(alone, in_range.filter(day=today))
 
 
+def test_alarms_count_over_their_days_although_the_drive_was_calm_or_away_in_between() -> None:
+    config = EpisodeConfig(alarms=2, within_days=12)
+    scores = scores_of({(0, "A"): 2.0, (8, "A"): 0.1, (11, "A"): 2.0, (0, "B"): 2.0, (11, "B"): 2.0})
+    in_range = followed(scores, config)
+    assert in_range.filter(day=day(11))["episode"].to_list() == ["opened", "opened"]
+    stored = in_range.filter(pl.col("day").is_between(day(11 - look_back_days(config)), day(10)))
+    assert_frame_equal(followed(scores.filter(day=day(11)), config, stored), in_range.filter(day=day(11)))
+
+
+@pytest.mark.parametrize(("clear_below", "clear"), [(1.0, [False, True, True]), (0.5, [False, False, True])])
+def test_a_day_that_raises_its_cut_clears_no_entity_over_the_fitted_one(clear_below: float, clear: list[bool]) -> None:
+    busy = pl.DataFrame({"score": [1.2, 0.9, 0.4], "threshold": 3.0, "is_anomaly": False, "severity": 0.1})
+    config = EpisodeConfig(clear_below=clear_below)
+    assert busy.select(is_clear(config, 1.0)).to_series().to_list() == clear
+    lowered = busy.with_columns(threshold=pl.lit(0.3))
+    assert lowered.select(is_clear(config, 1.0)).to_series().to_list() == [False, False, False]
+
+
 def test_a_flapping_score_asks_for_one_ticket() -> None:
     flapping = dict(enumerate([0.0, 1.5, 0.9, 1.5, 0.9, 1.5, 0.4, 0.9, 0.4, 0.4, 0.0, 1.5]))
     assert of_one(flapping, DEFAULT).count("opened") == 4
@@ -154,7 +172,7 @@ def test_an_entity_may_clear_by_its_tail_probability() -> None:
 
 def test_a_cut_of_zero_can_still_be_cleared() -> None:
     rows = pl.DataFrame({"score": [0.0, 0.1], "threshold": [0.0, 0.0], "severity": [1.0, 0.5]})
-    cleared = rows.with_columns(is_anomaly=pl.col("score") > 0).select(is_clear(SLOW))
+    cleared = rows.with_columns(is_anomaly=pl.col("score") > 0).select(is_clear(SLOW, 0.0))
     assert cleared.to_series().to_list() == [True, False]
 
 

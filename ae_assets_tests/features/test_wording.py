@@ -43,6 +43,13 @@ def test_a_feature_is_put_into_the_unit_of_its_attribute(
     assert wording_of(CONFIG)(name, value, expected) == says
 
 
+@pytest.mark.parametrize("name", ["smart_5_level", "smart_5_growth_7d", "smart_5_per_1000_hours", "smart_9_drift"])
+@pytest.mark.parametrize("value", [800.0, -800.0])
+def test_a_value_that_no_attribute_can_have_is_still_put_into_words(name: str, value: float) -> None:
+    capped = wording_of(CONFIG)(name, math.copysign(50.0, value), None)
+    assert wording_of(CONFIG)(name, value, None) == capped
+
+
 LOG = math.log1p
 
 

@@ -1,5 +1,7 @@
 """From score to decision inside the chain: one aggregation wherever scores count, episodes, mutes, reasons."""
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,12 +15,14 @@ from polars.testing import assert_frame_equal
 from ae_assets.decisions import AggregationConfig, DecisionConfig, aggregate
 from ae_assets.decisions.episodes import STATES
 from ae_assets.errors import ConfigError, EvaluationError
+from ae_assets.features.catalogue import catalogue
 from ae_assets.pipeline.chain.anomalies import AnomalyDay, find_anomalies
 from ae_assets.pipeline.chain.champion import CalibrationRange, load_champion
 from ae_assets.pipeline.chain.evaluation import evaluate
 from ae_assets.pipeline.chain.features import build_features
 from ae_assets.pipeline.chain.model import TrainingRange, train
 from ae_assets.pipeline.chain.raw import load_raw
+from ae_assets.pipeline.chain.scoring import score_days
 from ae_assets.pipeline.chain.storage import Storage, day_range
 from ae_assets.pipeline.chain.threshold import calibrate_latest, calibration_scores
 from ae_assets.pipeline.checks import anomalies_checks
@@ -33,7 +37,17 @@ DAYS = day_range(FIRST, FIRST + timedelta(days=59))
 TRAINED = TrainingRange.of(DAYS[0], DAYS[29], 10)
 JUDGED = DAYS[40:]
 """The days after the calibration range, which ends on the 40th."""
+IN_WORDS = {
+    "smart_5_raw": ("reallocated sectors", "smart_5_level", math.expm1),
+    "smart_197_raw": ("pending sectors", "smart_197_level", math.expm1),
+    "smart_9_raw": ("power-on hours", "smart_9_level", math.expm1),
+    "smart_194_raw": ("temperature", "smart_194_level", float),
+    "gap_days": ("days since its last record", "gap_days", float),
+    "history_days": ("earlier days with a record", "history_days", float),
+}
+"""How the sentence on an attribute begins, the feature that says its value, and how it is put into its unit."""
 MEAN = {"method": "mean", "days": 3}
+BUDGET = {"policy": "alarm_budget", "alarms_a_day": 2, "share_of_days": 0.3}
 STICKY = {"clear_below": 0.5, "clear_after_days": 2}
 NONE = AggregationConfig()
 
@@ -102,6 +116,7 @@ def test_scores_are_aggregated_and_the_score_of_the_day_is_kept_beside(home: Pat
     assert (rows["score"] >= rows["day_score"]).all()
     assert (rows["score"] > rows["day_score"]).any()
     assert (rows["is_anomaly"] == (rows["score"] > rows["threshold"])).all()
+    assert (rows["severity"].to_numpy() == load_champion(storage).threshold.severity(rows["score"])).all()
 
 
 def test_an_aggregation_counts_once_a_threshold_was_chosen_with_it(home: Path) -> None:
@@ -151,6 +166,34 @@ def test_an_alarm_says_its_reasons_in_words_and_other_rows_say_none(home: Path) 
     assert all(reason.startswith(words) for reasons in told["reasons"] for reason in reasons)
 
 
+def test_the_first_reason_is_the_attribute_that_raised_the_score_most_with_the_value_of_its_row(home: Path) -> None:
+    storage = storage_of(watched_table(threshold={"policy": "percentile", "percentile": 90}), home)
+    calibrate_latest(storage)
+    found(storage)
+    alarms = {(row["day"], row["entity"]): row for row in rows_of(storage).filter("is_anomaly").iter_rows(named=True)}
+    champion = load_champion(storage)
+    names = champion.detector.feature_names
+    columns = {feature.name: feature.column or feature.name for feature in catalogue(storage.table.features)}
+    leading = set()
+    for scored in score_days(storage, champion.detector, champion.aggregation, JUDGED, stage="anomalies"):
+        features = storage.tables.read(storage.name("features"), scored.day, scored.day)
+        values = {row["entity"]: row for row in features.iter_rows(named=True)}
+        for entity, contributions in zip(scored.keys["entity"], scored.of_day.contributions, strict=True):
+            if (scored.day, entity) not in alarms:
+                continue
+            parts: Counter[str] = Counter()
+            for name, contribution in zip(names, contributions.tolist(), strict=True):
+                parts[columns[name]] += contribution
+            attribute = max(parts, key=lambda column: parts[column])
+            leading.add(attribute)
+            words, level, in_units = IN_WORDS[attribute]
+            value = values[entity][level]
+            told = "not reported" if value is None else f"{round(in_units(value)):,}"
+            assert f"{alarms[scored.day, entity]['reasons'][0]},".startswith(f"{words} {told},")
+    assert len(alarms) > 50
+    assert len(leading) >= 3
+
+
 MUTES = """entity,cohort,since,until,reason
 {drive},,,2013-12-31,"being replaced, ticket 12"
 elsewhere,,,2013-12-31,moved to another site
@@ -186,6 +229,35 @@ def test_a_muted_drive_keeps_its_row_and_leaves_the_list_and_the_rate(home: Path
     assert run["unknown_mutes_in_run"] == "entity elsewhere until 2013-12-31 (line 3): moved to another site"
     assert run["expired_mutes_in_run"] == f"entity {drive} until 2013-04-30 (line 4): an old one"
     assert run["muted_alarms_in_run"] == alarms.filter(entity=drive).height
+
+
+def test_a_muted_drive_takes_no_place_in_the_budget_of_alarms(home: Path, tmp_path: Path) -> None:
+    storage = storage_of(watched_table(threshold=BUDGET), home)
+    calibrate_latest(storage)
+    found(storage)
+    drive = rows_of(storage).filter("is_anomaly")["entity"].mode()[0]
+    path = tmp_path / "mutes.csv"
+    path.write_text(MUTES.format(drive=drive))
+    storage = storage_of(watched_table(threshold=BUDGET, decision={"mute_list": str(path)}), home)
+    cut = load_champion(storage).threshold.cut
+    facts = found(storage)
+    rows = rows_of(storage)
+    over = rows.filter(pl.col("muted_until").is_null(), pl.col("score") > cut).group_by("day").len().sort("day")
+    assert [day.alarms for day in facts] == [min(2, count) for count in over["len"]]
+    assert sum(day.muted_alarms for day in facts) > 0
+
+
+def test_a_day_on_which_many_score_high_does_not_close_the_episode_of_a_drive_that_stays_over_the_fitted_cut(
+    home: Path,
+) -> None:
+    storage = storage_of(watched_table(threshold=BUDGET), home)
+    calibrate_latest(storage)
+    found(storage)
+    rows, cut = rows_of(storage), load_champion(storage).threshold.cut
+    assert (rows.filter(episode="closed")["score"] <= cut).all()
+    still_open = rows.filter(pl.col("episode") == "open", ~pl.col("is_anomaly"))
+    assert still_open.height > 0
+    assert (still_open["score"] > cut).all()
 
 
 def test_muted_models_are_left_out_of_the_rate_of_alarms(home: Path, tmp_path: Path) -> None:

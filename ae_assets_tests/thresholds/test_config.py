@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -21,8 +22,9 @@ DAY = 30
 def calibration() -> pl.DataFrame:
     healthy = np.exp(autoregressive(4000, DAY, 5, memory=0.8, spread=0.5))
     failing = np.exp(autoregressive(40, DAY, 6, memory=0.8, spread=0.5) + 3)
-    last = panel_of(healthy)["day"].max()
-    return with_failures(panel_of(healthy), failing_of(failing, last))
+    last = START + timedelta(days=DAY - 1)
+    early, late = failing_of(failing[:20], last - timedelta(days=DAY), "early"), failing_of(failing[20:], last, "late")
+    return with_failures(panel_of(healthy), pl.concat([early, late]))
 
 
 def test_the_union_holds_the_policies_that_the_documents_ask_for() -> None:

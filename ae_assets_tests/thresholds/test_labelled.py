@@ -87,11 +87,30 @@ def test_failures_from_before_calibration_do_not_make_failures_look_frequent() -
     assert recent.failures_a_day == pytest.approx(1, rel=0.06)
 
 
+def test_four_times_as_many_days_with_failures_that_score_alike_leave_the_cut_where_it_was() -> None:
+    generator = np.random.default_rng(9)
+    healthy, scores = panel_of(generator.gamma(2, 1, (2000, 20))), generator.gamma(4, 2, 20)
+    one_a_day = [
+        failing_of(scores[[day % 20], None], START + timedelta(days=day - 1), f"failed{day}") for day in range(-60, 20)
+    ]
+    config = LabelledConfig(objective="cost")
+    cuts = {
+        fit_threshold(config, with_failures(healthy, pl.concat(known))).cut for known in (one_a_day, one_a_day[60:])
+    }
+    assert len(cuts) == 1
+
+
 def test_too_few_failures_are_refused_with_what_to_do() -> None:
     calibration = calibration_of(np.linspace(1, 5, 300), np.linspace(8, 9, 19))
     with pytest.raises(ModelError, match=r"19 failed entities are known.*needs 20; lengthen calibration.days"):
         fit_threshold(LabelledConfig(), calibration)
     assert fit_threshold(LabelledConfig(min_failed=19), calibration).cut == 5.0
+
+
+def test_failures_that_all_came_on_one_day_are_refused() -> None:
+    failing = failing_of(np.full((25, 5), 9.0), START + timedelta(days=4))
+    with pytest.raises(ModelError, match=r"all 25 failed entities failed on one day.*lengthen calibration.days"):
+        fit_threshold(LabelledConfig(), with_failures(panel_of(np.ones((50, 20))), failing))
 
 
 def test_scores_without_labels_are_refused() -> None:

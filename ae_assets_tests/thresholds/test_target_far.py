@@ -60,6 +60,13 @@ def test_how_often_an_entity_repeats_its_score_is_irrelevant() -> None:
     assert fit_threshold(TargetFarConfig(), often).cut == fit_threshold(TargetFarConfig(), rarely).cut
 
 
+def test_further_windows_of_the_same_entities_make_the_rate_no_better_known() -> None:
+    scores = autoregressive(500, 30, 2, memory=0.5)
+    once, twice = panel_of(scores), panel_of(np.tile(scores, 2))
+    config = TargetFarConfig(rate=0.05)
+    assert fit_threshold(config, twice).cut == fit_threshold(config, once).cut
+
+
 def test_ties_at_the_cut_are_no_alarms() -> None:
     scores = np.zeros((1000, 30))
     scores[:100, 0] = 7.0
@@ -90,3 +97,43 @@ def test_failures_to_come_are_not_counted_as_false_alarms() -> None:
     discounting = TargetFarConfig(rate=0.005, confidence=0.5)
     false_alarms = (healthy.max(axis=1) > fit_threshold(discounting, calibration).cut).mean()
     assert false_alarms == pytest.approx(0.005, abs=0.0005)
+
+
+def constant_of(scores: np.ndarray, days: int) -> pl.DataFrame:
+    """Entities that have the same score on all days, of which the first and the last are kept."""
+    return panel_of(np.repeat(scores[:, None], days, axis=1)).filter(
+        (pl.col("day") == pl.col("day").min()) | (pl.col("day") == pl.col("day").max())
+    )
+
+
+def test_the_rate_is_kept_with_confidence_where_calibration_is_a_little_shorter_than_the_window() -> None:
+    config, generator = TargetFarConfig(rate=0.1), np.random.default_rng(5)
+    cuts = np.array([config.cut(constant_of(generator.uniform(size=48), 29)) for _ in range(300)])
+    # Scores are uniform, so the true rate is what lies above the cut; 2 standard errors on top of one in twenty.
+    assert 0.01 < (1 - cuts > 0.1).mean() <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 300)
+
+
+@pytest.mark.parametrize(("failures", "entities", "rate"), [(1.5, 300, 0.02), (50, 2000, 0.02)])
+def test_the_rate_is_kept_with_confidence_whether_few_or_many_failures_are_known(
+    failures: float, entities: int, rate: float
+) -> None:
+    days, generator = 6, np.random.default_rng(5)
+    config = TargetFarConfig(rate=rate, window_days=days)
+    too_many = 0
+    for _ in range(300):
+        # As many are to be expected in the window to come; healthy scores are uniform, those before a failure are 2.
+        known, to_come = generator.poisson(failures, size=2)
+        scores = np.concatenate([generator.uniform(size=entities), np.full(to_come, 2.0)])
+        failed_on = np.bincount(generator.integers(0, days, known))
+        failing = [
+            failing_of(np.full((count, days), 2.0), START + timedelta(days=day - 1), f"failed-{day}")
+            for day, count in enumerate(failed_on)
+            if count
+        ]
+        calibration = constant_of(scores, days)
+        try:
+            cut = config.cut(with_failures(calibration, pl.concat(failing)) if failing else calibration)
+        except ModelError:
+            continue
+        too_many += 1 - cut > rate
+    assert too_many / 300 <= 0.05

@@ -106,8 +106,10 @@ def anomaly_table(
     Returns:
         One row per drive, with the columns of ``schemas.anomalies``, sorted by falling score.
     """
-    cut = champion.threshold.cut_of_day(scored.score)
-    judged = scored.keys.with_columns(
+    keys = with_mutes(scored.keys, mutes, scored.day)
+    # A policy may let the cut follow the day, as a budget of alarms does; muted rows take none of it.
+    cut = champion.threshold.cut_of_day(scored.score[keys["muted_until"].is_null().to_numpy()])
+    judged = keys.with_columns(
         score=pl.Series(scored.score),
         day_score=pl.Series(scored.of_day.score).cast(pl.Float64),
         threshold=pl.lit(cut, dtype=pl.Float64),
@@ -116,11 +118,10 @@ def anomaly_table(
         top_features=_top_features(scored),
         model_version=pl.lit(champion.version),
     )
-    decided = episodes.push(scored.day, judged.with_columns(is_clear=is_clear(episodes.config)))
+    decided = episodes.push(scored.day, judged.with_columns(is_clear=is_clear(episodes.config, champion.threshold.cut)))
     explained = pl.col("is_anomaly") | pl.col("episode").is_in([OPENED, OPEN])
     return (
-        with_mutes(decided, mutes, scored.day)
-        .with_columns(reasons=_reasons(scored, features, decided.select(explained).to_series()))
+        decided.with_columns(reasons=_reasons(scored, features, decided.select(explained).to_series()))
         .select(*ANOMALY_SCHEMA.columns)
         .sort(["score", "entity"], descending=[True, False])
     )
