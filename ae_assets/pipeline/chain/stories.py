@@ -68,7 +68,7 @@ class JudgedDrives:
                 drive.entity,
                 attributes=self.stories[name].attributes,
                 failed_on=drive.failed_on,
-                remark=f"{drive.streak} alarms in a row" if drive.streak else "missed",
+                remark=f"alarms on {drive.streak} judged days in a row" if drive.streak else "missed",
             )
             for name, drive in self.drives.examples.items()
             if name in self.stories
