@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 
+STRAYS_NAMED = 20
+"""A log of every look does not get longer with what lies beside the days."""
+
+
 def landing_sensor(
     table: WatchedTable, partitions: dg.DailyPartitionsDefinition, job: "UnresolvedAssetJobDefinition"
 ) -> dg.SensorDefinition:
@@ -52,8 +56,11 @@ def landing_sensor(
             first_day=date.fromisoformat(min(keys)),
             last_day=date.fromisoformat(max(keys)),
         )
-        for stray in source.strays():
+        strays = source.strays()
+        for stray in strays[:STRAYS_NAMED]:
             context.log.warning(f"left out: {stray}")
+        if len(strays) > STRAYS_NAMED:
+            context.log.warning(f"left out: {len(strays) - STRAYS_NAMED} more")
         assets: tuple[str, ...] = (*DAILY_INPUT, ANOMALIES)
         if lakehouse.models.champion(table.table) is None:
             context.log.warning(f"{table.table} has no champion yet: the days are prepared up to their features")

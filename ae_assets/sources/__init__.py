@@ -18,7 +18,7 @@ __all__ = ["Source", "SourceDay", "listed_day", "open_source"]
 
 _KINDS = (
     "a folder of YYYY-MM-DD.csv files or zip archives, a .zip file, the http(s) address of a .zip file or of an index"
-    " page of such files (with / at the end), or simulated://?drives=2000&days=120"
+    " page of such files (with / at the end), s3://bucket/prefix, or simulated://?drives=2000&days=120"
 )
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 
@@ -28,7 +28,7 @@ def open_source(location: str) -> Source:
 
     Args:
         location: a folder, a .zip file (also as file://), the http(s) address of a .zip file or of an index page (with
-            / at the end), or simulated://?...
+            / at the end), s3://bucket/prefix or s3://bucket/archive.zip, or simulated://?...
 
     Raises:
         SourceError: the location is of no known kind, or its settings are not allowed.
@@ -41,6 +41,11 @@ def open_source(location: str) -> Source:
         return SimulatedSource.from_location(location)
     if kind in ("http", "https"):
         return _remote(location)
+    if kind == "s3":
+        # boto3 is for those whose source is in a bucket.
+        from ae_assets.sources.s3 import s3_source
+
+        return s3_source(location)
     if kind == "file":
         return _local(Path(url2pathname(urlsplit(location).path)))
     if kind and "://" in location:

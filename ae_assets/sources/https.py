@@ -1,18 +1,16 @@
 """Zip archives on a web server, read by range requests: a day costs its member and the directory, not the archive.
 
-Only the transport is here: `HttpArchive` opens a seekable file, `archives` reads it as any other archive.
+Only the transport is here; `ranges` makes a seekable file of it.
 """
 
 import base64
 import http.client
-import io
 import re
 import ssl
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
 from email.message import Message
 from html.parser import HTMLParser
 from typing import IO, TypeVar
@@ -21,12 +19,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 from ae_assets.errors import SourceError
 from ae_assets.sources.archives import DirectoryCache
 from ae_assets.sources.day_files import DayFileSource, Listing
-
-READ_AHEAD_BYTES = 64 * 2**10
-"""Least number of bytes fetched at a time; the directory of a quarter (92 days, about 10 KiB) fits at once."""
-
-MAX_REQUEST_BYTES = 2 * 2**30
-"""More is never asked for at a time, whatever an archive claims about itself."""
+from ae_assets.sources.ranges import Patience, RangedArchive, State
 
 MAX_INDEX_BYTES = 8 * 2**20
 """Longest index page that is read."""
@@ -38,23 +31,7 @@ _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT_SECONDS = 60.0
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long a server is waited for.
-
-    Attributes:
-        attempts: requests for one range before giving up; an attempt that brought bytes is continued where it stopped.
-        first_wait_seconds: pause after the first failure, doubled after each further one; `Retry-After` is
-            obeyed up to a minute.
-        timeout_seconds: longest silence of a server.
-    """
-
-    attempts: int = 5
-    first_wait_seconds: float = 0.5
-    timeout_seconds: float = 30.0
-
-
-class HttpArchive:
+class HttpArchive(RangedArchive):
     """An archive at an http(s) address.
 
     Args:
@@ -62,35 +39,13 @@ class HttpArchive:
         patience: retries and timeouts.
 
     Attributes:
-        name: its file name, used in origins.
         location: the address without user, password, query and fragment.
     """
 
     def __init__(self, address: str, patience: Patience | None = None) -> None:
-        self._remote = _Remote(address, patience or Patience())
-        self.location = self._remote.location
-        self.name = unquote(self.location.rsplit("/", 1)[-1])
-        self._tail: tuple[_State, int, bytes] | None = None
-
-    def version(self) -> str:
-        """Size, ETag and time of change as the server tells them now; one request for one byte."""
-        state, _ = self._remote.fetch(0, 1, None)
-        return f"{state.size:x}-{state.mark}"
-
-    def open(self, part: tuple[int, int] | None, /) -> IO[bytes]:
-        """The archive as a file that belongs to one version of it: a change while it is read is an error.
-
-        Args:
-            part: first byte and end of what will be read, fetched by one request.
-        """
-        state, _ = self._remote.fetch(0, 1, None)
-        if self._tail is None or self._tail[0] != state:
-            start = max(0, state.size - READ_AHEAD_BYTES)
-            self._tail = (state, start, self._remote.fetch(start, state.size, state)[1])
-        file = _RangeFile(self._remote, *self._tail)
-        if part is not None:
-            file.prefetch(*part)
-        return io.BufferedReader(file)
+        remote = _Remote(address, patience or Patience())
+        self.location = remote.location
+        super().__init__(unquote(self.location.rsplit("/", 1)[-1]), remote)
 
 
 class HttpFolderSource(DayFileSource):
@@ -155,14 +110,6 @@ def _is_address(text: str) -> bool:
     return True
 
 
-@dataclass(frozen=True)
-class _State:
-    """A version of the remote file."""
-
-    size: int
-    mark: str
-
-
 class _Remote:
     """Range requests to one address, with retries."""
 
@@ -186,17 +133,20 @@ class _Remote:
         self._patience = patience
         self._opener = urllib.request.build_opener(_NoDowngrade)
 
-    def fetch(self, start: int, end: int, expected: _State | None) -> tuple[_State, bytes]:
+    def state(self) -> State:
+        """Size, ETag and time of change as the server tells them now; one request for one byte."""
+        return self._fetched(0, 1, None)[0]
+
+    def fetch(self, start: int, end: int, expected: State) -> bytes:
+        """Bytes [start, end) of a version."""
+        return self._fetched(start, end, expected)[1]
+
+    def _fetched(self, start: int, end: int, expected: State | None) -> tuple[State, bytes]:
         """Bytes [start, end) and the version they belong to, which is `expected` if that is given."""
-        if end - start > MAX_REQUEST_BYTES:
-            raise SourceError(
-                f"{self.location}: the archive asks for {end - start:,} bytes at once, more than"
-                f" {MAX_REQUEST_BYTES:,}. It is probably damaged."
-            )
         received = bytearray()
         state = expected
 
-        def attempt() -> _State:
+        def attempt() -> State:
             nonlocal state
             state = self._continue(start, end, state, received)
             return state
@@ -242,8 +192,7 @@ class _Remote:
                     f"{self.location}: no complete answer after {failures} attempts; the last one ended with:"
                     f" {problem}. Check the address and the network, and try again later."
                 )
-            backoff = self._patience.first_wait_seconds * 2 ** (failures - 1)
-            time.sleep(min(_LONGEST_WAIT_SECONDS, max(wait, backoff)))
+            time.sleep(max(min(_LONGEST_WAIT_SECONDS, wait), self._patience.wait_after(failures)))
 
     def _request(self, headers: dict[str, str]) -> urllib.request.Request:
         common = {"Accept-Encoding": "identity", "User-Agent": "ae-assets"}
@@ -253,7 +202,7 @@ class _Remote:
             request.add_unredirected_header("Authorization", self._authorization)
         return request
 
-    def _continue(self, start: int, end: int, expected: _State | None, received: bytearray) -> _State:
+    def _continue(self, start: int, end: int, expected: State | None, received: bytearray) -> State:
         """One request for what is still missing; appends to `received` what arrives, even if the connection breaks."""
         first = start + len(received)
         request = self._request({"Range": f"bytes={first}-{end - 1}"})
@@ -270,7 +219,7 @@ class _Remote:
                     f"{self.location}: asked for the bytes {first}-{end - 1}, the server sent"
                     f" {answer.headers.get('Content-Range')!r}. Download the archive and name the local file."
                 )
-            state = _State(int(span[3]), answer.headers.get("ETag") or answer.headers.get("Last-Modified") or "")
+            state = State(int(span[3]), answer.headers.get("ETag") or answer.headers.get("Last-Modified") or "")
             if expected is not None and state != expected:
                 raise SourceError(
                     f"{self.location}: the archive was replaced while it was read. List the source again and read"
@@ -311,54 +260,6 @@ class _NoDowngrade(urllib.request.HTTPRedirectHandler):
                 f"{req.host}: redirects from https to the unprotected {urlsplit(newurl).scheme}; refused."
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
-
-
-class _RangeFile(io.RawIOBase):
-    """One version of a remote file, seekable; keeps its tail (the zip directory) and the range fetched last."""
-
-    def __init__(self, remote: _Remote, state: _State, tail_start: int, tail: bytes) -> None:
-        self._remote = remote
-        self._state = state
-        self._kept = [(tail_start, tail), (0, b"")]
-        self._place = 0
-
-    def prefetch(self, start: int, end: int) -> None:
-        """Fetches [start, end) by one request, so that the small reads to come are served from memory."""
-        end = min(end, self._state.size)
-        if end > start and len(self._kept_from(start)) < end - start:
-            self._kept[1] = (start, self._remote.fetch(start, end, self._state)[1])
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._state.size}[whence]
-        if base + offset < 0:
-            raise OSError(f"seek to {base + offset}, before the start of the file")
-        self._place = base + offset
-        return self._place
-
-    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
-        if self._place >= self._state.size or not len(buffer):
-            return 0
-        if not self._kept_from(self._place):
-            self.prefetch(self._place, self._place + max(len(buffer), READ_AHEAD_BYTES))
-        data = self._kept_from(self._place)[: len(buffer)]
-        buffer[: len(data)] = data
-        self._place += len(data)
-        return len(data)
-
-    def _kept_from(self, place: int) -> memoryview:
-        for start, kept in self._kept:
-            if start <= place < start + len(kept):
-                return memoryview(kept)[place - start :]
-        return memoryview(b"")
 
 
 def _retry_after(headers: Message) -> float:

@@ -1,0 +1,254 @@
+"""Daily files and zip archives below a prefix of an S3 bucket; archives are read by parts.
+
+Credentials, region, role and endpoint are those of the AWS chain: environment (`AWS_ACCESS_KEY_ID`, `AWS_PROFILE`,
+`AWS_REGION`, `AWS_ENDPOINT_URL_S3`), `~/.aws`, the role of the container or machine. Servers that are not Amazon's are
+addressed by path, which all of them understand.
+
+Keys are only ever compared and printed, never used as paths.
+"""
+
+import re
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from datetime import date
+from functools import cached_property, partial
+from typing import Any, TypeVar
+
+from ae_assets.errors import SourceError
+from ae_assets.sources.archives import ArchiveSource, DirectoryCache
+from ae_assets.sources.day_files import (
+    MAX_DAY_BYTES,
+    DayFile,
+    DayFileSource,
+    Listing,
+    day_of_name,
+    stray_name_reason,
+)
+from ae_assets.sources.ranges import Patience, RangedArchive, State
+from ae_assets.sources.source import SourceDay
+
+MOST_OBJECTS = 100_000
+"""More keys are not listed: a listing asks for a thousand at a time, and the sensor lists anew at each look."""
+
+_Result = TypeVar("_Result")
+_BLOCK = 2**16
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+def s3_source(location: str, patience: Patience | None = None) -> DayFileSource:
+    """The source at an `s3://bucket/prefix` or `s3://bucket/archive.zip`; nothing is asked of the server yet.
+
+    Raises:
+        SourceError: the location names no bucket, or boto3 is not installed.
+    """
+    bucket, _, key = location.partition("://")[2].partition("/")
+    if not _BUCKET.fullmatch(bucket):
+        raise SourceError(f"{location}: {bucket!r} is no name of a bucket. Expected s3://bucket/prefix")
+    client = _Client(bucket, patience or Patience())
+    if key.lower().endswith(".zip"):
+        return ArchiveSource(f"s3://{bucket}/{key}", RangedArchive(key.rsplit("/", 1)[-1], _Object(client, key)))
+    return S3Source(client, key.strip("/"))
+
+
+class S3Source(DayFileSource):
+    """The days below a prefix, in any depth.
+
+    An object's fingerprint is its size and ETag, which come with the listing. Archives that cannot be read are treated
+    as `archives.DirectoryCache.combined` says; the directory of an archive is read again when its ETag changes.
+
+    Args:
+        client: of the bucket.
+        prefix: without slashes at its ends; empty for the whole bucket.
+    """
+
+    def __init__(self, client: "_Client", prefix: str) -> None:
+        super().__init__(f"s3://{client.bucket}/{prefix}")
+        self._client = client
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._archives: dict[str, RangedArchive] = {}
+        self._cache = DirectoryCache()
+
+    def _listing(self) -> Listing:
+        files: list[DayFile] = []
+        strays: list[str] = []
+        archives: dict[str, RangedArchive] = {}
+        for key, state in self._client.objects(self._prefix):
+            name = key.removeprefix(self._prefix)
+            base = name.rsplit("/", 1)[-1]
+            day = day_of_name(base)
+            if not base:
+                continue  # what consoles write for a folder
+            if base.lower().endswith(".zip") and not base.startswith("._"):
+                archives[name] = RangedArchive(name, _Object(self._client, key, state))
+            elif day is None:
+                strays.append(f"{name}: {stray_name_reason(base)}")
+            else:
+                files.append(_day_file(_Object(self._client, key, state), name, day, state))
+        return self._cache.combined(self.location, archives.values(), files, strays)
+
+
+def _day_file(stored: "_Object", name: str, day: date, state: State) -> DayFile:
+    listed = SourceDay(day, f"{state.size:x}-{state.mark}", name, state.size)
+    fetch = partial(_fetch, stored, state)
+    return DayFile(listed, lambda: zlib.crc32(fetch()), fetch)
+
+
+def _fetch(stored: "_Object", state: State) -> bytes:
+    if state.size > MAX_DAY_BYTES:
+        raise SourceError(
+            f"{stored.location}: {state.size:,} bytes are more than the {MAX_DAY_BYTES:,} a day may have."
+        )
+    return stored.fetch(0, state.size, state)
+
+
+class _Object:
+    """One object, as `ranges.Ranges` describes it.
+
+    Args:
+        client: of its bucket.
+        key: its key.
+        state: the version that was listed; None: the one that is there when it is asked for.
+    """
+
+    def __init__(self, client: "_Client", key: str, state: State | None = None) -> None:
+        self.location = f"s3://{client.bucket}/{key}"
+        self._client = client
+        self._key = key
+        self._state = state
+
+    def state(self) -> State:
+        """Size and ETag."""
+        return self._state or self._client.head(self._key)
+
+    def fetch(self, start: int, end: int, expected: State) -> bytes:
+        """Bytes [start, end) of a version."""
+        if min(end, expected.size) <= start:
+            return b""
+        return self._client.read(self._key, start, min(end, expected.size), expected)
+
+
+class _Client:
+    """Requests to one bucket, repeated after failures that may pass."""
+
+    def __init__(self, bucket: str, patience: Patience) -> None:
+        try:
+            import boto3  # noqa: F401 - found missing before anything is asked for
+        except ImportError as missing:
+            raise SourceError(
+                f"s3://{bucket}: reading from S3 needs boto3 ({missing}); install it: pip install 'ae_assets[aws]'"
+            ) from missing
+        self.bucket = bucket
+        self._patience = patience
+
+    @cached_property
+    def _s3(self) -> Any:
+        import boto3
+        from botocore.config import Config
+
+        silence = self._patience.timeout_seconds
+        # Attempts are counted here, so that a body that breaks off is continued and not fetched from the start.
+        settings = {"connect_timeout": silence, "read_timeout": silence, "retries": {"total_max_attempts": 1}}
+        client = boto3.session.Session().client("s3", config=Config(**settings))
+        if not client.meta.endpoint_url.split("/")[2].endswith((".amazonaws.com", ".amazonaws.com.cn")):
+            client = boto3.session.Session().client("s3", config=Config(**settings, s3={"addressing_style": "path"}))
+        return client
+
+    def objects(self, prefix: str) -> Iterator[tuple[str, State]]:
+        """Key and version of each object below a prefix, in the order of the keys.
+
+        Raises:
+            SourceError: the bucket cannot be listed, or holds too many objects there.
+        """
+        token: dict[str, str] = {}
+        seen = 0
+        while True:
+            page = self._patiently(
+                f"s3://{self.bucket}/{prefix}",
+                partial(self._call, "list_objects_v2", Bucket=self.bucket, Prefix=prefix, **token),
+            )
+            for entry in page.get("Contents", []):
+                yield entry["Key"], State(entry["Size"], entry["ETag"].strip('"'))
+            seen += page["KeyCount"]
+            if seen > MOST_OBJECTS:
+                raise SourceError(
+                    f"s3://{self.bucket}/{prefix}: more than {MOST_OBJECTS:,} objects, which take too long to list at"
+                    " every look. Name the prefix below which the days of this table lie."
+                )
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def head(self, key: str) -> State:
+        """The version of an object that is there now."""
+        place = f"s3://{self.bucket}/{key}"
+        answer = self._patiently(place, partial(self._call, "head_object", Bucket=self.bucket, Key=key))
+        return State(answer["ContentLength"], answer["ETag"].strip('"'))
+
+    def read(self, key: str, start: int, end: int, expected: State) -> bytes:
+        """Bytes [start, end) of a version of an object; what a broken connection brought is kept."""
+        received = bytearray()
+
+        def attempt() -> None:
+            first = start + len(received)
+            asked = {"Bucket": self.bucket, "Key": key, "IfMatch": f'"{expected.mark}"'}
+            with self._call("get_object", **asked, Range=f"bytes={first}-{end - 1}")["Body"] as body:
+                while block := body.read(_BLOCK):
+                    received.extend(block)
+
+        place = f"s3://{self.bucket}/{key}"
+        self._patiently(place, attempt, lambda: len(received))
+        if len(received) != end - start:
+            raise SourceError(f"{place}: asked for {end - start:,} bytes, the server sent {len(received):,}.")
+        return bytes(received)
+
+    def _call(self, operation: str, **arguments: Any) -> Any:
+        return getattr(self._s3, operation)(**arguments)
+
+    def _patiently(
+        self, place: str, attempt: Callable[[], _Result], progress: Callable[[], int] = lambda: 0
+    ) -> _Result:
+        """The result of an attempt, repeated after failures that may pass; SourceError after the last one.
+
+        Attempts are counted since the last one that brought something.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+        from urllib3.exceptions import HTTPError
+
+        failures, before = 0, progress()
+        while True:
+            try:
+                return attempt()
+            except (NoCredentialsError, PartialCredentialsError) as missing:
+                raise SourceError(
+                    f"{place}: there are no complete AWS credentials. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,"
+                    " AWS_PROFILE, or give the machine a role."
+                ) from missing
+            except ClientError as answer:
+                status = answer.response["ResponseMetadata"]["HTTPStatusCode"]
+                problem = f"{status} {answer.response['Error'].get('Code', '')}"
+                if status not in _TRANSIENT_STATUS:
+                    raise SourceError(_refusal(place, status, problem)) from answer
+            except (BotoCoreError, HTTPError, OSError) as failure:
+                problem = str(failure) or type(failure).__name__
+            failures = failures + 1 if progress() == before else 1
+            before = progress()
+            if failures >= self._patience.attempts:
+                raise SourceError(
+                    f"{place}: no complete answer after {failures} attempts; the last one ended with: {problem}."
+                    " Check AWS_ENDPOINT_URL_S3, AWS_REGION and the network, and try again later."
+                )
+            time.sleep(self._patience.wait_after(failures))
+
+
+def _refusal(place: str, status: int, problem: str) -> str:
+    advice = {
+        301: "The bucket is in another region: set AWS_REGION.",
+        400: "Check AWS_REGION and the credentials.",
+        403: "Check the credentials and their rights: s3:ListBucket on the bucket, s3:GetObject on its objects.",
+        404: "Check the bucket and the key; what was listed may be gone: list the source again.",
+        412: "The object was replaced since it was listed: list the source again and read what it lists.",
+        416: "The object has shrunk since it was listed: list the source again.",
+    }.get(status, "Check the location.")
+    return f"{place}: the server answers {problem}. {advice}"
