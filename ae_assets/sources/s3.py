@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from datetime import date
 from functools import cached_property, partial
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from ae_assets.errors import SourceError
@@ -133,12 +134,8 @@ class _Client:
     """Requests to one bucket, repeated after failures that may pass."""
 
     def __init__(self, bucket: str, patience: Patience) -> None:
-        try:
-            import boto3  # noqa: F401 - found missing before anything is asked for
-        except ImportError as missing:
-            raise SourceError(
-                f"s3://{bucket}: reading from S3 needs boto3 ({missing}); install it: pip install 'ae_assets[aws]'"
-            ) from missing
+        if find_spec("boto3") is None:  # not imported: sources are opened in every process, most read nothing
+            raise SourceError(f"s3://{bucket}: reading from S3 needs boto3; install it: pip install 'ae_assets[aws]'")
         self.bucket = bucket
         self._patience = patience
 
