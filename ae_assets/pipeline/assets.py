@@ -13,6 +13,7 @@ from ae_assets.pipeline.chain.storage import (
     ANOMALIES,
     EVALUATION,
     FEATURES,
+    MAINTENANCE,
     MODEL,
     QUARANTINE,
     RAW,
@@ -82,6 +83,7 @@ def build_assets(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) 
         _threshold(table),
         _anomalies(table, partitions),
         _evaluation(table),
+        _maintenance(table),
     ]
 
 
@@ -253,6 +255,18 @@ def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(metadata=metadata.evaluation_run(judged))
 
     return evaluation
+
+
+def _maintenance(table: WatchedTable) -> dg.AssetsDefinition:
+    spec = _spec(table, MAINTENANCE, {"iceberg"}, [])
+
+    @dg.multi_asset(name=f"{table.table}__maintenance", specs=[spec])
+    def maintenance(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[Result]:
+        from ae_assets.pipeline.chain.maintenance import maintain
+
+        yield dg.MaterializeResult(metadata=metadata.maintenance_run(maintain(_storage(context, table, lakehouse))))
+
+    return maintenance
 
 
 def _dep(table: WatchedTable, name: str) -> dg.AssetDep:

@@ -13,7 +13,7 @@ from ae_assets.errors import ConfigError
 from ae_assets.pipeline.assets import build_assets
 from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT
 from ae_assets.pipeline.checks import build_pooled_checks
-from ae_assets.pipeline.schedules import retraining_schedule
+from ae_assets.pipeline.schedules import maintenance_schedule, retraining_schedule
 from ae_assets.pipeline.sensors import landing_sensor
 from ae_assets.pipeline.table import WatchedTable, parse_table
 from ae_assets.sources import open_source
@@ -83,7 +83,7 @@ class AnomalyPipeline(dg.Component):
         return cls(_with_mute_list_beside(parse_table(rendered, where, dict(_lines(context))), Path(where).parent))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The table's assets, checks, jobs, sensor and, where one is set, retraining schedule."""
+        """The table's assets, checks, jobs, sensor and, where they are set, schedules."""
         del context
         table = self.table
         partitions = partitions_of(table)
@@ -99,12 +99,21 @@ class AnomalyPipeline(dg.Component):
             description=f"A new model of {table.table} with its threshold; it becomes the champion if training "
             "converged and it is not found worse than the champion in use.",
         )
+        maintain = dg.define_asset_job(
+            f"{table.table}_maintenance",
+            selection=dg.AssetSelection.assets([table.table, "maintenance"]),
+            description=f"Forgets old states of the tables of {table.table} and removes files that nothing names.",
+        )
+        schedules = [
+            *([] if table.retraining.cron_schedule is None else [retraining_schedule(table, retrain)]),
+            *([] if table.maintenance.cron_schedule is None else [maintenance_schedule(table, maintain)]),
+        ]
         return dg.Definitions(
             assets=assets,
             asset_checks=[build_pooled_checks(table)],
-            jobs=[daily, retrain],
+            jobs=[daily, retrain, maintain],
             sensors=[landing_sensor(table, partitions, daily)],
-            schedules=[] if table.retraining.cron_schedule is None else [retraining_schedule(table, retrain)],
+            schedules=schedules,
         )
 
 

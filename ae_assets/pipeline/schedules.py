@@ -1,4 +1,4 @@
-"""The retraining schedule."""
+"""The schedules of a table: retraining and maintenance."""
 
 from datetime import date
 from typing import TYPE_CHECKING
@@ -57,6 +57,29 @@ def retraining_schedule(table: WatchedTable, job: "UnresolvedAssetJobDefinition"
             f"{settings.cron_schedule!r}, its timezone {settings.timezone!r}; {error}"
         ) from None
     return retraining
+
+
+def maintenance_schedule(table: WatchedTable, job: "UnresolvedAssetJobDefinition") -> dg.ScheduleDefinition:
+    """A schedule that maintains the tables.
+
+    Raises:
+        ConfigError: the YAML's cron schedule or time zone is none.
+    """
+    settings = table.maintenance
+    try:
+        return dg.ScheduleDefinition(
+            name=f"{table.table}_maintenance",
+            job=job,
+            cron_schedule=settings.cron_schedule or "",
+            execution_timezone=settings.timezone,
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+            tags={"ae_assets/started_by": "maintenance schedule"},
+        )
+    except dg.DagsterInvalidDefinitionError as error:
+        raise ConfigError(
+            f"the maintenance of {table.table} cannot be scheduled: attributes.maintenance.cron_schedule is "
+            f"{settings.cron_schedule!r}, its timezone {settings.timezone!r}; {error}"
+        ) from None
 
 
 def _trained_until(storage: Storage) -> date | None:

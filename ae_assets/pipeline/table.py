@@ -129,6 +129,20 @@ class RetrainingSection(_Section):
     )
 
 
+class MaintenanceSection(_Section):
+    """How long replaced rows stay readable, and when files that nothing names any more are removed."""
+
+    cron_schedule: str | None = Field(
+        default=None, description='Five fields of cron, e.g. "30 3 * * 0" for Sundays; without it only on demand.'
+    )
+    timezone: str = Field(default="UTC", description="Time zone of the cron schedule.")
+    keep_days: Days = Field(
+        default=5,
+        description="Days for which the tables can be read as they were, and for which files of broken runs are left "
+        "alone. Longer than the longest run.",
+    )
+
+
 class SensorSection(_Section):
     """The landing sensor: looks for new or replaced days and requests their runs."""
 
@@ -163,6 +177,7 @@ class WatchedTable(_Section):
     )
     checks: ChecksSection = ChecksSection()
     retraining: RetrainingSection = RetrainingSection()
+    maintenance: MaintenanceSection = MaintenanceSection()
     sensor: SensorSection = SensorSection()
 
     @field_validator("owners")

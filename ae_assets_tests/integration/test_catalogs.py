@@ -1,6 +1,7 @@
 """The contract of the lakehouse, as its own room tests it, on servers: PostgreSQL or REST, files and models on S3."""
 
 import importlib.resources
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
@@ -53,6 +54,27 @@ def lakehouse(remote_lakehouse: Lakehouse) -> Lakehouse:
 @pytest.fixture
 def store(bucket: Bucket, tmp_path: Path) -> ModelStore:
     return ModelStore.open(tmp_path, f"s3://{bucket.name}/models?scheme=http")
+
+
+def test_maintenance_removes_what_nothing_names_and_nothing_else(
+    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for value in range(4):
+        with lakehouse.writer("t.raw") as writer:
+            writer.write(day_after(0), frame_of(day_after(0), value=value))
+            writer.write(day_after(1), frame_of(day_after(1), value=value))
+    before = lakehouse.read("t.raw", day_after(0), day_after(1))
+    assert lakehouse.maintain("t.raw", timedelta(days=5)).files_removed == 0
+    # Snapshots and objects carry the server's time, so keeping less than no time stands in for waiting.
+    monkeypatch.setattr("ae_assets.lakehouse.maintenance.SHORTEST", timedelta(days=-2))
+    maintained = lakehouse.maintain("t.raw", timedelta(days=-1))
+    assert maintained.snapshots_expired == 3
+    assert maintained.files_removed > 6
+    assert lakehouse.read("t.raw", day_after(0), day_after(1)).equals(before)
+    assert lakehouse.maintain("t.raw", timedelta(days=-1)).files_removed <= 3  # of the expiry's own commit
+    with lakehouse.writer("t.raw") as writer:
+        writer.write(day_after(2), frame_of(day_after(2)))
+    assert list(lakehouse.day_rows("t.raw")) == [day_after(number) for number in range(3)]
 
 
 @pytest.mark.parametrize("catalog", ["PostgreSQL", "REST"], indirect=True)

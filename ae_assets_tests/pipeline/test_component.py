@@ -67,7 +67,7 @@ def test_a_scaffolded_table_passes_the_check_once_its_location_is_filled_in(proj
     checked = tool(project, "dg", "check", "defs")
     assert checked.returncode == 0, said(checked)
     listed = tool(project, sys.executable, "-c", LIST_ASSETS)
-    names = ("anomalies", "evaluation", "features", "model", "quarantine", "raw", "threshold")
+    names = ("anomalies", "evaluation", "features", "maintenance", "model", "quarantine", "raw", "threshold")
     assets = json.loads(listed.stdout)["assets"]
     assert [asset for asset in assets if asset.startswith("my_table/")] == [f"my_table/{name}" for name in names]
     assert "drive_stats/raw" in assets

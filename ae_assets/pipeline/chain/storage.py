@@ -12,6 +12,7 @@ from ae_assets.progress import ProgressSink, silent
 
 RAW, FEATURES, QUARANTINE = "raw", "features", "quarantine"
 MODEL, THRESHOLD, ANOMALIES, EVALUATION = "model", "threshold", "anomalies", "evaluation"
+MAINTENANCE = "maintenance"
 
 SIMULATED_SCHEME = "simulated:"
 """How the source file of invented rows begins."""
