@@ -1,5 +1,6 @@
 """The Dagster instance of a home, and running parts of the chain in it."""
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -198,6 +199,8 @@ def open_chain(table: str) -> Iterator[Chain]:
     Raises:
         ConfigError: when a YAML does not describe a watched table, or there is no table of this name.
     """
+    # Ctrl-C may arrive while a connection is closed, whose traceback would stand before what the command says of it.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     definitions, definition = load_table(table)
     home = prepare_home()
     with dg.DagsterInstance.get() as instance:
