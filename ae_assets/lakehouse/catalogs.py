@@ -9,7 +9,7 @@ from pathlib import Path
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.utils.config import Config
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, ProgrammingError
 
 from ae_assets.errors import LakehouseError
 
@@ -63,11 +63,7 @@ def open_catalog(properties: Mapping[str, str]) -> Catalog:
     """
     database = sqlite_file(properties)
     if database is None:
-        try:
-            return load_catalog(CATALOG_NAME, **properties)
-        except Exception as refusal:
-            address = _without_password(properties.get("uri", properties.get("type", "")))
-            raise LakehouseError(f"The Iceberg catalog at {address} cannot be opened: {refusal}") from refusal
+        return _open_server(properties)
     uri = make_url(properties["uri"]).update_query_dict({"timeout": str(_SQLITE_WAIT_SECONDS)})
     settings = {**properties, "uri": uri.render_as_string(hide_password=False)}
     for attempt in range(_OPEN_ATTEMPTS):
@@ -79,6 +75,20 @@ def open_catalog(properties: Mapping[str, str]) -> Catalog:
             if attempt == _OPEN_ATTEMPTS - 1:
                 raise LakehouseError(f"The catalog {database} cannot be opened: {refusal}") from refusal
             time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - spreads processes, keeps no secret
+    raise AssertionError("unreachable")
+
+
+def _open_server(properties: Mapping[str, str]) -> Catalog:
+    address = _without_password(properties.get("uri", properties.get("type", "")))
+    for attempt in range(_OPEN_ATTEMPTS):
+        try:
+            return load_catalog(CATALOG_NAME, **properties)
+        except Exception as refusal:
+            # Of several processes that make the tables of a new SQL catalog, each but one finds them there already.
+            is_race = isinstance(refusal, IntegrityError | ProgrammingError)
+            if not is_race or attempt == _OPEN_ATTEMPTS - 1:
+                raise LakehouseError(f"The Iceberg catalog at {address} cannot be opened: {refusal}") from refusal
+        time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - spreads processes, keeps no secret
     raise AssertionError("unreachable")
 
 

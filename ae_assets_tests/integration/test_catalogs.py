@@ -1,7 +1,9 @@
 """The contract of the lakehouse, as its own room tests it, on servers: PostgreSQL or REST, files and models on S3."""
 
 import importlib.resources
+import multiprocessing
 from datetime import timedelta
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import polars as pl
@@ -110,3 +112,21 @@ def test_another_engine_reads_the_rows_that_were_written(lakehouse: Lakehouse) -
         (day_after(2), 3, 6, 0),
         (day_after(3), 3, 9, 0),
     ]
+
+
+def open_at_once(catalog: dict[str, str], start: Barrier) -> None:
+    opened = Lakehouse.open(None, catalog)
+    start.wait()
+    assert not opened.exists("t.raw")
+
+
+@pytest.mark.parametrize("catalog", ["PostgreSQL"], indirect=True)
+def test_processes_open_a_new_catalog_at_once(catalog: dict[str, str]) -> None:
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(6)
+    processes = [context.Process(target=open_at_once, args=(catalog, start)) for _ in range(6)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=120)
+    assert [process.exitcode for process in processes] == [0] * 6

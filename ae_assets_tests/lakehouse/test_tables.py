@@ -195,3 +195,24 @@ def test_a_column_renamed_by_another_engine_is_refused_not_read_as_null(lakehous
         update.rename_column("value", "reading")
     with pytest.raises(LakehouseError, match=r"'value' of t\.raw was renamed to 'reading'"):
         lakehouse.read("t.raw", FIRST, FIRST)
+
+
+def test_tables_of_a_new_catalog_that_another_process_makes_first_are_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sqlalchemy.exc import IntegrityError
+
+    from ae_assets.lakehouse import catalogs
+
+    opened, tries = object(), []
+
+    def second_time_lucky(name: str, **properties: str) -> object:
+        tries.append(properties)
+        if len(tries) == 1:
+            raise IntegrityError("CREATE TABLE iceberg_tables", {}, Exception("duplicate key"))
+        return opened
+
+    monkeypatch.setattr(catalogs, "load_catalog", second_time_lucky)
+    settings = {"type": "sql", "uri": "postgresql+psycopg2://somebody@nowhere/db"}
+    assert catalogs.open_catalog(settings) is opened
+    assert tries == [settings] * 2
