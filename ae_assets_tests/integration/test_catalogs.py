@@ -81,6 +81,12 @@ def test_maintenance_removes_what_nothing_names_and_nothing_else(
 
 @pytest.mark.parametrize("catalog", ["PostgreSQL", "REST"], indirect=True)
 def test_processes_write_at_once_and_every_row_is_accounted_for(catalog: dict[str, str]) -> None:
+    if catalog["type"] == "rest":
+        # Of two processes that make one table at once this server lets both win; the writers then fail and say so.
+        lakehouse = Lakehouse.open(None, catalog)
+        with lakehouse.writer("t.raw") as writer:
+            writer.write(day_after(50), frame_of(day_after(50)))
+        lakehouse.close()
     write_at_once(None, catalog)
 
 
