@@ -20,10 +20,9 @@ from pydantic import ValidationError
 
 from ae_assets.definitions import build, component_tree
 from ae_assets.errors import AeAssetsError, ConfigError
-from ae_assets.lakehouse import Lakehouse, ModelStore
 from ae_assets.pipeline.chain import Storage
 from ae_assets.pipeline.component import AnomalyPipeline, partitions_of
-from ae_assets.pipeline.resources import home_folder
+from ae_assets.pipeline.resources import LakehouseResource, home_folder
 from ae_assets.pipeline.table import WatchedTable
 
 INSTANCE_SETTINGS = """\
@@ -68,7 +67,8 @@ class Chain:
         self.instance = instance
         self.definition = table
         self.table = table.table
-        self.storage = Storage(table, Lakehouse.open(home, None), ModelStore.open(home))
+        lakehouse = LakehouseResource(home=str(home))  # the same places as those of the runs
+        self.storage = Storage(table, lakehouse.tables, lakehouse.models)
         self._job = definitions.resolve_implicit_global_asset_job_def()
 
     def require_days(self, first: date, last: date) -> None:

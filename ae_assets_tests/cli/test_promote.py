@@ -61,3 +61,16 @@ def test_a_version_that_cannot_be_used_is_refused_and_the_champion_stays(
         assert said.code == 2
         assert says in said.error
     assert storage.models.champion("fleet") == champion
+
+
+def test_models_that_are_kept_elsewhere_are_those_that_commands_see(
+    trained_twice: tuple[Storage, Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, home, (champion, other) = trained_twice
+    calibrate_latest(storage)
+    elsewhere = tmp_path / "elsewhere"
+    (home / "models").rename(elsewhere)
+    monkeypatch.setenv("AE_ASSETS_MODELS", str(elsewhere))
+    said = command(home, "promote", "fleet", champion)
+    assert (said.code, said.out) == (0, f"{champion} replaces {other} as the champion of fleet, by hand\n")
+    assert not (home / "models").exists()
