@@ -8,7 +8,7 @@ import dagster as dg
 from ae_assets.errors import ConfigError
 from ae_assets.pipeline.chain.storage import FEATURES, Storage
 from ae_assets.pipeline.resources import LakehouseResource
-from ae_assets.pipeline.table import WatchedTable
+from ae_assets.pipeline.table import MaintenanceSection, RetrainingSection, WatchedTable
 from ae_assets.pipeline.training_days import plan_retraining
 
 if TYPE_CHECKING:
@@ -52,10 +52,7 @@ def retraining_schedule(table: WatchedTable, job: "UnresolvedAssetJobDefinition"
             )
 
     except dg.DagsterInvalidDefinitionError as error:
-        raise ConfigError(
-            f"the retraining of {table.table} cannot be scheduled: attributes.retraining.cron_schedule is "
-            f"{settings.cron_schedule!r}, its timezone {settings.timezone!r}; {error}"
-        ) from None
+        raise _no_schedule(table, "retraining", settings, error) from None
     return retraining
 
 
@@ -76,10 +73,16 @@ def maintenance_schedule(table: WatchedTable, job: "UnresolvedAssetJobDefinition
             tags={"ae_assets/started_by": "maintenance schedule"},
         )
     except dg.DagsterInvalidDefinitionError as error:
-        raise ConfigError(
-            f"the maintenance of {table.table} cannot be scheduled: attributes.maintenance.cron_schedule is "
-            f"{settings.cron_schedule!r}, its timezone {settings.timezone!r}; {error}"
-        ) from None
+        raise _no_schedule(table, "maintenance", settings, error) from None
+
+
+def _no_schedule(
+    table: WatchedTable, key: str, settings: RetrainingSection | MaintenanceSection, error: Exception
+) -> ConfigError:
+    return ConfigError(
+        f"the {key} of {table.table} cannot be scheduled: attributes.{key}.cron_schedule is "
+        f"{settings.cron_schedule!r}, its timezone {settings.timezone!r}; {error}"
+    )
 
 
 def _trained_until(storage: Storage) -> date | None:
