@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ae_assets.errors import ConfigError
 from ae_assets.pipeline import checks, metadata
+from ae_assets.pipeline.automation import anomalies_condition, features_condition
 from ae_assets.pipeline.chain.storage import (
     ANOMALIES,
     EVALUATION,
@@ -87,7 +88,13 @@ def build_assets(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) 
     ]
 
 
-def _spec(table: WatchedTable, name: str, kinds: set[str], deps: Sequence[dg.AssetDep]) -> dg.AssetSpec:
+def _spec(
+    table: WatchedTable,
+    name: str,
+    kinds: set[str],
+    deps: Sequence[dg.AssetDep],
+    condition: dg.AutomationCondition[dg.AssetKey] | None = None,
+) -> dg.AssetSpec:
     return dg.AssetSpec(
         [table.table, name],
         deps=deps,
@@ -96,6 +103,7 @@ def _spec(table: WatchedTable, name: str, kinds: set[str], deps: Sequence[dg.Ass
         group_name=table.table,
         owners=table.owners,
         kinds=kinds,
+        automation_condition=condition,
     )
 
 
@@ -128,7 +136,8 @@ def _raw(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.As
 
 def _features(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     deps = [_dep(table, RAW)]
-    features_spec = _spec(table, FEATURES, {"iceberg", "polars", "pandera", "silver"}, deps)
+    condition = features_condition(table)
+    features_spec = _spec(table, FEATURES, {"iceberg", "polars", "pandera", "silver"}, deps, condition)
     quarantine_spec = _spec(table, QUARANTINE, {"iceberg", "polars", "pandera"}, deps)
 
     @dg.multi_asset(
@@ -203,7 +212,7 @@ def _threshold(table: WatchedTable) -> dg.AssetsDefinition:
 
 def _anomalies(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     deps = [_dep(table, FEATURES), _dep(table, THRESHOLD)]
-    spec = _spec(table, ANOMALIES, {"iceberg", "keras", "jax", "gold"}, deps)
+    spec = _spec(table, ANOMALIES, {"iceberg", "keras", "jax", "gold"}, deps, anomalies_condition(table))
 
     @dg.multi_asset(
         name=f"{table.table}__anomalies",

@@ -11,6 +11,7 @@ from pydantic import BaseModel, RootModel
 
 from ae_assets.errors import ConfigError
 from ae_assets.pipeline.assets import build_assets
+from ae_assets.pipeline.automation import automation_sensor
 from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT
 from ae_assets.pipeline.checks import build_pooled_checks
 from ae_assets.pipeline.schedules import maintenance_schedule, retraining_schedule
@@ -112,7 +113,7 @@ class AnomalyPipeline(dg.Component):
             assets=assets,
             asset_checks=[build_pooled_checks(table)],
             jobs=[daily, retrain, maintain],
-            sensors=[landing_sensor(table, partitions, daily)],
+            sensors=[landing_sensor(table, partitions, daily), automation_sensor(table)],
             schedules=schedules,
         )
 

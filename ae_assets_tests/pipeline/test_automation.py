@@ -1,0 +1,177 @@
+"""Days that follow and days that are renewed, as the instance's event log says."""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ae_assets.pipeline.automation import stale_days, unmade_days
+from ae_assets.pipeline.component import AnomalyPipeline
+from ae_assets.pipeline.resources import LakehouseResource
+from ae_assets_tests.pipeline.tables import FIRST, failure_of, materialise, storage_of, watched_table, write_day
+
+RULE = {"type": "counter_rule", "features": ["smart_5_level", "smart_197_level"]}
+LAST = FIRST + timedelta(days=33)
+POSITIONS = st.dictionaries(st.dates(FIRST, FIRST + timedelta(days=12)), st.integers(1, 40), max_size=12)
+
+
+def days(first: int, last: int) -> list[date]:
+    return [FIRST + timedelta(days=number) for number in range(first, last + 1)]
+
+
+@given(POSITIONS, POSITIONS, st.integers(0, 5))
+def test_a_day_is_stale_if_and_only_if_a_day_that_it_reads_was_written_later(
+    written: dict[date, int], theirs: dict[date, int], look_back: int
+) -> None:
+    stale = stale_days(written, [(theirs, look_back)])
+    for day, position in written.items():
+        read = [theirs[other] for other in theirs if 0 <= (day - other).days <= look_back]
+        assert (day in stale) == any(other > position for other in read)
+    assert stale <= set(written)
+
+
+def test_days_are_unmade_that_upstream_has_from_the_start_of_the_asset_on() -> None:
+    upstream = dict(zip(days(0, 4), [5, 6, 20, 21, 22], strict=True))
+    assert unmade_days({}, upstream) == set(days(0, 4))
+    assert unmade_days({}, upstream, after=10) == set(days(2, 4))
+    assert unmade_days({}, {**upstream, days(0, 0)[0]: 30}, after=10) == set(days(2, 4)), "a renewed day of history"
+    assert unmade_days({days(2, 2)[0]: 25}, upstream, after=24) == set(days(3, 4))
+    assert unmade_days({}, dict.fromkeys(days(0, 4), 30), after=10) == set(), "nothing says where history ended"
+
+
+class Fleet:
+    """A watched table with an instance, whose conditions are looked at as the daemon does."""
+
+    def __init__(self, folder: Path, instance: dg.DagsterInstance) -> None:
+        self.source, self.home, self.instance = folder / "source", folder / "home", instance
+        self.table = watched_table(str(self.source), detector=RULE, end="2013-12-31")
+        self.definitions = dg.Definitions.merge(
+            AnomalyPipeline(self.table).build_defs(None),  # type: ignore[arg-type]
+            dg.Definitions(
+                resources={"lakehouse": LakehouseResource(home=str(self.home))}, executor=dg.in_process_executor
+            ),
+        )
+        self._cursor: Any = None
+
+    def write(self, *written: date, drives: int = 8) -> None:
+        for day in written:
+            counters = [(f"D{number}", 0, (day - FIRST).days * (number == 7)) for number in range(drives)]
+            write_day(self.source, day, counters)
+
+    def run(self, assets: list[str], span: list[date] | None = None, **config: Any) -> None:
+        asked = None if span is None else (span[0], span[-1])
+        result = materialise(self.table, self.home, assets, asked, config, self.instance)
+        assert result.success, failure_of(result)
+
+    def asked_for(self) -> dict[str, list[date]]:
+        """The days that the conditions ask for now, by asset."""
+        result = dg.evaluate_automation_conditions(self.definitions, self.instance, cursor=self._cursor)
+        self._cursor = result.cursor
+        found = {
+            name: sorted(map(date.fromisoformat, result.get_requested_partitions(dg.AssetKey(["fleet", name]))))
+            for name in ("raw", "features", "quarantine", "anomalies")
+        }
+        return {name: asked for name, asked in found.items() if asked}
+
+    def follow(self) -> dict[str, list[date]]:
+        """Runs what is asked for, one range a time as a backfill does."""
+        asked = self.asked_for()
+        for first, last in _ranges(asked.get("features", [])):
+            self.run(["features", "quarantine"], [first, last])
+        for first, last in _ranges(asked.get("anomalies", [])):
+            self.run(["anomalies"], [first, last])
+        return asked
+
+
+def _ranges(asked: list[date]) -> Iterator[tuple[date, date]]:
+    starts = [day for day in asked if day - timedelta(days=1) not in asked]
+    ends = [day for day in asked if day + timedelta(days=1) not in asked]
+    yield from zip(starts, ends, strict=True)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    with dg.instance_for_test() as instance:
+        yield Fleet(tmp_path, instance)
+
+
+def _with_champion(fleet: Fleet) -> None:
+    fleet.write(*days(0, 33))
+    fleet.run(["raw", "features", "quarantine"], days(0, 29))
+    fleet.run(["model", "threshold"], model={"train_start": str(FIRST), "train_end": str(days(18, 18)[0])})
+
+
+def test_loaded_days_go_on_to_features_and_those_after_the_champion_to_anomalies(fleet: Fleet) -> None:
+    fleet.write(*days(0, 2))
+    fleet.run(["raw"], days(0, 2))
+    assert fleet.follow() == {"features": days(0, 2), "quarantine": days(0, 2)}
+    assert fleet.asked_for() == {}
+    _with_champion(fleet)
+    assert fleet.asked_for() == {}, "history before the champion is left to people"
+    fleet.run(["raw"], days(30, 33))
+    assert fleet.follow() == {name: days(30, 33) for name in ("features", "quarantine", "anomalies")}
+    assert fleet.asked_for() == {}
+
+
+def test_a_late_day_renews_the_days_that_rest_on_it_until_they_equal_those_of_an_orderly_arrival(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    _with_champion(fleet)
+    late = days(30, 30)
+    fleet.run(["raw", "features", "quarantine", "anomalies"], days(31, 33))
+    before = storage_of(fleet.table, fleet.home).tables.read("fleet.features", *days(31, 31) * 2)
+    fleet.run(["raw", "features", "quarantine", "anomalies"], late)
+    renewed = days(31, 33)  # the look-back is 7 days, and there are no more
+    assert fleet.follow() == dict.fromkeys(("features", "quarantine", "anomalies"), renewed)
+    assert fleet.asked_for() == {}
+    storage = storage_of(fleet.table, fleet.home)
+    healed = {
+        name: storage.tables.read(f"fleet.{name}", days(30, 30)[0], days(33, 33)[0])
+        for name in ("features", "anomalies")
+    }
+    assert not before.equals(storage.tables.read("fleet.features", *days(31, 31) * 2)), "the late day says something"
+    fleet.run(["features", "quarantine", "anomalies"], days(30, 33))
+    for name, frame in healed.items():
+        in_order = storage.tables.read(f"fleet.{name}", days(30, 30)[0], days(33, 33)[0])
+        keys = ["day", "entity"]
+        assert frame.sort(keys).equals(in_order.sort(keys))
+
+
+def test_a_replaced_day_renews_no_day_beyond_its_reach(fleet: Fleet) -> None:
+    _with_champion(fleet)
+    fleet.write(days(5, 5)[0], drives=9)
+    fleet.run(["raw"], days(5, 5))
+    assert fleet.follow() == {name: days(5, 12) for name in ("features", "quarantine")}
+    assert fleet.asked_for() == {}
+
+
+def test_a_day_that_failed_is_not_asked_for_again_by_itself(fleet: Fleet) -> None:
+    fleet.write(*days(0, 1))
+    fleet.run(["raw"], days(0, 1))
+    broken = fleet.home / "warehouse"
+    away = fleet.home / "away"
+    broken.rename(away)
+    result = materialise(fleet.table, fleet.home, ["features", "quarantine"], (FIRST, FIRST), None, fleet.instance)
+    assert not result.success
+    away.rename(broken)
+    assert fleet.asked_for() == {"features": days(1, 1), "quarantine": days(1, 1)}
+
+
+def test_nothing_is_renewed_while_days_are_being_loaded(fleet: Fleet) -> None:
+    fleet.write(*days(0, 1))
+    fleet.run(["raw"], days(0, 1))
+    job = fleet.definitions.resolve_implicit_global_asset_job_def()
+    run = fleet.instance.create_run_for_job(
+        job,
+        asset_selection=frozenset([dg.AssetKey(["fleet", "raw"])]),
+        tags={"dagster/partition": str(LAST)},
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    assert fleet.asked_for() == {}
+    fleet.instance.report_run_canceled(run)
+    assert fleet.asked_for() == {"features": days(0, 1), "quarantine": days(0, 1)}
