@@ -53,11 +53,19 @@ class ModelStore:
         Args:
             home: folder of the default store, and of downloaded versions of a remote one.
             location: a folder, or an address that pyarrow knows, e.g. ``s3://bucket/models``.
+
+        Raises:
+            ModelError: the address cannot be opened, or holds credentials.
         """
         from pyarrow import fs
 
         if location is None or "://" not in location:
             return cls(str((Path(location) if location else home / "models").absolute()), fs.LocalFileSystem(), None)
+        if "@" in location.partition("://")[2].partition("/")[0]:
+            raise ModelError(
+                "The address of the model store holds credentials, which would be seen wherever it is named: expected "
+                "scheme://bucket/folder without them; give them to the AWS chain, by role, profile or environment."
+            )
         try:
             files, root = fs.FileSystem.from_uri(location)
         except (OSError, ValueError) as reason:
@@ -115,7 +123,8 @@ class ModelStore:
         """A local folder with the files of a version; a remote version is downloaded once.
 
         Raises:
-            ModelError: no such version, or a download that does not match the digests written with it.
+            ModelError: no such version, or a download that does not match the digests written with it, or whose
+                manifest names files outside the version.
         """
         files = self._manifest(table, version)["files"]
         if self._cache is None:
@@ -182,6 +191,11 @@ class ModelStore:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as partial:
             folder = Path(partial) / "version"
+            if outside := [name for name in files if not (folder / name).resolve().is_relative_to(folder.resolve())]:
+                raise ModelError(
+                    f"The manifest of model {version} of {table} names files outside it: {outside[:3]}. It was not "
+                    "written by this project; look who can write to the model store."
+                )
             for name in [*files, _MANIFEST]:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 with self._files.open_input_stream(f"{self._version(table, version)}/{name}") as stream:

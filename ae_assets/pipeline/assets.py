@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 
 Result: TypeAlias = dg.MaterializeResult[None]
 
+LAKEHOUSE_WRITES = "lakehouse_writes"
+"""Pool of the steps that commit to tables. Commits to one table queue at its catalog; more writers only wait longer."""
+
+ACCELERATOR = "accelerator"
+"""Pool of the steps that fit detectors: two on one device run out of its memory."""
+
 
 class ModelConfig(dg.Config):
     """Which days the model learns from."""
@@ -113,6 +119,7 @@ def _raw(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.As
     @dg.multi_asset(
         name=f"{table.table}__raw",
         specs=[spec],
+        pool=LAKEHOUSE_WRITES,
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         check_specs=[checks.spec(name, spec.key) for name in checks.RAW_CHECKS],
@@ -143,6 +150,7 @@ def _features(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> 
     @dg.multi_asset(
         name=f"{table.table}__features",
         specs=[features_spec, quarantine_spec],
+        pool=LAKEHOUSE_WRITES,
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         check_specs=[checks.spec(name, features_spec.key) for name in checks.FEATURES_CHECKS],
@@ -173,6 +181,7 @@ def _model(table: WatchedTable) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"{table.table}__model",
         specs=[spec],
+        pool=ACCELERATOR,
         check_specs=[checks.spec(name, spec.key) for name in checks.MODEL_CHECKS],
     )
     def model(context: dg.AssetExecutionContext, config: ModelConfig, lakehouse: LakehouseResource) -> Iterator[Result]:
@@ -193,6 +202,7 @@ def _threshold(table: WatchedTable) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"{table.table}__threshold",
         specs=[spec],
+        pool=ACCELERATOR,
         check_specs=[checks.spec(name, spec.key) for name in checks.THRESHOLD_CHECKS],
     )
     def threshold(
@@ -217,6 +227,7 @@ def _anomalies(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) ->
     @dg.multi_asset(
         name=f"{table.table}__anomalies",
         specs=[spec],
+        pool=LAKEHOUSE_WRITES,
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         check_specs=[checks.spec(name, spec.key) for name in checks.ANOMALIES_CHECKS],
@@ -246,7 +257,7 @@ def _anomalies(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) ->
 def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
     spec = _spec(table, EVALUATION, {"python"}, [_dep(table, ANOMALIES)])
 
-    @dg.multi_asset(name=f"{table.table}__evaluation", specs=[spec])
+    @dg.multi_asset(name=f"{table.table}__evaluation", specs=[spec], pool=ACCELERATOR)
     def evaluation(
         context: dg.AssetExecutionContext, config: EvaluationConfig, lakehouse: LakehouseResource
     ) -> Iterator[Result]:
@@ -269,7 +280,7 @@ def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
 def _maintenance(table: WatchedTable) -> dg.AssetsDefinition:
     spec = _spec(table, MAINTENANCE, {"iceberg"}, [])
 
-    @dg.multi_asset(name=f"{table.table}__maintenance", specs=[spec])
+    @dg.multi_asset(name=f"{table.table}__maintenance", specs=[spec], pool=LAKEHOUSE_WRITES)
     def maintenance(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[Result]:
         from ae_assets.pipeline.chain.maintenance import maintain
 

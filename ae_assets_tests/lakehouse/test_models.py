@@ -132,3 +132,23 @@ def test_a_damaged_remote_version_is_not_loaded(store: ModelStore) -> None:
     store._put_bytes(f"{store._version('t', version)}/model.keras", b"other")
     with pytest.raises(ModelError, match=r"not those it was written with: model\.keras"):
         store.path("t", version)
+
+
+@pytest.mark.parametrize("name", ["../escaped", "/escaped", "more/../../escaped"])
+def test_a_manifest_that_names_files_outside_its_version_is_refused(store: ModelStore, name: str) -> None:
+    if store._cache is None:
+        pytest.skip("a local version is read in place")
+    version = store.new_version("t", write_weights, {})
+    path = f"{store._version('t', version)}/version.json"
+    manifest = json.loads(store._get(path) or "")
+    manifest["files"][name] = manifest["files"]["model.keras"]
+    store._put_bytes(path, json.dumps(manifest).encode())
+    with pytest.raises(ModelError, match="names files outside it"):
+        store.path("t", version)
+    assert not list(store._cache.rglob("escaped"))
+
+
+def test_an_address_with_credentials_is_refused_without_naming_them(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="holds credentials") as refusal:
+        ModelStore.open(tmp_path, "s3://KEY:SECRETSECRET@bucket/models?endpoint_override=127.0.0.1:1")
+    assert "SECRET" not in str(refusal.value)
