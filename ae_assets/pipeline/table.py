@@ -144,9 +144,9 @@ class MaintenanceSection(_Section):
 
 
 class SensorSection(_Section):
-    """The landing sensor: looks for new or replaced days and requests their runs."""
+    """The landing sensor, which requests runs for new or replaced days, and the automation of the days that follow."""
 
-    enabled: bool = Field(default=False, description="Whether the sensor starts switched on.")
+    enabled: bool = Field(default=False, description="Whether the two sensors start switched on.")
     interval_seconds: Annotated[int, Field(ge=5)] = Field(default=60, description="Seconds between two looks.")
     max_runs_per_tick: Annotated[int, Field(ge=1)] = Field(default=10, description="Most runs requested by one look.")
 
