@@ -15,13 +15,14 @@ import yaml
 from dagster._core.execution.plan.objects import ErrorSource
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from dagster.components.core.component_tree import ComponentTreeException
-from dagster_shared.error import DagsterUnresolvableSymbolError, SerializableErrorInfo
+from dagster_shared.error import DagsterUnresolvableSymbolError
 from pydantic import ValidationError
 
 from ae_assets.definitions import build, component_tree
 from ae_assets.errors import AeAssetsError, ConfigError
 from ae_assets.pipeline.chain import Storage
 from ae_assets.pipeline.component import AnomalyPipeline, partitions_of
+from ae_assets.pipeline.failures import root_message
 from ae_assets.pipeline.resources import LakehouseResource, home_folder
 from ae_assets.pipeline.table import WatchedTable
 
@@ -136,25 +137,7 @@ def _failure(result: dg.ExecuteInProcessResult) -> str:
     if blocking:
         return "a blocking check failed; " + "; ".join(blocking)
     errors = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
-    return next((_root_message(error) for error in errors if error is not None), "it ended before any step began")
-
-
-def _root_message(error: SerializableErrorInfo) -> str:
-    """The message of the innermost AeAssetsError among an error and its causes, else of the innermost error."""
-    chain = [error]
-    while chain[-1].cause is not None:
-        chain.append(chain[-1].cause)
-    ours = {cls.__name__ for cls in _family(AeAssetsError)}
-    raised = next((one for one in reversed(chain) if one.cls_name in ours), None)
-    if raised is not None:
-        return raised.message.partition(": ")[2].strip()
-    return chain[-1].message.strip()
-
-
-def _family(cls: type[Exception]) -> Iterator[type[Exception]]:
-    yield cls
-    for child in cls.__subclasses__():
-        yield from _family(child)
+    return next((root_message(error) for error in errors if error is not None), "it ended before any step began")
 
 
 def _materialised(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:

@@ -21,6 +21,7 @@ from ae_assets.pipeline.chain.storage import (
     THRESHOLD,
     Storage,
 )
+from ae_assets.pipeline.freshness import freshness_policy
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import WatchedTable
 from ae_assets.pipeline.training_days import plan_training
@@ -110,6 +111,7 @@ def _spec(
         owners=table.owners,
         kinds=kinds,
         automation_condition=condition,
+        freshness_policy=freshness_policy(table, name),
     )
 
 

@@ -3,7 +3,7 @@
 Checks on days name the bad days in their metadata and are not partitioned, so that one verdict covers a range run.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ CHECKS = {
     "features_have_not_drifted": "The features of the latest records and the cohort mix are distributed as in "
     "calibration, one record of each device. Of looks at records that are, at most the share "
     "`checks.drift_false_alarm_rate` names any feature.",
+    "newest_day_is_recent": "The newest day that is held ended lately; `freshness` says how lately.",
     "challenger_is_not_worse": "The new version is the champion from now on: on the latest labelled days, which "
     "neither has seen, it does not detect less than the champion before it, or the two cannot be compared.",
 }
@@ -52,6 +53,9 @@ DRIFT_CHECKS = ("scores_have_not_drifted", "features_have_not_drifted")
 POOLED_CHECKS = ("detection_rate_is_acceptable", "false_alarm_rate_is_acceptable", *DRIFT_CHECKS)
 
 MOST_DAYS_NAMED = 20
+
+FAILED_DAYS = "failed_days"
+"""Metadata of the checks that judge days one by one: those that are wrong."""
 
 
 def spec(name: str, asset: dg.AssetKey) -> dg.AssetCheckSpec:
@@ -87,7 +91,7 @@ def raw_checks(storage: Storage, days: Sequence[date]) -> list[dg.AssetCheckResu
             RAW,
             not bad,
             verdict,
-            {"implausible_days": [day.day.isoformat() for day in bad]},
+            failed_days(day.day for day in bad),
             severity=dg.AssetCheckSeverity.WARN,
         )
     ]
@@ -113,7 +117,7 @@ def features_checks(storage: Storage, days: Sequence[date]) -> list[dg.AssetChec
             [f"{day} {rows:+,}" for day, rows in lost.items()]
         )
     return [
-        _result("rows_are_conserved", storage, FEATURES, not lost, conserved, total),
+        _result("rows_are_conserved", storage, FEATURES, not lost, conserved, {**total, **failed_days(lost)}),
         *_row_checks(storage, FEATURES, days, feature_schema(storage.table.features)),
     ]
 
@@ -182,7 +186,7 @@ def anomalies_checks(storage: Storage, champion: "Champion", days: Sequence[date
             ANOMALIES,
             not high,
             verdict,
-            {"rows": rows, "threshold": champion.threshold.cut},
+            {"rows": rows, "threshold": champion.threshold.cut, **failed_days(high)},
         ),
     ]
 
@@ -209,7 +213,7 @@ def _row_checks(
         f"{rows:,} rows, one for each device and day"
         if not repeated
         else f"{len(repeated)} days repeat devices: {_named([f'{day} {rows} rows' for day, rows in repeated.items()])}",
-        {"rows": rows},
+        {"rows": rows, **failed_days(repeated)},
     )
     yield _result(
         "schema_holds",
@@ -219,7 +223,7 @@ def _row_checks(
         f"{rows:,} rows keep the contract"
         if not broken
         else f"{len(broken)} days break it: {_named([f'{day} {reasons[0]}' for day, reasons in broken.items()])}",
-        {"rows": rows},
+        {"rows": rows, **failed_days(broken)},
     )
 
 
@@ -256,6 +260,11 @@ def build_pooled_checks(table: WatchedTable) -> dg.AssetChecksDefinition:
             yield _result(name, storage, ANOMALIES, verdict.passed, verdict.text, verdict.facts, severity)
 
     return rates
+
+
+def failed_days(days: Iterable[date]) -> dict[str, Any]:
+    """What a check that judges days one by one says of them: with it an alert knows when they have recovered."""
+    return {FAILED_DAYS: [day.isoformat() for day in sorted(days)]}
 
 
 def _result(

@@ -18,6 +18,7 @@ from ae_assets.thresholds.percentile import PercentileConfig
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Days = Annotated[int, Field(ge=1)]
+Hours = Annotated[float, Field(ge=0.02)]  # Dagster takes a minute at least
 
 
 class _Section(BaseModel):
@@ -143,6 +144,26 @@ class MaintenanceSection(_Section):
     )
 
 
+class FreshnessSection(_Section):
+    """How old the newest raw and anomalies may be. Not judged unless set: a source may publish once a quarter."""
+
+    warn_after_hours: Hours | None = Field(
+        default=None, description="Hours after the end of the newest day (midnight UTC) until a warning."
+    )
+    fail_after_hours: Hours | None = Field(
+        default=None, description="Hours until it counts as failed; without it nothing is judged."
+    )
+
+    @model_validator(mode="after")
+    def _a_warning_comes_before_the_failure(self) -> "FreshnessSection":
+        if self.warn_after_hours is not None and not self.warn_after_hours < (self.fail_after_hours or 0):
+            raise ValueError(
+                f"warn_after_hours {self.warn_after_hours:g} needs a fail_after_hours that is longer, received "
+                f"{self.fail_after_hours}"
+            )
+        return self
+
+
 class SensorSection(_Section):
     """The landing sensor, which requests runs for new or replaced days, and the automation of the days that follow."""
 
@@ -178,6 +199,7 @@ class WatchedTable(_Section):
     checks: ChecksSection = ChecksSection()
     retraining: RetrainingSection = RetrainingSection()
     maintenance: MaintenanceSection = MaintenanceSection()
+    freshness: FreshnessSection = FreshnessSection()
     sensor: SensorSection = SensorSection()
 
     @field_validator("owners")
@@ -192,6 +214,12 @@ class WatchedTable(_Section):
     def _range_is_ordered(self) -> "WatchedTable":
         if self.end is not None and self.end < self.start:
             raise ValueError(f"end {self.end} lies before start {self.start}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_table_that_has_ended_is_not_expected_to_be_fresh(self) -> "WatchedTable":
+        if self.end is not None and self.freshness.fail_after_hours is not None:
+            raise ValueError(f"the table ends on {self.end}, so it would never be fresh again; leave out freshness")
         return self
 
     @model_validator(mode="after")

@@ -20,10 +20,10 @@ import pytest
 from dagster_shared.error import SerializableErrorInfo
 
 from ae_assets.cli.demo import Followed, followed, show_followed
-from ae_assets.cli.instance import _root_message
 from ae_assets.errors import LakehouseError
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.wording import wording_of
+from ae_assets.pipeline.failures import root_message
 from ae_assets.pipeline.metadata import FENCE
 from ae_assets_tests.cli.conftest import FIRST, FLEET, LAST, SEEN_UNTIL, Demo, Said, command, storage_of
 from ae_assets_tests.pipeline.tables import write_day
@@ -295,8 +295,8 @@ def chained(*errors: Exception) -> SerializableErrorInfo:
 
 def test_the_failure_text_is_that_of_the_innermost_error_of_ours() -> None:
     ours = LakehouseError("the table: cannot be written; free some space")
-    assert _root_message(chained(RuntimeError("the step failed"), ours, OSError("disk gone"))) == str(ours)
-    assert _root_message(chained(KeyError("a mistake"), ValueError("in here"))) == "ValueError: in here"
+    assert root_message(chained(RuntimeError("the step failed"), ours, OSError("disk gone"))) == str(ours)
+    assert root_message(chained(KeyError("a mistake"), ValueError("in here"))) == "ValueError: in here"
 
 
 def started(home: Path, *arguments: str) -> "subprocess.Popen[str]":

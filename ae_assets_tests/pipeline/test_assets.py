@@ -79,7 +79,7 @@ def test_a_range_run_reports_each_day_and_a_missing_one_does_not_fail_it(tmp_pat
     assert by_day[DAYS[2].isoformat()]["status"].value == "missing in the source"
     volume = check_of(result, "raw", "day_volume_is_plausible")
     assert not volume.passed
-    assert volume.metadata["implausible_days"].value == [DAYS[2].isoformat()]
+    assert volume.metadata["failed_days"].value == [DAYS[2].isoformat()]
     assert check_of(result, "features", "rows_are_conserved").passed
 
 
@@ -101,6 +101,7 @@ def test_lost_rows_block_what_comes_after(tmp_path: Path, monkeypatch: pytest.Mo
     assert not verdict.passed
     assert verdict.severity == dg.AssetCheckSeverity.ERROR
     assert FIRST.isoformat() in str(verdict.metadata["verdict"].value)
+    assert verdict.metadata["failed_days"].value == [FIRST.isoformat()]
 
 
 def test_a_repeated_drive_is_noticed_in_what_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +110,10 @@ def test_a_repeated_drive_is_noticed_in_what_is_stored(tmp_path: Path, monkeypat
     whole = features.features_of_day
     monkeypatch.setattr(features, "features_of_day", lambda *given: pl.concat([whole(*given)] * 2))
     result = materialise(watched_table(), tmp_path, ("raw", "features", "quarantine"), (FIRST, FIRST))
-    assert not check_of(result, "features", "entities_are_unique").passed
+    repeated = check_of(result, "features", "entities_are_unique")
+    assert not repeated.passed
+    assert repeated.metadata["failed_days"].value == [FIRST.isoformat()]
+    assert check_of(result, "features", "schema_holds").metadata["failed_days"].value == []
     assert not check_of(result, "features", "rows_are_conserved").passed
 
 

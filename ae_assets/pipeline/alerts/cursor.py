@@ -1,0 +1,104 @@
+"""What the alert sensor remembers between two looks, as a small JSON text."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from ae_assets.pipeline.alerts.problems import Kind, Problem, Severity, Sighting, Subject, days_of, ranges_of
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where the sensor is in the event log, and the problems that are open.
+
+    Attributes:
+        after: the last event that was looked at.
+        until: the newest event at the look before. Events up to it are looked at now and not before: a database gives
+            numbers before it shows what is written under them, so the very newest may still lack some.
+        reported: by check, the last verdict reported outside of a run that was looked at.
+        problems: by subject.
+        delivered: alerts of this look that were delivered before a later one was not.
+    """
+
+    after: int
+    until: int
+    reported: Mapping[str, int] = field(default_factory=dict)
+    problems: Mapping[str, Problem] = field(default_factory=dict)
+    delivered: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The cursor as text."""
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "after": self.after,
+                "until": self.until,
+                "reported": dict(self.reported),
+                "problems": [_to_plain(problem) for problem in self.problems.values()],
+                "delivered": list(self.delivered),
+            },
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Cursor":
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        try:
+            plain = json.loads(text)
+            if plain["format"] != FORMAT:
+                raise ValueError(f"its format is {plain['format']}, not {FORMAT}")
+            problems = [_from_plain(problem) for problem in plain["problems"]]
+            return cls(
+                int(plain["after"]),
+                int(plain["until"]),
+                {str(check): int(number) for check, number in plain["reported"].items()},
+                {problem.sighting.subject.key: problem for problem in problems},
+                tuple(map(str, plain["delivered"])),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"it lacks or garbles {error}") from None
+
+
+def _to_plain(problem: Problem) -> dict[str, Any]:
+    seen = problem.sighting
+    return {
+        "kind": seen.subject.kind,
+        "asset": seen.subject.asset,
+        "name": seen.subject.name,
+        "severity": seen.severity,
+        "at": seen.at,
+        "message": seen.message,
+        "about": seen.about,
+        "blocking": seen.blocking,
+        "run_id": seen.run_id,
+        "days": [f"{first}/{last}" for first, last in ranges_of(problem.days)],
+        "since": problem.since,
+        "count": problem.count,
+        "posted_at": problem.posted_at,
+        "reminders": problem.reminders,
+    }
+
+
+def _from_plain(plain: Mapping[str, Any]) -> Problem:
+    subject = Subject(Kind(plain["kind"]), plain["asset"], plain["name"])
+    seen = Sighting(
+        subject,
+        passed=False,
+        at=plain["at"],
+        message=plain["message"],
+        severity=Severity(plain["severity"]),
+        about=plain["about"],
+        blocking=plain["blocking"],
+        run_id=plain["run_id"],
+    )
+    ranges = [text.split("/") for text in plain["days"]]
+    days = days_of((date.fromisoformat(first), date.fromisoformat(last)) for first, last in ranges)
+    return Problem(seen, days, plain["since"], plain["count"], plain["posted_at"], plain["reminders"])

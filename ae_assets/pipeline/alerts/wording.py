@@ -1,0 +1,138 @@
+"""An alert as JSON (docs/alerts.md describes it) and as a Slack message."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+from ae_assets.pipeline.alerts.problems import Alert, Event, Kind, Problem, Severity, ranges_of
+
+SCHEMA = "ae_assets.alert/1"
+RANGES_NAMED = 10
+LONGEST_HEADER, LONGEST_SECTION = 150, 2900
+"""Slack refuses longer ones: 150 characters of a header, 3,000 of a section."""
+
+TO_DO = {
+    "day_volume_is_plausible": "Look whether the source delivered the whole day; if it delivers the rest later, "
+    "materialise the day again.",
+    "rows_are_conserved": "Rows were lost between raw and features: materialise features of these days again, and "
+    "report it as a defect if it stays.",
+    "entities_are_unique": "Find out why a device is in the day's file twice; mend it and materialise the day again.",
+    "schema_holds": "Look which columns the run names; mend the source's file or the table's settings.",
+    "training_converged": "The champion stays in use. Train on more days or devices, or with another detector.",
+    "challenger_is_not_worse": "The champion stays in use; nothing has to be done. The run shows the comparison.",
+    "alarm_rate_is_plausible": "Look at the day's alarms: a cohort or a place that fails, a change of the source, or a "
+    "threshold that no longer fits.",
+    "detection_rate_is_acceptable": "Look at the latest evaluation; retrain on newer days.",
+    "false_alarm_rate_is_acceptable": "Look at the latest evaluation; calibrate or retrain on newer days.",
+    "scores_have_not_drifted": "Look which cohorts changed; retrain on newer days if the change stays.",
+    "features_have_not_drifted": "Look which features changed; retrain on newer days if the change stays.",
+    "newest_day_is_recent": "Look whether the source delivers, whether the landing sensor runs, and whether runs fail.",
+}
+TO_DO_AFTER_A_RUN = "Repair what the message names, then materialise these days again."
+TO_DO_OTHERWISE = "Look at the check's latest verdict in the UI."
+
+
+def as_json(alert: Alert, ui: str | None) -> dict[str, Any]:
+    """The body for a generic webhook."""
+    problem, seen = alert.problem, alert.problem.sighting
+    subject = seen.subject
+    return {
+        "schema": SCHEMA,
+        "id": alert.id,
+        "problem_id": problem.id,
+        "event": alert.event,
+        "kind": subject.kind,
+        "severity": seen.severity,
+        "title": title_of(alert),
+        "table": subject.asset.split("/")[0] if subject.asset else None,
+        "asset": subject.asset,
+        "check": subject.name if subject.kind is Kind.CHECK else None,
+        "job": subject.name if subject.kind is Kind.RUN and subject.asset is None else None,
+        "days": [{"first": first.isoformat(), "last": last.isoformat()} for first, last in ranges_of(problem.days)],
+        "message": seen.message,
+        "about": seen.about or None,
+        "blocking": seen.blocking,
+        "what_to_do": None if alert.event is Event.RECOVERED else to_do(problem),
+        "count": problem.count,
+        "first_seen": _time(problem.since),
+        "last_seen": _time(seen.at),
+        "recovered_at": None if alert.recovery is None else _time(alert.recovery.at),
+        "run_id": _run_id(alert),
+        "url": link_of(alert, ui),
+    }
+
+
+def as_slack(alert: Alert, ui: str | None) -> dict[str, Any]:
+    """The body for a Slack incoming webhook."""
+    problem, seen = alert.problem, alert.problem.sighting
+    title = title_of(alert)
+    what = [f"*Days:* {named(ranges_of(problem.days))}"] if problem.days else []
+    if alert.event is Event.RECOVERED:
+        what.append(f"It failed {_times(problem.count)} from {_time(problem.since)}: {_escaped(seen.message)}")
+    else:
+        what += [_escaped(seen.message), f"*What to do:* {_escaped(to_do(problem))}"]
+        if seen.blocking and seen.subject.kind is Kind.CHECK:
+            what.append("What follows was not computed.")
+    link = link_of(alert, ui)
+    facts = [f"failed {_times(problem.count)}", f"first {_time(problem.since)}", f"alert {alert.id}"]
+    if link is not None:
+        facts.append(f"<{link}|open in Dagster>")
+    elif _run_id(alert) is not None:
+        facts.append(f"run {_run_id(alert)}")
+    return {
+        "text": _escaped(title),
+        "blocks": [
+            {"type": "header", "text": {"type": "plain_text", "text": title[:LONGEST_HEADER]}},
+            {"type": "section", "text": {"type": "mrkdwn", "text": "\n".join(what)[:LONGEST_SECTION]}},
+            {"type": "context", "elements": [{"type": "mrkdwn", "text": " · ".join(facts)}]},
+        ],
+    }
+
+
+def title_of(alert: Alert) -> str:
+    """The alert in a line."""
+    seen = alert.problem.sighting
+    subject = seen.subject
+    verb = {Event.FAILING: "failed", Event.STILL_FAILING: "still fails", Event.RECOVERED: "has recovered"}[alert.event]
+    what = f"{subject.asset}: {subject.name}" if subject.kind is Kind.CHECK else f"{subject.asset or subject.name}: run"
+    grade = "OK" if alert.event is Event.RECOVERED else "Warning" if seen.severity is Severity.WARNING else "Error"
+    return f"{grade}: {what} {verb}"
+
+
+def to_do(problem: Problem) -> str:
+    """What a person does about it."""
+    subject = problem.sighting.subject
+    return TO_DO_AFTER_A_RUN if subject.kind is Kind.RUN else TO_DO.get(subject.name, TO_DO_OTHERWISE)
+
+
+def link_of(alert: Alert, ui: str | None) -> str | None:
+    """The page of the run in the UI, or of the check for a verdict without a run."""
+    subject, run_id = alert.problem.sighting.subject, _run_id(alert)
+    if ui is None:
+        return None
+    check = f"{ui}/assets/{subject.asset}?view=checks&checkDetail={subject.name}"
+    return check if run_id is None else f"{ui}/runs/{run_id}"
+
+
+def named(ranges: Sequence[tuple[date, date]]) -> str:
+    """Days in words, the first ranges of many."""
+    texts = [str(first) if first == last else f"{first} to {last}" for first, last in ranges[:RANGES_NAMED]]
+    more = len(ranges) - RANGES_NAMED
+    return ", ".join(texts) + (f" and {more} more ranges" if more > 0 else "")
+
+
+def _run_id(alert: Alert) -> str | None:
+    return (alert.recovery or alert.problem.sighting).run_id
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _escaped(text: str) -> str:
+    """Slack reads these three letters as markup."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,140 @@
+"""Whether raw and anomalies are up to date: Dagster's freshness policy, and a check of the newest day that is held.
+
+Dagster knows when an asset was last written, whichever day that was: a backfill of last year makes it look fresh. The
+check looks at the newest day in the table and is the stricter of the two: a day is written after it has ended, so what
+passes the check passes the policy.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+import dagster as dg
+
+from ae_assets.pipeline.chain.storage import ANOMALIES, RAW, Storage
+from ae_assets.pipeline.checks import spec
+from ae_assets.pipeline.resources import LakehouseResource
+from ae_assets.pipeline.table import FreshnessSection, WatchedTable
+
+CHECK = "newest_day_is_recent"
+JUDGED = (RAW, ANOMALIES)
+LOOK_SECONDS = 600
+NOTHING_HELD = "no day is held yet, so nothing is judged"
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """What the check says."""
+
+    newest: date
+    passed: bool
+    severity: dg.AssetCheckSeverity
+    words: str
+
+    @property
+    def state(self) -> str:
+        """What is reported again when it changes."""
+        return f"{self.newest} {'passed' if self.passed else self.severity.value}"
+
+
+def judge(newest: date, now: datetime, limits: FreshnessSection) -> Freshness:
+    """Judges the age of the newest day.
+
+    Args:
+        newest: the newest day with rows.
+        now: with a time zone.
+        limits: of a table that has them.
+    """
+    ended = datetime.combine(newest, time(), tzinfo=UTC) + timedelta(days=1)
+    hours = (now - ended) / timedelta(hours=1)
+    allowed = {
+        dg.AssetCheckSeverity.ERROR: limits.fail_after_hours,
+        dg.AssetCheckSeverity.WARN: limits.warn_after_hours,
+    }
+    over = [severity for severity, most in allowed.items() if most is not None and hours >= most]
+    severity = over[0] if over else dg.AssetCheckSeverity.ERROR
+    return Freshness(newest, not over, severity, f"the newest day, {newest}, {_ago(hours)}; {_allowed(limits)}")
+
+
+def freshness_policy(table: WatchedTable, asset: str) -> dg.FreshnessPolicy | None:
+    """Dagster's own policy with the table's limits, for the assets that are judged."""
+    limits = table.freshness
+    if asset not in JUDGED or limits.fail_after_hours is None:
+        return None
+    return dg.FreshnessPolicy.time_window(
+        fail_window=timedelta(hours=limits.fail_after_hours),
+        warn_window=None if limits.warn_after_hours is None else timedelta(hours=limits.warn_after_hours),
+    )
+
+
+def build_freshness_checks(table: WatchedTable) -> list[dg.AssetChecksDefinition]:
+    """The checks of the newest day; none for a table without limits."""
+    return [_check(table, asset) for asset in JUDGED] if table.freshness.fail_after_hours is not None else []
+
+
+def _check(table: WatchedTable, asset: str) -> dg.AssetChecksDefinition:
+    @dg.multi_asset_check(
+        name=f"{table.table}__{asset}_freshness", specs=[spec(CHECK, dg.AssetKey([table.table, asset]))]
+    )
+    def newest_day(lakehouse: LakehouseResource) -> Iterator[dg.AssetCheckResult]:
+        found = _freshness(Storage(table, lakehouse.tables, lakehouse.models), asset)
+        yield dg.AssetCheckResult(
+            check_name=CHECK,
+            asset_key=dg.AssetKey([table.table, asset]),
+            passed=found is None or found.passed,
+            severity=dg.AssetCheckSeverity.ERROR if found is None else found.severity,
+            description=NOTHING_HELD if found is None else found.words,
+        )
+
+    return newest_day
+
+
+def freshness_sensors(table: WatchedTable) -> list[dg.SensorDefinition]:
+    """The sensor that judges freshness while nothing runs, which is when days grow old; none without limits."""
+    if table.freshness.fail_after_hours is None:
+        return []
+
+    @dg.sensor(
+        name=f"{table.table}_freshness",
+        minimum_interval_seconds=LOOK_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Says of raw and anomalies of {table.table} when their newest day has become too old.",
+    )
+    def freshness(context: dg.SensorEvaluationContext, lakehouse: LakehouseResource) -> dg.SensorResult:
+        storage = Storage(table, lakehouse.tables, lakehouse.models)
+        found = {asset: judged for asset in JUDGED if (judged := _freshness(storage, asset)) is not None}
+        before: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
+        return dg.SensorResult(
+            asset_events=[
+                dg.AssetCheckEvaluation(
+                    asset_key=dg.AssetKey([table.table, asset]),
+                    check_name=CHECK,
+                    passed=judged.passed,
+                    severity=judged.severity,
+                    description=judged.words,
+                )
+                for asset, judged in found.items()
+                if before.get(asset) != judged.state
+            ],
+            cursor=json.dumps({asset: judged.state for asset, judged in found.items()}),
+            skip_reason="; ".join(f"{asset}: {judged.words}" for asset, judged in found.items()) or NOTHING_HELD,
+        )
+
+    return [freshness]
+
+
+def _freshness(storage: Storage, asset: str) -> Freshness | None:
+    held = [day for day, rows in storage.days_of(asset).items() if rows]
+    return judge(max(held), datetime.now(tz=UTC), storage.table.freshness) if held else None
+
+
+def _ago(hours: float) -> str:
+    if hours < 0:
+        return "has not ended yet"
+    return f"ended {hours:.0f} hours ago" if hours < 96 else f"ended {hours / 24:,.0f} days ago"
+
+
+def _allowed(limits: FreshnessSection) -> str:
+    warn = "" if limits.warn_after_hours is None else f"a warning after {limits.warn_after_hours:g} hours, "
+    return f"{warn}a failure after {limits.fail_after_hours:g} hours"
