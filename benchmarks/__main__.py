@@ -11,6 +11,7 @@ BENCHMARKS = {
     "features": "features of a day and of a range",
     "detectors": "scoring and training beside keras' own predict and fit",
     "lakehouse": "writing and reading days",
+    "bad_input": "memory that input made to harm takes",
     "chain": "a range run and a modern day, raw to anomalies",
 }
 

@@ -54,8 +54,9 @@ def _training_range(chain: Chain, listed: list[date]) -> tuple[date, date]:
     first, days = listed[0], (listed[-1] - listed[0]).days + 1 if listed else 0
     taken = max(table.calibration.embargo_days + table.calibration.days, table.horizon_days)
     if days // 2 <= taken:
+        location = open_source(table.source.location).location
         raise ConfigError(
-            f"{table.source.location} holds {days} days and the demo needs {2 * taken + 2} or more: "
+            f"{location} holds {days} days and the demo needs {2 * taken + 2} or more: "
             f"half to train on, {taken} for the threshold, and some to watch"
         )
     return first, first + timedelta(days=days // 2 - 1)

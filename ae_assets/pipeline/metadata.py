@@ -24,6 +24,7 @@ from ae_assets.pipeline.chain.storage import (
     Storage,
 )
 from ae_assets.pipeline.table import WatchedTable
+from ae_assets.sources import open_source
 
 if TYPE_CHECKING:
     from ae_assets.pipeline.chain.anomalies import AnomalyDay
@@ -60,8 +61,13 @@ ROW_COUNT = "dagster/partition_row_count"
 def definition(table: WatchedTable, asset: str) -> Metadata:
     """What is known of an asset before anything is materialised."""
     if asset in (RAW, FEATURES, QUARANTINE, ANOMALIES):
-        return {"dagster/table_name": f"{table.table}.{asset}", "source": table.source.location}
+        return {"dagster/table_name": f"{table.table}.{asset}", "source": _source(table)}
     return {}
+
+
+def _source(table: WatchedTable) -> str:
+    """The location as it may be shown: the one in the YAML may hold a password."""
+    return open_source(table.source.location).location
 
 
 def describe(table: WatchedTable, asset: str) -> str:
@@ -73,7 +79,7 @@ def describe(table: WatchedTable, asset: str) -> str:
     )
     return {
         RAW: f"{watched}\n\nThe source's rows of each day as they are, typed, nothing dropped, with the file they came "
-        f"from. A day that the source lacks is an empty day. Source: `{table.source.location}`.",
+        f"from. A day that the source lacks is an empty day. Source: `{_source(table)}`.",
         FEATURES: "Validated rows turned into features: one row per device and day, each made of the device's own last "
         f"{features.look_back_days} days. Unknown values stay null and have a flag.\n\n"
         f"| attribute | kind | meaning |\n| --- | --- | --- |\n{attributes}",

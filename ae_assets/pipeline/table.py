@@ -273,6 +273,8 @@ def _explain(error: ValidationError, line_of: Mapping[tuple[str, ...], int]) -> 
         path = _without_union_tags(problem["loc"])
         at = _line(path, line_of)
         received = "" if problem["type"] == "missing" else f" received {_short(problem['input'])};"
+        if received and path in (("source",), ("source", "location")):  # which may hold a password
+            received = f" received {type(problem['input']).__name__};"
         allowed = _allowed(problem["type"], problem["msg"], problem["loc"])
         yield f"  attributes.{'.'.join(path)}{at}:{received} {allowed}"
 

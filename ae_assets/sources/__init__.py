@@ -20,6 +20,7 @@ _KINDS = (
     "a folder of YYYY-MM-DD.csv files or zip archives, a .zip file, the http(s) address of a .zip file or of an index"
     " page of such files (with / at the end), s3://bucket/prefix, or simulated://?drives=2000&days=120"
 )
+_MISTYPED = re.compile(r"(https?|s3)[:/].*@", re.IGNORECASE | re.DOTALL)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 
 
@@ -50,6 +51,8 @@ def open_source(location: str) -> Source:
         return _local(Path(url2pathname(urlsplit(location).path)))
     if kind and "://" in location:
         raise SourceError(f"A source location of the kind {kind}:// is not known. Expected {_KINDS}.")
+    if _MISTYPED.match(location):
+        raise SourceError("The source location looks like an address and lacks its ://. Expected https://host/….zip")
     return _local(Path(os.path.expanduser(location)))  # noqa: PTH111 - Path.expanduser fails for an unknown user
 
 
@@ -69,11 +72,10 @@ def _remote(address: str) -> Source:
     # An HTTP client and TLS are for those whose source is remote.
     from ae_assets.sources.https import HttpArchive, HttpFolderSource
 
-    path = urlsplit(address).path
-    if path.endswith("/"):
-        return HttpFolderSource(address)
     archive = HttpArchive(address)
-    if not path.lower().endswith(".zip"):
+    if archive.location.endswith("/"):
+        return HttpFolderSource(address)
+    if not archive.location.lower().endswith(".zip"):
         raise SourceError(
             f"{archive.location}: expected the address of a .zip file, or of its folder with / at the end."
         )

@@ -4,7 +4,7 @@ Member names are only ever compared and printed, never used as paths. Archives c
 `https`, from a web server; both are a seekable binary file here.
 """
 
-import lzma
+import io
 import stat
 import struct
 import zipfile
@@ -24,6 +24,7 @@ from ae_assets.sources.day_files import (
     day_of_name,
     stray_name_reason,
 )
+from ae_assets.sources.printable import printable
 from ae_assets.sources.source import SourceDay
 
 MAX_COMPRESSION_RATIO = 300
@@ -32,19 +33,25 @@ MAX_COMPRESSION_RATIO = 300
 MIN_BYTES_FOR_RATIO = 8 * 2**20
 """Smaller members do no harm at any ratio."""
 
-_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+MAX_DIRECTORY_BYTES = 4 * 2**20
+"""Largest directory of an archive, and most that is read of one at a time: 38,000 days named as official ones are."""
+
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+"""Python unpacks the others by blocks without a limit: 4 KiB of bzip2 can become gigabytes before they are counted."""
+
+_BLOCK = 2**20
 _ENCRYPTED = 0x1
 _MEMBER_HEADER_BYTES = 30
 _MEMBER_HEADER_MARGIN = 256
 _READ_PROBLEMS = (
     zipfile.BadZipFile,
     zlib.error,
-    lzma.LZMAError,
     struct.error,
     EOFError,
     OSError,
     ValueError,
     IndexError,
+    OverflowError,  # places beyond 2^63, which a zip64 directory can name
     RuntimeError,  # includes NotImplementedError: a compression or version that zipfile does not know
 )
 
@@ -81,7 +88,7 @@ class LocalArchive:
 
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
-        self.name = name
+        self.name = printable(name)
 
     def open(self, _part: tuple[int, int] | None, /) -> IO[bytes]:
         """The file, opened for reading."""
@@ -89,7 +96,8 @@ class LocalArchive:
             return self.path.open("rb")
         except OSError as problem:
             raise SourceError(
-                f"{self.path}: the archive cannot be opened ({problem.strerror}). Expected a readable zip file."
+                f"{printable(str(self.path))}: the archive cannot be opened ({problem.strerror}). Expected a readable"
+                " zip file."
             ) from problem
 
     def version(self) -> str:
@@ -98,10 +106,13 @@ class LocalArchive:
             state = self.path.stat()
         except OSError as problem:
             raise SourceError(
-                f"{self.path}: the archive cannot be found ({problem.strerror}). Expected a readable zip file."
+                f"{printable(str(self.path))}: the archive cannot be found ({problem.strerror}). Expected a readable"
+                " zip file."
             ) from problem
         if not stat.S_ISREG(state.st_mode):
-            raise SourceError(f"{self.path}: expected a zip file, received something that is not a file.")
+            raise SourceError(
+                f"{printable(str(self.path))}: expected a zip file, received something that is not a file."
+            )
         return f"{state.st_size:x}-{state.st_mtime_ns:x}"
 
 
@@ -162,11 +173,14 @@ def archive_listing(archive: ArchiveFile) -> Listing:
         members = opened.infolist()
     files: list[DayFile] = []
     strays: list[str] = []
+    overlapping = _overlapping(members)
     for member in members:
-        if member.is_dir():
+        if member.filename.endswith("/"):  # a folder
             continue
         origin = f"{archive.name}!{member.filename}"
         reason = _reason_to_leave_out(member)
+        if reason is None and member.header_offset in overlapping:
+            reason = "refused, it overlaps another member, as only made-up archives have it"
         day = day_of_name(_base_name(member))
         if reason is not None or day is None:
             strays.append(f"{origin}: {reason or stray_name_reason(_base_name(member))}")
@@ -176,12 +190,26 @@ def archive_listing(archive: ArchiveFile) -> Listing:
     return Listing(files, strays)
 
 
+def _overlapping(members: Iterable[zipfile.ZipInfo]) -> set[int]:
+    """Places of members that share bytes with another one: the same bytes would be unpacked again and again."""
+    found: set[int] = set()
+    end, last = 0, 0
+    for member in sorted(members, key=lambda member: member.header_offset):
+        if member.header_offset < end:
+            found |= {last, member.header_offset}
+        if (own_end := member.header_offset + _MEMBER_HEADER_BYTES + member.compress_size) > end:
+            end, last = own_end, member.header_offset
+    return found
+
+
 def _base_name(member: zipfile.ZipInfo) -> str:
     return member.filename.replace("\\", "/").rsplit("/", 1)[-1]
 
 
 def _reason_to_leave_out(member: zipfile.ZipInfo) -> str | None:
     parts = member.filename.replace("\\", "/").split("/")
+    if "\0" in member.orig_filename:
+        return "refused, its name holds a NUL, behind which other readers see another name"
     if parts[0] == "" or parts[0].endswith(":") or ".." in parts:
         return "refused, its name points outside the archive"
     if "__MACOSX" in parts:
@@ -198,8 +226,9 @@ def _reason_not_to_unpack(member: zipfile.ZipInfo) -> str | None:
         return "refused, it is encrypted; store it without a password"
     if member.compress_type not in _METHODS:
         return f"compressed by method {member.compress_type}, which cannot be read here; store it with deflate"
-    if member.file_size > MAX_DAY_BYTES:
-        return f"refused, {member.file_size:,} bytes unpacked are more than the {MAX_DAY_BYTES:,} a day may have"
+    largest = max(member.file_size, member.compress_size)
+    if largest > MAX_DAY_BYTES:
+        return f"refused, {largest:,} bytes are more than the {MAX_DAY_BYTES:,} a day may have"
     if member.file_size > max(MIN_BYTES_FOR_RATIO, MAX_COMPRESSION_RATIO * member.compress_size):
         return (
             f"refused, it claims to unpack {member.compress_size:,} bytes into {member.file_size:,}, more than"
@@ -217,8 +246,16 @@ def _fetch(archive: ArchiveFile, member: zipfile.ZipInfo, listed: SourceDay) -> 
                 f"{listed.origin}: the archive has changed since it was listed. List the source again and"
                 " read what it lists."
             )
-        with opened.open(current) as content:
-            return content.read(member.file_size)
+        content = io.BytesIO()
+        with opened.open(current) as packed:
+            while block := packed.read(_BLOCK):
+                content.write(block)
+    if content.tell() != member.file_size:
+        raise SourceError(
+            f"{listed.origin}: it unpacks to {content.tell():,} bytes, the archive's directory says"
+            f" {member.file_size:,}. The archive is damaged: download it again."
+        )
+    return content.getvalue()
 
 
 def _same_member(one: zipfile.ZipInfo, other: zipfile.ZipInfo) -> bool:
@@ -238,14 +275,31 @@ def _extent(member: zipfile.ZipInfo | None) -> tuple[int, int] | None:
     return member.header_offset, member.header_offset + head + member.compress_size
 
 
+class _SparingFile:
+    """A file that hands out no more at a time than a directory may have, whatever the archive says about itself."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.seek = file.seek
+        self.tell = file.tell
+        self.seekable = file.seekable
+
+    def read(self, size: int = -1, /) -> bytes:
+        block = self._file.read(min(size, MAX_DIRECTORY_BYTES + 1) if size >= 0 else MAX_DIRECTORY_BYTES + 1)
+        if len(block) > MAX_DIRECTORY_BYTES:
+            raise zipfile.BadZipFile(f"its directory has more than the {MAX_DIRECTORY_BYTES:,} bytes it may have")
+        return block
+
+
 @contextmanager
 def _opened(archive: ArchiveFile, member: zipfile.ZipInfo | None = None) -> Iterator[zipfile.ZipFile]:
-    place = archive.name if member is None else f"{archive.name}!{member.filename}"
+    place = printable(archive.name if member is None else f"{archive.name}!{member.filename}")
     try:
-        with archive.open(_extent(member)) as file, zipfile.ZipFile(file) as opened:
+        with archive.open(_extent(member)) as file, zipfile.ZipFile(_SparingFile(file)) as opened:
             yield opened
     except _READ_PROBLEMS as problem:
+        reason = printable(str(problem)) or type(problem).__name__
         raise SourceError(
-            f"{place}: not readable as a zip archive ({str(problem) or type(problem).__name__}). It is probably damaged"
-            " or cut off: compare its size with the original and download it again."
+            f"{place}: not readable as a zip archive ({reason}). It is probably damaged or cut off: compare its size"
+            " with the original and download it again."
         ) from problem

@@ -14,6 +14,7 @@ from typing import NoReturn
 import polars as pl
 
 from ae_assets.errors import SourceError
+from ae_assets.sources.printable import printable
 from ae_assets.sources.source import SourceDay
 
 MAX_DAY_BYTES = 2 * 2**30
@@ -68,7 +69,7 @@ class DayFileSource(ABC):
     simulated = False
 
     def __init__(self, location: str) -> None:
-        self.location = location
+        self.location = printable(location)
         self._files: dict[date, DayFile] | None = None
         self._strays: list[str] = []
 
@@ -84,7 +85,7 @@ class DayFileSource(ABC):
         """Days with their files, oldest first. A day that files claim differently is listed, but `read` refuses it."""
         listing = self._listing()
         self._files, doubles = one_file_per_day(listing.files)
-        self._strays = [*listing.strays, *doubles]
+        self._strays = [printable(stray) for stray in (*listing.strays, *doubles)]
         return {day: file.listed for day, file in self._files.items()}
 
     def strays(self) -> list[str]:

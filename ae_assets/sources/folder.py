@@ -18,6 +18,7 @@ from ae_assets.sources.day_files import (
     day_of_name,
     stray_name_reason,
 )
+from ae_assets.sources.printable import printable
 from ae_assets.sources.source import SourceDay
 
 _CHECKSUM_BLOCK = 2**20
@@ -45,7 +46,7 @@ class FolderSource(DayFileSource):
         root = Path(os.path.realpath(self._path))
         if not root.is_dir():
             raise SourceError(
-                f"{self._path}: expected a folder of YYYY-MM-DD.csv files or zip archives, or one .zip file;"
+                f"{self.location}: expected a folder of YYYY-MM-DD.csv files or zip archives, or one .zip file;"
                 f" received {'a single file' if root.exists() else 'a path where nothing is'}."
             )
         files: list[DayFile] = []
@@ -71,7 +72,7 @@ def _walk(root: Path, strays: list[str]) -> Iterator[Path]:
 
     def note(problem: OSError) -> None:
         if Path(problem.filename) == root:
-            raise SourceError(f"{root}: the folder cannot be listed ({problem.strerror}).") from problem
+            raise SourceError(f"{printable(str(root))}: the folder cannot be listed ({problem.strerror}).") from problem
         strays.append(f"{Path(problem.filename).relative_to(root).as_posix()}/: cannot be listed ({problem.strerror})")
 
     for folder, subfolders, names in os.walk(root, onerror=note):
@@ -111,17 +112,20 @@ def _fingerprint(state: os.stat_result) -> str:
 
 def _fetch(path: Path, listed: SourceDay) -> bytes:
     if listed.size_bytes > MAX_DAY_BYTES:
-        raise SourceError(f"{path}: {listed.size_bytes:,} bytes are more than the {MAX_DAY_BYTES:,} a day may have.")
+        raise SourceError(
+            f"{printable(str(path))}: {listed.size_bytes:,} bytes are more than the {MAX_DAY_BYTES:,} a day may have."
+        )
     try:
         with path.open("rb") as file:
             before = _fingerprint(os.fstat(file.fileno()))
             content = file.read(listed.size_bytes + 1)
             after = _fingerprint(os.fstat(file.fileno()))
     except OSError as problem:
-        raise SourceError(f"{path}: the file cannot be read ({problem.strerror}).") from problem
+        raise SourceError(f"{printable(str(path))}: the file cannot be read ({problem.strerror}).") from problem
     if not before == after == listed.fingerprint:
         raise SourceError(
-            f"{path}: the file is still changing, or has changed since it was listed. List the source again."
+            f"{printable(str(path))}: the file is still changing, or has changed since it was listed. List the source"
+            " again."
         )
     return content
 
@@ -133,5 +137,5 @@ def _checksum(path: Path) -> int:
             while block := file.read(_CHECKSUM_BLOCK):
                 value = zlib.crc32(block, value)
     except OSError as problem:
-        raise SourceError(f"{path}: the file cannot be read ({problem.strerror}).") from problem
+        raise SourceError(f"{printable(str(path))}: the file cannot be read ({problem.strerror}).") from problem
     return value

@@ -10,22 +10,31 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+import urllib.response
 from collections.abc import Callable
 from email.message import Message
-from html.parser import HTMLParser
+from html import unescape
 from typing import IO, TypeVar
-from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsplit
 
 from ae_assets.errors import SourceError
 from ae_assets.sources.archives import DirectoryCache
 from ae_assets.sources.day_files import DayFileSource, Listing
+from ae_assets.sources.printable import printable, without_secrets
 from ae_assets.sources.ranges import Patience, RangedArchive, State
 
 MAX_INDEX_BYTES = 8 * 2**20
 """Longest index page that is read."""
 
+MOST_ARCHIVES = 1_000
+"""More links to archives are not followed: each is asked for its version at every look of the sensor."""
+
 _Result = TypeVar("_Result")
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
+_LINK = re.compile(
+    r"""<a\s[^<>]{0,2000}?\bhref\s{0,9}=\s{0,9}("[^"<>]{0,2000}"|'[^'<>]{0,2000}'|[^\s"'<>]{1,2000})""", re.IGNORECASE
+)
+"""Not `html.parser`, which takes hours over pages that are made to be slow."""
 _BLOCK = 2**20
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT_SECONDS = 60.0
@@ -67,14 +76,13 @@ class HttpFolderSource(DayFileSource):
         self._cache = DirectoryCache()
 
     def _listing(self) -> Listing:
-        links = _Links()
-        links.feed(self._remote.page())
         strays: list[str] = []
         archives: dict[str, HttpArchive] = {}
-        for name in sorted(
-            {unquote(urlsplit(target).path.rsplit("/", 1)[-1]) for target in links.inside(self.location)}
-        ):
+        targets = _links_into(self.location, self._remote.page())
+        for name in sorted({unquote(urlsplit(target).path.rsplit("/", 1)[-1]) for target in targets}):
             if name.lower().endswith(".zip"):
+                if len(archives) >= MOST_ARCHIVES:
+                    raise SourceError(f"{self.location}: the index page links to more than {MOST_ARCHIVES:,} archives.")
                 archives[name] = self._archives.get(name) or HttpArchive(self._address + quote(name), self._patience)
             else:
                 strays.append(f"{name}: not a zip archive; over http(s) only archives are read")
@@ -82,47 +90,56 @@ class HttpFolderSource(DayFileSource):
         return self._cache.combined(self.location, archives.values(), [], strays)
 
 
-class _Links(HTMLParser):
-    """Targets of the links of a page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._targets: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._targets += [value for name, value in attrs if tag == "a" and name == "href" and value]
-
-    def inside(self, folder: str) -> list[str]:
-        """Targets that are files directly in a folder, whose address ends with a slash."""
-        absolute = [urljoin(folder, target) for target in self._targets if _is_address(target)]
-        return [
-            target
-            for target in absolute
-            if target.startswith(folder) and re.fullmatch(r"[^/?#]+", target.removeprefix(folder))
-        ]
+def _links_into(folder: str, page: str) -> list[str]:
+    """Addresses that a page links to and that are files directly in a folder, whose address ends with a slash."""
+    targets = (unescape(match[1].strip("\"'")) for match in _LINK.finditer(page))
+    absolute = [_joined(folder, target) for target in targets]
+    return [
+        target
+        for target in absolute
+        if target.startswith(folder) and re.fullmatch(r"[^/?#]+", target.removeprefix(folder))
+    ]
 
 
-def _is_address(text: str) -> bool:
+def _joined(folder: str, target: str) -> str:
     try:
-        urlsplit(text)
+        return urljoin(folder, target)
+    except ValueError:  # no address
+        return ""
+
+
+def _parts(address: str) -> SplitResult:
+    """The parts of a web address; an address that has none is an error that does not show what may be its password."""
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname if parts.port != 0 else None
     except ValueError:
-        return False
-    return True
+        parts, host = urlsplit(""), None
+    if not host:
+        raise SourceError(
+            "no web address: its host or port cannot be read. Expected https://host:port/….zip; in a user or password"
+            " write / as %2F, ? as %3F, # as %23 and @ as %40."
+        ) from None
+    behind_host = parts.path + parts.query + parts.fragment
+    if "@" in behind_host:
+        raise SourceError(
+            "a web address with an @ behind its host. In a user or password write / as %2F, ? as %3F, # as %23 and @ as"
+            " %40, and an @ of the path as %40."
+        )
+    if re.search(r"[^!-~]", host + behind_host):
+        raise SourceError(
+            f"{without_secrets(address)}: a web address with spaces, control characters or signs beyond ASCII. Write"
+            " them percent-encoded (%20), and a name of a host in its xn-- form. Expected https://host/….zip"
+        )
+    return parts
 
 
 class _Remote:
     """Range requests to one address, with retries."""
 
     def __init__(self, address: str, patience: Patience) -> None:
-        parts = urlsplit(address)
-        try:
-            host, port = parts.hostname or "", parts.port
-        except ValueError as problem:
-            raise SourceError(
-                f"The port in an {parts.scheme} address is no number. Expected https://host:port/….zip"
-            ) from problem
-        if not host or re.search(r"[\s\x00-\x1f]", address):
-            raise SourceError(f"{parts.scheme}://{host}{parts.path}: no web address. Expected https://host/….zip")
+        parts = _parts(address)
+        host, port = parts.hostname or "", parts.port
         host_and_port = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
         self.location = urlunsplit((parts.scheme.lower(), host_and_port, parts.path, "", ""))
         self._url = urlunsplit((parts.scheme.lower(), host_and_port, parts.path, parts.query, ""))
@@ -174,10 +191,16 @@ class _Remote:
                 return attempt()
             except urllib.error.HTTPError as answer:
                 with answer:
-                    problem = f"{answer.code} {answer.reason}"
+                    problem = printable(f"{answer.code} {answer.reason}")
                     wait = _retry_after(answer.headers)
                     if answer.code not in _TRANSIENT_STATUS:
                         raise SourceError(self._refusal(answer.code, problem)) from answer
+            except (http.client.InvalidURL, ValueError) as failure:
+                # Of a redirect, whose address may hold a token; from None, since the failure's text has it too.
+                problem = (
+                    f"{self.location}: cannot be asked for, or leads to no web address ({type(failure).__name__})."
+                )
+                raise SourceError(problem) from None
             except (OSError, http.client.HTTPException) as failure:
                 reason = failure.reason if isinstance(failure, urllib.error.URLError) else failure
                 if isinstance(reason, ssl.SSLCertVerificationError):
@@ -185,7 +208,7 @@ class _Remote:
                         f"{self.location}: the server's certificate is not trusted ({reason.verify_message})."
                         " Add its authority to the system's certificates."
                     ) from failure
-                problem = str(reason) or type(reason).__name__
+                problem = printable(str(reason)) or type(reason).__name__
             failures += 1
             if failures >= self._patience.attempts:
                 raise SourceError(
@@ -244,7 +267,19 @@ class _Remote:
 
 
 class _NoDowngrade(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but never from https to an unprotected address."""
+    """Follows redirects, but never from https to an unprotected address, nor to what is no web address."""
+
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message
+    ) -> urllib.response.addinfourl | None:
+        try:
+            _refuse_other_kinds(req.host, headers.get("Location", ""))
+            return super().http_error_302(req, fp, code, msg, headers)  # type: ignore[arg-type]
+        except Exception:
+            fp.close()  # urllib forgets it where the redirect leads nowhere
+            raise
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
     def redirect_request(
         self,
@@ -260,6 +295,11 @@ class _NoDowngrade(urllib.request.HTTPRedirectHandler):
                 f"{req.host}: redirects from https to the unprotected {urlsplit(newurl).scheme}; refused."
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+
+
+def _refuse_other_kinds(host: str, target: str) -> None:
+    if urlsplit(target).scheme.lower() not in ("", "http", "https"):
+        raise SourceError(f"{host}: redirects to what is no web address; refused.")
 
 
 def _retry_after(headers: Message) -> float:

@@ -5,6 +5,7 @@ How bytes become cells is decided in `csv_day`; which values are plausible is de
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import polars as pl
@@ -41,6 +42,12 @@ RESCUED_COLUMN = "rescued"
 _PUBLISHED_NAME = re.compile("|".join([*IDENTITY_COLUMNS, *PLACE_COLUMNS, r"smart_\d+_(normalized|raw)"]))
 _SHOWN_NAMES = 12
 
+MAX_NAME_SIGNS = 128
+"""Longest name of a column; official ones have 23 signs."""
+
+MAX_COLUMNS = 1_000
+"""Five times the columns of the 2024 files; each costs time and files in every table behind."""
+
 
 def column_type(name: str) -> type[pl.DataType]:
     """The type of a column, by its name alone: the same in every file, so that days of different years stack."""
@@ -51,6 +58,13 @@ def column_type(name: str) -> type[pl.DataType]:
     if name == "capacity_bytes" or name.startswith("smart_"):
         return pl.Int64
     return pl.String
+
+
+def iso_date(name: str) -> pl.Expr:
+    """A column of texts as dates: null for what is not `YYYY-MM-DD`. Polars itself takes `24-1-2` and `-2024-01-02`."""
+    text = pl.col(name)
+    exact = text.str.contains("^[0-9]{4}-[0-9]{2}-[0-9]{2}$") & ~text.str.starts_with("0000")
+    return pl.when(exact).then(text).str.to_date("%Y-%m-%d", strict=False)
 
 
 def day_schema(columns: Sequence[str]) -> dict[str, type[pl.DataType]]:
@@ -77,24 +91,36 @@ def header_columns(header: bytes, origin: str, *, complete: bool = True) -> list
             f"{origin}: the first line is no CSV header in UTF-8 ({problem}). Expected names that begin with"
             f" {', '.join(IDENTITY_COLUMNS)}; save the file as UTF-8 CSV."
         ) from problem
+    if len(columns) > MAX_COLUMNS:
+        raise SourceError(
+            f"{origin}: the header names {len(columns):,} columns, more than the {MAX_COLUMNS:,} a file may have."
+            f" Received {_shown(columns)}. Is this a drive-stats file?"
+        )
     missing = [name for name in IDENTITY_COLUMNS if name not in columns]
     if missing:
         raise SourceError(
             f"{origin}: the header lacks {', '.join(missing)}. Expected the columns {', '.join(IDENTITY_COLUMNS)},"
             f" received {_shown(columns)}. Is this a drive-stats file, and is its first line the header?"
         )
-    repeated = sorted({name for name in columns if columns.count(name) > 1})
+    times = Counter(name.lower() for name in columns)
+    repeated = sorted(name for name in columns if times[name.lower()] > 1)
     if repeated:
         raise SourceError(
-            f"{origin}: the header names {_shown(repeated)} more than once; which column is meant cannot be known."
-            " Rename or remove the repeated columns."
+            f"{origin}: the header names {_shown(repeated)} more than once (upper or lower case does not make another"
+            " name); which column is meant cannot be known. Rename or remove the repeated columns."
         )
     nameless = [place for place, name in enumerate(columns, start=1) if not name.strip()]
     if nameless:
         raise SourceError(
             f"{origin}: column {nameless[0]} of {len(columns)} has no name in the header. Name or remove it."
         )
-    reserved = sorted(RESERVED_COLUMNS.intersection(columns))
+    odd = [name for name in columns if not name.isprintable() or len(name) > MAX_NAME_SIGNS]
+    if odd:
+        raise SourceError(
+            f"{origin}: the names {_shown(odd)} in the header hold invisible signs or have more than {MAX_NAME_SIGNS}"
+            " signs. The file is damaged, or these columns need other names."
+        )
+    reserved = sorted(name for name in columns if name.lower() in RESERVED_COLUMNS)
     if reserved:
         raise SourceError(
             f"{origin}: the names {', '.join(reserved)} are kept for the raw table. Rename these columns."

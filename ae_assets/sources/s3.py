@@ -26,6 +26,7 @@ from ae_assets.sources.day_files import (
     day_of_name,
     stray_name_reason,
 )
+from ae_assets.sources.printable import printable, without_secrets
 from ae_assets.sources.ranges import Patience, RangedArchive, State
 from ae_assets.sources.source import SourceDay
 
@@ -46,7 +47,10 @@ def s3_source(location: str, patience: Patience | None = None) -> DayFileSource:
     """
     bucket, _, key = location.partition("://")[2].partition("/")
     if not _BUCKET.fullmatch(bucket):
-        raise SourceError(f"{location}: {bucket!r} is no name of a bucket. Expected s3://bucket/prefix")
+        raise SourceError(
+            f"{without_secrets(location)}: what follows s3:// is no name of a bucket. Expected s3://bucket/prefix, and"
+            " keys in the environment, never in the location."
+        )
     client = _Client(bucket, patience or Patience())
     if key.lower().endswith(".zip"):
         return ArchiveSource(f"s3://{bucket}/{key}", RangedArchive(key.rsplit("/", 1)[-1], _Object(client, key)))
@@ -114,7 +118,7 @@ class _Object:
     """
 
     def __init__(self, client: "_Client", key: str, state: State | None = None) -> None:
-        self.location = f"s3://{client.bucket}/{key}"
+        self.location = printable(f"s3://{client.bucket}/{key}")
         self._client = client
         self._key = key
         self._state = state
@@ -165,9 +169,12 @@ class _Client:
                 f"s3://{self.bucket}/{prefix}",
                 partial(self._call, "list_objects_v2", Bucket=self.bucket, Prefix=prefix, **token),
             )
-            for entry in page.get("Contents", []):
+            entries = page.get("Contents", [])
+            for entry in entries:
+                if not {"Key", "Size", "ETag"} <= entry.keys():
+                    raise SourceError(f"s3://{self.bucket}/{prefix}: the server lists objects without size or ETag.")
                 yield entry["Key"], State(entry["Size"], entry["ETag"].strip('"'))
-            seen += page["KeyCount"]
+            seen += max(100, len(entries))  # a server that sends empty pages without end is left, too
             if seen > MOST_OBJECTS:
                 raise SourceError(
                     f"s3://{self.bucket}/{prefix}: more than {MOST_OBJECTS:,} objects, which take too long to list at"
@@ -175,12 +182,18 @@ class _Client:
                 )
             if not page.get("IsTruncated"):
                 return
+            if not page.get("NextContinuationToken"):
+                raise SourceError(
+                    f"s3://{self.bucket}/{prefix}: the server's list of objects breaks off. Try again later."
+                )
             token = {"ContinuationToken": page["NextContinuationToken"]}
 
     def head(self, key: str) -> State:
         """The version of an object that is there now."""
-        place = f"s3://{self.bucket}/{key}"
+        place = printable(f"s3://{self.bucket}/{key}")
         answer = self._patiently(place, partial(self._call, "head_object", Bucket=self.bucket, Key=key))
+        if not {"ContentLength", "ETag"} <= answer.keys():
+            raise SourceError(f"{place}: the server tells neither its size nor an ETag.")
         return State(answer["ContentLength"], answer["ETag"].strip('"'))
 
     def read(self, key: str, start: int, end: int, expected: State) -> bytes:
@@ -191,10 +204,10 @@ class _Client:
             first = start + len(received)
             asked = {"Bucket": self.bucket, "Key": key, "IfMatch": f'"{expected.mark}"'}
             with self._call("get_object", **asked, Range=f"bytes={first}-{end - 1}")["Body"] as body:
-                while block := body.read(_BLOCK):
+                while block := body.read(min(_BLOCK, end - start - len(received) + 1)):
                     received.extend(block)
 
-        place = f"s3://{self.bucket}/{key}"
+        place = printable(f"s3://{self.bucket}/{key}")
         self._patiently(place, attempt, lambda: len(received))
         if len(received) != end - start:
             raise SourceError(f"{place}: asked for {end - start:,} bytes, the server sent {len(received):,}.")
@@ -227,8 +240,8 @@ class _Client:
                 problem = f"{status} {answer.response['Error'].get('Code', '')}"
                 if status not in _TRANSIENT_STATUS:
                     raise SourceError(_refusal(place, status, problem)) from answer
-            except (BotoCoreError, HTTPError, OSError) as failure:
-                problem = str(failure) or type(failure).__name__
+            except (BotoCoreError, HTTPError, OSError, ValueError) as failure:  # ValueError: a number that is none
+                problem = printable(str(failure)) or type(failure).__name__
             failures = failures + 1 if progress() == before else 1
             before = progress()
             if failures >= self._patience.attempts:

@@ -6,6 +6,8 @@ from typing import Protocol
 
 import polars as pl
 
+from ae_assets.sources.printable import printable
+
 
 @dataclass(frozen=True, order=True)
 class SourceDay:
@@ -14,7 +16,8 @@ class SourceDay:
     Attributes:
         day: the day the rows belong to.
         fingerprint: changes when the content changes; cheap to list, only compared for equality.
-        origin: printable place of the file, e.g. ``data_2013.zip!2013/2013-04-10.csv``; never opened as a path.
+        origin: printable place of the file, e.g. ``data_2013.zip!2013/2013-04-10.csv``; never opened as a path. Signs
+            that would break a log are escaped here, whatever a reader found.
         size_bytes: size of the uncompressed file.
     """
 
@@ -22,6 +25,9 @@ class SourceDay:
     fingerprint: str
     origin: str
     size_bytes: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "origin", printable(self.origin))
 
 
 class Source(Protocol):

@@ -1,13 +1,16 @@
 """Days below a prefix of a real S3 server: listed, fingerprinted, read, and what happens where the server fails."""
 
+import http.server
 import io
 import logging
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -245,3 +248,72 @@ def test_days_of_a_year_come_in_order_however_they_landed(bucket: Bucket) -> Non
     for day in (date(2013, 12, 31), date(2013, 1, 1), date(2013, 6, 1)):
         bucket.put(f"{day.year}/{day.month}/{day}.csv", day_csv(day))
     assert [day.month for day in open_source(f"s3://{bucket.name}").days()] == [1, 6, 12]
+
+
+def test_keys_that_would_leave_a_folder_or_break_a_log_are_only_printed(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    keys = [
+        "raw/in\nERROR lost/{}.csv",
+        "raw/\x1b[2J/{}.csv",
+        "raw/C:/{}.csv",
+        "raw/CON/{}.csv",
+        "raw/%2e%2e%2f/{}.csv",
+    ]
+    days = [FIRST + timedelta(days=number) for number in range(len(keys))]
+    for key, day in zip(keys, days, strict=True):
+        bucket.put(key.format(day), day_csv(day))
+    bucket.put(
+        "raw/a\nb.zip", zipped({f"../../{FIRST}.csv": day_csv(), f"{days[-1] + timedelta(days=1)}.csv": day_csv()})
+    )
+    source = open_source(f"s3://{bucket.name}/raw")
+    listed = source.days()
+    texts = [listed_day.origin for listed_day in listed.values()] + source.strays()
+    assert all(text.isprintable() for text in texts)
+    assert f"in\\nERROR lost/{FIRST}.csv" in texts
+    assert f"\\x1b[2J/{days[1]}.csv" in texts
+    assert f"a\\nb.zip!../../{FIRST}.csv: refused, its name points outside the archive" in texts
+    assert {source.read(listed_day).height for listed_day in listed.values()} == {3}
+    assert len(listed) == 6
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("listing", "says"),
+    [
+        ("<IsTruncated>true</IsTruncated><KeyCount>0</KeyCount>", "list of objects breaks off"),
+        ("<IsTruncated>true</IsTruncated><NextContinuationToken>x</NextContinuationToken>", "more than 1,000 objects"),
+        ("<Contents><Key>raw/2013-04-10.csv</Key></Contents>", "lists objects without size or ETag"),
+        ("<Contents><Key>raw/2013-04-10.csv</Key><Size>many</Size></Contents>", "no complete answer"),
+        ("<Contents>", "no complete answer"),
+    ],
+    ids=["no token", "without end", "no size", "no number", "no XML"],
+)
+def test_a_server_that_lists_nonsense_is_given_up_in_words(
+    aws: Any, monkeypatch: pytest.MonkeyPatch, listing: str, says: str
+) -> None:
+    monkeypatch.setattr(s3, "MOST_OBJECTS", 1_000)
+    root = "" if listing == "<Contents>" else "</ListBucketResult>"
+    body = f'<?xml version="1.0"?><ListBucketResult>{listing}{root}'.encode()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_port}")
+        try:
+            with pytest.raises(SourceError, match=says):
+                s3.s3_source("s3://some-bucket/raw", IMPATIENT).days()
+        finally:
+            server.shutdown()

@@ -113,3 +113,24 @@ def test_the_requested_run_fills_the_day(landing: Any) -> None:
         "features",
         "quarantine",
     }
+
+
+def test_a_file_name_that_would_break_a_log_is_escaped_in_the_tag_of_the_run(landing: Any) -> None:
+    folder = landing.source / "in\n\x1b[2J"
+    folder.mkdir()
+    write_day(folder, DAYS[0], DRIVES)
+    (request,) = landing().run_requests
+    assert request.tags["ae_assets/source_file"] == f"in\\n\\x1b[2J/{DAYS[0]}.csv"
+    job = landing.definitions.resolve_job_def("fleet_daily")
+    assert job.execute_in_process(
+        partition_key=request.partition_key, asset_selection=request.asset_selection, tags=request.tags
+    ).success
+
+
+def test_a_password_in_the_location_is_in_no_definition(tmp_path: Path) -> None:
+    table = watched_table("https://ann:s3cr3t@127.0.0.1:9/a.zip?token=s3cr3t")
+    definitions = AnomalyPipeline(table).build_defs(None)
+    specs = [spec for assets in definitions.assets or [] for spec in assets.specs]
+    shown = " ".join(f"{spec.metadata} {spec.description} {spec.tags}" for spec in specs)
+    assert "https://127.0.0.1:9/a.zip" in shown
+    assert "s3cr3t" not in shown

@@ -65,3 +65,10 @@ def test_a_column_that_identifies_a_drive_is_refused_as_an_attribute() -> None:
     features = {"attributes": {"serial_number": {"kind": "counter", "meaning": "x"}}}
     with pytest.raises(ConfigError, match="serial_number"):
         parse_table({**attributes(), "features": features}, "defs.yaml")
+
+
+@pytest.mark.parametrize("source", ["https://ann:s3cr3t@host/a.zip", {"location": ["https://ann:s3cr3t@host/a.zip"]}])
+def test_a_location_of_a_wrong_form_is_not_shown_since_it_may_hold_a_password(source: object) -> None:
+    with pytest.raises(ConfigError, match=r"attributes\.source.* received (str|list);") as refused:
+        parse_table({"table": "fleet", "source": source}, "defs.yaml")
+    assert "s3cr3t" not in str(refused.value)

@@ -27,10 +27,8 @@ def test_days_are_found_in_any_folder_of_an_archive(tmp_path: Path) -> None:
     assert not source.simulated
 
 
-@pytest.mark.parametrize(
-    "method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=str
-)
-def test_every_compression_that_python_knows_is_read(tmp_path: Path, method: int) -> None:
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=str)
+def test_stored_and_deflated_members_are_read(tmp_path: Path, method: int) -> None:
     source = open_source(str(write_zip(tmp_path / "a.zip", {"2013-04-10.csv": day_csv()}, method)))
     assert source.read(source.days()[FIRST]).height == 3
 

@@ -181,3 +181,45 @@ def test_a_location_may_itself_be_a_symbolic_link(tmp_path: Path) -> None:
     (tmp_path / "real" / "2013-04-10.csv").write_bytes(day_csv())
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert list(open_source(str(tmp_path / "link")).days()) == [FIRST]
+
+
+def test_names_that_are_no_text_or_would_break_a_log_are_escaped(tmp_path: Path) -> None:
+    for folder in (b"caf\xe9", b"in\nERROR lost", b"\x1b[2J"):
+        (tmp_path / os.fsdecode(folder)).mkdir()
+    (tmp_path / os.fsdecode(b"caf\xe9") / "2013-04-10.csv").write_bytes(day_csv())
+    (tmp_path / "in\nERROR lost" / "2013-04-11.csv").write_bytes(day_csv(SECOND)[:20])
+    write_zip(tmp_path / "\x1b[2J" / "a\rb.zip", {"2013-04-12.csv": day_csv(THIRD)})
+    (tmp_path / "in\nERROR lost" / "x\x07").write_bytes(b"")
+    source = open_source(str(tmp_path))
+    days = source.days()
+    assert [day.origin for day in days.values()] == [
+        "caf\\udce9/2013-04-10.csv",
+        "in\\nERROR lost/2013-04-11.csv",
+        "\\x1b[2J/a\\rb.zip!2013-04-12.csv",
+    ]
+    assert source.strays() == ["in\\nERROR lost/x\\x07: not named YYYY-MM-DD.csv after a day of the calendar"]
+    assert source.read(days[FIRST]).height == source.read(days[THIRD]).height == 3
+    with pytest.raises(SourceError) as refused:
+        source.read(days[SECOND])
+    assert str(refused.value).isprintable()
+    (tmp_path / os.fsdecode(b"caf\xe9") / "2013-04-10.csv").unlink()
+    with pytest.raises(SourceError) as gone:
+        source.read(days[FIRST])
+    assert str(gone.value).isprintable()
+
+
+def test_a_folder_whose_own_name_is_no_text_is_shown_escaped(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9\n")
+    folder.mkdir()
+    (folder / "2013-04-10.csv").write_bytes(day_csv())
+    source = open_source(str(folder))
+    assert source.location.endswith("caf\\udce9\\n")
+    assert list(source.days()) == [FIRST]
+
+
+def test_a_file_that_is_larger_than_a_day_may_be_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "2013-04-10.csv").open("wb") as file:
+        file.truncate(10 * 2**30)
+    source = open_source(str(tmp_path))
+    with pytest.raises(SourceError, match="10,737,418,240 bytes are more than the 2,147,483,648 a day may have"):
+        source.read(source.days()[FIRST])

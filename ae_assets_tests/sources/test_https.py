@@ -310,3 +310,69 @@ def test_an_index_page_that_is_not_there_is_an_error(archive: bytes) -> None:
         pytest.raises(SourceError, match=r"answers 404"),
     ):
         open_source(server.address.removesuffix("data_Q2.zip")).days()
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        ("<![x[" + '<a href="data_Q2.zip">', ["data_Q2.zip"]),
+        ("<!-- " * 200_000 + "<a href='data_Q2.zip'>", ["data_Q2.zip"]),
+        ("<a " * 1_000_000, []),
+        ("<a href=" * 500_000, []),
+        ('<a href="' * 500_000, []),
+        ("<a " + "href " * 500_000, []),
+        ("<A class=x HREF = data_Q2.zip>", ["data_Q2.zip"]),
+        ('<a href="&#100;ata&#95;Q2.zip">', ["data_Q2.zip"]),
+        ('<a href="../data_Q2.zip"><a href="http://[/x.zip"><a href="x:y.zip"><a href="//other/x.zip">', []),
+    ],
+    ids=["section", "comments", "tags", "links", "open quotes", "attributes", "no quotes", "entities", "elsewhere"],
+)
+def test_a_page_that_is_made_to_be_slow_or_wrong_is_read_for_its_links(page: str, names: list[str]) -> None:
+    folder = "http://host.example/data/"
+    assert [target.removeprefix(folder) for target in https._links_into(folder, page)] == names
+
+
+def test_names_of_an_index_page_that_would_break_a_log_are_escaped(archive: bytes) -> None:
+    page = b'<a href="%0aERROR%20lost.txt"><a href="%1b%5b2J.zip">'
+    with serving(Server(archive, index=page)) as server:
+        source = open_source(server.address.removesuffix("data_Q2.zip"))
+        assert len(source.days()) == 30
+        assert source.strays() == ["\\nERROR lost.txt: not a zip archive; over http(s) only archives are read"]
+        assert {day.origin.partition("!")[0] for day in source.days().values()} == {"\\x1b[2J.zip"}
+
+
+def test_more_archives_than_a_look_can_ask_for_are_refused(archive: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(https, "MOST_ARCHIVES", 1)
+    with serving(Server(archive, index=b'<a href="a.zip"><a href="b.zip">')) as server:
+        with pytest.raises(SourceError, match="links to more than 1 archives"):
+            open_source(server.address.removesuffix("data_Q2.zip")).days()
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://[/a.zip?t0ken",
+        "http://h:x/a.zip?t0ken",
+        "ftp://127.0.0.1/t0ken",
+        "file:///etc/passwd",
+        "http://a..b/t0ken",
+    ],
+)
+def test_a_redirect_to_no_web_address_is_refused_without_showing_it(archive: bytes, target: str) -> None:
+    with serving(Server(archive, redirect=target)) as server, pytest.raises(SourceError) as refused:
+        impatient(server).days()
+    assert "t0ken" not in str(refused.value)
+    assert str(refused.value).isprintable()
+
+
+def test_a_host_that_no_name_service_takes_is_an_error() -> None:
+    with pytest.raises(SourceError, match=r"https://a\.\.b/a\.zip: cannot be asked for"):
+        open_source("https://a..b/a.zip").days()
+
+
+@pytest.mark.parametrize("size", ["9" * 5_000, "\u00b2", "-1", "9223372036854775808000"])
+def test_a_size_that_is_no_size_is_refused(archive: bytes, size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = Message()
+    answer["Content-Range"] = f"bytes 0-0/{size}"
+    assert https._CONTENT_RANGE.fullmatch(answer["Content-Range"]) is None
