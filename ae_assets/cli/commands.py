@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,22 @@ class Day(click.ParamType[date]):
             return date.fromisoformat(value)
         except ValueError:
             self.fail(f"received {value!r}; a day is written YYYY-MM-DD", param, ctx)
+
+
+class Moment(click.ParamType[datetime]):
+    """A time written YYYY-MM-DDTHH:MM, in UTC where it names no zone."""
+
+    name = "YYYY-MM-DDTHH:MM"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Reads the time, or says what was received."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"received {value!r}; a time is written YYYY-MM-DDTHH:MM, with +02:00 for a zone", param, ctx)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def day_option(name: str, help_text: str, *, required: bool = True) -> Callable[..., Any]:
@@ -151,13 +167,18 @@ def evaluate(table: str, start: date, end: date, *, compare: str, origins: int |
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="FILE.parquet or FILE.csv"
 )
+@click.option(
+    "--as-of",
+    type=Moment(),
+    help="The rows as they were at a time, in UTC unless it names a zone; maintenance.keep_days says how far back.",
+)
 @explains_errors
-def export(table: str, asset: str, start: date, end: date, output: Path) -> int:
+def export(table: str, asset: str, start: date, end: date, output: Path, as_of: datetime | None) -> int:
     """Writes days of one of TABLE's assets to a file; in CSV, nested columns are JSON."""
     from ae_assets.cli.export import export_days
 
     _ordered(start, end, "--start", "--end")
-    rows, days = export_days(table, asset, start, end, output)
+    rows, days = export_days(table, asset, start, end, output, as_of)
     click.echo(f"{output}: {rows:,} rows of {days} days of {table}/{asset}")
     return DONE
 

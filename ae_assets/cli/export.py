@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -15,8 +15,18 @@ from ae_assets.lakehouse import Lakehouse
 from ae_assets.pipeline.resources import home_folder
 
 
-def export_days(table: str, asset: str, start: date, end: date, output: Path) -> tuple[int, int]:
+def export_days(
+    table: str, asset: str, start: date, end: date, output: Path, as_of: datetime | None = None
+) -> tuple[int, int]:
     """Writes the days of a table that lie in a range; the file appears under its name only when it is complete.
+
+    Args:
+        table: watched table.
+        asset: one of its daily assets.
+        start: first day.
+        end: last day.
+        output: the file.
+        as_of: a time, in UTC where it names no zone: rows as they were then; None: as they are now.
 
     Returns:
         Rows and days written.
@@ -24,6 +34,7 @@ def export_days(table: str, asset: str, start: date, end: date, output: Path) ->
     Raises:
         ConfigError: when there is no such table, the file's ending is not .parquet or .csv, there is nothing to write,
             or it cannot be written.
+        LakehouseError: the state asked for is not held.
     """
     write = WRITERS.get(output.suffix)
     if write is None:
@@ -31,7 +42,9 @@ def export_days(table: str, asset: str, start: date, end: date, output: Path) ->
     load_table(table)
     tables = Lakehouse.open(home_folder(), None)
     name = f"{table}.{asset}"
-    held = {day: rows for day, rows in tables.day_rows(name).items() if start <= day <= end and rows}
+    held = {day: rows for day, rows in tables.day_rows(name, as_of).items() if start <= day <= end and rows}
+    if not held and as_of is not None:
+        raise ConfigError(f"--as-of {as_of.isoformat()}: {name} then held no rows between {start} and {end}")
     if not held:
         raise ConfigError(
             f"{name} in {home_folder()} holds no rows between {start} and {end}; "
@@ -41,7 +54,7 @@ def export_days(table: str, asset: str, start: date, end: date, output: Path) ->
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         try:
-            rows = write((frame for _, frame in tables.iter_days(name, min(held), max(held))), partial)
+            rows = write((frame for _, frame in tables.iter_days(name, min(held), max(held), None, as_of)), partial)
             partial.replace(output)
         finally:
             partial.unlink(missing_ok=True)

@@ -4,8 +4,9 @@ import contextlib
 import os
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from typing import TypeVar
 
 import polars as pl
@@ -24,19 +25,20 @@ from pyiceberg.exceptions import (
 )
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Snapshot
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from ae_assets.errors import LakehouseError
 from ae_assets.lakehouse.catalogs import open_catalog, sqlite_file
 from ae_assets.lakehouse.columns import new_columns
 from ae_assets.lakehouse.layout import Layout, day_partitions, iceberg_fields, iceberg_schema, layout_of
-from ae_assets.lakehouse.maintenance import Maintained, check_keep, expire_snapshots, remove_unnamed_files
 from ae_assets.lakehouse.names import table_identifier
-from ae_assets.lakehouse.snapshots import Attempt, replace_days
+from ae_assets.lakehouse.snapshots import Attempt, files_by_day, replace_days
 
 _COMMIT_SECONDS = 180.0
 _LOAD_SECONDS = 10.0
 _LONGEST_PAUSE_SECONDS = 1.0
+_LOOKS_AT_ONCE = 8
 _REFUSALS = (
     CommitFailedException,
     CommitStateUnknownException,
@@ -108,11 +110,14 @@ class TableAccess:
             )
         return table
 
-    def layout(self, table: Table) -> Layout:
-        """Columns of the table."""
-        key = (str(table.metadata.table_uuid), table.metadata.current_schema_id)
+    def layout(self, table: Table, state: Snapshot | None = None) -> Layout:
+        """Columns of the table, now or as they were in a former state."""
+        schema = table.schema()
+        if state is not None and state.schema_id is not None:
+            schema = table.schemas().get(state.schema_id, schema)
+        key = (str(table.metadata.table_uuid), schema.schema_id)
         if key not in self._layouts:
-            self._layouts[key] = layout_of(table)
+            self._layouts[key] = layout_of(table, schema)
         return self._layouts[key]
 
     def with_columns(self, name: str, day: date, frame: pl.DataFrame) -> Table:
@@ -142,43 +147,52 @@ class TableAccess:
 
         _until_accepted(f"setting properties of {name}", _COMMIT_SECONDS, set_them)
 
-    def maintain(self, name: str, keep: timedelta) -> Maintained:
-        """Forgets snapshots replaced longer ago than `keep`, and removes files as old that no snapshot names."""
-        check_keep(keep)
-        expired = _until_accepted(
-            f"expiring snapshots of {name}", _COMMIT_SECONDS, lambda: expire_snapshots(self.get(name), keep)
-        )
-        return Maintained(expired, *remove_unnamed_files(self.get(name), keep))
+    def until_accepted(self, what: str, attempt: Callable[[], _Result]) -> _Result:
+        """Repeats a commit that others' commits or a busy catalog refuse; raises LakehouseError if they go on."""
+        return _until_accepted(what, _COMMIT_SECONDS, attempt)
 
-    def replace_days(self, table: Table, files: Mapping[date, Sequence[DataFile]]) -> Table:
+    def replace_days(
+        self,
+        table: Table,
+        files: Mapping[date, Sequence[DataFile]],
+        instead_of: Mapping[date, Collection[str]] | None = None,
+    ) -> tuple[Table, frozenset[date]]:
         """Makes the days consist of the files, in one snapshot; every try looks anew for what the days hold.
 
         Args:
             table: the table that the files were written for.
             files: what each day shall consist of; an empty sequence empties the day.
+            instead_of: locations of the files that each day is taken to consist of. A day that consists of others
+                when the commit is made is left as it is. None: days are replaced whatever they hold.
 
         Returns:
-            the table as it is then.
+            the table as it is then, and the days that were replaced.
+
+        Raises:
+            LakehouseError: a file is gone, or other runs kept writing.
         """
         name = ".".join(table.name())
-        tried: list[Attempt] = []
+        tried: list[tuple[Attempt, frozenset[date]]] = []
 
-        def replace_them() -> Table:
+        def replace_them() -> tuple[Table, frozenset[date]]:
             current = self.get(name) if tried else table
             if current.metadata.table_uuid != table.metadata.table_uuid:
                 raise LakehouseError(f"Table {name} was dropped and made anew during this run: run it again.")
-            if any(attempt.snapshot_id and current.snapshot_by_id(attempt.snapshot_id) for attempt in tried):
-                return current  # An answer was lost, the commit was not.
-            attempt = replace_days(current, files)
-            tried.append(attempt)
+            for attempt, replaced in tried:
+                if attempt.snapshot_id and current.snapshot_by_id(attempt.snapshot_id):
+                    return current, replaced  # An answer was lost, the commit was not.
+            wanted = files if instead_of is None else _unchanged(current, files, instead_of)
+            if not wanted:
+                return current, frozenset()
+            _check_that_files_are_there(current, wanted)
+            attempt = replace_days(current, wanted)
+            tried.append((attempt, frozenset(wanted)))
             if attempt.failure is not None:
                 raise attempt.failure
-            return current
+            return current, frozenset(wanted)
 
         days = sorted(files)
-        return _until_accepted(
-            f"committing {len(days)} days from {days[0]} to {days[-1]} of {name}", _COMMIT_SECONDS, replace_them
-        )
+        return self.until_accepted(f"committing {len(days)} days from {days[0]} to {days[-1]} of {name}", replace_them)
 
     def _create(self, name: str, columns: Mapping[str, pl.DataType]) -> Table:
         identifier = table_identifier(name)
@@ -196,6 +210,32 @@ class TableAccess:
             self._catalog = open_catalog(self._properties)
             self._process = os.getpid()
         return self._catalog
+
+
+def _unchanged(
+    table: Table, files: Mapping[date, Sequence[DataFile]], instead_of: Mapping[date, Collection[str]]
+) -> dict[date, Sequence[DataFile]]:
+    """The days that still consist of exactly the files that they are taken to consist of."""
+    held = files_by_day(table, min(files), max(files))
+    return {
+        day: found
+        for day, found in files.items()
+        if {file.file_path for file in held.get(day, ())} == set(instead_of[day])
+    }
+
+
+def _check_that_files_are_there(table: Table, files: Mapping[date, Sequence[DataFile]]) -> None:
+    """A commit must not name a file that is gone, whatever the clocks told who removes old files."""
+    locations = [(day, file.file_path) for day, found in files.items() for file in found]
+    with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
+        there = pool.map(lambda location: table.io.new_input(location[1]).exists(), locations)
+        for (day, location), is_there in zip(locations, there, strict=True):
+            if not is_there:
+                raise LakehouseError(
+                    f"The file of {day} that was to be committed to {'.'.join(table.name())} was removed from the "
+                    f"warehouse: {location}. Nothing was changed; run it again. If maintenance removed it, this run "
+                    "took longer than attributes.maintenance.keep_days, or the clock jumped."
+                )
 
 
 def _until_accepted(what: str, seconds: float, attempt: Callable[[], _Result]) -> _Result:

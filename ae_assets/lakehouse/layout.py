@@ -63,13 +63,16 @@ class Layout:
         return pa.schema([self.arrow.field(name) for name in names])
 
 
-def layout_of(table: Table) -> Layout:
+def layout_of(table: Table, schema: Schema) -> Layout:
     """Reads the columns of a table.
+
+    Args:
+        table: the table.
+        schema: its current schema or a former one.
 
     Raises:
         LakehouseError: a column was renamed, or dropped and added again: files are read by column name.
     """
-    schema = table.schema()
     _check_names_are_stable(table)
     arrow = schema.as_arrow()
     types = pl.DataFrame(arrow.empty_table()).schema

@@ -1,8 +1,6 @@
-"""Keeping a table small: forgetting old snapshots, and removing files that none of the remaining ones names.
+"""Keeping a table small: days past their retention, days in several files, former states, files that nothing names."""
 
-Small files need no compaction here, because a day is written as one file.
-"""
-
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pyarrow import fs
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.table import Table
-from pyiceberg.table.snapshots import ancestors_of
 
 from ae_assets.errors import LakehouseError
-from ae_assets.lakehouse.snapshots import files_of
-
-SHORTEST = timedelta(hours=1)
-"""Files of a run under way are named by no snapshot yet, so younger ones are never touched."""
+from ae_assets.lakehouse import remains
+from ae_assets.lakehouse.access import TableAccess
+from ae_assets.lakehouse.compaction import Compacted, compact
+from ae_assets.lakehouse.history import expirable
+from ae_assets.lakehouse.snapshots import files_by_day, files_of, forget
 
 
 @dataclass(frozen=True)
@@ -24,69 +22,123 @@ class Maintained:
     """What maintenance did to a table.
 
     Attributes:
-        snapshots_expired: snapshots that can no longer be read.
+        days_past_retention: days that were removed from the table because they are too old.
+        rows_past_retention: their rows.
+        compacted: what became of days in several files, and of manifests.
+        snapshots_expired: former states that can no longer be read.
         files_removed: data and metadata files removed from the warehouse.
         bytes_freed: their size.
     """
 
+    days_past_retention: int
+    rows_past_retention: int
+    compacted: Compacted
     snapshots_expired: int
     files_removed: int
     bytes_freed: int
 
 
-def check_keep(keep: timedelta) -> None:
-    """Raises LakehouseError for a time that could take files from a run under way."""
-    if keep < SHORTEST:
-        raise LakehouseError(f"Maintenance was to keep {keep} only: files of a run under way need at least {SHORTEST}.")
+def maintain(
+    access: TableAccess, name: str, keep: timedelta, keep_snapshots: int, retention_days: int | None
+) -> Maintained:
+    """Maintains a table; what the steps replace stays readable as a former state until a later maintenance.
+
+    Raises:
+        LakehouseError: an argument is too small, files cannot be listed or read, or other runs kept writing.
+    """
+    remains.check_keep(keep)
+    for what, value in (("snapshots", keep_snapshots), ("days", retention_days)):
+        if value is not None and value < 1:
+            raise LakehouseError(f"Maintenance of {name} was to keep {value} {what}: expected at least 1.")
+    days, rows = (0, 0) if retention_days is None else remove_days_past_retention(access, name, retention_days)
+    compacted = compact(access, name)
+    table = access.get(name)
+    # Buckets that are made for tables take no file that is not named as one of a table.
+    probe = table.location_provider().new_metadata_location(f"{uuid.uuid4()}-m0.avro")
+    before = remains.cutoff(_warehouse_of(table)[0], _path(table, probe), keep)
+    expired = expire_snapshots(access, name, before, keep_snapshots)
+    return Maintained(days, rows, compacted, expired, *remove_unnamed_files(access, name, before))
 
 
-def expire_snapshots(table: Table, keep: timedelta) -> int:
-    """Forgets the snapshots that were replaced longer than `keep` ago; tags, branches and the current one stay.
+def remove_days_past_retention(access: TableAccess, name: str, retention_days: int) -> tuple[int, int]:
+    """Empties, in one commit, the days that lie `retention_days` or more before the newest day that has rows.
+
+    A day that lies in the future is wrong and makes no other day old.
+
+    Returns:
+        how many days, and their rows.
+    """
+    table = access.get(name)
+    rows = {day: sum(file.record_count for file in files) for day, files in files_by_day(table).items()}
+    today = datetime.now(UTC).date()
+    newest = max((day for day, held in rows.items() if held and day <= today), default=None)
+    past = [day for day in rows if newest is not None and (newest - day).days >= retention_days]
+    if past:
+        access.replace_days(table, {day: [] for day in past})
+    return len(past), sum(rows[day] for day in past)
+
+
+def expire_snapshots(access: TableAccess, name: str, before: datetime, keep_snapshots: int) -> int:
+    """Forgets the states that were replaced before a time; what that leaves is what `history.expirable` says.
 
     Returns:
         how many.
     """
-    cutoff = (datetime.now(UTC) - keep).timestamp() * 1000
-    replaced: list[int] = []
-    follower_at: float | None = None
-    protected = {reference.snapshot_id for reference in table.refs().values()}
-    for snapshot in ancestors_of(table.current_snapshot(), table.metadata):
-        if follower_at is not None and follower_at < cutoff and snapshot.snapshot_id not in protected:
-            replaced.append(snapshot.snapshot_id)
-        follower_at = snapshot.timestamp_ms
-    if replaced:
-        table.maintenance.expire_snapshots().by_ids(replaced).commit()
-    return len(replaced)
+
+    def forget_them() -> int:
+        table = access.get(name)
+        expired = expirable(table, before, keep_snapshots)
+        if expired:
+            forget(table, expired)
+        return len(expired)
+
+    return access.until_accepted(f"expiring snapshots of {name}", forget_them)
 
 
-def remove_unnamed_files(table: Table, keep: timedelta) -> tuple[int, int]:
-    """Removes files below the table's folder that no snapshot names and that are older than `keep`.
+def remove_unnamed_files(access: TableAccess, name: str, before: datetime) -> tuple[int, int]:
+    """Removes files below the table's folder that no snapshot names and that are older than a time.
 
     Returns:
         how many, and their bytes together.
-
-    Raises:
-        LakehouseError: the warehouse is not reached through pyarrow, so its files cannot be listed.
     """
+    table = access.get(name)
+    files, folder = _warehouse_of(table)
+    named = _named(table)
+    found = files.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
+    unnamed = [
+        info
+        for info in found
+        if info.type == fs.FileType.File and info.path not in named and remains.is_old(info, before)
+    ]
+    if not unnamed:
+        return 0, 0
+    # What was committed while the files were listed is named now.
+    named = _named(access.get(name))
+    return remains.remove(files, [info for info in unnamed if info.path not in named])
+
+
+def _warehouse_of(table: Table) -> tuple[fs.FileSystem, str]:
+    """The file system that the table's files are on, and their folder there."""
     if not isinstance(table.io, PyArrowFileIO):
         raise LakehouseError(
             f"The files of {'.'.join(table.name())} are reached through {type(table.io).__name__}, which cannot list "
             "them: set py-io-impl to pyiceberg.io.pyarrow.PyArrowFileIO for the catalog."
         )
     scheme, netloc, folder = table.io.parse_location(table.location(), table.io.properties)
-    files = table.io.fs_by_scheme(scheme, netloc)
-    named = {table.io.parse_location(path, table.io.properties)[2] for path in _named(table)}
-    cutoff = datetime.now(UTC) - keep
-    removed = freed = 0
-    for info in files.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True)):
-        if info.type == fs.FileType.File and info.path not in named and info.mtime is not None and info.mtime < cutoff:
-            files.delete_file(info.path)
-            removed += 1
-            freed += info.size
-    return removed, freed
+    return table.io.fs_by_scheme(scheme, netloc), folder
 
 
-def _named(table: Table) -> Iterator[str]:
+def _named(table: Table) -> set[str]:
+    """Paths of everything that the table names, as its file system writes them."""
+    return {_path(table, location) for location in _locations(table)}
+
+
+def _path(table: Table, location: str) -> str:
+    path: str = PyArrowFileIO.parse_location(location, table.io.properties)[2]
+    return path
+
+
+def _locations(table: Table) -> Iterator[str]:
     yield table.metadata_location
     yield from (entry.metadata_file for entry in table.metadata.metadata_log)
     yield from (statistics.statistics_path for statistics in table.metadata.statistics)

@@ -9,7 +9,7 @@ import re
 import tempfile
 import uuid
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,14 @@ from ae_assets.errors import ModelError
 from ae_assets.lakehouse.names import checked
 
 if TYPE_CHECKING:
-    from pyarrow.fs import FileSystem
+    from pyarrow.fs import FileInfo, FileSystem
 
 _MANIFEST = "version.json"
 _THRESHOLD = "threshold.json"
 _CHAMPION = "champion.json"
 _TABLE = r"[A-Za-z0-9_]+"
 _VERSION = r"\d{8}T\d{9}Z-[0-9a-f]{8}"
+_PARTIAL = ".partial-"
 
 
 class ModelStore:
@@ -93,7 +94,7 @@ class ModelStore:
         if local:
             Path(parent).mkdir(parents=True, exist_ok=True)
         # On one file system with its final place a local version is moved there in one step.
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=parent if local else None) as partial:
+        with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=parent if local else None) as partial:
             written = Path(partial) / "version"
             written.mkdir()
             write(written)
@@ -178,6 +179,55 @@ class ModelStore:
             raise ModelError(f"Model {version} of {table} has no threshold yet: materialise {table}/threshold first.")
         return text
 
+    def remove_incomplete(self, table: str, keep: timedelta) -> tuple[int, int]:
+        """Removes what killed processes left: versions that were never finished, and files that were half written.
+
+        Never a complete version, nor the champion's folder, nor anything that changed within `keep`.
+
+        Args:
+            table: watched table.
+            keep: at least an hour.
+
+        Returns:
+            how many files were removed, and their bytes together.
+        """
+        from pyarrow import fs
+
+        from ae_assets.lakehouse import remains
+
+        remains.check_keep(keep)
+        folder = self._table(table)
+        found = self._files.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
+        if not found:
+            return 0, 0
+        before = remains.cutoff(self._files, f"{folder}/{_PARTIAL}{uuid.uuid4().hex}", keep)
+        champion = self.champion(table)
+        parts: dict[str, list[FileInfo]] = {}
+        for info in found:
+            parts.setdefault(info.path.removeprefix(f"{folder}/").split("/")[0], []).append(info)
+        removed = freed = 0
+        for name, infos in parts.items():
+            files = [info for info in infos if info.is_file]
+            if self._is_incomplete(table, name) and name != champion:
+                # A folder in a bucket has no time of its own.
+                if not all(remains.is_old(info, before) for info in (files or infos)):
+                    continue
+                unnamed = files
+                self._files.delete_dir(f"{folder}/{name}")
+            else:
+                unnamed = [info for info in files if _PARTIAL in info.base_name and remains.is_old(info, before)]
+                remains.remove(self._files, unnamed)
+            removed += len(unnamed)
+            freed += remains.sum_of_sizes(unnamed)
+        return removed, freed
+
+    def _is_incomplete(self, table: str, name: str) -> bool:
+        """Whether something in a table's folder is a version that is not finished."""
+        is_version = bool(re.fullmatch(_VERSION, name))
+        return name.startswith(_PARTIAL) or (
+            is_version and not self._is_file(f"{self._version(table, name)}/{_MANIFEST}")
+        )
+
     def _publish(self, written: Path, target: str, manifest: str) -> None:
         if self._cache is None:
             (written / _MANIFEST).write_text(manifest, encoding="utf-8")
@@ -189,7 +239,7 @@ class ModelStore:
 
     def _download(self, table: str, version: str, files: Mapping[str, Any], target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as partial:
+        with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=target.parent) as partial:
             folder = Path(partial) / "version"
             if outside := [name for name in files if not (folder / name).resolve().is_relative_to(folder.resolve())]:
                 raise ModelError(
@@ -241,7 +291,7 @@ class ModelStore:
         if self._cache is not None:
             self._put_bytes(path, text.encode())
             return
-        partial = Path(f"{path}.partial-{uuid.uuid4().hex}")
+        partial = Path(f"{path}{_PARTIAL}{uuid.uuid4().hex}")
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
 

@@ -28,6 +28,7 @@ from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation, Snapshot
+from pyiceberg.table.update import RemoveSnapshotsUpdate
 from pyiceberg.table.update.snapshot import _OverwriteFiles
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.typedef import Record
@@ -38,7 +39,7 @@ from ae_assets.lakehouse.columns import DAY
 
 _EPOCH = date(1970, 1, 1)
 _INT = struct.Struct("<i")
-_MANIFEST_FILES = 128
+MANIFEST_FILES = 128
 """Data files in a full manifest: what a rewritten day costs at least, so a few milliseconds' worth."""
 _LOOSE_MANIFESTS = 32
 """Manifests that are less than half full and are left as they are; one more, and they are merged."""
@@ -62,19 +63,22 @@ def data_file(table: Table, path: str, day: date, rows: int, size_bytes: int) ->
     return described
 
 
-def files_by_day(table: Table, first: date | None = None, last: date | None = None) -> dict[date, list[DataFile]]:
+def files_by_day(
+    table: Table, first: date | None = None, last: date | None = None, state: Snapshot | None = None
+) -> dict[date, list[DataFile]]:
     """The data files of each day that has rows, in order of days and file names; reads metadata only.
 
     Args:
         table: the table, as of its loaded metadata.
         first: leave out days before; None for all.
         last: leave out days after; None for all.
+        state: a former state of the table; None for the current one.
 
     Raises:
         LakehouseError: the table is not partitioned by day, or another engine left row deletes in it.
     """
     found: dict[date, list[DataFile]] = defaultdict(list)
-    for manifest in _manifests_of(table.current_snapshot(), table.io):
+    for manifest in _manifests_of(state or table.current_snapshot(), table.io):
         _refuse_row_deletes(table, manifest)
         at = _day_position(table, manifest.partition_spec_id)
         if not _is_live(manifest) or not _may_hold(manifest, at, first, last):
@@ -84,6 +88,11 @@ def files_by_day(table: Table, first: date | None = None, last: date | None = No
             if day is not None and (first is None or first <= day) and (last is None or day <= last):
                 found[day].append(entry.data_file)
     return {day: sorted(found[day], key=lambda file: file.file_path) for day in sorted(found)}
+
+
+def manifest_count(table: Table) -> int:
+    """Manifests that a read of all days opens."""
+    return sum(_is_live(manifest) for manifest in _manifests_of(table.current_snapshot(), table.io))
 
 
 def files_of(table: Table) -> set[str]:
@@ -124,9 +133,26 @@ def replace_days(table: Table, files: Mapping[date, Sequence[DataFile]]) -> Atte
         the snapshot is there before trying again.
     """
     transaction = _Transaction(table)
-    replacing = _ReplaceDays(
-        table, transaction, frozenset(files), [file for day in sorted(files) for file in files[day]]
-    )
+    return _tried(transaction, _ReplaceDays(table, transaction, files))
+
+
+def merge_manifests(table: Table) -> Attempt:
+    """Tries once to make one snapshot of the same files under as few manifests as hold them."""
+    transaction = _Transaction(table)
+    return _tried(transaction, _ReplaceDays(table, transaction, {}, merges_all=True))
+
+
+def forget(table: Table, snapshots: Sequence[int]) -> None:
+    """Makes snapshots unreadable, in one commit; raises what the catalog refuses it with.
+
+    pyiceberg's own way copies the whole metadata twice for each of them: minutes for a thousand.
+    """
+    transaction = _Transaction(table)
+    transaction._apply((RemoveSnapshotsUpdate(snapshot_ids=list(snapshots)),))  # noqa: SLF001
+    transaction.commit_transaction()
+
+
+def _tried(transaction: "_Transaction", replacing: "_ReplaceDays") -> Attempt:
     if replacing.changes_nothing:
         return Attempt(None)
     try:
@@ -159,22 +185,29 @@ class _ReplaceDays(_OverwriteFiles):
     """
 
     def __init__(
-        self, table: Table, transaction: Transaction, days: Collection[date], added: Sequence[DataFile]
+        self,
+        table: Table,
+        transaction: Transaction,
+        files: Mapping[date, Sequence[DataFile]],
+        *,
+        merges_all: bool = False,
     ) -> None:
         self._table = table
+        self._merges_all = merges_all
         snapshot = transaction.table_metadata.current_snapshot()
         super().__init__(Operation.OVERWRITE if snapshot else Operation.APPEND, transaction, table.io)
-        for file in added:
-            self.append_data_file(file)
+        for day in sorted(files):
+            for file in files[day]:
+                self.append_data_file(file)
         self._kept: list[ManifestFile] = []
         self._rewritten: list[ManifestEntry] = []
         self._gone: list[ManifestEntry] = []
-        self._plan(snapshot, days)
+        self._plan(snapshot, files.keys())
         self._deleted_data_files = {entry.data_file for entry in self._gone}
 
     @property
     def changes_nothing(self) -> bool:
-        return not self._added_data_files and not self._gone
+        return not self._added_data_files and not self._gone and not self._merges_all
 
     def commit(self) -> None:
         # Unregistered, the transaction does not retry by itself: a retry has to look anew for files of these days.
@@ -185,10 +218,10 @@ class _ReplaceDays(_OverwriteFiles):
         self._clean_all_uncommitted()
 
     def _plan(self, snapshot: Snapshot | None, days: Collection[date]) -> None:
-        first, last = min(days), max(days)
+        first, last = min(days, default=None), max(days, default=None)
         live = [manifest for manifest in _manifests_of(snapshot, self._io) if _is_live(manifest)]
-        loose = [manifest for manifest in live if _live_files(manifest) < _MANIFEST_FILES // 2]
-        merged = set(loose) if len(loose) > _LOOSE_MANIFESTS else set()
+        loose = [manifest for manifest in live if _live_files(manifest) < MANIFEST_FILES // 2]
+        merged = set(live) if self._merges_all else set(loose) if len(loose) > _LOOSE_MANIFESTS else set()
         for manifest in live:
             _refuse_row_deletes(self._table, manifest)
             at = _day_position(self._table, manifest.partition_spec_id)
@@ -220,9 +253,9 @@ class _ReplaceDays(_OverwriteFiles):
         for spec_id, group in by_spec.items():
             at = _day_position(self._table, spec_id)
             group.sort(key=lambda entry: _day(entry, at) or _EPOCH)
-            for start in range(0, len(group), _MANIFEST_FILES):
+            for start in range(0, len(group), MANIFEST_FILES):
                 with self.new_manifest_writer(self.spec(spec_id)) as writer:
-                    for entry in group[start : start + _MANIFEST_FILES]:
+                    for entry in group[start : start + MANIFEST_FILES]:
                         writer.add_entry(entry)
                 written.append(writer.to_manifest_file())
         return written

@@ -1,7 +1,7 @@
 """Tables partitioned by day on Iceberg: reading ranges of days and replacing days. Model files are in `models`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,7 +69,14 @@ class Lakehouse:
         table_identifier(table)
         return DayWriter(self._access, table, commit_rows)
 
-    def read(self, table: str, first: date, last: date, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    def read(
+        self,
+        table: str,
+        first: date,
+        last: date,
+        columns: Sequence[str] | None = None,
+        as_of: datetime | int | None = None,
+    ) -> pl.DataFrame:
         """Rows of a range of days, both ends included, in order of days; an empty frame if the days have no rows.
 
         Args:
@@ -77,43 +84,61 @@ class Lakehouse:
             first: first day.
             last: last day.
             columns: columns to read, in the order wanted; None for all, in the table's order.
+            as_of: a time (UTC where it names no zone) or the number of a snapshot: rows and columns as they were then.
 
         Raises:
-            LakehouseError: no such table or column, or a file of the table cannot be read.
+            LakehouseError: no such table or column, a file of the table cannot be read, or the state asked for is not
+                held (it says which is the oldest that is).
         """
         from ae_assets.lakehouse.files import read_files
+        from ae_assets.lakehouse.history import state_at
         from ae_assets.lakehouse.snapshots import files_by_day
 
         loaded = self._access.get(table)
-        layout = self._access.layout(loaded)
+        state = state_at(loaded, as_of)
+        layout = self._access.layout(loaded, state)
         wanted = _wanted(table, layout, columns)
-        files = [file for found in files_by_day(loaded, first, last).values() for file in found]
+        files = [file for found in files_by_day(loaded, first, last, state).values() for file in found]
         return read_files(loaded, layout, files, wanted)
 
     def iter_days(
-        self, table: str, first: date, last: date, columns: Sequence[str] | None = None
+        self,
+        table: str,
+        first: date,
+        last: date,
+        columns: Sequence[str] | None = None,
+        as_of: datetime | int | None = None,
     ) -> Iterator[tuple[date, pl.DataFrame]]:
         """Days of a range that have rows, one after the other, all of one snapshot; holds one day at a time.
 
         Takes what `read` takes and raises what it raises; a missing table or column at once.
         """
         from ae_assets.lakehouse.files import read_files
+        from ae_assets.lakehouse.history import state_at
         from ae_assets.lakehouse.snapshots import files_by_day
 
         loaded = self._access.get(table)
-        layout = self._access.layout(loaded)
+        state = state_at(loaded, as_of)
+        layout = self._access.layout(loaded, state)
         wanted = _wanted(table, layout, columns)
-        found = files_by_day(loaded, first, last)
+        found = files_by_day(loaded, first, last, state)
         return ((day, read_files(loaded, layout, files, wanted)) for day, files in found.items())
 
-    def day_rows(self, table: str) -> dict[date, int]:
-        """Rows of each day that has any, in order of days, from metadata only; empty where there is no table."""
+    def day_rows(self, table: str, as_of: datetime | int | None = None) -> dict[date, int]:
+        """Rows of each day that has any, in order of days, from metadata only; empty where there is no table.
+
+        Args:
+            table: ``"<watched table>.<asset>"``.
+            as_of: as `read` takes it.
+        """
+        from ae_assets.lakehouse.history import state_at
         from ae_assets.lakehouse.snapshots import files_by_day
 
         loaded = self._access.find(table)
         if loaded is None:
             return {}
-        return {day: sum(file.record_count for file in files) for day, files in files_by_day(loaded).items()}
+        held = files_by_day(loaded, state=state_at(loaded, as_of))
+        return {day: sum(file.record_count for file in files) for day, files in held.items()}
 
     def properties(self, table: str) -> dict[str, str]:
         """Table properties, Iceberg's own among them."""
@@ -128,19 +153,32 @@ class Lakehouse:
         """
         self._access.set_properties(table, properties)
 
-    def maintain(self, table: str, keep: timedelta = timedelta(days=5)) -> "Maintained":
-        """Forgets snapshots replaced longer ago than `keep`, and removes files as old that no snapshot names.
+    def maintain(
+        self,
+        table: str,
+        keep: timedelta = timedelta(days=5),
+        *,
+        keep_snapshots: int = 1,
+        retention_days: int | None = None,
+    ) -> "Maintained":
+        """Makes days of several files one file each, forgets former states, and removes files that nothing names.
 
-        The rows of every day stay as they are. Safe beside runs that take no longer than `keep`.
+        The rows of every day stay as they are, but for days past the retention. Safe beside runs whose files wait no
+        longer than `keep` for their commit; a commit that waited longer fails rather than name a file that is gone.
 
         Args:
             table: a table that exists.
-            keep: at least an hour.
+            keep: how long a former state can be read after it was replaced, and age from which on files that nothing
+                names are removed; at least an hour.
+            keep_snapshots: how many of the last states stay however old they are, the current one included.
+            retention_days: days that the table shall hold, counted back from the newest one; None: all.
 
         Returns:
-            how many snapshots were forgotten and files removed, and the bytes freed.
+            what was done.
         """
-        return self._access.maintain(table, keep)
+        from ae_assets.lakehouse.maintenance import maintain
+
+        return maintain(self._access, table, keep, keep_snapshots, retention_days)
 
 
 def _wanted(table: str, layout: "Layout", columns: Sequence[str] | None) -> list[str]:

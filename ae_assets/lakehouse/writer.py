@@ -98,7 +98,7 @@ class DayWriter:
         if not self._waiting or self._table is None:
             return
         files = {day: [] if file is None else [file] for day, file in self._waiting.items()}
-        self._table = self._access.replace_days(self._table, files)
+        self._table, _ = self._access.replace_days(self._table, files)
         self.committed.update({day: sum(file.record_count for file in found) for day, found in files.items()})
         self._waiting.clear()
         self._waiting_rows = 0

@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from ae_assets.errors import ConfigError
-from ae_assets.pipeline import checks, metadata
+from ae_assets.pipeline import checks, maintenance_metadata, metadata
 from ae_assets.pipeline.automation import anomalies_condition, features_condition
 from ae_assets.pipeline.chain.storage import (
     ANOMALIES,
@@ -286,7 +286,8 @@ def _maintenance(table: WatchedTable) -> dg.AssetsDefinition:
     def maintenance(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[Result]:
         from ae_assets.pipeline.chain.maintenance import maintain
 
-        yield dg.MaterializeResult(metadata=metadata.maintenance_run(maintain(_storage(context, table, lakehouse))))
+        maintained = maintain(_storage(context, table, lakehouse))
+        yield dg.MaterializeResult(metadata=maintenance_metadata.maintenance_run(maintained))
 
     return maintenance
 

@@ -104,7 +104,7 @@ class AnomalyPipeline(dg.Component):
         maintain = dg.define_asset_job(
             f"{table.table}_maintenance",
             selection=dg.AssetSelection.assets([table.table, "maintenance"]),
-            description=f"Forgets old states of the tables of {table.table} and removes files that nothing names.",
+            description=f"Keeps the tables of {table.table} small: few files, few old states, none that nothing names.",
         )
         schedules = [
             *([] if table.retraining.cron_schedule is None else [retraining_schedule(table, retrain)]),

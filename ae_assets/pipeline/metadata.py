@@ -12,6 +12,7 @@ import dagster as dg
 import polars as pl
 
 from ae_assets.features.catalogue import catalogue
+from ae_assets.pipeline import maintenance_metadata
 from ae_assets.pipeline.chain.storage import (
     ANOMALIES,
     EVALUATION,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from ae_assets.pipeline.chain.champion import Champion
     from ae_assets.pipeline.chain.evaluation import Evaluation
     from ae_assets.pipeline.chain.features import FeatureDay
-    from ae_assets.pipeline.chain.maintenance import TablesMaintained
     from ae_assets.pipeline.chain.model import TrainedModel
     from ae_assets.pipeline.chain.raw import RawDay
     from ae_assets.pipeline.chain.rolling import RollingEvaluation
@@ -96,9 +96,7 @@ def describe(table: WatchedTable, asset: str) -> str:
         "calibration), episode and the reasons for it. Sorted by falling score.",
         EVALUATION: "Detection and false alarms of the champion and of the comparisons, on days that neither fit nor "
         f"threshold has seen. An alarm counts in the {table.horizon_days} days before a failure.",
-        MAINTENANCE: "Forgets states of the tables that were replaced more than "
-        f"{table.maintenance.keep_days} days ago, and removes files that nothing names, such as those of killed runs. "
-        "The rows of every day stay as they are.",
+        MAINTENANCE: maintenance_metadata.describe(table.maintenance),
     }[asset]
 
 
@@ -359,22 +357,6 @@ def evaluation_run(evaluation: "Evaluation | RollingEvaluation") -> Metadata:
         "in_words": dg.MetadataValue.md(f"{FENCE}{evaluation.text}{FENCE}"),
         "result": dg.MetadataValue.json(evaluation.record),
         **{name: _image(markdown_image(png, name.replace("_", " "))) for name, png in evaluation.figures.items()},
-    }
-
-
-def maintenance_run(maintained: "TablesMaintained") -> Metadata:
-    """A maintenance of all tables."""
-    rows = "\n".join(
-        f"| {asset} | {table.snapshots_expired:,} | {table.files_removed:,} | {table.bytes_freed:,} |"
-        for asset, table in maintained.tables.items()
-    )
-    head = "| table | states forgotten | files removed | bytes freed |\n| --- | ---: | ---: | ---: |\n"
-    return {
-        "tables": dg.MetadataValue.md(head + rows),
-        "states_forgotten": sum(table.snapshots_expired for table in maintained.tables.values()),
-        "files_removed": sum(table.files_removed for table in maintained.tables.values()),
-        "bytes_freed": maintained.bytes_freed,
-        "seconds": round(maintained.seconds, 1),
     }
 
 

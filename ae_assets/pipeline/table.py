@@ -130,8 +130,17 @@ class RetrainingSection(_Section):
     )
 
 
+class RetentionSection(_Section):
+    """How many days the tables hold, counted back from the newest day that each holds; without a number all of them."""
+
+    raw: Days | None = Field(default=None, description="Days of raw rows.")
+    features: Days | None = Field(default=None, description="Days of features.")
+    quarantine: Days | None = Field(default=None, description="Days of quarantined rows.")
+    anomalies: Days | None = Field(default=None, description="Days of anomalies.")
+
+
 class MaintenanceSection(_Section):
-    """How long replaced rows stay readable, and when files that nothing names any more are removed."""
+    """How long replaced rows stay readable, when files that nothing names are removed, and how many days are held."""
 
     cron_schedule: str | None = Field(
         default=None, description='Five fields of cron, e.g. "30 3 * * 0" for Sundays; without it only on demand.'
@@ -142,6 +151,11 @@ class MaintenanceSection(_Section):
         description="Days for which the tables can be read as they were, and for which files of broken runs are left "
         "alone. Longer than the longest run.",
     )
+    keep_snapshots: Annotated[int, Field(ge=1)] = Field(
+        default=5,
+        description="Last states of each table that stay readable however old they are, the current one included.",
+    )
+    retention_days: RetentionSection = RetentionSection()
 
 
 class FreshnessSection(_Section):
@@ -240,6 +254,26 @@ class WatchedTable(_Section):
                 f"retraining.window_days {self.retraining.window_days} is shorter than checks.window_days "
                 f"{self.checks.window_days}, so no false alarm rate could be measured; make it as long or longer"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _retention_holds_what_the_chain_reads(self) -> "WatchedTable":
+        needed = {
+            "features.spans": self.features.look_back_days,
+            "training.days": self.training.days,
+            "calibration.embargo_days": self.calibration.embargo_days,
+            "calibration.days": self.calibration.days,
+            "training.horizon_days": self.training.horizon_days,
+            "retraining.window_days": self.retraining.window_days,
+        }
+        for asset in ("raw", "features", "anomalies"):
+            retained = getattr(self.maintenance.retention_days, asset)
+            if retained is not None and retained < sum(needed.values()):
+                parts = " + ".join(f"{days} ({key})" for key, days in needed.items())
+                raise ValueError(
+                    f"maintenance.retention_days.{asset} {retained} is shorter than the chain reads back: "
+                    f"{parts} = {sum(needed.values())} days; make it as long or longer, or leave it out to keep all"
+                )
         return self
 
     @property

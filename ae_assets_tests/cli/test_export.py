@@ -1,5 +1,6 @@
 import json
-from datetime import date, timedelta
+import time
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +82,42 @@ def test_an_export_that_breaks_off_leaves_the_file_as_it_was(
     assert "No space left on device" in said.error
     assert output.read_text() == "the last export"
     assert list(tmp_path.iterdir()) == [output]
+
+
+def test_rows_are_exported_as_they_were_at_a_time(tmp_path: Path) -> None:
+    home, day, output = tmp_path / "home", date(2024, 5, 1), tmp_path / "out.parquet"
+    tables = Lakehouse.open(home)
+    moments = []
+    for score in (0.25, 0.75):
+        with tables.writer("drive_stats.anomalies") as writer:
+            writer.write(day, pl.DataFrame({"day": [day], "score": [score]}))
+        time.sleep(0.01)
+        moments.append(datetime.now(UTC))
+        time.sleep(0.01)
+    arguments = ("export", "drive_stats", "anomalies", "--start", str(day), "--end", str(day), "--output", str(output))
+    for score, moment in zip((0.25, 0.75), moments, strict=True):
+        said = command(home, *arguments, "--as-of", moment.isoformat())
+        assert said.code == 0, said.error
+        assert pl.read_parquet(output)["score"].to_list() == [score]
+    assert command(home, *arguments, "--as-of", moments[0].replace(tzinfo=None).isoformat()).code == 0
+    assert pl.read_parquet(output)["score"].to_list() == [0.25], "a time without a zone is UTC"
+
+    too_early = command(home, *arguments, "--as-of", "2024-05-01T06:00")
+    assert too_early.code == 2
+    assert "cannot be read as it was at 2024-05-01T06:00:00Z: the oldest state held is of" in too_early.error
+    no_time = command(home, *arguments, "--as-of", "yesterday")
+    assert no_time.code == 2
+    assert "received 'yesterday'; a time is written YYYY-MM-DDTHH:MM" in no_time.error
+    elsewhen = (
+        "--start",
+        "2024-06-01",
+        "--end",
+        "2024-06-02",
+        "--output",
+        str(output),
+        "--as-of",
+        moments[0].isoformat(),
+    )
+    nothing = command(home, "export", "drive_stats", "anomalies", *elsewhen)
+    assert nothing.code == 2
+    assert "drive_stats.anomalies then held no rows between 2024-06-01 and 2024-06-02" in nothing.error

@@ -2,7 +2,7 @@
 
 import importlib.resources
 import multiprocessing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -10,10 +10,14 @@ import polars as pl
 import pytest
 
 from ae_assets.lakehouse import Lakehouse, ModelStore
+from ae_assets.lakehouse.compaction import compact
+from ae_assets.lakehouse.maintenance import expire_snapshots
+from ae_assets.lakehouse.snapshots import merge_manifests
 from ae_assets_tests.integration.conftest import Bucket
 from ae_assets_tests.integration.seaweed import KEY, SECRET
-from ae_assets_tests.lakehouse import test_models, test_tables, test_writer
+from ae_assets_tests.lakehouse import test_compaction, test_history, test_models, test_tables, test_writer
 from ae_assets_tests.lakehouse.conftest import day_after, frame_of
+from ae_assets_tests.lakehouse.test_maintenance_processes import maintain_while_others_write
 from ae_assets_tests.lakehouse.test_processes import write_at_once
 
 OF_TABLES = (
@@ -42,10 +46,24 @@ OF_WRITER = (
     "test_a_commit_that_is_refused_for_good_says_so",
 )
 
+OF_HISTORY = (
+    "test_a_table_is_read_as_it_was_at_a_time_and_as_it_is",
+    "test_a_rewritten_day_is_read_as_it_was_until_its_state_is_forgotten",
+)
+OF_COMPACTION = (
+    "test_each_day_becomes_one_file_with_the_same_rows_in_the_same_order",
+    "test_many_manifests_are_merged_and_the_rows_stay",
+)
+
 # Tests of the room that look into folders or choose their own home stay there.
 globals().update({name: getattr(test_tables, name) for name in OF_TABLES})
 globals().update({name: getattr(test_writer, name) for name in OF_WRITER})
+globals().update({name: getattr(test_history, name) for name in OF_HISTORY})
+globals().update({name: getattr(test_compaction, name) for name in OF_COMPACTION})
 globals().update({name: test for name, test in vars(test_models).items() if name.startswith("test_")})
+
+
+in_pieces = test_compaction.in_pieces
 
 
 @pytest.fixture
@@ -68,7 +86,7 @@ def test_maintenance_removes_what_nothing_names_and_nothing_else(
     before = lakehouse.read("t.raw", day_after(0), day_after(1))
     assert lakehouse.maintain("t.raw", timedelta(days=5)).files_removed == 0
     # Snapshots and objects carry the server's time, so keeping less than no time stands in for waiting.
-    monkeypatch.setattr("ae_assets.lakehouse.maintenance.SHORTEST", timedelta(days=-2))
+    monkeypatch.setattr("ae_assets.lakehouse.remains.SHORTEST", timedelta(days=-2))
     maintained = lakehouse.maintain("t.raw", timedelta(days=-1))
     assert maintained.snapshots_expired == 3
     assert maintained.files_removed > 6
@@ -90,6 +108,11 @@ def test_processes_write_at_once_and_every_row_is_accounted_for(catalog: dict[st
     write_at_once(None, catalog)
 
 
+@pytest.mark.parametrize("catalog", ["PostgreSQL"], indirect=True)
+def test_maintenance_beside_processes_that_write(catalog: dict[str, str]) -> None:
+    maintain_while_others_write(None, catalog)
+
+
 def test_another_engine_reads_the_rows_that_were_written(lakehouse: Lakehouse) -> None:
     import duckdb
 
@@ -102,22 +125,29 @@ def test_another_engine_reads_the_rows_that_were_written(lakehouse: Lakehouse) -
     for name in ("httpfs", "avro", "iceberg"):
         package = importlib.resources.files(f"duckdb_extension_{name}")
         engine.load_extension(str(package / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"))
+    test_compaction.append(lakehouse, day_after(3), 11)
     table = lakehouse._access.get("t.raw")
     address = table.io.properties["s3.endpoint"].removeprefix("http://")
     engine.execute(
         f"create secret (type s3, key_id '{KEY}', secret '{SECRET}', endpoint '{address}', url_style 'path', "
         "use_ssl false, region 'us-east-1')"
     )
-    rows = engine.execute(
-        "select day, count(*), sum(value), count(later) from iceberg_scan(?) group by day order by day",
-        [table.metadata_location],
-    ).fetchall()
-    assert rows == [
+    expected = [
         (day_after(0), 3, 0, 0),
         (day_after(1), 5, 500, 5),
         (day_after(2), 3, 6, 0),
-        (day_after(3), 3, 9, 0),
+        (day_after(3), 6, 42, 0),
     ]
+    for is_maintained in (False, True):
+        if is_maintained:
+            compact(lakehouse._access, "t.raw")
+            merge_manifests(lakehouse._access.get("t.raw"))
+            expire_snapshots(lakehouse._access, "t.raw", datetime.now(UTC) + timedelta(days=1), 1)
+        rows = engine.execute(
+            "select day, count(*), sum(value), count(later) from iceberg_scan(?) group by day order by day",
+            [lakehouse._access.get("t.raw").metadata_location],
+        ).fetchall()
+        assert rows == expected
 
 
 def open_at_once(catalog: dict[str, str], start: Barrier) -> None:

@@ -1,11 +1,12 @@
 """What the model store keeps, what it shows, and what it refuses."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from ae_assets.errors import ModelError
+from ae_assets.errors import LakehouseError, ModelError
 from ae_assets.lakehouse import ModelStore
 
 
@@ -152,3 +153,68 @@ def test_an_address_with_credentials_is_refused_without_naming_them(tmp_path: Pa
     with pytest.raises(ModelError, match="holds credentials") as refusal:
         ModelStore.open(tmp_path, "s3://KEY:SECRETSECRET@bucket/models?endpoint_override=127.0.0.1:1")
     assert "SECRET" not in str(refusal.value)
+
+
+UNFINISHED = "20200101T000000000Z-00000000"
+
+
+def leave_remains(store: ModelStore) -> None:
+    """What processes leave that are killed while they write a version, a local one, a threshold, the champion."""
+    version = store.new_version("t", write_weights, {})
+    store.promote("t", version)
+    store.write_threshold("t", version, '{"cut": 1}')
+    for name in (
+        f"{UNFINISHED}/model.keras",
+        f"{UNFINISHED}/more/preprocessing.json",
+        ".partial-abc/version/model.keras",
+        f"{version}/threshold.json.partial-0123",
+        "champion.json.partial-0123",
+    ):
+        store._files.create_dir(f"{store._table('t')}/{name}".rsplit("/", 1)[0])
+        store._put_bytes(f"{store._table('t')}/{name}", b"half")
+
+
+def test_unfinished_versions_and_files_are_removed_once_they_are_old(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_remains(store)
+    assert store.remove_incomplete("t", timedelta(hours=1)) == (0, 0)
+    # Files carry the time of their store, so keeping less than no time stands in for waiting.
+    monkeypatch.setattr("ae_assets.lakehouse.remains.SHORTEST", timedelta(days=-2))
+    assert store.remove_incomplete("t", timedelta(days=-1)) == (5, 5 * len(b"half"))
+    (version,) = store.versions("t")
+    assert store.champion("t") == version
+    assert store.read_threshold("t", version) == '{"cut": 1}'
+    assert (store.path("t", version) / "more" / "preprocessing.json").read_text() == "{}"
+    assert store.remove_incomplete("t", timedelta(days=-1)) == (0, 0)
+    with pytest.raises(ModelError, match="has no version"):
+        store.card("t", UNFINISHED)
+
+
+def test_a_champion_is_never_removed_even_where_its_manifest_is_gone(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = store.new_version("t", write_weights, {})
+    store.promote("t", version)
+    store._files.delete_file(f"{store._version('t', version)}/version.json")
+    monkeypatch.setattr("ae_assets.lakehouse.remains.SHORTEST", timedelta(days=-2))
+    assert store.remove_incomplete("t", timedelta(days=-1)) == (0, 0)
+    assert store._is_file(f"{store._version('t', version)}/model.keras")
+
+
+def test_a_version_of_which_one_file_is_young_stays(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ae_assets.lakehouse import remains
+
+    leave_remains(store)
+    monkeypatch.setattr(remains, "is_old", lambda info, before: "preprocessing" not in info.base_name)
+    store.remove_incomplete("t", timedelta(days=1))
+    assert store._is_file(f"{store._table('t')}/{UNFINISHED}/model.keras")
+    assert not store._is_file(f"{store._table('t')}/champion.json.partial-0123")
+
+
+def test_a_store_that_was_never_written_has_no_remains_and_gets_no_folder(tmp_path: Path) -> None:
+    store = ModelStore.open(tmp_path / "home")
+    assert store.remove_incomplete("t", timedelta(days=1)) == (0, 0)
+    assert not (tmp_path / "home").exists()
+    with pytest.raises(LakehouseError, match="at least 1:00:00"):
+        store.remove_incomplete("t", timedelta(minutes=1))

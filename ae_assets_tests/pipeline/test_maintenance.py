@@ -1,6 +1,7 @@
 """Maintenance of a table's tables: asked for, or by a schedule; rows stay, and yesterday stays readable."""
 
-from datetime import timedelta
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -8,6 +9,8 @@ import pytest
 
 from ae_assets.errors import ConfigError
 from ae_assets.pipeline.component import AnomalyPipeline
+from ae_assets.pipeline.maintenance_metadata import describe
+from ae_assets.pipeline.table import MaintenanceSection, RetentionSection
 from ae_assets_tests.pipeline.conftest import LAST
 from ae_assets_tests.pipeline.tables import FIRST, failure_of, materialise, storage_of, watched_table
 
@@ -17,7 +20,7 @@ DAILY = ("raw", "features", "quarantine", "anomalies")
 def test_maintenance_leaves_the_rows_and_what_is_younger_than_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table, home = watched_table(), tmp_path / "home"
+    table, home = watched_table(maintenance={"keep_snapshots": 1}), tmp_path / "home"
     days = (FIRST, FIRST + timedelta(days=2))
     for _ in range(3):
         assert materialise(table, home, ("raw", "features", "quarantine"), days).success
@@ -29,14 +32,17 @@ def test_maintenance_leaves_the_rows_and_what_is_younger_than_kept(
     said = event.step_materialization_data.materialization.metadata
     assert (said["states_forgotten"].value, said["files_removed"].value) == (0, 0)
 
-    monkeypatch.setattr("ae_assets.lakehouse.maintenance.SHORTEST", timedelta(days=-2))
+    monkeypatch.setattr("ae_assets.lakehouse.remains.SHORTEST", timedelta(days=-2))
     monkeypatch.setattr("ae_assets.pipeline.chain.maintenance.timedelta", lambda days: timedelta(days=-1))
     (event,) = materialise(table, home, ("maintenance",)).get_asset_materialization_events()
     said = event.step_materialization_data.materialization.metadata
     assert said["states_forgotten"].value > 0
     assert said["files_removed"].value > 0
     assert said["bytes_freed"].value > 0
-    assert "| raw |" in said["tables"].value
+    head, _, *lines = said["tables"].value.splitlines()
+    assert [line.split("|")[1].strip() for line in lines] == ["raw", "features", "quarantine"]
+    assert {head.count("|"), *(line.count("|") for line in lines)} == {11}
+    assert (said["days_compacted"].value, said["days_past_retention"].value) == (0, 0)
     assert {asset: storage.days_of(asset) for asset in DAILY[:3]} == before
     assert storage.tables.read("fleet.raw", *days).height == sum(before["raw"].values())
 
@@ -69,10 +75,54 @@ def test_yesterdays_rows_can_be_read_as_they_were(tmp_path: Path) -> None:
     days = (FIRST, FIRST)
     assert materialise(table, tmp_path, ("raw", "features", "quarantine"), days).success
     storage = storage_of(table, tmp_path)
-    loaded = storage.tables._access.get("fleet.raw")
-    snapshot = loaded.current_snapshot()
-    assert snapshot is not None
+    before, yesterday = storage.tables.read("fleet.raw", *days), datetime.now(UTC)
     assert materialise(table, tmp_path, ("raw", "features", "quarantine"), (FIRST, LAST)).success
     assert materialise(table, tmp_path, ("maintenance",)).success
-    again = storage.tables._access.get("fleet.raw")
-    assert again.scan(snapshot_id=snapshot.snapshot_id).to_arrow().num_rows == storage.days_of("raw")[FIRST]
+    assert storage.tables.read("fleet.raw", FIRST, LAST, as_of=yesterday).equals(before)
+    assert not storage.tables.read("fleet.raw", *days)["loaded_at"].equals(before["loaded_at"])
+
+
+def test_days_past_their_retention_are_removed_and_reported(tmp_path: Path) -> None:
+    days = (FIRST, FIRST + timedelta(days=9))
+    plain = watched_table()
+    assert materialise(plain, tmp_path, ("raw", "features", "quarantine"), days).success
+    storage = storage_of(plain, tmp_path)
+    before = {asset: storage.days_of(asset) for asset in DAILY[:3]}
+    table = watched_table(maintenance={"retention_days": {"quarantine": 4}})
+    # A table of some days stands in for one of more days than the chain reads back.
+    retention = RetentionSection(raw=7, quarantine=4)
+    table = table.model_copy(update={"maintenance": MaintenanceSection(retention_days=retention)})
+    result = materialise(table, tmp_path, ("maintenance",))
+    assert result.success, failure_of(result)
+    (event,) = result.get_asset_materialization_events()
+    said = event.step_materialization_data.materialization.metadata
+    assert list(storage.days_of("raw")) == [FIRST + timedelta(days=number) for number in range(3, 10)]
+    assert storage.days_of("features") == before["features"]
+    gone = sum(sum(before[asset].values()) - sum(storage.days_of(asset).values()) for asset in ("raw", "quarantine"))
+    assert said["rows_past_retention"].value == gone > 0
+    assert said["days_past_retention"].value >= 3
+    assert "7 days of raw, 4 days of quarantine are held" in describe(table.maintenance)
+
+
+@pytest.mark.parametrize("asset", ["raw", "features", "anomalies"])
+def test_a_retention_shorter_than_the_chain_reads_back_is_refused_with_the_sum(asset: str) -> None:
+    # 7 days of look-back, 20 of training, 2 of embargo, 8 of calibration, 10 of horizon, 30 of comparison
+    assert watched_table(maintenance={"retention_days": {asset: 77}}).maintenance.keep_days == 5
+    with pytest.raises(ConfigError) as error:
+        watched_table(maintenance={"retention_days": {asset: 76}})
+    assert f"maintenance.retention_days.{asset} 76 is shorter than the chain reads back" in str(error.value)
+    assert "20 (training.days) + 2 (calibration.embargo_days)" in str(error.value)
+    assert "= 77 days" in str(error.value)
+
+
+def test_what_a_killed_training_left_is_removed_and_reported(tmp_path: Path) -> None:
+    partial = tmp_path / "models" / "fleet" / ".partial-killed" / "version"
+    partial.mkdir(parents=True)
+    (partial / "model.keras").write_bytes(b"half")
+    (event,) = materialise(watched_table(), tmp_path, ("maintenance",)).get_asset_materialization_events()
+    assert event.step_materialization_data.materialization.metadata["model_files_removed"].value == 0
+    os.utime(partial / "model.keras", (0, 0))
+    (event,) = materialise(watched_table(), tmp_path, ("maintenance",)).get_asset_materialization_events()
+    said = event.step_materialization_data.materialization.metadata
+    assert (said["model_files_removed"].value, said["bytes_freed"].value) == (1, 4)
+    assert not partial.parent.exists()

@@ -1,4 +1,4 @@
-"""Maintenance: old states of the tables are forgotten, and files that nothing names are removed."""
+"""Maintenance: the tables are kept small, and what killed runs left is removed, in the tables and among the models."""
 
 import time
 from collections.abc import Mapping
@@ -15,27 +15,45 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TablesMaintained:
-    """What became of each table, by its asset."""
+    """What became of each table, by its asset, and of the models.
+
+    Attributes:
+        tables: by asset.
+        model_files_removed: files of models that were never finished.
+        model_bytes_freed: their size.
+        seconds: how long it took.
+    """
 
     tables: Mapping[str, "Maintained"]
+    model_files_removed: int
+    model_bytes_freed: int
     seconds: float
 
     @property
     def bytes_freed(self) -> int:
         """Bytes of all files removed."""
-        return sum(table.bytes_freed for table in self.tables.values())
+        return self.model_bytes_freed + sum(table.bytes_freed for table in self.tables.values())
 
 
 def maintain(storage: Storage) -> TablesMaintained:
-    """Maintains each daily table that there is. Rows stay as they are; runs under way are not disturbed.
+    """Maintains each daily table that there is, and the models. Runs under way are not disturbed.
+
+    Rows stay as they are, but for those of days past the table's retention.
 
     Raises:
-        LakehouseError: a table's files cannot be listed, or other runs kept writing.
+        LakehouseError: a table's files cannot be listed or read, or other runs kept writing.
     """
-    keep = timedelta(days=storage.table.maintenance.keep_days)
+    settings = storage.table.maintenance
+    keep = timedelta(days=settings.keep_days)
     assets = [asset for asset in (*DAILY_INPUT, ANOMALIES) if storage.tables.exists(storage.name(asset))]
     began, tables = time.monotonic(), {}
     for done, asset in enumerate(assets, 1):
-        tables[asset] = storage.tables.maintain(storage.name(asset), keep)
+        tables[asset] = storage.tables.maintain(
+            storage.name(asset),
+            keep,
+            keep_snapshots=settings.keep_snapshots,
+            retention_days=getattr(settings.retention_days, asset),
+        )
         storage.progress(Progress("maintenance", done, len(assets), "tables", 0, time.monotonic() - began))
-    return TablesMaintained(tables, time.monotonic() - began)
+    removed, freed = storage.models.remove_incomplete(storage.table.table, keep)
+    return TablesMaintained(tables, removed, freed, time.monotonic() - began)

@@ -1,0 +1,110 @@
+"""Compaction: days that consist of several files become one file each, and their manifests as few as hold them.
+
+A day that ae_assets writes is one file. Other engines, and appends of single rows, leave more.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from math import ceil
+
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+
+from ae_assets.lakehouse.access import TableAccess
+from ae_assets.lakehouse.files import read_files, write_file
+from ae_assets.lakehouse.snapshots import MANIFEST_FILES, files_by_day, manifest_count, merge_manifests
+
+_COMMIT_ROWS = 2_000_000
+_SPARE_MANIFESTS = 4
+"""Manifests beyond the fewest possible that are not worth a commit."""
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """What compaction made of a table.
+
+    Attributes:
+        days: days that became one file.
+        files_before: data files of all days.
+        files_after: the same afterwards; the former ones stay as long as a state that is held names them.
+        manifests_before: files that list the data files.
+        manifests_after: the same afterwards.
+    """
+
+    days: int
+    files_before: int
+    files_after: int
+    manifests_before: int
+    manifests_after: int
+
+
+def compact(access: TableAccess, name: str) -> Compacted:
+    """Compacts a table; every day has the same rows in the same order afterwards.
+
+    A day that another run writes in the meantime stays as that run left it. Holds one day in memory.
+
+    Raises:
+        LakehouseError: a file of such a day cannot be read, or other runs kept writing.
+    """
+    table = access.get(name)
+    held = files_by_day(table)
+    files_before, manifests_before = _data_files(held), manifest_count(table)
+    days = 0
+    for batch in _batches({day: files for day, files in held.items() if len(files) > 1}):
+        table, replaced = _merge_days(access, table, batch)
+        days += len(replaced)
+    table = access.get(name)
+    if _too_many_manifests(table):
+
+        def merge_them() -> None:
+            current = access.get(name)
+            if _too_many_manifests(current) and (failure := merge_manifests(current).failure) is not None:
+                raise failure
+
+        access.until_accepted(f"merging manifests of {name}", merge_them)
+        table = access.get(name)
+    return Compacted(days, files_before, _data_files(files_by_day(table)), manifests_before, manifest_count(table))
+
+
+def _merge_days(
+    access: TableAccess, table: Table, days: Mapping[date, Sequence[DataFile]]
+) -> tuple[Table, frozenset[date]]:
+    layout = access.layout(table)
+    merged: dict[date, list[DataFile]] = {}
+    for day, files in days.items():
+        rows = read_files(table, layout, files, list(layout.kept))
+        merged[day] = [] if rows.is_empty() else [write_file(table, layout, day, rows)]
+    current, replaced = access.replace_days(
+        table, merged, instead_of={day: {file.file_path for file in files} for day, files in days.items()}
+    )
+    for file in (file for day, files in merged.items() if day not in replaced for file in files):
+        try:
+            table.io.delete(file.file_path)
+        except OSError as reason:
+            _LOGGER.info("The unused file %s stays until maintenance removes it: %s", file.file_path, reason)
+    return current, replaced
+
+
+def _batches(days: Mapping[date, Sequence[DataFile]]) -> Iterator[dict[date, Sequence[DataFile]]]:
+    """Days of about `_COMMIT_ROWS` rows together, so that a conflict repeats little work."""
+    batch: dict[date, Sequence[DataFile]] = {}
+    rows = 0
+    for day, files in days.items():
+        batch[day] = files
+        rows += sum(file.record_count for file in files)
+        if rows >= _COMMIT_ROWS:
+            yield batch
+            batch, rows = {}, 0
+    if batch:
+        yield batch
+
+
+def _data_files(held: Mapping[date, Sequence[DataFile]]) -> int:
+    return sum(len(files) for files in held.values())
+
+
+def _too_many_manifests(table: Table) -> bool:
+    return manifest_count(table) > ceil(_data_files(files_by_day(table)) / MANIFEST_FILES) + _SPARE_MANIFESTS

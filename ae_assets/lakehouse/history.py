@@ -1,0 +1,108 @@
+"""Former states of a table: which one it was in at a time, and which ones may be forgotten."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from pyiceberg.table import Table
+from pyiceberg.table.refs import SnapshotRefType
+from pyiceberg.table.snapshots import Snapshot
+
+from ae_assets.errors import LakehouseError
+
+
+def state_at(table: Table, as_of: datetime | int | None) -> Snapshot | None:
+    """The state that the table was in at a time; None for as it is now.
+
+    Args:
+        table: the table, as of its loaded metadata.
+        as_of: a time, in UTC where it names no zone; or the number of a snapshot, such as one that a tag names.
+
+    Raises:
+        LakehouseError: that state is not held: it was forgotten, or there was none yet.
+    """
+    if as_of is None:
+        return None
+    line = _line(_by_number(table), table.current_snapshot())
+    if isinstance(as_of, int):
+        found = table.snapshot_by_id(as_of)
+        asked = f"in its state {as_of}"
+    else:
+        moment = as_of if as_of.tzinfo else as_of.replace(tzinfo=UTC)
+        found = next((state for state in line if state.timestamp_ms <= moment.timestamp() * 1000), None)
+        asked = f"as it was at {_written(moment)}"
+    if found is None:
+        raise LakehouseError(f"{'.'.join(table.name())} cannot be read {asked}: {_what_is_held(line)}")
+    return found
+
+
+def expirable(table: Table, cutoff: datetime, keep_snapshots: int) -> list[int]:
+    """Snapshots that nothing keeps.
+
+    Kept are the states that the table, or a branch of it, was in at the cutoff or later, at least the last
+    `keep_snapshots` of them, and what a tag names. No state is left out in between, so that a time is either answered
+    rightly or not at all. Snapshots that led nowhere, such as those that were rolled back, are kept until the cutoff.
+
+    Args:
+        table: the table, as of its loaded metadata.
+        cutoff: a state that was replaced before may go.
+        keep_snapshots: 1 or more; 1 is the current state alone.
+    """
+    by_number = _by_number(table)
+    kept: set[int] = set()
+    reached: set[int] = set()
+    for reference in table.refs().values():
+        line = _line(by_number, by_number.get(reference.snapshot_id))
+        is_branch = reference.snapshot_ref_type == SnapshotRefType.BRANCH
+        kept.update(state.snapshot_id for state in (_recent(line, cutoff, keep_snapshots) if is_branch else line[:1]))
+        if is_branch:
+            reached.update(state.snapshot_id for state in line)
+    return [
+        number
+        for number, state in by_number.items()
+        if number not in kept and (number in reached or state.timestamp_ms < _milliseconds(cutoff))
+    ]
+
+
+def _recent(line: list[Snapshot], cutoff: datetime, least: int) -> list[Snapshot]:
+    """The newest states up to the oldest that was in use at the cutoff; a clock that went back makes it more."""
+    replaced = [later.timestamp_ms for later in line[:-1]]
+    in_use = [position for position, at in enumerate(replaced, start=1) if at >= _milliseconds(cutoff)]
+    return line[: max(least, max(in_use, default=0) + 1)]
+
+
+def _by_number(table: Table) -> dict[int, Snapshot]:
+    return {state.snapshot_id: state for state in table.snapshots()}
+
+
+def _line(by_number: Mapping[int, Snapshot], newest: Snapshot | None) -> list[Snapshot]:
+    """A state and those it came from, newest first, as far as they are held."""
+    line = []
+    while newest is not None:
+        line.append(newest)
+        newest = None if newest.parent_snapshot_id is None else by_number.get(newest.parent_snapshot_id)
+    return line
+
+
+def _what_is_held(line: list[Snapshot]) -> str:
+    if not line:
+        return "nothing has been written to it yet"
+    oldest = line[-1]
+    held = f"the oldest state held is of {_written(_time_of(oldest))} (snapshot {oldest.snapshot_id})"
+    if (oldest.sequence_number or 0) > 1:
+        return (
+            f"{held}; maintenance forgot the earlier ones. attributes.maintenance.keep_days and keep_snapshots say how "
+            "long replaced states stay."
+        )
+    return f"{held}, and it is the first."
+
+
+def _time_of(state: Snapshot) -> datetime:
+    return datetime.fromtimestamp(state.timestamp_ms / 1000, UTC)
+
+
+def _written(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _milliseconds(moment: datetime) -> float:
+    return moment.timestamp() * 1000
