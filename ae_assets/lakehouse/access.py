@@ -2,15 +2,12 @@
 
 import contextlib
 import os
-import random
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import TypeVar
 
 import polars as pl
-import requests
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import (
     CommitFailedException,
@@ -18,8 +15,6 @@ from pyiceberg.exceptions import (
     NamespaceAlreadyExistsError,
     NoSuchNamespaceError,
     NoSuchTableError,
-    ServerError,
-    ServiceUnavailableError,
     TableAlreadyExistsError,
     ValidationException,
 )
@@ -31,13 +26,15 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from ae_assets.errors import LakehouseError
 from ae_assets.lakehouse.catalogs import open_catalog, sqlite_file
 from ae_assets.lakehouse.columns import new_columns
+from ae_assets.lakehouse.failures import PATIENCE_SECONDS, Pauses, StorageError, explained, is_full
 from ae_assets.lakehouse.layout import Layout, day_partitions, iceberg_fields, iceberg_schema, layout_of
 from ae_assets.lakehouse.names import table_identifier
+from ae_assets.lakehouse.servers import AWAY
 from ae_assets.lakehouse.snapshots import Attempt, files_by_day, replace_days
 
 _COMMIT_SECONDS = 180.0
-_LOAD_SECONDS = 10.0
-_LONGEST_PAUSE_SECONDS = 1.0
+_LOAD_SECONDS = PATIENCE_SECONDS
+_MISSING_FILE_SECONDS = 10.0
 _LOOKS_AT_ONCE = 8
 _REFUSALS = (
     CommitFailedException,
@@ -45,10 +42,7 @@ _REFUSALS = (
     TableAlreadyExistsError,
     ValidationException,
     OperationalError,
-    ServerError,  # of a REST catalog, also where two make a namespace at once
-    ServiceUnavailableError,
-    requests.ConnectionError,
-    requests.Timeout,
+    *AWAY,
     FileNotFoundError,  # metadata that a writer replaced between the catalog's answer and the read
 )
 _TABLE_PROPERTIES = {
@@ -192,7 +186,15 @@ class TableAccess:
             return current, frozenset(wanted)
 
         days = sorted(files)
-        return self.until_accepted(f"committing {len(days)} days from {days[0]} to {days[-1]} of {name}", replace_them)
+        try:
+            return self.until_accepted(
+                f"committing {len(days)} days from {days[0]} to {days[-1]} of {name}", replace_them
+            )
+        except StorageError as failure:
+            if not any(attempt.snapshot_id for attempt, _ in tried):
+                raise
+            # An earlier try may have come through without an answer: its files must stay.
+            raise LakehouseError(str(failure)) from failure
 
     def _create(self, name: str, columns: Mapping[str, pl.DataType]) -> Table:
         identifier = table_identifier(name)
@@ -239,19 +241,21 @@ def _check_that_files_are_there(table: Table, files: Mapping[date, Sequence[Data
 
 
 def _until_accepted(what: str, seconds: float, attempt: Callable[[], _Result]) -> _Result:
-    """Repeats what a concurrent commit or a busy database refuses, with growing random pauses."""
-    started = time.monotonic()
-    longest = 0.02
-    tries = 0
+    """Repeats what a concurrent commit or a busy or restarting server refuses, with growing random pauses."""
+    pauses = Pauses()
     while True:
-        tries += 1
         try:
             return attempt()
         except _REFUSALS as refusal:
-            if time.monotonic() - started > seconds:
+            if is_full(refusal):
+                raise StorageError(explained(what, refusal)) from refusal
+            longest = min(seconds, _MISSING_FILE_SECONDS) if isinstance(refusal, FileNotFoundError) else seconds
+            if pauses.over(longest):
                 raise LakehouseError(
-                    f"Gave up {what} after {tries} tries in {seconds:.0f} seconds, because other runs kept writing or "
-                    f"the catalog kept refusing: {refusal}. Nothing was changed; run it again when fewer runs write."
+                    f"Gave up {what} after {pauses.tries} tries in {longest:.0f} seconds, because other runs kept "
+                    f"writing or the catalog kept refusing: {refusal}. Nothing was changed; run it again when fewer "
+                    "runs write, or when the catalog's server answers."
                 ) from refusal
-        time.sleep(random.uniform(0, longest))  # noqa: S311 - spreads writers, keeps no secret
-        longest = min(_LONGEST_PAUSE_SECONDS, 2 * longest)
+        except OSError as failure:
+            raise StorageError(explained(what, failure)) from failure
+        pauses.wait()

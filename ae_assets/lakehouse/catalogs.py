@@ -12,10 +12,15 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, ProgrammingError
 
 from ae_assets.errors import LakehouseError
+from ae_assets.lakehouse.failures import PATIENCE_SECONDS, Pauses, explained, is_full
+from ae_assets.lakehouse.servers import AWAY, with_patience
 
 CATALOG_NAME = "ae_assets"
 _SQLITE_WAIT_SECONDS = 60
 _OPEN_ATTEMPTS = 20
+_RACE_SECONDS = 5.0
+_PASSING_STATES = ("starting up", "shutting down", "recovery mode", "too many", "terminating connection")
+"""Of a PostgreSQL server; what else it refuses, such as a password, it refuses for good."""
 
 
 def catalog_properties(home: Path | None, properties: Mapping[str, str]) -> dict[str, str]:
@@ -61,35 +66,48 @@ def open_catalog(properties: Mapping[str, str]) -> Catalog:
     Raises:
         LakehouseError: the catalog refuses; the message names its address.
     """
-    database = sqlite_file(properties)
+    settings = with_patience(properties)
+    database = sqlite_file(settings)
     if database is None:
-        return _open_server(properties)
-    uri = make_url(properties["uri"]).update_query_dict({"timeout": str(_SQLITE_WAIT_SECONDS)})
-    settings = {**properties, "uri": uri.render_as_string(hide_password=False)}
+        return _open_server(settings)
+    uri = make_url(settings["uri"]).update_query_dict({"timeout": str(_SQLITE_WAIT_SECONDS)})
+    settings["uri"] = uri.render_as_string(hide_password=False)
     for attempt in range(_OPEN_ATTEMPTS):
         try:
             _prepare(database)
             return load_catalog(CATALOG_NAME, **settings)
         except (OperationalError, sqlite3.OperationalError, OSError) as refusal:
             # Several processes may make the same new database: each but one finds it busy or its tables there already.
-            if attempt == _OPEN_ATTEMPTS - 1:
-                raise LakehouseError(f"The catalog {database} cannot be opened: {refusal}") from refusal
+            if is_full(refusal) or attempt == _OPEN_ATTEMPTS - 1:
+                raise LakehouseError(explained(f"opening the catalog {database}", refusal)) from refusal
             time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - spreads processes, keeps no secret
     raise AssertionError("unreachable")
 
 
-def _open_server(properties: Mapping[str, str]) -> Catalog:
-    address = _without_password(properties.get("uri", properties.get("type", "")))
-    for attempt in range(_OPEN_ATTEMPTS):
+def _open_server(settings: Mapping[str, str]) -> Catalog:
+    pauses = Pauses()
+    while True:
         try:
-            return load_catalog(CATALOG_NAME, **properties)
+            return load_catalog(CATALOG_NAME, **settings)
         except Exception as refusal:
-            # Of several processes that make the tables of a new SQL catalog, each but one finds them there already.
-            is_race = isinstance(refusal, IntegrityError | ProgrammingError)
-            if not is_race or attempt == _OPEN_ATTEMPTS - 1:
-                raise LakehouseError(f"The Iceberg catalog at {address} cannot be opened: {refusal}") from refusal
-        time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - spreads processes, keeps no secret
-    raise AssertionError("unreachable")
+            if pauses.over(_patience(refusal)):
+                address = _without_password(settings.get("uri", settings.get("type", "")))
+                raise LakehouseError(
+                    f"The Iceberg catalog at {address} cannot be opened, after {pauses.tries} tries: {refusal}. Check "
+                    "its address, that its server runs and that this machine reaches it; then run it again."
+                ) from refusal
+        pauses.wait()
+
+
+def _patience(refusal: Exception) -> float:
+    """For how many seconds a server that refuses so is asked again; 0 where waiting does not help."""
+    if isinstance(refusal, IntegrityError | ProgrammingError):
+        return _RACE_SECONDS  # of several processes that make the tables of a new catalog, all but one find them there
+    if isinstance(refusal, OperationalError):
+        words = str(refusal.orig)
+        away = "FATAL" not in words or any(state in words for state in _PASSING_STATES)
+        return PATIENCE_SECONDS if away else 0.0
+    return PATIENCE_SECONDS if isinstance(refusal, AWAY) else 0.0
 
 
 def _prepare(database: Path) -> None:
@@ -105,6 +123,6 @@ def _prepare(database: Path) -> None:
 
 def _without_password(uri: str) -> str:
     try:
-        return make_url(uri).render_as_string(hide_password=True)
+        return make_url(uri).set(query={}).render_as_string(hide_password=True)
     except ArgumentError:
         return uri.rsplit("@", maxsplit=1)[-1]

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
@@ -31,15 +32,21 @@ def write_file(table: Table, layout: Layout, day: date, frame: pl.DataFrame) -> 
     names = [name for name in layout.stored if name in frame.columns and frame[name].null_count() < frame.height]
     path = table.location_provider().new_data_location(f"day={day}/{uuid.uuid4()}.parquet")
     output = table.io.new_output(path)
-    with output.create() as stream:
-        frame.select(pl.col(name).cast(layout.stored[name]) for name in names).write_parquet(
-            stream,  # type: ignore[arg-type]  # pyiceberg's stream has all of a file's methods that are used here
-            compression="zstd",
-            compression_level=_ZSTD_LEVEL,
-            row_group_size=_ROW_GROUP_ROWS,
-            arrow_schema=layout.arrow_of(names),
-        )
-    return data_file(table, path, day, frame.height, len(output))
+    try:
+        with output.create() as stream:
+            frame.select(pl.col(name).cast(layout.stored[name]) for name in names).write_parquet(
+                stream,  # type: ignore[arg-type]  # pyiceberg's stream has all of a file's methods that are used here
+                compression="zstd",
+                compression_level=_ZSTD_LEVEL,
+                row_group_size=_ROW_GROUP_ROWS,
+                arrow_schema=layout.arrow_of(names),
+            )
+        return data_file(table, path, day, frame.height, len(output))
+    except BaseException:
+        # Also on S3, where a broken-off file is there as soon as its stream is closed.
+        with suppress(OSError):
+            table.io.delete(path)
+        raise
 
 
 def read_files(table: Table, layout: Layout, files: Sequence[DataFile], columns: Sequence[str]) -> pl.DataFrame:
@@ -72,7 +79,8 @@ def read_files(table: Table, layout: Layout, files: Sequence[DataFile], columns:
     except (OSError, pl.exceptions.PolarsError) as reason:
         raise LakehouseError(
             f"{len(files)} files of table {'.'.join(table.name())}, from {files[0].file_path} to {files[-1].file_path}"
-            f", cannot be read: {reason}. If a file is lost, materialise its day again."
+            f", cannot be read: {reason}. If the storage could not be reached, run it again; if a file is lost, "
+            "materialise its day again."
         ) from reason
 
 

@@ -9,11 +9,13 @@ import re
 import tempfile
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ae_assets.errors import ModelError
+from ae_assets.lakehouse.failures import explained, storage_errors
 from ae_assets.lakehouse.names import checked
 
 if TYPE_CHECKING:
@@ -92,9 +94,13 @@ class ModelStore:
         parent = self._table(table)
         local = self._cache is None
         if local:
-            Path(parent).mkdir(parents=True, exist_ok=True)
+            with self._refusals(f"making a folder for the models of {table}"):
+                Path(parent).mkdir(parents=True, exist_ok=True)
         # On one file system with its final place a local version is moved there in one step.
-        with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=parent if local else None) as partial:
+        with (
+            self._refusals(f"storing a model of {table}"),
+            tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=parent if local else None) as partial,
+        ):
             written = Path(partial) / "version"
             written.mkdir()
             write(written)
@@ -115,7 +121,9 @@ class ModelStore:
         """Complete versions of a table's model, oldest first; empty if there are none."""
         from pyarrow import fs
 
-        found = self._files.get_file_info(fs.FileSelector(self._table(table), allow_not_found=True))
+        selector = fs.FileSelector(self._table(table), allow_not_found=True)
+        with self._refusals(f"listing the models of {table}"):
+            found = self._files.get_file_info(selector)
         names = [info.base_name for info in found if info.type == fs.FileType.Directory]
         named = sorted(name for name in names if re.fullmatch(_VERSION, name))
         return [name for name in named if self._is_file(f"{self._table(table)}/{name}/{_MANIFEST}")]
@@ -132,7 +140,8 @@ class ModelStore:
             return Path(self._version(table, version))
         target = self._cache / table / version
         if not (target / _MANIFEST).exists():
-            self._download(table, version, files, target)
+            with self._refusals(f"downloading model {version} of {table} to {target}"):
+                self._download(table, version, files, target)
         return target
 
     def card(self, table: str, version: str) -> dict[str, Any]:
@@ -248,8 +257,7 @@ class ModelStore:
                 )
             for name in [*files, _MANIFEST]:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                with self._files.open_input_stream(f"{self._version(table, version)}/{name}") as stream:
-                    (folder / name).write_bytes(stream.read())
+                (folder / name).write_bytes(self._bytes(f"{self._version(table, version)}/{name}"))
             if wrong := [name for name in files if _digest(folder / name) != files[name]]:
                 raise ModelError(
                     f"Files of model {version} of {table} are not those it was written with: {', '.join(wrong)}. "
@@ -278,26 +286,40 @@ class ModelStore:
         return f"{self._table(table)}/{checked(version, 'model version', _VERSION, ModelError)}"
 
     def _is_file(self, path: str) -> bool:
-        return bool(self._files.get_file_info(path).is_file)
+        with self._refusals(f"looking for {path}"):
+            return bool(self._files.get_file_info(path).is_file)
 
     def _get(self, path: str) -> str | None:
         try:
-            with self._files.open_input_stream(path) as stream:
-                return bytes(stream.read()).decode()
+            return self._bytes(path).decode()
         except FileNotFoundError:
             return None
+        except OSError as failure:
+            raise ModelError(explained(f"reading {path}", failure)) from failure
+
+    def _bytes(self, path: str) -> bytes:
+        with self._files.open_input_stream(path) as stream:
+            return bytes(stream.read())
 
     def _put(self, path: str, text: str) -> None:
-        if self._cache is not None:
-            self._put_bytes(path, text.encode())
-            return
-        partial = Path(f"{path}{_PARTIAL}{uuid.uuid4().hex}")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        with self._refusals(f"writing {path}"):
+            if self._cache is not None:
+                self._put_bytes(path, text.encode())
+                return
+            partial = Path(f"{path}{_PARTIAL}{uuid.uuid4().hex}")
+            try:
+                partial.write_text(text, encoding="utf-8")
+                partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
 
     def _put_bytes(self, path: str, content: bytes) -> None:
         with self._files.open_output_stream(path) as stream:
             stream.write(content)
+
+    @staticmethod
+    def _refusals(doing: str) -> AbstractContextManager[None]:
+        return storage_errors(doing, ModelError)
 
 
 def _file_names(folder: Path) -> list[str]:

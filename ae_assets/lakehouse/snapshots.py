@@ -9,6 +9,7 @@ new snapshot. All else (snapshot, manifest list, metadata, the atomic swap in th
 import struct
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -28,14 +29,16 @@ from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation, Snapshot
-from pyiceberg.table.update import RemoveSnapshotsUpdate
+from pyiceberg.table.update import AddSnapshotUpdate, RemoveSnapshotsUpdate, TableUpdate
 from pyiceberg.table.update.snapshot import _OverwriteFiles
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.typedef import Record
 from pyiceberg.types import DateType
+from requests import RequestException
 
 from ae_assets.errors import LakehouseError
 from ae_assets.lakehouse.columns import DAY
+from ae_assets.lakehouse.failures import is_full
 
 _EPOCH = date(1970, 1, 1)
 _INT = struct.Struct("<i")
@@ -110,7 +113,7 @@ class Attempt:
     """One try to replace days.
 
     Attributes:
-        snapshot_id: of the snapshot it makes, None where there was nothing to change.
+        snapshot_id: of the snapshot it makes or may have made; None where there is certainly none.
         failure: why the catalog did not say that it accepted; None if it did.
     """
 
@@ -161,8 +164,13 @@ def _tried(transaction: "_Transaction", replacing: "_ReplaceDays") -> Attempt:
     except (CommitFailedException, ValidationException) as conflict:
         replacing.remove_manifests()
         return Attempt(replacing.snapshot_id, conflict)
-    except Exception as unknown:  # noqa: BLE001 - handed to the caller, who alone can tell whether to look and try again
+    except RequestException as unknown:
         return Attempt(replacing.snapshot_id, unknown)
+    except OSError as failure:  # of the files that are written before the catalog is asked
+        replacing.remove_manifests()
+        return Attempt(None, failure)
+    except Exception as unknown:  # noqa: BLE001 - handed to the caller, who alone can tell whether to look and try again
+        return Attempt(None if is_full(unknown) else replacing.snapshot_id, unknown)
     return Attempt(replacing.snapshot_id)
 
 
@@ -210,12 +218,22 @@ class _ReplaceDays(_OverwriteFiles):
         return not self._added_data_files and not self._gone and not self._merges_all
 
     def commit(self) -> None:
+        updates, requirements = self._commit()
         # Unregistered, the transaction does not retry by itself: a retry has to look anew for files of these days.
-        self._transaction._apply(*self._commit())  # noqa: SLF001
+        self._transaction._apply(tuple(map(self._in_order_of_time, updates)), requirements)  # noqa: SLF001
 
     def remove_manifests(self) -> None:
-        """Removes what a refused commit wrote."""
-        self._clean_all_uncommitted()
+        """Removes what a refused commit wrote, as far as it came."""
+        for path in (*self._uncommitted_manifests, *self._written_manifests, *self._written_manifest_lists):
+            with suppress(OSError):
+                self._io.delete(path)
+
+    def _in_order_of_time(self, update: TableUpdate) -> TableUpdate:
+        """A snapshot is never older than the table, whatever the clocks of its writers: other engines refuse such."""
+        last = self._transaction.table_metadata.last_updated_ms
+        if not isinstance(update, AddSnapshotUpdate) or update.snapshot.timestamp_ms > last:
+            return update
+        return AddSnapshotUpdate(snapshot=update.snapshot.model_copy(update={"timestamp_ms": last + 1}))
 
     def _plan(self, snapshot: Snapshot | None, days: Collection[date]) -> None:
         first, last = min(days, default=None), max(days, default=None)

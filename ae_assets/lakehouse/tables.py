@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from ae_assets.errors import LakehouseError
+from ae_assets.lakehouse.failures import storage_errors
 from ae_assets.lakehouse.names import table_identifier
 from ae_assets.lakehouse.writer import DayWriter
 
@@ -59,15 +60,17 @@ class Lakehouse:
         """Columns of a table and the types that a read gives, in order."""
         return pl.Schema(self._access.layout(self._access.get(table)).kept)
 
-    def writer(self, table: str, *, commit_rows: int = 2_000_000) -> DayWriter:
+    def writer(self, table: str, *, commit_rows: int = 2_000_000, after: DayWriter | None = None) -> DayWriter:
         """A context manager whose ``write(day, frame)`` replaces days of a table, which is made on the first write.
 
         Args:
             table: ``"<watched table>.<asset>"``.
             commit_rows: rows that may wait for a commit; days come into view in batches of about this many rows.
+            after: a writer of another table whose waiting days are committed before every commit of this one, so that
+                a day that is seen here is never without what was written there for it.
         """
         table_identifier(table)
-        return DayWriter(self._access, table, commit_rows)
+        return DayWriter(self._access, table, commit_rows, after)
 
     def read(
         self,
@@ -98,7 +101,8 @@ class Lakehouse:
         state = state_at(loaded, as_of)
         layout = self._access.layout(loaded, state)
         wanted = _wanted(table, layout, columns)
-        files = [file for found in files_by_day(loaded, first, last, state).values() for file in found]
+        with storage_errors(f"planning a read of {table}"):
+            files = [file for found in files_by_day(loaded, first, last, state).values() for file in found]
         return read_files(loaded, layout, files, wanted)
 
     def iter_days(
@@ -121,7 +125,8 @@ class Lakehouse:
         state = state_at(loaded, as_of)
         layout = self._access.layout(loaded, state)
         wanted = _wanted(table, layout, columns)
-        found = files_by_day(loaded, first, last, state)
+        with storage_errors(f"planning a read of {table}"):
+            found = files_by_day(loaded, first, last, state)
         return ((day, read_files(loaded, layout, files, wanted)) for day, files in found.items())
 
     def day_rows(self, table: str, as_of: datetime | int | None = None) -> dict[date, int]:
@@ -137,7 +142,8 @@ class Lakehouse:
         loaded = self._access.find(table)
         if loaded is None:
             return {}
-        held = files_by_day(loaded, state=state_at(loaded, as_of))
+        with storage_errors(f"counting the rows of {table}"):
+            held = files_by_day(loaded, state=state_at(loaded, as_of))
         return {day: sum(file.record_count for file in files) for day, files in held.items()}
 
     def properties(self, table: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ import polars as pl
 
 from ae_assets.errors import LakehouseError
 from ae_assets.lakehouse.columns import DAY, check_day, new_columns
+from ae_assets.lakehouse.failures import StorageError, storage_errors
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
@@ -29,13 +30,14 @@ class DayWriter:
         committed: rows of each day that this writer has committed so far.
     """
 
-    def __init__(self, access: "TableAccess", table: str, commit_rows: int) -> None:
+    def __init__(self, access: "TableAccess", table: str, commit_rows: int, after: "DayWriter | None" = None) -> None:
         if commit_rows < 1:
             raise LakehouseError(f"commit_rows is {commit_rows}: expected at least 1.")
         self.committed: dict[date, int] = {}
         self._access = access
         self._name = table
         self._commit_rows = commit_rows
+        self._after = after
         self._table: Table | None = None
         self._waiting: dict[date, DataFile | None] = {}
         self._waiting_rows = 0
@@ -79,7 +81,8 @@ class DayWriter:
         if replaced is not None:
             self._waiting_rows -= replaced.record_count
             self._discard([replaced])
-        self._waiting[day] = None if frame.is_empty() else write_file(table, self._access.layout(table), day, frame)
+        with storage_errors(f"writing {day} of {self._name} to {table.location()}"):
+            self._waiting[day] = None if frame.is_empty() else write_file(table, self._access.layout(table), day, frame)
         self._waiting_rows += frame.height
         if self._waiting_rows >= self._commit_rows:
             self._commit()
@@ -97,8 +100,14 @@ class DayWriter:
     def _commit(self) -> None:
         if not self._waiting or self._table is None:
             return
+        if self._after is not None:
+            self._after._commit()  # noqa: SLF001 - of this class
         files = {day: [] if file is None else [file] for day, file in self._waiting.items()}
-        self._table, _ = self._access.replace_days(self._table, files)
+        try:
+            self._table, _ = self._access.replace_days(self._table, files)
+        except StorageError:
+            self._discard(list(self._waiting.values()))
+            raise
         self.committed.update({day: sum(file.record_count for file in found) for day, found in files.items()})
         self._waiting.clear()
         self._waiting_rows = 0

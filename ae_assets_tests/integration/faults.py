@@ -16,11 +16,15 @@ BUSY = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Reduce your r
 
 @dataclass
 class Proxy:
-    """What passes: `faults` are used up one per request; `requests` holds what was asked for."""
+    """What passes: `faults` are used up one per request; `requests` holds what was asked for.
+
+    Where there are none left, `rule` is asked for the fault of a request, by its method and path.
+    """
 
     target: int
     port: int = 0
     faults: list[Fault | None] = field(default_factory=list)
+    rule: Callable[[str, str], Fault | None] = lambda _method, _path: None
     requests: list[tuple[str, str]] = field(default_factory=list)
     served: int = 0
 
@@ -35,12 +39,14 @@ class Handler(BaseHTTPRequestHandler):
     def _forward(self) -> None:
         proxy = self.proxy
         proxy.requests.append((self.command, self.path))
-        fault = proxy.faults.pop(0) if proxy.faults else None
+        fault = proxy.faults.pop(0) if proxy.faults else proxy.rule(self.command, self.path)
         upstream = http.client.HTTPConnection("127.0.0.1", proxy.target, timeout=30)
         upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in self.headers.items():  # the Host that was signed among them
-            upstream.putheader(name, value)
-        upstream.endheaders(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            if name.lower() != "expect":
+                upstream.putheader(name, value)
+        chunked = self.headers.get("Transfer-Encoding") == "chunked"
+        upstream.endheaders(self._chunks() if chunked else self._body(), encode_chunked=chunked)
         answer = upstream.getresponse()
         content = answer.read()
         headers = [(name, value) for name, value in answer.getheaders() if name.lower() != "transfer-encoding"]
@@ -49,6 +55,20 @@ class Handler(BaseHTTPRequestHandler):
         (fault or whole)(self, answer.status, headers, content)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _forward  # noqa: N815 - names that the base class looks for
+
+    def _body(self) -> bytes:
+        if self.headers.get("Expect") == "100-continue":
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+    def _chunks(self) -> bytes:
+        self._body()
+        chunks = []
+        while size := int(self.rfile.readline(), 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(chunks)
 
     def head(self, status: int, headers: list[tuple[str, str]]) -> None:
         self.send_response_only(status)

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,11 +19,34 @@ START_SECONDS = 60
 _NUMBERS = count()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Postgres:
-    """A running server."""
+    """A server that runs."""
 
     port: int
+    _start: Callable[[], subprocess.Popen[bytes]]
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not stopped."""
+        return self._process is not None
+
+    def start(self) -> None:
+        """Starts it on its port and waits until it is ready."""
+        self._process = self._start()
+
+    def stop(self) -> None:
+        """Stops it as for a restart: clients are cut off in what they do."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGINT)  # SIGTERM waits for its clients
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql+psycopg2://postgres@127.0.0.1:{self.port}/{database}"
@@ -60,9 +83,7 @@ def running(home: Path, password: str | None = None) -> Iterator[Postgres]:
     if os.geteuid() == 0:
         who = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
         os.chown(home, NOBODY, NOBODY)
-        for folder in (home, *home.parents):
-            if folder.stat().st_uid == 0 and not folder.stat().st_mode & 0o001:
-                folder.chmod(folder.stat().st_mode | 0o011)
+        _let_others_pass(home)
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": str(home)}
     binaries = programs / "pginstall" / "bin"
     authentication = ["--auth=trust"]
@@ -74,21 +95,37 @@ def running(home: Path, password: str | None = None) -> Iterator[Postgres]:
         check=True, capture_output=True, env=environment, cwd=home, **who,
     )  # fmt: skip
     port = _free_port()
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", "", "-c", "fsync=off"],
-            stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=home, **who,
-        )  # fmt: skip
+
+    def start() -> subprocess.Popen[bytes]:
+        if who:
+            _let_others_pass(home)
+        (data / "postmaster.pid").unlink(missing_ok=True)
+        with log.open("a") as output:
+            process = subprocess.Popen(
+                [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", "", "-c", "fsync=off"],
+                stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=home, **who,
+            )  # fmt: skip
         try:
             _wait_until_ready(process, data / "postmaster.pid", log)
-            yield Postgres(port)
-        finally:
-            process.send_signal(signal.SIGINT)  # SIGTERM waits for its clients
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        except RuntimeError:
+            process.kill()
+            process.wait()
+            raise
+        return process
+
+    server = Postgres(port, start)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _let_others_pass(home: Path) -> None:
+    """pytest closes the folders above to others, whenever it makes a new one in them."""
+    for folder in (home, *home.parents):
+        if folder.stat().st_uid == 0 and not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], state: Path, log: Path) -> None:

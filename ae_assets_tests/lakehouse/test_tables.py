@@ -215,4 +215,4 @@ def test_tables_of_a_new_catalog_that_another_process_makes_first_are_no_error(
     monkeypatch.setattr(catalogs, "load_catalog", second_time_lucky)
     settings = {"type": "sql", "uri": "postgresql+psycopg2://somebody@nowhere/db"}
     assert catalogs.open_catalog(settings) is opened
-    assert tries == [settings] * 2
+    assert [tried["type"] for tried in tries] == ["sql"] * 2

@@ -50,8 +50,9 @@ def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay]:
     built = {day: FeatureDay(day, 0, {}) for day in days}
     began, rows = time.monotonic(), 0
     with (
-        storage.tables.writer(storage.name(FEATURES)) as features,
         storage.tables.writer(storage.name(QUARANTINE)) as quarantine,
+        # Two tables take two commits: a day whose features are there has its quarantine, wherever a run breaks off.
+        storage.tables.writer(storage.name(FEATURES), after=quarantine) as features,
     ):
         for day, asked, raw in storage.read_with_look_back(RAW, days, config.look_back_days):
             validated = validate_day(raw, day, contract)
@@ -59,16 +60,16 @@ def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay]:
             if not asked:
                 continue
             frame = features_of_day(look_back.history(day), day, config)
-            features.write(day, frame)
             quarantine.write(day, validated.quarantine)
+            features.write(day, frame)
             built[day] = FeatureDay(day, frame.height, _by_rule(validated.quarantine))
             rows += frame.height
             done = bisect_right(days, day)
             storage.progress(Progress("features", done, len(days), "days", rows, time.monotonic() - began))
         for day, facts in built.items():
             if not facts.feature_rows and not facts.quarantine_rows:
-                features.write(day, NO_ROWS)
                 quarantine.write(day, NO_ROWS)
+                features.write(day, NO_ROWS)
     return list(built.values())
 
 

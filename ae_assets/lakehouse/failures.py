@@ -1,0 +1,79 @@
+"""What a disk, S3 or a catalog's server refuses: what may pass and is tried again, and errors that say what to do.
+
+Knows neither pyiceberg nor pyarrow: their file errors are OSErrors.
+"""
+
+import errno
+import random
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ae_assets.errors import AeAssetsError, LakehouseError
+
+PATIENCE_SECONDS = 60.0
+"""How long a server may be away before a run gives up: a restart or a failover, not an outage."""
+
+_LONGEST_PAUSE_SECONDS = 1.0
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class StorageError(LakehouseError):
+    """Files could not be written or read, and it is certain that nothing was committed."""
+
+
+class Pauses:
+    """Growing random pauses between tries, which spread those who wait for the same thing."""
+
+    def __init__(self) -> None:
+        self.tries = 1
+        self._began = time.monotonic()  # a clock that jumps makes no wait longer
+        self._longest = 0.02
+
+    def over(self, seconds: float) -> bool:
+        """Whether so much time has passed since the first try."""
+        return time.monotonic() - self._began > seconds
+
+    def wait(self) -> None:
+        """Waits for the next try."""
+        time.sleep(random.uniform(0, self._longest))  # noqa: S311 - spreads processes, keeps no secret
+        self._longest = min(_LONGEST_PAUSE_SECONDS, 2 * self._longest)
+        self.tries += 1
+
+
+@contextmanager
+def storage_errors(doing: str, error: type[AeAssetsError] = StorageError) -> Iterator[None]:
+    """Turns an error of files into one that says where it was, why, and what to do.
+
+    Args:
+        doing: what is being done, to what and where, e.g. ``"writing 2013-04-10 of drive_stats.raw to /warehouse"``.
+        error: what is raised.
+    """
+    try:
+        yield
+    except OSError as failure:
+        raise error(explained(doing, failure)) from failure
+
+
+def explained(doing: str, failure: Exception) -> str:
+    """The message of an error of a disk, of S3 or of a SQLite catalog."""
+    if is_full(failure):
+        return (
+            f"The disk is full: {doing} failed: {failure}. What was there before is unchanged. Make room on that disk, "
+            "then run it again; materialising maintenance removes files of broken runs once they are old enough."
+        )
+    if isinstance(failure, OSError) and (isinstance(failure, PermissionError) or failure.errno in _DENIED):
+        advice = "Let the user, or the role, of this process read and write there, then run it again."
+    else:
+        advice = "Check that the storage can be reached and is healthy, then run it again."
+    return f"{doing[0].upper()}{doing[1:]} failed: {failure}. What was there before is unchanged. {advice}"
+
+
+def is_full(failure: BaseException) -> bool:
+    """Whether a disk has no room left, or a quota is used up."""
+    if isinstance(failure, OSError):
+        return failure.errno in _FULL or "No space left on device" in str(failure)
+    cause = getattr(failure, "orig", failure)  # SQLAlchemy wraps the error of SQLite
+    return isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorname", "") == "SQLITE_FULL"
