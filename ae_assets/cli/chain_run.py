@@ -183,7 +183,7 @@ def open_ui_hint(home: Path) -> str:
     """The command that opens the UI on a home; it works in any folder."""
     workspace = Path(ae_assets.__file__).parent.parent / "workspace.yaml"
     code = ["-w", str(workspace)] if workspace.exists() else ["-m", "ae_assets.definitions"]
-    settings = {"AE_ASSETS_HOME": str(home), "DAGSTER_HOME": str(home / "dagster")}
+    settings = {"AE_ASSETS_HOME": str(home), "DAGSTER_HOME": os.environ.get("DAGSTER_HOME") or str(home / "dagster")}
     settings |= {name: os.environ[name] for name in SOURCE_SETTINGS if name in os.environ}
     assignments = [f"{name}={shlex.quote(value)}" for name, value in settings.items()]
     command = shlex.join([str(Path(sys.executable).with_name("dagster")), "dev", *code])

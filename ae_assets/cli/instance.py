@@ -13,7 +13,11 @@ from typing import Any
 import dagster as dg
 import yaml
 from dagster._core.execution.plan.objects import ErrorSource
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    MAX_RETRIES_TAG,
+)
 from dagster.components.core.component_tree import ComponentTreeException
 from dagster_shared.error import DagsterUnresolvableSymbolError
 from pydantic import ValidationError
@@ -32,8 +36,16 @@ telemetry:
   enabled: false
 nux:
   enabled: false # the newsletter dialog of a first start
+run_launcher: # notices runs that died together with the machine or the code server
+  module: ae_assets.pipeline.launcher
+  class: LocalRunLauncher
 run_monitoring:
   enabled: true
+  poll_interval_seconds: 30 # how long a dead run may go unnoticed
+run_retries:
+  enabled: true
+  max_retries: 3 # of a run that died; it goes on with the asset at which it died
+  retry_on_asset_or_op_failure: false # an error or a blocking check says what to do, and would come again
 concurrency:
   runs:
     max_concurrent_runs: 2 # each run fills the cores of a small machine
@@ -96,7 +108,8 @@ class Chain:
         Raises:
             KeyboardInterrupt: it was interrupted; the run is recorded as failed.
         """
-        tags = {"ae_assets/started_by": "ae-assets"}
+        # Only the command knows how to go on, so a killed one is not tried again by the daemon.
+        tags = {"ae_assets/started_by": "ae-assets", MAX_RETRIES_TAG: "0"}
         if days is not None:
             tags[ASSET_PARTITION_RANGE_START_TAG] = days[0].isoformat()
             tags[ASSET_PARTITION_RANGE_END_TAG] = days[1].isoformat()
@@ -151,21 +164,30 @@ def _materialised(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]
 
 
 def prepare_home() -> Path:
-    """Creates the home with its Dagster settings and makes this process use them; an existing home is left as it is.
+    """Creates the home and makes this process use it and its Dagster instance; what is there is left as it is.
+
+    ``DAGSTER_HOME``, where it is set, names the instance, so that what a command starts is seen in a team's UI.
 
     Raises:
-        ConfigError: nothing can be written there.
+        ConfigError: nothing can be written there, or ``DAGSTER_HOME`` is no folder.
     """
     home = home_folder()
-    dagster_home = home / "dagster"
-    settings = dagster_home / "dagster.yaml"
+    dagster_home = Path(os.environ.get("DAGSTER_HOME") or home / "dagster").expanduser().resolve()
+    is_ours = dagster_home.is_relative_to(home)
+    if not is_ours and not dagster_home.is_dir():
+        raise ConfigError(
+            f"DAGSTER_HOME names {dagster_home}, which is no folder; name the folder of your Dagster instance, "
+            f"or unset it to use {home / 'dagster'}"
+        )
     try:
-        dagster_home.mkdir(parents=True, exist_ok=True)
-        for folder in (home, dagster_home):
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        if not settings.exists():
-            settings.write_text(INSTANCE_SETTINGS)
+        home.mkdir(parents=True, exist_ok=True)
+        _require_writable(home)
+        if is_ours:
+            dagster_home.mkdir(parents=True, exist_ok=True)
+            _require_writable(dagster_home)
+            settings = dagster_home / "dagster.yaml"
+            if not settings.exists():
+                settings.write_text(INSTANCE_SETTINGS)
     except OSError as error:
         raise ConfigError(
             f"the home {home} cannot be written ({error.strerror}); name a folder of yours in AE_ASSETS_HOME"
@@ -173,6 +195,11 @@ def prepare_home() -> Path:
     os.environ["AE_ASSETS_HOME"] = str(home)
     os.environ["DAGSTER_HOME"] = str(dagster_home)
     return home
+
+
+def _require_writable(folder: Path) -> None:
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, Prog
 
 from ae_assets.errors import LakehouseError
 from ae_assets.lakehouse.failures import PATIENCE_SECONDS, Pauses, explained, is_full
+from ae_assets.lakehouse.moved import refuse_a_moved_home
 from ae_assets.lakehouse.servers import AWAY, with_patience
 
 CATALOG_NAME = "ae_assets"
@@ -75,6 +76,7 @@ def open_catalog(properties: Mapping[str, str]) -> Catalog:
     for attempt in range(_OPEN_ATTEMPTS):
         try:
             _prepare(database)
+            refuse_a_moved_home(database, properties.get("warehouse", ""))
             return load_catalog(CATALOG_NAME, **settings)
         except (OperationalError, sqlite3.OperationalError, OSError) as refusal:
             # Several processes may make the same new database: each but one finds it busy or its tables there already.

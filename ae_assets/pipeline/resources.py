@@ -1,7 +1,8 @@
 """Resources: the home that holds the embedded lakehouse, the model store and the Dagster instance."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, nullcontext
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ import polars as pl
 from pydantic import Field
 
 from ae_assets.lakehouse import Lakehouse, ModelStore
+from ae_assets.pipeline.launcher import LocalRunLauncher
 
 DEFAULT_HOME = ".ae_assets"
 
@@ -44,6 +46,15 @@ class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
     def models(self) -> ModelStore:
         """The model store."""
         return ModelStore.open(Path(self.home), self.models_location or os.environ.get("AE_ASSETS_MODELS") or None)
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["LakehouseResource"]:
+        """The resource; a run that uses it shows meanwhile that its process lives, if the launcher wants to know."""
+        run = context.run
+        launcher = context.instance.run_launcher if context.instance and run else None
+        alive = launcher.alive(run.run_id) if run and isinstance(launcher, LocalRunLauncher) else nullcontext()
+        with alive, super().yield_for_execution(context) as opened:
+            yield opened
 
 
 class DayTableIOManager(dg.ConfigurableIOManager):

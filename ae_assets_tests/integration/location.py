@@ -1,0 +1,29 @@
+"""A code location for tests of a deployment: the small table with a rule; source and home by environment."""
+
+import os
+from typing import Any
+
+import dagster as dg
+
+from ae_assets.pipeline.component import AnomalyPipeline
+from ae_assets.pipeline.resources import LakehouseResource, home_folder
+from ae_assets.pipeline.table import WatchedTable
+from ae_assets_tests.pipeline.tables import watched_table
+
+RULE = {"type": "counter_rule", "features": ["smart_5_level", "smart_197_level"]}
+
+
+def fleet(location: str, **more: Any) -> WatchedTable:
+    """The table that is watched."""
+    return watched_table(location, detector=RULE, sensor={"interval_seconds": 5, "max_runs_per_tick": 3}, **more)
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """As the package builds them from its folder of tables."""
+    return dg.Definitions.merge(
+        AnomalyPipeline(fleet(os.environ["FLEET_LOCATION"])).build_defs(None),  # type: ignore[arg-type]
+        dg.Definitions(
+            resources={"lakehouse": LakehouseResource(home=str(home_folder()))}, executor=dg.in_process_executor
+        ),
+    )
