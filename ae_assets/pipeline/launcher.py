@@ -7,8 +7,11 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 import dagster as dg
+from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
+from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
+from dagster._serdes import deserialize_value
 
 
 class LocalRunLauncher(DefaultRunLauncher):
@@ -17,7 +20,8 @@ class LocalRunLauncher(DefaultRunLauncher):
     The code server reports a run whose process dies, but nobody does where both die together (a machine that is
     switched off) or where a command started the run. Such a run would stay "started" for ever and keep its place among
     the runs that may go on at once. So a run locks a file of its own below the instance's folder, as long as its
-    process lives: the system lets go of the lock of a process that dies, however it dies.
+    process lives: the system lets go of the lock of a process that dies, however it dies. Of a run without such a file,
+    which has just begun or is about to end, or does not use the lakehouse, the code server is asked.
     """
 
     @contextmanager
@@ -39,14 +43,36 @@ class LocalRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """Says that the process of the run is gone; a run without a lock, as one on another machine, is not judged."""
-        path = self._lock_of(run.run_id)
+        """Says whether the process of a run is gone.
+
+        Args:
+            run: a run that has started and not ended.
+        """
         try:
-            with path.open("rb") as lock:
+            with self._lock_of(run.run_id).open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except (FileNotFoundError, BlockingIOError):
+        except FileNotFoundError:
+            return self._asked(run)
+        except BlockingIOError:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its process is gone (killed, or the machine was off)")
+
+    def _asked(self, run: dg.DagsterRun) -> CheckRunHealthResult:
+        """What the code server says that started the run, or the one that has its place now."""
+        client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
+        if client is None:
+            return CheckRunHealthResult(WorkerStatus.RUNNING, "A command started the run; it is not judged.")
+        request = CanCancelExecutionRequest(run_id=run.run_id)
+        try:
+            answer = deserialize_value(client.can_cancel_execution(request), CanCancelExecutionResult)
+        except DagsterUserCodeUnreachableError as unreachable:
+            # Busy, restarting or cut off: the server that answers next knows.
+            return CheckRunHealthResult(WorkerStatus.RUNNING, f"The code server does not answer: {unreachable}")
+        if answer.can_cancel:
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        return CheckRunHealthResult(
+            WorkerStatus.NOT_FOUND, f"The code server at {client.host} knows no such run: its process is lost."
+        )
 
     def _lock_of(self, run_id: str) -> Path:
         return Path(self._instance.root_directory) / "running" / run_id
