@@ -200,11 +200,17 @@ class ModelStore:
         Returns:
             how many files were removed, and their bytes together.
         """
+        from ae_assets.lakehouse import remains
+
+        remains.check_keep(keep)
+        with self._refusals(f"removing what broken runs left of the models of {table}"):
+            return self._remove_incomplete(table, keep)
+
+    def _remove_incomplete(self, table: str, keep: timedelta) -> tuple[int, int]:
         from pyarrow import fs
 
         from ae_assets.lakehouse import remains
 
-        remains.check_keep(keep)
         folder = self._table(table)
         found = self._files.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
         if not found:

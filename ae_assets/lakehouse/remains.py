@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -31,12 +32,13 @@ def cutoff(files: "FileSystem", probe: str, keep: timedelta) -> datetime:
         probe: path of a file of no name in use: it is written, to see what time it is given, and removed.
         keep: age from which on something is old.
     """
-    with files.open_output_stream(probe) as stream:
-        stream.write(b"now")
     try:
+        with files.open_output_stream(probe) as stream:
+            stream.write(b"now")
         written = files.get_file_info(probe).mtime
     finally:
-        files.delete_file(probe)
+        with suppress(FileNotFoundError):
+            files.delete_file(probe)
     now = datetime.now(UTC)
     return (now if written is None else min(now, written)) - keep
 

@@ -184,7 +184,8 @@ class Lakehouse:
         """
         from ae_assets.lakehouse.maintenance import maintain
 
-        return maintain(self._access, table, keep, keep_snapshots, retention_days)
+        with storage_errors(f"maintaining {table}"):
+            return maintain(self._access, table, keep, keep_snapshots, retention_days)
 
 
 def _wanted(table: str, layout: "Layout", columns: Sequence[str] | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from ae_assets.errors import EvaluationError, ModelError
 from ae_assets.evaluation import Difference
+from ae_assets.lakehouse import ModelStore
 from ae_assets.pipeline.chain.challenger import Promotion, Reason, decide, window_to_judge
 from ae_assets.pipeline.chain.champion import load_champion
 from ae_assets.pipeline.chain.features import build_features
@@ -232,12 +234,15 @@ def test_the_champion_can_be_calibrated_again_though_a_rejected_version_is_newer
         calibrate_latest(stricter, version="20240101T000000000Z-00000000")
 
 
-def test_a_run_with_a_rejected_challenger_succeeds_and_its_check_warns(finished_home: Path, tmp_path: Path) -> None:
+def test_a_run_with_a_rejected_challenger_succeeds_and_its_check_warns(
+    finished_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The comparison inside Dagster; the small fleet has too few failures, so the verdict is made up."""
-    home = tmp_path / "home"
-    shutil.copytree(finished_home, home)
+    home, models = finished_home, tmp_path / "models"
+    shutil.copytree(home / "models", models)
+    monkeypatch.setenv("AE_ASSETS_MODELS", str(models))
     table = watched_table()
-    storage = storage_of(table, home)
+    storage = replace(storage_of(table, home), models=ModelStore.open(home, str(models)))
     champion = storage.models.champion("fleet")
     calibrated = materialise(table, home, ("threshold",))
     assert calibrated.success
