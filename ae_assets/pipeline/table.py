@@ -31,7 +31,7 @@ class SourceSection(_Section):
     location: str = Field(
         min_length=1,
         description="A folder of YYYY-MM-DD.csv, an official zip archive, a folder of archives, an http(s) address "
-        "of an archive, or simulated://?drives=2000&days=120&seed=7.",
+        "of an archive, or simulated://?drives=4000&days=120&seed=7.",
     )
     layout: Literal["drive_stats"] = Field(
         default="drive_stats", description="The column contract that the raw rows follow."

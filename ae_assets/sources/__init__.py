@@ -18,7 +18,7 @@ __all__ = ["Source", "SourceDay", "listed_day", "open_source"]
 
 _KINDS = (
     "a folder of YYYY-MM-DD.csv files or zip archives, a .zip file, the http(s) address of a .zip file or of an index"
-    " page of such files (with / at the end), s3://bucket/prefix, or simulated://?drives=2000&days=120"
+    " page of such files (with / at the end), s3://bucket/prefix, or simulated://?drives=4000&days=120"
 )
 _MISTYPED = re.compile(r"(https?|s3)[:/].*@", re.IGNORECASE | re.DOTALL)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")

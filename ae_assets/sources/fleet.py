@@ -83,14 +83,17 @@ MODELS = (
     ),
 )  # fmt: skip
 
-SUDDEN_RATE = 5e-5
+SUDDEN_RATE = 6e-5
 """Failures a day of a drive of any age, without a sign before them."""
 
-WEAR_RATE = 1.1e-4
+WEAR_RATE = 1.8e-4
 """Failures a day of a drive of middle age by wear; rises with age."""
 
 INFANT_SHARE = 0.03
 """Share of new drives that fail within their first weeks."""
+
+BURN_IN_DAYS = (4, 30)
+"""Days that a new drive has run before its first record: fleets test drives before they put data on them."""
 
 RETIREMENT_RATE = 2e-4
 """Drives a day that are taken out although they work."""
@@ -170,8 +173,9 @@ def _lives(fleet: "Fleet", today: int) -> _Lives:
     lowest, highest = (np.array([model.age_days[end] for model in MODELS])[model] for end in (0, 1))
     young = random("young", drive) < _YOUNG_SHARE
     age_share = random("age", drive)
-    age = np.where(young, 60 * age_share, lowest + (highest - lowest) * age_share)
-    age = np.where(is_new, 0, age).astype(np.int64)
+    tested = BURN_IN_DAYS[0] + (BURN_IN_DAYS[1] - BURN_IN_DAYS[0]) * age_share
+    age = np.where(young, 2 * tested, lowest + (highest - lowest) * age_share)
+    age = np.where(is_new, tested, age).astype(np.int64)
     factor = np.array([model.failure_factor for model in MODELS])[model]
     sudden = _waiting_days(random("sudden", drive), SUDDEN_RATE * factor)
     wear = _waiting_days(random("wear", drive), WEAR_RATE * factor * np.clip(age / 900.0, 0.2, 2.2))

@@ -1,4 +1,4 @@
-"""An invented fleet as a source, `simulated://?drives=2000&days=120&seed=7&start=2013-04-10`, in the official layout.
+"""An invented fleet as a source, `simulated://?drives=4000&days=120&seed=7&start=2013-04-10`, in the official layout.
 
 It is the default where no location is set, so that everything runs without a download; whoever shows its rows says so.
 """
@@ -15,13 +15,13 @@ from ae_assets.errors import SourceError
 from ae_assets.sources.layout import RESCUED_COLUMN, ROW_COLUMN
 from ae_assets.sources.source import SourceDay
 
-DEFAULTS = {"drives": "2000", "days": "120", "seed": "7", "start": "2013-04-10"}
+DEFAULTS = {"drives": "4000", "days": "120", "seed": "7", "start": "2013-04-10"}
 LARGEST = {"drives": 5_000_000, "days": 36_500, "seed": 2**63 - 1}
 
 _BYTES_PER_ROW = 370
 
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 """Part of every fingerprint: raised when the same settings generate other rows."""
 
 

@@ -300,7 +300,7 @@ def test_the_failure_text_is_that_of_the_innermost_error_of_ours() -> None:
 
 
 def started(home: Path, *arguments: str) -> "subprocess.Popen[str]":
-    settings = {"AE_ASSETS_HOME": str(home), "DRIVE_STATS_LOCATION": "simulated://?drives=2000&days=120"}
+    settings = {"AE_ASSETS_HOME": str(home), "DRIVE_STATS_LOCATION": "simulated://?drives=4000&days=120"}
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", "from ae_assets.cli import main; main()", *arguments],
         env={**os.environ, **settings},
