@@ -47,7 +47,7 @@ def write(table: WatchedTable, source: Source, output: Path, start: date, end: d
     Returns:
         Rows written, and rows set aside by validation.
     """
-    contract = contract_of(table.source.layout, tuple(table.features.attributes))
+    contract = contract_of(table.source.layout, tuple(table.features.attributes), table.features.low_bits)
     look_back, began, rows, set_aside = LookBack(table.features), time.monotonic(), 0, 0
     days = [listed for day, listed in source.days().items() if start <= day <= end]
     if not days:

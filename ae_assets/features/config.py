@@ -163,6 +163,11 @@ class FeatureConfig(BaseModel):
         return next((column for column, attribute in self.attributes.items() if attribute.kind == "age"), None)
 
     @property
+    def low_bits(self) -> Mapping[str, int]:
+        """How many low bits carry the value, of each attribute whose YAML says so."""
+        return {name: attribute.low_bits for name, attribute in self.attributes.items() if attribute.low_bits}
+
+    @property
     def look_back_days(self) -> int:
         """Days before the scored one whose rows are read: the longest span."""
         return max(*self.spans, *(max(a.spans) for a in self.attributes.values() if a.spans), 1)

@@ -1,14 +1,19 @@
 """Parts the raw rows of a day into those that can be true and those that cannot. Imports Pandera, so load it late.
 
-The masks are the expressions of the very Pandera checks (``schemas/raw.py``). Asked all at once they cost a third of an
-eager Pandera validation, and nothing is materialised on a day where every rule holds.
+Pandera validates, with the schema of the contract; its failure cases are the rows that are set aside. Only which row of
+an entity is the first is asked once more, of the rows that hold all other rules.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
+import pandera.polars as pa
 import polars as pl
+from pandera.config import ValidationDepth, config_context
+from pandera.errors import SchemaErrorReason
 
+from ae_assets.errors import ContractError
 from ae_assets.schemas.quarantine import QUARANTINE_SCHEMA
 from ae_assets.schemas.raw import RawContract, Rule, contract_of
 
@@ -49,41 +54,83 @@ def validate_day(raw: pl.DataFrame, day: date, contract: RawContract | None = No
         ContractError: ``raw`` lacks a column or has one of another type, so that nothing can be said about its rows.
     """
     contract = contract or contract_of("drive_stats")
-    frame = contract.conform(raw, day)
-    rules = contract.rules(day, frame.columns)
-    entity = pl.col(contract.names["entity"])
-    verdict = frame.select(*_all_hold(rules), entity.n_unique().eq(pl.len()).alias("unique")).row(0)
-    if frame.is_empty() or all(verdict):
+    frame = contract.widened(raw)
+    broken = _broken_rules(frame, day, contract)
+    if not broken:
         return Validated(_normalised(frame, day, contract), pl.DataFrame(schema=QUARANTINE_TYPES))
-    broken = [rule for rule, holds in zip(rules, verdict[:-1], strict=True) if not holds]
-    judged = frame.with_row_index(ROW).with_columns(
-        (~rule.check).alias(_mark(position)) for position, rule in enumerate(broken)
+    rules = [rule for rule in contract.rules(day, frame.columns) if _key(rule) in broken]
+    judged = frame.with_row_index(ROW)
+    judged = judged.with_columns(
+        pl.col(ROW).is_in(broken[_key(rule)].implode()).alias(_mark(position)) for position, rule in enumerate(rules)
     )
-    judged = judged.with_columns(_repeats(judged, len(broken), contract).alias(_mark(len(broken))))
-    marks = [_mark(position) for position in range(len(broken) + 1)]
+    judged = judged.with_columns(_repeats(judged, len(rules), contract).alias(_mark(len(rules))))
+    marks = [_mark(position) for position in range(len(rules) + 1)]
     aside = judged.filter(pl.any_horizontal(marks))
     kept = judged.filter(~pl.any_horizontal(marks))
     described = [
-        _quarantine(part, [*broken, contract.unique], day, contract) for part in aside.iter_slices(DESCRIBED_AT_ONCE)
+        _quarantine(part, [*rules, contract.unique], day, contract)
+        for part in aside.iter_slices(max(1, min(aside.height, DESCRIBED_AT_ONCE)))
     ]
-    return Validated(_normalised(kept, day, contract), pl.concat(described))
+    return Validated(
+        _with_labels_of_repeats(_normalised(kept, day, contract), frame, contract),
+        pl.concat(described) if described else pl.DataFrame(schema=QUARANTINE_TYPES),
+    )
+
+
+def _broken_rules(frame: pl.DataFrame, day: date, contract: RawContract) -> dict[tuple[str, str], pl.Series]:
+    """Pandera's failure cases: by column and name of each rule that is broken, the rows that break it."""
+    schema = contract.schema(day, frame.columns)
+    try:
+        # Whatever PANDERA_VALIDATION_ENABLED says: rows that nobody has looked at are not valid.
+        with config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA):
+            schema.validate(frame, lazy=True)
+    except pa.errors.SchemaErrors as errors:
+        problems = list(_column_problems(errors))
+        if problems:
+            raise ContractError(
+                f"the raw rows of {day} do not have the columns of the layout {contract.layout!r}: "
+                f"{'; '.join(problems)}. Read the day again from its source, or name another layout."
+            ) from None
+        cases = errors.failure_cases.group_by("column", "check").agg(pl.col("index").cast(pl.get_index_type()))
+        return {(column, check): rows for column, check, rows in zip(*cases.get_columns(), strict=True)}
+    return {}
+
+
+def _column_problems(errors: pa.errors.SchemaErrors) -> Iterator[str]:
+    for error in errors.schema_errors:
+        if error.reason_code == SchemaErrorReason.COLUMN_NOT_IN_DATAFRAME:
+            yield f"{error.failure_cases!r} is missing"
+        elif error.reason_code == SchemaErrorReason.WRONG_DATATYPE:
+            yield f"{error.schema.name!r} is {error.failure_cases}, expected {error.schema.dtype}"
+
+
+def _key(rule: Rule) -> tuple[str, str]:
+    return rule.column, rule.name
 
 
 def _mark(position: int) -> str:
     return f"{_MARKS}{position}"
 
 
-def _all_hold(rules: list[Rule]) -> list[pl.Expr]:
-    return [rule.check.all().alias(_mark(position)) for position, rule in enumerate(rules)]
-
-
 def _repeats(judged: pl.DataFrame, rules: int, contract: RawContract) -> pl.Series:
     """Marks every row of an entity after its first, in the file's order, among the rows that hold all other rules."""
     order = [column for column in ("source_row", ROW) if column in judged.columns]
+    marks = [_mark(position) for position in range(rules)]
     entity = contract.names["entity"]
-    held = judged.filter(~pl.any_horizontal(_mark(position) for position in range(rules))) if rules else judged
+    held = judged.select(entity, *order, *marks).filter(~pl.any_horizontal(pl.lit(value=False), *marks))
     repeated = held.sort(order).filter(~contract.unique.check).get_column(ROW)
     return judged.select(pl.col(ROW).is_in(repeated.implode()) & pl.col(entity).is_not_null()).to_series()
+
+
+def _with_labels_of_repeats(valid: pl.DataFrame, frame: pl.DataFrame, contract: RawContract) -> pl.DataFrame:
+    """Each row with the largest label of its entity on the day: the row that was set aside may be the failure."""
+    rows = frame.select(entity=contract.names["entity"], known=contract.names["label"])
+    repeated = rows.filter(pl.col("entity").is_duplicated(), pl.col("known").is_between(0, 1))
+    if repeated.is_empty():
+        return valid
+    largest = repeated.group_by("entity").agg(pl.col("known").max().cast(pl.Int8))
+    labels = pl.coalesce("known", "label").alias("label")
+    return valid.join(largest, on="entity", how="left", maintain_order="left").with_columns(labels).drop("known")
 
 
 def _normalised(frame: pl.DataFrame, day: date, contract: RawContract) -> pl.DataFrame:

@@ -6,7 +6,9 @@ held against 23.8 million rows (all of 2013, the fleet of 2014/2015, drives of 2
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from datetime import date
+from functools import partial
 
 import polars as pl
 
@@ -27,12 +29,18 @@ MOST_POWER_ON_HOURS = 1_000_000
 """114 years, more than hard disks have existed. A bound of a drive's service life would be wrong: in 2013 the
 drive WD-WCAU45409452 stands at 254,189 to 258,991 hours and advances by 24 a day: an offset on a healthy drive."""
 
-HOTTEST, TEMPERATURE_BITS = 125, 8
-"""Degrees Celsius beyond which a disk's electronics do not report any more. The low byte is the temperature; some
-vendors pack the lowest and highest ones into the bytes above."""
+HOTTEST = 125
+"""Degrees Celsius beyond which a disk's electronics do not report any more."""
 
 SECTOR_COUNTERS = ("smart_5_raw", "smart_197_raw", "smart_198_raw")
 TEMPERATURE, POWER_ON_HOURS = "smart_194_raw", "smart_9_raw"
+
+LOW_BITS = {TEMPERATURE: 8}
+"""Where the value of an attribute is for certain: the low byte is the temperature, some vendors pack the lowest and
+highest ones above it. That hours are the low 32 bits is for a table's YAML to say, since features must read it so."""
+
+BROKEN_LINE = "line"
+"""What ``rescued`` names instead of a column where the line has a wrong number of fields."""
 
 NOT_PLAIN = r"[\p{C}\s\x{FFFD}]"
 """Control and format characters, white space, and U+FFFD, which stands where a byte was not text."""
@@ -41,23 +49,36 @@ NOT_PLAIN_WORDS = r"[\p{C}\x{FFFD}]|^\s*$"
 _ATTRIBUTE = re.compile(r"smart_\d+_raw")
 
 
-def drive_stats_contract(attributes: tuple[str, ...] | None) -> RawContract:
-    """The contract of drive stats over the given raw attribute columns; None = all that a frame has."""
+def drive_stats_contract(attributes: tuple[str, ...] | None, low_bits: Mapping[str, int]) -> RawContract:
+    """The contract of drive stats over the given raw attribute columns; None = all that a frame has.
+
+    Args:
+        attributes: the columns.
+        low_bits: how many low bits carry the value, for columns into which vendors pack more.
+    """
+    columns: dict[str, pl.DataType] = {
+        "rescued": pl.String(),
+        "serial_number": pl.String(),
+        "model": pl.String(),
+        "date": pl.Date(),
+        "failure": pl.Int64(),
+        "capacity_bytes": pl.Int64(),
+    }
+
+    def is_attribute(column: str) -> bool:
+        return _ATTRIBUTE.fullmatch(column) is not None
+
+    def is_read(column: str) -> bool:
+        return column in columns or (is_attribute(column) if attributes is None else column in attributes)
+
     return RawContract(
         layout="drive_stats",
-        columns={
-            "rescued": pl.String(),
-            "serial_number": pl.String(),
-            "model": pl.String(),
-            "date": pl.Date(),
-            "failure": pl.Int64(),
-            "capacity_bytes": pl.Int64(),
-        },
+        columns=columns,
         optional=frozenset({"rescued"}),
         names={"day": "date", "entity": "serial_number", "cohort": "model", "label": "failure"},
-        rules_of_row=_rules_of_row,
-        rules_of_attribute=_rules_of_attribute,
-        is_attribute=lambda column: _ATTRIBUTE.fullmatch(column) is not None,
+        rules_of_row=partial(_rules_of_row, is_read),
+        rules_of_attribute=partial(_rules_of_attribute, {**LOW_BITS, **low_bits}),
+        is_attribute=is_attribute,
         unique=Rule(
             name="entity_is_unique",
             column="serial_number",
@@ -68,16 +89,16 @@ def drive_stats_contract(attributes: tuple[str, ...] | None) -> RawContract:
     )
 
 
-def _rules_of_row(day: date) -> list[Rule]:
+def _rules_of_row(is_read: Callable[[str], bool], day: date) -> list[Rule]:
     serial, model, capacity = pl.col("serial_number"), pl.col("model"), pl.col("capacity_bytes")
     return [
         Rule(
             "cells_are_readable",
             "rescued",
-            "a cell is not of its column's type or the line has another number of fields, so its neighbours may be "
-            "shifted too",
-            pl.col("rescued").is_null(),
-            locate=_first_rescued_cell,
+            "a cell that is read is not of its column's type or the line has another number of fields, so its "
+            "neighbours may be shifted too",
+            pl.col("rescued").map_batches(partial(_spoils_nothing, is_read), return_dtype=pl.Boolean()),
+            locate=partial(_first_spoilt_cell, is_read),
         ),
         Rule(
             "serial_number_is_plain_text",
@@ -118,14 +139,15 @@ def _rules_of_row(day: date) -> list[Rule]:
     ]
 
 
-def _rules_of_attribute(column: str) -> list[Rule]:
-    value = pl.col(column)
+def _rules_of_attribute(low_bits: Mapping[str, int], column: str) -> list[Rule]:
+    whole = pl.col(column)
+    value = whole & ((1 << low_bits[column]) - 1) if column in low_bits else whole
     rules = [
         Rule(
             "raw_value_fits_six_bytes",
             column,
             "a SMART raw value is an unsigned number of six bytes: it is never negative and always below 2^48",
-            value.is_between(0, LARGEST_RAW_VALUE).fill_null(value=True),
+            whole.is_between(0, LARGEST_RAW_VALUE).fill_null(value=True),
         )
     ]
     if column in SECTOR_COUNTERS:
@@ -145,7 +167,7 @@ def _rules_of_attribute(column: str) -> list[Rule]:
                 column,
                 f"no disk works above {HOTTEST} degrees Celsius; the low byte counts, since some vendors pack the "
                 f"lowest and highest temperatures above it",
-                ((value & ((1 << TEMPERATURE_BITS) - 1)) <= HOTTEST).fill_null(value=True),
+                (value <= HOTTEST).fill_null(value=True),
             )
         )
     if column == POWER_ON_HOURS:
@@ -153,14 +175,25 @@ def _rules_of_attribute(column: str) -> list[Rule]:
             Rule(
                 "power_on_hours_are_plausible",
                 column,
-                f"{MOST_POWER_ON_HOURS:,} hours are 114 years, longer than hard disks have existed",
+                f"{MOST_POWER_ON_HOURS:,} hours are 114 years, longer than hard disks have existed; where vendors pack "
+                f"something else above them, low_bits of the attribute in the YAML says so",
                 (value <= MOST_POWER_ON_HOURS).fill_null(value=True),
             )
         )
     return rules
 
 
-def _first_rescued_cell(rescued: str) -> dict[str, str]:
-    cells = json.loads(rescued)
-    column, text = next(iter(cells.items()))
+def _spoils_nothing(is_read: Callable[[str], bool], rescued: pl.Series) -> pl.Series:
+    """Per row: whether all cells that are read could be typed; what else could not be is in ``rescued`` only."""
+    texts = rescued.drop_nulls().unique()
+    harmless = [text for text in texts if not any(_spoils(is_read, column) for column in json.loads(text))]
+    return rescued.is_null() | rescued.is_in(harmless)
+
+
+def _first_spoilt_cell(is_read: Callable[[str], bool], rescued: str) -> dict[str, str]:
+    column, text = next(cell for cell in json.loads(rescued).items() if _spoils(is_read, cell[0]))
     return {"column": str(column), "value": str(text)}
+
+
+def _spoils(is_read: Callable[[str], bool], column: str) -> bool:
+    return column == BROKEN_LINE or is_read(column)

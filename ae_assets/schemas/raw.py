@@ -1,7 +1,6 @@
 """What a contract of raw rows is made of. The rules of a layout live in its own module, such as ``drive_stats.py``.
 
-A rule is stated once, as a Polars expression. Pandera's checks are made from it, and so are the masks of
-``features/validation.py``: a test holds both to the same verdicts.
+A rule is stated once, as a Polars expression; Pandera's check is made from it. ``features/validation.py`` runs them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ import pandera.polars as pa
 import polars as pl
 from pandera.api.polars.types import PolarsData
 
-from ae_assets.errors import ConfigError, ContractError
+from ae_assets.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class RawContract:
         optional: those of them that a day may lack.
         names: ``day, entity, cohort, label`` -> the layout's own column.
         rules_of_row: rules about the columns above, for a partition day.
-        rules_of_attribute: rules of one raw attribute column.
+        rules_of_attribute: rules of one raw attribute column, about the value that features read of it.
         is_attribute: tells raw attribute columns from others.
         unique: the rule that an entity has one row a day; asked of rows that hold all others, in the file's order.
         attributes: raw attribute columns to check and keep; None = all that a frame has.
@@ -86,43 +85,29 @@ class RawContract:
             name=f"{self.layout}.raw",
         )
 
-    def conform(self, raw: pl.DataFrame, day: date) -> pl.DataFrame:
-        """Holds a frame to the columns and types of the contract; integers of another width become Int64.
-
-        Raises:
-            ContractError: a required column is missing or a column has another type.
-        """
-        types = self._types(raw.columns)
-        conformed = raw.with_columns(
+    def widened(self, raw: pl.DataFrame) -> pl.DataFrame:
+        """A frame whose integers have the width of the contract and whose columns without a value have its types."""
+        return raw.with_columns(
             pl.col(column).cast(dtype)
-            for column, dtype in types.items()
-            if column in raw.columns
-            and (raw.schema[column] == pl.Null or (dtype == pl.Int64 and raw.schema[column].is_integer()))
+            for column, dtype in self._types(raw.columns).items()
+            if (received := raw.schema.get(column, dtype)) != dtype
+            and (received == pl.Null or (dtype == pl.Int64 and received.is_integer()))
         )
-        missing = [f"{column!r} is missing" for column in types if column not in {*raw.columns, *self.optional}]
-        other = [
-            f"{column!r} is {conformed.schema[column]}, expected {dtype}"
-            for column, dtype in types.items()
-            if column in raw.columns and conformed.schema[column] != dtype
-        ]
-        if missing or other:
-            raise ContractError(
-                f"the raw rows of {day} do not have the columns of the layout {self.layout!r}: "
-                f"{'; '.join(missing + other)}. Read the day again from its source, or name another layout."
-            )
-        return conformed
 
     def _types(self, columns: Sequence[str]) -> dict[str, pl.DataType]:
         return {**self.columns, **dict.fromkeys(self.attributes_in(columns), pl.Int64())}
 
 
-def contract_of(layout: str, attributes: Sequence[str] | None = None) -> RawContract:
+def contract_of(
+    layout: str, attributes: Sequence[str] | None = None, low_bits: Mapping[str, int] | None = None
+) -> RawContract:
     """The contract of a layout.
 
     Args:
         layout: ``"drive_stats"``.
         attributes: the raw attribute columns that features are made of: they are checked and kept. A column
             that no feature reads cannot set a row aside. None = every attribute column of a frame.
+        low_bits: how many low bits carry the value, of columns into which vendors pack more; rules look at these.
 
     Raises:
         ConfigError: there is no such layout.
@@ -132,7 +117,7 @@ def contract_of(layout: str, attributes: Sequence[str] | None = None) -> RawCont
     layouts = {"drive_stats": drive_stats_contract}
     if layout not in layouts:
         raise ConfigError(f"layout: received {layout!r}, expected one of {sorted(layouts)}")
-    return layouts[layout](None if attributes is None else tuple(attributes))
+    return layouts[layout](None if attributes is None else tuple(attributes), low_bits or {})
 
 
 def pandera_check(rule: Rule) -> pa.Check:

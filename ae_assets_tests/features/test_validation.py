@@ -4,6 +4,7 @@ import json
 from datetime import date
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,6 +45,29 @@ def test_an_impossible_row_does_not_take_a_good_one_of_the_same_drive_with_it():
         ("raw_value_fits_six_bytes", 1),
         ("entity_is_unique", 3),
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "label"),
+    [
+        ({"failure": 0}, {"failure": 1}, 1),
+        ({"failure": 1}, {"failure": 0}, 1),
+        ({"failure": None}, {"failure": 1}, 1),
+        ({"failure": 0}, {"failure": None}, 0),
+        ({"failure": None}, {"failure": None}, None),
+        ({"failure": 0}, {"failure": 1, "smart_5_raw": -1}, 1),
+        ({"failure": 0}, {"failure": 2}, 0),
+        ({"failure": 1, "smart_5_raw": -1}, {"failure": 0}, 1),
+    ],
+)
+def test_the_label_is_the_largest_that_a_drive_has_on_the_day(
+    first: dict[str, object], second: dict[str, object], label: int | None
+):
+    raw = raw_rows({"serial_number": "ZA1", **first}, {"serial_number": "ZA1", **second}, {"failure": 0})
+    validated = validate_day(raw, DAY)
+    assert validated.valid.select("entity", "label").rows() == [("ZA1", label), ("ZA0002", 0)]
+    assert validated.valid.schema["label"] == pl.Int8
+    assert validated.quarantine.height == 1
 
 
 def test_a_row_that_breaks_several_rules_names_the_gravest_and_lists_all():

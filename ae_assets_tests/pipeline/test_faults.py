@@ -130,6 +130,17 @@ while True:
 """
 
 
+def test_a_failure_in_a_second_row_of_the_day_is_the_label_of_the_drive_everywhere(tmp_path: Path) -> None:
+    write_day(tmp_path / "in", DAY, [("TWICE", 0, 8), ("TWICE", 1, 8), ("ONCE", 0, 8)])
+    storage = storage_of(watched_table(str(tmp_path / "in")), tmp_path / "home")
+    list(load_raw(storage, open_source(str(tmp_path / "in")), [DAY]))
+    build_features(storage, [DAY])
+    features = storage.tables.read("fleet.features", DAY, DAY)
+    assert sorted(features.select("entity", "label").rows()) == [("ONCE", 0), ("TWICE", 1)]
+    assert storage.failures().rows() == [("TWICE", DAY)]
+    assert storage.tables.read("fleet.quarantine", DAY, DAY)["rule"].to_list() == ["entity_is_unique"]
+
+
 @pytest.mark.slow
 def test_a_range_run_killed_at_any_moment_leaves_whole_days_and_a_rerun_completes_them(tmp_path: Path) -> None:
     chance = random.Random(11)  # noqa: S311 - moments, no secrets

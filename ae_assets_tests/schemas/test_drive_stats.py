@@ -1,5 +1,9 @@
 """What the drive-stats contract holds for impossible, and what it leaves to the detector."""
 
+import json
+import os
+import subprocess
+import sys
 from datetime import date
 
 import pandera.polars as pa
@@ -41,6 +45,12 @@ IMPOSSIBLE = {
     "boiling": ({"smart_194_raw": 126}, "temperature_is_plausible", "smart_194_raw", "126"),
     "older than disks": ({"smart_9_raw": 1_000_001}, "power_on_hours_are_plausible", "smart_9_raw", "1000001"),
     "an unreadable cell": ({"rescued": '{"smart_7_raw": "a\\"b"}'}, "cells_are_readable", "smart_7_raw", 'a"b'),
+    "an unreadable cell behind one that nothing reads": (
+        {"rescued": '{"pod_id": "\\\\xff", "failure": "x"}'},
+        "cells_are_readable",
+        "failure",
+        "x",
+    ),
     "a cut line": ({"rescued": '{"line": "2024-05-17,ZA"}'}, "cells_are_readable", "line", "2024-05-17,ZA"),
 }
 
@@ -54,6 +64,7 @@ UNUSUAL = {
     "the firmware's offset of 29 years": {"smart_9_raw": 258_991},
     "a temperature with its extremes packed above it": {"smart_194_raw": (18 << 32) + (45 << 16) + 31},
     "a hot drive": {"smart_194_raw": 74},
+    "an unreadable cell of a column that nothing reads": {"rescued": '{"smart_9_normalized": "x"}'},
     "a model of two words": {"model": "WDC WD10EADS"},
     "a serial number with a hyphen": {"serial_number": "WD-WCAU45409452"},
     "more bad sectors than it could have, if its capacity were known": {"smart_5_raw": 10**12, "capacity_bytes": -1},
@@ -75,22 +86,39 @@ def test_an_unusual_row_is_left_to_the_detector(change):
     assert validated.quarantine.is_empty()
 
 
-def test_pandera_and_the_masks_give_the_same_verdict_row_by_row():
+def test_the_failure_cases_of_pandera_are_the_rows_set_aside():
     changes = [change for change, *_ in IMPOSSIBLE.values()] + list(UNUSUAL.values())
     raw = raw_rows(*({"serial_number": f"S{number}", **change} for number, change in enumerate(changes)), {})
     contract = contract_of("drive_stats")
     with pytest.raises(pa.errors.SchemaErrors) as caught:
-        contract.schema(DAY, raw.columns).validate(contract.conform(raw, DAY), lazy=True)
-    by_pandera = set(caught.value.failure_cases["index"])
-    by_masks = {row - 1 for row in validate_day(raw, DAY, contract).quarantine["source_row"]}
-    assert by_pandera == by_masks
-    assert len(by_masks) == len(IMPOSSIBLE)
+        contract.schema(DAY, raw.columns).validate(contract.widened(raw), lazy=True)
+    by_pandera = set(caught.value.failure_cases.select("index", "check").rows())
+    aside = validate_day(raw, DAY, contract).quarantine
+    set_aside = {
+        (row - 1, rule) for row, rules in aside.select("source_row", "broken_rules").rows() for rule in rules.split(",")
+    }
+    assert set_aside == by_pandera
+    assert aside.height == len(IMPOSSIBLE)
+
+
+@pytest.mark.parametrize("value", ["PANDERA_VALIDATION_ENABLED=False", "PANDERA_VALIDATION_DEPTH=SCHEMA_ONLY"])
+def test_no_setting_of_the_environment_switches_the_rules_off(value):
+    code = (
+        "from ae_assets.features.validation import validate_day\n"
+        "from ae_assets_tests.schemas.frames import DAY, raw_rows\n"
+        "print(validate_day(raw_rows({'smart_5_raw': -1}), DAY).quarantine['rule'].to_list())"
+    )
+    name, setting = value.split("=")
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, name: setting}, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == "['raw_value_fits_six_bytes']"
 
 
 def test_pandera_passes_what_the_contract_passes():
     raw = raw_rows(*UNUSUAL.values())
     contract = contract_of("drive_stats")
-    assert contract.schema(DAY, raw.columns).validate(contract.conform(raw, DAY), lazy=True).height == len(UNUSUAL)
+    assert contract.schema(DAY, raw.columns).validate(contract.widened(raw), lazy=True).height == len(UNUSUAL)
 
 
 def test_every_rule_has_a_reason_and_a_name_that_is_a_proposition():
@@ -105,6 +133,44 @@ def test_an_attribute_that_no_feature_reads_sets_nothing_aside_and_is_not_kept()
     validated = validate_day(raw_rows({"smart_5_raw": -1}), DAY, contract)
     assert validated.valid.columns == ["day", "entity", "cohort", "label", "smart_9_raw"]
     assert validated.quarantine.is_empty()
+
+
+@pytest.mark.parametrize("cell", ['{"smart_240_raw": "18446744073709551615"}', '{"smart_health": "PASSED"}'])
+def test_a_cell_that_no_feature_reads_cannot_set_a_row_aside(cell):
+    contract = contract_of("drive_stats", ["smart_9_raw", "smart_5_raw"])
+    validated = validate_day(raw_rows({"rescued": cell}), DAY, contract)
+    assert (validated.valid.height, validated.quarantine.height) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "column", ["date", "serial_number", "model", "capacity_bytes", "failure", "smart_5_raw", "line"]
+)
+def test_an_unreadable_cell_that_is_read_sets_its_row_aside(column):
+    contract = contract_of("drive_stats", ["smart_9_raw", "smart_5_raw"])
+    rescued = json.dumps({"smart_99_raw": "garbled", column: "x"})
+    aside = validate_day(raw_rows({"rescued": rescued}), DAY, contract).quarantine
+    assert aside.select("rule", "column", "value").rows() == [("cells_are_readable", column, "x")]
+
+
+PACKED_HOURS = (13 << 40) + 32_037
+"""Power-on hours as smartctl's JSON has them of some drives: milliseconds and minutes above 32 bits of hours."""
+
+
+def test_rules_look_at_the_bits_that_carry_the_value():
+    rows = raw_rows({"smart_9_raw": PACKED_HOURS, "smart_5_raw": 7 << 16}, {"smart_9_raw": 1_000_001})
+    contract = contract_of("drive_stats", ["smart_9_raw", "smart_5_raw"], {"smart_9_raw": 32, "smart_5_raw": 16})
+    validated = validate_day(rows.with_columns(capacity_bytes=pl.lit(10**9)), DAY, contract)
+    assert validated.valid.select("smart_9_raw", "smart_5_raw").rows() == [(PACKED_HOURS, 7 << 16)]
+    assert validated.quarantine["rule"].to_list() == ["power_on_hours_are_plausible"]
+    whole = validate_day(rows, DAY, contract_of("drive_stats", ["smart_9_raw"]))
+    assert whole.quarantine["rule"].to_list() == ["power_on_hours_are_plausible"] * 2
+
+
+@pytest.mark.parametrize(("bits", "value"), [(32, 2**48), (32, -1), (8, 2**63 - 1)])
+def test_the_whole_value_fits_six_bytes_however_few_bits_are_read(bits, value):
+    contract = contract_of("drive_stats", ["smart_9_raw"], {"smart_9_raw": bits})
+    aside = validate_day(raw_rows({"smart_9_raw": value}), DAY, contract).quarantine
+    assert aside.select("rule", "value").rows() == [("raw_value_fits_six_bytes", str(value))]
 
 
 def test_a_missing_column_and_a_column_of_another_type_are_named_at_once():

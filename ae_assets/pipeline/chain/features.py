@@ -45,7 +45,7 @@ def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay]:
         LakehouseError: when raw was never loaded.
     """
     config = storage.table.features
-    contract = contract_of(storage.table.source.layout, tuple(config.attributes))
+    contract = contract_of(storage.table.source.layout, tuple(config.attributes), config.low_bits)
     look_back = LookBack(config)
     built = {day: FeatureDay(day, 0, {}) for day in days}
     began, rows = time.monotonic(), 0
