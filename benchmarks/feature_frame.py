@@ -11,12 +11,15 @@ from typing import Any, cast
 
 import polars as pl
 
+from ae_assets.evaluation.spells import SPELL_SCHEMA, touches, with_days
 from ae_assets.lakehouse import Lakehouse, ModelStore
-from ae_assets.pipeline.chain.storage import FEATURES, RAW, Storage, day_range
+from ae_assets.pipeline.chain.ledger import LEDGER_SCHEMA
+from ae_assets.pipeline.chain.storage import FEATURES, LEDGER, LIVES, RAW, Storage, day_range
 from ae_assets.pipeline.table import WatchedTable
 from ae_assets.progress import ProgressSink, silent
 
 AS_RAW = {"entity": "serial_number", "label": "failure", "cohort": "model"}
+DAYS_AT_ONCE = 16
 
 
 class FrameTables:
@@ -31,12 +34,36 @@ class FrameTables:
         counted = self._frames[RAW].group_by("day").len().sort("day").collect(engine="streaming")
         return dict(counted.iter_rows())
 
+    @cached_property
+    def _small(self) -> dict[str, pl.DataFrame]:
+        """The two tables that raw keeps up to date."""
+        loaded = [(day, *[None] * 5, day.isoformat()) for day in self._rows]
+        ledger = pl.DataFrame(loaded, LEDGER_SCHEMA, orient="row")
+        spells, days = pl.DataFrame(schema=SPELL_SCHEMA), list(self._rows)
+        for at in range(0, len(days), DAYS_AT_ONCE):
+            first, last = days[at], days[at : at + DAYS_AT_ONCE][-1]
+            rows = self._frames[FEATURES].filter(pl.col("day").is_between(first, last)).select("day", "entity", "label")
+            near = touches(first, last)
+            after = with_days(spells.filter(near), first, last, rows.collect())
+            spells = pl.concat([spells.filter(~near), after])
+        return {LEDGER: ledger, LIVES: spells}
+
+    def exists(self, table: str) -> bool:
+        """Whether there is such a table."""
+        return table.partition(".")[2] in {*self._frames, *self._small}
+
+    def day_versions(self, table: str) -> dict[date, str]:
+        """What each day consists of, which never changes."""
+        return {day: day.isoformat() for day in self.day_rows(table)}
+
     def day_rows(self, table: str) -> dict[date, int]:
         """Rows of each day."""
         return self._rows if table.partition(".")[2] in self._frames else {}
 
     def read(self, table: str, first: date, last: date, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """The rows of a range of days."""
+        if (small := self._small.get(table.partition(".")[2])) is not None:
+            return small if columns is None else small.select(columns)
         frame = self._frames[table.partition(".")[2]].filter(pl.col("day").is_between(first, last))
         return (frame if columns is None else frame.select(columns)).collect()
 

@@ -25,7 +25,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from ae_assets.errors import LakehouseError
 from ae_assets.lakehouse.catalogs import open_catalog, sqlite_file
-from ae_assets.lakehouse.columns import new_columns
+from ae_assets.lakehouse.columns import DAY, new_columns
 from ae_assets.lakehouse.failures import PATIENCE_SECONDS, Pauses, StorageError, explained, is_full
 from ae_assets.lakehouse.layout import Layout, day_partitions, iceberg_fields, iceberg_schema, layout_of
 from ae_assets.lakehouse.names import table_identifier
@@ -114,6 +114,12 @@ class TableAccess:
             self._layouts[key] = layout_of(table, schema)
         return self._layouts[key]
 
+    def fitting(self, name: str, table: Table | None, day: date, frame: pl.DataFrame) -> Table | None:
+        """The table with the frame's columns, made or widened if need be; None for no columns of no table."""
+        known = {} if table is None else self.layout(table).kept
+        added = new_columns(name, day, frame, known)
+        return self.with_columns(name, day, frame) if added and (known or DAY in added) else table
+
     def with_columns(self, name: str, day: date, frame: pl.DataFrame) -> Table:
         """The table with at least the frame's columns: made, or given new ones, in a commit of its own."""
 
@@ -150,6 +156,8 @@ class TableAccess:
         table: Table,
         files: Mapping[date, Sequence[DataFile]],
         instead_of: Mapping[date, Collection[str]] | None = None,
+        *,
+        together: bool = False,
     ) -> tuple[Table, frozenset[date]]:
         """Makes the days consist of the files, in one snapshot; every try looks anew for what the days hold.
 
@@ -158,6 +166,7 @@ class TableAccess:
             files: what each day shall consist of; an empty sequence empties the day.
             instead_of: locations of the files that each day is taken to consist of. A day that consists of others
                 when the commit is made is left as it is. None: days are replaced whatever they hold.
+            together: whether one such day leaves all of them as they are.
 
         Returns:
             the table as it is then, and the days that were replaced.
@@ -176,7 +185,7 @@ class TableAccess:
                 if attempt.snapshot_id and current.snapshot_by_id(attempt.snapshot_id):
                     return current, replaced  # An answer was lost, the commit was not.
             wanted = files if instead_of is None else _unchanged(current, files, instead_of)
-            if not wanted:
+            if not wanted or (together and len(wanted) < len(files)):
                 return current, frozenset()
             _check_that_files_are_there(current, wanted)
             attempt = replace_days(current, wanted)

@@ -10,8 +10,9 @@ import struct
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import lru_cache
 
 from pyiceberg.conversions import to_bytes
 from pyiceberg.exceptions import CommitFailedException, ValidationException
@@ -86,7 +87,7 @@ def files_by_day(
         at = _day_position(table, manifest.partition_spec_id)
         if not _is_live(manifest) or not _may_hold(manifest, at, first, last):
             continue
-        for entry in manifest.fetch_manifest_entry(table.io):
+        for entry in _entries(_Listed(manifest, table.io)):
             day = _day(entry, at)
             if day is not None and (first is None or first <= day) and (last is None or day <= last):
                 found[day].append(entry.data_file)
@@ -279,6 +280,23 @@ class _ReplaceDays(_OverwriteFiles):
         return written
 
 
+@dataclass(frozen=True)
+class _Listed:
+    """A manifest as a manifest list names it, and what reads it."""
+
+    manifest: ManifestFile
+    io: FileIO = field(compare=False)
+
+
+@lru_cache(maxsize=256)
+def _entries(listed: _Listed) -> tuple[ManifestEntry, ...]:
+    """The live entries of a manifest, read once: a file that a snapshot names never changes.
+
+    A table of 4,000 days has 32 such files, and each step of a run asks several times which days are there.
+    """
+    return tuple(listed.manifest.fetch_manifest_entry(listed.io))
+
+
 def _entry(status: ManifestEntryStatus, snapshot_id: int, file: DataFile, spec_id: int) -> ManifestEntry:
     file.spec_id = spec_id
     return ManifestEntry.from_args(
@@ -330,8 +348,8 @@ def _day_of(days: int) -> date:
 def _day_position(table: Table, spec_id: int) -> int:
     spec: PartitionSpec = table.specs()[spec_id]
     day_id = table.schema().find_field(DAY).field_id
-    for position, field in enumerate(spec.fields):
-        if field.source_id == day_id and isinstance(field.transform, IdentityTransform):
+    for position, part in enumerate(spec.fields):
+        if part.source_id == day_id and isinstance(part.transform, IdentityTransform):
             return position
     raise LakehouseError(
         f"Table {'.'.join(table.name())} is not partitioned by identity of '{DAY}' but by {spec}: "

@@ -1,8 +1,8 @@
 """Tables partitioned by day on Iceberg: reading ranges of days and replacing days. Model files are in `models`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -71,6 +71,29 @@ class Lakehouse:
         """
         table_identifier(table)
         return DayWriter(self._access, table, commit_rows, after)
+
+    def revise(
+        self, table: str, first: date, last: date, change: Callable[[pl.DataFrame], Mapping[date, pl.DataFrame]]
+    ) -> None:
+        """Replaces days by what a function makes of the rows of a range, all in one commit or not at all.
+
+        The function is asked again where another run changed one of its days in the meantime, so that of two runs that
+        revise a day at once neither undoes the other.
+
+        Args:
+            table: ``"<watched table>.<asset>"``; it is made where there is none.
+            first: first day of the range that the function is given.
+            last: last day of it.
+            change: from the rows of the range, without columns where there is no table yet, to the new rows of the
+                days that change; all of them lie in the range.
+
+        Raises:
+            LakehouseError: as `read` and `writer` raise it.
+        """
+        from ae_assets.lakehouse.revision import revise
+
+        table_identifier(table)
+        revise(self._access, table, first, last, change)
 
     def read(
         self,
@@ -145,6 +168,20 @@ class Lakehouse:
         with storage_errors(f"counting the rows of {table}"):
             held = files_by_day(loaded, state=state_at(loaded, as_of))
         return {day: sum(file.record_count for file in files) for day, files in held.items()}
+
+    def day_versions(self, table: str) -> dict[date, str]:
+        """What each day that has rows consists of, in order of days, from metadata only; empty where there is no table.
+
+        It is another one whenever the day was written again, also with equal rows, or compacted.
+        """
+        from ae_assets.lakehouse.snapshots import files_by_day
+
+        loaded = self._access.find(table)
+        if loaded is None:
+            return {}
+        with storage_errors(f"listing the days of {table}"):
+            held = files_by_day(loaded)
+        return {day: "+".join(PurePosixPath(file.file_path).stem for file in files) for day, files in held.items()}
 
     def properties(self, table: str) -> dict[str, str]:
         """Table properties, Iceberg's own among them."""

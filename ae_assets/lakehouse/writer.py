@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 import polars as pl
 
 from ae_assets.errors import LakehouseError
-from ae_assets.lakehouse.columns import DAY, check_day, new_columns
+from ae_assets.lakehouse.columns import check_day
 from ae_assets.lakehouse.failures import StorageError, storage_errors
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class DayWriter:
         from ae_assets.lakehouse.files import write_file
 
         check_day(self._name, day, frame)
-        table = self._fit(day, frame)
+        self._table = table = self._access.fitting(self._name, self._table or self._access.find(self._name), day, frame)
         if table is None:
             return
         replaced = self._waiting.pop(day, None)
@@ -86,16 +86,6 @@ class DayWriter:
         self._waiting_rows += frame.height
         if self._waiting_rows >= self._commit_rows:
             self._commit()
-
-    def _fit(self, day: date, frame: pl.DataFrame) -> "Table | None":
-        """The table with the frame's columns, made or widened if need be; None for an empty frame of no table."""
-        if self._table is None:
-            self._table = self._access.find(self._name)
-        known = {} if self._table is None else self._access.layout(self._table).kept
-        added = new_columns(self._name, day, frame, known)
-        if added and (known or DAY in added):
-            self._table = self._access.with_columns(self._name, day, frame)
-        return self._table
 
     def _commit(self) -> None:
         if not self._waiting or self._table is None:

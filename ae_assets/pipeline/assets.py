@@ -241,11 +241,13 @@ def _anomalies(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) ->
         storage = _storage(context, table, lakehouse)
         days = partition_days(context)
         champion = load_champion(storage)
+        simulated = storage.simulated
         found = []
         for facts in find_anomalies(storage, champion, days):
             drawn = len(days) <= metadata.MOST_DAYS_WITH_FIGURES or facts.day == days[-1]
             context.add_asset_metadata(
-                metadata.anomalies_day(storage, facts, champion, drawn=drawn), partition_key=facts.day.isoformat()
+                metadata.anomalies_day(storage, facts, champion, drawn=drawn, simulated=simulated),
+                partition_key=facts.day.isoformat(),
             )
             found.append(facts.without_rows())
         yield dg.MaterializeResult(

@@ -227,7 +227,9 @@ def threshold_run(calibrated: "Calibrated") -> Metadata:
     }
 
 
-def anomalies_day(storage: Storage, facts: "AnomalyDay", champion: "Champion", *, drawn: bool) -> Metadata:
+def anomalies_day(
+    storage: Storage, facts: "AnomalyDay", champion: "Champion", *, drawn: bool, simulated: bool
+) -> Metadata:
     """One partition of anomalies: what a person needs to judge the day."""
     from ae_assets.features.wording import wording_of
     from ae_assets.reports.figures import score_histogram
@@ -235,10 +237,10 @@ def anomalies_day(storage: Storage, facts: "AnomalyDay", champion: "Champion", *
 
     wording = wording_of(storage.table.features)
     seen = facts.day <= champion.seen_until
-    simulated = "simulated " if storage.simulated else ""
+    devices = "simulated devices" if simulated else "devices"
     cut = facts.frame["threshold"][0] if facts.frame.height else champion.threshold.cut
     summary = (
-        f"{facts.alarms:,} alarms, {facts.new_alarms:,} of them new, among {facts.rows:,} {simulated}devices; "
+        f"{facts.alarms:,} alarms, {facts.new_alarms:,} of them new, among {facts.rows:,} {devices}; "
         f"{facts.alarms_before:,} on the day before. "
         + (f"{facts.listed:,} episodes are open. " if facts.listed != facts.alarms else "")
         + (f"{facts.muted_alarms:,} more alarms are muted. " if facts.muted_alarms else "")

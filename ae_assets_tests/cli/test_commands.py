@@ -23,6 +23,7 @@ from ae_assets.cli.demo import Followed, followed, show_followed
 from ae_assets.errors import LakehouseError
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.wording import wording_of
+from ae_assets.pipeline.chain.lives import failures_in
 from ae_assets.pipeline.failures import root_message
 from ae_assets.pipeline.metadata import FENCE
 from ae_assets_tests.cli.conftest import FIRST, FLEET, LAST, SEEN_UNTIL, Demo, Said, command, storage_of
@@ -142,7 +143,7 @@ def test_an_alarm_on_the_day_of_failure_is_no_early_flag(demo: Demo, monkeypatch
     storage = storage_of(demo.home, monkeypatch)
     found = followed(storage, FIRST, LAST)
     assert found.drives == storage.tables.read("drive_stats.features", FIRST, LAST, ["entity"])["entity"].n_unique()
-    assert found.failed == dict(storage.failures().iter_rows())
+    assert found.failed == dict(failures_in(storage).iter_rows())
     for drive in found.flagged.iter_rows(named=True):
         assert drive["flagged_on"] < found.failed.get(drive["entity"], LAST + timedelta(days=1))
 

@@ -10,6 +10,7 @@ from ae_assets.pipeline.chain.anomalies import find_anomalies
 from ae_assets.pipeline.chain.champion import load_champion
 from ae_assets.pipeline.chain.evaluation import evaluate
 from ae_assets.pipeline.chain.features import build_features
+from ae_assets.pipeline.chain.lives import failures_in
 from ae_assets.pipeline.chain.model import TrainingRange, train
 from ae_assets.pipeline.chain.raw import load_raw
 from ae_assets.pipeline.chain.storage import day_range
@@ -131,7 +132,7 @@ def test_an_anomaly_row_explains_itself(finished_home: Path) -> None:
     )
     assert (totals["contribution"] <= totals["score"] * 1.001 + 1e-6).all()
     assert totals["falls"].all()
-    assert rows["label"].sum() == storage.failures().height
+    assert rows["label"].sum() == failures_in(storage).height
 
 
 def test_a_streak_counts_days_with_an_alarm_and_only_its_first_day_is_new(finished_home: Path) -> None:

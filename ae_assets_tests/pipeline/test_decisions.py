@@ -220,7 +220,9 @@ def test_a_muted_drive_keeps_its_row_and_leaves_the_list_and_the_rate(home: Path
     assert sum(day.muted_alarms for day in facts) == alarms.filter(entity=drive).height > 0
     assert sum(day.alarms for day in facts) == alarms.filter(pl.col("entity") != drive).height
 
-    shown = anomalies_day(storage, next(day for day in facts if day.muted_alarms), champion, drawn=False)
+    shown = anomalies_day(
+        storage, next(day for day in facts if day.muted_alarms), champion, drawn=False, simulated=False
+    )
     assert drive not in shown["top_alarms"].value + shown["all_alarms"].value
     assert drive in shown["muted"].value
     assert "being replaced, ticket 12" in shown["muted"].value

@@ -28,6 +28,7 @@ from ae_assets.pipeline.chain.storage import DAILY_INPUT, day_range
 from ae_assets.pipeline.chain.threshold import calibrate_latest
 from ae_assets.pipeline.table import WatchedTable
 from ae_assets.sources import open_source
+from ae_assets_tests.pipeline.ledgers import hold_what_raw_says
 from ae_assets_tests.pipeline.tables import (
     FIRST,
     check_of,
@@ -97,6 +98,7 @@ def whole(storage: Storage, version: int) -> None:
     raw, features, quarantine = (storage.days_of(asset) for asset in DAILY_INPUT)
     assert raw == {day: features[day] + quarantine[day] for day in DAYS}
     assert storage.days_of("anomalies") == features
+    hold_what_raw_says(storage)
 
 
 def worn(home: Path, source: str) -> Storage:
@@ -168,6 +170,7 @@ def test_a_range_run_killed_at_any_moment_leaves_whole_days_and_a_rerun_complete
         process.communicate()
         stored = {asset: versions_of_days(storage, asset) for asset in ("raw", "features", "quarantine", "anomalies")}
         assert all(set(days) == set(DAYS) for days in stored.values()), "a day that was there stays there"
+        hold_what_raw_says(storage, DAYS)
         mixed += len({version for days in stored.values() for version in days.values()}) > 1
     assert mixed, "no process was killed in the middle of its work"
     run_all(storage, sources[1])
@@ -204,6 +207,7 @@ def test_of_two_runs_that_write_a_day_at_once_one_wins_wholly(tmp_path: Path) ->
     storage = storage_of(watched_table(sources[0]), tmp_path / "home")
     for asset in DAILY_INPUT:
         assert versions_of_days(storage, asset)[DAY] in {1, 2}
+    hold_what_raw_says(storage)
     assert materialise(storage.table, tmp_path / "home", DAILY_INPUT, (DAY, DAY)).success
     assert {asset: versions_of_days(storage, asset)[DAY] for asset in DAILY_INPUT} == dict.fromkeys(DAILY_INPUT, 1)
 
@@ -226,6 +230,7 @@ def test_a_range_run_that_breaks_off_keeps_whole_days_and_is_completed_by_a_reru
         patched.setattr(FolderSource, "read", interrupted)
         assert not materialise(table, tmp_path / "home", DAILY_INPUT, (DAYS[0], DAYS[-1])).success
     committed = versions_of_days(storage, "raw")
+    hold_what_raw_says(storage, DAYS)
     assert 0 < len(committed) < 6
     assert set(committed) == set(DAYS[: len(committed)])
     assert materialise(table, tmp_path / "home", DAILY_INPUT, (DAYS[0], DAYS[-1])).success

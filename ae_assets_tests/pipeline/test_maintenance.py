@@ -40,7 +40,7 @@ def test_maintenance_leaves_the_rows_and_what_is_younger_than_kept(
     assert said["files_removed"].value > 0
     assert said["bytes_freed"].value > 0
     head, _, *lines = said["tables"].value.splitlines()
-    assert [line.split("|")[1].strip() for line in lines] == ["raw", "features", "quarantine"]
+    assert [line.split("|")[1].strip() for line in lines] == ["raw", "features", "quarantine", "ledger", "lives"]
     assert {head.count("|"), *(line.count("|") for line in lines)} == {11}
     assert (said["days_compacted"].value, said["days_past_retention"].value) == (0, 0)
     assert {asset: storage.days_of(asset) for asset in DAILY[:3]} == before

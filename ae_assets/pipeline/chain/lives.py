@@ -1,26 +1,32 @@
-"""The lives of a table's devices: first and last day seen, first failure, from the raw rows."""
+"""The lives of a table's devices: first and last day seen, first failure. What quarantine set aside counts as well."""
 
 from datetime import date
 
 import polars as pl
 
-from ae_assets.evaluation import Lives, lives_of, merge_lives
-from ae_assets.pipeline.chain.storage import RAW, Storage
-
-DAYS_AT_ONCE = 16
+from ae_assets.evaluation import Lives
+from ae_assets.evaluation.spells import failures_of_spells, lives_of_spells
+from ae_assets.pipeline.chain.ledger import spells_of
+from ae_assets.pipeline.chain.storage import Storage
 
 
 def lives_in(storage: Storage, known_until: date | None = None) -> Lives:
-    """Lives from all raw rows up to a day, in bounded memory; the label is the raw one, quarantined rows included."""
-    days = sorted(day for day, rows in storage.days_of(RAW).items() if rows)
-    known = [day for day in days if known_until is None or day <= known_until]
-    lives: Lives | None = None
-    for first in range(0, len(known), DAYS_AT_ONCE):
-        some = known[first : first + DAYS_AT_ONCE]
-        rows = storage.tables.read(storage.name(RAW), some[0], some[-1], ["day", "serial_number", "failure"])
-        records = rows.filter(pl.col("serial_number").is_not_null()).select(
-            "day", entity="serial_number", label="failure"
-        )
-        part = lives_of(records)
-        lives = part if lives is None else merge_lives([lives, part])
-    return lives if lives is not None else merge_lives([])
+    """The lives that raw tells up to a day; None: up to its last one.
+
+    Raises:
+        EvaluationError: raw has no record up to that day.
+    """
+    return lives_of_spells(spells_of(storage), known_until)
+
+
+def failures_in(storage: Storage, known_until: date | None = None) -> pl.DataFrame:
+    """Every (entity, day) with a failure label, as the raw rows say; a later day's label does not exist yet.
+
+    Args:
+        storage: the table.
+        known_until: last day whose labels the caller may know; None: all of them.
+
+    Returns:
+        Frame with ``entity`` (String) and ``day`` (Date), in order of days.
+    """
+    return failures_of_spells(spells_of(storage), known_until)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT, Storage
+from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT, LEDGER, LIVES, Storage
 from ae_assets.progress import Progress
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class TablesMaintained:
 
 
 def maintain(storage: Storage) -> TablesMaintained:
-    """Maintains each daily table that there is, and the models. Runs under way are not disturbed.
+    """Maintains each table that there is, and the models. Runs under way are not disturbed.
 
     Rows stay as they are, but for those of days past the table's retention.
 
@@ -45,14 +45,14 @@ def maintain(storage: Storage) -> TablesMaintained:
     """
     settings = storage.table.maintenance
     keep = timedelta(days=settings.keep_days)
-    assets = [asset for asset in (*DAILY_INPUT, ANOMALIES) if storage.tables.exists(storage.name(asset))]
+    assets = [asset for asset in (*DAILY_INPUT, ANOMALIES, LEDGER, LIVES) if storage.tables.exists(storage.name(asset))]
     began, tables = time.monotonic(), {}
     for done, asset in enumerate(assets, 1):
         tables[asset] = storage.tables.maintain(
             storage.name(asset),
             keep,
             keep_snapshots=settings.keep_snapshots,
-            retention_days=getattr(settings.retention_days, asset),
+            retention_days=getattr(settings.retention_days, asset, None),
         )
         storage.progress(Progress("maintenance", done, len(assets), "tables", 0, time.monotonic() - began))
     removed, freed = storage.models.remove_incomplete(storage.table.table, keep)

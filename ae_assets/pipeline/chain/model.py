@@ -14,6 +14,7 @@ from ae_assets.detectors import FittedDetector, Windows, fit, windows_of
 from ae_assets.detectors.config import DetectorConfig
 from ae_assets.errors import ModelError
 from ae_assets.features.catalogue import feature_names
+from ae_assets.pipeline.chain.lives import failures_in
 from ae_assets.pipeline.chain.storage import FEATURES, Storage
 from ae_assets.progress import ProgressSink
 
@@ -102,7 +103,7 @@ def training_windows(storage: Storage, training: TrainingRange, window_days: int
         ModelError: when the range holds no healthy drive-day.
     """
     names, horizon = feature_names(storage.table.features), storage.table.horizon_days
-    failures = storage.failures(training.known_until)
+    failures = failures_in(storage, training.known_until)
     available = sum(rows for day, rows in storage.days_of(FEATURES).items() if training.start <= day <= training.end)
     sampled = _hash_share(storage.table.training.seed) < storage.table.training.max_rows / max(available, 1)
     rows = _rows(storage, training, names, sampled, _soon_failing(failures, horizon + window_days - 1))

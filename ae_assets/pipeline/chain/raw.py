@@ -9,9 +9,10 @@ from typing import Literal
 import polars as pl
 
 from ae_assets.errors import LakehouseError, SourceError
+from ae_assets.pipeline.chain.ledger import catch_up
 from ae_assets.pipeline.chain.storage import RAW, Storage
 from ae_assets.progress import Progress
-from ae_assets.sources import Source
+from ae_assets.sources import Source, SourceDay
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class RawDay:
 
 
 def load_raw(storage: Storage, source: Source, days: Sequence[date]) -> Iterator[RawDay]:
-    """Writes the source's rows of the given days.
+    """Writes the source's rows of the given days, and brings the ledger and the lives up to them.
 
     A day that the source lacks is reported and does not fail the others; rows loaded for it before are kept, since a
     file that is away for a moment (an archive that is being replaced) must not empty a table.
@@ -41,6 +42,7 @@ def load_raw(storage: Storage, source: Source, days: Sequence[date]) -> Iterator
     _refuse_a_mixture(storage, source)
     listed, held = source.days(), storage.days_of(RAW)
     unreadable: list[str] = []
+    written: dict[date, SourceDay] = {}
     began, rows = time.monotonic(), 0
     with storage.tables.writer(storage.name(RAW)) as writer:
         for done, day in enumerate(sorted(days), start=1):
@@ -60,6 +62,7 @@ def load_raw(storage: Storage, source: Source, days: Sequence[date]) -> Iterator
                 loaded_at=pl.lit(datetime.now(tz=UTC)).cast(pl.Datetime("us", "UTC")),
             )
             writer.write(day, loaded)
+            written[day] = entry
             rows += loaded.height
             storage.progress(Progress("raw", done, len(days), "days", rows, time.monotonic() - began))
             yield RawDay(
@@ -71,6 +74,7 @@ def load_raw(storage: Storage, source: Source, days: Sequence[date]) -> Iterator
                 entry.fingerprint,
                 entry.size_bytes,
             )
+    catch_up(storage, written)
     if unreadable:
         raise SourceError(
             f"{len(unreadable)} of {len(days)} days could not be read; the others are written:\n"

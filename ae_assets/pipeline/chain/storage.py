@@ -13,6 +13,8 @@ from ae_assets.progress import ProgressSink, silent
 RAW, FEATURES, QUARANTINE = "raw", "features", "quarantine"
 MODEL, THRESHOLD, ANOMALIES, EVALUATION = "model", "threshold", "anomalies", "evaluation"
 MAINTENANCE = "maintenance"
+LEDGER, LIVES = "ledger", "lives"
+"""Tables that are no assets: what was loaded, and from when to when each device was seen."""
 
 SIMULATED_SCHEME = "simulated:"
 """How the source file of invented rows begins."""
@@ -60,28 +62,10 @@ class Storage:
             Day, whether it was asked for itself, and its rows; days without rows are left out.
         """
         asked = set(days)
-        for first, last in _stretches(asked, look_back_days):
+        for first, last in stretches(asked, look_back_days):
             for day, frame in self.tables.iter_days(self.name(asset), first, last, columns):
                 if frame.height:
                     yield day, day in asked, frame
-
-    def failures(self, known_until: date | None = None) -> pl.DataFrame:
-        """Every (entity, day) with a failure label, as the raw rows say; a later day's label does not exist yet.
-
-        Args:
-            known_until: last day whose labels the caller may know; None: all of them.
-
-        Returns:
-            Frame with ``entity`` (String) and ``day`` (Date).
-        """
-        days = self.days_of(RAW)
-        if not days:
-            return pl.DataFrame(schema={"entity": pl.String, "day": pl.Date})
-        last = max(days) if known_until is None else min(known_until, max(days))
-        rows = self.tables.read(self.name(RAW), min(days), last, ["day", "serial_number", "failure"])
-        return rows.filter(pl.col("failure") == 1, pl.col("serial_number").is_not_null()).select(
-            entity="serial_number", day="day"
-        )
 
 
 def day_range(first: date, last: date) -> list[date]:
@@ -89,7 +73,7 @@ def day_range(first: date, last: date) -> list[date]:
     return [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
 
 
-def _stretches(days: Iterable[date], look_back_days: int) -> Iterator[tuple[date, date]]:
+def stretches(days: Iterable[date], look_back_days: int = 0) -> Iterator[tuple[date, date]]:
     """First and last day of each run of calendar days that the given days need; two days a year apart need two."""
     stretch: tuple[date, date] | None = None
     for day in sorted(set(days)):

@@ -11,6 +11,7 @@ from ae_assets.errors import ModelError
 from ae_assets.pipeline.chain.challenger import Promotion, PromotionRule, judge_challenger
 from ae_assets.pipeline.chain.champion import CalibrationRange, Champion, training_of, write_threshold
 from ae_assets.pipeline.chain.drift import reference_of
+from ae_assets.pipeline.chain.lives import failures_in
 from ae_assets.pipeline.chain.model import TrainingRange
 from ae_assets.pipeline.chain.scoring import score_days
 from ae_assets.pipeline.chain.storage import FEATURES, Storage, day_range
@@ -115,7 +116,7 @@ def calibration_scores(
             f"there are no features between {calibration.start} and {calibration.end}, where the threshold is "
             f"calibrated; materialise {storage.name(FEATURES)} for these days, or train on an earlier range"
         )
-    failures = storage.failures(calibration.end).group_by("entity").agg(failed_on=pl.col("day").min())
+    failures = failures_in(storage, calibration.end).group_by("entity").agg(failed_on=pl.col("day").min())
     frames = [scored.scores for scored in score_days(storage, detector, aggregation, days, "calibration")]
     if earlier_failures and not detector.learns_from_failures:
         before = [day for day in day_range(training.start, calibration.start - timedelta(days=1)) if held.get(day)]

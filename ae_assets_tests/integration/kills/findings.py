@@ -12,6 +12,7 @@ from ae_assets.pipeline.chain import Storage
 from ae_assets.pipeline.chain.champion import load_version
 from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT, FEATURES, QUARANTINE, RAW
 from ae_assets_tests.integration.kills.work import DAYS, DRIVES, VERSIONS, WORK, Place
+from ae_assets_tests.pipeline.ledgers import hold_what_raw_says
 
 TABLES = (*DAILY_INPUT, ANOMALIES)
 _MAKER = {RAW: RAW, FEATURES: FEATURES, QUARANTINE: FEATURES, ANOMALIES: ANOMALIES}
@@ -35,6 +36,8 @@ class Found:
     closed_catalogs: int = 0
     unpaired_days: int = 0
     """Days with new features beside an old quarantine."""
+    stale_lives: int = 0
+    """Looks at which ledger or lives did not say what raw holds."""
     failed_reruns: int = 0
     words: list[str] = field(default_factory=list)
 
@@ -76,12 +79,22 @@ def inspect(place: Place, found: Found, old: int, new: int, before: Models) -> N
         if _MAKER[name] == asset:
             allowed = {old, new}
         stored[name] = {day: _look(storage, name, day, held[name].get(day, 0), allowed, found) for day in DAYS}
+    if asset == RAW and held[RAW]:
+        _look_at_lives(storage, found)
     if asset == FEATURES:
         found.unpaired_days += sum(stored[FEATURES][day] == new != stored[QUARANTINE][day] for day in DAYS)
     _look_at_models(storage, found)
     found.committed = _committed(asset, stored, old, new, before, Models.of(storage))
     if asset == "maintenance":
         found.committed = {"began": "nothing", "done": "all"}.get(found.phase, "part")
+
+
+def _look_at_lives(storage: Storage, found: Found) -> None:
+    try:
+        hold_what_raw_says(storage, DAYS)
+    except (AeAssetsError, AssertionError) as error:
+        found.stale_lives += 1
+        found.words.append(f"lives: {error}")
 
 
 def _look(storage: Storage, name: str, day: date, rows: int, allowed: Collection[int], found: Found) -> int:

@@ -1,0 +1,183 @@
+"""The ledger of raw: which version of which file each day was loaded from; and the lives of the devices, as spells.
+
+Two small tables that are made of raw and kept up to date by the days that changed, never by reading all of raw. Both
+are partitioned by year: a partition's ``day`` is the first of January.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+
+from ae_assets.evaluation.spells import SPELL_SCHEMA, touches, with_days
+from ae_assets.pipeline.chain.storage import LEDGER, LIVES, RAW, Storage, stretches
+from ae_assets.sources import SourceDay
+
+LEDGER_SCHEMA = pl.Schema(
+    {
+        "period": pl.Date(),
+        "source_file": pl.String(),
+        "fingerprint": pl.String(),
+        "size_bytes": pl.Int64(),
+        "rows": pl.Int64(),
+        "loaded_at": pl.Datetime("us", "UTC"),
+        "raw_version": pl.String(),
+    }
+)
+"""A row is a loaded day, ``period``. ``size_bytes`` is of the source's file, null where nobody remembers it;
+``raw_version`` is what raw's day consisted of when the row was made, null where it had no rows."""
+
+ROWS_AT_ONCE = 3_000_000
+"""Raw rows that are summed up together: what bounds the memory of a home of many days without these tables."""
+
+_ORIGIN = ("day", "source_file", "source_fingerprint", "loaded_at")
+_RECORD = ("day", "serial_number", "failure")
+
+
+def ledger_of(storage: Storage) -> pl.DataFrame:
+    """The loaded days, in order, as raw holds them now: with the columns of `LEDGER_SCHEMA`.
+
+    Days that the ledger does not know yet, since a run was killed before it came to it, are looked up in raw; nothing
+    is written.
+    """
+    ledger = _stored(storage, LEDGER, LEDGER_SCHEMA)
+    versions = storage.tables.day_versions(storage.name(RAW))
+    return _with_entries(ledger, _entries(storage, _changed_days(ledger, versions), versions, {}))
+
+
+def spells_of(storage: Storage) -> pl.DataFrame:
+    """The spells of all devices, as raw holds them now; the tables are brought up to date first."""
+    catch_up(storage)
+    return _stored(storage, LIVES, SPELL_SCHEMA)
+
+
+def catch_up(storage: Storage, loaded: Mapping[date, SourceDay] | None = None) -> None:
+    """Brings ledger and lives up to what raw holds now.
+
+    Which days have changed is seen from what they consist of, so it does not matter who wrote them: a run that was
+    killed after its commit to raw, maintenance, an older version of this program, which knew no ledger. The ledger is
+    written last and says which version of a day is in the lives. A day is taken out of the lives and put back as a
+    whole, so what was broken off, or is done by two runs at once, is done again without harm.
+
+    Args:
+        storage: the table.
+        loaded: what the source says of the days that were just loaded, those without rows included.
+    """
+    loaded = loaded or {}
+    versions = storage.tables.day_versions(storage.name(RAW))
+    changed = _changed_days(_stored(storage, LEDGER, LEDGER_SCHEMA), versions)
+    for days in _batches(changed, storage.days_of(RAW)):
+        # The version is older than what is read of the day, if they differ: then the day is seen as changed again.
+        _revise_lives(storage, days[0], days[-1])
+        _revise_ledger(storage, _entries(storage, days, versions, loaded))
+    if empty := sorted(loaded.keys() - versions.keys() - set(changed)):
+        _revise_ledger(storage, _entries(storage, empty, versions, loaded))
+
+
+def _changed_days(ledger: pl.DataFrame, versions: Mapping[date, str]) -> list[date]:
+    """The days, in order, of which raw holds something else than the ledger says."""
+    known = dict(ledger.select("period", "raw_version").drop_nulls().iter_rows())
+    return sorted(day for day in known.keys() | versions.keys() if known.get(day) != versions.get(day))
+
+
+def _batches(changed: Sequence[date], raw_rows: Mapping[date, int]) -> Iterator[list[date]]:
+    """The changed days in groups of about `ROWS_AT_ONCE` rows, without an unchanged day between those of a group."""
+    unchanged = sorted(raw_rows.keys() - set(changed))
+    batch: list[date] = []
+    rows = 0
+    for day in changed:
+        if batch and (rows >= ROWS_AT_ONCE or _any_between(unchanged, batch[-1], day)):
+            yield batch
+            batch, rows = [], 0
+        batch.append(day)
+        rows += raw_rows.get(day, 0)
+    if batch:
+        yield batch
+
+
+def _any_between(days: Sequence[date], first: date, last: date) -> bool:
+    return bisect_right(days, first) < bisect_right(days, last)
+
+
+def _revise_lives(storage: Storage, first: date, last: date) -> None:
+    """Takes the days from first to last out of the spells and puts them back as raw holds them."""
+
+    def change(stored: pl.DataFrame) -> dict[date, pl.DataFrame]:
+        spells = stored if stored.width else pl.DataFrame(schema={"day": pl.Date, **SPELL_SCHEMA})
+        # Read after the spells: whoever committed to them before this cannot have known a newer raw.
+        rows = storage.tables.read(storage.name(RAW), first, last, _RECORD)
+        records = rows.rename({"serial_number": "entity", "failure": "label"})
+        near = touches(first, last)
+        before = spells.filter(near)
+        after = with_days(before.select(SPELL_SCHEMA.names()), first, last, records).with_columns(day=_year_of("end"))
+        years = pl.concat([before["day"], after["day"]]).unique().to_list()
+        now = pl.concat([spells.filter(~near), after.select(spells.columns)])
+        return {year: now.filter(pl.col("day") == year) for year in years}
+
+    storage.tables.revise(storage.name(LIVES), _first_of_year(first - timedelta(days=1)), date.max, change)
+
+
+def _revise_ledger(storage: Storage, entries: pl.DataFrame) -> None:
+    def change(stored: pl.DataFrame) -> dict[date, pl.DataFrame]:
+        ledger = stored.select(LEDGER_SCHEMA.names()) if stored.width else pl.DataFrame(schema=LEDGER_SCHEMA)
+        now = _with_entries(ledger, entries).with_columns(day=_year_of("period"))
+        return {year: now.filter(pl.col("day") == year) for year in map(_first_of_year, periods)}
+
+    periods = entries["period"].to_list()
+    storage.tables.revise(storage.name(LEDGER), _first_of_year(min(periods)), _first_of_year(max(periods)), change)
+
+
+def _entries(
+    storage: Storage, days: Sequence[date], versions: Mapping[date, str], loaded: Mapping[date, SourceDay]
+) -> pl.DataFrame:
+    """The ledger's rows of some days; without a file where raw has no rows and the source has just said nothing."""
+    rows: list[tuple[object, ...]] = [
+        _entry(day, versions[day], frame, loaded.get(day)) for day, frame in _raw_origins(storage, days, versions)
+    ]
+    now = datetime.now(tz=UTC)
+    for day in days:
+        if day not in versions:
+            said = loaded.get(day)
+            origin = (None, None, None, None) if said is None else (said.origin, said.fingerprint, said.size_bytes, now)
+            rows.append((day, *origin[:3], 0, origin[3], None))
+    return pl.DataFrame(rows, schema=LEDGER_SCHEMA, orient="row")
+
+
+def _raw_origins(
+    storage: Storage, days: Sequence[date], versions: Mapping[date, str]
+) -> Iterator[tuple[date, pl.DataFrame]]:
+    wanted = [day for day in days if day in versions]
+    for first, last in stretches(wanted):
+        yield from storage.tables.iter_days(storage.name(RAW), first, last, _ORIGIN)
+
+
+def _entry(day: date, version: str, rows: pl.DataFrame, said: SourceDay | None) -> tuple[object, ...]:
+    _, source_file, fingerprint, loaded_at = rows.row(0)
+    size = said.size_bytes if said is not None and said.fingerprint == fingerprint else None
+    return day, source_file, fingerprint, size, rows.height, loaded_at, version
+
+
+def _with_entries(ledger: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
+    """The ledger with rows replaced; a day that only lost its rows is still known to have been loaded."""
+    before = entries.select("period").join(ledger, on="period", how="left", maintain_order="left")
+    lost = entries["source_file"].is_null()
+    kept = ("source_file", "fingerprint", "size_bytes", "loaded_at")
+    now = entries.with_columns(pl.when(lost).then(before[name]).otherwise(name).alias(name) for name in kept)
+    others = ledger.filter(~pl.col("period").is_in(entries["period"].implode()))
+    return pl.concat([others, now]).sort("period")
+
+
+def _stored(storage: Storage, asset: str, schema: pl.Schema) -> pl.DataFrame:
+    name = storage.name(asset)
+    if not storage.tables.exists(name):
+        return pl.DataFrame(schema=schema)
+    return storage.tables.read(name, date.min, date.max, schema.names())
+
+
+def _first_of_year(day: date) -> date:
+    return day.replace(month=1, day=1)
+
+
+def _year_of(column: str) -> pl.Expr:
+    return pl.col(column).dt.truncate("1y")

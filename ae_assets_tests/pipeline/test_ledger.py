@@ -1,0 +1,195 @@
+"""The ledger of loaded days and the lives of the devices: right after every way in which raw can change."""
+
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from ae_assets.lakehouse import Lakehouse
+from ae_assets.pipeline.chain import Storage, ledger
+from ae_assets.pipeline.chain.ledger import catch_up, ledger_of
+from ae_assets.pipeline.chain.lives import failures_in, lives_in
+from ae_assets.pipeline.chain.raw import load_raw
+from ae_assets.pipeline.chain.storage import DAILY_INPUT, RAW, day_range
+from ae_assets.sources import open_source
+from ae_assets_tests.pipeline.ledgers import hold_what_raw_says
+from ae_assets_tests.pipeline.tables import FIRST, materialise, storage_of, watched_table, write_day
+
+DAYS = day_range(date(2013, 12, 20), date(2014, 1, 20))
+"""Over the end of a year, where a spell moves to another partition."""
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return storage_of(watched_table(str(tmp_path / "source")), tmp_path / "home")
+
+
+def load(storage: Storage, *days: date) -> None:
+    list(load_raw(storage, open_source(storage.table.source.location), days))
+
+
+def source_of(storage: Storage) -> Path:
+    return Path(storage.table.source.location)
+
+
+Change = tuple[str, int, list[tuple[str, int]]]
+CHANGE = st.tuples(
+    st.sampled_from(["load", "load", "load", "empty", "remove", "break off", "write aside"]),
+    st.integers(0, len(DAYS) - 1),
+    st.lists(st.tuples(st.sampled_from("ABCD"), st.sampled_from([0, 0, 1])), min_size=1, max_size=5),
+)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=st.lists(CHANGE, min_size=1, max_size=7))
+def test_they_say_what_raw_says_whatever_was_replaced_late_emptied_removed_or_broken_off(
+    changes: Sequence[Change], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("ledger")
+    storage = storage_of(watched_table(str(folder / "source")), folder / "home")
+    for kind, number, rows in changes:
+        apply(storage, kind, DAYS[number], [(entity, failed, 0) for entity, failed in rows])
+    catch_up(storage)
+    if storage.tables.exists(storage.name(RAW)):
+        hold_what_raw_says(storage, DAYS[::5])
+
+
+def apply(storage: Storage, kind: str, day: date, rows: Sequence[tuple[str, int, int]]) -> None:
+    if kind in {"load", "empty", "break off"}:
+        path = write_day(source_of(storage), day, rows)
+        if kind == "empty":
+            path.write_text(path.read_text().splitlines()[0] + "\n")
+        with pytest.MonkeyPatch.context() as patch:
+            if kind == "break off":
+                patch.setattr("ae_assets.pipeline.chain.raw.catch_up", lambda *_: None)
+            load(storage, day)
+    elif storage.tables.exists(storage.name(RAW)):
+        stored = storage.tables.read(storage.name(RAW), date.min, date.max)
+        with storage.tables.writer(storage.name(RAW)) as writer:
+            # Another program removes a day, or makes one of another's rows.
+            rows_of_day = stored.head(2).with_columns(day=pl.lit(day)) if kind == "write aside" else stored.clear()
+            writer.write(day, rows_of_day)
+
+
+def test_the_ledger_says_of_each_day_which_file_it_was_loaded_from(storage: Storage) -> None:
+    for day in DAYS[:2]:
+        write_day(source_of(storage), day, [("A", 0, 0), ("B", 0, 0)])
+    load(storage, *DAYS[:2])
+    listed = open_source(storage.table.source.location).days()
+    rows = ledger_of(storage)
+    assert rows["period"].to_list() == DAYS[:2]
+    assert rows["source_file"].to_list() == [f"{day}.csv" for day in DAYS[:2]]
+    assert rows["fingerprint"].to_list() == [listed[day].fingerprint for day in DAYS[:2]]
+    assert rows["size_bytes"].to_list() == [(source_of(storage) / f"{day}.csv").stat().st_size for day in DAYS[:2]]
+    assert rows["rows"].to_list() == [2, 2]
+    assert rows["loaded_at"].null_count() == 0
+
+
+def test_a_day_without_rows_is_known_as_loaded(storage: Storage) -> None:
+    path = write_day(source_of(storage), DAYS[0], [("A", 1, 0)])
+    load(storage, DAYS[0])
+    path.write_text(path.read_text().splitlines()[0] + "\n")
+    for _ in range(2):
+        load(storage, DAYS[0])
+        fingerprint = open_source(storage.table.source.location).days()[DAYS[0]].fingerprint
+        assert ledger_of(storage).select("fingerprint", "rows", "raw_version").row(0) == (fingerprint, 0, None)
+    assert failures_in(storage).is_empty()
+
+
+def test_a_day_that_was_removed_from_raw_is_still_known_as_loaded(storage: Storage) -> None:
+    for day in DAYS[:2]:
+        write_day(source_of(storage), day, [("A", 0, 0)])
+    load(storage, *DAYS[:2])
+    before = ledger_of(storage)
+    apply(storage, "remove", DAYS[0], [])
+    after = ledger_of(storage)
+    assert after["fingerprint"].to_list() == before["fingerprint"].to_list()
+    assert after["rows"].to_list() == [0, 1]
+    assert lives_in(storage).frame["first_day"].to_list() == [DAYS[1]]
+
+
+@pytest.mark.parametrize("step", ["_revise_lives", "_revise_ledger"])
+def test_a_run_killed_between_the_commits_leaves_nothing_wrong(
+    storage: Storage, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in DAYS[10:14]:
+        write_day(source_of(storage), day, [("A", 0, 0), ("B", 0, 0)])
+    load(storage, *DAYS[10:14])
+    write_day(source_of(storage), DAYS[13], [("A", 1, 0)])
+
+    def killed(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, step, killed)
+        with pytest.raises(ZeroDivisionError):
+            load(storage, DAYS[13])
+    listed = open_source(storage.table.source.location).days()
+    assert ledger_of(storage)["fingerprint"].to_list()[-1] == listed[DAYS[13]].fingerprint
+    hold_what_raw_says(storage, DAYS[::5])
+
+
+def test_a_home_without_these_tables_makes_them_once_in_parts(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in DAYS:
+        write_day(source_of(storage), day, [("A", 0, 0), ("B", int(day == DAYS[20]), 0)])
+    with monkeypatch.context() as patch:
+        patch.setattr("ae_assets.pipeline.chain.raw.catch_up", lambda *_: None)
+        load(storage, *DAYS)
+    assert not storage.tables.exists("fleet.lives")
+    assert ledger_of(storage)["period"].to_list() == DAYS
+    assert not storage.tables.exists("fleet.ledger"), "looking makes nothing"
+    monkeypatch.setattr(ledger, "ROWS_AT_ONCE", 12)
+    parts: list[tuple[date, date]] = []
+    revise = ledger._revise_lives
+    monkeypatch.setattr(ledger, "_revise_lives", lambda *of: (parts.append(of[1:]), revise(*of)))
+    hold_what_raw_says(storage, DAYS[::5])
+    assert parts == [(DAYS[at], DAYS[min(at + 5, len(DAYS) - 1)]) for at in range(0, len(DAYS), 6)]
+
+
+def test_what_raw_holds_is_read_of_the_changed_days_alone(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    for day in DAYS:
+        write_day(source_of(storage), day, [("A", 0, 0), ("B", 0, 0)])
+    load(storage, *DAYS[:-1])
+    asked = reads_of(monkeypatch, storage.name(RAW))
+    load(storage, DAYS[-1])
+    lives_in(storage)
+    failures_in(storage)
+    assert set(asked) <= {(day, day) for day in DAYS[-2:]}, "the day before says whether the fleet is a simulated one"
+    asked.clear()
+    ledger_of(storage)
+    lives_in(storage, DAYS[3])
+    assert asked == []
+
+
+def reads_of(monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[date, date]]:
+    """The ranges of days that are read of a table from now on."""
+    asked: list[tuple[date, date]] = []
+
+    def noting(read: Callable[..., object]) -> Callable[..., object]:
+        def of(self: Lakehouse, table: str, first: date, last: date, *more: object) -> object:
+            if table == name:
+                asked.append((first, last))
+            return read(self, table, first, last, *more)
+
+        return of
+
+    monkeypatch.setattr(Lakehouse, "read", noting(Lakehouse.read))
+    monkeypatch.setattr(Lakehouse, "iter_days", noting(Lakehouse.iter_days))
+    return asked
+
+
+def test_maintenance_of_raw_changes_no_life(tmp_path: Path) -> None:
+    table, home = watched_table(), tmp_path / "home"
+    storage = storage_of(table, home)
+    assert materialise(table, home, DAILY_INPUT, (FIRST, FIRST + timedelta(days=5))).success
+    before = lives_in(storage).frame
+    assert materialise(table, home, ("maintenance",)).success
+    assert_frame_equal(lives_in(storage).frame, before)
+    assert set(ledger_of(storage)["source_file"].str.starts_with("simulated:")) == {True}
