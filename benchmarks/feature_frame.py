@@ -60,6 +60,10 @@ class FrameTables:
         """Rows of each day."""
         return self._rows if table.partition(".")[2] in self._frames else {}
 
+    def schema(self, table: str) -> dict[str, pl.DataType]:
+        """Types by column."""
+        return dict(self._frames[table.partition(".")[2]].collect_schema())
+
     def read(self, table: str, first: date, last: date, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """The rows of a range of days."""
         if (small := self._small.get(table.partition(".")[2])) is not None:

@@ -1,8 +1,9 @@
 """Rolling aggregation: an entity's scores of the last calendar days become the score that is held against the cut.
 
-Gap rule, the same as for features and windows: spans are calendar days, and days without a record are skipped. Each
-day's result is computed anew from the scores inside its span, oldest first, and never from an earlier result: a day
-computed alone, from its look-back, equals the same day inside a range bit for bit.
+Gap rule, the same as for features and windows: spans are calendar days, and days without a record are skipped. So are
+days on which the entity was not judged; on such a day its aggregate is as unknown as its score. Each day's result is
+computed from the scores inside its span, oldest first, and never from an earlier result: a day computed alone, from its
+look-back, equals the same day inside a range bit for bit.
 """
 
 from collections import deque
@@ -37,13 +38,14 @@ class RollingScores:
 
         Args:
             day: the day, later than every day before.
-            scores: ``entity``, ``score`` (a number, never null or NaN) and any further columns; one row per entity.
+            scores: ``entity``, ``score`` (a number, null where the entity was not judged, never NaN) and any further
+                columns; one row per entity.
 
         Returns:
-            The same rows in the same order, with ``score`` (Float64) aggregated over the look-back.
+            The same rows in the same order, with ``score`` (Float64) aggregated over the look-back; null stays null.
 
         Raises:
-            ContractError: the day is not later than the last, an entity has two rows, or a score is unknown.
+            ContractError: the day is not later than the last, an entity has two rows, or a score is NaN.
         """
         if self._last is not None and day <= self._last:
             raise ContractError(f"scores of {day} were pushed after those of {self._last}; push days in rising order")
@@ -69,8 +71,9 @@ class RollingScores:
             highest = np.where(has_record, np.maximum(highest, score), highest)
             lowest = np.where(has_record, np.minimum(lowest, score), lowest)
         # Rounding must not carry a mean past the scores it is made of: equal scores stay ties at the cut.
-        result = highest if self._config.method == "max" else np.clip(total / weights, lowest, highest)
-        return own.with_columns(score=pl.Series(result))
+        mean = np.clip(total / np.where(weights > 0, weights, 1.0), lowest, highest)
+        result = pl.Series(highest if self._config.method == "max" else mean)
+        return own.with_columns(score=pl.when(pl.col("score").is_not_null()).then(result))
 
     def _weight(self, age_days: int) -> float:
         exponential = self._config.method == "exponential"
@@ -81,15 +84,15 @@ def aggregate(scores: pl.DataFrame, config: AggregationConfig) -> pl.DataFrame:
     """Aggregates the scores of any days at once.
 
     Args:
-        scores: ``day`` (Date), ``entity``, ``score`` and any further columns, in any order; one row per entity and day.
-            The first ``look_back_days`` of them are aggregated over what there is.
+        scores: ``day`` (Date), ``entity``, ``score`` (null = not judged) and any further columns, in any order; one row
+            per entity and day. The first ``look_back_days`` of them are aggregated over what there is.
         config: method and span.
 
     Returns:
         The same rows in the same order, with ``score`` (Float64) aggregated; equal to what `RollingScores` gives.
 
     Raises:
-        ContractError: a column is missing, an entity has two rows of one day, or a score is unknown.
+        ContractError: a column is missing, an entity has two rows of one day, or a score is NaN.
     """
     if missing := [name for name in COLUMNS if name not in scores.columns]:
         raise ContractError(f"scores lack the columns {missing}; received {scores.columns}")
@@ -103,10 +106,8 @@ def aggregate(scores: pl.DataFrame, config: AggregationConfig) -> pl.DataFrame:
 
 def _own(day: date, scores: pl.DataFrame) -> pl.DataFrame:
     own = scores.select("entity", pl.col("score").cast(pl.Float64))
-    if unknown := own.filter(pl.col("score").is_null() | pl.col("score").is_nan()).height:
-        raise ContractError(
-            f"{unknown} of {own.height} scores of {day} are unknown; the detector must score every row it is given"
-        )
+    if strange := own.filter(pl.col("score").is_nan()).height:
+        raise ContractError(f"{strange} of {own.height} scores of {day} are NaN; pass null where a row is not judged")
     if repeats := own.height - own["entity"].n_unique():
         raise ContractError(f"{repeats} rows of {day} repeat an entity; pass one row per entity and day")
     return own

@@ -8,6 +8,9 @@ its alarms of the last ``within_days`` days still count towards the next episode
 With the defaults an episode is a run of alarms: it opens on an alarm after a record without one, and closes on the next
 record without one. Where the cut follows the day it may close later: a day that raises the cut above the fitted one
 clears no entity that is over that one.
+
+Unknown is neither an alarm nor clear. A record that is not judged leaves everything as it is: streak, clear days, an
+open episode. A record that is judged without something that the entity reported before may alarm, but clears nothing.
 """
 
 from datetime import date, timedelta
@@ -43,6 +46,8 @@ def is_listed() -> pl.Expr:
 
 def is_clear(config: EpisodeConfig, fitted_cut: float) -> pl.Expr:
     """Whether an entity is clear, from ``score``, ``threshold``, ``is_anomaly`` and ``severity`` of its row.
+
+    Null where it is not judged.
 
     Args:
         config: when an episode closes.
@@ -85,13 +90,14 @@ class Episodes:
 
         Args:
             day: the day, later than every day before.
-            rows: ``entity`` (String), ``is_anomaly`` and ``is_clear`` (Boolean, see `is_clear`); one row per entity.
-                Further columns are handed back.
+            rows: ``entity`` (String), ``is_anomaly`` and ``is_clear`` (Boolean, see `is_clear`), each null where nobody
+                knows; one row per entity. Further columns are handed back.
 
         Returns:
-            The rows in their order with ``streak_days`` (Int32, records in a row with an alarm), ``is_new`` (Boolean,
-            an episode opens), ``episode`` (String, one of ``STATES``), ``episode_start`` (Date, null outside one) and
-            ``clear_days`` (Int32, records in a row on which the entity of an open episode was clear).
+            The rows in their order with ``streak_days`` (Int32, judged records in a row with an alarm), ``is_new``
+            (Boolean, an episode opens), ``episode`` (String, one of ``STATES``), ``episode_start`` (Date, null outside
+            one) and ``clear_days`` (Int32, records in a row on which the entity of an open episode was clear; those on
+            which nobody knows are passed over).
 
         Raises:
             ContractError: the day is not later than the last.
@@ -101,16 +107,27 @@ class Episodes:
         self._last = day
         self._forget(day)
         was_open = pl.col("__episode").is_in([OPENED, OPEN]).fill_null(False)
-        clear_days = pl.when(was_open & pl.col("is_clear")).then(pl.col("__clear_days") + 1).otherwise(0)
-        opens = ~was_open & pl.col("is_anomaly") & (pl.col("__alarms").fill_null(0) + 1 >= self.config.alarms)
-        closes = was_open & (pl.col("clear_days") >= self.config.clear_after_days)
+        alarm, clear = (pl.col(name).fill_null(False) for name in ("is_anomaly", "is_clear"))
+        clear_days = (
+            pl.when(was_open & clear)
+            .then(pl.col("__clear_days") + 1)
+            .when(was_open & pl.col("is_clear").is_null())
+            .then("__clear_days")
+            .otherwise(0)
+        )
+        streak_days = (
+            pl.when(alarm)
+            .then(pl.col("__streak_days").fill_null(0) + 1)
+            .when(pl.col("is_anomaly").is_null())
+            .then(pl.col("__streak_days").fill_null(0))
+            .otherwise(0)
+        )
+        opens = ~was_open & alarm & (pl.col("__alarms").fill_null(0) + 1 >= self.config.alarms)
+        closes = was_open & clear & (pl.col("clear_days") >= self.config.clear_after_days)
         decided = (
             rows.join(self._before(), on="entity", how="left", maintain_order="left")
             .with_columns(
-                streak_days=pl.when("is_anomaly")
-                .then(pl.col("__streak_days").fill_null(0) + 1)
-                .otherwise(0)
-                .cast(pl.Int32),
+                streak_days=streak_days.cast(pl.Int32),
                 clear_days=clear_days.cast(pl.Int32),
                 is_new=opens,
             )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from ae_assets.detectors.config import DetectorConfig
-from ae_assets.detectors.windows import Windows
+from ae_assets.detectors.windows import Windows, is_reading
 from ae_assets.errors import ModelError
 from ae_assets.progress import ProgressSink
 
@@ -106,9 +106,32 @@ class FittedDetector(ABC):
     window_days: int
     history: TrainingHistory
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The features that the score looks at, in order; all where a detector says nothing else."""
+        return self.feature_names
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """The features that the score rests on: a record that knows none of them is not judged.
+
+        Flags of missing attributes say nothing of how a device is, so they are evidence only where a detector looks at
+        nothing else.
+        """
+        return tuple(name for name in self.inputs if is_reading(name)) or self.inputs
+
+    def judges(self, windows: Windows) -> NDArray[np.bool_]:
+        """Whether the last record of each window (n,) knows any of the evidence; the score of another says nothing."""
+        known = np.zeros(len(windows), np.bool_)
+        for name in self.evidence:
+            known |= np.isfinite(windows.values[windows.last_row, windows.feature_names.index(name)])
+        return known
+
     @abstractmethod
     def score(self, windows: Windows) -> Scores:
         """Scores n windows, in their order. A window's numbers do not depend on the other windows.
+
+        Windows that the detector does not judge get a number too, which their caller leaves out.
 
         Raises:
             ModelError: the windows hold other features or span another number of days than the detector expects.

@@ -65,6 +65,11 @@ class FittedBaseline(FittedDetector):
         self.window_days = basis.config.window_days
         self.history = basis.history
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The features in use."""
+        return self.basis.used
+
     @abstractmethod
     def judge(self, values: NDArray[np.float32]) -> Scores:
         """Scores rows, each by itself.

@@ -87,6 +87,16 @@ class FittedOrdinalAutoencoder(FittedDetector):
         function = score_function(config, feature_names, coding, autoencoder, heads, error_tail, head_tails)
         self._score_block = compiled(function, WIDE_VECTORS)
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The coded features."""
+        return tuple(feature.name for feature in self.coding.features)
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """Those of the judged counters: where none of them is known the error is 0, which is no sign of health."""
+        return tuple(feature.name for feature in self.coding.counters if feature.judged)
+
     def score(self, windows: Windows) -> Scores:
         """Scores by the surprise of the set steps plus the surprise of each head's opinion, see the config."""
         self.require_fitting(windows)

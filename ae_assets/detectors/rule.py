@@ -35,6 +35,11 @@ class FittedRule(FittedDetector):
         self.window_days = config.window_days
         self.history = TrainingHistory.untrained()
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The features that are added up."""
+        return self.config.features
+
     def score(self, windows: Windows) -> Scores:
         """Sums the features of the scored day that are above 0; contributions are these features themselves."""
         self.require_fitting(windows)

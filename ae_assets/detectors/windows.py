@@ -18,6 +18,10 @@ from ae_assets.errors import ContractError
 
 KEY_COLUMNS = ("day", "entity", "cohort", "label")
 
+ABOUT_THE_RECORD = ("gap_days", "history_days")
+MISSING_FLAG = "_missing"
+"""How the names of flags end. Flags and what is said about the record are known whatever the entity reports."""
+
 
 @dataclass(frozen=True, eq=False)
 class Windows:
@@ -72,6 +76,11 @@ class Windows:
             self.rows,
             self.window_days,
         )
+
+
+def is_reading(feature_name: str) -> bool:
+    """Whether a feature is known only where the entity reports something; by its name."""
+    return feature_name not in ABOUT_THE_RECORD and not feature_name.endswith(MISSING_FLAG)
 
 
 def windows_of(

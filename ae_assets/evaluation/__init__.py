@@ -1,7 +1,7 @@
 """The drive-level protocol: detection and false alarms per entity, with intervals. Thresholds are chosen elsewhere."""
 
 from ae_assets.evaluation.compare import compare
-from ae_assets.evaluation.evaluate import compare_on, evaluate, judge_threshold
+from ae_assets.evaluation.evaluate import compare_on, evaluate, judge_threshold, judge_threshold_on
 from ae_assets.evaluation.intervals import Rate, clopper_pearson, clustered_rate, lower_bound, rate, upper_bound, wilson
 from ae_assets.evaluation.lives import Lives, lives_of, merge_lives
 from ae_assets.evaluation.pooling import Pooled, PooledPoint, pooled
@@ -58,6 +58,7 @@ __all__ = [
     "judge_promise",
     "judge_split",
     "judge_threshold",
+    "judge_threshold_on",
     "lives_of",
     "lower_bound",
     "merge_lives",

@@ -25,7 +25,9 @@ def compare(
     """Compares detectors on one split, each at the same false alarm rates, with paired intervals of the differences.
 
     Args:
-        scores: for each detector by name `day, entity, cohort, score`; all must score the same rows of the range.
+        scores: for each detector by name `day, entity, cohort, score`, null = not judged; all must have the same rows
+            of the range. Those that the reference does not judge count for nobody, and on those that another detector
+            does not judge it raises no alarm.
         lives: lives of all scored entities.
         protocol: range and rules.
         reference: the detector that the others are compared with; the first one by default.
@@ -39,5 +41,5 @@ def compare(
     """
     if not scores:
         raise EvaluationError("no detector was given to compare; pass the scores of at least one")
-    population = population_of(protocol, lives, next(iter(scores.values())))
+    population = population_of(protocol, lives, scores.get(reference or "", next(iter(scores.values()))))
     return compare_on(population, scores, thresholds=thresholds, reference=reference, resamples=resamples, seed=seed)

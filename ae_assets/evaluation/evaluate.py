@@ -92,7 +92,7 @@ def compare_on(
 
     Args:
         population: who counts, from `population_of`.
-        scores: `day, entity, score` of each detector, all for exactly the rows of the population.
+        scores: `day, entity, score` of each detector, all for exactly the rows that the population was made of.
         thresholds: for each detector further cuts to judge, by name.
         reference: the detector that the others are compared with; the first one by default.
         resamples: bootstrap resamples of entities.
@@ -156,7 +156,8 @@ def judge_threshold(
     interval is 0 to 1, and a verdict on it is too few to judge.
 
     Args:
-        scores: `day, entity, cohort, score`, one row per entity and day; days outside the range are ignored.
+        scores: `day, entity, cohort, score`, one row per entity and day; days outside the range are ignored, null =
+            not judged.
         lives: lives of all scored entities, known at least until the end of the range.
         protocol: range and rules; its false alarm rates are not used.
         threshold: the cut to judge.
@@ -166,7 +167,13 @@ def judge_threshold(
         ContractError: a column is missing.
         EvaluationError: no row lies in the range, or scores and lives do not fit together.
     """
-    population = population_of(protocol, lives, scores)
+    return judge_threshold_on(population_of(protocol, lives, scores), scores, threshold, name)
+
+
+def judge_threshold_on(
+    population: Population, scores: pl.DataFrame, threshold: float, name: str = "threshold"
+) -> OperatingPoint:
+    """What one threshold does on a population, which may be that of another detector's scores."""
     return _operating_point(population, _Scored.of(population, name, scores), name, threshold)
 
 
@@ -222,6 +229,8 @@ def _sample(population: Population) -> Sample:
         windows_followed_short=population.followed_short,
         healthy_rows=len(population.healthy_rows),
         base_rate=population.base_rate,
+        not_judged=population.not_judged,
+        never_judged=population.never_judged,
     )
 
 

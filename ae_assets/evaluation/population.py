@@ -12,7 +12,7 @@ from ae_assets.errors import ContractError, EvaluationError
 from ae_assets.evaluation.lives import Lives
 from ae_assets.evaluation.protocol import Protocol
 
-KEY_COLUMNS = ("day", "entity", "cohort")
+COLUMNS = ("day", "entity", "cohort", "score")
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -55,6 +55,8 @@ class Population:
         protocol: the rules that were applied.
         known_until: labels after this day were not available.
         rows: `day, entity, cohort` of all scored rows in the range, sorted by entity and day.
+        not_judged: rows of the range without a score; they count for nothing.
+        never_judged: entities that have only such rows in the range.
         failed: `entity, failed_on, cohort`, one row per failed entity with a scored row in its horizon.
         failed_rows: rows in the horizon of each failed entity, in the order of `failed`.
         unscored: entities that failed in the range without a scored row in their horizon.
@@ -80,6 +82,8 @@ class Population:
     healthy_rows: Ints
     failure_day_rows: Ints
     failures: int
+    not_judged: int
+    never_judged: int
 
     @cached_property
     def days(self) -> Ints:
@@ -100,33 +104,42 @@ class Population:
         """The scores of another frame in the order of `rows`.
 
         Args:
-            scores: `day, entity, score`; rows outside the range are ignored, those inside must be exactly `rows`.
+            scores: `day, entity, score`; rows outside the range are ignored, those inside must be exactly the rows that
+                the population was made of. Where another detector does not judge a row of this population its score is
+                null; it raises no alarm there, so the row is given the lowest score, which no cut lets through.
             detector: whose scores they are, for the message.
 
         Raises:
             ContractError: a column is missing.
-            EvaluationError: other rows than the population's are scored, or a score is missing or NaN.
+            EvaluationError: other rows than the population's are scored, or a score is NaN.
         """
         needed = ("day", "entity", "score")
         missing = [name for name in needed if name not in scores.columns]
         if missing:
             raise ContractError(f"the scores of {detector} lack {missing}; received the columns {scores.columns}")
         inside = scores.select(needed).filter(pl.col("day").is_between(self.protocol.start, self.protocol.end))
-        if not (inside["entity"].equals(self.rows["entity"]) and inside["day"].equals(self.rows["day"])):
-            inside = inside.sort("entity", "day")
-        if not (inside["entity"].equals(self.rows["entity"]) and inside["day"].equals(self.rows["day"])):
-            raise EvaluationError(
-                f"{detector} scores {inside.height} rows between {self.protocol.start} and {self.protocol.end}, the "
-                f"population has {self.rows.height} rows or other ones; detectors are compared on the same rows only, "
-                "so score the same days and entities with each"
+        given = inside.height
+        if not self._has_the_rows_of(inside):
+            inside = self.rows.select("entity", "day").join(
+                inside, on=["entity", "day"], how="inner", maintain_order="left"
             )
-        values = inside["score"].cast(pl.Float64).to_numpy()
+        if given != self.rows.height + self.not_judged or not self._has_the_rows_of(inside):
+            raise EvaluationError(
+                f"{detector} has {given} rows between {self.protocol.start} and {self.protocol.end}, the population "
+                f"{self.rows.height + self.not_judged} or other ones; detectors are compared on the same rows only, so "
+                "score the same days and entities with each"
+            )
+        lowest = pl.min_horizontal(pl.col("score").min(), 0.0)
+        values = inside.select(pl.col("score").fill_null(lowest).cast(pl.Float64)).to_series().to_numpy()
         unknown = int(np.isnan(values).sum())
         if unknown:
             raise EvaluationError(
-                f"{unknown} of {len(values)} scores of {detector} are missing or NaN; a detector must score every row"
+                f"{unknown} of {len(values)} scores of {detector} are NaN; pass null where a row is not judged"
             )
         return values
+
+    def _has_the_rows_of(self, scores: pl.DataFrame) -> bool:
+        return scores["entity"].equals(self.rows["entity"]) and scores["day"].equals(self.rows["day"])
 
 
 def population_of(protocol: Protocol, lives: Lives, keys: pl.DataFrame) -> Population:
@@ -135,14 +148,21 @@ def population_of(protocol: Protocol, lives: Lives, keys: pl.DataFrame) -> Popul
     Args:
         protocol: range, horizon, windows and follow-up.
         lives: lives of all entities that occur in `keys`, known at least until the end of the range.
-        keys: `day, entity, cohort` of the scored rows, one row per entity and day; rows outside the range are ignored.
+        keys: `day, entity, cohort, score`, one row per entity and day; rows outside the range are ignored, and those
+            whose score is null, since they were not judged, count for nothing.
 
     Raises:
         ContractError: a column is missing.
-        EvaluationError: no row lies in the range, an entity-day occurs twice, an entity has no life, or labels end
-            before the range does.
+        EvaluationError: no scored row lies in the range, an entity-day occurs twice, an entity has no life, or labels
+            end before the range does.
     """
-    rows = _rows_in_range(protocol, lives, keys)
+    given = _rows_in_range(protocol, lives, keys)
+    rows = given.drop_nulls("score").drop("score")
+    if rows.is_empty():
+        raise EvaluationError(
+            f"none of the {given.height} rows between {protocol.start} and {protocol.end} was judged: their devices "
+            "report nothing that the detector's score rests on"
+        )
     known = rows.with_row_index("row").join(lives.frame, on="entity", how="left", maintain_order="left")
     failed, failed_rows = _failed(protocol, known)
     failing = lives.frame.filter(_fails_in_range(protocol))
@@ -162,6 +182,8 @@ def population_of(protocol: Protocol, lives: Lives, keys: pl.DataFrame) -> Popul
         healthy_rows=_positions(healthy),
         failure_day_rows=_positions(known.filter(pl.col("day") == pl.col("failed_on"))),
         failures=failing.height,
+        not_judged=given.height - rows.height,
+        never_judged=given["entity"].n_unique() - rows["entity"].n_unique(),
     )
 
 
@@ -175,11 +197,11 @@ def require_labels(protocol: Protocol, lives: Lives) -> None:
 
 
 def _rows_in_range(protocol: Protocol, lives: Lives, keys: pl.DataFrame) -> pl.DataFrame:
-    missing = [name for name in KEY_COLUMNS if name not in keys.columns]
+    missing = [name for name in COLUMNS if name not in keys.columns]
     if missing:
         raise ContractError(f"scored rows lack {missing}; received the columns {keys.columns}")
     require_labels(protocol, lives)
-    rows = keys.select(KEY_COLUMNS).filter(pl.col("day").is_between(protocol.start, protocol.end)).sort("entity", "day")
+    rows = keys.select(COLUMNS).filter(pl.col("day").is_between(protocol.start, protocol.end)).sort("entity", "day")
     if rows.is_empty():
         raise EvaluationError(
             f"no row is scored between {protocol.start} and {protocol.end}; materialise anomalies for those days"

@@ -164,7 +164,7 @@ class _Judged:
 
     def __init__(self, scores: pl.DataFrame, lives: Lives, protocol: Protocol) -> None:
         self.lives = lives
-        self.keys = scores.select("day", "entity", "cohort")
+        self.given = scores.select("day", "entity", "cohort", "score")
         self.population = population_of(protocol, lives, scores)
         self.scores = self.population.align(scores, "thresholds")
 
@@ -200,7 +200,7 @@ class _Judged:
         protocol = self.population.protocol
         if window_days == protocol.window_days:
             return self.population
-        return population_of(replace(protocol, window_days=window_days), self.lives, self.keys)
+        return population_of(replace(protocol, window_days=window_days), self.lives, self.given)
 
 
 def _result(policy: str, threshold: Cutting, judged: _Judged) -> PromiseResult:

@@ -42,6 +42,8 @@ class Sample:
             belong to failing entities.
         healthy_rows: rows of healthy entities; what the row false positive rate counts.
         base_rate: failures per entity and window.
+        not_judged: rows of the range without a score, which count for nothing.
+        never_judged: entities that have only such rows.
     """
 
     start: date
@@ -63,6 +65,8 @@ class Sample:
     windows_followed_short: int
     healthy_rows: int
     base_rate: float
+    not_judged: int = 0
+    never_judged: int = 0
 
     def in_words(self) -> str:
         """The counts that a reader needs beside any rate, and what was left out of them."""
@@ -77,11 +81,16 @@ class Sample:
             f"Labels end on {self.known_until}: {self.windows_followed_short:,} of the windows are not followed "
             "through their horizon, and some of their entities may yet fail."
         )
+        unjudged = (
+            f"{self.not_judged:,} more rows were not judged, for want of what the score rests on, and count for "
+            f"nothing; {self.never_judged:,} entities have no other rows."
+        )
         unfollowed = "Entities that vanish without a label count as healthy."
         remarks = [
             (unscored, bool(self.unscored)),
             (censored, self.censored_windows > 0),
             (short, self.windows_followed_short > 0),
+            (unjudged, self.not_judged > 0),
             (unfollowed, self.follow_up == "none"),
         ]
         return " ".join([counted, *(remark for remark, holds in remarks if holds)])

@@ -150,7 +150,8 @@ def judge_split(
     Args:
         name: what the tables call the split.
         training: first and last day that the detectors were fitted on.
-        scores: for each detector `day, entity, cohort, score`; all for the same rows of the test range.
+        scores: for each detector `day, entity, cohort, score`, null = not judged; all for the same rows of the test
+            range. Those that the reference judges are counted.
         lives: lives of all scored entities.
         protocol: the test range and the rules.
         reference: the detector that the others are compared with.
@@ -170,7 +171,7 @@ def judge_split(
             f"for {protocol.horizon_days} days more, so judge from "
             f"{training[1] + timedelta(days=protocol.horizon_days + 1)} on"
         )
-    population = population_of(protocol, lives, next(iter(scores.values())))
+    population = population_of(protocol, lives, scores.get(reference, next(iter(scores.values()))))
     comparison = compare_on(population, scores, reference=reference, resamples=resamples, seed=seed)
     failed_scores, pair_scores = {}, {}
     for detector, frame in scores.items():

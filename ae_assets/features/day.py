@@ -10,14 +10,18 @@ Rules, the same for every attribute:
 - Falling counters: a counter that falls (a reset, or pending sectors that were rewritten) has a negative growth, the
   signed log1p of the fall. Nothing is guessed about what was counted before a reset.
 - Unknown stays unknown: what cannot be measured is null, never a filled-in value, and ``*_missing`` is 1 where the
-  row itself lacks the attribute.
+  row itself lacks the attribute. ``lost_attributes`` names those that the drive reported inside the look-back: whoever
+  calls it well by the others would call it well by what is not known of it.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from ae_assets.errors import ContractError
 from ae_assets.features.catalogue import Feature, catalogue
@@ -48,7 +52,8 @@ def features_of_day(history: pl.DataFrame, day: date, config: FeatureConfig) -> 
 
     Returns:
         One row per drive with a row on ``day``, in the order of those rows: ``day, entity, cohort, label``, then
-        ``feature_names(config)`` as Float32 with null for unknown, never NaN. Empty where the day has no rows.
+        ``feature_names(config)`` as Float32 with null for unknown, never NaN, then ``lost_attributes`` (List of String,
+        null where nothing is lost). Empty where the day has no rows.
 
     Raises:
         ContractError: a column is missing or not numeric, or a drive has two rows on a day.
@@ -71,6 +76,7 @@ def features_of_day(history: pl.DataFrame, day: date, config: FeatureConfig) -> 
         "cohort",
         pl.col("label").cast(pl.Int8),
         *measured.cast(pl.Float32).fill_nan(None).get_columns(),
+        _lost_attributes(config, rows),
     )
 
 
@@ -94,6 +100,11 @@ class _Rows:
         """Cuts a series as long as ``places`` into one per lag, named by it."""
         height = self.today.height
         return [values.slice(position * height, height).alias(str(lag)) for position, lag in enumerate(self.lags)]
+
+    @cached_property
+    def place_by_lag(self) -> NDArray[np.uint32]:
+        """``places`` as (lags, rows of today); the height of ``past`` where a drive has no row."""
+        return self.places.fill_null(self.past.height).to_numpy().reshape(len(self.lags), self.today.height)
 
 
 def _look_back(history: pl.DataFrame, day: date, look_back_days: int) -> _Rows:
@@ -191,6 +202,28 @@ def _of_an_attribute(feature: Feature, config: FeatureConfig, known: list[str]) 
             return _first_known(departures)
         case _:
             raise AssertionError(f"{feature.transform} is not made of an attribute")
+
+
+def _lost_attributes(config: FeatureConfig, rows: _Rows) -> pl.Series:
+    """The attributes that each of today's rows lacks and that its drive had on an earlier day of the look-back."""
+    lost: list[list[str] | None] = [None] * rows.today.height
+    for column in config.attributes:
+        lacks = np.flatnonzero(~_is_known(rows.today, column))
+        known = _is_known(rows.past, column) if len(lacks) else np.zeros(0, np.bool_)
+        if not known.any():
+            continue
+        # One place more, which is never known, stands for the days on which a drive has no row.
+        known_on = np.append(known, False)[rows.place_by_lag[:, lacks]]
+        for row in lacks[known_on.any(axis=0)].tolist():
+            lost[row] = [*(lost[row] or []), column]
+    return pl.Series("lost_attributes", lost, dtype=pl.List(pl.String))
+
+
+def _is_known(frame: pl.DataFrame, column: str) -> NDArray[np.bool_]:
+    if column not in frame.columns:
+        return np.zeros(frame.height, np.bool_)
+    values = frame[column]
+    return (values.fill_nan(None) if values.dtype.is_float() else values).is_not_null().to_numpy()
 
 
 def _where_absent(feature: Feature) -> pl.Expr:

@@ -1,7 +1,7 @@
 """What a feature's value says, in the attribute's own unit: logarithms are undone for people who decide on a device."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ae_assets.features.catalogue import Feature, catalogue
 from ae_assets.features.config import FeatureConfig
@@ -11,6 +11,10 @@ Wording = Callable[[str, float | None, float | None], str]
 
 AttributeWording = Callable[[str, Mapping[str, tuple[float | None, float | None]]], str]
 """Name of an attribute, and value and expectation of each of its features by name, to a short sentence."""
+
+UnknownWording = Callable[[Sequence[str], Sequence[str], Sequence[str]], str]
+"""Attributes that a record lacks though its device reported them before, that it lacks as before, and that it has for
+the first time, to a short sentence."""
 
 
 def wording_of(config: FeatureConfig) -> Wording:
@@ -57,6 +61,27 @@ def attribute_wording_of(config: FeatureConfig) -> AttributeWording:
     return words
 
 
+def unknown_wording_of(config: FeatureConfig) -> UnknownWording:
+    """Why a record is not judged, e.g. ``not reported on this day: reallocated sectors, pending sectors``."""
+
+    def words(lost: Sequence[str], missing: Sequence[str], new: Sequence[str]) -> str:
+        days = config.look_back_days
+        parts = (
+            ("not reported on this day", lost),
+            ("not reported", missing),
+            (f"no earlier value in {days} days", new),
+        )
+        return "; ".join(
+            f"{said}: {', '.join(_name(name, config) for name in names)}" for said, names in parts if names
+        )
+
+    return words
+
+
+def _name(attribute: str, config: FeatureConfig) -> str:
+    return config.attributes[attribute].meaning.partition(" (")[0] if attribute in config.attributes else attribute
+
+
 def _told(known: Mapping[Feature, float], config: FeatureConfig) -> list[tuple[Feature | None, str]]:
     """What is worth saying of an attribute, each with the feature that says it; the state first, then its history."""
     told: list[tuple[Feature | None, str]] = []
@@ -90,7 +115,7 @@ def _subject(feature: Feature, config: FeatureConfig) -> str:
     rows: Mapping[str, str] = {"gap_days": "days since its last record", "history_days": "earlier days with a record"}
     if feature.column is None:
         return rows.get(feature.transform, feature.name)
-    meaning = config.attributes[feature.column].meaning.partition(" (")[0]
+    meaning = _name(feature.column, config)
     return f"{meaning}: clock off by" if feature.transform == "drift" else meaning
 
 

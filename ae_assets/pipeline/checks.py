@@ -166,13 +166,13 @@ def anomalies_checks(storage: Storage, champion: "Champion", days: Sequence[date
     shares: dict[date, float] = {}
     columns = ["is_anomaly", "muted_until"]
     for day, frame in storage.tables.iter_days(storage.name(ANOMALIES), days[0], days[-1], columns):
-        watched = frame.filter(pl.col("muted_until").is_null())
+        watched = frame.filter(pl.col("muted_until").is_null(), pl.col("is_anomaly").is_not_null())
         if day in set(days) and watched.height:
             shares[day] = int(watched["is_anomaly"].sum()) / watched.height
     most = storage.table.checks.max_alarm_share
     high = {day: share for day, share in shares.items() if share > most}
     verdict = (
-        f"at most {max(shares.values(), default=0.0):.3%} of a day's devices have an alarm (allowed {most:.1%})"
+        f"at most {max(shares.values(), default=0.0):.3%} of a day's judged devices have an alarm (allowed {most:.1%})"
         if not high
         else f"{len(high)} of {len(shares)} days have more than {most:.1%}: "
         + _named([f"{day} {share:.2%}" for day, share in high.items()])

@@ -219,6 +219,8 @@ def threshold_run(calibrated: "Calibrated") -> Metadata:
         "promotion": dg.MetadataValue.json(calibrated.promotion.record),
         "calibrated_on": f"{threshold.calibration.first_day} to {threshold.calibration.last_day}",
         "calibration_rows": threshold.calibration.rows,
+        "calibration_rows_not_judged": calibrated.not_judged.rows,
+        "devices_never_judged_in_calibration": calibrated.not_judged.entities,
         "cut": threshold.cut,
         "share_of_calibration_rows_over_it": share,
         "policy": dg.MetadataValue.json(threshold.policy.model_dump(mode="json")),
@@ -244,6 +246,7 @@ def anomalies_day(
         f"{facts.alarms_before:,} on the day before. "
         + (f"{facts.listed:,} episodes are open. " if facts.listed != facts.alarms else "")
         + (f"{facts.muted_alarms:,} more alarms are muted. " if facts.muted_alarms else "")
+        + (f"{facts.devices_not_judged:,} devices are not judged. " if facts.devices_not_judged else "")
         + ("The model or its threshold has seen this day." if seen else "The model has not seen this day.")
     )
     values: Metadata = {
@@ -255,12 +258,13 @@ def anomalies_day(
         "new_alarms": facts.new_alarms,
         "open_episodes": facts.listed,
         **_muted(facts),
+        **_not_judged(facts),
         "threshold": round(cut, 6),
         "model_version": champion.version,
     }
     if drawn and facts.rows:
         png = score_histogram(
-            champion.threshold.calibration, cut, facts.frame["score"].to_numpy(), label=str(facts.day)
+            champion.threshold.calibration, cut, facts.frame["score"].drop_nulls().to_numpy(), label=str(facts.day)
         )
         values["scores"] = _image(markdown_image(png, f"scores of {facts.day} with the threshold"))
     return values
@@ -276,6 +280,20 @@ def _muted(facts: "AnomalyDay") -> Metadata:
         "muted_devices": facts.muted_rows,
         "muted_alarms": facts.muted_alarms,
         "muted": dg.MetadataValue.md(muted_table(facts.frame)),
+    }
+
+
+def _not_judged(facts: "AnomalyDay") -> Metadata:
+    """The devices without a score, where there are some."""
+    from ae_assets.reports.tables import markdown_table
+
+    if not facts.not_judged:
+        return {}
+    groups = pl.DataFrame([(group.cohort, group.devices, group.because) for group in facts.not_judged], orient="row")
+    groups.columns = ["model", "devices", "because"]
+    return {
+        "devices_not_judged": facts.devices_not_judged,
+        "not_judged": dg.MetadataValue.md(markdown_table(groups, limit=20)),
     }
 
 

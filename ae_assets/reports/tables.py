@@ -104,7 +104,7 @@ def muted_table(anomalies: pl.DataFrame, limit: int = 20) -> str:
         limit: devices to write.
     """
     muted = anomalies.filter(_is_open(), pl.col("muted_until").is_not_null())
-    shown = muted.sort(["score", "entity"], descending=[True, False]).select(
+    shown = muted.sort(["score", "entity"], descending=[True, False], nulls_last=True).select(
         pl.col("entity").alias("drive"), pl.col("cohort").alias("model"), "score", "muted_until", "mute_reason"
     )
     return markdown_table(shown, limit=limit) if shown.height else "No device with an open episode is muted."
@@ -112,7 +112,7 @@ def muted_table(anomalies: pl.DataFrame, limit: int = 20) -> str:
 
 def _alarms(anomalies: pl.DataFrame) -> pl.DataFrame:
     listed = anomalies.filter(_is_open(), pl.col("muted_until").is_null())
-    return listed.sort(["score", "entity"], descending=[True, False])
+    return listed.sort(["score", "entity"], descending=[True, False], nulls_last=True)
 
 
 def _nothing_open(anomalies: pl.DataFrame) -> str:
@@ -131,7 +131,9 @@ def _age() -> pl.Expr:
 
 
 def _because(alarm: Mapping[str, Any], wording: Wording | None, limit: int = TOP_FEATURES_SHOWN) -> str:
-    """The attributes that raised a score, as the row says it in words, else its features."""
+    """The attributes that raised a score, as the row says it in words, else its features; or why there is no score."""
+    if (unknown := alarm.get("not_judged_because")) is not None:
+        return f"not judged: {unknown}"
     reasons = alarm["reasons"]
     return "; ".join(reasons[:limit]) if reasons else feature_words(alarm["top_features"], wording, limit)
 

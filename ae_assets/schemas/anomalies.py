@@ -20,25 +20,33 @@ ANOMALY_SCHEMA = pa.DataFrameSchema(
         "score": pa.Column(
             pl.Float64,
             pa.Check.ge(0),
+            nullable=True,
             description="the anomaly score that is held against the threshold: day_score, aggregated over the device's "
-            "last days where the table says so; higher = more anomalous",
+            "last days where the table says so; higher = more anomalous, null = not judged, which is no sign of health",
         ),
         "threshold": pa.Column(pl.Float64, description="the cut that the score was held against"),
-        "is_anomaly": pa.Column(pl.Boolean, description="an alarm: the score is over the threshold"),
+        "is_anomaly": pa.Column(
+            pl.Boolean, nullable=True, description="an alarm: the score is over the threshold; null = not judged"
+        ),
         "severity": pa.Column(
             pl.Float64,
             pa.Check.in_range(0, 1),
-            description="share of calibration rows with a score at least as high; small = severe",
+            nullable=True,
+            description="share of calibration rows with a score at least as high; small = severe, null = not judged",
         ),
         "is_new": pa.Column(
             pl.Boolean,
             description="an alarm that opens an episode: by default, whose device had none on its previous scored day",
         ),
         "streak_days": pa.Column(
-            pl.Int32, pa.Check.ge(0), description="scored days in a row with an alarm, this one included; 0 = none"
+            pl.Int32,
+            pa.Check.ge(0),
+            description="judged days in a row with an alarm, this one included; 0 = none; a day that is not judged "
+            "leaves it as it was",
         ),
         "top_features": pa.Column(
             TOP_FEATURES,
+            nullable=True,
             description="the features that raised day_score most: name, contribution, value, expected; null = unknown",
         ),
         "model_version": pa.Column(pl.String, description="the model version that scored the row"),
@@ -49,7 +57,10 @@ ANOMALY_SCHEMA = pa.DataFrameSchema(
             description="1 = the device failed on this day, null = not known",
         ),
         "day_score": pa.Column(
-            pl.Float64, pa.Check.ge(0), description="the detector's score of the day itself, before aggregation"
+            pl.Float64,
+            pa.Check.ge(0),
+            nullable=True,
+            description="the detector's score of the day itself, before aggregation; null = not judged",
         ),
         "episode": pa.Column(
             pl.String,
@@ -63,7 +74,8 @@ ANOMALY_SCHEMA = pa.DataFrameSchema(
         "clear_days": pa.Column(
             pl.Int32,
             pa.Check.ge(0),
-            description="scored days in a row, this one included, on which the device of an open episode was clear",
+            description="judged days in a row, this one included, on which the device of an open episode was clear; a "
+            "day that lacks what the device reported before does not count and leaves it as it was",
         ),
         "reasons": pa.Column(
             pl.List(pl.String),
@@ -75,6 +87,11 @@ ANOMALY_SCHEMA = pa.DataFrameSchema(
             pl.Date, nullable=True, description="last day on which the mute list mutes the device; null = not muted"
         ),
         "mute_reason": pa.Column(pl.String, nullable=True, description="why the mute list mutes it"),
+        "not_judged_because": pa.Column(
+            pl.String,
+            nullable=True,
+            description="why the row has no score: what a score would rest on and is not known; null = judged",
+        ),
     },
     name="anomalies",
     strict=True,

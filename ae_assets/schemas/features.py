@@ -33,4 +33,10 @@ def feature_schema(config: DescribesFeatures) -> pa.DataFrameSchema:
         name: pa.Column(pl.Float32, finite, nullable=True, description=description)
         for name, description in config.described().items()
     }
-    return pa.DataFrameSchema({**keys, **features}, name="features", strict=True, ordered=True)
+    lost = pa.Column(
+        pl.List(pl.String),
+        nullable=True,
+        description="the attributes that the device reported within the look-back and not on this day; null = none; "
+        "never a feature",
+    )
+    return pa.DataFrameSchema({**keys, **features, "lost_attributes": lost}, name="features", strict=True, ordered=True)

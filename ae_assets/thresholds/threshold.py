@@ -55,7 +55,7 @@ class Threshold:
         """The cut of each day.
 
         Args:
-            scores: `day, score` of all entities on the days.
+            scores: `day, score` of all entities on the days; null = not judged.
 
         Returns:
             `day, cut`, one row per day, in order.
@@ -63,7 +63,7 @@ class Threshold:
         Raises:
             ContractError: a score is NaN.
         """
-        days = scores.group_by("day").agg(pl.col("score").cast(pl.Float64)).sort("day")
+        days = scores.group_by("day").agg(pl.col("score").cast(pl.Float64).drop_nulls()).sort("day")
         cuts = [self.cut_of_day(values.to_numpy()) for values in days["score"]]
         return days.select("day", pl.Series("cut", cuts, dtype=pl.Float64))
 
@@ -125,16 +125,17 @@ def fit_threshold(config: ThresholdPolicy, calibration: pl.DataFrame) -> Thresho
     Args:
         config: the policy, one of `ThresholdConfig`.
         calibration: `day, entity, cohort, score`, one row per entity and day; the caller chooses days after training.
-            And `fails_in`, whole days from the row to the entity's failure where one is known, null elsewhere: an
-            entity with such a row is known to fail, and only a policy that needs failures sees it. Such rows may be of
-            earlier days. Without the column no entity is known to fail.
+            A row whose score is null was not judged and counts for nothing. And `fails_in`, whole days from the row to
+            the entity's failure where one is known, null elsewhere: an entity with such a row is known to fail, and
+            only a policy that needs failures sees it. Such rows may be of earlier days. Without the column no entity is
+            known to fail.
 
     Raises:
-        ContractError: a column is missing, or a score is missing or not finite.
-        ModelError: there are no rows of healthy entities, or they do not bear what the policy promises.
+        ContractError: a column is missing, or a score is not finite.
+        ModelError: there are no judged rows of healthy entities, or they do not bear what the policy promises.
     """
     _check(calibration)
-    scores = calibration.with_columns(pl.col("score").cast(pl.Float64))
+    scores = calibration.with_columns(pl.col("score").cast(pl.Float64)).drop_nulls("score")
     healthy = _healthy(scores)
     return Threshold(
         cut=config.cut(scores if config.sees_failures else healthy),
@@ -162,12 +163,17 @@ def _check(calibration: pl.DataFrame) -> None:
         raise ModelError(
             "no calibration scores were received; choose a calibration range that holds scored days after training"
         )
-    unusable = calibration.filter(pl.col("score").is_null() | ~pl.col("score").is_finite())
+    if calibration["score"].null_count() == calibration.height:
+        raise ModelError(
+            f"none of the {calibration.height} calibration rows was judged: the devices report nothing that the "
+            "detector's score rests on; choose a detector that looks at what they report, or another calibration range"
+        )
+    unusable = calibration.filter(~pl.col("score").is_finite())
     if not unusable.is_empty():
         first = unusable.row(0, named=True)
         raise ContractError(
-            f"{unusable.height} of {calibration.height} calibration scores are missing or not finite, the first is "
-            f"{first['score']} of {first['entity']} on {first['day']}; the detector must score every row it is given"
+            f"{unusable.height} of {calibration.height} calibration scores are not finite, the first is "
+            f"{first['score']} of {first['entity']} on {first['day']}; pass null where a row is not judged"
         )
 
 

@@ -20,14 +20,17 @@ CONFIGS = st.builds(
 )
 
 
-def by_hand(scores: pl.DataFrame, config: AggregationConfig) -> list[float]:
+def by_hand(scores: pl.DataFrame, config: AggregationConfig) -> list[float | None]:
     """The same in plain Python, row by row."""
     known = {(row["day"], row["entity"]): row["score"] for row in scores.iter_rows(named=True)}
-    results = []
+    results: list[float | None] = []
     for today, entity in scores.select("day", "entity").iter_rows():
         ages = range(config.look_back_days + 1)
         found = {age: known[today - timedelta(days=age), entity] for age in ages
-                 if (today - timedelta(days=age), entity) in known}  # fmt: skip
+                 if known.get((today - timedelta(days=age), entity)) is not None}  # fmt: skip
+        if known[today, entity] is None:
+            results.append(None)
+            continue
         if config.method == "max":
             results.append(max(found.values()))
             continue
@@ -47,7 +50,10 @@ def pushed(scores: pl.DataFrame, config: AggregationConfig) -> dict[date, pl.Dat
 def test_each_score_is_made_of_the_entitys_own_records_of_the_last_calendar_days(
     scores: pl.DataFrame, config: AggregationConfig
 ) -> None:
-    assert aggregate(scores, config)["score"].to_list() == pytest.approx(by_hand(scores, config), rel=1e-9)
+    found, expected = aggregate(scores, config)["score"], by_hand(scores, config)
+    assert [score is None for score in found] == [score is None for score in expected]
+    known = [score for score in expected if score is not None]
+    assert found.drop_nulls().to_list() == pytest.approx(known, rel=1e-9)
 
 
 @QUICK
@@ -77,7 +83,7 @@ def test_no_aggregate_leaves_the_range_of_its_scores_and_a_maximum_is_at_least_t
 ) -> None:
     found = aggregate(scores, config).with_columns(own=scores["score"])
     span = found.group_by("entity").agg(low=pl.col("own").min(), high=pl.col("own").max())
-    bounded = found.join(span, on="entity")
+    bounded = found.join(span, on="entity").drop_nulls("score")
     assert (bounded["score"] >= bounded["low"]).all()
     assert (bounded["score"] <= bounded["high"]).all()
     if config.method == "max":
@@ -109,6 +115,13 @@ def test_a_score_counts_for_as_many_calendar_days_as_the_yaml_says(method: str, 
     scores = scores_of({(0, "A"): 8.0, (1, "A"): 2.0, (3, "A"): 5.0})
     config = AggregationConfig(method=method, days=3, half_life_days=1)
     assert aggregate(scores, config)["score"].to_list() == pytest.approx(expected)
+
+
+def test_a_day_that_was_not_judged_is_passed_over_and_has_no_aggregate() -> None:
+    scores = scores_of({(0, "A"): 8.0, (1, "A"): None, (2, "A"): 2.0})
+    for method, expected in (("none", 2.0), ("max", 8.0), ("mean", 5.0)):
+        found = aggregate(scores, AggregationConfig(method=method, days=3))["score"].to_list()
+        assert found == [8.0, None, expected]
 
 
 def test_by_default_every_score_is_the_days_own() -> None:
@@ -149,8 +162,7 @@ def test_days_that_do_not_rise_are_refused() -> None:
 @pytest.mark.parametrize(
     ("scores", "says"),
     [
-        (scores_of({(0, "A"): float("nan")}), "1 of 1 scores of 2024-01-01 are unknown"),
-        (scores_of({(0, "A"): 1.0}).with_columns(score=pl.lit(None, pl.Float64)), "unknown"),
+        (scores_of({(0, "A"): float("nan")}), "1 of 1 scores of 2024-01-01 are NaN"),
         (pl.concat([scores_of({(0, "A"): 1.0})] * 2), "1 rows of 2024-01-01 repeat an entity"),
         (scores_of({(0, "A"): 1.0}).drop("score"), r"lack the columns \['score'\]"),
     ],

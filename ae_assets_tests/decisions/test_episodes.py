@@ -1,5 +1,6 @@
 """Episodes: when one opens and closes, that they never overlap, and that a day continues what the table holds."""
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from itertools import pairwise
 
@@ -40,7 +41,7 @@ def followed(scores: pl.DataFrame, config: EpisodeConfig, past: pl.DataFrame | N
     return pl.concat([episodes.push(rows["day"][0], rows) for rows in days])
 
 
-def of_one(values: dict[int, float], config: EpisodeConfig) -> list[str]:
+def of_one(values: Mapping[int, float | None], config: EpisodeConfig) -> list[str]:
     """The states of one entity with the given scores, by number of the day."""
     return followed(scores_of({(number, "A"): score for number, score in values.items()}), config)["episode"].to_list()
 
@@ -61,12 +62,14 @@ def test_an_episode_opens_once_stays_open_and_closes_after_it_opened(
                 case "opened":
                     assert open_since is None
                     assert row["is_anomaly"]
+                    assert row["score"] is not None
                     open_since = row["day"]
                     assert row["episode_start"] == open_since
                 case "open" | "closed":
                     assert open_since is not None
                     assert row["episode_start"] == open_since < row["day"]
                     if row["episode"] == "closed":
+                        assert row["score"] is not None
                         open_since = None
                 case "none":
                     assert open_since is None
@@ -92,12 +95,16 @@ def test_by_default_an_episode_is_a_run_of_alarms(scores: pl.DataFrame) -> None:
         streak, last = 0, date.min
         for row in rows.iter_rows(named=True):
             streak = 0 if row["day"] - timedelta(days=ABSENT_DAYS) > last else streak
+            last = row["day"]
+            if row["is_anomaly"] is None:
+                assert (row["is_new"], row["streak_days"]) == (False, streak)
+                assert row["episode"] == ("open" if streak else "none")
+                continue
             assert row["is_new"] == (row["is_anomaly"] and streak == 0)
             assert (row["episode"] == "closed") == (not row["is_anomaly"] and streak > 0)
             streak = streak + 1 if row["is_anomaly"] else 0
             assert row["streak_days"] == streak
             assert (row["episode"] in {"opened", "open"}) == row["is_anomaly"]
-            last = row["day"]
 
 
 @QUICK
@@ -105,7 +112,42 @@ def test_by_default_an_episode_is_a_run_of_alarms(scores: pl.DataFrame) -> None:
 def test_more_hysteresis_never_asks_for_more_tickets(scores: pl.DataFrame, config: EpisodeConfig) -> None:
     with_memory = followed(scores, config)
     assert with_memory["is_new"].sum() <= followed(scores, DEFAULT)["is_new"].sum()
-    assert (with_memory["is_anomaly"] == (with_memory["score"] > CUT)).all()
+    assert with_memory["is_anomaly"].equals((with_memory["score"] > CUT).alias("is_anomaly"), null_equal=True)
+
+
+@QUICK
+@given(histories(days=ABSENT_DAYS), CONFIGS)
+def test_a_record_that_is_not_judged_changes_nothing_on_the_days_after_it(
+    scores: pl.DataFrame, config: EpisodeConfig
+) -> None:
+    without = scores.drop_nulls("score")
+    seen = followed(scores, config).drop_nulls("score")
+    assert_frame_equal(seen, followed(without, config) if without.height else seen)
+
+
+def test_an_unknown_record_leaves_the_episode_the_streak_and_the_clear_days_as_they_are() -> None:
+    known = {0: 2.0, 1: 2.0, 2: None, 3: 2.0, 4: 0.1, 5: None, 6: 0.1, 7: None}
+    rows = followed(scores_of({(number, "A"): score for number, score in known.items()}), SLOW)
+    assert rows["episode"].to_list() == ["opened", "open", "open", "open", "open", "open", "closed", "none"]
+    assert rows["streak_days"].to_list() == [1, 2, 2, 3, 0, 0, 0, 0]
+    assert rows["clear_days"].to_list() == [0, 0, 0, 0, 1, 1, 2, 0]
+    assert rows["is_new"].sum() == 1
+    assert rows["episode_start"].to_list() == [day(0)] * 7 + [None]
+
+
+def test_a_record_that_is_neither_an_alarm_nor_known_to_be_clear_closes_nothing() -> None:
+    days = judged(scores_of({(0, "A"): 2.0, (1, "A"): 0.1, (2, "A"): 0.1}), DEFAULT)
+    partly_known = days.with_columns(is_clear=pl.when(pl.col("day") != day(1)).then("is_clear"))
+    episodes = Episodes(DEFAULT)
+    rows = pl.concat([episodes.push(of_day["day"][0], of_day) for of_day in partly_known.partition_by("day")])
+    assert rows["episode"].to_list() == ["opened", "open", "closed"]
+    assert rows["streak_days"].to_list() == [1, 0, 0]
+
+
+def test_an_entity_that_is_not_judged_for_longer_than_a_week_keeps_its_episode_as_it_is_not_away() -> None:
+    unknown: dict[int, float | None] = dict.fromkeys(range(1, ABSENT_DAYS + 5))
+    states = of_one({0: 2.0, **unknown, ABSENT_DAYS + 5: 2.0}, DEFAULT)
+    assert states == ["opened"] + ["open"] * (ABSENT_DAYS + 5)
 
 
 @QUICK

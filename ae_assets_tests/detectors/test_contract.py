@@ -83,6 +83,36 @@ def test_scoring_leaves_the_windows_as_they_are(detector: FittedDetector) -> Non
     assert np.array_equal(before, windows.values, equal_nan=True)
 
 
+def test_a_record_is_judged_where_it_knows_any_of_the_evidence_and_not_by_what_else_it_knows(
+    detector: FittedDetector,
+) -> None:
+    windows = windows_for(detector, fleet(seed=5, missing=0))
+    assert detector.judges(windows).all()
+    assert set(detector.evidence) <= set(NAMES)
+    rests_on = [NAMES.index(name) for name in detector.evidence]
+    unknown = windows.values.copy()
+    unknown[np.ix_(windows.last_row[::2], rests_on)] = np.nan
+    assert (~detector.judges(with_values(windows, unknown))).nonzero()[0].tolist() == list(range(0, len(windows), 2))
+    for one in rests_on:
+        barely = unknown.copy()
+        barely[windows.last_row, one] = windows.values[windows.last_row, one]
+        assert detector.judges(with_values(windows, barely)).all()
+    infinite = np.where(np.isnan(unknown), np.inf, unknown)
+    assert (detector.judges(with_values(windows, infinite)) == detector.judges(with_values(windows, unknown))).all()
+
+
+def test_a_score_is_the_same_whether_or_not_the_rows_beside_it_are_judged(detector: FittedDetector) -> None:
+    windows = windows_for(detector, fleet(seed=5))
+    unknown = windows.values.copy()
+    entities = windows.rows["entity"]
+    gone = (entities == entities[0]).to_numpy()
+    unknown[gone] = np.nan
+    kept = np.flatnonzero(~gone[windows.last_row])
+    assert np.array_equal(
+        detector.score(with_values(windows, unknown)).score[kept], detector.score(windows).score[kept]
+    )
+
+
 def test_windows_of_other_features_are_refused(detector: FittedDetector) -> None:
     renamed = fleet().rename({NAMES[0]: "another"})
     windows = windows_of(renamed, ("another", *NAMES[1:]), detector.window_days)

@@ -70,11 +70,37 @@ def test_a_comparison_survives_json(records: pl.DataFrame) -> None:
 
 def test_detectors_that_score_other_rows_are_not_compared(records: pl.DataFrame) -> None:
     scores = {"all": noisy(records, 1.0, 1), "fewer": noisy(records, 1.0, 1)[:-1]}
-    with pytest.raises(EvaluationError, match=r"fewer scores .* same rows only"):
+    with pytest.raises(EvaluationError, match=r"fewer has .* same rows only"):
         compare(scores, lives_of(records), TWO_WINDOWS)
     renamed = scores["all"].with_columns(pl.col("entity").str.replace("healthy", "other"))
     with pytest.raises(EvaluationError, match="or other ones"):
         compare({"all": scores["all"], "renamed": renamed}, lives_of(records), TWO_WINDOWS)
+
+
+def test_rows_that_the_reference_does_not_judge_count_for_nobody_and_no_score_raises_no_alarm(
+    records: pl.DataFrame,
+) -> None:
+    full = {"reference": noisy(records, 1.0, 1), "other": noisy(records, 1.0, 2)}
+    unknown = pl.col("entity").hash(3) % 4 == 0
+    entities, lives = records["entity"].unique(), lives_of(records)
+    without = {name: frame.filter(~unknown) for name, frame in full.items()}
+    partly = {**full, "reference": full["reference"].with_columns(score=pl.when(~unknown).then("score"))}
+    kept, all_rows = compare(without, lives, TWO_WINDOWS), compare(partly, lives, TWO_WINDOWS)
+    assert [evaluation.points for evaluation in all_rows.evaluations] == [
+        evaluation.points for evaluation in kept.evaluations
+    ]
+    sample = all_rows.evaluations[0].sample
+    assert sample.rows == kept.evaluations[0].sample.rows
+    assert sample.not_judged + sample.rows == compare(full, lives, TWO_WINDOWS).evaluations[0].sample.rows
+    never = entities.filter(pl.DataFrame({"entity": entities}).select(unknown).to_series())
+    assert sample.never_judged == full["reference"].filter(pl.col("entity").is_in(never.implode()))["entity"].n_unique()
+    assert "were not judged" in sample.in_words()
+
+    silent = {**full, "other": full["other"].with_columns(score=pl.when(~unknown).then("score"))}
+    lowest = {**full, "other": full["other"].with_columns(score=pl.when(unknown).then(-9.0).otherwise("score"))}
+    first, second = (compare(scores, lives, TWO_WINDOWS).evaluations[1] for scores in (silent, lowest))
+    assert first.points == second.points
+    assert first.sample.not_judged == 0
 
 
 def test_no_detector_or_an_unknown_reference_is_refused(records: pl.DataFrame) -> None:

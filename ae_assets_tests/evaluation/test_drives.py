@@ -82,10 +82,10 @@ def test_a_range_without_failures_has_healthy_drives_only_and_no_example() -> No
     assert drives.healthy.tolist() == [0.0, 0.0]
 
 
-def test_a_row_without_a_score_is_refused() -> None:
+def test_a_range_in_which_nothing_is_judged_shows_no_drive() -> None:
     records = records_of({"well": (0, 59, None)})
     missing = with_cut(scored(records)).with_columns(score=pl.lit(None, pl.Float64))
-    with pytest.raises(EvaluationError, match="missing or NaN"):
+    with pytest.raises(EvaluationError, match="none of the 60 rows"):
         drives_of(missing, lives_of(records), PROTOCOL)
 
 

@@ -268,14 +268,20 @@ def test_the_table_has_a_row_per_operating_point_with_counts_and_intervals(recor
     assert (table["detection_low"] <= table["detection_rate"]).all()
 
 
-def test_a_score_that_is_missing_or_nan_is_refused(records: pl.DataFrame, lives: Lives) -> None:
+def test_a_score_that_is_nan_is_refused_and_one_that_is_unknown_is_left_out(
+    records: pl.DataFrame, lives: Lives
+) -> None:
     scores = per_entity(records, 15)
-    for bad in (None, float("nan")):
-        broken = scores.with_columns(
-            pl.when(pl.int_range(pl.len()) == 7).then(pl.lit(bad, pl.Float64)).otherwise("score").alias("score")
-        )
-        with pytest.raises(EvaluationError, match=r"1 of .* scores of d are missing or NaN"):
-            evaluate("d", broken, lives, TWO_WINDOWS)
+    eighth = pl.int_range(pl.len()) == 7
+    broken = scores.with_columns(score=pl.when(eighth).then(float("nan")).otherwise("score"))
+    with pytest.raises(EvaluationError, match=r"1 of .* scores of d are NaN"):
+        evaluate("d", broken, lives, TWO_WINDOWS)
+    unknown, whole = (
+        scores.with_columns(score=pl.when(~eighth).then("score")),
+        evaluate("d", scores, lives, TWO_WINDOWS),
+    )
+    sample = evaluate("d", unknown, lives, TWO_WINDOWS).sample
+    assert (sample.rows, sample.not_judged, sample.never_judged) == (whole.sample.rows - 1, 1, 0)
     with pytest.raises(ContractError, match="score"):
         evaluate("d", scores.drop("score"), lives, TWO_WINDOWS)
 

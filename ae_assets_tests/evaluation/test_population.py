@@ -194,7 +194,9 @@ def test_the_second_fleet_has_519_failed_drives_and_182609_healthy_windows_witho
             last.filter(pl.col("day") >= protocol.start),
         ]
     ).filter(pl.col("day") <= pl.col("last_day"))
-    result = population_of(protocol, lives, keys.select("day", "entity", cohort=pl.lit("all")).unique())
+    result = population_of(
+        protocol, lives, keys.select("day", "entity", cohort=pl.lit("all"), score=pl.lit(0.0)).unique()
+    )
 
     assert result.failed.height == 519
     assert result.pairs.height == 182_609

@@ -21,7 +21,7 @@ def features_of(history: pl.DataFrame, config: FeatureConfig = CONFIG) -> dict[s
 
 def test_a_row_has_its_keys_and_every_feature_as_float32_in_the_order_of_the_config():
     frame = features_of_day(series("smart_5_raw", {0: 3}), DAY, CONFIG)
-    assert frame.columns == ["day", "entity", "cohort", "label", *feature_names(CONFIG)]
+    assert frame.columns == ["day", "entity", "cohort", "label", *feature_names(CONFIG), "lost_attributes"]
     assert set(frame.select(feature_names(CONFIG)).dtypes) == {pl.Float32}
     assert frame.select("day", "entity", "cohort", "label").row(0) == (DAY, "ZA1", "ST12000NM0008", 0)
 
@@ -106,6 +106,30 @@ def test_an_attribute_that_a_row_or_a_whole_year_lacks_is_missing_and_never_fill
     assert row["smart_5_level"] is row["smart_5_growth_1d"] is None
     assert (absent["smart_194_missing"], absent["smart_9_missing"], absent["smart_5_missing"]) == (1, 1, 0)
     assert absent["smart_194_level"] is absent["smart_9_drift"] is absent["smart_5_per_1000_hours"] is None
+
+
+@pytest.mark.parametrize(
+    ("known", "lost"),
+    [
+        ({28: 5, 1: None, 0: None}, ["smart_5_raw"]),
+        ({29: 5, 1: None, 0: None}, None),
+        ({28: 5, 0: 5}, None),
+        ({5: None, 0: None}, None),
+        ({0: None}, None),
+    ],
+)
+def test_an_attribute_that_was_reported_within_the_look_back_and_not_today_is_lost(known, lost):
+    assert features_of(series("smart_5_raw", known))["lost_attributes"] == lost
+
+
+def test_lost_attributes_are_those_of_the_drive_itself_also_where_the_whole_day_lacks_them():
+    others = series("smart_5_raw", {1: None, 0: None}).with_columns(entity=pl.lit("ZA2"))
+    history = pl.concat([series("smart_5_raw", {1: 3, 0: None}, smart_9_raw=10), others])
+    lost = features_of_day(history, DAY, CONFIG).select("entity", "lost_attributes")
+    assert lost.rows() == [("ZA1", ["smart_5_raw"]), ("ZA2", None)]
+    gone = pl.concat([history.filter(pl.col("day") < DAY), history.filter(pl.col("day") == DAY).drop("smart_9_raw")],
+                     how="diagonal")  # fmt: skip
+    assert features_of_day(gone, DAY, CONFIG)["lost_attributes"].to_list() == [["smart_5_raw", "smart_9_raw"], None]
 
 
 def test_an_attribute_that_appears_today_has_no_growth_yet():

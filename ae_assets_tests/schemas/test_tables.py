@@ -22,7 +22,7 @@ def test_every_column_of_every_table_is_described(schema):
 def test_columns_are_shown_with_type_and_nullability_in_their_order():
     shown = columns(ANOMALY_SCHEMA)
     assert [column.name for column in shown][:4] == ["day", "entity", "cohort", "score"]
-    assert (shown[3].dtype, shown[3].nullable) == ("Float64", False)
+    assert (shown[3].dtype, shown[3].nullable) == ("Float64", True)
     assert shown[-1].nullable
     assert shown[0].dtype == "Date"
 

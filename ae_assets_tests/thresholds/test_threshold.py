@@ -135,11 +135,22 @@ def test_empty_calibration_is_refused_with_advice() -> None:
         fitted([])
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), None])
-def test_a_calibration_score_that_is_not_a_number_is_refused_and_located(bad: float | None) -> None:
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_calibration_score_that_is_not_a_number_is_refused_and_located(bad: float) -> None:
     calibration = calibration_of([1.0, 2.0]).with_columns(pl.Series("score", [1.0, bad], dtype=pl.Float64))
     with pytest.raises(ContractError, match=r"1 of 2 calibration scores.*drive-0 on 2024-01-02"):
         fit_threshold(PercentileConfig(), calibration)
+
+
+def test_rows_that_were_not_judged_change_no_threshold() -> None:
+    calibration = calibration_of([1.0, 2.0, 3.0])
+    unknown = calibration.with_columns(pl.lit(None, pl.Float64).alias("score"), pl.col("entity") + "-nvme")
+    config = PercentileConfig(percentile=50)
+    assert fit_threshold(config, pl.concat([calibration, unknown])) == fit_threshold(config, calibration)
+    cuts = fit_threshold(config, calibration).cuts(pl.concat([calibration, unknown]))
+    assert cuts.equals(fit_threshold(config, calibration).cuts(calibration))
+    with pytest.raises(ModelError, match="none of the 3 calibration rows was judged"):
+        fit_threshold(config, unknown)
 
 
 def test_calibration_without_a_score_column_is_refused() -> None:

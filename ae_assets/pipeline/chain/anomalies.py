@@ -24,6 +24,12 @@ from ae_assets.features.catalogue import catalogue
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.wording import attribute_wording_of
 from ae_assets.pipeline.chain.champion import Champion
+from ae_assets.pipeline.chain.judgement import (
+    NotJudged,
+    lacks_what_it_reported,
+    not_judged,
+    not_judged_because,
+)
 from ae_assets.pipeline.chain.scoring import ScoredDay, score_days
 from ae_assets.pipeline.chain.storage import ANOMALIES, Storage
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
@@ -47,11 +53,18 @@ class AnomalyDay:
     muted_rows: int
     alarms_before: int
     """Devices that had an alarm on their record before this day, muted ones included."""
+    not_judged: tuple[NotJudged, ...]
+    """Devices that are not muted and have no score, by cohort and reason, the most first."""
     mutes: tuple[Mute, ...]
     """The mute list that was used."""
     unknown_mutes: tuple[Mute, ...]
     """Its entries that were in force and named no device or cohort of the day."""
     frame: pl.DataFrame
+
+    @property
+    def devices_not_judged(self) -> int:
+        """Devices that are not muted and have no score."""
+        return sum(group.devices for group in self.not_judged)
 
     def without_rows(self) -> "AnomalyDay":
         """The counts alone, for runs over many days."""
@@ -85,6 +98,7 @@ def find_anomalies(storage: Storage, champion: Champion, days: Sequence[date]) -
                 muted_alarms=frame.filter("is_anomaly", muted).height,
                 muted_rows=frame.filter(muted).height,
                 alarms_before=before,
+                not_judged=not_judged(frame.filter(~muted)),
                 mutes=mutes,
                 unknown_mutes=unknown_mutes(mutes, frame, scored.day),
                 frame=frame,
@@ -108,22 +122,30 @@ def anomaly_table(
     """
     keys = with_mutes(scored.keys, mutes, scored.day)
     # A policy may let the cut follow the day, as a budget of alarms does; muted rows take none of it.
-    cut = champion.threshold.cut_of_day(scored.score[keys["muted_until"].is_null().to_numpy()])
+    cut = champion.threshold.cut_of_day(scored.score.filter(keys["muted_until"].is_null()).drop_nulls())
     judged = keys.with_columns(
-        score=pl.Series(scored.score),
-        day_score=pl.Series(scored.of_day.score).cast(pl.Float64),
+        score=scored.score,
         threshold=pl.lit(cut, dtype=pl.Float64),
-        is_anomaly=pl.Series(scored.score > cut),
-        severity=pl.Series(champion.threshold.severity(scored.score)),
-        top_features=_top_features(scored),
+        is_anomaly=scored.score > cut,
         model_version=pl.lit(champion.version),
+        not_judged_because=not_judged_because(scored, champion.detector, features),
+        **{
+            name: pl.when(scored.judged).then(values)
+            for name, values in {
+                "day_score": pl.Series(scored.of_day.score).cast(pl.Float64),
+                "severity": pl.Series(champion.threshold.severity(scored.score.fill_null(0.0))),
+                "top_features": _top_features(scored),
+            }.items()
+        },
     )
-    decided = episodes.push(scored.day, judged.with_columns(is_clear=is_clear(episodes.config, champion.threshold.cut)))
-    explained = pl.col("is_anomaly") | pl.col("episode").is_in([OPENED, OPEN])
+    clear = is_clear(episodes.config, champion.threshold.cut)
+    unseen = lacks_what_it_reported(scored, champion.detector, features)
+    decided = episodes.push(scored.day, judged.with_columns(is_clear=pl.when(~clear | ~unseen).then(clear)))
+    explained = pl.col("score").is_not_null() & (pl.col("is_anomaly") | pl.col("episode").is_in([OPENED, OPEN]))
     return (
         decided.with_columns(reasons=_reasons(scored, features, decided.select(explained).to_series()))
         .select(*ANOMALY_SCHEMA.columns)
-        .sort(["score", "entity"], descending=[True, False])
+        .sort(["score", "entity"], descending=[True, False], nulls_last=True)
     )
 
 

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
+
+import polars as pl
 
 from ae_assets.decisions import AggregationConfig
 from ae_assets.detectors import FittedDetector, load_detector
@@ -27,6 +29,21 @@ class CalibrationRange:
         """The range that follows a training range."""
         start = training.end + timedelta(days=1 + embargo_days)
         return cls(start, start + timedelta(days=days - 1))
+
+
+@dataclass(frozen=True)
+class NotJudgedRows:
+    """How much of a range has no score, for want of what a score would rest on."""
+
+    rows: int
+    entities: int
+    """Devices that have no other rows in it."""
+
+    @classmethod
+    def of(cls, scores: pl.DataFrame) -> "NotJudgedRows":
+        """Counts them in ``entity, score``."""
+        judged = scores.drop_nulls("score")
+        return cls(scores.height - judged.height, scores["entity"].n_unique() - judged["entity"].n_unique())
 
 
 @dataclass(frozen=True)
@@ -88,13 +105,16 @@ def load_version(storage: Storage, version: str) -> Champion:
     )
 
 
-def write_threshold(storage: Storage, calibrated: Champion, promotion: Mapping[str, Any]) -> None:
+def write_threshold(
+    storage: Storage, calibrated: Champion, promotion: Mapping[str, Any], not_judged: NotJudgedRows
+) -> None:
     """Stores the threshold of a version with what belongs to it.
 
     Args:
         storage: the table.
         calibrated: the version; how its scores are aggregated and what the devices looked like go with the threshold.
         promotion: why it became the champion, or why not, as plain values.
+        not_judged: rows of the calibration range that count for nothing.
     """
     content = {
         **json.loads(calibrated.threshold.to_json()),
@@ -102,6 +122,7 @@ def write_threshold(storage: Storage, calibrated: Champion, promotion: Mapping[s
         "calibrated_on": [calibrated.calibration.start.isoformat(), calibrated.calibration.end.isoformat()],
         "reference": calibrated.reference.as_dict(),
         "promotion": dict(promotion),
+        "not_judged": asdict(not_judged),
     }
     storage.models.write_threshold(storage.table.table, calibrated.version, json.dumps(content, indent=2))
 

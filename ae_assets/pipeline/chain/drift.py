@@ -31,7 +31,8 @@ def reference_of(storage: Storage, first: date, last: date, scores: pl.DataFrame
         storage: the table.
         first: first calibration day.
         last: last calibration day.
-        scores: `day, entity, score` of the range; entities that are known to fail may be left out.
+        scores: `day, entity, score` of the range as far as it was judged; entities that are known to fail may be left
+            out.
         features: the detector's features.
     """
     # Which of its days stands for an entity is chosen by a hash, so that no single day colours the reference.
@@ -52,7 +53,8 @@ def judge_drift(storage: Storage, champion: Champion, last: date) -> dict[str, P
     """
     limits = storage.table.checks
     first = last - timedelta(days=limits.drift_days - 1)
-    scored = _latest(storage, ANOMALIES, first, last, ["score"], pl.col("model_version") == champion.version)
+    judged = (pl.col("model_version") == champion.version) & pl.col("score").is_not_null()
+    scored = _latest(storage, ANOMALIES, first, last, ["score"], judged)
     rows = _latest(storage, FEATURES, first, last, list(champion.reference.features))
     unscored = PooledVerdict(
         True, f"too few to judge: {champion.version} has scored no day between {first} and {last}", {}

@@ -22,7 +22,8 @@ from ae_assets.evaluation import (
     Protocol,
     calibration_table,
     compare,
-    judge_threshold,
+    judge_threshold_on,
+    population_of,
     require_labels,
 )
 from ae_assets.pipeline.baselines import compared_detectors
@@ -151,6 +152,7 @@ def _with_points_in_use(
     protocol: Protocol,
 ) -> Comparison:
     """The comparison with a further point for each detector: what its threshold does, with each day's own cut."""
+    population = population_of(protocol, lives, margins[comparison.reference])
     return replace(
         comparison,
         evaluations=tuple(
@@ -159,7 +161,7 @@ def _with_points_in_use(
                 points=(
                     *evaluation.points,
                     replace(
-                        judge_threshold(margins[evaluation.detector], lives, protocol, 0.0, IN_USE),
+                        judge_threshold_on(population, margins[evaluation.detector], 0.0, IN_USE),
                         threshold=cuts[evaluation.detector],
                     ),
                 ),

@@ -11,14 +11,15 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from ae_assets.decisions import AggregationConfig, RollingScores
 from ae_assets.detectors import FittedDetector, Scores, Windows, windows_of
 from ae_assets.pipeline.chain.storage import FEATURES, Storage
 from ae_assets.progress import Progress
+
+LOST = "lost_attributes"
+NOTHING_LOST = pl.DataFrame(schema={"entity": pl.String, LOST: pl.List(pl.String)})
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,24 @@ class ScoredDay:
     day: date
     keys: pl.DataFrame
     """day, entity, cohort, label of each row."""
-    score: NDArray[np.float64]
-    """The score that is held against the cut: that of the day, aggregated over the entity's last days."""
+    score: pl.Series
+    """The score that is held against the cut: that of the day, aggregated over the entity's last days. Null where the
+    day's record is not judged, since it knows nothing that the detector's score rests on."""
     windows: Windows
     of_day: Scores
-    """What the detector says of the day's own records."""
+    """What the detector says of the day's own records; of those that are not judged it says nothing."""
+    lost: pl.DataFrame
+    """``entity, lost_attributes`` of the entities that lack, on the day, what they reported inside the look-back."""
+
+    @property
+    def judged(self) -> pl.Series:
+        """Whether each row has a score."""
+        return self.score.is_not_null()
 
     @property
     def scores(self) -> pl.DataFrame:
-        """``day, entity, cohort, score`` of each row, for thresholds and evaluation."""
-        return self.keys.select("day", "entity", "cohort", score=pl.Series(self.score))
+        """``day, entity, cohort, score`` of each row, for thresholds and evaluation; null = not judged."""
+        return self.keys.select("day", "entity", "cohort", self.score)
 
 
 def score_days(
@@ -56,6 +65,9 @@ def score_days(
     a day alone and the same day in a range have equal scores.
     """
     columns = ["day", "entity", "cohort", "label", *detector.feature_names]
+    # A table from before the column was made does not say what is lost.
+    says_lost = LOST in storage.tables.schema(storage.name(FEATURES))
+    columns += [LOST] if says_lost else []
     window, scored_before = detector.window_days - 1, aggregation.look_back_days
     needed = {day - timedelta(days=back) for day in days for back in range(scored_before + 1)}
     rolling = RollingScores(aggregation)
@@ -74,10 +86,13 @@ def score_days(
         )
         of_day = detector.score(windows)
         keys = windows.keys()
-        aggregated = rolling.push(day, keys.select("entity", score=pl.Series(of_day.score)))
+        known = pl.Series(detector.judges(windows))
+        own = keys.select("entity", score=pl.when(known).then(pl.Series(of_day.score)))
+        aggregated = rolling.push(day, own)
         rows += keys.height
         if not asked:
             continue
         done = bisect_right(days, day)
         storage.progress(Progress(stage, done, len(days), "days", rows, time.monotonic() - began))
-        yield ScoredDay(day, keys, aggregated["score"].to_numpy(), windows, of_day)
+        lost = frame.select("entity", LOST).drop_nulls(LOST) if says_lost else NOTHING_LOST
+        yield ScoredDay(day, keys, aggregated["score"], windows, of_day, lost)

@@ -9,7 +9,13 @@ from ae_assets.decisions import AggregationConfig
 from ae_assets.detectors import FittedDetector, load_detector
 from ae_assets.errors import ModelError
 from ae_assets.pipeline.chain.challenger import Promotion, PromotionRule, judge_challenger
-from ae_assets.pipeline.chain.champion import CalibrationRange, Champion, training_of, write_threshold
+from ae_assets.pipeline.chain.champion import (
+    CalibrationRange,
+    Champion,
+    NotJudgedRows,
+    training_of,
+    write_threshold,
+)
 from ae_assets.pipeline.chain.drift import reference_of
 from ae_assets.pipeline.chain.lives import failures_in
 from ae_assets.pipeline.chain.model import TrainingRange
@@ -26,7 +32,9 @@ class Calibrated:
     threshold: Threshold
     calibration: CalibrationRange
     scores: pl.DataFrame
-    """Of the drives that are not known to fail."""
+    """Of the drives that are not known to fail, as far as they were judged."""
+    not_judged: NotJudgedRows
+    """Rows and drives of the calibration range that were not."""
     promotion: Promotion
     """Whether it is the champion from now on, and why."""
 
@@ -67,14 +75,16 @@ def calibrate_latest(
         earlier_failures=table.threshold.sees_failures,
     )
     threshold = fit_threshold(table.threshold, scores)
-    healthy = scores.filter(pl.col("fails_in").is_null())
+    of_range = scores.filter(pl.col("fails_in").is_null())
+    healthy = of_range.drop_nulls("score")
+    left_out = NotJudgedRows.of(of_range)
     reference = reference_of(storage, calibration.start, calibration.end, healthy, detector.feature_names)
     challenger = Champion(version, detector, threshold, table.decision.aggregation, training, calibration, reference)
     promotion = judge_challenger(storage, challenger, promote)
-    write_threshold(storage, challenger, promotion.record)
+    write_threshold(storage, challenger, promotion.record, left_out)
     if promotion.promoted:
         storage.models.promote(table.table, version)
-    return Calibrated(version, threshold, calibration, healthy, promotion)
+    return Calibrated(version, threshold, calibration, healthy, left_out, promotion)
 
 
 def calibration_scores(
@@ -104,7 +114,8 @@ def calibration_scores(
         earlier_failures: whether a policy asks for failures from before the calibration range.
 
     Returns:
-        ``day, entity, cohort, score, fails_in``; rows without ``fails_in`` are of the calibration range.
+        ``day, entity, cohort, score, fails_in``; rows without ``fails_in`` are of the calibration range, those whose
+        score is null were not judged.
 
     Raises:
         ModelError: when the calibration range holds no features.

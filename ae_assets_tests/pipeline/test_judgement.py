@@ -1,0 +1,238 @@
+"""Unknown is neither an alarm nor healthy: from a day without values to episodes, thresholds, checks and evaluation."""
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from ae_assets.decisions import AggregationConfig
+from ae_assets.pipeline.chain.anomalies import AnomalyDay, find_anomalies
+from ae_assets.pipeline.chain.champion import NotJudgedRows, load_champion
+from ae_assets.pipeline.chain.evaluation import evaluate
+from ae_assets.pipeline.chain.features import build_features
+from ae_assets.pipeline.chain.judgement import NotJudged
+from ae_assets.pipeline.chain.model import TrainingRange, train
+from ae_assets.pipeline.chain.rates import judge_rates
+from ae_assets.pipeline.chain.raw import load_raw
+from ae_assets.pipeline.chain.storage import Storage, day_range
+from ae_assets.pipeline.chain.stories import story_of_top_alarm
+from ae_assets.pipeline.chain.threshold import Calibrated, calibrate_latest
+from ae_assets.pipeline.checks import anomalies_checks
+from ae_assets.pipeline.metadata import anomalies_day, threshold_run
+from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
+from ae_assets.sources import open_source
+from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
+
+DAYS = day_range(FIRST, FIRST + timedelta(days=29))
+JUDGED = DAYS[13:]
+"""The days after calibration."""
+SATA = [f"D{number:02}" for number in range(20)]
+NVME = [f"N{number:02}" for number in range(5)]
+SICK, RAISED = "D19", 41
+DIES, FAILS_ON = "D18", 25
+NO_VALUE, NO_SECTORS, HEALED = 20, 22, 24
+"""Days on which the sick drive sends no value at all, sends all but the counter that it is sick by, and is well."""
+
+
+def counter(drive: str, number: int) -> int | None:
+    """Reallocated sectors of a drive on the day of that number."""
+    if drive in NVME or (drive == SICK and number in (NO_VALUE, NO_SECTORS)):
+        return None
+    if drive == SICK and 15 <= number < HEALED:
+        return RAISED
+    return RAISED if drive == DIES and number >= FAILS_ON - 2 else int(drive[1:]) % 3
+
+
+def source(folder: Path) -> Path:
+    for number, day in enumerate(DAYS):
+        drives = [drive for drive in (*SATA, *NVME) if drive != DIES or number <= FAILS_ON]
+        silent = [drive == SICK and number == NO_VALUE for drive in drives]
+        write_day(
+            folder,
+            day,
+            [(drive, int(drive == DIES and number == FAILS_ON), 0) for drive in drives],
+            model=["SATA" if drive in SATA else "NVME" for drive in drives],
+            smart_5_raw=[counter(drive, number) for drive in drives],
+            smart_197_raw=[None if drive in NVME or gone else 0 for drive, gone in zip(drives, silent, strict=True)],
+            smart_194_raw=[None if gone else 25 + number % 2 for gone in silent],
+            smart_9_raw=[None if gone else 1000 + 24 * number for gone in silent],
+        )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Features of all days and a rule, not calibrated yet."""
+    folder = tmp_path_factory.mktemp("unknown")
+    storage = of_home(source(folder / "source").parent)
+    list(load_raw(storage, open_source(storage.table.source.location), DAYS))
+    build_features(storage, DAYS)
+    train(storage, TrainingRange.of(DAYS[0], DAYS[5], 3))
+    return folder
+
+
+def of_home(folder: Path, **more: Any) -> Storage:
+    settings: dict[str, Any] = {
+        "training": {"horizon_days": 3, "days": 6, "max_rows": 5000},
+        "calibration": {"embargo_days": 2, "days": 5},
+        "detector": {"type": "counter_rule", "features": ["smart_5_level", "smart_197_level"]},
+        "checks": {"window_days": 10},
+        **more,
+    }
+    return storage_of(watched_table(str(folder / "source"), **settings), folder)
+
+
+def followed(storage: Storage) -> tuple[Calibrated, dict[int, AnomalyDay]]:
+    calibrated = calibrate_latest(storage)
+    found = find_anomalies(storage, load_champion(storage), JUDGED)
+    return calibrated, {(facts.day - FIRST).days: facts for facts in found}
+
+
+def rows_of(storage: Storage, drive: str) -> dict[int, dict[str, Any]]:
+    rows = storage.tables.read(storage.name("anomalies"), JUDGED[0], JUDGED[-1]).filter(entity=drive).sort("day")
+    return {(row["day"] - FIRST).days: row for row in rows.iter_rows(named=True)}
+
+
+def test_a_day_without_values_leaves_the_ticket_open_and_is_no_record_of_health(home: Path) -> None:
+    storage = of_home(home)
+    followed(storage)
+    rows = rows_of(storage, SICK)
+    silent = rows[NO_VALUE]
+    unknown = ["score", "day_score", "severity", "is_anomaly", "top_features", "reasons"]
+    assert [silent[name] for name in unknown] == [None] * len(unknown)
+    assert silent["not_judged_because"] == "not reported on this day: reallocated sectors, pending sectors"
+    assert (silent["episode"], silent["episode_start"]) == ("open", FIRST + timedelta(days=15))
+    assert (silent["streak_days"], silent["clear_days"], silent["is_new"]) == (5, 0, False)
+    after = rows[NO_VALUE + 1]
+    assert (after["episode"], after["streak_days"], after["is_new"]) == ("open", 6, False)
+    assert after["not_judged_because"] is None
+    assert sum(row["is_new"] for row in rows.values()) == 1
+
+
+def test_a_day_without_the_counter_behind_the_ticket_may_alarm_and_clears_nothing(home: Path) -> None:
+    storage = of_home(home)
+    followed(storage)
+    rows = rows_of(storage, SICK)
+    partly = rows[NO_SECTORS]
+    assert (partly["score"], partly["is_anomaly"], partly["episode"]) == (0.0, False, "open")
+    assert (partly["clear_days"], partly["not_judged_because"]) == (0, None)
+    healed = rows[HEALED]
+    assert (healed["score"], healed["episode"], healed["clear_days"]) == (pytest.approx(0.693, abs=1e-3), "closed", 1)
+    assert [row["episode"] for number, row in rows.items() if 15 <= number < HEALED] == ["opened"] + ["open"] * 8
+
+
+def test_single_days_decide_as_the_range_does_where_something_is_unknown(home: Path) -> None:
+    storage = of_home(home, decision={"episodes": {"clear_below": 0.9, "clear_after_days": 2}})
+    followed(storage)
+    in_range = rows_of(storage, SICK)
+    for day in JUDGED:
+        list(find_anomalies(storage, load_champion(storage), [day]))
+    assert rows_of(storage, SICK) == in_range
+
+
+@pytest.mark.parametrize("method", ["max", "mean", "exponential"])
+def test_an_aggregate_passes_over_a_day_without_values_and_is_unknown_on_it(home: Path, method: str) -> None:
+    storage = of_home(home, decision={"aggregation": {"method": method, "days": 3}})
+    followed(storage)
+    rows = rows_of(storage, SICK)
+    assert rows[NO_VALUE]["score"] is rows[NO_VALUE]["day_score"] is None
+    assert rows[NO_VALUE + 1]["score"] == pytest.approx(rows[NO_VALUE + 1]["day_score"])
+    evaluate(storage, JUDGED[0], JUDGED[-1], with_comparisons=False)
+    assert load_champion(storage).aggregation == AggregationConfig(method=method, days=3)
+
+
+def test_devices_that_never_report_what_the_score_rests_on_are_counted_and_named(home: Path) -> None:
+    storage = of_home(home)
+    _, days = followed(storage)
+    never = NotJudged("NVME", "not reported: reallocated sectors, pending sectors", len(NVME))
+    assert days[15].not_judged == (never,)
+    assert days[NO_VALUE].not_judged == (
+        never,
+        NotJudged("SATA", "not reported on this day: reallocated sectors, pending sectors", 1),
+    )
+    assert days[NO_VALUE].devices_not_judged == len(NVME) + 1
+    assert (days[NO_VALUE].alarms, days[NO_VALUE].listed) == (0, 1)
+    shown = anomalies_day(storage, days[NO_VALUE], load_champion(storage), drawn=True, simulated=False)
+    assert shown["devices_not_judged"] == len(NVME) + 1
+    assert "| NVME | 5 |" in shown["not_judged"].value
+    assert "6 devices are not judged" in shown["summary"]
+    for table in ("top_alarms", "all_alarms"):
+        assert f"| {SICK} |" in shown[table].value
+        assert "not judged: not reported on this day: reallocated sectors" in shown[table].value
+
+
+def test_a_muted_device_is_not_counted_among_those_that_are_not_judged(home: Path, tmp_path: Path) -> None:
+    mutes = tmp_path / "mutes.csv"
+    mutes.write_text("cohort,until,reason\nNVME,2013-12-31,no counters\n")
+    storage = of_home(home, decision={"mute_list": str(mutes)})
+    _, days = followed(storage)
+    assert [group.cohort for group in days[NO_VALUE].not_judged] == ["SATA"]
+    assert days[15].not_judged == ()
+
+
+def test_rows_without_a_score_stand_in_the_table_after_all_others_and_keep_its_contract(home: Path) -> None:
+    storage = of_home(home)
+    followed(storage)
+    rows = storage.tables.read(storage.name("anomalies"), DAYS[NO_VALUE], DAYS[NO_VALUE])
+    assert ANOMALY_SCHEMA.validate(rows).columns[-1] == "not_judged_because"
+    assert rows["entity"].to_list()[-6:] == [SICK, *NVME]
+    assert rows["score"].is_null().equals(rows["not_judged_because"].is_not_null().alias("score"))
+    assert rows["threshold"].n_unique() == 1
+
+
+def test_rows_without_a_score_choose_no_threshold_and_are_counted_beside_it(home: Path) -> None:
+    storage = of_home(home)
+    calibrated, _ = followed(storage)
+    assert set(calibrated.scores["entity"]) == set(SATA)
+    assert calibrated.threshold.calibration.rows == 5 * len(SATA)
+    assert calibrated.not_judged == NotJudgedRows(5 * len(NVME), len(NVME))
+    shown = threshold_run(calibrated)
+    assert shown["calibration_rows_not_judged"] == 5 * len(NVME)
+    assert shown["devices_never_judged_in_calibration"] == len(NVME)
+
+
+def test_the_cut_of_a_day_follows_the_judged_devices_alone(home: Path) -> None:
+    storage = of_home(home, threshold={"policy": "alarm_budget", "alarms_a_day": 1, "share_of_days": 0.5})
+    _, days = followed(storage)
+    for number in (NO_VALUE - 1, NO_VALUE):
+        frame = days[number].frame
+        cut = load_champion(storage).threshold.cut_of_day(frame["score"].drop_nulls())
+        assert frame["threshold"].unique().to_list() == [cut]
+
+
+def test_an_evaluation_leaves_out_what_was_not_judged_and_says_how_much(home: Path) -> None:
+    storage = of_home(home, comparisons=[{"type": "growth_rule", "features": ["smart_5_growth_7d"]}, {"type": "ecod"}])
+    followed(storage)
+    judged = evaluate(storage, JUDGED[0], JUDGED[-1], with_comparisons=True)
+    sample = judged.comparison.evaluations[0].sample
+    assert sample.not_judged == len(NVME) * len(JUDGED) + 1
+    assert sample.never_judged == len(NVME)
+    assert sample.rows == len(SATA) * len(JUDGED) - 1 - (len(DAYS) - 1 - FAILS_ON)
+    assert "were not judged" in judged.markdown
+    points = {one.detector: one.point("in use") for one in judged.comparison.evaluations}
+    assert points["counter_rule"].detection.count == 1
+    assert points["growth_rule"].false_alarm.total == points["ecod"].false_alarm.total
+    assert judge_rates(storage)["false_alarm_rate_is_acceptable"].facts["total"] == 19
+
+
+def test_the_rate_of_alarms_is_one_of_judged_devices(home: Path) -> None:
+    storage = of_home(home, checks={"window_days": 10, "max_alarm_share": 0.045})
+    followed(storage)
+    day = DAYS[NO_VALUE - 1]  # 1 alarm among 20 judged devices, 25 in all
+    checks = anomalies_checks(storage, load_champion(storage), [day])
+    verdict = next(check for check in checks if check.check_name == "alarm_rate_is_plausible")
+    assert not verdict.passed
+    assert isinstance(verdict, dg.AssetCheckResult)
+
+
+def test_a_story_shows_the_day_without_values_as_a_gap(home: Path) -> None:
+    storage = of_home(home)
+    followed(storage)
+    day: date = DAYS[NO_VALUE + 1]
+    story = story_of_top_alarm(storage, load_champion(storage), day)
+    assert story is not None
+    assert story.entity == SICK
+    assert story.history.filter(pl.col("day") == DAYS[NO_VALUE])["score"].to_list() == [None]
