@@ -30,6 +30,8 @@ CHECKS = {
     "training_converged": "The validation loss went down and settled.",
     "alarm_rate_is_plausible": "The share of devices with an alarm is one that people can look at; muted devices "
     "are left out.",
+    "devices_are_judged": "Nearly all devices report something that a score rests on; muted devices are left out. The "
+    "others are not known to be healthy: they are counted and named by cohort.",
     "detection_rate_is_acceptable": "Among the devices that failed in the pooled window, enough had an alarm before.",
     "false_alarm_rate_is_acceptable": "Among healthy devices of the pooled window, few enough had an alarm.",
     "scores_have_not_drifted": "The latest scores are distributed as in calibration, one of each device. Of looks at "
@@ -47,7 +49,7 @@ BLOCKING = {"rows_are_conserved", "entities_are_unique", "schema_holds", "traini
 RAW_CHECKS = ("day_volume_is_plausible",)
 FEATURES_CHECKS = ("rows_are_conserved", "entities_are_unique", "schema_holds")
 MODEL_CHECKS = ("training_converged",)
-ANOMALIES_CHECKS = ("entities_are_unique", "schema_holds", "alarm_rate_is_plausible")
+ANOMALIES_CHECKS = ("entities_are_unique", "schema_holds", "alarm_rate_is_plausible", "devices_are_judged")
 THRESHOLD_CHECKS = ("challenger_is_not_worse",)
 DRIFT_CHECKS = ("scores_have_not_drifted", "features_have_not_drifted")
 POOLED_CHECKS = ("detection_rate_is_acceptable", "false_alarm_rate_is_acceptable", *DRIFT_CHECKS)
@@ -164,11 +166,18 @@ def anomalies_checks(storage: Storage, champion: "Champion", days: Sequence[date
 
     held = storage.days_of(ANOMALIES)
     shares: dict[date, float] = {}
-    columns = ["is_anomaly", "muted_until"]
+    unknown: dict[date, pl.DataFrame] = {}
+    watched_rows: dict[date, int] = {}
+    columns = ["cohort", "is_anomaly", "muted_until", "not_judged_because"]
     for day, frame in storage.tables.iter_days(storage.name(ANOMALIES), days[0], days[-1], columns):
-        watched = frame.filter(pl.col("muted_until").is_null(), pl.col("is_anomaly").is_not_null())
-        if day in set(days) and watched.height:
-            shares[day] = int(watched["is_anomaly"].sum()) / watched.height
+        watched = frame.filter(pl.col("muted_until").is_null())
+        judged = watched["is_anomaly"].drop_nulls()
+        if day not in set(days) or watched.is_empty():
+            continue
+        watched_rows[day] = watched.height
+        unknown[day] = watched.filter(pl.col("is_anomaly").is_null())
+        if len(judged):
+            shares[day] = int(judged.sum()) / len(judged)
     most = storage.table.checks.max_alarm_share
     high = {day: share for day, share in shares.items() if share > most}
     verdict = (
@@ -188,7 +197,48 @@ def anomalies_checks(storage: Storage, champion: "Champion", days: Sequence[date
             verdict,
             {"rows": rows, "threshold": champion.threshold.cut, **failed_days(high)},
         ),
+        _devices_are_judged(storage, watched_rows, unknown),
     ]
+
+
+def _devices_are_judged(
+    storage: Storage, watched: Mapping[date, int], unknown: Mapping[date, pl.DataFrame]
+) -> dg.AssetCheckResult:
+    """Judges the share of devices without a score.
+
+    Args:
+        storage: the table.
+        watched: devices of each day that are not muted.
+        unknown: those of them without a score, with ``cohort, not_judged_because``.
+    """
+    from ae_assets.pipeline.chain.judgement import not_judged
+
+    most = storage.table.checks.max_share_not_judged
+    shares = {day: unknown[day].height / watched[day] for day in watched}
+    high = {day: share for day, share in shares.items() if share > most}
+    worst = max(shares, key=lambda day: shares[day], default=None)
+    groups = () if worst is None else not_judged(unknown[worst])
+    verdict = (
+        f"at most {max(shares.values(), default=0.0):.3%} of a day's devices are not judged (allowed {most:.1%})"
+        if not high
+        else f"{len(high)} of {len(shares)} days have more than {most:.1%} of devices that are not judged: "
+        + _named([f"{day} {share:.2%}" for day, share in high.items()])
+    )
+    if groups:
+        verdict += f"; on {worst} " + _named([f"{g.devices:,} of {g.cohort} ({g.because})" for g in groups])
+    return _result(
+        "devices_are_judged",
+        storage,
+        ANOMALIES,
+        not high,
+        verdict,
+        {
+            "devices_not_judged": sum(group.devices for group in groups),
+            "cohorts_not_judged": sorted({group.cohort for group in groups}),
+            **failed_days(high),
+        },
+        dg.AssetCheckSeverity.WARN,
+    )
 
 
 def _row_checks(

@@ -82,7 +82,12 @@ class ChecksSection(_Section):
     max_false_alarm_rate: Rate = Field(
         default=0.05, description="false_alarm_rate_is_acceptable fails when even the lower 95% bound lies above."
     )
-    max_alarm_share: Rate = Field(default=0.05, description="Largest plausible share of a day's drives with an alarm.")
+    max_alarm_share: Rate = Field(
+        default=0.05, description="Largest plausible share of a day's judged drives with an alarm."
+    )
+    max_share_not_judged: Rate = Field(
+        default=0.02, description="Largest share of a day's drives that report nothing which a score would rest on."
+    )
     max_score_drift: Annotated[float, Field(gt=0)] = Field(
         default=0.25,
         description="Largest population stability index of the latest scores against calibration that does not matter; "

@@ -55,6 +55,7 @@ def test_all_checks_are_there_and_the_gates_block() -> None:
         ("anomalies", "entities_are_unique"): True,
         ("anomalies", "schema_holds"): True,
         ("anomalies", "alarm_rate_is_plausible"): False,
+        ("anomalies", "devices_are_judged"): False,
         ("anomalies", "detection_rate_is_acceptable"): False,
         ("anomalies", "false_alarm_rate_is_acceptable"): False,
         ("anomalies", "scores_have_not_drifted"): False,

@@ -228,6 +228,34 @@ def test_the_rate_of_alarms_is_one_of_judged_devices(home: Path) -> None:
     assert isinstance(verdict, dg.AssetCheckResult)
 
 
+def checked(storage: Storage, numbers: list[int]) -> dg.AssetCheckResult:
+    checks = anomalies_checks(storage, load_champion(storage), [DAYS[number] for number in numbers])
+    return next(check for check in checks if check.check_name == "devices_are_judged")
+
+
+def test_too_many_devices_that_are_not_judged_are_warned_of_with_their_cohorts_and_what_they_lack(home: Path) -> None:
+    storage = of_home(home)
+    followed(storage)
+    verdict = checked(storage, [NO_VALUE - 1, NO_VALUE])
+    assert (verdict.passed, verdict.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert verdict.metadata["devices_not_judged"].value == len(NVME) + 1
+    assert verdict.metadata["cohorts_not_judged"].value == ["NVME", "SATA"]
+    assert verdict.metadata["failed_days"].value == [DAYS[NO_VALUE - 1].isoformat(), DAYS[NO_VALUE].isoformat()]
+    assert "5 of NVME (not reported: reallocated sectors, pending sectors)" in str(verdict.description)
+    # 5 of 25 devices on the day before.
+    allowed = of_home(home, checks={"window_days": 10, "max_share_not_judged": 0.2})
+    assert checked(allowed, [NO_VALUE - 1]).passed
+    assert not checked(allowed, [NO_VALUE - 1, NO_VALUE]).passed
+
+
+def test_a_muted_cohort_need_not_be_judged(home: Path, tmp_path: Path) -> None:
+    mutes = tmp_path / "mutes.csv"
+    mutes.write_text("cohort,until,reason\nNVME,2013-12-31,no counters\n")
+    storage = of_home(home, decision={"mute_list": str(mutes)})
+    followed(storage)
+    assert checked(storage, [NO_VALUE - 1]).passed
+
+
 def test_a_story_shows_the_day_without_values_as_a_gap(home: Path) -> None:
     storage = of_home(home)
     followed(storage)

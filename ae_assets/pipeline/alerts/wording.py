@@ -22,6 +22,8 @@ TO_DO = {
     "challenger_is_not_worse": "The champion stays in use; nothing has to be done. The run shows the comparison.",
     "alarm_rate_is_plausible": "Look at the day's alarms: a cohort or a place that fails, a change of the source, or a "
     "threshold that no longer fits.",
+    "devices_are_judged": "Look which cohorts report nothing that the detector looks at: mend their readings, watch "
+    "attributes that they do report, or mute the cohort.",
     "detection_rate_is_acceptable": "Look at the latest evaluation; retrain on newer days.",
     "false_alarm_rate_is_acceptable": "Look at the latest evaluation; calibrate or retrain on newer days.",
     "scores_have_not_drifted": "Look which cohorts changed; retrain on newer days if the change stays.",
