@@ -80,11 +80,6 @@ class Episodes:
         self._alarms = rows.filter("is_anomaly").select("day", "entity")
         self._last: date | None = rows["day"].max()  # type: ignore[assignment]  # polars does not know that it is a Date
 
-    @property
-    def alarms_before(self) -> int:
-        """Entities with an alarm on their latest record."""
-        return int(self._latest["is_anomaly"].sum())
-
     def push(self, day: date, rows: pl.DataFrame) -> pl.DataFrame:
         """Takes the alarms of a day and says what each means.
 

@@ -242,8 +242,8 @@ def anomalies_day(
     devices = "simulated devices" if simulated else "devices"
     cut = facts.frame["threshold"][0] if facts.frame.height else champion.threshold.cut
     summary = (
-        f"{facts.alarms:,} alarms, {facts.new_alarms:,} of them new, among {facts.rows:,} {devices}; "
-        f"{facts.alarms_before:,} on the day before. "
+        f"{facts.alarms:,} alarms, {facts.new_alarms:,} of them new, among {facts.rows:,} {devices}"
+        + (f"; {facts.before.in_words(facts.day)}. " if facts.before else ". ")
         + (f"{facts.listed:,} episodes are open. " if facts.listed != facts.alarms else "")
         + (f"{facts.muted_alarms:,} more alarms are muted. " if facts.muted_alarms else "")
         + (f"{facts.devices_not_judged:,} devices are not judged. " if facts.devices_not_judged else "")

@@ -244,14 +244,6 @@ def test_rows_from_before_there_were_episodes_are_continued() -> None:
     assert rows["streak_days"].to_list() == [4, 1]
 
 
-def test_alarms_before_a_day_are_those_of_the_latest_records() -> None:
-    episodes = Episodes(DEFAULT)
-    for number, score in ((0, 2.0), (1, 0.0)):
-        rows = scores_of({(number, "A"): score, (number, "B"): 2.0})
-        episodes.push(day(number), judged(rows, DEFAULT))
-    assert episodes.alarms_before == 1
-
-
 def test_memory_holds_one_record_of_each_entity_and_the_alarms_that_may_count() -> None:
     episodes = Episodes(EpisodeConfig(alarms=2, within_days=5))
     for number in range(60):

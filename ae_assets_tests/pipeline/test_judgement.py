@@ -11,6 +11,7 @@ import pytest
 from ae_assets.decisions import AggregationConfig
 from ae_assets.pipeline.chain.anomalies import AnomalyDay, find_anomalies
 from ae_assets.pipeline.chain.champion import NotJudgedRows, load_champion
+from ae_assets.pipeline.chain.day_before import DayBefore
 from ae_assets.pipeline.chain.evaluation import evaluate
 from ae_assets.pipeline.chain.features import build_features
 from ae_assets.pipeline.chain.judgement import NotJudged
@@ -162,6 +163,27 @@ def test_devices_that_never_report_what_the_score_rests_on_are_counted_and_named
     for table in ("top_alarms", "all_alarms"):
         assert f"| {SICK} |" in shown[table].value
         assert "not judged: not reported on this day: reallocated sectors" in shown[table].value
+
+
+def test_the_alarms_of_the_day_before_are_those_of_its_own_table_and_what_became_of_them_is_known(home: Path) -> None:
+    storage = of_home(home)
+    _, days = followed(storage)
+    for number in range(14, 30):
+        before = days[number].before
+        assert before is not None
+        assert (before.day, before.alarms) == (days[number - 1].day, days[number - 1].alarms)
+        (alone,) = find_anomalies(storage, load_champion(storage), [days[number].day])
+        assert alone.before == before
+    became = {number: days[number].before for number in (NO_VALUE, NO_SECTORS, HEALED, FAILS_ON, FAILS_ON + 1)}
+    assert became == {
+        NO_VALUE: DayBefore(DAYS[NO_VALUE - 1], 1, still=0, cleared=0, open=0, not_judged=1, muted=0, left=0),
+        NO_SECTORS: DayBefore(DAYS[NO_SECTORS - 1], 1, still=0, cleared=0, open=1, not_judged=0, muted=0, left=0),
+        HEALED: DayBefore(DAYS[HEALED - 1], 2, still=1, cleared=1, open=0, not_judged=0, muted=0, left=0),
+        FAILS_ON: DayBefore(DAYS[FAILS_ON - 1], 1, still=1, cleared=0, open=0, not_judged=0, muted=0, left=0),
+        FAILS_ON + 1: DayBefore(DAYS[FAILS_ON], 1, still=0, cleared=0, open=0, not_judged=0, muted=0, left=1),
+    }
+    shown = anomalies_day(storage, days[FAILS_ON + 1], load_champion(storage), drawn=False, simulated=False)
+    assert "1 on the day before, of which 1 is gone: 1 left." in shown["summary"]
 
 
 def test_a_muted_device_is_not_counted_among_those_that_are_not_judged(home: Path, tmp_path: Path) -> None:

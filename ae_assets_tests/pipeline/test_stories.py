@@ -25,13 +25,17 @@ from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, wr
 
 DAYS = day_range(FIRST, FIRST + timedelta(days=59))
 FAILS = {"SICK": DAYS[56], "SUDDEN": DAYS[52]}
+NEW_ON = 50
+"""A healthy drive has an alarm on this day, its first, with a lower score than the sick drive, whose is days old."""
 HEALTHY = [f"D{number:02}" for number in range(40)]
 
 
 def worn(drive: str, number: int) -> int:
-    """Reallocated sectors: more each day from the 48th on for the sick drive, one for a few others."""
+    """Reallocated sectors: more each day from the 48th on for the sick drive, some on one day, one for a few others."""
     if drive == "SICK":
         return 10 * max(0, number - 46)
+    if drive == HEALTHY[9] and number == NEW_ON:
+        return 5
     return int(drive in HEALTHY[:3])
 
 
@@ -141,6 +145,8 @@ def test_a_drive_without_scores_of_this_model_has_no_story(storage: Storage, eva
 
 def test_a_run_of_anomalies_tells_the_story_of_the_worst_alarm_of_its_last_day(storage: Storage) -> None:
     champion = load_champion(storage)
+    alarms = storage.tables.read(storage.name("anomalies"), DAYS[NEW_ON], DAYS[NEW_ON]).filter("is_anomaly")
+    assert alarms.sort("is_new")["entity"].to_list() == ["SICK", HEALTHY[9]]
     story = story_of_top_alarm(storage, champion, DAYS[50])
     assert story is not None
     assert (story.entity, story.history["day"].max()) == ("SICK", DAYS[50])

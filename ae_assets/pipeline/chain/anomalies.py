@@ -24,6 +24,7 @@ from ae_assets.features.catalogue import catalogue
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.wording import attribute_wording_of
 from ae_assets.pipeline.chain.champion import Champion
+from ae_assets.pipeline.chain.day_before import Alarms, DayBefore
 from ae_assets.pipeline.chain.judgement import (
     NotJudged,
     lacks_what_it_reported,
@@ -51,8 +52,8 @@ class AnomalyDay:
     """Devices with an open episode that are not muted, whether or not they have an alarm on the day."""
     muted_alarms: int
     muted_rows: int
-    alarms_before: int
-    """Devices that had an alarm on their record before this day, muted ones included."""
+    before: DayBefore | None
+    """The alarms of the last day before and what became of them; None where none is known."""
     not_judged: tuple[NotJudged, ...]
     """Devices that are not muted and have no score, by cohort and reason, the most first."""
     mutes: tuple[Mute, ...]
@@ -82,10 +83,11 @@ def find_anomalies(storage: Storage, champion: Champion, days: Sequence[date]) -
     """
     decision = storage.table.decision
     mutes = () if decision.mute_list is None else read_mutes(Path(decision.mute_list))
-    episodes = Episodes(decision.episodes, _past(storage, min(days), look_back_days(decision.episodes)))
+    past = _past(storage, min(days), look_back_days(decision.episodes))
+    episodes = Episodes(decision.episodes, past)
+    previous = None if past is None else Alarms.of(past)
     with storage.tables.writer(storage.name(ANOMALIES)) as writer:
         for scored in score_days(storage, champion.detector, champion.aggregation, days, stage="anomalies"):
-            before = episodes.alarms_before
             frame = anomaly_table(scored, champion, storage.table.features, episodes, mutes)
             writer.write(scored.day, frame)
             muted = pl.col("muted_until").is_not_null()
@@ -97,12 +99,13 @@ def find_anomalies(storage: Storage, champion: Champion, days: Sequence[date]) -
                 listed=frame.filter(is_listed()).height,
                 muted_alarms=frame.filter("is_anomaly", muted).height,
                 muted_rows=frame.filter(muted).height,
-                alarms_before=before,
+                before=None if previous is None else previous.now(frame),
                 not_judged=not_judged(frame.filter(~muted)),
                 mutes=mutes,
                 unknown_mutes=unknown_mutes(mutes, frame, scored.day),
                 frame=frame,
             )
+            previous = Alarms.of(frame) or previous
 
 
 def anomaly_table(
@@ -205,5 +208,6 @@ def _past(storage: Storage, first: date, days: int) -> pl.DataFrame | None:
         return None
     name = storage.name(ANOMALIES)
     stored = storage.tables.schema(name)
-    rows = storage.tables.read(name, start, end, [column for column in STATE_COLUMNS if column in stored])
-    return rows.with_columns(pl.lit(None, dtype).alias(c) for c, dtype in STATE_COLUMNS.items() if c not in stored)
+    wanted = {**STATE_COLUMNS, "muted_until": pl.Date()}
+    rows = storage.tables.read(name, start, end, [column for column in wanted if column in stored])
+    return rows.with_columns(pl.lit(None, dtype).alias(c) for c, dtype in wanted.items() if c not in stored)

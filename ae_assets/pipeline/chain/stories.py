@@ -95,16 +95,16 @@ def judged_drives(
 
 
 def story_of_top_alarm(storage: Storage, champion: Champion, day: date) -> Story | None:
-    """The story of the drive with the highest score among a day's new alarms, else among all of its alarms.
+    """The story of the drive with the highest score among a day's alarms, however long it has had one.
 
     Muted drives are passed over; None where there is no alarm or the drive's features are not kept.
     """
-    columns = ["entity", "score", "is_anomaly", "is_new", "muted_until"]
+    columns = ["entity", "score", "is_anomaly", "muted_until"]
     rows = storage.tables.read(storage.name(ANOMALIES), day, day, columns)
     alarms = rows.filter("is_anomaly", pl.col("muted_until").is_null())
     if alarms.is_empty():
         return None
-    (entity,) = alarms.sort("is_new", "score", "entity", descending=[True, True, False])["entity"].head(1)
+    entity = alarms.sort("score", "entity", descending=[True, False])["entity"][0]
     return _stories(storage, champion, {"top": (entity, day)}).get("top")
 
 

@@ -1,0 +1,66 @@
+"""The alarms of the day before: as many as its own table counts, and what became of each."""
+
+from datetime import date, timedelta
+
+import polars as pl
+import pytest
+
+from ae_assets.pipeline.chain.day_before import Alarms, DayBefore
+
+TODAY = date(2013, 6, 4)
+YESTERDAY = TODAY - timedelta(days=1)
+ROWS = {"day": pl.Date, "entity": pl.String, "is_anomaly": pl.Boolean, "muted_until": pl.Date, "episode": pl.String}
+
+
+def rows_of(
+    day: date, alarms: dict[str, bool | None], muted: tuple[str, ...] = (), still_open: tuple[str, ...] = ()
+) -> pl.DataFrame:
+    """Rows of a day: whether each device has an alarm, None = not judged."""
+    until = {entity: date(2013, 12, 31) for entity in muted}
+    rows = [
+        (day, entity, alarm, until.get(entity), "open" if alarm is not False or entity in still_open else "closed")
+        for entity, alarm in alarms.items()
+    ]
+    return pl.DataFrame(rows, schema=ROWS, orient="row")
+
+
+def test_each_alarm_of_the_day_before_is_counted_where_it_is_now() -> None:
+    before = rows_of(YESTERDAY, dict.fromkeys("ABCDEFGW", True) | {"H": False, "I": None}, muted=("G",))
+    today = rows_of(
+        TODAY,
+        {"A": True, "B": True, "C": False, "D": None, "E": True, "G": True, "H": True, "W": False},
+        ("E",),
+        ("W",),
+    )
+    alarms = Alarms.of(before)
+    assert alarms is not None
+    assert alarms.now(today) == DayBefore(YESTERDAY, 7, still=2, cleared=1, open=1, not_judged=1, muted=1, left=1)
+
+
+def test_only_the_last_day_counts_however_lately_a_device_had_an_alarm() -> None:
+    earlier = rows_of(YESTERDAY - timedelta(days=1), dict.fromkeys("XYZ", True))
+    alarms = Alarms.of(pl.concat([rows_of(YESTERDAY, {"A": True}), earlier]))
+    assert alarms is not None
+    assert (alarms.day, alarms.entities.to_list()) == (YESTERDAY, ["A"])
+
+
+def test_without_rows_nothing_is_known_of_the_day_before() -> None:
+    assert Alarms.of(pl.DataFrame(schema=ROWS)) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        (DayBefore(YESTERDAY, 3, 3, 0, 0, 0, 0, 0), "3 on the day before"),
+        (
+            DayBefore(YESTERDAY, 29, 26, 2, 0, 0, 0, 1),
+            "29 on the day before, of which 3 are gone: 2 cleared, 1 left",
+        ),
+        (
+            DayBefore(YESTERDAY - timedelta(days=2), 2, 1, 0, 0, 1, 0, 0),
+            "2 on 2013-06-01, the last day before, of which 1 is gone: 1 not judged",
+        ),
+    ],
+)
+def test_the_sentence_says_how_many_are_gone_and_where(before: DayBefore, words: str) -> None:
+    assert before.in_words(TODAY) == words
