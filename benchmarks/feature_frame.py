@@ -4,7 +4,7 @@ The frame holds ``day, entity, cohort, label`` and the features. It stands for t
 who reported when and who failed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from functools import cached_property
 from typing import Any, cast
@@ -64,20 +64,36 @@ class FrameTables:
         """Types by column."""
         return dict(self._frames[table.partition(".")[2]].collect_schema())
 
-    def read(self, table: str, first: date, last: date, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    def read(
+        self,
+        table: str,
+        first: date,
+        last: date,
+        columns: Sequence[str] | None = None,
+        *,
+        entities: Collection[str] | None = None,
+    ) -> pl.DataFrame:
         """The rows of a range of days."""
         if (small := self._small.get(table.partition(".")[2])) is not None:
             return small if columns is None else small.select(columns)
         frame = self._frames[table.partition(".")[2]].filter(pl.col("day").is_between(first, last))
+        if entities is not None:
+            frame = frame.filter(pl.col("entity").is_in(list(entities)))
         return (frame if columns is None else frame.select(columns)).collect()
 
     def iter_days(
-        self, table: str, first: date, last: date, columns: Sequence[str] | None = None
+        self,
+        table: str,
+        first: date,
+        last: date,
+        columns: Sequence[str] | None = None,
+        *,
+        entities: Collection[str] | None = None,
     ) -> Iterator[tuple[date, pl.DataFrame]]:
         """The rows of each day of a range that has some."""
         for day in day_range(first, last):
             if self._rows.get(day):
-                yield day, self.read(table, day, day, columns)
+                yield day, self.read(table, day, day, columns, entities=entities)
 
 
 def storage_over(features: pl.LazyFrame, table: WatchedTable, progress: ProgressSink = silent) -> Storage:

@@ -11,6 +11,9 @@ from ae_assets.errors import LakehouseError
 DAY = "day"
 """The partition column of every table."""
 
+ENTITY = "entity"
+"""The column whose rows can be read alone."""
+
 _WIDENS_TO: dict[type[pl.DataType], tuple[type[pl.DataType], ...]] = {
     pl.Int8: (pl.Int16, pl.Int32, pl.Int64),
     pl.Int16: (pl.Int32, pl.Int64),

@@ -1,22 +1,30 @@
 """Data files of a table: one Parquet file per written day, and reading such files, whoever wrote them, as one frame."""
 
 import uuid
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from ae_assets.errors import LakehouseError
+from ae_assets.lakehouse.columns import DAY, ENTITY
 from ae_assets.lakehouse.layout import Layout
 from ae_assets.lakehouse.snapshots import data_file
 
 _ZSTD_LEVEL = 1
 """Higher levels take twice the time and spare a few percent of a day's attributes."""
 _ROW_GROUP_ROWS = 250_000
+_ROW_GROUP_ROWS_OF_ENTITIES = 16_384
+"""Of tables by entity: the rows of one are found and read without the others of its day."""
+_WIDENING = pl.ScanCastOptions(integer_cast="upcast", float_cast="upcast")
+"""Other engines may widen a type without rewriting the files."""
 
 
 def write_file(table: Table, layout: Layout, day: date, frame: pl.DataFrame) -> DataFile:
@@ -38,7 +46,7 @@ def write_file(table: Table, layout: Layout, day: date, frame: pl.DataFrame) -> 
                 stream,  # type: ignore[arg-type]  # pyiceberg's stream has all of a file's methods that are used here
                 compression="zstd",
                 compression_level=_ZSTD_LEVEL,
-                row_group_size=_ROW_GROUP_ROWS,
+                row_group_size=_ROW_GROUP_ROWS_OF_ENTITIES if ENTITY in names else _ROW_GROUP_ROWS,
                 arrow_schema=layout.arrow_of(names),
             )
         return data_file(table, path, day, frame.height, len(output))
@@ -49,14 +57,23 @@ def write_file(table: Table, layout: Layout, day: date, frame: pl.DataFrame) -> 
         raise
 
 
-def read_files(table: Table, layout: Layout, files: Sequence[DataFile], columns: Sequence[str]) -> pl.DataFrame:
+def read_files(
+    table: Table,
+    layout: Layout,
+    files: Sequence[DataFile],
+    columns: Sequence[str],
+    entities: Collection[str] | None = None,
+) -> pl.DataFrame:
     """Rows of the files, in order of the files.
+
+    Of a file the wanted columns are read, and with `entities` only the parts that hold one of them; also from a server.
 
     Args:
         table: which the files belong to.
         layout: its columns.
         files: none gives a frame without rows.
         columns: in the order wanted; one that a file lacks is null there.
+        entities: whose rows; None: all rows.
 
     Raises:
         LakehouseError: a file is missing or not what the table says it is.
@@ -64,34 +81,71 @@ def read_files(table: Table, layout: Layout, files: Sequence[DataFile], columns:
     kept = {column: layout.kept[column] for column in columns}
     if not files or not kept:
         return pl.DataFrame(schema=kept)
+    stored = {column: layout.stored[column] for column in columns}
+    paths = [file.file_path for file in files]
     try:
-        frames = pl.scan_parquet(
-            _readable(table, [file.file_path for file in files]),
-            schema={name: dtype for name, dtype in layout.stored.items() if name in kept},
-            missing_columns="insert",
-            extra_columns="ignore",
-            hive_partitioning=False,
-            glob=False,
-            # Other engines may widen a type without rewriting the files.
-            cast_options=pl.ScanCastOptions(integer_cast="upcast", float_cast="upcast"),
-        )
-        return frames.select(pl.col(column).cast(dtype) for column, dtype in kept.items()).collect()
-    except (OSError, pl.exceptions.PolarsError) as reason:
+        if entities is None and not any(map(_is_remote, paths)):
+            rows = _scanned(paths, stored)
+        else:
+            rows = pl.concat([_parts(table, path, stored, entities) for path in paths])
+        return rows.select(pl.col(column).cast(dtype) for column, dtype in kept.items())
+    except (OSError, pa.ArrowException, pl.exceptions.PolarsError) as reason:
         raise LakehouseError(
-            f"{len(files)} files of table {'.'.join(table.name())}, from {files[0].file_path} to {files[-1].file_path}"
-            f", cannot be read: {reason}. If the storage could not be reached, run it again; if a file is lost, "
-            "materialise its day again."
+            f"{len(files)} files of table {'.'.join(table.name())}, from {paths[0]} to {paths[-1]}, cannot be read: "
+            f"{reason}. If the storage could not be reached, run it again; if a file is lost, materialise its day "
+            "again."
         ) from reason
 
 
-def _readable(table: Table, paths: Sequence[str]) -> list[Path] | list[bytes]:
-    """Paths of local files, or the content of remote ones."""
-    local = [path.removeprefix("file://") for path in paths]
-    if not any("://" in path for path in local):
-        return [Path(path) for path in local]
-    return [_content(table, path) for path in paths]
+def _is_remote(path: str) -> bool:
+    return "://" in path.removeprefix("file://")
 
 
-def _content(table: Table, path: str) -> bytes:
-    with table.io.new_input(path).open() as stream:
-        return bytes(stream.read())
+def _scanned(paths: Sequence[str], stored: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """All rows of local files, which Polars reads fastest."""
+    return pl.scan_parquet(
+        [Path(path.removeprefix("file://")) for path in paths],
+        schema=stored,
+        missing_columns="insert",
+        extra_columns="ignore",
+        hive_partitioning=False,
+        glob=False,
+        cast_options=_WIDENING,
+    ).collect()
+
+
+def _parts(
+    table: Table, path: str, stored: Mapping[str, pl.DataType], entities: Collection[str] | None
+) -> pl.DataFrame:
+    """Some columns of a file, and of its rows those of some entities: only these parts of the file are fetched."""
+    with table.io.new_input(path).open() as stream, pq.ParquetFile(stream, pre_buffer=True) as parquet:
+        wanted = {*stored, DAY, *([] if entities is None else [ENTITY])}.intersection(parquet.schema_arrow.names)
+        groups = range(parquet.num_row_groups) if entities is None else _groups_of(parquet, sorted(entities))
+        rows = pl.DataFrame(parquet.read_row_groups(list(groups), columns=list(wanted)))
+    if entities is not None:
+        rows = rows.filter(pl.col(ENTITY).is_in(list(entities)))
+    absent = (pl.lit(None, dtype).alias(name) for name, dtype in stored.items() if name not in wanted)
+    return rows.with_columns(absent).match_to_schema(
+        stored, extra_columns="ignore", integer_cast="upcast", float_cast="upcast"
+    )
+
+
+def _groups_of(parquet: pq.ParquetFile, entities: Sequence[str]) -> list[int]:
+    """The row groups of a file that hold a row of one of the entities, which are sorted."""
+    metadata = parquet.metadata
+    leaf = next(at for at in range(metadata.num_columns) if metadata.schema.column(at).path == ENTITY)
+    possible = [
+        group
+        for group in range(metadata.num_row_groups)
+        if _may_hold(metadata.row_group(group).column(leaf).statistics, entities)
+    ]
+    found = pl.Series(parquet.read_row_groups(possible, columns=[ENTITY])[ENTITY]).is_in(list(entities)).arg_true()
+    ends = pl.Series([metadata.row_group(group).num_rows for group in possible], dtype=pl.Int64).cum_sum()
+    return [possible[at] for at in ends.search_sorted(found, side="right").unique().sort()]
+
+
+def _may_hold(statistics: pq.Statistics | None, entities: Sequence[str]) -> bool:
+    if statistics is None or not statistics.has_min_max:
+        return True
+    at = bisect_left(entities, statistics.min)
+    return at < len(entities) and entities[at] <= statistics.max

@@ -1,6 +1,6 @@
 """Tables partitioned by day on Iceberg: reading ranges of days and replacing days. Model files are in `models`."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from ae_assets.errors import LakehouseError
+from ae_assets.lakehouse.columns import ENTITY
 from ae_assets.lakehouse.failures import storage_errors
 from ae_assets.lakehouse.names import table_identifier
 from ae_assets.lakehouse.writer import DayWriter
@@ -102,6 +103,7 @@ class Lakehouse:
         last: date,
         columns: Sequence[str] | None = None,
         as_of: datetime | int | None = None,
+        entities: Collection[str] | None = None,
     ) -> pl.DataFrame:
         """Rows of a range of days, both ends included, in order of days; an empty frame if the days have no rows.
 
@@ -111,6 +113,8 @@ class Lakehouse:
             last: last day.
             columns: columns to read, in the order wanted; None for all, in the table's order.
             as_of: a time (UTC where it names no zone) or the number of a snapshot: rows and columns as they were then.
+            entities: whose rows, of a table with a column ``entity``; of each file only their parts are read. None:
+                all rows.
 
         Raises:
             LakehouseError: no such table or column, a file of the table cannot be read, or the state asked for is not
@@ -123,10 +127,10 @@ class Lakehouse:
         loaded = self._access.get(table)
         state = state_at(loaded, as_of)
         layout = self._access.layout(loaded, state)
-        wanted = _wanted(table, layout, columns)
+        wanted = _wanted(table, layout, columns, entities)
         with storage_errors(f"planning a read of {table}"):
             files = [file for found in files_by_day(loaded, first, last, state).values() for file in found]
-        return read_files(loaded, layout, files, wanted)
+        return read_files(loaded, layout, files, wanted, entities)
 
     def iter_days(
         self,
@@ -135,6 +139,7 @@ class Lakehouse:
         last: date,
         columns: Sequence[str] | None = None,
         as_of: datetime | int | None = None,
+        entities: Collection[str] | None = None,
     ) -> Iterator[tuple[date, pl.DataFrame]]:
         """Days of a range that have rows, one after the other, all of one snapshot; holds one day at a time.
 
@@ -147,10 +152,10 @@ class Lakehouse:
         loaded = self._access.get(table)
         state = state_at(loaded, as_of)
         layout = self._access.layout(loaded, state)
-        wanted = _wanted(table, layout, columns)
+        wanted = _wanted(table, layout, columns, entities)
         with storage_errors(f"planning a read of {table}"):
             found = files_by_day(loaded, first, last, state)
-        return ((day, read_files(loaded, layout, files, wanted)) for day, files in found.items())
+        return ((day, read_files(loaded, layout, files, wanted, entities)) for day, files in found.items())
 
     def day_rows(self, table: str, as_of: datetime | int | None = None) -> dict[date, int]:
         """Rows of each day that has any, in order of days, from metadata only; empty where there is no table.
@@ -225,9 +230,9 @@ class Lakehouse:
             return maintain(self._access, table, keep, keep_snapshots, retention_days)
 
 
-def _wanted(table: str, layout: "Layout", columns: Sequence[str] | None) -> list[str]:
-    if columns is None:
-        return list(layout.kept)
-    if missing := [column for column in columns if column not in layout.kept]:
+def _wanted(table: str, layout: "Layout", columns: Sequence[str] | None, entities: Collection[str] | None) -> list[str]:
+    asked = list(layout.kept) if columns is None else columns
+    needed = asked if entities is None else [*asked, ENTITY]
+    if missing := [column for column in needed if column not in layout.kept]:
         raise LakehouseError(f"Table {table} has no column {', '.join(missing)}; it has {', '.join(layout.kept)}.")
-    return list(dict.fromkeys(columns))
+    return list(dict.fromkeys(asked))

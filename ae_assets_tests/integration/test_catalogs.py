@@ -15,7 +15,14 @@ from ae_assets.lakehouse.maintenance import expire_snapshots
 from ae_assets.lakehouse.snapshots import merge_manifests
 from ae_assets_tests.integration.conftest import Bucket
 from ae_assets_tests.integration.seaweed import KEY, SECRET
-from ae_assets_tests.lakehouse import test_compaction, test_history, test_models, test_tables, test_writer
+from ae_assets_tests.lakehouse import (
+    test_compaction,
+    test_history,
+    test_models,
+    test_revision,
+    test_tables,
+    test_writer,
+)
 from ae_assets_tests.lakehouse.conftest import day_after, frame_of
 from ae_assets_tests.lakehouse.test_maintenance_processes import maintain_while_others_write
 from ae_assets_tests.lakehouse.test_processes import write_at_once
@@ -28,6 +35,8 @@ OF_TABLES = (
     "test_a_column_of_a_later_day_is_null_in_earlier_days",
     "test_an_unknown_column_is_named_with_those_there_are",
     "test_a_range_without_rows_is_an_empty_frame_with_the_columns",
+    "test_rows_of_some_entities_are_those_of_the_whole_in_its_order",
+    "test_of_a_day_only_the_parts_with_an_asked_entity_are_read",
     "test_table_properties_are_kept_and_added_to",
     "test_a_column_renamed_by_another_engine_is_refused_not_read_as_null",
 )
@@ -46,6 +55,11 @@ OF_WRITER = (
     "test_a_commit_that_is_refused_for_good_says_so",
 )
 
+OF_REVISION = (
+    "test_days_are_replaced_by_what_is_made_of_them_and_the_others_stay",
+    "test_a_table_that_is_not_there_is_made",
+    "test_a_day_has_another_version_after_each_write_and_the_others_keep_theirs",
+)
 OF_HISTORY = (
     "test_a_table_is_read_as_it_was_at_a_time_and_as_it_is",
     "test_a_rewritten_day_is_read_as_it_was_until_its_state_is_forgotten",
@@ -58,6 +72,7 @@ OF_COMPACTION = (
 # Tests of the room that look into folders or choose their own home stay there.
 globals().update({name: getattr(test_tables, name) for name in OF_TABLES})
 globals().update({name: getattr(test_writer, name) for name in OF_WRITER})
+globals().update({name: getattr(test_revision, name) for name in OF_REVISION})
 globals().update({name: getattr(test_history, name) for name in OF_HISTORY})
 globals().update({name: getattr(test_compaction, name) for name in OF_COMPACTION})
 globals().update({name: test for name, test in vars(test_models).items() if name.startswith("test_")})

@@ -133,6 +133,65 @@ def test_a_column_of_a_later_day_is_null_in_earlier_days(lakehouse: Lakehouse) -
     assert lakehouse.read("t.raw", day_after(0), day_after(0), ["smart_255_raw"])["smart_255_raw"].dtype == pl.Int32
 
 
+ENTITIES = 40_000
+
+
+def many(day: date, value: int = 0) -> pl.DataFrame:
+    """Entities in no order, with a column of lists that is as wide as a day of anomalies has."""
+    numbers = pl.int_range(ENTITIES, eager=True).shuffle(seed=3)
+    return pl.DataFrame(
+        {
+            "day": pl.repeat(day, ENTITIES, dtype=pl.Date, eager=True),
+            "entity": "S" + numbers.cast(pl.String),
+            "value": numbers + value,
+            "top": numbers.cast(pl.Float64).reshape((ENTITIES, 1)).arr.to_list(),
+        }
+    )
+
+
+def test_rows_of_some_entities_are_those_of_the_whole_in_its_order(lakehouse: Lakehouse) -> None:
+    days = [many(day_after(0)), many(day_after(1)).sort("entity").drop("top"), frame_of(day_after(2))]
+    write(lakehouse, *days)
+    asked = ["S7", "S39999", "S20000", "nobody"]
+    for columns in (["entity", "top", "day"], ["value"], ["top"], None):
+        whole = lakehouse.read("t.raw", day_after(0), day_after(2), columns)
+        entities = lakehouse.read("t.raw", day_after(0), day_after(2), ["entity"])["entity"]
+        expected = whole.filter(entities.is_in(asked))
+        assert expected.height == 6
+        found = lakehouse.read("t.raw", day_after(0), day_after(2), columns, entities=asked)
+        assert found.equals(expected)
+        assert found.schema == whole.schema
+    by_day = dict(lakehouse.iter_days("t.raw", day_after(0), day_after(2), ["value"], entities=["S7"]))
+    assert [rows.height for rows in by_day.values()] == [1, 1, 0]
+    assert lakehouse.read("t.raw", day_after(0), day_after(2), entities=[]).is_empty()
+
+
+def test_of_a_day_only_the_parts_with_an_asked_entity_are_read(
+    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow.parquet as pq
+
+    parts: list[tuple[int, list[str]]] = []
+    read = pq.ParquetFile.read_row_groups
+
+    def noting(file: pq.ParquetFile, groups: list[int], columns: list[str]) -> object:
+        parts.append((len(groups), sorted(columns)))
+        return read(file, groups, columns=columns)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_groups", noting)
+    write(lakehouse, many(day_after(0)), many(day_after(1)).sort("entity"))
+    for number in range(2):
+        assert lakehouse.read("t.raw", day_after(number), day_after(number), ["top"], entities=["S7"]).height == 1
+    rest = (1, ["day", "entity", "top"])
+    assert parts == [(3, ["entity"]), rest, (1, ["entity"]), rest], "where a day is in order, its parts are known by it"
+
+
+def test_rows_of_entities_are_asked_of_tables_that_have_some(lakehouse: Lakehouse) -> None:
+    write(lakehouse, frame_of(FIRST).drop("entity"))
+    with pytest.raises(LakehouseError, match="no column entity"):
+        lakehouse.read("t.raw", FIRST, FIRST, entities=["S1"])
+
+
 def test_an_unknown_column_is_named_with_those_there_are(lakehouse: Lakehouse) -> None:
     write(lakehouse, frame_of(FIRST))
     with pytest.raises(LakehouseError, match="no column smart_1; it has day, entity, value"):

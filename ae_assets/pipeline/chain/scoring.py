@@ -73,11 +73,9 @@ def score_days(
     rolling = RollingScores(aggregation)
     recent: deque[tuple[date, pl.DataFrame]] = deque()
     began, rows = time.monotonic(), 0
-    for day, asked, frame in storage.read_with_look_back(FEATURES, days, window + scored_before, columns):
+    for day, asked, frame in storage.read_with_look_back(FEATURES, days, window + scored_before, columns, entities):
         while recent and recent[0][0] < day - timedelta(days=window):
             recent.popleft()
-        if entities is not None:
-            frame = frame.filter(pl.col("entity").is_in(entities))  # noqa: PLW2901 - the rest is never looked at
         recent.append((day, frame))
         if day not in needed or frame.is_empty():
             continue

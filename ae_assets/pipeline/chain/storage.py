@@ -54,16 +54,23 @@ class Storage:
         return bool(files["source_file"].str.starts_with(SIMULATED_SCHEME).any())
 
     def read_with_look_back(
-        self, asset: str, days: Collection[date], look_back_days: int, columns: Sequence[str] | None = None
+        self,
+        asset: str,
+        days: Collection[date],
+        look_back_days: int,
+        columns: Sequence[str] | None = None,
+        entities: Collection[str] | None = None,
     ) -> Iterator[tuple[date, bool, pl.DataFrame]]:
         """The given days in order, each preceded by the days it looks back on, one at a time and each once.
+
+        With ``entities`` only their rows are read.
 
         Yields:
             Day, whether it was asked for itself, and its rows; days without rows are left out.
         """
         asked = set(days)
         for first, last in stretches(asked, look_back_days):
-            for day, frame in self.tables.iter_days(self.name(asset), first, last, columns):
+            for day, frame in self.tables.iter_days(self.name(asset), first, last, columns, entities=entities):
                 if frame.height:
                     yield day, day in asked, frame
 

@@ -126,14 +126,12 @@ def _stories(storage: Storage, champion: Champion, chosen: Mapping[str, tuple[st
 
 
 def _rows_of(storage: Storage, asset: str, drives: Sequence[tuple[str, date]], columns: Sequence[str]) -> pl.DataFrame:
-    """The rows of the drives on their last days; a day at a time, since most rows are of other drives."""
+    """The rows of the drives on their last days."""
     if not drives:
         return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
     names, last_days = zip(*drives, strict=True)
     name, first = storage.name(asset), min(last_days) - timedelta(days=STORY_DAYS - 1)
-    days = storage.tables.iter_days(name, first, max(last_days), columns)
-    parts = [rows.filter(pl.col("entity").is_in(names)) for _, rows in days]
-    return pl.concat(parts) if parts else pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+    return storage.tables.read(name, first, max(last_days), columns, entities=names)
 
 
 def _story(
