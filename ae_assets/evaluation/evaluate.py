@@ -90,6 +90,9 @@ def compare_on(
 ) -> Comparison:
     """Judges several detectors on one population, over the same bootstrap resamples.
 
+    Where no entity failed, false alarms are judged and detection is not known: its intervals are 0 to 1, there is no
+    curve and no difference.
+
     Args:
         population: who counts, from `population_of`.
         scores: `day, entity, score` of each detector, all for exactly the rows that the population was made of.
@@ -100,29 +103,33 @@ def compare_on(
 
     Raises:
         ContractError: a column is missing.
-        EvaluationError: no entity failed or none stayed healthy, a detector scores other rows, or the reference is none
-            of them.
+        EvaluationError: no entity stayed healthy, a detector scores other rows, or the reference is none of them.
     """
     names = list(scores)
     if not names or (reference is not None and reference not in names):
         raise EvaluationError(f"the reference is {reference!r}, the detectors are {names}; name one of them")
-    _require_both_kinds(population)
+    _require_healthy(population)
     rates = np.asarray(population.protocol.false_alarm_rates)
     grid = _curve_rates(population)
     scored = [_Scored.of(population, name, scores[name]) for name in names]
     pair_entities = population.pairs["entity"].rle_id().to_numpy().astype(np.int64)
-    resampled = resampled_detection(
-        [detector.failed for detector in scored],
-        [detector.pairs for detector in scored],
-        pair_entities,
-        np.concatenate([rates, grid]),
-        resamples=resamples,
-        seed=seed,
-    )
     sample = _sample(population)
+    resampled = (
+        resampled_detection(
+            [detector.failed for detector in scored],
+            [detector.pairs for detector in scored],
+            pair_entities,
+            np.concatenate([rates, grid]),
+            resamples=resamples,
+            seed=seed,
+        )
+        if sample.failed
+        else None
+    )
+    unknown = np.zeros(len(rates) + len(grid)), np.ones(len(rates) + len(grid))
     evaluations = []
-    for detector, spread in zip(scored, resampled, strict=True):
-        low, high = _percentiles(spread)
+    for place, detector in enumerate(scored):
+        low, high = unknown if resampled is None else _percentiles(resampled[place])
         given = (thresholds or {}).get(detector.name, {})
         points = [
             *_points_at_rates(population, detector, rates, low, high),
@@ -142,9 +149,8 @@ def compare_on(
             )
         )
     chosen = reference or names[0]
-    return Comparison(
-        tuple(evaluations), chosen, _differences(names, chosen, evaluations, resampled[:, :, : len(rates)], rates)
-    )
+    differences = () if resampled is None else _differences(names, chosen, evaluations, resampled, rates)
+    return Comparison(tuple(evaluations), chosen, differences)
 
 
 def judge_threshold(
@@ -177,13 +183,8 @@ def judge_threshold_on(
     return _operating_point(population, _Scored.of(population, name, scores), name, threshold)
 
 
-def _require_both_kinds(population: Population) -> None:
+def _require_healthy(population: Population) -> None:
     protocol = population.protocol
-    if population.failed.is_empty():
-        raise EvaluationError(
-            f"no scored entity failed after {protocol.start} until {protocol.end} ({population.failures} failures, "
-            f"none with a score in the {protocol.horizon_days} days before); evaluate a longer range"
-        )
     if population.pairs.is_empty():
         raise EvaluationError(
             f"no healthy entity between {protocol.start} and {protocol.end} was followed through its horizon "
@@ -305,6 +306,8 @@ def _lead_days(population: Population, scores: Floats, cut: float, found: NDArra
 
 
 def _curve(detector: _Scored, grid: Floats, low: Floats, high: Floats) -> DetectionCurve:
+    if not len(detector.failed):
+        return DetectionCurve((), (), (), ())
     cuts = cuts_at(detector.pairs, grid)
     failed = len(detector.failed)
     count = (detector.failed[:, None] > cuts).sum(axis=0)

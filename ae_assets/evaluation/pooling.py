@@ -152,7 +152,7 @@ def pooled(splits: Sequence[Split], *, resamples: int = RESAMPLES, seed: int = 0
         seed: of the bootstrap.
 
     Raises:
-        EvaluationError: there is no split, or two splits differ in reference or rules.
+        EvaluationError: there is no split, no entity failed in any of them, or two differ in reference or rules.
     """
     if not splits:
         raise EvaluationError("no split was given to pool; judge at least one")
@@ -163,6 +163,12 @@ def pooled(splits: Sequence[Split], *, resamples: int = RESAMPLES, seed: int = 0
                 f"split {split.name} is judged by {split.judged_by}, {splits[0].name} by {splits[0].judged_by}; pool "
                 "splits that were judged alike"
             )
+    if not any(split.failed for split in splits):
+        raise EvaluationError(
+            f"no scored entity failed in any of the {len(splits)} splits, from {splits[0].protocol.start} to "
+            f"{splits[-1].protocol.end}, so there is no detection rate to pool; judge longer ranges or more of them, "
+            "or one range alone, of which false alarms are judged"
+        )
     everywhere = [name for name in splits[0].failed_scores if all(name in split.failed_scores for split in splits)]
     seen = list(dict.fromkeys(name for split in splits for name in split.failed_scores))
     entities = pl.Series([entity for split in splits for entity in split.failed], dtype=pl.String)

@@ -75,6 +75,7 @@ class Sample:
             f"before failure, {self.healthy_windows:,} healthy {self.window_days}-day windows, "
             f"{self.rows:,} rows of {self.entities:,} entities."
         )
+        nothing_to_detect = "Without a failed entity nothing is known of detection; false alarms are judged alone."
         unscored = f"{len(self.unscored):,} more failed without a score before."
         censored = f"{self.censored_windows:,} windows are left out: their entity vanished within the horizon."
         short = (
@@ -87,6 +88,7 @@ class Sample:
         )
         unfollowed = "Entities that vanish without a label count as healthy."
         remarks = [
+            (nothing_to_detect, not self.failed),
             (unscored, bool(self.unscored)),
             (censored, self.censored_windows > 0),
             (short, self.windows_followed_short > 0),

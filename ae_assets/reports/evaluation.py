@@ -17,11 +17,12 @@ TERMINAL_WIDTH = 80
 def comparison_markdown(comparison: Compared) -> str:
     """Sample, detection by detector and false alarm rate, the reference's operating points, and its cohorts."""
     reference = _reference(comparison)
-    parts = [
-        reference.sample.in_words(),
-        f"Detection rate at a false alarm rate (FAR) per {reference.sample.window_days} days, with 95% intervals",
-        markdown_table(rates_table(comparison)),
-    ]
+    parts = [reference.sample.in_words()]
+    if reference.sample.failed:
+        parts += [
+            f"Detection rate at a false alarm rate (FAR) per {reference.sample.window_days} days, with 95% intervals",
+            markdown_table(rates_table(comparison)),
+        ]
     if not comparison.difference_table().is_empty():
         parts += [
             f"Difference of the detection rate to {comparison.reference}, in points, with paired 95% intervals",
@@ -39,11 +40,12 @@ def comparison_markdown(comparison: Compared) -> str:
 def comparison_text(comparison: Compared) -> str:
     """The same tables for the terminal, without cohorts."""
     reference = _reference(comparison)
-    parts = [
-        reference.sample.in_words(),
-        f"Detection rate at a false alarm rate (FAR) per {reference.sample.window_days} days, with 95% intervals:",
-        plain_table(rates_table(comparison)),
-    ]
+    parts = [reference.sample.in_words()]
+    if reference.sample.failed:
+        parts += [
+            f"Detection rate at a false alarm rate (FAR) per {reference.sample.window_days} days, with 95% intervals:",
+            plain_table(rates_table(comparison)),
+        ]
     if not comparison.difference_table().is_empty():
         parts += [
             f"Difference of the detection rate to {comparison.reference}, in points, with paired 95% intervals:",
@@ -54,8 +56,13 @@ def comparison_text(comparison: Compared) -> str:
 
 
 def comparison_figures(comparison: Compared) -> dict[str, bytes]:
-    """Detection over false alarms of all detectors, the reference's lead times and its cohorts, as PNG by name."""
+    """Detection over false alarms of all detectors, the reference's lead times and its cohorts, as PNG by name.
+
+    All of them show detection: there is none where no entity failed.
+    """
     reference = _reference(comparison)
+    if not reference.sample.failed:
+        return {}
     ordered = [reference, *(one for one in comparison.evaluations if one.detector != reference.detector)]
     points = {point.name: point for point in reference.points}
     headline = points.get(IN_USE) or points.get(HEADLINE_POINT) or reference.points[0]

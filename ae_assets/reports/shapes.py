@@ -86,6 +86,10 @@ class Sample(Protocol):
     """What an evaluation stands on."""
 
     @property
+    def failed(self) -> int:
+        """Failed entities that detection is counted of."""
+
+    @property
     def horizon_days(self) -> int:
         """Days before a failure in which an alarm is a detection."""
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import ContractError, EvaluationError
-from ae_assets.evaluation import Evaluation, Lives, Protocol, evaluate, judge_threshold, lives_of
+from ae_assets.evaluation import Comparison, Evaluation, Lives, Protocol, compare, evaluate, judge_threshold, lives_of
 from ae_assets.evaluation.bootstrap import cuts_at
 from ae_assets_tests.conftest import real_data
 from ae_assets_tests.evaluation.fleet import day, fleet, records_of, scored
@@ -286,10 +286,22 @@ def test_a_score_that_is_nan_is_refused_and_one_that_is_unknown_is_left_out(
         evaluate("d", scores.drop("score"), lives, TWO_WINDOWS)
 
 
-def test_a_range_without_failures_cannot_be_evaluated_but_a_threshold_can_be_judged() -> None:
+def test_of_a_range_without_failures_false_alarms_are_judged_and_nothing_is_said_of_detection() -> None:
     records = records_of({"a": (0, 29, None), "b": (0, 29, None)})
-    with pytest.raises(EvaluationError, match="no scored entity failed"):
-        evaluate("d", scored(records), lives_of(records), RANGE)
+    lives = lives_of(records)
+    scores = {"d": scored(records, {"a": [3]}), "e": scored(records)}
+    compared = compare(scores, lives, RANGE, reference="d")
+    assert compared.differences == ()
+    for evaluation, false_alarms in zip(compared.evaluations, (0.5, 0.0), strict=True):
+        assert all(
+            (point.detection.value, point.detection.low, point.detection.high) == (None, 0, 1)
+            for point in evaluation.points
+        )
+        assert evaluation.curve.detection_rate == ()
+        judged = evaluate("d", scores[evaluation.detector], lives, RANGE, thresholds={"in use": 0.5}).point("in use")
+        assert judged.false_alarm.value == false_alarms
+        assert "nothing is known of detection" in evaluation.sample.in_words()
+    assert Comparison.from_json(compared.to_json()) == compared
     point = judge_threshold(scored(records, {"a": [3]}), lives_of(records), RANGE, 0.5)
     assert (point.detection.value, point.detection.low, point.detection.high) == (None, 0, 1)
     assert point.false_alarm.value == 0.5

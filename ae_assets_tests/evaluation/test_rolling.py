@@ -95,6 +95,17 @@ def rates_of(result: Pooled, detector: str) -> list[float]:
     return [point.detection.value or 0.0 for point in result.points if point.detector == detector]
 
 
+def test_a_split_in_which_nobody_failed_adds_false_alarms_only_and_one_of_them_has_to_have_a_failure(
+    splits: list[Split],
+) -> None:
+    quiet = split_of("C", 3, failing=0)
+    result = pooled([*splits, quiet], resamples=20)
+    assert rates_of(result, "strong") == rates_of(pooled(splits, resamples=20), "strong")
+    assert result.healthy_windows == sum(len(split.pair_entities) for split in [*splits, quiet])
+    with pytest.raises(EvaluationError, match="no scored entity failed in any of the 1 splits"):
+        pooled([quiet], resamples=20)
+
+
 def test_a_pooled_rate_counts_every_failure_at_the_threshold_of_its_own_split(splits: list[Split]) -> None:
     result = pooled(splits, resamples=20)
     for place, rate in enumerate(RATES):
