@@ -17,6 +17,7 @@ from ae_assets.cli.screen import print_table, say, shown_progress
 from ae_assets.errors import ConfigError
 from ae_assets.pipeline.chain.storage import DAILY_INPUT, day_range
 from ae_assets.pipeline.metadata import FENCE, OF_RUN
+from ae_assets.pipeline.training_days import default_training_days
 from ae_assets.sources import Source, open_source
 
 LONGEST_FACT = 60
@@ -41,8 +42,14 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
     Raises:
         SourceError: the source cannot be listed.
         ConfigError: the table has no such days, or the source holds none of them.
+        ModelError: the champion that would be used was trained on features of other settings than the YAML has.
     """
+    from ae_assets.pipeline.chain.settings import require_settings
+
     chain.require_days(*days)
+    training_is_due = retrain or _needs_training(chain, training)
+    if not training_is_due:
+        require_settings(chain.storage, chain.storage.models.champion(chain.table) or "")
     announce_source(open_source(chain.definition.source.location), days)
     outcomes: list[tuple[str, RunOutcome]] = []
 
@@ -52,12 +59,17 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
         return outcomes[-1][1].success
 
     succeeded = stage("raw and features", DAILY_INPUT, days)
-    if succeeded and (retrain or _needs_training(chain, training)):
+    too_early = _too_early(chain) if succeeded and training_is_due and training is None and not retrain else None
+    if succeeded and training_is_due and not too_early:
         succeeded = stage("model and threshold", ("model", "threshold"), None, {"model": _model_config(training)})
-    if succeeded:
+    if succeeded and not too_early:
         stage("anomalies", ("anomalies",), days)
     print_facts(chain.table, [outcome for _, outcome in outcomes])
-    return report(chain, outcomes)
+    code = report(chain, outcomes)
+    if too_early:
+        say(f"The days are loaded and have features; {chain.table} has no anomalies yet, since it has no model.")
+        say(too_early)
+    return code
 
 
 def run_evaluation(chain: Chain, days: tuple[date, date], *, compare: str, origins: int = 0) -> int:
@@ -166,6 +178,12 @@ def _explanation(check: dg.AssetCheckEvaluation) -> str:
 
 def _model_config(training: tuple[date, date] | None) -> dict[str, str]:
     return {} if training is None else {"train_start": str(training[0]), "train_end": str(training[1])}
+
+
+def _too_early(chain: Chain) -> str | None:
+    """Why there can be no model yet, where the days that are held are too few for a first one."""
+    planned = default_training_days(chain.storage)
+    return planned if isinstance(planned, str) else None
 
 
 def _needs_training(chain: Chain, training: tuple[date, date] | None) -> bool:

@@ -168,22 +168,27 @@ def coding_of(config: OrdinalAutoencoderConfig, train: Windows, failing: Windows
         failing: windows before known failures, whose steps are worth coding even where no healthy drive reaches them.
 
     Raises:
-        ModelError: a feature that the config names is absent, or no judged counter ever rises in training.
+        ModelError: a feature that the config names is absent, or no training row knows a judged counter.
     """
     names = train.feature_names
     columns = [windows.values for windows in (train, failing) if windows is not None]
     rows = [windows.last_row for windows in (train, failing) if windows is not None]
-    counters = []
+    counters, unworn = [], []
     for feature in _counters(config, names):
         position = names.index(feature.name)
         values = np.concatenate([table[taken, position] for table, taken in zip(columns, rows, strict=True)])
         reached = _reached(feature, values)
         if reached.bounds:
             counters.append(reached)
+        elif feature.judged and np.isfinite(values).any():
+            # Of a few drives none may have worn yet: then whatever rises first is what surprises.
+            unworn.append(replace(feature, bounds=feature.bounds[:1], falls=0))
+    if not any(feature.judged for feature in counters):
+        counters += unworn
     if not any(feature.judged for feature in counters):
         raise ModelError(
-            f"None of the judged counters {list(config.judged)} was above 0 on {RAREST} of the {len(train)} training "
-            "rows, so there is nothing to tell drives by; take a longer training range or other counters."
+            f"None of the judged counters {list(config.judged)} is known on any of the {len(train)} training rows, so "
+            "there is nothing to tell drives by; name counters that these drives report."
         )
     return Coding((*counters, *_context(config, names)), _large_cohorts(train))
 

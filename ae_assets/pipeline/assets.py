@@ -24,7 +24,7 @@ from ae_assets.pipeline.chain.storage import (
 from ae_assets.pipeline.freshness import freshness_policy
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import WatchedTable
-from ae_assets.pipeline.training_days import plan_training
+from ae_assets.pipeline.training_days import default_training_days
 from ae_assets.progress import Progress, publish
 from ae_assets.sources import open_source
 
@@ -336,7 +336,7 @@ def training_range(storage: Storage, config: ModelConfig) -> "TrainingRange":
     """The days that a training uses: those configured, else the latest that leave room to calibrate and to judge it.
 
     Raises:
-        ConfigError: when a day is badly written, or there are no features to take the default from.
+        ConfigError: when a day is badly written, or there are too few features to take the default from.
     """
     from ae_assets.pipeline.chain.model import TrainingRange
 
@@ -344,12 +344,10 @@ def training_range(storage: Storage, config: ModelConfig) -> "TrainingRange":
     if config.train_end is not None:
         end = as_day(config.train_end, "train_end")
     else:
-        held = [day for day, rows in storage.days_of("features").items() if rows]
-        if not held:
-            raise ConfigError(
-                f"{storage.name(FEATURES)} holds no day yet; materialise raw and features for some days first"
-            )
-        start, end = plan_training(table, held, judged=storage.models.champion(table.table) is not None)
+        planned = default_training_days(storage)
+        if isinstance(planned, str):
+            raise ConfigError(f"{table.table} cannot have a model yet: {planned}")
+        start, end = planned
     start = (
         as_day(config.train_start, "train_start")
         if config.train_start is not None

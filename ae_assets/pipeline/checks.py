@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 
 from ae_assets.pipeline.chain.storage import ANOMALIES, FEATURES, QUARANTINE, RAW, THRESHOLD, Storage
+from ae_assets.pipeline.chain.volume import implausible_volumes
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import WatchedTable
 
@@ -67,20 +68,7 @@ def spec(name: str, asset: dg.AssetKey) -> dg.AssetCheckSpec:
 
 def raw_checks(storage: Storage, days: Sequence[date]) -> list[dg.AssetCheckResult]:
     """Judges the volume of the run's days against the plausible days before each."""
-    from ae_assets.features.volume import implausible_days
-
-    limits = storage.table.checks
-    bad = [
-        day
-        for day in implausible_days(
-            storage.days_of(RAW),
-            first_day=days[0],
-            last_day=days[-1],
-            lowest_share=limits.volume_low,
-            highest_share=limits.volume_high,
-        )
-        if day.day in set(days)
-    ]
+    bad = [day for day in implausible_volumes(storage, days[0], days[-1]) if day.day in set(days)]
     verdict = (
         f"all {len(days)} days have a plausible number of rows"
         if not bad
@@ -244,10 +232,12 @@ def _devices_are_judged(
 def _row_checks(
     storage: Storage, asset: str, days: Sequence[date], schema: "DataFrameSchema"
 ) -> Iterator[dg.AssetCheckResult]:
-    """Uniqueness and schema of the stored rows, read one day at a time."""
+    """Uniqueness and schema of the stored rows, read one day at a time; columns of a former YAML are left aside."""
     wanted, repeated, broken = set(days), {}, {}
     rows = 0
-    for day, frame in storage.tables.iter_days(storage.name(asset), days[0], days[-1]):
+    stored = storage.tables.schema(storage.name(asset))
+    columns = [column for column in schema.columns if column in stored]
+    for day, frame in storage.tables.iter_days(storage.name(asset), days[0], days[-1], columns):
         if day not in wanted:
             continue
         rows += frame.height

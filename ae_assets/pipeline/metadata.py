@@ -24,6 +24,7 @@ from ae_assets.pipeline.chain.storage import (
     THRESHOLD,
     Storage,
 )
+from ae_assets.pipeline.chain.volume import in_words
 from ae_assets.pipeline.table import WatchedTable
 from ae_assets.sources import open_source
 
@@ -189,6 +190,7 @@ def model_run(trained: "TrainedModel") -> Metadata:
         "version": trained.version,
         "detector": trained.card["detector"]["type"],
         "trained_on": f"{trained.card['training']['start']} to {trained.card['training']['end']}",
+        **_left_out(trained.card["days_left_out"]),
         "windows_for_training": history.windows_seen,
         "windows_available": history.windows_available,
         "rows_near_a_failure_left_out": facts["rows_left_out_near_failure"],
@@ -199,6 +201,14 @@ def model_run(trained: "TrainedModel") -> Metadata:
         "card": dg.MetadataValue.json(trained.card),
         **drawn,
     }
+
+
+def _left_out(days: Sequence[str]) -> Metadata:
+    """The days of a range that do not count, where there are any."""
+    if not days:
+        return {}
+    said = in_words([date.fromisoformat(day) for day in days])
+    return {"left_out": f"{said}: an implausible number of rows"}
 
 
 def threshold_run(calibrated: "Calibrated") -> Metadata:
@@ -218,6 +228,7 @@ def threshold_run(calibrated: "Calibrated") -> Metadata:
         "verdict_in_words": calibrated.promotion.words,
         "promotion": dg.MetadataValue.json(calibrated.promotion.record),
         "calibrated_on": f"{threshold.calibration.first_day} to {threshold.calibration.last_day}",
+        **_left_out([day.isoformat() for day in calibrated.calibration.left_out]),
         "calibration_rows": threshold.calibration.rows,
         "calibration_rows_not_judged": calibrated.not_judged.rows,
         "devices_never_judged_in_calibration": calibrated.not_judged.entities,

@@ -7,6 +7,7 @@ import dagster as dg
 
 from ae_assets.errors import ConfigError
 from ae_assets.pipeline.chain.storage import FEATURES, Storage
+from ae_assets.pipeline.chain.volume import days_left_out
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import MaintenanceSection, RetrainingSection, WatchedTable
 from ae_assets.pipeline.training_days import plan_retraining
@@ -39,7 +40,8 @@ def retraining_schedule(table: WatchedTable, job: "UnresolvedAssetJobDefinition"
             storage = Storage(table, lakehouse.tables, lakehouse.models)
             held = [day for day, rows in storage.days_of(FEATURES).items() if rows]
             judged = lakehouse.models.champion(table.table) is not None
-            planned = plan_retraining(table, held, _trained_until(storage), judged=judged)
+            left_out = days_left_out(storage)
+            planned = plan_retraining(table, held, _trained_until(storage), judged=judged, left_out=left_out)
             if isinstance(planned, str):
                 return dg.SkipReason(planned)
             start, end = (day.isoformat() for day in planned)

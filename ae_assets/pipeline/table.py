@@ -13,6 +13,7 @@ from ae_assets.decisions.config import DecisionConfig
 from ae_assets.detectors.config import DenseAutoencoderConfig, DetectorConfig
 from ae_assets.errors import ConfigError
 from ae_assets.features.config import FeatureConfig
+from ae_assets.features.settings import FeatureSettings
 from ae_assets.thresholds.config import ThresholdConfig
 from ae_assets.thresholds.percentile import PercentileConfig
 
@@ -285,6 +286,15 @@ class WatchedTable(_Section):
     def horizon_days(self) -> int:
         """Days before a failure in which an alarm counts as detection."""
         return self.training.horizon_days
+
+    @property
+    def feature_settings(self) -> FeatureSettings:
+        """What features are made by: the attributes, and of the source its contract, but not where it lies."""
+        contract = self.source.model_dump(mode="json", exclude={"location"})
+        return FeatureSettings(
+            self.features,
+            {key: sorted(value) if isinstance(value, list) else value for key, value in contract.items()},
+        )
 
 
 def parse_table(

@@ -6,6 +6,9 @@ from typing import Protocol
 import pandera.polars as pa
 import polars as pl
 
+SETTINGS = "settings"
+"""The column that says by which settings a day's features were made."""
+
 
 class DescribesFeatures(Protocol):
     """What a schema needs to know of a feature config."""
@@ -39,4 +42,11 @@ def feature_schema(config: DescribesFeatures) -> pa.DataFrameSchema:
         description="the attributes that the device reported within the look-back and not on this day; null = none; "
         "never a feature",
     )
-    return pa.DataFrameSchema({**keys, **features, "lost_attributes": lost}, name="features", strict=True, ordered=True)
+    made_by = pa.Column(
+        pl.String,
+        nullable=True,
+        description="what the features were made by: the digest of settings that the table's property "
+        "`ae_assets.settings.DIGEST` spells out; null = made before they were kept",
+    )
+    columns = {**keys, **features, "lost_attributes": lost, SETTINGS: made_by}
+    return pa.DataFrameSchema(columns, name="features", strict=True, ordered=True)

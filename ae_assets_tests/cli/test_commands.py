@@ -333,3 +333,15 @@ def test_a_process_of_its_own_ends_with_the_exit_code(tmp_path: Path) -> None:
     assert (process.returncode, out) == (2, "")
     assert error == "error: there is no watched table 'nope'; the tables are: drive_stats\n"
     assert not (tmp_path / "home").exists()
+
+
+def test_a_first_week_is_loaded_and_the_command_says_when_there_can_be_a_model(run_in: RunIn) -> None:
+    week = ("--start", str(FIRST), "--end", str(FIRST + timedelta(days=6)))
+    said = run_in("run", "drive_stats", *week, location="simulated://?drives=20&days=90&seed=6")
+    assert said.code == 0, said.out + said.error
+    words = " ".join(said.out.split())
+    assert "drive_stats has no anomalies yet, since it has no model" in words
+    assert f"7 days have features to learn from ({FIRST} to {FIRST + timedelta(days=6)}), and a model needs 60" in words
+    assert f"that is from {FIRST + timedelta(days=59)} on" in words
+    for day in ("2013-02", "2013-01"):
+        assert day not in words, "no days that nobody gave"

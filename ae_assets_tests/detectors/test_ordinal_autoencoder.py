@@ -267,10 +267,22 @@ def test_counters_that_the_table_lacks_are_named() -> None:
         fit(CONFIG.model_copy(update={"counters": ("smart_5", "smart_6", "smart_197")}), HEALTHY, HELD_OUT)
 
 
-def test_counters_that_never_rise_cannot_be_judged() -> None:
-    flat = windows(drives(100, 1).with_columns(smart_5_level=pl.lit(0.0), smart_197_level=pl.lit(0.0)))
+def test_where_no_counter_has_risen_yet_the_first_to_rise_scores_highest() -> None:
+    few = drives(5, 1).with_columns(smart_5_level=pl.lit(0.0), smart_197_level=pl.lit(0.0))
+    flat = windows(few)
+    detector = fit(CONFIG, flat, flat)
+    risen = pl.when(pl.int_range(pl.len()) == 3).then(pl.lit(np.log1p(4))).otherwise(0.0)
+    scores = detector.score(windows(few.with_columns(smart_5_level=risen))).score
+    assert scores.argmax() == 3
+    assert scores[3] > detector.score(flat).score.max()
+    assert max(scores[:3].max(), scores[4]) <= detector.score(flat).score.max()
+
+
+def test_counters_that_no_drive_reports_cannot_be_judged() -> None:
+    none = pl.lit(None, pl.Float64)
+    unknown = windows(drives(100, 1).with_columns(smart_5_level=none, smart_5_growth_7d=none, smart_197_level=none))
     with pytest.raises(ModelError, match="nothing to tell drives by"):
-        fit(CONFIG, flat, flat)
+        fit(CONFIG, unknown, unknown)
 
 
 @pytest.mark.parametrize(

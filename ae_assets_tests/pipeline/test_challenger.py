@@ -216,7 +216,7 @@ def test_a_champion_of_features_that_are_gone_is_replaced(with_champion: Any) ->
     trained(storage)
     promotion = calibrate_latest(storage).promotion
     assert promotion.reason is Reason.NOT_COMPARED
-    assert "features that the table no longer has: smart_197_growth_1d, smart_197_growth_7d" in promotion.words
+    assert "features.attributes.smart_197_raw: the champion has present, the YAML absent" in promotion.words
 
 
 def test_the_champion_can_be_calibrated_again_though_a_rejected_version_is_newer(with_champion: Any) -> None:

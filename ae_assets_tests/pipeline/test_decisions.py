@@ -131,8 +131,12 @@ def test_an_aggregation_counts_once_a_threshold_was_chosen_with_it(home: Path) -
     with pytest.raises(EvaluationError, match=r"not aggregated as those were(.|\n)*materialise fleet.anomalies"):
         evaluate(changed, JUDGED[1], JUDGED[-1], with_comparisons=False)
     found(changed)
-    with pytest.raises(EvaluationError, match="no scored entity failed"):  # of so small a fleet: the scores are taken
-        evaluate(changed, JUDGED[1], JUDGED[-1], with_comparisons=False)
+    judged = evaluate(changed, JUDGED[1], JUDGED[-1], with_comparisons=False)
+    assert judged.comparison.evaluations[0].sample.failed == 0, "of so small a fleet"
+    assert "nothing is known of detection" in judged.text
+    assert judged.figures.keys() & {"detection_and_false_alarms", "lead_time", "cohorts"} == set()
+    assert judged.figures["drive_scores"].startswith(b"\x89PNG")
+    assert "| in use |" in judged.markdown
 
 
 def test_one_ticket_is_asked_for_each_episode(home: Path) -> None:

@@ -126,3 +126,55 @@ def test_a_supervised_detector_ranks_drives_before_their_failure_above_the_other
     windows = windows_of(rows, detector.feature_names, 1)
     score = windows.keys().with_columns(score=pl.Series(detector.score(windows).score)).sort("score")
     assert set(score["entity"].tail(2)) == {"D030", "D031"}
+
+
+def small_fleet(folder: Path, drives: list[str], **training: Any) -> Storage:
+    """Drives that all live, over 20 days."""
+    sections = {"horizon_days": HORIZON, "days": 15, "max_rows": 100_000, **training}
+    held = storage_of(watched_table(str(folder / "source"), training=sections), folder / "home")
+    for day in DAYS:
+        write_day(folder / "source", day, [(drive, 0, 0) for drive in drives])
+    list(load_raw(held, open_source(held.table.source.location), DAYS))
+    build_features(held, DAYS)
+    return held
+
+
+def drives_in(windows: Windows) -> set[str]:
+    return {drive for drive, _ in drive_days(windows)}
+
+
+@pytest.mark.parametrize("fleet", range(4))
+def test_of_five_drives_one_is_kept_for_early_stopping_whatever_they_are_called(
+    tmp_path: Path, fitted_on: dict[str, Windows], fleet: int
+) -> None:
+    drives = [f"ZA{fleet}{number}" for number in range(5)]
+    held = small_fleet(tmp_path, drives)
+    fit_detector(held, held.table.detector, TRAINING)
+    assert len(drives_in(fitted_on["validation"])) == 1
+    assert drives_in(fitted_on["train"]) | drives_in(fitted_on["validation"]) == set(drives)
+    assert len(drives_in(fitted_on["train"])) == 4
+
+
+def test_a_share_that_keeps_nearly_all_drives_leaves_one_to_learn_from(
+    tmp_path: Path, fitted_on: dict[str, Windows]
+) -> None:
+    held = small_fleet(tmp_path, ["A", "B", "C"], validation_share=0.99)
+    fit_detector(held, held.table.detector, TRAINING)
+    assert (len(drives_in(fitted_on["train"])), len(drives_in(fitted_on["validation"]))) == (1, 2)
+
+
+def test_one_drive_alone_is_refused_with_what_a_fit_needs(tmp_path: Path) -> None:
+    held = small_fleet(tmp_path, ["A"])
+    with pytest.raises(ModelError, match=r"1 of the devices .* a fit needs two: .*training\.validation_share"):
+        fit_detector(held, held.table.detector, TRAINING)
+
+
+def test_drives_of_a_large_fleet_are_held_out_by_their_hash_alone(
+    tmp_path: Path, fitted_on: dict[str, Windows]
+) -> None:
+    held = storage(tmp_path, 100_000, {})
+    fit_detector(held, held.table.detector, TRAINING)
+    share = (pl.Series(DRIVES).hash(held.table.training.seed + 1) % 1_000_000) / 1_000_000
+    below = {drive for drive, number in zip(DRIVES, share, strict=True) if number < 0.1}
+    assert drives_in(fitted_on["validation"]) == below
+    assert drives_in(fitted_on["train"]) == set(DRIVES) - below

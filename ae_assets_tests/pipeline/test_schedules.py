@@ -34,24 +34,37 @@ def table(**retraining: Any) -> WatchedTable:
     calibration=st.integers(1, 40),
     horizon=st.integers(1, 60),
     days=st.integers(1, 90),
+    outages=st.lists(st.tuples(st.integers(0, 400), st.integers(1, 40)), max_size=3),
 )
 def test_a_challenger_leaves_exactly_the_window_that_it_is_judged_on_unseen(
-    window: int, embargo: int, calibration: int, horizon: int, days: int
+    window: int, embargo: int, calibration: int, horizon: int, days: int, outages: list[tuple[int, int]]
 ) -> None:
     settings = watched_table(
         retraining={**MONDAYS, "window_days": window},
         calibration={"embargo_days": embargo, "days": calibration},
         training={"horizon_days": horizon, "days": days},
     )
-    planned = plan_retraining(settings, day_range(FIRST, LAST + timedelta(days=365)), None, judged=True)
+    last = LAST + timedelta(days=600)
+    left_out = {last - timedelta(days=back + more) for back, length in outages for more in range(length)} - {last}
+
+    def counted(first: date, until: date) -> int:
+        return (until - first).days + 1 - sum(first <= day <= until for day in left_out)
+
+    planned = plan_retraining(settings, day_range(FIRST, last), None, judged=True, left_out=left_out)
     assert not isinstance(planned, str)
     training = TrainingRange.of(*planned, horizon)
-    calibrated = CalibrationRange.after(training, embargo, calibration)
+    calibrated = CalibrationRange.after(training, embargo, calibration, left_out)
     seen_until = max(training.known_until, calibrated.end)
-    last = LAST + timedelta(days=365)
-    assert (last - seen_until).days == window
-    assert window_to_judge(last, seen_until, window, 10) == (seen_until + timedelta(days=1), last)
-    assert (training.end - training.start).days == days - 1
+    assert counted(training.start, training.end) == days
+    assert counted(calibrated.start, calibrated.end) == calibration
+    assert set(calibrated.left_out) == {day for day in left_out if calibrated.start <= day <= calibrated.end}
+    first, until = window_to_judge(last, seen_until, window, 10, left_out)
+    assert until == last
+    assert first > seen_until
+    assert counted(first, last) == window
+    if not left_out:
+        assert (last - seen_until).days == window
+        assert (training.end - training.start).days == days - 1
 
 
 def test_a_first_model_learns_from_later_days_since_it_is_not_compared() -> None:
@@ -67,7 +80,24 @@ def test_who_names_no_days_gets_those_that_leave_room_to_judge_where_there_are_e
         LAST - timedelta(days=20),
     )
     few = day_range(LAST - timedelta(days=28), LAST)
-    assert plan_training(table(), few, judged=True) == plan_training(table(), few, judged=False)
+    planned = plan_training(table(), few, judged=True)
+    assert (
+        planned == plan_training(table(), few, judged=False) == (LAST - timedelta(days=29), LAST - timedelta(days=10))
+    )
+
+
+def test_who_names_no_days_and_has_too_few_is_told_how_many_are_needed_and_from_when_on_there_are() -> None:
+    enough = day_range(FIRST, FIRST + timedelta(days=19))  # half of 20, then 2 and 8
+    assert not isinstance(plan_training(table(), enough, judged=False), str)
+    for held in (enough[:-1], enough[:1]):
+        told = plan_training(table(), held, judged=False)
+        assert isinstance(told, str)
+        assert f"{len(held)} days have features to learn from ({held[0]} to {held[-1]}), and a model needs 20" in told
+        assert f"that is from {enough[-1]} on" in told
+    left_out = set(enough[3:5])
+    told = plan_training(table(), enough, judged=False, left_out=left_out)
+    assert isinstance(told, str)
+    assert told.startswith("18 days have features to learn from")
 
 
 @pytest.mark.parametrize(

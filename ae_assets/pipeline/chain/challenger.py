@@ -1,5 +1,6 @@
 """Champion and challenger: whether a newly calibrated version takes the place of the one in use."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
@@ -10,10 +11,12 @@ import polars as pl
 from ae_assets.errors import EvaluationError, ModelError
 from ae_assets.evaluation import Comparison, Difference, OperatingPoint, Protocol, compare
 from ae_assets.features.catalogue import feature_names
-from ae_assets.pipeline.chain.champion import Champion, load_champion
+from ae_assets.pipeline.chain.champion import Champion, load_version
 from ae_assets.pipeline.chain.lives import lives_in
 from ae_assets.pipeline.chain.scoring import score_days
+from ae_assets.pipeline.chain.settings import changed_settings
 from ae_assets.pipeline.chain.storage import FEATURES, Storage, day_range
+from ae_assets.pipeline.chain.volume import day_before, days_left_out, in_words
 
 PromotionRule = Literal["if_not_worse", "always"]
 
@@ -51,6 +54,8 @@ class Promotion:
     """The verdict with its figures and, where it was rejected, what to do to promote it nevertheless."""
     margin: float | None = None
     comparison: Comparison | None = None
+    left_out: tuple[date, ...] = ()
+    """Days within those compared on that did not count, for their implausible volume."""
 
     @property
     def promoted(self) -> bool:
@@ -75,6 +80,7 @@ class Promotion:
         return {
             **known,
             "window": [sample.start.isoformat(), sample.end.isoformat()],
+            "days_left_out": [day.isoformat() for day in self.left_out],
             "failed": sample.failed,
             "healthy_windows": sample.healthy_windows,
             "false_alarm_rate": difference.target_false_alarm_rate,
@@ -113,14 +119,16 @@ def judge_challenger(storage: Storage, challenger: Champion, rule: PromotionRule
         return Promotion(version, before, Reason.ASKED, f"{version} replaces {before}, as asked, without a comparison")
     settings = storage.table.retraining
     try:
-        comparison = _compared(storage, load_champion(storage), challenger)
+        comparison, left_out = _compared(storage, before, challenger)
     except (EvaluationError, ModelError) as error:
         words = f"{version} replaces {before}; the two cannot be compared: {error}"
         return Promotion(version, before, Reason.NOT_COMPARED, words)
     (difference,) = comparison.differences
     reason = decide(difference, settings.margin)
     words = _in_words(name, version, before, reason, comparison, settings.margin)
-    return Promotion(version, before, reason, words, settings.margin, comparison)
+    if left_out:
+        words += f". Left out, for their implausible number of rows: {in_words(left_out)}"
+    return Promotion(version, before, reason, words, settings.margin, comparison, left_out)
 
 
 def decide(difference: Difference, margin: float) -> Reason:
@@ -144,7 +152,9 @@ def decide(difference: Difference, margin: float) -> Reason:
     return Reason.NOT_WORSE
 
 
-def window_to_judge(last: date, seen_until: date, longest_days: int, shortest_days: int) -> tuple[date, date]:
+def window_to_judge(
+    last: date, seen_until: date, longest_days: int, shortest_days: int, left_out: Collection[date] = ()
+) -> tuple[date, date]:
     """First and last of the latest days that may be judged.
 
     Args:
@@ -152,12 +162,13 @@ def window_to_judge(last: date, seen_until: date, longest_days: int, shortest_da
         seen_until: last day that either version has seen, labels included.
         longest_days: most days that are judged.
         shortest_days: fewest.
+        left_out: days that count as none.
 
     Raises:
         EvaluationError: too few days follow what was seen.
     """
-    first = max(last - timedelta(days=longest_days - 1), seen_until + timedelta(days=1))
-    days = (last - first).days + 1
+    first = max(day_before(last, longest_days, left_out), seen_until) + timedelta(days=1)
+    days = (last - first).days + 1 - sum(first <= day <= last for day in left_out)
     if days < shortest_days:
         raise EvaluationError(
             f"the champion or the challenger has seen days and labels until {seen_until}, and until {last} "
@@ -166,16 +177,24 @@ def window_to_judge(last: date, seen_until: date, longest_days: int, shortest_da
     return first, last
 
 
-def _compared(storage: Storage, champion: Champion, challenger: Champion) -> Comparison:
-    """The two on the latest days that neither has seen; raises what makes that impossible."""
+def _compared(storage: Storage, champion_version: str, challenger: Champion) -> tuple[Comparison, tuple[date, ...]]:
+    """The two on the latest days that neither has seen, and the days left out; raises what makes that impossible."""
     table = storage.table
+    if changes := changed_settings(storage, champion_version):
+        words = "; ".join(change.in_words("the champion has", "the YAML") for change in changes)
+        raise EvaluationError(f"the champion was trained on features of other settings: {words}")
+    champion = load_version(storage, champion_version)
     gone = sorted(set(champion.detector.feature_names) - set(feature_names(table.features)))
     if gone:
         raise EvaluationError(f"the champion was trained on features that the table no longer has: {', '.join(gone)}")
     lives = lives_in(storage)
-    held = {day for day, rows in storage.days_of(FEATURES).items() if rows and day <= lives.known_until}
+    left_out = days_left_out(storage)
+    held = {day for day, rows in storage.days_of(FEATURES).items() if rows and day <= lives.known_until} - left_out
+    if not held:
+        raise EvaluationError("no day with features and labels has a plausible number of rows")
     seen_until = max(champion.seen_until, challenger.seen_until)
-    first, last = window_to_judge(max(held), seen_until, table.retraining.window_days, table.checks.window_days)
+    longest, shortest = table.retraining.window_days, table.checks.window_days
+    first, last = window_to_judge(max(held), seen_until, longest, shortest, left_out)
     days = [day for day in day_range(first, last) if day in held]
     scores = {name: _scores(storage, one, days, name) for name, one in ((CHAMPION, champion), (CHALLENGER, challenger))}
     protocol = Protocol(
@@ -185,7 +204,10 @@ def _compared(storage: Storage, champion: Champion, challenger: Champion) -> Com
         table.checks.window_days,
         false_alarm_rates=(table.retraining.false_alarm_rate,),
     )
-    return compare(scores, lives, protocol, reference=CHAMPION)
+    comparison = compare(scores, lives, protocol, reference=CHAMPION)
+    if not comparison.differences:
+        raise EvaluationError(f"no device that was scored before failed between {first} and {last}")
+    return comparison, tuple(sorted(day for day in left_out if first <= day <= last))
 
 
 def _scores(storage: Storage, one: Champion, days: list[date], name: str) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """The champion: the model version in use, with its threshold and the ranges it has seen."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -13,7 +13,9 @@ from ae_assets.detectors import FittedDetector, load_detector
 from ae_assets.errors import ModelError
 from ae_assets.evaluation.drift import Reference
 from ae_assets.pipeline.chain.model import TrainingRange
+from ae_assets.pipeline.chain.settings import require_settings
 from ae_assets.pipeline.chain.storage import Storage
+from ae_assets.pipeline.chain.volume import day_after
 from ae_assets.thresholds import Threshold
 
 
@@ -23,12 +25,17 @@ class CalibrationRange:
 
     start: date
     end: date
+    left_out: tuple[date, ...] = ()
+    """Days between them whose scores do not count, for their implausible volume."""
 
     @classmethod
-    def after(cls, training: TrainingRange, embargo_days: int, days: int) -> "CalibrationRange":
-        """The range that follows a training range."""
+    def after(
+        cls, training: TrainingRange, embargo_days: int, days: int, left_out: Collection[date] = ()
+    ) -> "CalibrationRange":
+        """The range that follows a training range, longer by the days that are left out of it."""
         start = training.end + timedelta(days=1 + embargo_days)
-        return cls(start, start + timedelta(days=days - 1))
+        end = day_after(start, days, left_out)
+        return cls(start, end, tuple(sorted(day for day in left_out if start <= day <= end)))
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ def load_champion(storage: Storage) -> Champion:
     """Loads the champion from the model store.
 
     Raises:
-        ModelError: when the table has none yet, or when it was trained on other features than the YAML names now.
+        ModelError: when the table has none yet, or as `load_version`.
     """
     name = storage.table.table
     version = storage.models.champion(name)
@@ -84,8 +91,14 @@ def load_champion(storage: Storage) -> Champion:
 
 
 def load_version(storage: Storage, version: str) -> Champion:
-    """Loads a model version that has a threshold."""
+    """Loads a model version that has a threshold.
+
+    Raises:
+        ModelError: when it was trained on features of other settings than the YAML has, or its threshold does not say
+            on which days it was chosen.
+    """
     name = storage.table.table
+    require_settings(storage, version)
     detector = load_detector(storage.models.path(name, version))
     text = storage.models.read_threshold(name, version)
     kept = json.loads(text)
@@ -100,9 +113,14 @@ def load_version(storage: Storage, version: str) -> Champion:
         Threshold.from_json(text),
         AggregationConfig.model_validate(kept["aggregation"]),
         training_of(storage, version),
-        CalibrationRange(*(date.fromisoformat(day) for day in kept["calibrated_on"])),
+        _calibration_of(kept),
         Reference.from_dict(kept["reference"]),
     )
+
+
+def _calibration_of(kept: Mapping[str, Any]) -> CalibrationRange:
+    start, end = (date.fromisoformat(day) for day in kept["calibrated_on"])
+    return CalibrationRange(start, end, tuple(date.fromisoformat(day) for day in kept.get("days_left_out", ())))
 
 
 def write_threshold(
@@ -120,6 +138,7 @@ def write_threshold(
         **json.loads(calibrated.threshold.to_json()),
         "aggregation": calibrated.aggregation.model_dump(mode="json"),
         "calibrated_on": [calibrated.calibration.start.isoformat(), calibrated.calibration.end.isoformat()],
+        "days_left_out": [day.isoformat() for day in calibrated.calibration.left_out],
         "reference": calibrated.reference.as_dict(),
         "promotion": dict(promotion),
         "not_judged": asdict(not_judged),

@@ -32,12 +32,13 @@ def reference_of(storage: Storage, first: date, last: date, scores: pl.DataFrame
         first: first calibration day.
         last: last calibration day.
         scores: `day, entity, score` of the range as far as it was judged; entities that are known to fail may be left
-            out.
+            out, and whole days.
         features: the detector's features.
     """
     # Which of its days stands for an entity is chosen by a hash, so that no single day colours the reference.
     number = pl.col("entity").hash(_SEED).first() % pl.len()
-    keys = _sampled(storage.tables.read(storage.name(FEATURES), first, last, ["day", "entity"]))
+    keys = storage.tables.read(storage.name(FEATURES), first, last, ["day", "entity"])
+    keys = _sampled(keys.filter(pl.col("day").is_in(scores["day"].unique())))
     chosen = keys.sort("entity", "day").group_by("entity", maintain_order=True).agg(pl.col("day").get(number))
     rows = _rows_at(storage, FEATURES, chosen, features)
     return Reference.of(rows, features, scores.join(chosen, on=["entity", "day"])["score"].to_numpy())

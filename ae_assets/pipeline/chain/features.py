@@ -11,8 +11,10 @@ import polars as pl
 from ae_assets.features.day import features_of_day
 from ae_assets.features.look_back import LookBack
 from ae_assets.features.validation import validate_day
+from ae_assets.pipeline.chain.settings import remember_settings
 from ae_assets.pipeline.chain.storage import FEATURES, NO_ROWS, QUARANTINE, RAW, Storage
 from ae_assets.progress import Progress
+from ae_assets.schemas.features import SETTINGS
 from ae_assets.schemas.raw import contract_of
 
 
@@ -49,6 +51,8 @@ def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay]:
     look_back = LookBack(config)
     built = {day: FeatureDay(day, 0, {}) for day in days}
     began, rows = time.monotonic(), 0
+    made_by = pl.lit(storage.table.feature_settings.digest).alias(SETTINGS)
+    remember_settings(storage)
     with (
         storage.tables.writer(storage.name(QUARANTINE)) as quarantine,
         # Two tables take two commits: a day whose features are there has its quarantine, wherever a run breaks off.
@@ -59,7 +63,7 @@ def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay]:
             look_back.push(validated.valid)
             if not asked:
                 continue
-            frame = features_of_day(look_back.history(day), day, config)
+            frame = features_of_day(look_back.history(day), day, config).with_columns(made_by)
             quarantine.write(day, validated.quarantine)
             features.write(day, frame.sort("entity"))  # so that one of them is found without reading the others
             built[day] = FeatureDay(day, frame.height, _by_rule(validated.quarantine))
@@ -70,6 +74,7 @@ def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay]:
             if not facts.feature_rows and not facts.quarantine_rows:
                 quarantine.write(day, NO_ROWS)
                 features.write(day, NO_ROWS)
+    remember_settings(storage)  # of a table that was made just now
     return list(built.values())
 
 

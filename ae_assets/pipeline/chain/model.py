@@ -3,9 +3,10 @@
 Detectors that learn from labelled failures are given the drive-days before the known ones as well.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from math import ceil, floor
 from typing import Any
 
 import polars as pl
@@ -15,7 +16,10 @@ from ae_assets.detectors.config import DetectorConfig
 from ae_assets.errors import ModelError
 from ae_assets.features.catalogue import feature_names
 from ae_assets.pipeline.chain.lives import failures_in
+from ae_assets.pipeline.chain.settings import CARD_KEY, DaySettings
 from ae_assets.pipeline.chain.storage import FEATURES, Storage
+from ae_assets.pipeline.chain.volume import LEAST_SHARE, WIDEN, days_left_out, in_words
+from ae_assets.pipeline.table import TrainingSection
 from ae_assets.progress import ProgressSink
 
 _HASH_STEPS = 1_000_000
@@ -48,14 +52,17 @@ class TrainedModel:
 
 def train(storage: Storage, training: TrainingRange) -> TrainedModel:
     """Fits the table's detector and keeps it as a new version in the model store; it is not the champion yet."""
-    detector, facts = fit_detector(storage, storage.table.detector, training)
+    windows = training_windows(storage, training, storage.table.detector.window_days)
+    detector = windows.fit(storage.table.detector, storage.progress)
     card = {
         "table": storage.table.table,
         "detector": storage.table.detector.model_dump(mode="json"),
         "features": list(detector.feature_names),
+        CARD_KEY: storage.table.feature_settings.record,
         "training": {key: value.isoformat() for key, value in asdict(training).items()},
         "horizon_days": storage.table.horizon_days,
-        "data": facts,
+        "data": windows.facts,
+        "days_left_out": [day.isoformat() for day in windows.left_out],
         "history": asdict(detector.history),
     }
     version = storage.models.new_version(storage.table.table, detector.save, card)
@@ -79,13 +86,21 @@ def fit_detector(
 
 @dataclass(frozen=True)
 class TrainingWindows:
-    """What detectors of one window length are fitted on."""
+    """What detectors of one window length are fitted on.
+
+    Attributes:
+        train: windows of healthy devices to learn from.
+        validation: windows of other healthy devices, for early stopping.
+        failing: windows before the known failures.
+        facts: how many rows and devices they are made of, and how many were left out.
+        left_out: days of the range that are left out for their implausible volume.
+    """
 
     train: Windows
     validation: Windows
     failing: Windows
     facts: dict[str, int]
-    """How many rows and drives they are made of, and how many were left out."""
+    left_out: tuple[date, ...]
 
     def fit(self, config: DetectorConfig, progress: ProgressSink) -> FittedDetector:
         """Fits a detector whose config has these windows' length.
@@ -100,13 +115,16 @@ def training_windows(storage: Storage, training: TrainingRange, window_days: int
     """The windows of the drives that stay healthy, as far as is known, and those before the known failures.
 
     Raises:
-        ModelError: when the range holds no healthy drive-day.
+        ModelError: when the range holds no healthy drive-day, or too few days of plausible volume.
     """
     names, horizon = feature_names(storage.table.features), storage.table.horizon_days
     failures = failures_in(storage, training.known_until)
-    available = sum(rows for day, rows in storage.days_of(FEATURES).items() if training.start <= day <= training.end)
+    held = {day: rows for day, rows in storage.days_of(FEATURES).items() if training.start <= day <= training.end}
+    left_out = _left_out(storage, training, held)
+    available = sum(rows for day, rows in held.items() if day not in left_out)
     sampled = _hash_share(storage.table.training.seed) < storage.table.training.max_rows / max(available, 1)
-    rows = _rows(storage, training, names, sampled, _soon_failing(failures, horizon + window_days - 1))
+    soon_failing = _soon_failing(failures, horizon + window_days - 1)
+    rows = _rows(storage, training, names, sampled, soon_failing, left_out)
     if rows.is_empty():
         raise ModelError(
             f"there are no features between {training.start} and {training.end}; "
@@ -115,17 +133,12 @@ def training_windows(storage: Storage, training: TrainingRange, window_days: int
     ahead = _days_to_failure(rows, failures)
     healthy = ahead.is_null() | (ahead > horizon)
     sampled_rows = rows.select(sampled).to_series()
-    held_out = _hash_share(storage.table.training.seed + 1) < storage.table.training.validation_share
+    held_out = _held_out(rows.filter(sampled_rows & healthy)["entity"].unique(), storage.table.training)
     roles = rows.select(
         train=sampled & healthy & ~held_out,
         validation=sampled & healthy & held_out,
         failing=ahead.is_between(1, horizon),
     )
-    if not roles["train"].any() or not roles["validation"].any():
-        raise ModelError(
-            f"the {rows.height} drive-days between {training.start} and {training.end} do not leave healthy drives "
-            "for both fitting and early stopping; take a longer range"
-        )
     windows = {name: windows_of(rows, names, window_days, where=roles[name]) for name in roles.columns}
     facts = {
         "rows_available": available,
@@ -137,7 +150,19 @@ def training_windows(storage: Storage, training: TrainingRange, window_days: int
         "entities": rows["entity"].n_unique(),
         "entities_before_failure": rows.filter(roles["failing"])["entity"].n_unique(),
     }
-    return TrainingWindows(windows["train"], windows["validation"], windows["failing"], facts)
+    return TrainingWindows(windows["train"], windows["validation"], windows["failing"], facts, left_out)
+
+
+def _left_out(storage: Storage, training: TrainingRange, held: Mapping[date, int]) -> tuple[date, ...]:
+    """The days with features in a training range that nothing is learned from."""
+    left_out = tuple(sorted(days_left_out(storage) & held.keys()))
+    if left_out and len(held) - len(left_out) < LEAST_SHARE * len(held):
+        raise ModelError(
+            f"of the {len(held)} days with features between {training.start} and {training.end}, "
+            f"{in_words(left_out)} have an implausible number of rows and are not learned from; name a range of which "
+            f"at least {LEAST_SHARE:.0%} remain (--train-start and --train-end), or {WIDEN}"
+        )
+    return left_out
 
 
 def _rows(
@@ -146,16 +171,20 @@ def _rows(
     names: Collection[str],
     sampled: pl.Expr,
     soon_failing: Callable[[date], list[str]],
+    left_out: Collection[date],
 ) -> pl.DataFrame:
     """The range's feature rows of the sampled drives, and those of every drive on the days before it fails.
 
     A failure is rare enough to keep all of them; the other days of a drive that was not sampled are left out, so that
     the healthy rows stay a fair sample of the fleet.
     """
-    columns = ["day", "entity", "cohort", "label", *names]
+    made_by = DaySettings(storage, names)
     frames = [
-        frame.filter(sampled | pl.col("entity").is_in(soon_failing(day)))
-        for day, frame in storage.tables.iter_days(storage.name(FEATURES), training.start, training.end, columns)
+        made_by.require(day, frame).filter(sampled | pl.col("entity").is_in(soon_failing(day)))
+        for day, frame in storage.tables.iter_days(
+            storage.name(FEATURES), training.start, training.end, made_by.columns
+        )
+        if day not in left_out
     ]
     return pl.concat(frames, how="vertical") if frames else pl.DataFrame()
 
@@ -173,6 +202,30 @@ def _soon_failing(failures: pl.DataFrame, days: int) -> Callable[[date], list[st
 def _hash_share(seed: int) -> pl.Expr:
     """A number in [0, 1) for each drive that is the same on every day."""
     return (pl.col("entity").hash(seed) % _HASH_STEPS) / _HASH_STEPS
+
+
+def _held_out(entities: pl.Series, settings: TrainingSection) -> pl.Expr:
+    """Which of the healthy entities are kept for early stopping: those of the lowest hash.
+
+    So many as have a hash below the share that the YAML says, which of few entities may be none or nearly all: then
+    half of what the share asks for, and one at least, or twice as many.
+
+    Raises:
+        ModelError: there are fewer than two.
+    """
+    share = settings.validation_share
+    if len(entities) < 2:
+        raise ModelError(
+            f"{len(entities)} of the devices in the training range stay healthy through the horizon after it "
+            "(training.horizon_days), and a fit needs two: one to learn from and one that training.validation_share "
+            "keeps for early stopping; train on days on which more devices report"
+        )
+    numbers = entities.to_frame().select(_hash_share(settings.seed + 1)).to_series().sort()
+    asked_for = share * len(entities)
+    most = min(max(1, ceil(2 * asked_for)), len(entities) - 1)
+    count = min(max(int((numbers < share).sum()), 1, floor(asked_for / 2)), most)
+    cut: float = numbers[count - 1]
+    return _hash_share(settings.seed + 1) <= cut
 
 
 def _days_to_failure(rows: pl.DataFrame, failures: pl.DataFrame) -> pl.Series:

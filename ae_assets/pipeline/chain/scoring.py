@@ -15,6 +15,7 @@ import polars as pl
 
 from ae_assets.decisions import AggregationConfig, RollingScores
 from ae_assets.detectors import FittedDetector, Scores, Windows, windows_of
+from ae_assets.pipeline.chain.settings import DaySettings
 from ae_assets.pipeline.chain.storage import FEATURES, Storage
 from ae_assets.progress import Progress
 
@@ -64,16 +65,18 @@ def score_days(
     Where scores are aggregated, the days that a day looks back on are scored too, whether or not they were before: so
     a day alone and the same day in a range have equal scores.
     """
-    columns = ["day", "entity", "cohort", "label", *detector.feature_names]
+    made_by = DaySettings(storage, detector.feature_names)
     # A table from before the column was made does not say what is lost.
     says_lost = LOST in storage.tables.schema(storage.name(FEATURES))
-    columns += [LOST] if says_lost else []
+    columns = [*made_by.columns, *([LOST] if says_lost else [])]
     window, scored_before = detector.window_days - 1, aggregation.look_back_days
     needed = {day - timedelta(days=back) for day in days for back in range(scored_before + 1)}
     rolling = RollingScores(aggregation)
     recent: deque[tuple[date, pl.DataFrame]] = deque()
     began, rows = time.monotonic(), 0
-    for day, asked, frame in storage.read_with_look_back(FEATURES, days, window + scored_before, columns, entities):
+    look_back = window + scored_before
+    for day, asked, rows_of_day in storage.read_with_look_back(FEATURES, days, look_back, columns, entities):
+        frame = made_by.require(day, rows_of_day)
         while recent and recent[0][0] < day - timedelta(days=window):
             recent.popleft()
         recent.append((day, frame))

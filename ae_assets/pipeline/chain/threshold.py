@@ -1,7 +1,7 @@
 """Threshold: the cut chosen on the calibration range, which follows the training range after an embargo."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 
 import polars as pl
 
@@ -20,7 +20,9 @@ from ae_assets.pipeline.chain.drift import reference_of
 from ae_assets.pipeline.chain.lives import failures_in
 from ae_assets.pipeline.chain.model import TrainingRange
 from ae_assets.pipeline.chain.scoring import score_days
+from ae_assets.pipeline.chain.settings import require_settings
 from ae_assets.pipeline.chain.storage import FEATURES, Storage, day_range
+from ae_assets.pipeline.chain.volume import LEAST_SHARE, WIDEN, days_left_out, in_words
 from ae_assets.thresholds import Threshold, fit_threshold
 
 
@@ -50,14 +52,15 @@ def calibrate_latest(
         version: which version; None: the newest.
 
     Raises:
-        ModelError: when there is no such version, when its training did not converge, or when the calibration range
-            holds no features.
+        ModelError: when there is no such version, when it was trained on features of other settings, when its training
+            did not converge, or when the calibration range holds no features.
     """
     table = storage.table
     versions = storage.models.versions(table.table)
     if not versions:
         raise ModelError(f"{table.table} has no model yet; materialise {table.table}/model first")
     version = version or versions[-1]
+    require_settings(storage, version)
     detector = load_detector(storage.models.path(table.table, version))
     if not detector.history.converged:
         raise ModelError(
@@ -65,7 +68,7 @@ def calibrate_latest(
             "train again with more epochs, another learning rate or a longer range"
         )
     training = training_of(storage, version)
-    calibration = CalibrationRange.after(training, table.calibration.embargo_days, table.calibration.days)
+    calibration = calibration_after(storage, training)
     scores = calibration_scores(
         storage,
         detector,
@@ -85,6 +88,31 @@ def calibrate_latest(
     if promotion.promoted:
         storage.models.promote(table.table, version)
     return Calibrated(version, threshold, calibration, healthy, left_out, promotion)
+
+
+def calibration_after(storage: Storage, training: TrainingRange) -> CalibrationRange:
+    """The days on which the threshold of a model is chosen, by the YAML.
+
+    Raises:
+        ModelError: too few of them have a plausible volume.
+    """
+    asked_for = storage.table.calibration
+    calibration = CalibrationRange.after(training, asked_for.embargo_days, asked_for.days, days_left_out(storage))
+    left = len(_days_of(storage, calibration))
+    if calibration.left_out and left < LEAST_SHARE * asked_for.days:
+        raise ModelError(
+            f"the threshold is chosen on the {asked_for.days} days (calibration.days) from {calibration.start} on, and "
+            f"only {left} days with features remain until {calibration.end}, since {in_words(calibration.left_out)} "
+            f"have an implausible number of rows; load the days after them, train on other days (--train-start and "
+            f"--train-end), or {WIDEN}"
+        )
+    return calibration
+
+
+def _days_of(storage: Storage, calibration: CalibrationRange) -> list[date]:
+    held = storage.days_of(FEATURES)
+    days = day_range(calibration.start, calibration.end)
+    return [day for day in days if held.get(day) and day not in calibration.left_out]
 
 
 def calibration_scores(
@@ -121,7 +149,7 @@ def calibration_scores(
         ModelError: when the calibration range holds no features.
     """
     held = storage.days_of(FEATURES)
-    days = [day for day in day_range(calibration.start, calibration.end) if held.get(day)]
+    days = _days_of(storage, calibration)
     if not days:
         raise ModelError(
             f"there are no features between {calibration.start} and {calibration.end}, where the threshold is "
@@ -130,7 +158,9 @@ def calibration_scores(
     failures = failures_in(storage, calibration.end).group_by("entity").agg(failed_on=pl.col("day").min())
     frames = [scored.scores for scored in score_days(storage, detector, aggregation, days, "calibration")]
     if earlier_failures and not detector.learns_from_failures:
-        before = [day for day in day_range(training.start, calibration.start - timedelta(days=1)) if held.get(day)]
+        last = calibration.start - timedelta(days=1)
+        left_out = days_left_out(storage)
+        before = [day for day in day_range(training.start, last) if held.get(day) and day not in left_out]
         failing = failures.filter(pl.col("failed_on") > training.start)["entity"].to_list()
         earlier = score_days(storage, detector, aggregation, before, "calibration", failing)
         frames += [scored.scores for scored in earlier]

@@ -1,0 +1,156 @@
+"""What features were made by: the settings that belong to a model version and to each day of features.
+
+Only what changes a number counts: a table's description or an attribute's meaning may be written otherwise.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ae_assets.features.catalogue import Feature, catalogue
+from ae_assets.features.config import AttributeConfig, FeatureConfig
+
+FORMAT = 1
+"""How features are computed; to be raised when the same settings give other numbers than before."""
+
+COMPUTATION = "how features are computed, by the version of this package"
+LOOK_BACK = "features.spans, whose longest is the look-back"
+CLOCK = "features.attributes, the one of kind age"
+PRESENT, ABSENT = "present", "absent"
+
+_MEANING = {"meaning": "not kept"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """A setting that differs between two sets of features.
+
+    Attributes:
+        key: its path in the YAML, below ``attributes``.
+        before: the value that something was made with; None where the setting is not set.
+        now: the value that it would be made with now.
+    """
+
+    key: str
+    before: object
+    now: object
+
+    def in_words(self, before: str, now: str) -> str:
+        """Both values, each with whose it is."""
+        return f"{self.key}: {before} {_value(self.before)}, {now} {_value(self.now)}"
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """The settings that a table's features follow from.
+
+    Attributes:
+        config: attributes and spans.
+        source: the contract of the raw rows, such as their layout, by key of the YAML's ``source``.
+        format: how features were computed from these.
+    """
+
+    config: FeatureConfig
+    source: Mapping[str, object]
+    format: int = FORMAT
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """Plain values that `from_record` reads; defaults that the YAML left out are spelled out."""
+        attributes = {
+            column: {
+                "kind": attribute.kind,
+                "transforms": list(attribute.chosen_transforms),
+                "spans": list(self.config.spans_of(column)),
+                "cap": attribute.cap,
+                "low_bits": attribute.low_bits,
+            }
+            for column, attribute in self.config.attributes.items()
+        }
+        features = {"spans": list(self.config.spans), "attributes": attributes}
+        return {"format": self.format, "source": dict(self.source), "features": features}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "FeatureSettings":
+        """Reads what `record` gave; settings of a newer version of this package are left out."""
+        known = AttributeConfig.model_fields.keys()
+        features = record["features"]
+        attributes = {
+            column: {**_MEANING, **{key: value for key, value in settings.items() if key in known}}
+            for column, settings in features["attributes"].items()
+        }
+        config = FeatureConfig.model_validate({"spans": features["spans"], "attributes": attributes})
+        return cls(config, record["source"], record["format"])
+
+    @cached_property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that differ where the settings do."""
+        return hashlib.sha256(json.dumps(self.record, sort_keys=True).encode()).hexdigest()[:12]
+
+    def changes(self, now: "FeatureSettings", names: Collection[str]) -> list[Change]:
+        """What makes the features of these names other numbers under other settings.
+
+        Settings that these features do not rest on, such as an attribute that came later, are no change. Nor is a key
+        of the source that one side does not know: it was no setting then.
+        """
+        found = [] if self.format == now.format else [Change(COMPUTATION, self.format, now.format)]
+        found += [
+            Change(f"source.{key}", self.source[key], now.source[key])
+            for key in sorted(self.source.keys() & now.source.keys())
+            if self.source[key] != now.source[key]
+        ]
+        known = {feature.name: feature for feature in (*catalogue(now.config), *catalogue(self.config))}
+        of_features = (
+            change
+            for name in names
+            if name in known
+            for change in _unlike(self._settings_of(known[name]), now._settings_of(known[name]))  # noqa: SLF001 - as ours
+        )
+        return [*found, *dict.fromkeys(of_features)]
+
+    def _settings_of(self, feature: Feature) -> dict[str, object]:
+        """The settings that a feature's values follow from, by key; whether it is made is the first that count."""
+        look_back: dict[str, object] = {LOOK_BACK: self.config.look_back_days}
+        column = feature.column
+        if column is None:
+            return look_back
+        key, attribute = f"features.attributes.{column}", self.config.attributes.get(column)
+        if attribute is None:
+            return {key: ABSENT}
+        settings: dict[str, object] = {key: PRESENT, **self._settings_of_values(column)}
+        if feature.transform == "growth":
+            settings[f"{key}.spans"] = _with_or_without(f"{feature.span} days", feature.span in self._spans(column))
+        elif feature.transform != "missing":
+            made = feature.transform in attribute.chosen_transforms
+            settings[f"{key}.transforms"] = _with_or_without(feature.transform, made)
+        if feature.transform in {"deviation", "drift"}:
+            settings |= look_back
+        if feature.transform == "per_1000_hours":
+            clock = self.config.age_column
+            settings |= {CLOCK: clock, **({} if clock is None else self._settings_of_values(clock))}
+        return settings
+
+    def _settings_of_values(self, column: str) -> dict[str, object]:
+        attribute = self.config.attributes[column]
+        return {f"features.attributes.{column}.{key}": getattr(attribute, key) for key in ("kind", "cap", "low_bits")}
+
+    def _spans(self, column: str) -> tuple[int, ...]:
+        grows = "growth" in self.config.attributes[column].chosen_transforms
+        return self.config.spans_of(column) if grows else ()
+
+
+def _unlike(before: Mapping[str, object], now: Mapping[str, object]) -> list[Change]:
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    absent = [key for key in keys if ABSENT in (before.get(key), now.get(key))]
+    return [Change(key, before.get(key), now.get(key)) for key in absent or keys]
+
+
+def _with_or_without(what: str, made: bool) -> str:
+    return what if made else f"not {what}"
+
+
+def _value(value: object) -> str:
+    return "none" if value is None else str(value)
