@@ -72,6 +72,28 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
     return code
 
 
+def calibrate_chain(chain: Chain, version: str, promote: str) -> int:
+    """Chooses the threshold of a model version by the YAML and prints what came out.
+
+    Args:
+        chain: the table.
+        version: a version of its model.
+        promote: "always", or "if_not_worse" where another version must prove itself against the champion.
+
+    Returns:
+        The exit code.
+    """
+    with shown_progress("threshold"):
+        outcome = chain.run(("threshold",), None, {"threshold": {"version": version, "promote": promote}})
+    print_facts(chain.table, [outcome])
+    if outcome.success:
+        say(
+            f"Days scored before keep their threshold; to hold them against the new one: "
+            f"`ae-assets run {chain.table} --start DAY --end DAY`"
+        )
+    return report(chain, [("threshold", outcome)])
+
+
 def run_evaluation(chain: Chain, days: tuple[date, date], *, compare: str, origins: int = 0) -> int:
     """Judges the champion on a range of days, or the table's detector on several, and prints the comparison.
 

@@ -40,6 +40,8 @@ CHECKS = {
     "features_have_not_drifted": "The features of the latest records and the cohort mix are distributed as in "
     "calibration, one record of each device. Of looks at records that are, at most the share "
     "`checks.drift_false_alarm_rate` names any feature.",
+    "champion_follows_the_yaml": "The champion was trained and calibrated as the YAML says now; where it was not, a "
+    "change waits for the command that the verdict names.",
     "newest_day_is_recent": "The newest day that is held ended lately; `freshness` says how lately.",
     "challenger_is_not_worse": "The new version is the champion from now on: on the latest labelled days, which "
     "neither has seen, it does not detect less than the champion before it, or the two cannot be compared.",
@@ -50,7 +52,13 @@ BLOCKING = {"rows_are_conserved", "entities_are_unique", "schema_holds", "traini
 RAW_CHECKS = ("day_volume_is_plausible",)
 FEATURES_CHECKS = ("rows_are_conserved", "entities_are_unique", "schema_holds")
 MODEL_CHECKS = ("training_converged",)
-ANOMALIES_CHECKS = ("entities_are_unique", "schema_holds", "alarm_rate_is_plausible", "devices_are_judged")
+ANOMALIES_CHECKS = (
+    "entities_are_unique",
+    "schema_holds",
+    "alarm_rate_is_plausible",
+    "devices_are_judged",
+    "champion_follows_the_yaml",
+)
 THRESHOLD_CHECKS = ("challenger_is_not_worse",)
 DRIFT_CHECKS = ("scores_have_not_drifted", "features_have_not_drifted")
 POOLED_CHECKS = ("detection_rate_is_acceptable", "false_alarm_rate_is_acceptable", *DRIFT_CHECKS)
@@ -186,6 +194,7 @@ def anomalies_checks(storage: Storage, champion: "Champion", days: Sequence[date
             {"rows": rows, "threshold": champion.threshold.cut, **failed_days(high)},
         ),
         _devices_are_judged(storage, watched_rows, unknown),
+        _champion_follows_the_yaml(storage, champion),
     ]
 
 
@@ -225,6 +234,21 @@ def _devices_are_judged(
             "cohorts_not_judged": sorted({group.cohort for group in groups}),
             **failed_days(high),
         },
+        dg.AssetCheckSeverity.WARN,
+    )
+
+
+def _champion_follows_the_yaml(storage: Storage, champion: "Champion") -> dg.AssetCheckResult:
+    from ae_assets.pipeline.chain.unapplied import unapplied_settings, unapplied_words
+
+    found = unapplied_settings(storage, champion)
+    return _result(
+        "champion_follows_the_yaml",
+        storage,
+        ANOMALIES,
+        not found,
+        unapplied_words(storage, champion),
+        {"unapplied": [one.words for one in found], "model_version": champion.version},
         dg.AssetCheckSeverity.WARN,
     )
 

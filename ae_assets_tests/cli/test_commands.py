@@ -45,12 +45,12 @@ def test_the_demo_says_what_it_runs_on_and_how_fast(demo: Demo) -> None:
     assert demo.said.out.startswith(f"{FLEET}&start={FIRST}: 120 days of a SIMULATED fleet, {FIRST} to {LAST}\n")
     assert re.search(r"raw: 120 of 120 days, [\d,]+ rows/s, [\d.]+ days/s\n", demo.said.out)
     assert re.search(r"anomalies: 120 of 120 days, [\d,]+ rows/s, [\d.]+ days/s\n", demo.said.out)
-    assert re.search(r"\d+ of 13 checks passed\n", demo.said.out)
+    assert re.search(r"\d+ of 14 checks passed\n", demo.said.out)
 
 
 def test_the_exit_code_of_the_demo_says_whether_every_check_passed(demo: Demo) -> None:
     assert demo.said.code == (3 if "check failed" in demo.said.out else 0)
-    assert ("13 of 13 checks passed" in demo.said.out) == (demo.said.code == 0)
+    assert ("14 of 14 checks passed" in demo.said.out) == (demo.said.code == 0)
 
 
 def test_the_demo_counts_flagged_and_failed_drives_on_unseen_days_only(

@@ -38,7 +38,7 @@ def reference_of(storage: Storage, first: date, last: date, scores: pl.DataFrame
     # Which of its days stands for an entity is chosen by a hash, so that no single day colours the reference.
     number = pl.col("entity").hash(_SEED).first() % pl.len()
     keys = storage.tables.read(storage.name(FEATURES), first, last, ["day", "entity"])
-    keys = _sampled(keys.filter(pl.col("day").is_in(scores["day"].unique())))
+    keys = _sampled(keys.filter(pl.col("day").is_in(scores["day"].unique().implode())))
     chosen = keys.sort("entity", "day").group_by("entity", maintain_order=True).agg(pl.col("day").get(number))
     rows = _rows_at(storage, FEATURES, chosen, features)
     return Reference.of(rows, features, scores.join(chosen, on=["entity", "day"])["score"].to_numpy())

@@ -32,15 +32,20 @@ def require_settings(storage: Storage, version: str) -> None:
         raise ModelError(
             f"model {version} of {storage.table.table} was trained on features of other settings than the YAML has "
             f"now, and would score wrongly:\n{_in_words(changes, 'the model has', 'the YAML')}\n"
-            f"Undo the change, or make the features again and train on them: {_retrain(storage)}"
+            f"Undo the change, or make the features again and train on them: {retraining_command(storage)}"
         )
+
+
+def settings_are_known(storage: Storage, version: str) -> bool:
+    """Whether a model version says by which settings its features were made; those of older releases do not."""
+    return CARD_KEY in storage.models.card(storage.table.table, version)
 
 
 def changed_settings(storage: Storage, version: str) -> list[Change]:
     """Where the features that a model version reads would be made by other settings now than when it was trained."""
-    card = storage.models.card(storage.table.table, version)
-    if CARD_KEY not in card:
+    if not settings_are_known(storage, version):
         return []
+    card = storage.models.card(storage.table.table, version)
     return FeatureSettings.from_record(card[CARD_KEY]).changes(storage.table.feature_settings, card["features"])
 
 
@@ -119,7 +124,7 @@ def _make_again(storage: Storage, first: str) -> str:
     return f"materialise {table}/features for them, or `ae-assets run {table} --start {first} --end DAY`"
 
 
-def _retrain(storage: Storage) -> str:
+def retraining_command(storage: Storage) -> str:
     """The command that makes the features of the latest days again and trains on them."""
     table = storage.table
     held = [day for day, rows in storage.days_of(FEATURES).items() if rows]

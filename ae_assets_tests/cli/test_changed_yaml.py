@@ -1,0 +1,187 @@
+"""A YAML that has changed since the champion was made: `run` says so, `calibrate` and `run --retrain` apply it."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from ae_assets.cli import instance
+from ae_assets.pipeline.chain import Storage
+from ae_assets.pipeline.chain.champion import load_champion
+from ae_assets.pipeline.chain.features import build_features
+from ae_assets.pipeline.chain.model import TrainingRange, train
+from ae_assets.pipeline.chain.raw import load_raw
+from ae_assets.pipeline.chain.storage import day_range
+from ae_assets.pipeline.chain.threshold import calibrate_latest
+from ae_assets.pipeline.chain.unapplied import unapplied_settings
+from ae_assets.sources import open_source
+from ae_assets_tests.cli.conftest import Said, command
+from ae_assets_tests.pipeline.tables import FIRST, attributes, definitions_of, storage_of, watched_table, write_day
+
+RULE = {"type": "counter_rule", "features": ["smart_5_level"]}
+UNMOVED = {"window_days": 10, "max_feature_drift": 1000}
+"""Twenty drives of one age grow old together, which is not looked at here."""
+DAYS = day_range(FIRST, FIRST + timedelta(days=29))
+NEWEST = ("--start", str(DAYS[-2]), "--end", str(DAYS[-1]))
+TRAINED = TrainingRange.of(DAYS[0], DAYS[7], 10)
+
+
+class Fleet:
+    """A home with a champion, and the YAML that the commands find, which tests change."""
+
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.home = home
+        self._monkeypatch = monkeypatch
+        self.storage = self.with_yaml()
+
+    def with_yaml(self, **sections: Any) -> Storage:
+        """Changes sections of the YAML."""
+        table = watched_table(str(self.home / "source"), **{"detector": RULE, "checks": UNMOVED, **sections})
+        self._monkeypatch.setattr(instance, "load_table", lambda _: (definitions_of(table, self.home), table))
+        self.storage = storage_of(table, self.home)
+        return self.storage
+
+    def says(self, *arguments: str) -> Said:
+        return command(self.home, *arguments)
+
+    def runs(self) -> int:
+        with dg.DagsterInstance.from_config(str(self.home / "dagster")) as recorded:
+            return len(recorded.get_runs())
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    for day in DAYS:
+        write_day(tmp_path / "source", day, [(f"D{drive:02}", 0, drive) for drive in range(20)])
+    made = Fleet(tmp_path, monkeypatch)
+    list(load_raw(made.storage, open_source(made.storage.table.source.location), DAYS))
+    build_features(made.storage, DAYS)
+    train(made.storage, TRAINED)
+    calibrate_latest(made.storage)
+    return made
+
+
+def capped(**more: Any) -> dict[str, Any]:
+    features = attributes()["features"]
+    features["attributes"]["smart_5_raw"] |= {"cap": 1}
+    return {"features": features, **more}
+
+
+def test_under_other_features_nothing_is_run_and_the_error_says_what_to_do(fleet: Fleet) -> None:
+    assert fleet.says("run", "fleet", *NEWEST).code == 0
+    before = fleet.runs()
+    fleet.with_yaml(**capped())
+    for arguments in (("run", "fleet", *NEWEST), ("calibrate", "fleet")):
+        said = fleet.says(*arguments)
+        assert said.code == 2
+        assert "features.attributes.smart_5_raw.cap: the model has none, the YAML 1.0" in said.error
+        assert f"`ae-assets run fleet --start {DAYS[0]} --end {DAYS[-1]} --retrain`" in said.error
+    assert fleet.runs() == before
+
+
+def test_the_command_that_the_error_names_makes_features_and_model_again(fleet: Fleet) -> None:
+    champion = fleet.storage.models.champion("fleet")
+    storage = fleet.with_yaml(**capped())
+    said = fleet.says("run", "fleet", "--start", str(DAYS[0]), "--end", str(DAYS[-1]), "--retrain")
+    assert said.code == 0, said.out
+    assert storage.models.champion("fleet") != champion
+    assert storage.tables.read("fleet.anomalies", DAYS[-1], DAYS[-1])["score"].max() == pytest.approx(0.69, abs=0.01)
+
+
+CHANGED: dict[str, tuple[dict[str, Any], str, str]] = {
+    "parameter": (
+        {"threshold": {"policy": "percentile", "percentile": 50}},
+        "threshold.percentile: the champion has 99.0, the YAML 50.0",
+        "`ae-assets calibrate fleet`",
+    ),
+    "policy": (
+        {"threshold": {"policy": "iqr"}},
+        "threshold.policy: the champion has percentile, the YAML iqr",
+        "`ae-assets calibrate fleet`",
+    ),
+    "calibration": (
+        {"calibration": {"embargo_days": 2, "days": 10}},
+        "calibration.days: the champion has 8, the YAML 10",
+        "`ae-assets calibrate fleet`",
+    ),
+    "aggregation": (
+        {"decision": {"aggregation": {"method": "max", "days": 2}}},
+        "decision.aggregation.method: the champion has none, the YAML max",
+        "`ae-assets calibrate fleet`",
+    ),
+    "detector": (
+        {"detector": {"type": "counter_rule", "features": ["smart_5_level", "smart_197_level"]}},
+        "detector.features: the champion has ['smart_5_level'], the YAML ['smart_5_level', 'smart_197_level']",
+        "--retrain`",
+    ),
+    "another detector": (
+        {"detector": {"type": "growth_rule", "features": ["smart_5_growth_7d"]}},
+        "detector.type: the champion has counter_rule, the YAML growth_rule",
+        "--retrain`",
+    ),
+    "horizon": (
+        {"training": {"horizon_days": 9, "days": 20, "max_rows": 5000}},
+        "training.horizon_days: the champion has 10, the YAML 9",
+        "--retrain`",
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGED)
+def test_a_run_says_which_change_waits_and_which_command_applies_it(fleet: Fleet, change: str) -> None:
+    sections, words, remedy = CHANGED[change]
+    assert unapplied_settings(fleet.storage, load_champion(fleet.storage)) == []
+    storage = fleet.with_yaml(**sections)
+    (found,) = unapplied_settings(storage, load_champion(storage))
+    assert found.words == words
+    if change not in ("parameter", "detector"):
+        return
+    said = fleet.says("run", "fleet", *NEWEST)
+    assert said.code == 3
+    assert "check failed: fleet/anomalies champion_follows_the_yaml" in said.out
+    assert words in said.out
+    assert remedy in said.out
+    with dg.DagsterInstance.from_config(str(fleet.home / "dagster")) as recorded:
+        (record,) = recorded.event_log_storage.get_asset_check_execution_history(
+            dg.AssetCheckKey(dg.AssetKey(["fleet", "anomalies"]), "champion_follows_the_yaml"), limit=1
+        )
+    assert record.event is not None
+    evaluation = record.event.asset_check_evaluation
+    assert evaluation is not None
+    assert (evaluation.passed, evaluation.blocking, evaluation.severity.value) == (False, False, "WARN")
+    assert evaluation.metadata["unapplied"].value == [words]
+
+
+def test_calibrate_applies_a_changed_policy_without_training(fleet: Fleet) -> None:
+    version, cut = fleet.storage.models.champion("fleet"), load_champion(fleet.storage).threshold.cut
+    storage = fleet.with_yaml(threshold={"policy": "percentile", "percentile": 50})
+    said = fleet.says("calibrate", "fleet")
+    assert said.code == 0, said.out
+    assert "the champion itself, calibrated again" in said.out
+    assert storage.models.versions("fleet") == [version]
+    assert load_champion(storage).threshold.cut < cut
+    assert unapplied_settings(storage, load_champion(storage)) == []
+    assert "check failed: fleet/anomalies champion_follows_the_yaml" not in fleet.says("run", "fleet", *NEWEST).out
+
+
+def test_calibrate_takes_the_champion_unless_another_version_is_named(fleet: Fleet) -> None:
+    champion = fleet.storage.models.champion("fleet")
+    other = train(fleet.storage, TRAINED).version
+    assert fleet.says("calibrate", "fleet").code == 0
+    assert fleet.storage.models.champion("fleet") == champion
+    said = fleet.says("calibrate", "fleet", "--version", other, "--promote", "always")
+    assert said.code == 0, said.out
+    assert fleet.storage.models.champion("fleet") == other
+    wrong = fleet.says("calibrate", "fleet", "--version", "20240101T000000000Z-00000000")
+    assert wrong.code == 2
+    assert "has no version 20240101T000000000Z-00000000; it has" in wrong.error
+
+
+def test_calibrate_without_a_model_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = watched_table(detector=RULE)
+    monkeypatch.setattr(instance, "load_table", lambda _: (definitions_of(table, tmp_path), table))
+    said = command(tmp_path, "calibrate", "fleet")
+    assert said.code == 2
+    assert "fleet has no model yet" in said.error
