@@ -172,13 +172,24 @@ def evaluate(table: str, start: date, end: date, *, compare: str, origins: int |
     type=Moment(),
     help="The rows as they were at a time, in UTC unless it names a zone; maintenance.keep_days says how far back.",
 )
+@click.option(
+    "--spreadsheet-safe",
+    is_flag=True,
+    help="In CSV, put an apostrophe before texts that a spreadsheet would run as a formula (=, +, -, @).",
+)
 @explains_errors
-def export(table: str, asset: str, start: date, end: date, output: Path, as_of: datetime | None) -> int:
-    """Writes days of one of TABLE's assets to a file; in CSV, nested columns are JSON."""
+def export(
+    table: str, asset: str, start: date, end: date, output: Path, as_of: datetime | None, *, spreadsheet_safe: bool
+) -> int:
+    """Writes days of one of TABLE's assets to a file; in CSV, nested columns are JSON.
+
+    Texts are written as they came from the source. For people who open the file in a spreadsheet, which would run those
+    that begin like a formula, there is --spreadsheet-safe.
+    """
     from ae_assets.cli.export import export_days
 
     _ordered(start, end, "--start", "--end")
-    rows, days = export_days(table, asset, start, end, output, as_of)
+    rows, days = export_days(table, asset, start, end, output, as_of, spreadsheet_safe=spreadsheet_safe)
     click.echo(f"{output}: {rows:,} rows of {days} days of {table}/{asset}")
     return DONE
 

@@ -14,9 +14,19 @@ from ae_assets.errors import ConfigError
 from ae_assets.lakehouse import Lakehouse
 from ae_assets.pipeline.resources import home_folder
 
+FORMULA_STARTS = "=+@\t\r\n-"
+"""How a cell begins that spreadsheets take for a formula, or for a command of an older one."""
+
 
 def export_days(
-    table: str, asset: str, start: date, end: date, output: Path, as_of: datetime | None = None
+    table: str,
+    asset: str,
+    start: date,
+    end: date,
+    output: Path,
+    as_of: datetime | None = None,
+    *,
+    spreadsheet_safe: bool = False,
 ) -> tuple[int, int]:
     """Writes the days of a table that lie in a range; the file appears under its name only when it is complete.
 
@@ -27,6 +37,7 @@ def export_days(
         end: last day.
         output: the file.
         as_of: a time, in UTC where it names no zone: rows as they were then; None: as they are now.
+        spreadsheet_safe: whether texts that a spreadsheet would take for a formula are marked as text; CSV only.
 
     Returns:
         Rows and days written.
@@ -39,6 +50,10 @@ def export_days(
     write = WRITERS.get(output.suffix)
     if write is None:
         raise ConfigError(f"--output {output}: the file's ending says its format; use {' or '.join(WRITERS)}")
+    if spreadsheet_safe and output.suffix != ".csv":
+        raise ConfigError(
+            f"--spreadsheet-safe marks texts in a CSV file, and --output is {output}; leave one of them out"
+        )
     load_table(table)
     tables = Lakehouse.open(home_folder(), None)
     name = f"{table}.{asset}"
@@ -54,7 +69,8 @@ def export_days(
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         try:
-            rows = write((frame for _, frame in tables.iter_days(name, min(held), max(held), None, as_of)), partial)
+            frames = (frame for _, frame in tables.iter_days(name, min(held), max(held), None, as_of))
+            rows = write(map(_without_formulas, frames) if spreadsheet_safe else frames, partial)
             partial.replace(output)
         finally:
             partial.unlink(missing_ok=True)
@@ -91,6 +107,12 @@ WRITERS: Mapping[str, Callable[[Iterable[pl.DataFrame], Path], int]] = {
     ".parquet": _write_parquet,
     ".csv": _write_csv,
 }
+
+
+def _without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
+    """Texts and column names that a spreadsheet would run, with an apostrophe before them, which makes them text."""
+    named = frame.rename(lambda name: f"'{name}" if name.startswith(tuple(FORMULA_STARTS)) else name)
+    return named.with_columns(pl.col(pl.String).str.replace(f"^([{FORMULA_STARTS}])", "'${1}"))
 
 
 def _flat(frame: pl.DataFrame) -> pl.DataFrame:

@@ -21,6 +21,7 @@ from dagster._core.storage.tags import (
 from dagster.components.core.component_tree import ComponentTreeException
 from dagster_shared.error import DagsterUnresolvableSymbolError
 from pydantic import ValidationError
+from sqlalchemy.engine import make_url
 
 from ae_assets.definitions import build, component_tree
 from ae_assets.errors import AeAssetsError, ConfigError
@@ -169,7 +170,8 @@ def prepare_home() -> Path:
     ``DAGSTER_HOME``, where it is set, names the instance, so that what a command starts is seen in a team's UI.
 
     Raises:
-        ConfigError: nothing can be written there, or ``DAGSTER_HOME`` is no folder.
+        ConfigError: nothing can be written there, ``DAGSTER_HOME`` is no folder, or Dagster cannot have its SQLite
+            files there.
     """
     home = home_folder()
     dagster_home = Path(os.environ.get("DAGSTER_HOME") or home / "dagster").expanduser().resolve()
@@ -178,6 +180,12 @@ def prepare_home() -> Path:
         raise ConfigError(
             f"DAGSTER_HOME names {dagster_home}, which is no folder; name the folder of your Dagster instance, "
             f"or unset it to use {home / 'dagster'}"
+        )
+    # Dagster writes the path into an address as it is: SQLAlchemy then takes %20 for a space and ? for the path's end.
+    if make_url(f"sqlite:///{dagster_home}").database != str(dagster_home):
+        raise ConfigError(
+            f"Dagster cannot keep its SQLite files in {dagster_home}, since % and ? in a path mean something else "
+            "to it; name a folder without these characters in AE_ASSETS_HOME, or in DAGSTER_HOME alone"
         )
     try:
         home.mkdir(parents=True, exist_ok=True)

@@ -108,6 +108,9 @@ class FittedOrdinalAutoencoder(FittedDetector):
         score, contributions, expected = (
             np.concatenate([np.asarray(part[side]) for part in parts])[rows.row_of] for side in range(3)
         )
+        # Not within the compiled function: with JAX_DEBUG_NANS nothing that it gives may be NaN.
+        counters = {feature.name for feature in self.coding.counters}
+        expected[:, [name not in counters for name in self.feature_names]] = np.nan
         return Scores(score, contributions, expected)
 
     def save(self, directory: Path) -> None:
@@ -289,7 +292,7 @@ def set_step_errors(log_odds: jax.Array, steps: jax.Array, judged: NDArray[np.bo
 
 
 def _expected(log_odds: jax.Array, coding: Coding, feature_names: tuple[str, ...]) -> jax.Array:
-    """The highest bound of each feature that is expected to be passed, 0 where none is; NaN for features not coded."""
+    """The highest bound of each feature that is expected to be passed, 0 where none is and for features not coded."""
     ranks = [(feature, rank) for feature in coding.counters for rank in feature.ranks]
     bounds = np.array([feature.bounds[rank - 1] if rank > 0 else 0 for feature, rank in ranks], np.float32)
     passed = jnp.where(log_odds > EXPECTED_ABOVE, bounds, 0)
@@ -299,7 +302,7 @@ def _expected(log_odds: jax.Array, coding: Coding, feature_names: tuple[str, ...
     for name in feature_names:
         position = of_feature.get(name)
         if position is None:
-            columns.append(jnp.full(len(log_odds), jnp.nan))
+            columns.append(jnp.zeros(len(log_odds)))
         else:
             columns.append(passed[:, starts[position] : starts[position + 1]].max(axis=1))
     return jnp.stack(columns, axis=1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.utils.config import Config
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, ProgrammingError
 
 from ae_assets.errors import LakehouseError
@@ -49,7 +49,9 @@ def catalog_properties(home: Path | None, properties: Mapping[str, str]) -> dict
             "PYICEBERG_CATALOG__AE_ASSETS__URI (and __WAREHOUSE) to a catalog of yours."
         )
     home = home.absolute()
-    return {"type": "sql", "uri": f"sqlite:///{home / 'catalog.db'}", "warehouse": str(home / "warehouse"), **merged}
+    # Written by SQLAlchemy, which would take a % or ? of the path for its own.
+    uri = URL.create("sqlite", database=str(home / "catalog.db")).render_as_string()
+    return {"type": "sql", "uri": uri, "warehouse": str(home / "warehouse"), **merged}
 
 
 def sqlite_file(properties: Mapping[str, str]) -> Path | None:

@@ -121,3 +121,28 @@ def test_rows_are_exported_as_they_were_at_a_time(tmp_path: Path) -> None:
     nothing = command(home, "export", "drive_stats", "anomalies", *elsewhen)
     assert nothing.code == 2
     assert "drive_stats.anomalies then held no rows between 2024-06-01 and 2024-06-02" in nothing.error
+
+
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "ZA1"]
+
+
+def test_texts_that_a_spreadsheet_would_run_are_written_as_they_are_unless_it_is_asked_to_mark_them(
+    tmp_path: Path,
+) -> None:
+    rows = pl.DataFrame({"day": [LAST] * 6, "serial_number": FORMULAS, "=model": FORMULAS, "smart_5_raw": range(-3, 3)})
+    with Lakehouse.open(tmp_path).writer("drive_stats.raw") as writer:
+        writer.write(LAST, rows)
+    days = ("--start", str(LAST), "--end", str(LAST))
+    for option, marked in (((), ""), (("--spreadsheet-safe",), "'")):
+        output = tmp_path / f"out{len(option)}.csv"
+        said = command(tmp_path, "export", "drive_stats", "raw", *days, "--output", str(output), *option)
+        assert said.code == 0, said.error
+        read = pl.read_csv(output, schema_overrides={"serial_number": pl.String})
+        assert read["serial_number"].to_list() == [*(marked + text for text in FORMULAS[:-1]), "ZA1"]
+        assert read[f"{marked}=model"].to_list() == read["serial_number"].to_list()
+        assert read["smart_5_raw"].to_list() == list(range(-3, 3)), "numbers are no texts"
+    refused = command(
+        tmp_path, "export", "drive_stats", "raw", *days, "--output", str(tmp_path / "out.parquet"), "--spreadsheet-safe"
+    )
+    assert refused.code == 2
+    assert "leave one of them out" in refused.error

@@ -64,6 +64,30 @@ def instance(home: Path) -> Iterator[dg.DagsterInstance]:
         yield opened
 
 
+@pytest.mark.parametrize("name", ["a%2Fb", "a%20b", "what?"])
+def test_a_home_in_which_dagster_cannot_keep_its_files_is_refused_and_nothing_is_written(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AE_ASSETS_HOME", str(tmp_path / name))
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    with pytest.raises(ConfigError, match=r"Dagster cannot keep its SQLite files in .*name a folder without these"):
+        prepare_home()
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "dagster").mkdir()
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    assert prepare_home() == tmp_path / name, "the tables do not mind"
+
+
+@pytest.mark.parametrize("name", ["a home", "50% #1", "ü"])
+def test_a_home_with_other_odd_characters_is_used(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AE_ASSETS_HOME", str(tmp_path / name))
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    prepare_home()
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_runs() == []
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_the_settings_of_a_home_are_those_that_dagster_reads(instance: dg.DagsterInstance) -> None:
     assert isinstance(instance.run_launcher, LocalRunLauncher)
     assert instance.run_monitoring_enabled

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import get_args
 
+import jax
 import numpy as np
 import polars as pl
 import pytest
@@ -111,6 +112,13 @@ def test_a_score_is_the_same_whether_or_not_the_rows_beside_it_are_judged(detect
     assert np.array_equal(
         detector.score(with_values(windows, unknown)).score[kept], detector.score(windows).score[kept]
     )
+
+
+def test_nothing_that_is_not_a_number_leaves_a_compiled_function(detector: FittedDetector) -> None:
+    windows = windows_for(detector, fleet(seed=5))
+    expected = detector.score(windows)
+    with jax.debug_nans(True):
+        assert_same_bits(detector.score(windows), expected)
 
 
 def test_windows_of_other_features_are_refused(detector: FittedDetector) -> None:

@@ -211,11 +211,14 @@ def test_table_properties_are_kept_and_added_to(lakehouse: Lakehouse) -> None:
     assert (found["ae_assets.simulated"], found["ae_assets.source"]) == ("true", "simulated://")
 
 
-def test_a_home_with_odd_characters_works(tmp_path: Path) -> None:
-    lakehouse = Lakehouse.open(tmp_path / "my home [1] #2 100%?")
-    write(lakehouse, frame_of(FIRST))
-    assert lakehouse.read("t.raw", FIRST, FIRST).equals(frame_of(FIRST))
-    lakehouse.close()
+@pytest.mark.parametrize("name", ["my home [1] #2 100%?", "a%2Fb", "a%20b", "what?", "ü;c:d"])
+def test_a_home_with_odd_characters_works_and_nothing_is_written_beside_it(name: str, tmp_path: Path) -> None:
+    for _ in range(2):
+        lakehouse = Lakehouse.open(tmp_path / name)
+        write(lakehouse, frame_of(FIRST))
+        assert lakehouse.read("t.raw", FIRST, FIRST).equals(frame_of(FIRST))
+        lakehouse.close()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_catalog_in_pyicebergs_own_configuration_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
