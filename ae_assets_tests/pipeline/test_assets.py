@@ -56,6 +56,7 @@ def test_all_checks_are_there_and_the_gates_block() -> None:
         ("anomalies", "schema_holds"): True,
         ("anomalies", "alarm_rate_is_plausible"): False,
         ("anomalies", "devices_are_judged"): False,
+        ("anomalies", "champion_follows_the_yaml"): False,
         ("anomalies", "detection_rate_is_acceptable"): False,
         ("anomalies", "false_alarm_rate_is_acceptable"): False,
         ("anomalies", "scores_have_not_drifted"): False,
