@@ -52,9 +52,14 @@ def test_every_locked_package_has_a_hash_and_no_lock_names_a_host(name: str) -> 
 
 def test_all_environments_hold_the_same_versions() -> None:
     assert pins("run") < pins("dev")
-    assert pins("run") < pins("image")
-    tested = {name for name, _ in pins("dev")}
+    tested, deployed = ({name for name, _ in pins(lock)} for lock in ("dev", "image"))
     assert {pin for pin in pins("image") if pin[0] in tested} < pins("dev")
+    assert {pin for pin in pins("run") if pin[0] in deployed} < pins("image")
+
+
+def test_the_first_command_of_the_readme_brings_dg_and_the_image_does_without() -> None:
+    assert "dagster-dg-cli" in {name for name, _ in pins("run")}
+    assert "dagster-dg-cli" not in {name for name, _ in pins("image")}
 
 
 def test_the_image_holds_the_extras_of_a_deployment() -> None:
