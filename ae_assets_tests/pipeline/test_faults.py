@@ -22,6 +22,7 @@ from ae_assets.pipeline.chain import Storage
 from ae_assets.pipeline.chain.anomalies import find_anomalies
 from ae_assets.pipeline.chain.champion import load_champion
 from ae_assets.pipeline.chain.features import build_features
+from ae_assets.pipeline.chain.lives import failures_in
 from ae_assets.pipeline.chain.model import TrainingRange, train
 from ae_assets.pipeline.chain.raw import load_raw
 from ae_assets.pipeline.chain.storage import DAILY_INPUT, day_range
@@ -139,7 +140,7 @@ def test_a_failure_in_a_second_row_of_the_day_is_the_label_of_the_drive_everywhe
     build_features(storage, [DAY])
     features = storage.tables.read("fleet.features", DAY, DAY)
     assert sorted(features.select("entity", "label").rows()) == [("ONCE", 0), ("TWICE", 1)]
-    assert storage.failures().rows() == [("TWICE", DAY)]
+    assert failures_in(storage).rows() == [("TWICE", DAY)]
     assert storage.tables.read("fleet.quarantine", DAY, DAY)["rule"].to_list() == ["entity_is_unique"]
 
 
