@@ -18,7 +18,7 @@ from ae_assets.errors import ConfigError
 from ae_assets.pipeline.chain.storage import DAILY_INPUT, day_range
 from ae_assets.pipeline.metadata import FENCE, OF_RUN
 from ae_assets.pipeline.training_days import default_training_days
-from ae_assets.sources import Source, open_source
+from ae_assets.sources import Source
 
 LONGEST_FACT = 60
 
@@ -50,7 +50,7 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
     training_is_due = retrain or _needs_training(chain, training)
     if not training_is_due:
         require_settings(chain.storage, chain.storage.models.champion(chain.table) or "")
-    announce_source(open_source(chain.definition.source.location), days)
+    announce_source(chain.definition.source.open(), days)
     outcomes: list[tuple[str, RunOutcome]] = []
 
     def stage(title: str, *what: Any) -> bool:

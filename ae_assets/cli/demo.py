@@ -13,7 +13,6 @@ from ae_assets.errors import ConfigError
 from ae_assets.features.wording import Wording, wording_of
 from ae_assets.pipeline.chain.champion import load_champion
 from ae_assets.pipeline.chain.storage import ANOMALIES, RAW, Storage
-from ae_assets.sources import open_source
 
 TABLE = "drive_stats"
 DRIVES_SHOWN = 20
@@ -34,7 +33,7 @@ def run_demo() -> int:
                 f"the demo wants a fresh home and {chain.home} holds {TABLE} already; "
                 "set AE_ASSETS_HOME to a new folder, or use `ae-assets run`"
             )
-        source = open_source(chain.definition.source.location)
+        source = chain.definition.source.open()
         listed = sorted(source.days())
         training = _training_range(chain, listed)
         code = run_chain(chain, (listed[0], listed[-1]), training, retrain=False)
@@ -54,7 +53,7 @@ def _training_range(chain: Chain, listed: list[date]) -> tuple[date, date]:
     first, days = listed[0], (listed[-1] - listed[0]).days + 1 if listed else 0
     taken = max(table.calibration.embargo_days + table.calibration.days, table.horizon_days)
     if days // 2 <= taken:
-        location = open_source(table.source.location).location
+        location = table.source.open().location
         raise ConfigError(
             f"{location} holds {days} days and the demo needs {2 * taken + 2} or more: "
             f"half to train on, {taken} for the threshold, and some to watch"

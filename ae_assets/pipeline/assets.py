@@ -26,7 +26,6 @@ from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import WatchedTable
 from ae_assets.pipeline.training_days import default_training_days
 from ae_assets.progress import Progress, publish
-from ae_assets.sources import open_source
 
 if TYPE_CHECKING:
     from ae_assets.pipeline.chain.model import TrainingRange
@@ -131,7 +130,7 @@ def _raw(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.As
 
         storage = _storage(context, table, lakehouse)
         days = partition_days(context)
-        source = open_source(table.source.location)
+        source = table.source.open()
         loaded = []
         for facts in load_raw(storage, source, days):
             loaded.append(facts)

@@ -18,7 +18,6 @@ from ae_assets.pipeline.freshness import build_freshness_checks, freshness_senso
 from ae_assets.pipeline.schedules import maintenance_schedule, retraining_schedule
 from ae_assets.pipeline.sensors import landing_sensor
 from ae_assets.pipeline.table import WatchedTable, parse_table
-from ae_assets.sources import open_source
 
 TEMPLATE = Path(__file__).with_name("template.yaml")
 
@@ -121,7 +120,7 @@ class AnomalyPipeline(dg.Component):
 
 def partitions_of(table: WatchedTable) -> dg.DailyPartitionsDefinition:
     """The days of the table. A source that knows its own days without asking anyone (a simulated fleet) bounds them."""
-    span = open_source(table.source.location).span()
+    span = table.source.open().span()
     first, last = span if span is not None else (table.start, table.end)
     return dg.DailyPartitionsDefinition(
         start_date=first.isoformat(), end_date=None if last is None else (last + timedelta(days=1)).isoformat()

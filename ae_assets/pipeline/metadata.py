@@ -26,7 +26,6 @@ from ae_assets.pipeline.chain.storage import (
 )
 from ae_assets.pipeline.chain.volume import in_words
 from ae_assets.pipeline.table import WatchedTable
-from ae_assets.sources import open_source
 
 if TYPE_CHECKING:
     from ae_assets.pipeline.chain.anomalies import AnomalyDay
@@ -68,7 +67,7 @@ def definition(table: WatchedTable, asset: str) -> Metadata:
 
 def _source(table: WatchedTable) -> str:
     """The location as it may be shown: the one in the YAML may hold a password."""
-    return open_source(table.source.location).location
+    return table.source.open().location
 
 
 def describe(table: WatchedTable, asset: str) -> str:

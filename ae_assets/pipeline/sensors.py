@@ -9,7 +9,6 @@ from ae_assets.errors import SourceError
 from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import WatchedTable
-from ae_assets.sources import open_source
 from ae_assets.sources.landing import LandingCursor, plan
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def landing_sensor(
         f"at most {table.sensor.max_runs_per_tick} a look.",
     )
     def landing(context: dg.SensorEvaluationContext, lakehouse: LakehouseResource) -> dg.SensorResult | dg.SkipReason:
-        source = open_source(table.source.location)
+        source = table.source.open()
         try:
             listed = source.days()
         except SourceError as error:

@@ -14,6 +14,8 @@ from ae_assets.detectors.config import DenseAutoencoderConfig, DetectorConfig
 from ae_assets.errors import ConfigError
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.settings import FeatureSettings
+from ae_assets.sources import Reading, Source, open_source
+from ae_assets.sources.reading import MISSING_MARKERS, LastLineEnd
 from ae_assets.thresholds.config import ThresholdConfig
 from ae_assets.thresholds.percentile import PercentileConfig
 
@@ -24,6 +26,10 @@ Hours = Annotated[float, Field(ge=0.02)]  # Dagster takes a minute at least
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 class SourceSection(_Section):
@@ -37,6 +43,44 @@ class SourceSection(_Section):
     layout: Literal["drive_stats"] = Field(
         default="drive_stats", description="The column contract that the raw rows follow."
     )
+    missing_markers: tuple[str, ...] = Field(
+        default=MISSING_MARKERS,
+        description="Cells that hold nothing but one of these are missing, in upper or lower case alike. An empty cell "
+        "always is, also in quotes. Numbers (-9999) stand for their value.",
+    )
+    last_line_end: LastLineEnd = Field(
+        default="required",
+        description="required: a CSV file whose last line has no line end was cut off and fails its day. optional: it "
+        "is read if that line has all its fields, for writers that leave the line end out.",
+    )
+
+    @field_validator("location", mode="before")
+    @classmethod
+    def _a_folder_may_be_called_by_a_number(cls, location: object) -> object:
+        if isinstance(location, int) and not isinstance(location, bool):
+            return str(location)
+        if isinstance(location, bool | float | date):
+            # A ValueError, since pydantic does not report a TypeError with its key.
+            raise ValueError("expected text; put ./ before a folder that is called so, e.g. ./2024.10")  # noqa: TRY004
+        return location
+
+    @field_validator("missing_markers", mode="before")
+    @classmethod
+    def _markers_are_words(cls, markers: object) -> object:
+        if not isinstance(markers, list | tuple):
+            return markers
+        # YAML takes the word null, and a template the word None, for nothing.
+        words = ["null" if marker is None else str(marker) if _is_number(marker) else marker for marker in markers]
+        return [*words, "none"] if None in markers else words
+
+    @property
+    def reading(self) -> Reading:
+        """How the source's files are written."""
+        return Reading(self.missing_markers, self.last_line_end)
+
+    def open(self) -> Source:
+        """The source."""
+        return open_source(self.location, self.reading)
 
     @field_validator("location")
     @classmethod

@@ -11,10 +11,11 @@ from ae_assets.errors import SourceError
 from ae_assets.sources.archives import ArchiveSource, LocalArchive
 from ae_assets.sources.day_files import absent_day
 from ae_assets.sources.folder import FolderSource
+from ae_assets.sources.reading import Reading
 from ae_assets.sources.simulated import SimulatedSource
 from ae_assets.sources.source import Source, SourceDay
 
-__all__ = ["Source", "SourceDay", "listed_day", "open_source"]
+__all__ = ["Reading", "Source", "SourceDay", "listed_day", "open_source"]
 
 _KINDS = (
     "a folder of YYYY-MM-DD.csv files or zip archives, a .zip file, the http(s) address of a .zip file or of an index"
@@ -24,12 +25,13 @@ _MISTYPED = re.compile(r"(https?|s3)[:/].*@", re.IGNORECASE | re.DOTALL)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 
 
-def open_source(location: str) -> Source:
+def open_source(location: str, reading: Reading | None = None) -> Source:
     """The source at a location; nothing is read yet, so a location that does not exist (any more) shows at `days()`.
 
     Args:
         location: a folder, a .zip file (also as file://), the http(s) address of a .zip file or of an index page (with
             / at the end), s3://bucket/prefix or s3://bucket/archive.zip, or simulated://?...
+        reading: how the files are written: words for a missing cell, the end of the last line; None: the defaults.
 
     Raises:
         SourceError: the location is of no known kind, or its settings are not allowed.
@@ -41,19 +43,19 @@ def open_source(location: str) -> Source:
     if kind == "simulated":
         return SimulatedSource.from_location(location)
     if kind in ("http", "https"):
-        return _remote(location)
+        return _remote(location, reading)
     if kind == "s3":
         # boto3 is for those whose source is in a bucket.
         from ae_assets.sources.s3 import s3_source
 
-        return s3_source(location)
+        return s3_source(location, reading)
     if kind == "file":
-        return _local(Path(url2pathname(urlsplit(location).path)))
+        return _local(Path(url2pathname(urlsplit(location).path)), reading)
     if kind and "://" in location:
         raise SourceError(f"A source location of the kind {kind}:// is not known. Expected {_KINDS}.")
     if _MISTYPED.match(location):
         raise SourceError("The source location looks like an address and lacks its ://. Expected https://host/….zip")
-    return _local(Path(os.path.expanduser(location)))  # noqa: PTH111 - Path.expanduser fails for an unknown user
+    return _local(Path(os.path.expanduser(location)), reading)  # noqa: PTH111 - Path.expanduser fails for an unknown user
 
 
 def listed_day(source: Source, day: date) -> SourceDay:
@@ -68,21 +70,21 @@ def listed_day(source: Source, day: date) -> SourceDay:
     return listed
 
 
-def _remote(address: str) -> Source:
+def _remote(address: str, reading: Reading | None) -> Source:
     # An HTTP client and TLS are for those whose source is remote.
     from ae_assets.sources.https import HttpArchive, HttpFolderSource
 
     archive = HttpArchive(address)
     if archive.location.endswith("/"):
-        return HttpFolderSource(address)
+        return HttpFolderSource(address, reading)
     if not archive.location.lower().endswith(".zip"):
         raise SourceError(
             f"{archive.location}: expected the address of a .zip file, or of its folder with / at the end."
         )
-    return ArchiveSource(archive.location, archive)
+    return ArchiveSource(archive.location, archive, reading)
 
 
-def _local(path: Path) -> Source:
+def _local(path: Path, reading: Reading | None) -> Source:
     if path.suffix.lower() == ".zip" and not path.is_dir():
-        return ArchiveSource(str(path), LocalArchive(path, path.name))
-    return FolderSource(path)
+        return ArchiveSource(str(path), LocalArchive(path, path.name), reading)
+    return FolderSource(path, reading)

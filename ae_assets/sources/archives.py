@@ -25,6 +25,7 @@ from ae_assets.sources.day_files import (
     stray_name_reason,
 )
 from ae_assets.sources.printable import printable
+from ae_assets.sources.reading import Reading
 from ae_assets.sources.source import SourceDay
 
 MAX_COMPRESSION_RATIO = 300
@@ -154,8 +155,8 @@ class DirectoryCache:
 class ArchiveSource(DayFileSource):
     """One archive as a source."""
 
-    def __init__(self, location: str, archive: ArchiveFile) -> None:
-        super().__init__(location)
+    def __init__(self, location: str, archive: ArchiveFile, reading: Reading | None = None) -> None:
+        super().__init__(location, reading)
         self._archive = archive
         self._cache = DirectoryCache()
 

@@ -5,14 +5,25 @@ that each line has its full number of fields. A stretch with anything odd in it 
 lines and cells one by one and keeps the original text of whatever cannot be typed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 
 import numpy as np
 import polars as pl
 
 from ae_assets.errors import SourceError
-from ae_assets.sources.layout import RESCUED_COLUMN, ROW_COLUMN, column_type, day_schema, header_columns, iso_date
-from ae_assets.sources.rescue import rescued_rows
+from ae_assets.sources.dates import DATE, with_dates
+from ae_assets.sources.layout import (
+    IDENTITY_COLUMNS,
+    RESCUED_COLUMN,
+    ROW_COLUMN,
+    column_type,
+    day_schema,
+    header_columns,
+    is_header,
+)
+from ae_assets.sources.reading import Reading
+from ae_assets.sources.rescue import EXACT_DOUBLES, fields_of, rescued_rows
 
 STRETCH_BYTES = 4 * 2**20
 """Lines are parsed in stretches of at most this size, so that one bad line slows 4 MiB down, not the day. A line that
@@ -32,8 +43,13 @@ MAX_RESCUED_BYTES = 512 * 2**20
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
+MAX_EXACT_NUMBER = 16
+"""Digits and points of a number that a double holds without loss, see `_whole_numbers`."""
 
-def parse_day(data: bytes, origin: str) -> pl.DataFrame:
+_IN_NUMBERS = np.isin(np.arange(256), list(b"0123456789."))
+
+
+def parse_day(data: bytes, origin: str, reading: Reading | None = None) -> pl.DataFrame:
     r"""Rows of one daily file in the official layout.
 
     A field never spans lines: a quote that is opened and not closed spoils its own line only. Blank lines are no rows
@@ -42,18 +58,22 @@ def parse_day(data: bytes, origin: str) -> pl.DataFrame:
     Args:
         data: the whole file.
         origin: printable place of the file, named in errors.
+        reading: which words stand for a missing cell, and whether the last line needs its line end; None: the defaults.
 
     Returns:
-        One row per line that is not blank, in file order: the file's columns in file order, typed by
-        `layout.column_type` (integers may be written `24.0` or with spaces around, and nothing but spaces is empty;
-        failure also `False`/`True`), then `source_row` (Int32,
-        1-based line after the header) and `rescued` (String): null for a clean row; JSON `{column: original text}` for
-        cells that are null because they could not be typed; JSON `{"line": text}` for a line with a wrong number of
-        fields, whose cells are all null. Bytes that are not UTF-8 stand in `rescued` as `\xNN`.
+        One row per line that is not blank, in file order: the file's columns in file order, published ones in their
+        published spelling, typed by `layout.column_type` (whole numbers may be written `24.0` or `2.4E1` or with spaces
+        around, and nothing but spaces is empty; failure also `False`/`True`; dates as `dates` says), then `source_row`
+        (Int32, 1-based line after the header) and `rescued` (String): null for a clean row; JSON
+        `{column: original text}` for cells that are null because they could not be typed; JSON `{"line": text}` for a
+        line with a wrong number of fields, whose cells are all null. Bytes that are not UTF-8 stand in `rescued` as
+        `\xNN`.
 
     Raises:
-        SourceError: the file is empty, its header is not acceptable, or it is larger than a day can be.
+        SourceError: the file is empty, ends within a line, has an unacceptable header or a second one, none of its
+            dates can be read, or it is larger than a day can be.
     """
+    reading = reading or Reading()
     if not data:
         raise SourceError(f"{origin}: the file is empty (0 bytes). Expected at least a header line: fetch it again.")
     start = len(BYTE_ORDER_MARK) if data.startswith(BYTE_ORDER_MARK) else 0
@@ -66,6 +86,8 @@ def parse_day(data: bytes, origin: str) -> pl.DataFrame:
         )
     header = data[start:header_end].removesuffix(b"\r")
     columns = header_columns(header, origin, complete=line_end >= 0)
+    if not data.endswith(b"\n"):
+        _refuse_a_cut_file(data, columns, origin, reading)
     if line_end < 0:
         return pl.DataFrame(schema=day_schema(columns))
     _refuse_too_many_rows(data.count(b"\n", line_end + 1), len(columns), origin)
@@ -73,9 +95,10 @@ def parse_day(data: bytes, origin: str) -> pl.DataFrame:
     first_row, rescued_bytes = 1, 0
     for stretch in _stretches(data, line_end + 1, origin):
         lines = stretch.count(b"\n") + (not stretch.endswith(b"\n"))
-        parsed = _typed_at_once(stretch, columns, lines)
+        parsed = _typed_at_once(stretch, columns, lines, reading)
         if parsed is None:
-            parsed = rescued_rows(stretch, columns, first_row)
+            _refuse_a_second_header(stretch, first_row, origin)
+            parsed = rescued_rows(stretch, columns, first_row, reading)
             rescued_bytes += int(parsed[RESCUED_COLUMN].str.len_bytes().sum())
             if rescued_bytes > MAX_RESCUED_BYTES:
                 raise SourceError(
@@ -86,7 +109,59 @@ def parse_day(data: bytes, origin: str) -> pl.DataFrame:
             parsed = _with_rows(parsed, first_row)
         frames.append(parsed)
         first_row += lines
-    return pl.concat(frames) if frames else pl.DataFrame(schema=day_schema(columns))
+    if not frames:
+        return pl.DataFrame(schema=day_schema(columns))
+    return with_dates(_without_markers(pl.concat(frames), columns, reading), origin)
+
+
+def _refuse_a_cut_file(data: bytes, columns: Sequence[str], origin: str, reading: Reading) -> None:
+    """Raises SourceError for a file whose last line has no line end, unless it may be complete without one."""
+    begin = data.rfind(b"\n") + 1
+    if len(data) - begin > STRETCH_BYTES:
+        return  # refused as a line that is too long
+    number, last = data.count(b"\n"), data[begin:].removesuffix(b"\r")
+    place = f"line {number:,} after the header" if number else "its header line"
+    fields = fields_of(last.decode("utf-8", "surrogateescape"), len(columns))
+    if fields is None:
+        count = last.count(b",") + 1
+        raise SourceError(
+            f"{origin}: the file ends within a line: of its {len(data):,} bytes the last {len(last):,} are {place},"
+            f" {count} of {len(columns)} fields without a line end. It was cut off: fetch it again."
+        )
+    if reading.last_line_end == "required":
+        raise SourceError(
+            f"{origin}: the file of {len(data):,} bytes ends without a line end behind {place}, so the end of that line"
+            " and rows behind it may be missing. Fetch it again; if it is complete, end it with a line feed, or set"
+            " source.last_line_end: optional for a source whose writer leaves it out."
+        )
+
+
+def _refuse_a_second_header(stretch: bytes, first_row: int, origin: str) -> None:
+    """Raises SourceError where a line is a header again, as in files that were written one behind another."""
+    lowered, mark = stretch.lower(), IDENTITY_COLUMNS[1].encode()
+    place = lowered.find(mark)
+    while place >= 0:
+        end = lowered.find(b"\n", place) + 1 or len(lowered)
+        if is_header(lowered[lowered.rfind(b"\n", 0, place) + 1 : end].decode("utf-8", "replace")):
+            row = first_row + lowered.count(b"\n", 0, place)
+            raise SourceError(
+                f"{origin}: line {row:,} after the header is a header again, so several files were joined into one."
+                " Expected one file for each day: take them apart."
+            )
+        place = lowered.find(mark, end)
+
+
+def _without_markers(frame: pl.DataFrame, columns: Sequence[str], reading: Reading) -> pl.DataFrame:
+    """The rows with nulls where a text column holds a marker of a missing cell, or a number the value of one."""
+    emptied = []
+    for name in columns:
+        if frame.schema[name] == pl.String:
+            missing: list[str] | list[int] = reading.missing_among(frame[name])
+        else:
+            missing = reading.numbers
+        if missing:
+            emptied.append(pl.when(~pl.col(name).is_in(missing)).then(pl.col(name)).alias(name))
+    return frame.with_columns(emptied)
 
 
 def _refuse_too_many_rows(rows: int, width: int, origin: str) -> None:
@@ -113,8 +188,8 @@ def _stretches(data: bytes, start: int, origin: str) -> Iterator[bytes]:
         start = end
 
 
-def _typed_at_once(stretch: bytes, columns: Sequence[str], lines: int) -> pl.DataFrame | None:
-    """The fast path, or None where it cannot vouch for each line and cell.
+def _typed_at_once(stretch: bytes, columns: Sequence[str], lines: int, reading: Reading) -> pl.DataFrame | None:
+    """The fast path, or None where it cannot vouch for each line and cell. Dates stay text.
 
     Polars refuses a line that is too long and pads one that is too short without a word; the right number of
     separators in all, in lines none of which is too long, leaves no room for a short one.
@@ -126,16 +201,49 @@ def _typed_at_once(stretch: bytes, columns: Sequence[str], lines: int) -> pl.Dat
         or _count(stretch, b",") != lines * (len(columns) - 1)
     ):
         return None
-    schema = {name: pl.String if name == "date" else column_type(name) for name in columns}
-    try:
-        frame = pl.read_csv(stretch, has_header=False, schema=schema, quote_char=None)
+    types = {name: pl.String if name == DATE else column_type(name) for name in columns}
+    for schema, missing in product((types, _with_doubles(types)), ([], reading.spellings)):
+        try:
+            frame = pl.read_csv(stretch, has_header=False, schema=schema, quote_char=None, null_values=missing)
+        except pl.exceptions.PolarsError:
+            continue
         if frame.height != lines:
             return None
-        # Polars guesses the order of day and month by the first date it sees, hence dates are read as text.
-        dates = frame.select(iso_date("date")).to_series()
-        return None if dates.null_count() > frame["date"].null_count() else frame.with_columns(dates)
-    except pl.exceptions.PolarsError:
+        return frame if schema is types else _whole_numbers(frame, stretch, types)
+    return None
+
+
+def _with_doubles(types: Mapping[str, type[pl.DataType]]) -> dict[str, type[pl.DataType]]:
+    return {name: pl.Float64 if kind.is_integer() else kind for name, kind in types.items()}
+
+
+def _whole_numbers(frame: pl.DataFrame, stretch: bytes, types: Mapping[str, type[pl.DataType]]) -> pl.DataFrame | None:
+    """Columns that were read as doubles as the whole numbers that they are, or None where one may have been rounded.
+
+    No two numbers of at most 15 digits have the same double, and whole numbers of 16 digits have one of their own below
+    2^53; a point makes 15 digits of 16 characters. Negative exponents are left to exact arithmetic, since what is next
+    to nothing becomes 0.
+    """
+    if b"E-" in stretch or b"e-" in stretch or _longest_number(stretch) > MAX_EXACT_NUMBER:
         return None
+    doubles = [name for name, kind in types.items() if kind.is_integer()]
+    whole = [
+        ((pl.col(name) == pl.col(name).floor()) & (pl.col(name).abs() < EXACT_DOUBLES)).all().alias(name)
+        for name in doubles
+        if frame[name].null_count() < frame.height
+    ]
+    if not all(frame.select(whole).row(0)):
+        return None
+    try:
+        return frame.with_columns(pl.col(name).cast(types[name]) for name in doubles)
+    except pl.exceptions.PolarsError:  # a failure of 300
+        return None
+
+
+def _longest_number(data: bytes) -> int:
+    """Characters of the longest run of digits and points."""
+    others = np.flatnonzero(~_IN_NUMBERS[np.frombuffer(data, dtype=np.uint8)])
+    return int(np.diff(others, prepend=-1, append=len(data)).max()) - 1
 
 
 def _with_rows(frame: pl.DataFrame, first_row: int) -> pl.DataFrame:

@@ -15,6 +15,7 @@ import polars as pl
 
 from ae_assets.errors import SourceError
 from ae_assets.sources.printable import printable
+from ae_assets.sources.reading import Reading
 from ae_assets.sources.source import SourceDay
 
 MAX_DAY_BYTES = 2 * 2**30
@@ -68,8 +69,9 @@ class DayFileSource(ABC):
 
     simulated = False
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, reading: Reading | None = None) -> None:
         self.location = printable(location)
+        self._reading = reading or Reading()
         self._files: dict[date, DayFile] | None = None
         self._strays: list[str] = []
 
@@ -111,7 +113,7 @@ class DayFileSource(ABC):
         # Sources are opened in every process to list their days; only reading a day needs numpy.
         from ae_assets.sources.csv_day import parse_day
 
-        return parse_day(file.fetch(), day.origin)
+        return parse_day(file.fetch(), day.origin, self._reading)
 
 
 def absent_day(location: str, day: date, strays: Sequence[str]) -> str:

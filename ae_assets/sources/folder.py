@@ -19,6 +19,7 @@ from ae_assets.sources.day_files import (
     stray_name_reason,
 )
 from ae_assets.sources.printable import printable
+from ae_assets.sources.reading import Reading
 from ae_assets.sources.source import SourceDay
 
 _CHECKSUM_BLOCK = 2**20
@@ -37,8 +38,8 @@ class FolderSource(DayFileSource):
     for a day that is not there; the other files stay usable. If nothing but broken archives is there, listing fails.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(str(path))
+    def __init__(self, path: Path, reading: Reading | None = None) -> None:
+        super().__init__(str(path), reading)
         self._path = path
         self._cache = DirectoryCache()
 

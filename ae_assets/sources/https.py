@@ -22,6 +22,7 @@ from ae_assets.sources.archives import DirectoryCache
 from ae_assets.sources.day_files import DayFileSource, Listing
 from ae_assets.sources.printable import printable, without_secrets
 from ae_assets.sources.ranges import Patience, RangedArchive, State
+from ae_assets.sources.reading import Reading
 
 MAX_INDEX_BYTES = 8 * 2**20
 """Longest index page that is read."""
@@ -65,12 +66,14 @@ class HttpFolderSource(DayFileSource):
 
     Args:
         address: ends with a slash; may carry `user:password@`, which is used for the archives too.
+        reading: how the files are written.
+        patience: retries and timeouts.
     """
 
-    def __init__(self, address: str, patience: Patience | None = None) -> None:
+    def __init__(self, address: str, reading: Reading | None = None, patience: Patience | None = None) -> None:
         self._patience = patience or Patience()
         self._remote = _Remote(address, self._patience)
-        super().__init__(self._remote.location)
+        super().__init__(self._remote.location, reading)
         self._address = urlunsplit(urlsplit(address)._replace(query="", fragment=""))
         self._archives: dict[str, HttpArchive] = {}
         self._cache = DirectoryCache()

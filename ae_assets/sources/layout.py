@@ -39,7 +39,10 @@ MODERN_COLUMNS = (
 ROW_COLUMN = "source_row"
 RESCUED_COLUMN = "rescued"
 
-_PUBLISHED_NAME = re.compile("|".join([*IDENTITY_COLUMNS, *PLACE_COLUMNS, r"smart_\d+_(normalized|raw)"]))
+_ATTRIBUTE = r"smart_\d+_(normalized|raw)"
+_NUMBER_NAME = re.compile(f"capacity_bytes|{_ATTRIBUTE}", re.ASCII)
+_PUBLISHED_NAME = re.compile("|".join([*IDENTITY_COLUMNS, *PLACE_COLUMNS, _ATTRIBUTE]), re.ASCII)
+_OTHER_SEPARATORS = (";", "\t", "|")
 _SHOWN_NAMES = 12
 
 MAX_NAME_SIGNS = 128
@@ -55,16 +58,9 @@ def column_type(name: str) -> type[pl.DataType]:
         return pl.Date
     if name == "failure":
         return pl.Int8
-    if name == "capacity_bytes" or name.startswith("smart_"):
+    if _NUMBER_NAME.fullmatch(name):
         return pl.Int64
     return pl.String
-
-
-def iso_date(name: str) -> pl.Expr:
-    """A column of texts as dates: null for what is not `YYYY-MM-DD`. Polars itself takes `24-1-2` and `-2024-01-02`."""
-    text = pl.col(name)
-    exact = text.str.contains("^[0-9]{4}-[0-9]{2}-[0-9]{2}$") & ~text.str.starts_with("0000")
-    return pl.when(exact).then(text).str.to_date("%Y-%m-%d", strict=False)
 
 
 def day_schema(columns: Sequence[str]) -> dict[str, type[pl.DataType]]:
@@ -80,6 +76,9 @@ def header_columns(header: bytes, origin: str, *, complete: bool = True) -> list
         origin: named in errors.
         complete: False if the file ends within this line; then names that the layout does not know show a cut file.
 
+    Returns:
+        The names as the file has them, published ones in their published spelling, whatever case the file writes.
+
     Raises:
         SourceError: the line is not the header of a drive-stats file.
     """
@@ -91,12 +90,18 @@ def header_columns(header: bytes, origin: str, *, complete: bool = True) -> list
             f"{origin}: the first line is no CSV header in UTF-8 ({problem}). Expected names that begin with"
             f" {', '.join(IDENTITY_COLUMNS)}; save the file as UTF-8 CSV."
         ) from problem
+    columns = [name.lower() if _PUBLISHED_NAME.fullmatch(name.lower()) else name for name in columns]
     if len(columns) > MAX_COLUMNS:
         raise SourceError(
             f"{origin}: the header names {len(columns):,} columns, more than the {MAX_COLUMNS:,} a file may have."
             f" Received {_shown(columns)}. Is this a drive-stats file?"
         )
     missing = [name for name in IDENTITY_COLUMNS if name not in columns]
+    if missing and (separator := max(_OTHER_SEPARATORS, key=text.count)) and text.count(separator) >= len(missing):
+        raise SourceError(
+            f"{origin}: the columns of the header are separated by {separator!r}, expected commas. Received"
+            f" {_shown([text])}. Write the file with commas."
+        )
     if missing:
         raise SourceError(
             f"{origin}: the header lacks {', '.join(missing)}. Expected the columns {', '.join(IDENTITY_COLUMNS)},"
@@ -130,6 +135,12 @@ def header_columns(header: bytes, origin: str, *, complete: bool = True) -> list
             f"{origin}: the file ends within its header line (…{text[-30:]!r}). It looks cut off: fetch it again."
         )
     return columns
+
+
+def is_header(line: str) -> bool:
+    """Whether a line of a file names all identity columns, in upper or lower case."""
+    lowered = line.lower()
+    return all(name in lowered for name in IDENTITY_COLUMNS)
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -4,53 +4,77 @@
 """
 
 import csv
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ae_assets.sources.layout import RESCUED_COLUMN, ROW_COLUMN, column_type, iso_date
+from ae_assets.sources.layout import RESCUED_COLUMN, ROW_COLUMN, column_type
+from ae_assets.sources.notes import note_of, with_notes
+from ae_assets.sources.reading import Reading, distinct
 
 _COMMA, _QUOTE, _LINE_FEED, _CARRIAGE_RETURN, _MARK = b',"\n\r\xef'
-_INTEGER = re.compile(r"\s*([+-]?\d{1,19})(?:\.0*)?\s*", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,3})?", re.ASCII)
+_SHORT_SCIENTIFIC = r"^[+-]?[0-9]\.[0-9]{1,14}[eE][+]?[0-9]{1,3}$"
+"""At most 15 digits: no two such numbers have the same double, so one that is a whole number below 2^53 is exact."""
+EXACT_DOUBLES = 2**53
+"""Below it every whole number has a double of its own."""
+
+_SPACES, _ALL_SPACES = " \t", " \t\r\f\v"
 _TRUTH = {"true": 1, "false": 0}
-_LIMITS = {pl.Int8: 2**7, pl.Int64: 2**63}
+_LIMITS: dict[type[pl.DataType], int] = {pl.Int8: 2**7, pl.Int64: 2**63}
 
 
-def rescued_rows(stretch: bytes, columns: Sequence[str], first_row: int) -> pl.DataFrame:
-    """Lines of a stretch as text, then typed column by column, and cell by cell where that fails.
+def rescued_rows(stretch: bytes, columns: Sequence[str], first_row: int, reading: Reading) -> pl.DataFrame:
+    """Lines of a stretch as text, then typed column by column, and text by text where that fails.
 
     Args:
         stretch: whole lines.
         columns: names, as the header has them.
         first_row: number of the first line.
+        reading: which words stand for a missing cell.
 
     Returns:
-        What `csv_day.parse_day` describes.
+        What `csv_day.parse_day` describes, but dates and text columns as they are written.
     """
     lines = _lines(stretch, len(columns))
-    regular = _texts_of_regular(stretch, lines, columns)
+    regular = _texts_of_regular(stretch, lines, columns, reading)
     if regular is None:
         regular, others = pl.DataFrame(schema=_text_schema(columns)), ~lines.blank
     else:
         others = ~lines.blank & ~lines.regular
     irregular, notes = _texts_of_irregular(stretch, lines, np.flatnonzero(others), columns)
     texts = pl.concat([regular, irregular]).sort(ROW_COLUMN)
-    typed, misfits = _typed_texts(texts, columns)
+    typed, misfits = _typed_texts(texts, columns, reading)
     rescued: list[str | None] = [None] * texts.height
     if notes or misfits:
         for place, row in enumerate(texts[ROW_COLUMN].to_list()):
             if note := {**notes.get(row, {}), **misfits.get(place, {})}:
-                rescued[place] = json.dumps(note, ensure_ascii=False)
+                rescued[place] = note_of(note)
     return typed.select(
         *columns,
         (pl.col(ROW_COLUMN) + first_row).cast(pl.Int32),
         pl.Series(RESCUED_COLUMN, rescued, dtype=pl.String),
     )
+
+
+def as_whole_numbers(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """Rows of a day with columns of text as Int64; a text that is no whole number is null then and kept in `rescued`.
+
+    Args:
+        frame: rows of a day, with `rescued`.
+        columns: columns of text, in which missing cells are null already.
+    """
+    for name in columns:
+        known = frame[name].is_not_null().arg_true()
+        values, fits = _values(frame[name].gather(known), pl.Int64, Reading())
+        numbers = pl.repeat(None, frame.height, dtype=pl.Int64, eager=True).scatter(known, values)
+        frame = with_notes(frame, name, known.filter(~fits)).with_columns(numbers.alias(name))
+    return frame
 
 
 @dataclass(frozen=True)
@@ -140,7 +164,7 @@ def _text_schema(columns: Sequence[str]) -> dict[str, type[pl.DataType]]:
     return {**dict.fromkeys(columns, pl.String), ROW_COLUMN: pl.Int64}
 
 
-def _texts_of_regular(stretch: bytes, lines: _Lines, columns: Sequence[str]) -> pl.DataFrame | None:
+def _texts_of_regular(stretch: bytes, lines: _Lines, columns: Sequence[str], reading: Reading) -> pl.DataFrame | None:
     """Cells of the regular lines as text with the line number (from 0), or None if Polars does not agree about them."""
     chosen = np.flatnonzero(lines.regular)
     if not len(chosen):
@@ -149,7 +173,13 @@ def _texts_of_regular(stretch: bytes, lines: _Lines, columns: Sequence[str]) -> 
         stretch = b"\n".join(stretch[lines.start[line] : lines.end[line]] for line in chosen)
     quote = '"' if b'"' in stretch else None
     try:
-        texts = pl.read_csv(stretch, has_header=False, schema=dict.fromkeys(columns, pl.String), quote_char=quote)
+        texts = pl.read_csv(
+            stretch,
+            has_header=False,
+            schema=dict.fromkeys(columns, pl.String),
+            quote_char=quote,
+            null_values=reading.spellings,
+        )
     except pl.exceptions.PolarsError:
         return None
     if texts.height != len(chosen):
@@ -167,7 +197,7 @@ def _texts_of_irregular(
     notes: dict[int, dict[str, str]] = {}
     for line in (int(line) for line in chosen):
         text = stretch[lines.start[line] : lines.end[line]].decode("utf-8", "surrogateescape")
-        fields = _fields(text, len(columns))
+        fields = fields_of(text, len(columns))
         if fields is None:
             notes[line] = {"line": _printable(text)}
             fields = [""] * len(columns)
@@ -178,7 +208,7 @@ def _texts_of_irregular(
     return pl.DataFrame(rows, schema=_text_schema(columns), orient="row"), notes
 
 
-def _fields(text: str, width: int) -> list[str] | None:
+def fields_of(text: str, width: int) -> list[str] | None:
     """Fields of a line if it has `width` of them, with quotes read as quotes or else as plain signs."""
     try:
         fields = next(csv.reader([text]))
@@ -198,39 +228,53 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _typed_texts(texts: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.DataFrame, dict[int, dict[str, str]]]:
-    """Columns of texts in their own types, and by row place the texts that fit no value and are null now."""
-    types = {name: column_type(name) for name in columns}
-    numbers = [pl.col(name) for name, kind in types.items() if kind in _LIMITS]
-    texts = texts.with_columns(pl.when(text.str.strip_chars(" \t") != "").then(text) for text in numbers)
+def _typed_texts(
+    texts: pl.DataFrame, columns: Sequence[str], reading: Reading
+) -> tuple[pl.DataFrame, dict[int, dict[str, str]]]:
+    """Columns of numbers in their own types, and by row place the texts that fit no value and are null now."""
+    types = {name: kind for name in columns if (kind := column_type(name)) in _LIMITS}
     typed = texts.with_columns(
-        *(
-            iso_date(name) if kind == pl.Date else pl.col(name).str.strip_suffix(".0").cast(kind, strict=False)
-            for name, kind in types.items()
-            if kind != pl.String
-        )
+        pl.col(name).str.strip_suffix(".0").cast(kind, strict=False) for name, kind in types.items()
     )
     misfits: dict[int, dict[str, str]] = {}
-    lost = (typed.null_count() - texts.null_count()).row(0, named=True)
-    for name in (name for name in columns if lost[name]):
+    lost = typed.select((pl.col(name).null_count() - texts[name].null_count()).alias(name) for name in types)
+    for name in (name for name, count in lost.row(0, named=True).items() if count):
         places = (typed[name].is_null() & texts[name].is_not_null()).arg_true()
-        found: dict[int, int] = {}
-        for place, text in zip(places.to_list(), texts[name].gather(places).to_list(), strict=True):
-            value = None if types[name] == pl.Date else _integer(text, name)
-            if value is None:
-                misfits.setdefault(place, {})[name] = text
-            else:
-                found[place] = value
-        if found:
-            typed.replace_column(typed.get_column_index(name), typed[name].scatter(list(found), list(found.values())))
+        values, fits = _values(texts[name].gather(places), types[name], reading)
+        typed.replace_column(typed.get_column_index(name), typed[name].scatter(places, values))
+        unfit = places.filter(~fits)
+        for place, text in zip(unfit, texts[name].gather(unfit), strict=True):
+            misfits.setdefault(place, {})[name] = text
     return typed, misfits
 
 
-def _integer(text: str, column: str) -> int | None:
-    """The integer that a text stands for without loss, or None."""
-    if column == "failure" and text.strip().lower() in _TRUTH:
-        return _TRUTH[text.strip().lower()]
-    match = _INTEGER.fullmatch(text)
-    limit = _LIMITS[pl.Int8 if column == "failure" else pl.Int64]
-    value = int(match[1]) if match else limit
-    return value if -limit <= value < limit else None
+def _values(texts: pl.Series, kind: type[pl.DataType], reading: Reading) -> tuple[pl.Series, pl.Series]:
+    """The numbers that texts stand for, null where there is none, and whether a text is a number or a missing cell."""
+    doubles = texts.cast(pl.Float64, strict=False)
+    whole = texts.str.contains(_SHORT_SCIENTIFIC) & (doubles.abs() < EXACT_DOUBLES) & (doubles == doubles.floor())
+    values = doubles.set(~whole.fill_null(value=False), None).cast(kind, strict=False)
+    rest = values.is_null()
+    found = {text: _value(text, kind, reading) for text in distinct(texts.filter(rest))}
+    numbers = {text: value for text, value in found.items() if isinstance(value, int)}
+    if numbers:
+        read = texts.filter(rest).replace_strict(numbers, default=None, return_dtype=kind)
+        values = values.scatter(rest.arg_true(), read)
+    return values, ~texts.is_in([text for text, value in found.items() if value == _MISFIT])
+
+
+_MISFIT = "misfit"
+
+
+def _value(text: str, kind: type[pl.DataType], reading: Reading) -> int | str | None:
+    """The whole number that a text stands for without loss; None for a missing cell, else `_MISFIT`."""
+    stripped = text.strip(_SPACES)
+    if not stripped or reading.is_missing(stripped):
+        return None
+    stripped = text.strip(_ALL_SPACES)
+    if kind == pl.Int8 and stripped.lower() in _TRUTH:
+        return _TRUTH[stripped.lower()]
+    if not _NUMBER.fullmatch(stripped):
+        return _MISFIT
+    value = Fraction(stripped)
+    limit = _LIMITS[kind]
+    return value.numerator if value.denominator == 1 and -limit <= value < limit else _MISFIT

@@ -28,6 +28,7 @@ from ae_assets.sources.day_files import (
 )
 from ae_assets.sources.printable import printable, without_secrets
 from ae_assets.sources.ranges import Patience, RangedArchive, State
+from ae_assets.sources.reading import Reading
 from ae_assets.sources.source import SourceDay
 
 MOST_OBJECTS = 100_000
@@ -39,7 +40,7 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
-def s3_source(location: str, patience: Patience | None = None) -> DayFileSource:
+def s3_source(location: str, reading: Reading | None = None, patience: Patience | None = None) -> DayFileSource:
     """The source at an `s3://bucket/prefix` or `s3://bucket/archive.zip`; nothing is asked of the server yet.
 
     Raises:
@@ -53,8 +54,9 @@ def s3_source(location: str, patience: Patience | None = None) -> DayFileSource:
         )
     client = _Client(bucket, patience or Patience())
     if key.lower().endswith(".zip"):
-        return ArchiveSource(f"s3://{bucket}/{key}", RangedArchive(key.rsplit("/", 1)[-1], _Object(client, key)))
-    return S3Source(client, key.strip("/"))
+        archive = RangedArchive(key.rsplit("/", 1)[-1], _Object(client, key))
+        return ArchiveSource(f"s3://{bucket}/{key}", archive, reading)
+    return S3Source(client, key.strip("/"), reading)
 
 
 class S3Source(DayFileSource):
@@ -66,10 +68,11 @@ class S3Source(DayFileSource):
     Args:
         client: of the bucket.
         prefix: without slashes at its ends; empty for the whole bucket.
+        reading: how the files are written.
     """
 
-    def __init__(self, client: "_Client", prefix: str) -> None:
-        super().__init__(f"s3://{client.bucket}/{prefix}")
+    def __init__(self, client: "_Client", prefix: str, reading: Reading | None = None) -> None:
+        super().__init__(f"s3://{client.bucket}/{prefix}", reading)
         self._client = client
         self._prefix = f"{prefix}/" if prefix else ""
         self._archives: dict[str, RangedArchive] = {}

@@ -163,7 +163,7 @@ def test_failures_that_pass_are_waited_for_and_what_arrived_is_kept(
 ) -> None:
     rows = 40_000
     bucket.put(f"raw/{FIRST}.csv", day_csv(rows=rows))
-    source = s3.s3_source(f"s3://{bucket.name}/raw", IMPATIENT)
+    source = s3.s3_source(f"s3://{bucket.name}/raw", patience=IMPATIENT)
     proxy.faults = [*faults[:1], None]  # the listing meets the first one too
     listed = source.days()[FIRST]
     proxy.faults, proxy.served = list(faults), 0
@@ -174,7 +174,7 @@ def test_failures_that_pass_are_waited_for_and_what_arrived_is_kept(
 @pytest.mark.parametrize("fault", [answer(503), reset_after(0.0), silent_for(1.5)], ids=["busy", "reset", "silent"])
 def test_a_server_that_keeps_failing_is_given_up_in_words(bucket: Bucket, proxy: Proxy, fault: Any) -> None:
     bucket.put(f"raw/{FIRST}.csv", day_csv(rows=1000))
-    source = s3.s3_source(f"s3://{bucket.name}/raw", IMPATIENT)
+    source = s3.s3_source(f"s3://{bucket.name}/raw", patience=IMPATIENT)
     listed = source.days()[FIRST]
     proxy.faults = [fault] * 20
     with pytest.raises(SourceError, match=r"no complete answer after 3 attempts.*Check AWS_ENDPOINT_URL_S3"):
@@ -188,7 +188,7 @@ def test_a_server_that_keeps_failing_is_given_up_in_words(bucket: Bucket, proxy:
 def test_nobody_listening_is_said(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     with pytest.raises(SourceError, match=r"s3://some-bucket/: no complete answer after 3 attempts"):
-        s3.s3_source("s3://some-bucket", IMPATIENT).days()
+        s3.s3_source("s3://some-bucket", patience=IMPATIENT).days()
 
 
 @pytest.mark.parametrize(
@@ -314,6 +314,6 @@ def test_a_server_that_lists_nonsense_is_given_up_in_words(
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_port}")
         try:
             with pytest.raises(SourceError, match=says):
-                s3.s3_source("s3://some-bucket/raw", IMPATIENT).days()
+                s3.s3_source("s3://some-bucket/raw", patience=IMPATIENT).days()
         finally:
             server.shutdown()

@@ -302,10 +302,10 @@ def test_a_row_that_cannot_be_true_is_set_aside_with_rule_column_and_value(
     assert json.loads(aside["record"][0])
 
 
-def test_a_file_cut_off_in_a_line_sets_that_line_aside(tmp_path: Path) -> None:
-    aside = set_aside(edited(tmp_path, lambda content: content[:-20]), tmp_path / "home", kept=4)
-    assert aside.select("rule", "column", "source_row").rows() == [("cells_are_readable", "line", 5)]
-    assert aside["value"][0].startswith("2013-04-10,D4,M1,")
+def test_a_line_with_a_wrong_number_of_fields_is_set_aside(tmp_path: Path) -> None:
+    aside = set_aside(edited(tmp_path, line(3, lambda cells: cells[:3])), tmp_path / "home", kept=4)
+    assert aside.select("rule", "column", "source_row").rows() == [("cells_are_readable", "line", 3)]
+    assert aside["value"][0] == "2013-04-10,D2,M1"
 
 
 def test_a_file_of_another_day_is_set_aside_whole(tmp_path: Path) -> None:
@@ -336,10 +336,12 @@ def set_aside(table: WatchedTable, home: Path, kept: int) -> pl.DataFrame:
         (b"date,model,capacity_bytes,failure,smart_5_raw\n2013-04-10,M1,1,0,1\n", ["header", "serial_number"]),
         (b"date,colour\n2013-04-10,red\n", ["header", "'colour'", "serial_number"]),
         (b"PK\x03\x04\x00\xff\n\n", ["header"]),
+        (b"date,serial_number,model,capacity_bytes,failure\n2013-04-11,D1,M1,1,0\n2013-04-1", ["ends within a line"]),
+        (b"date,serial_number,model,capacity_bytes,failure\n4/11/13,D1,M1,1,0\n", ["'4/11/13'", "YYYY-MM-DD"]),
     ],
-    ids=["empty", "cut off in the header", "a column is missing", "another table", "no text"],
+    ids=["empty", "cut in the header", "a column is missing", "another table", "no text", "cut in a line", "date form"],
 )
-def test_a_file_without_a_proper_header_is_named_after_the_other_days_are_written(
+def test_a_file_that_cannot_be_read_is_named_after_the_other_days_are_written(
     tmp_path: Path, content: bytes, says: list[str]
 ) -> None:
     table = watched_table(str(tmp_path / "source"))

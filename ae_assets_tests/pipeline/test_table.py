@@ -1,7 +1,14 @@
-import pytest
+from datetime import date
 
+import pytest
+import yaml
+
+from ae_assets.cli.instance import load_table
 from ae_assets.errors import ConfigError
-from ae_assets.pipeline.table import parse_table
+from ae_assets.pipeline.component import TEMPLATE
+from ae_assets.pipeline.table import SourceSection, parse_table
+from ae_assets.sources import Reading
+from ae_assets.sources.reading import MISSING_MARKERS
 from ae_assets_tests.pipeline.tables import attributes
 
 
@@ -67,8 +74,38 @@ def test_a_column_that_identifies_a_drive_is_refused_as_an_attribute() -> None:
         parse_table({**attributes(), "features": features}, "defs.yaml")
 
 
+def source_of(**source: object) -> SourceSection:
+    return parse_table({**attributes(), "source": {"location": "in", **source}}, "defs.yaml").source
+
+
+def test_a_folder_may_be_called_by_a_number() -> None:
+    assert source_of(location=2024).location == "2024"
+
+
+@pytest.mark.parametrize("location", [2024.1, True, date(2024, 1, 1)])
+def test_a_location_that_yaml_takes_for_something_else_says_what_to_write(location: object) -> None:
+    with pytest.raises(ConfigError, match=r"attributes\.source\.location: received \w+; .*put \./ before"):
+        source_of(location=location)
+
+
+def test_the_words_for_a_missing_cell_have_defaults_and_take_what_yaml_makes_of_them() -> None:
+    assert source_of().reading == Reading()
+    markers = source_of(missing_markers=[None, -9999, "n.d."], last_line_end="optional").reading
+    assert markers == Reading(("null", "-9999", "n.d.", "none"), "optional")
+    with pytest.raises(ConfigError, match=r"attributes\.source\.missing_markers"):
+        source_of(missing_markers=[True])
+
+
 @pytest.mark.parametrize("source", ["https://ann:s3cr3t@host/a.zip", {"location": ["https://ann:s3cr3t@host/a.zip"]}])
 def test_a_location_of_a_wrong_form_is_not_shown_since_it_may_hold_a_password(source: object) -> None:
     with pytest.raises(ConfigError, match=r"attributes\.source.* received (str|list);") as refused:
         parse_table({"table": "fleet", "source": source}, "defs.yaml")
     assert "s3cr3t" not in str(refused.value)
+
+
+def test_the_tables_of_the_project_and_the_template_read_the_default_words_for_a_missing_cell() -> None:
+    words = load_table("drive_stats")[1].source.reading
+    template = yaml.safe_load(TEMPLATE.read_text())["attributes"]["source"]
+    assert template["missing_markers"] == list(MISSING_MARKERS)
+    assert all(words.is_missing(marker) for marker in [*MISSING_MARKERS, "null", "nan", "none"])
+    assert words.last_line_end == template["last_line_end"] == Reading().last_line_end

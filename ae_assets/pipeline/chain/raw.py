@@ -10,6 +10,7 @@ import polars as pl
 
 from ae_assets.errors import LakehouseError, SourceError
 from ae_assets.pipeline.chain.ledger import catch_up
+from ae_assets.pipeline.chain.raw_columns import RawColumns
 from ae_assets.pipeline.chain.storage import RAW, Storage
 from ae_assets.progress import Progress
 from ae_assets.sources import Source, SourceDay
@@ -41,6 +42,7 @@ def load_raw(storage: Storage, source: Source, days: Sequence[date]) -> Iterator
     """
     _refuse_a_mixture(storage, source)
     listed, held = source.days(), storage.days_of(RAW)
+    columns = RawColumns(storage.name(RAW), storage.tables.schema(storage.name(RAW)) if held else {})
     unreadable: list[str] = []
     written: dict[date, SourceDay] = {}
     began, rows = time.monotonic(), 0
@@ -51,7 +53,7 @@ def load_raw(storage: Storage, source: Source, days: Sequence[date]) -> Iterator
                 yield RawDay(day, "kept" if day in held else "missing", held.get(day, 0))
                 continue
             try:
-                frame = source.read(entry)
+                frame = columns.fit(source.read(entry), entry.origin)
             except SourceError as error:
                 unreadable.append(f"  {day}: {error}")
                 continue
