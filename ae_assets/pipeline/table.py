@@ -334,7 +334,7 @@ class WatchedTable(_Section):
     @property
     def feature_settings(self) -> FeatureSettings:
         """What features are made by: the attributes, and of the source its contract, but not where it lies."""
-        contract = self.source.model_dump(mode="json", exclude={"location"})
+        contract = self.source.model_dump(mode="json", exclude={"location", "last_line_end"})
         return FeatureSettings(
             self.features,
             {key: sorted(value) if isinstance(value, list) else value for key, value in contract.items()},
