@@ -13,6 +13,9 @@ from pandera.api.polars.types import PolarsData
 
 from ae_assets.errors import ConfigError
 
+ORIGIN = ("source_file", "source_row")
+"""Columns of every raw table that say where a row is from."""
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -65,6 +68,11 @@ class RawContract:
             return [column for column in columns if self.is_attribute(column)]
         return [column for column in columns if column in self.attributes]
 
+    def read_in(self, columns: Sequence[str]) -> list[str]:
+        """The columns of a frame that are validated or kept, or say where a row is from, in the frame's order."""
+        read = {*self.columns, *self.attributes_in(columns), *ORIGIN}
+        return [column for column in columns if column in read]
+
     def rules(self, day: date, columns: Sequence[str]) -> list[Rule]:
         """The rules that apply to a frame with these columns, the gravest first; ``unique`` comes after them."""
         rules = [rule for rule in self.rules_of_row(day) if rule.column in columns]
@@ -92,6 +100,13 @@ class RawContract:
             for column, dtype in self._types(raw.columns).items()
             if (received := raw.schema.get(column, dtype)) != dtype
             and (received == pl.Null or (dtype == pl.Int64 and received.is_integer()))
+        )
+
+    def has_types(self, schema: Mapping[str, pl.DataType]) -> bool:
+        """Whether the columns of a frame that the contract names are there and of its types."""
+        return all(
+            schema[column] == dtype if column in schema else column in self.optional
+            for column, dtype in self._types(list(schema)).items()
         )
 
     def _types(self, columns: Sequence[str]) -> dict[str, pl.DataType]:

@@ -7,9 +7,12 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
-from ae_assets.features.validation import validate_day
+from ae_assets.errors import ContractError
+from ae_assets.features.validation import valid_rows, validate_day, with_whole_records
 from ae_assets.schemas.quarantine import QUARANTINE_SCHEMA
+from ae_assets.schemas.raw import contract_of
 from ae_assets_tests.schemas.frames import DAY, raw_rows
 
 
@@ -141,6 +144,34 @@ def test_every_row_is_either_valid_or_set_aside_once_and_a_drive_is_valid_once(c
     assert again.valid.sort("entity").equals(validated.valid.sort("entity"))
     for record in validated.quarantine["record"]:
         json.loads(record)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(mangled(), max_size=6))
+def test_what_is_read_of_a_day_says_the_same_as_its_whole_rows(changes):
+    contract = contract_of("drive_stats", ("smart_5_raw", "smart_194_raw"))
+    whole = raw_rows(*changes).with_columns(source_file=pl.lit("a.csv"), day=pl.lit(DAY))
+    narrow = whole.select(contract.read_in(whole.columns))
+    assert narrow.width == whole.width - 4
+    expected, validated = (validate_day(rows, DAY, contract) for rows in (whole, narrow))
+    assert_frame_equal(validated.valid, expected.valid)
+    assert_frame_equal(valid_rows(narrow, DAY, contract), expected.valid)
+    if expected.quarantine.height:
+        assert_frame_equal(with_whole_records(validated.quarantine, whole), expected.quarantine)
+
+
+def test_a_day_that_holds_all_rules_is_looked_back_on_without_pandera(monkeypatch):
+    monkeypatch.setattr("ae_assets.features.validation.validate_day", None)
+    raw, contract = raw_rows({}, {}), contract_of("drive_stats")
+    assert valid_rows(raw, DAY, contract)["entity"].to_list() == ["ZA0000", "ZA0001"]
+
+
+@pytest.mark.parametrize(
+    "raw", [raw_rows({}).drop("model"), raw_rows({}).with_columns(pl.col("smart_5_raw").cast(str))]
+)
+def test_a_day_without_the_columns_of_its_layout_is_refused_when_it_is_looked_back_on(raw):
+    with pytest.raises(ContractError, match="do not have the columns of the layout"):
+        valid_rows(raw, DAY, contract_of("drive_stats"))
 
 
 def test_valid_rows_stay_valid_when_they_are_validated_with_others():

@@ -1,11 +1,16 @@
+import json
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from ae_assets.errors import EvaluationError, LakehouseError, ModelError, SourceError
+from ae_assets.features.validation import Validated, validate_day
+from ae_assets.lakehouse import Lakehouse
 from ae_assets.pipeline.chain.anomalies import find_anomalies
 from ae_assets.pipeline.chain.champion import load_champion
 from ae_assets.pipeline.chain.evaluation import evaluate
@@ -15,6 +20,7 @@ from ae_assets.pipeline.chain.model import TrainingRange, train
 from ae_assets.pipeline.chain.raw import load_raw
 from ae_assets.pipeline.chain.storage import day_range
 from ae_assets.pipeline.chain.threshold import calibrate_latest
+from ae_assets.schemas.raw import RawContract
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.conftest import LAST
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
@@ -103,6 +109,41 @@ def test_rows_that_cannot_be_true_are_set_aside_with_rule_column_and_value(tmp_p
     found = {(row["entity"], row["column"], row["value"]) for row in aside.iter_rows(named=True)}
     assert found == {("A2", "smart_5_raw", "-4"), ("A1", "serial_number", "A1"), ("A3", "failure", "7")}
     assert all(aside["reason"].str.len_chars() > 10)
+
+
+def test_the_days_before_are_read_as_far_as_features_need_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = watched_table(str(tmp_path / "source"))
+    storage = storage_of(table, tmp_path / "home")
+    for day in DAYS[:4]:
+        write_day(tmp_path / "source", day, [("A1", 0, 0), ("A2", 0, -4)], smart_240_raw=[1, 2], datacenter=["x", "y"])
+    list(load_raw(storage, open_source(table.source.location), DAYS[:4]))
+    read: dict[date, list[set[str]]] = {}
+    iterate, whole, validated = Lakehouse.iter_days, Lakehouse.read, []
+
+    def noting(self: Lakehouse, name: str, first: date, *of: Any, **more: Any) -> Iterator[tuple[date, pl.DataFrame]]:
+        for day, frame in iterate(self, name, first, *of, **more):
+            read.setdefault(day, []).append(set(frame.columns))
+            yield day, frame
+
+    def noting_whole(self: Lakehouse, name: str, first: date, *of: Any, **more: Any) -> pl.DataFrame:
+        frame = whole(self, name, first, *of, **more)
+        read.setdefault(first, []).append(set(frame.columns))
+        return frame
+
+    def validating(raw: pl.DataFrame, day: date, contract: RawContract) -> Validated:
+        validated.append(day)
+        return validate_day(raw, day, contract)
+
+    monkeypatch.setattr(Lakehouse, "iter_days", noting)
+    monkeypatch.setattr(Lakehouse, "read", noting_whole)
+    monkeypatch.setattr("ae_assets.pipeline.chain.features.validate_day", validating)
+    build_features(storage, DAYS[3:4])
+    keys = {"date", "serial_number", "model", "failure", "capacity_bytes", "rescued", "source_file", "source_row"}
+    needed = keys | set(table.features.attributes)
+    assert read == {**{day: [needed] for day in DAYS[:3]}, DAYS[3]: [needed, set(storage.tables.schema("fleet.raw"))]}
+    assert validated == [DAYS[3]]
+    (record,) = storage.tables.read("fleet.quarantine", DAYS[3], DAYS[3])["record"]
+    assert (json.loads(record)["smart_240_raw"], json.loads(record)["datacenter"]) == (2, "y")
 
 
 def test_simulated_and_real_drives_do_not_meet_in_one_home(tmp_path: Path) -> None:

@@ -148,7 +148,12 @@ def test_a_home_without_these_tables_makes_them_once_in_parts(
     monkeypatch.setattr(ledger, "ROWS_AT_ONCE", 12)
     parts: list[tuple[date, date]] = []
     revise = ledger._revise_lives
-    monkeypatch.setattr(ledger, "_revise_lives", lambda *of: (parts.append(of[1:]), revise(*of)))
+
+    def noting(storage: Storage, first: date, last: date) -> pl.DataFrame:
+        parts.append((first, last))
+        return revise(storage, first, last)
+
+    monkeypatch.setattr(ledger, "_revise_lives", noting)
     hold_what_raw_says(storage, DAYS[::5])
     assert parts == [(DAYS[at], DAYS[min(at + 5, len(DAYS) - 1)]) for at in range(0, len(DAYS), 6)]
 

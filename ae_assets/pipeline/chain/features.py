@@ -10,7 +10,7 @@ import polars as pl
 
 from ae_assets.features.day import features_of_day
 from ae_assets.features.look_back import LookBack
-from ae_assets.features.validation import validate_day
+from ae_assets.features.validation import valid_rows, validate_day, with_whole_records
 from ae_assets.pipeline.chain.settings import remember_settings
 from ae_assets.pipeline.chain.storage import FEATURES, NO_ROWS, QUARANTINE, RAW, Storage
 from ae_assets.progress import Progress
@@ -36,8 +36,9 @@ class FeatureDay:
 def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay]:
     """Validates the raw rows of the given days and writes their features and their quarantine.
 
-    The look-back window of the first day is read and validated again; after that each raw day is read once, whatever
-    the length of the range, and only the look-back is held in memory. A day without raw rows becomes an empty day.
+    The look-back window of the first day is read before it, as far as features need it; after that each raw day is read
+    once, whatever the length of the range, and only the look-back is held in memory. A day without raw rows becomes an
+    empty day.
 
     Args:
         storage: the table.
@@ -58,13 +59,15 @@ def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay]:
         # Two tables take two commits: a day whose features are there has its quarantine, wherever a run breaks off.
         storage.tables.writer(storage.name(FEATURES), after=quarantine) as features,
     ):
-        for day, asked, raw in storage.read_with_look_back(RAW, days, config.look_back_days):
+        columns = contract.read_in(list(storage.tables.schema(storage.name(RAW))))
+        for day, asked, raw in storage.read_with_look_back(RAW, days, config.look_back_days, columns):
+            if not asked:
+                look_back.push(valid_rows(raw, day, contract))
+                continue
             validated = validate_day(raw, day, contract)
             look_back.push(validated.valid)
-            if not asked:
-                continue
             frame = features_of_day(look_back.history(day), day, config).with_columns(made_by)
-            quarantine.write(day, validated.quarantine)
+            quarantine.write(day, _whole(storage, day, validated.quarantine))
             features.write(day, frame.sort("entity"))  # so that one of them is found without reading the others
             built[day] = FeatureDay(day, frame.height, _by_rule(validated.quarantine))
             rows += frame.height
@@ -76,6 +79,13 @@ def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay]:
                 features.write(day, NO_ROWS)
     remember_settings(storage)  # of a table that was made just now
     return list(built.values())
+
+
+def _whole(storage: Storage, day: date, quarantine: pl.DataFrame) -> pl.DataFrame:
+    """The quarantine with its whole rows, of which only what is validated was read."""
+    if quarantine.is_empty():
+        return quarantine
+    return with_whole_records(quarantine, storage.tables.read(storage.name(RAW), day, day))
 
 
 def _by_rule(quarantine: pl.DataFrame) -> dict[str, int]:

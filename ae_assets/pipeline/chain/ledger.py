@@ -7,6 +7,7 @@ are partitioned by year: a partition's ``day`` is the first of January.
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import polars as pl
 
@@ -32,7 +33,7 @@ ROWS_AT_ONCE = 3_000_000
 """Raw rows that are summed up together: what bounds the memory of a home of many days without these tables."""
 
 _ORIGIN = ("day", "source_file", "source_fingerprint", "loaded_at")
-_RECORD = ("day", "serial_number", "failure")
+_RECORD = ("serial_number", "failure")
 
 
 def ledger_of(storage: Storage) -> pl.DataFrame:
@@ -43,7 +44,9 @@ def ledger_of(storage: Storage) -> pl.DataFrame:
     """
     ledger = _stored(storage, LEDGER, LEDGER_SCHEMA)
     versions = storage.tables.day_versions(storage.name(RAW))
-    return _with_entries(ledger, _entries(storage, _changed_days(ledger, versions), versions, {}))
+    changed = _changed_days(ledger, versions)
+    origins = [_origins(rows) for rows in _days_of_raw(storage, [day for day in changed if day in versions])]
+    return _with_entries(ledger, _entries(changed, versions, origins, {}))
 
 
 def spells_of(storage: Storage) -> pl.DataFrame:
@@ -69,10 +72,10 @@ def catch_up(storage: Storage, loaded: Mapping[date, SourceDay] | None = None) -
     changed = _changed_days(_stored(storage, LEDGER, LEDGER_SCHEMA), versions)
     for days in _batches(changed, storage.days_of(RAW)):
         # The version is older than what is read of the day, if they differ: then the day is seen as changed again.
-        _revise_lives(storage, days[0], days[-1])
-        _revise_ledger(storage, _entries(storage, days, versions, loaded))
+        origins = _revise_lives(storage, days[0], days[-1])
+        _revise_ledger(storage, _entries(days, versions, [origins], loaded))
     if empty := sorted(loaded.keys() - versions.keys() - set(changed)):
-        _revise_ledger(storage, _entries(storage, empty, versions, loaded))
+        _revise_ledger(storage, _entries(empty, versions, [], loaded))
 
 
 def _changed_days(ledger: pl.DataFrame, versions: Mapping[date, str]) -> list[date]:
@@ -100,13 +103,20 @@ def _any_between(days: Sequence[date], first: date, last: date) -> bool:
     return bisect_right(days, first) < bisect_right(days, last)
 
 
-def _revise_lives(storage: Storage, first: date, last: date) -> None:
-    """Takes the days from first to last out of the spells and puts them back as raw holds them."""
+def _revise_lives(storage: Storage, first: date, last: date) -> pl.DataFrame:
+    """Takes the days from first to last out of the spells and puts them back as raw holds them.
+
+    Returns:
+        what `_origins` says of these days.
+    """
+    origins = pl.DataFrame()
 
     def change(stored: pl.DataFrame) -> dict[date, pl.DataFrame]:
         spells = stored if stored.width else pl.DataFrame(schema={"day": pl.Date, **SPELL_SCHEMA})
         # Read after the spells: whoever committed to them before this cannot have known a newer raw.
-        rows = storage.tables.read(storage.name(RAW), first, last, _RECORD)
+        rows = storage.tables.read(storage.name(RAW), first, last, [*_ORIGIN, *_RECORD])
+        nonlocal origins
+        origins = _origins(rows)
         records = rows.rename({"serial_number": "entity", "failure": "label"})
         near = touches(first, last)
         before = spells.filter(near)
@@ -116,6 +126,7 @@ def _revise_lives(storage: Storage, first: date, last: date) -> None:
         return {year: now.filter(pl.col("day") == year) for year in years}
 
     storage.tables.revise(storage.name(LIVES), _first_of_year(first - timedelta(days=1)), date.max, change)
+    return origins
 
 
 def _revise_ledger(storage: Storage, entries: pl.DataFrame) -> None:
@@ -129,33 +140,53 @@ def _revise_ledger(storage: Storage, entries: pl.DataFrame) -> None:
 
 
 def _entries(
-    storage: Storage, days: Sequence[date], versions: Mapping[date, str], loaded: Mapping[date, SourceDay]
+    days: Sequence[date],
+    versions: Mapping[date, str],
+    origins: Sequence[pl.DataFrame],
+    loaded: Mapping[date, SourceDay],
 ) -> pl.DataFrame:
-    """The ledger's rows of some days; without a file where raw has no rows and the source has just said nothing."""
-    rows: list[tuple[object, ...]] = [
-        _entry(day, versions[day], frame, loaded.get(day)) for day, frame in _raw_origins(storage, days, versions)
-    ]
-    now = datetime.now(tz=UTC)
-    for day in days:
-        if day not in versions:
-            said = loaded.get(day)
-            origin = (None, None, None, None) if said is None else (said.origin, said.fingerprint, said.size_bytes, now)
-            rows.append((day, *origin[:3], 0, origin[3], None))
-    return pl.DataFrame(rows, schema=LEDGER_SCHEMA, orient="row")
+    """The ledger's rows of some days; without a file where raw has no rows and the source has just said nothing.
+
+    Args:
+        days: the days.
+        versions: what raw's days consist of.
+        origins: of the days with rows, as `_origins` gives them.
+        loaded: what the source said of days that were just loaded.
+    """
+    of_day = {row["day"]: row for frame in origins for row in frame.iter_rows(named=True)}
+    return pl.DataFrame(
+        [_entry(day, versions.get(day), of_day.get(day), loaded.get(day)) for day in days], LEDGER_SCHEMA
+    )
 
 
-def _raw_origins(
-    storage: Storage, days: Sequence[date], versions: Mapping[date, str]
-) -> Iterator[tuple[date, pl.DataFrame]]:
-    wanted = [day for day in days if day in versions]
-    for first, last in stretches(wanted):
-        yield from storage.tables.iter_days(storage.name(RAW), first, last, _ORIGIN)
+def _entry(
+    day: date, version: str | None, origin: Mapping[str, Any] | None, said: SourceDay | None
+) -> dict[str, object]:
+    if origin is None:
+        known = {} if said is None else {"source_file": said.origin, "fingerprint": said.fingerprint}
+        size, now = (None, None) if said is None else (said.size_bytes, datetime.now(tz=UTC))
+        return {"period": day, "rows": 0, "size_bytes": size, "loaded_at": now, **known}
+    size = said.size_bytes if said is not None and said.fingerprint == origin["source_fingerprint"] else None
+    return {
+        "period": day,
+        "source_file": origin["source_file"],
+        "fingerprint": origin["source_fingerprint"],
+        "size_bytes": size,
+        "rows": origin["rows"],
+        "loaded_at": origin["loaded_at"],
+        "raw_version": version,
+    }
 
 
-def _entry(day: date, version: str, rows: pl.DataFrame, said: SourceDay | None) -> tuple[object, ...]:
-    _, source_file, fingerprint, loaded_at = rows.row(0)
-    size = said.size_bytes if said is not None and said.fingerprint == fingerprint else None
-    return day, source_file, fingerprint, size, rows.height, loaded_at, version
+def _days_of_raw(storage: Storage, days: Sequence[date]) -> Iterator[pl.DataFrame]:
+    """Where the rows of some days are from, a day at a time."""
+    for first, last in stretches(days):
+        yield from (rows for _, rows in storage.tables.iter_days(storage.name(RAW), first, last, _ORIGIN))
+
+
+def _origins(rows: pl.DataFrame) -> pl.DataFrame:
+    """Of each day the file, fingerprint and time of loading, and the number of its rows."""
+    return rows.group_by("day").agg(pl.col(*_ORIGIN[1:]).first(), pl.len().cast(pl.Int64).alias("rows"))
 
 
 def _with_entries(ledger: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
