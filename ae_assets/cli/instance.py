@@ -225,6 +225,17 @@ def open_chain(table: str) -> Iterator[Chain]:
         yield Chain(home, instance, definitions, definition)
 
 
+def open_storage(table: str) -> Storage:
+    """The tables and models of a watched table, to be read; no Dagster instance is opened and no home made.
+
+    Raises:
+        ConfigError: as `open_chain`.
+    """
+    definition = load_table(table)[1]
+    lakehouse = LakehouseResource(home=str(home_folder()))
+    return Storage(definition, lakehouse.tables, lakehouse.models)
+
+
 def load_table(table: str) -> tuple[dg.Definitions, WatchedTable]:
     """The code location, and the definition of one of its tables.
 

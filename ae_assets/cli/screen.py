@@ -1,10 +1,14 @@
 """What the terminal shows: sentences, progress while a run works, plain tables after it."""
 
+import json
+import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
+import click
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
@@ -18,12 +22,31 @@ WIDTH_WITH_NOTES = 110
 WIDTH_OF_A_PIPE = 200
 """Where nobody reads on a screen nothing is folded to one; rows of any table are shorter."""
 
+TEXT_WIDTH = 80
+"""Of text that is read, where the terminal does not say; narrower ones fold it themselves."""
+
 console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
 
 
 def say(text: str = "", *, style: str | None = None, folded: bool = True) -> None:
     """Prints text as it is, folded between words to the terminal; commands to copy, and all in a pipe, go unbroken."""
     console.print(text, style=style, markup=False, emoji=False, soft_wrap=not (folded and console.is_terminal))
+
+
+def text_width() -> int:
+    """Columns for text that is read: those of the terminal or of ``COLUMNS``, else 80."""
+    return max(shutil.get_terminal_size((TEXT_WIDTH, 24)).columns, TEXT_WIDTH)
+
+
+def say_lines(lines: Iterable[str]) -> None:
+    """Prints lines that keep to a width of their own."""
+    for line in lines:
+        click.echo(line)
+
+
+def say_json(record: Mapping[str, Any]) -> None:
+    """Prints plain values as JSON; days are written YYYY-MM-DD."""
+    click.echo(json.dumps(record, indent=2, default=str, ensure_ascii=False, allow_nan=False))
 
 
 @contextmanager

@@ -74,7 +74,7 @@ class Episodes:
                 order, with the columns ``STATE_COLUMNS``; None: nothing was before. Where ``episode`` is null (a table
                 from before there were episodes), a streak is an open episode.
         """
-        rows = pl.DataFrame(schema=STATE_COLUMNS) if past is None else _with_episodes(past.select(*STATE_COLUMNS))
+        rows = pl.DataFrame(schema=STATE_COLUMNS) if past is None else with_episodes(past.select(*STATE_COLUMNS))
         self.config = config
         self._latest = rows.sort("day").unique("entity", keep="last", maintain_order=True)
         self._alarms = rows.filter("is_anomaly").select("day", "entity")
@@ -167,7 +167,7 @@ def look_back_days(config: EpisodeConfig) -> int:
     return max(ABSENT_DAYS, config.within_days - 1)
 
 
-def _with_episodes(rows: pl.DataFrame) -> pl.DataFrame:
+def with_episodes(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows of a table from before there were episodes: a streak of n days is an episode that is n days old."""
     lacks, running = pl.col("episode").is_null(), pl.col("streak_days") > 0
     first = pl.col("day") - pl.duration(days=pl.col("streak_days") - 1)

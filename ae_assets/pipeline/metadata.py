@@ -28,7 +28,7 @@ from ae_assets.pipeline.chain.volume import in_words
 from ae_assets.pipeline.table import WatchedTable
 
 if TYPE_CHECKING:
-    from ae_assets.pipeline.chain.anomalies import AnomalyDay
+    from ae_assets.pipeline.chain.anomaly_day import AnomalyDay
     from ae_assets.pipeline.chain.champion import Champion
     from ae_assets.pipeline.chain.evaluation import Evaluation
     from ae_assets.pipeline.chain.features import FeatureDay

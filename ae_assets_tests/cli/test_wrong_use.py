@@ -48,7 +48,7 @@ def test_wrong_arguments_are_named_and_leave_no_home(
 
 
 def test_help_says_what_the_exit_codes_mean(run_in: RunIn) -> None:
-    for name in ((), ("run",), ("evaluate",), ("export",), ("demo",)):
+    for name in ((), ("run",), ("evaluate",), ("export",), ("demo",), ("alarms",), ("show",)):
         text = run_in(*name, "--help").out
         assert "Exit codes:\n" in text
         assert "  3    done, but a check failed\n" in text

@@ -16,7 +16,8 @@ from ae_assets.decisions import AggregationConfig, DecisionConfig, aggregate
 from ae_assets.decisions.episodes import STATES
 from ae_assets.errors import ConfigError, EvaluationError
 from ae_assets.features.catalogue import catalogue
-from ae_assets.pipeline.chain.anomalies import AnomalyDay, find_anomalies
+from ae_assets.pipeline.chain.anomalies import find_anomalies
+from ae_assets.pipeline.chain.anomaly_day import AnomalyDay
 from ae_assets.pipeline.chain.champion import CalibrationRange, load_champion
 from ae_assets.pipeline.chain.evaluation import evaluate
 from ae_assets.pipeline.chain.features import build_features

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from ae_assets.decisions import AggregationConfig
-from ae_assets.pipeline.chain.anomalies import AnomalyDay, find_anomalies
+from ae_assets.pipeline.chain.anomalies import find_anomalies
+from ae_assets.pipeline.chain.anomaly_day import AnomalyDay
 from ae_assets.pipeline.chain.champion import NotJudgedRows, load_champion
 from ae_assets.pipeline.chain.day_before import DayBefore
 from ae_assets.pipeline.chain.evaluation import evaluate

@@ -178,10 +178,10 @@ def reads_of(monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[date, dat
     asked: list[tuple[date, date]] = []
 
     def noting(read: Callable[..., object]) -> Callable[..., object]:
-        def of(self: Lakehouse, table: str, first: date, last: date, *more: object) -> object:
+        def of(self: Lakehouse, table: str, first: date, last: date, *more: object, **named: object) -> object:
             if table == name:
                 asked.append((first, last))
-            return read(self, table, first, last, *more)
+            return read(self, table, first, last, *more, **named)
 
         return of
 

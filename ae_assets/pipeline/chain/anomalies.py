@@ -1,75 +1,26 @@
 """Anomalies: one row per drive and day with score, verdict, severity, episode and the reasons for it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from ae_assets.decisions import (
-    Episodes,
-    Mute,
-    is_clear,
-    is_listed,
-    look_back_days,
-    read_mutes,
-    reasons_of,
-    unknown_mutes,
-    with_mutes,
-)
+from ae_assets.decisions import Episodes, Mute, is_clear, look_back_days, read_mutes, reasons_of, with_mutes
 from ae_assets.decisions.episodes import OPEN, OPENED, STATE_COLUMNS
 from ae_assets.features.catalogue import catalogue
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.wording import attribute_wording_of
+from ae_assets.pipeline.chain.anomaly_day import AnomalyDay
 from ae_assets.pipeline.chain.champion import Champion
-from ae_assets.pipeline.chain.day_before import Alarms, DayBefore
-from ae_assets.pipeline.chain.judgement import (
-    NotJudged,
-    lacks_what_it_reported,
-    not_judged,
-    not_judged_because,
-)
+from ae_assets.pipeline.chain.day_before import Alarms
+from ae_assets.pipeline.chain.judgement import lacks_what_it_reported, not_judged_because
 from ae_assets.pipeline.chain.scoring import ScoredDay, score_days
 from ae_assets.pipeline.chain.storage import ANOMALIES, Storage
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
 
 TOP_FEATURES = 5
-
-
-@dataclass(frozen=True)
-class AnomalyDay:
-    """What one day's anomaly table says; ``frame`` is that table."""
-
-    day: date
-    rows: int
-    alarms: int
-    """Devices with an alarm that are not muted."""
-    new_alarms: int
-    """Those of them whose episode opens on the day."""
-    listed: int
-    """Devices with an open episode that are not muted, whether or not they have an alarm on the day."""
-    muted_alarms: int
-    muted_rows: int
-    before: DayBefore | None
-    """The alarms of the last day before and what became of them; None where none is known."""
-    not_judged: tuple[NotJudged, ...]
-    """Devices that are not muted and have no score, by cohort and reason, the most first."""
-    mutes: tuple[Mute, ...]
-    """The mute list that was used."""
-    unknown_mutes: tuple[Mute, ...]
-    """Its entries that were in force and named no device or cohort of the day."""
-    frame: pl.DataFrame
-
-    @property
-    def devices_not_judged(self) -> int:
-        """Devices that are not muted and have no score."""
-        return sum(group.devices for group in self.not_judged)
-
-    def without_rows(self) -> "AnomalyDay":
-        """The counts alone, for runs over many days."""
-        return replace(self, frame=self.frame.clear())
 
 
 def find_anomalies(storage: Storage, champion: Champion, days: Sequence[date]) -> Iterator[AnomalyDay]:
@@ -90,21 +41,7 @@ def find_anomalies(storage: Storage, champion: Champion, days: Sequence[date]) -
         for scored in score_days(storage, champion.detector, champion.aggregation, days, stage="anomalies"):
             frame = anomaly_table(scored, champion, storage.table.features, episodes, mutes)
             writer.write(scored.day, frame)
-            muted = pl.col("muted_until").is_not_null()
-            yield AnomalyDay(
-                scored.day,
-                rows=frame.height,
-                alarms=frame.filter("is_anomaly", ~muted).height,
-                new_alarms=frame.filter("is_new", ~muted).height,
-                listed=frame.filter(is_listed()).height,
-                muted_alarms=frame.filter("is_anomaly", muted).height,
-                muted_rows=frame.filter(muted).height,
-                before=None if previous is None else previous.now(frame),
-                not_judged=not_judged(frame.filter(~muted)),
-                mutes=mutes,
-                unknown_mutes=unknown_mutes(mutes, frame, scored.day),
-                frame=frame,
-            )
+            yield AnomalyDay.of(scored.day, frame, previous, mutes)
             previous = Alarms.of(frame) or previous
 
 

@@ -5,7 +5,7 @@ are partitioned by year: a partition's ``day`` is the first of January.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -49,10 +49,10 @@ def ledger_of(storage: Storage) -> pl.DataFrame:
     return _with_entries(ledger, _entries(changed, versions, origins, {}))
 
 
-def spells_of(storage: Storage) -> pl.DataFrame:
-    """The spells of all devices, as raw holds them now; the tables are brought up to date first."""
+def spells_of(storage: Storage, entities: Collection[str] | None = None) -> pl.DataFrame:
+    """The spells of devices as raw holds them now, of all where none is named; the tables are brought up to date."""
     catch_up(storage)
-    return _stored(storage, LIVES, SPELL_SCHEMA)
+    return _stored(storage, LIVES, SPELL_SCHEMA, entities)
 
 
 def catch_up(storage: Storage, loaded: Mapping[date, SourceDay] | None = None) -> None:
@@ -199,11 +199,11 @@ def _with_entries(ledger: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([others, now]).sort("period")
 
 
-def _stored(storage: Storage, asset: str, schema: pl.Schema) -> pl.DataFrame:
+def _stored(storage: Storage, asset: str, schema: pl.Schema, entities: Collection[str] | None = None) -> pl.DataFrame:
     name = storage.name(asset)
     if not storage.tables.exists(name):
         return pl.DataFrame(schema=schema)
-    return storage.tables.read(name, date.min, date.max, schema.names())
+    return storage.tables.read(name, date.min, date.max, schema.names(), entities=entities)
 
 
 def _first_of_year(day: date) -> date:

@@ -30,3 +30,12 @@ def failures_in(storage: Storage, known_until: date | None = None) -> pl.DataFra
         Frame with ``entity`` (String) and ``day`` (Date), in order of days.
     """
     return failures_of_spells(spells_of(storage), known_until)
+
+
+def life_of(storage: Storage, entity: str) -> tuple[date, date, date | None] | None:
+    """First and last day seen and first failure of one device, as raw holds them; None where no record names it."""
+    spells = spells_of(storage, [entity])
+    if spells.is_empty():
+        return None
+    _, first_day, last_day, failed_on = lives_of_spells(spells).frame.row(0)
+    return first_day, last_day, failed_on

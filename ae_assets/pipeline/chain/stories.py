@@ -149,7 +149,7 @@ def _story(
     columns = strongest_attributes(scored["top_features"], config, reported)[:ATTRIBUTES]
     read = mine.select("day", **{column: in_own_unit(drawn[column], config) for column in columns})
     history = scored.select("day", "score", "threshold").join(read, on="day", how="full", coalesce=True).sort("day")
-    return Story(entity, last_day, history, {column: _title(drawn[column], config) for column in columns})
+    return Story(entity, last_day, history, {column: title_of(drawn[column], config) for column in columns})
 
 
 def drawn_features(config: FeatureConfig) -> dict[str, Feature]:
@@ -194,7 +194,8 @@ def in_own_unit(feature: Feature, config: FeatureConfig) -> pl.Expr:
     return value if feature.transform == "deviation" or gauge else value.exp() - 1
 
 
-def _title(feature: Feature, config: FeatureConfig) -> str:
+def title_of(feature: Feature, config: FeatureConfig) -> str:
+    """What a feature's values in its own unit are, in words."""
     if feature.column is None:
         return feature.description
     meaning = config.attributes[feature.column].meaning.partition(" (")[0]
