@@ -8,6 +8,7 @@ from benchmarks.row import Row, table
 
 BENCHMARKS = {
     "load": "loading the code location beside `import dagster`",
+    "read": "reading a day however it is written, looking at a folder",
     "features": "features of a day and of a range",
     "detectors": "scoring and training beside keras' own predict and fit",
     "lakehouse": "writing and reading days",

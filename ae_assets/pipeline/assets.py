@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import dagster as dg
@@ -130,7 +131,7 @@ def _raw(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.As
 
         storage = _storage(context, table, lakehouse)
         days = partition_days(context)
-        source = table.source.open()
+        source = table.source.open(Path(lakehouse.home))
         loaded = []
         for facts in load_raw(storage, source, days):
             loaded.append(facts)

@@ -5,6 +5,7 @@ No Dagster in here: the component reads this model from YAML, the chain is drive
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -78,9 +79,9 @@ class SourceSection(_Section):
         """How the source's files are written."""
         return Reading(self.missing_markers, self.last_line_end)
 
-    def open(self) -> Source:
-        """The source."""
-        return open_source(self.location, self.reading)
+    def open(self, home: Path | None = None) -> Source:
+        """The source; what its local files hold is remembered in a home, where one is given."""
+        return open_source(self.location, self.reading, None if home is None else home / "fingerprints")
 
     @field_validator("location")
     @classmethod

@@ -18,20 +18,23 @@ from ae_assets.sources.source import Source, SourceDay
 __all__ = ["Reading", "Source", "SourceDay", "listed_day", "open_source"]
 
 _KINDS = (
-    "a folder of YYYY-MM-DD.csv files or zip archives, a .zip file, the http(s) address of a .zip file or of an index"
+    "a folder of YYYY-MM-DD.csv files or zip archives, one such file, the http(s) address of a .zip file or of an index"
     " page of such files (with / at the end), s3://bucket/prefix, or simulated://?drives=4000&days=120"
 )
 _MISTYPED = re.compile(r"(https?|s3)[:/].*@", re.IGNORECASE | re.DOTALL)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 
 
-def open_source(location: str, reading: Reading | None = None) -> Source:
+def open_source(location: str, reading: Reading | None = None, memory: Path | None = None) -> Source:
     """The source at a location; nothing is read yet, so a location that does not exist (any more) shows at `days()`.
 
     Args:
-        location: a folder, a .zip file (also as file://), the http(s) address of a .zip file or of an index page (with
-            / at the end), s3://bucket/prefix or s3://bucket/archive.zip, or simulated://?...
+        location: a folder, a .zip file or a YYYY-MM-DD.csv file (also as file://), the http(s) address of a .zip file
+            or of an index page (with / at the end), s3://bucket/prefix, s3://bucket/archive.zip or
+            s3://bucket/YYYY-MM-DD.csv, or simulated://?...
         reading: how the files are written: words for a missing cell, the end of the last line; None: the defaults.
+        memory: folder in which it is remembered what local files hold, so that looking at them again is cheap; None:
+            nowhere.
 
     Raises:
         SourceError: the location is of no known kind, or its settings are not allowed.
@@ -50,12 +53,12 @@ def open_source(location: str, reading: Reading | None = None) -> Source:
 
         return s3_source(location, reading)
     if kind == "file":
-        return _local(Path(url2pathname(urlsplit(location).path)), reading)
+        return _local(Path(url2pathname(urlsplit(location).path)), reading, memory)
     if kind and "://" in location:
         raise SourceError(f"A source location of the kind {kind}:// is not known. Expected {_KINDS}.")
     if _MISTYPED.match(location):
         raise SourceError("The source location looks like an address and lacks its ://. Expected https://host/….zip")
-    return _local(Path(os.path.expanduser(location)), reading)  # noqa: PTH111 - Path.expanduser fails for an unknown user
+    return _local(Path(os.path.expanduser(location)), reading, memory)  # noqa: PTH111 - Path.expanduser fails for an unknown user
 
 
 def listed_day(source: Source, day: date) -> SourceDay:
@@ -84,7 +87,7 @@ def _remote(address: str, reading: Reading | None) -> Source:
     return ArchiveSource(archive.location, archive, reading)
 
 
-def _local(path: Path, reading: Reading | None) -> Source:
+def _local(path: Path, reading: Reading | None, memory: Path | None) -> Source:
     if path.suffix.lower() == ".zip" and not path.is_dir():
         return ArchiveSource(str(path), LocalArchive(path, path.name), reading)
-    return FolderSource(path, reading)
+    return FolderSource(path, reading, memory)

@@ -22,8 +22,10 @@ from ae_assets.sources.day_files import (
     DayFileSource,
     Listing,
     day_of_name,
+    left_out_folder,
     stray_name_reason,
 )
+from ae_assets.sources.fingerprints import fingerprint_of
 from ae_assets.sources.printable import printable
 from ae_assets.sources.reading import Reading
 from ae_assets.sources.source import SourceDay
@@ -180,15 +182,19 @@ def archive_listing(archive: ArchiveFile) -> Listing:
             continue
         origin = f"{archive.name}!{member.filename}"
         reason = _reason_to_leave_out(member)
+        if reason is None and (left_out := left_out_folder(_slashed(member))) is not None:
+            folder, reason = left_out
+            strays.append(f"{archive.name}!{folder}: {reason}")
+            continue
         if reason is None and member.header_offset in overlapping:
             reason = "refused, it overlaps another member, as only made-up archives have it"
         day = day_of_name(_base_name(member))
         if reason is not None or day is None:
             strays.append(f"{origin}: {reason or stray_name_reason(_base_name(member))}")
             continue
-        listed = SourceDay(day, f"{member.CRC:08x}-{member.file_size:x}", origin, member.file_size)
+        listed = SourceDay(day, fingerprint_of(member.CRC, member.file_size), origin, member.file_size)
         files.append(DayFile(listed, partial(int, member.CRC), partial(_fetch, archive, member, listed)))
-    return Listing(files, strays)
+    return Listing(files, list(dict.fromkeys(strays)))
 
 
 def _overlapping(members: Iterable[zipfile.ZipInfo]) -> set[int]:
@@ -203,18 +209,20 @@ def _overlapping(members: Iterable[zipfile.ZipInfo]) -> set[int]:
     return found
 
 
+def _slashed(member: zipfile.ZipInfo) -> str:
+    return member.filename.replace("\\", "/")
+
+
 def _base_name(member: zipfile.ZipInfo) -> str:
-    return member.filename.replace("\\", "/").rsplit("/", 1)[-1]
+    return _slashed(member).rsplit("/", 1)[-1]
 
 
 def _reason_to_leave_out(member: zipfile.ZipInfo) -> str | None:
-    parts = member.filename.replace("\\", "/").split("/")
+    parts = _slashed(member).split("/")
     if "\0" in member.orig_filename:
         return "refused, its name holds a NUL, behind which other readers see another name"
     if parts[0] == "" or parts[0].endswith(":") or ".." in parts:
         return "refused, its name points outside the archive"
-    if "__MACOSX" in parts:
-        return "a macOS side file, no data"
     if stat.S_ISLNK(member.external_attr >> 16):
         return "refused, it is a symbolic link"
     if day_of_name(parts[-1]) is None:

@@ -22,6 +22,14 @@ MAX_DAY_BYTES = 2 * 2**30
 """A day larger than this is refused: the largest official day is near 0.12 GiB, and a day is held in memory."""
 
 _SHOWN_STRAYS = 10
+_MARKS_OF_HIDDEN = (".", "#", "@", "$", "~")
+"""How hidden folders begin, and those that storage keeps for itself: #recycle, @eaDir, $RECYCLE.BIN, ~snapshot."""
+_SYSTEM_FOLDERS = frozenset(
+    {
+        *("lost+found", "system volume information", "recycler", "recycled", "network trash folder"),
+        *("temporary items", "_temporary"),  # Spark's, of days that are being written
+    }
+)
 _DAY_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})\.csv", re.IGNORECASE | re.ASCII)
 
 
@@ -57,10 +65,37 @@ def day_of_name(name: str) -> date | None:
         return None
 
 
+def is_archive_name(name: str) -> bool:
+    """Whether a file of this name (without folders) is read as a zip archive."""
+    return name.lower().endswith(".zip") and not name.startswith(".")
+
+
+def folder_to_leave_out(name: str) -> str | None:
+    """Why nothing in a folder of this name (without those above it) is read, None if it is an ordinary one."""
+    if name == "__MACOSX":
+        return "a macOS side folder, no data"
+    if name in {".", ".."}:
+        return None
+    if name.startswith(_MARKS_OF_HIDDEN) or name.lower() in _SYSTEM_FOLDERS:
+        return "a hidden folder, a recycle bin or one of the system's; move days that are to be read elsewhere"
+    return None
+
+
+def left_out_folder(name: str) -> tuple[str, str] | None:
+    """The first folder in a file's name in which nothing is read, with those above it, and why; None: there is none."""
+    folders = name.split("/")[:-1]
+    for depth, folder in enumerate(folders, start=1):
+        if (reason := folder_to_leave_out(folder)) is not None:
+            return "/".join(folders[:depth]) + "/", reason
+    return None
+
+
 def stray_name_reason(name: str) -> str:
     """Why a file name (without folders) does not stand for a day."""
     if name == ".DS_Store" or name.startswith("._"):
         return "a macOS side file, no data"
+    if name.startswith("."):
+        return "a hidden file"
     return "not named YYYY-MM-DD.csv after a day of the calendar"
 
 

@@ -1,4 +1,4 @@
-"""A folder on this machine as a source: `YYYY-MM-DD.csv` files and zip archives, mixed, in any subfolder."""
+"""A folder on this machine as a source, with `YYYY-MM-DD.csv` files and zip archives in any depth; or one such file."""
 
 import os
 import stat
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from ae_assets.errors import SourceError
 from ae_assets.sources.archives import DirectoryCache, LocalArchive
@@ -16,42 +17,52 @@ from ae_assets.sources.day_files import (
     DayFileSource,
     Listing,
     day_of_name,
+    folder_to_leave_out,
+    is_archive_name,
     stray_name_reason,
 )
+from ae_assets.sources.fingerprints import Fingerprints, fingerprint_of
 from ae_assets.sources.printable import printable
 from ae_assets.sources.reading import Reading
 from ae_assets.sources.source import SourceDay
 
-_CHECKSUM_BLOCK = 2**20
-
 
 class FolderSource(DayFileSource):
-    """Daily files and archives below a folder.
+    """Daily files and archives below a folder, or a single daily file.
 
-    A file's fingerprint is its size and time of last change (nanoseconds), not a hash of its content: the sensor lists
-    the folder every minute, and hashing a year of official days would read 40 GB each time. A file that is rewritten
-    with equal content is loaded once more, which changes nothing; one that changes always gets another time, unless
-    somebody sets the time back on purpose. Members of archives carry a CRC32 in the archive's directory, which is used
-    instead.
+    A file's fingerprint is that of its content, so a file that is touched or copied again is the same day. Each file is
+    read for it once: `fingerprints` remembers what it holds while nothing about the file changes, in the home where one
+    is given. Members of archives carry their checksum in the archive's directory.
 
     An archive that cannot be read is named by `strays()` with the reason, and once more by the error of whoever asks
     for a day that is not there; the other files stay usable. If nothing but broken archives is there, listing fails.
+
+    Args:
+        path: the folder, or a file named YYYY-MM-DD.csv.
+        reading: how the files are written.
+        memory: folder in which fingerprints are remembered between processes; None: not.
     """
 
-    def __init__(self, path: Path, reading: Reading | None = None) -> None:
+    def __init__(self, path: Path, reading: Reading | None = None, memory: Path | None = None) -> None:
         super().__init__(str(path), reading)
         self._path = path
         self._cache = DirectoryCache()
+        self._memory = memory
+        self._fingerprints: Fingerprints | None = None
 
     def _listing(self) -> Listing:
         root = Path(os.path.realpath(self._path))
+        day = day_of_name(self._path.name) or day_of_name(root.name)
+        if day is not None and root.is_file():
+            files = [self._day_file(root, self._path.name, day)]
+            self._end_of_look()
+            return Listing(files, [])
         if not root.is_dir():
             raise SourceError(
-                f"{self.location}: expected a folder of YYYY-MM-DD.csv files or zip archives, or one .zip file;"
-                f" received {'a single file' if root.exists() else 'a path where nothing is'}."
+                f"{self.location}: expected a folder of YYYY-MM-DD.csv files or zip archives, one such file or one .zip"
+                f" file; received {'a file of another name' if root.exists() else 'a path where nothing is'}."
             )
-        files: list[DayFile] = []
-        strays: list[str] = []
+        files, strays = [], list[str]()
         archives: list[LocalArchive] = []
         for path in _walk(root, strays):
             name = path.relative_to(root).as_posix()
@@ -59,17 +70,42 @@ class FolderSource(DayFileSource):
             day = day_of_name(path.name)
             if reason is not None:
                 strays.append(f"{name}: {reason}")
-            elif path.name.lower().endswith(".zip") and not path.name.startswith("._"):
+            elif is_archive_name(path.name):
                 archives.append(LocalArchive(path, name))
             elif day is None:
                 strays.append(f"{name}: {stray_name_reason(path.name)}")
             else:
-                files.append(_day_file(path, name, day))
+                files.append(self._day_file(path, name, day))
+        self._end_of_look()
         return self._cache.combined(self.location, archives, files, strays)
+
+    def _day_file(self, path: Path, name: str, day: date) -> DayFile:
+        """A file as a day; one that cannot be read is listed, and says why when it is read."""
+        if self._fingerprints is None:
+            root = Path(os.path.realpath(self._path))
+            self._fingerprints = Fingerprints(root, self._memory)
+        state = path.stat()
+        size = state.st_size
+        stated = f"unread:{size:x}-{state.st_mtime_ns:x}"
+        if size > MAX_DAY_BYTES:
+            listed = SourceDay(day, stated, name, size)
+            reason = f"{size:,} bytes are more than the {MAX_DAY_BYTES:,} a day may have"
+            return _unreadable(path, listed, reason)
+        try:
+            checksum = self._fingerprints.checksum(name, path)
+        except OSError as problem:
+            listed = SourceDay(day, stated, name, size)
+            return _unreadable(path, listed, f"the file cannot be read ({problem.strerror})")
+        listed = SourceDay(day, fingerprint_of(checksum, size), name, size)
+        return DayFile(listed, partial(int, checksum), partial(_fetch, path, listed))
+
+    def _end_of_look(self) -> None:
+        if self._fingerprints is not None:
+            self._fingerprints.end_of_look()
 
 
 def _walk(root: Path, strays: list[str]) -> Iterator[Path]:
-    """Paths below a folder that are not folders, in a fixed order; folders that cannot be entered go to `strays`."""
+    """Paths below a folder that are not folders, in a fixed order; folders that are not entered go to `strays`."""
 
     def note(problem: OSError) -> None:
         if Path(problem.filename) == root:
@@ -79,11 +115,13 @@ def _walk(root: Path, strays: list[str]) -> Iterator[Path]:
     for folder, subfolders, names in os.walk(root, onerror=note):
         for subfolder in list(subfolders):
             path = Path(folder, subfolder)
-            if subfolder == "__MACOSX":
+            reason = folder_to_leave_out(subfolder)
+            if reason is not None:
                 subfolders.remove(subfolder)
-                strays.append(f"{path.relative_to(root).as_posix()}/: a macOS side folder, no data")
             elif path.is_symlink():
-                strays.append(f"{path.relative_to(root).as_posix()}/: a symbolic link to a folder is not followed")
+                reason = "a symbolic link to a folder is not followed"
+            if reason is not None:
+                strays.append(f"{path.relative_to(root).as_posix()}/: {reason}")
         subfolders.sort()
         yield from (Path(folder, name) for name in sorted(names))
 
@@ -101,42 +139,22 @@ def _reason_to_leave_out(path: Path, root: Path) -> str | None:
     return None
 
 
-def _day_file(path: Path, name: str, day: date) -> DayFile:
-    state = path.stat()
-    listed = SourceDay(day, _fingerprint(state), name, state.st_size)
-    return DayFile(listed, partial(_checksum, path), partial(_fetch, path, listed))
+def _unreadable(path: Path, listed: SourceDay, reason: str) -> DayFile:
+    def refuse() -> NoReturn:
+        raise SourceError(f"{printable(str(path))}: {reason}.")
 
-
-def _fingerprint(state: os.stat_result) -> str:
-    return f"{state.st_size:x}-{state.st_mtime_ns:x}"
+    return DayFile(listed, refuse, refuse)
 
 
 def _fetch(path: Path, listed: SourceDay) -> bytes:
-    if listed.size_bytes > MAX_DAY_BYTES:
-        raise SourceError(
-            f"{printable(str(path))}: {listed.size_bytes:,} bytes are more than the {MAX_DAY_BYTES:,} a day may have."
-        )
     try:
         with path.open("rb") as file:
-            before = _fingerprint(os.fstat(file.fileno()))
             content = file.read(listed.size_bytes + 1)
-            after = _fingerprint(os.fstat(file.fileno()))
     except OSError as problem:
         raise SourceError(f"{printable(str(path))}: the file cannot be read ({problem.strerror}).") from problem
-    if not before == after == listed.fingerprint:
+    if fingerprint_of(zlib.crc32(content), len(content)) != listed.fingerprint:
         raise SourceError(
             f"{printable(str(path))}: the file is still changing, or has changed since it was listed. List the source"
             " again."
         )
     return content
-
-
-def _checksum(path: Path) -> int:
-    value = 0
-    try:
-        with path.open("rb") as file:
-            while block := file.read(_CHECKSUM_BLOCK):
-                value = zlib.crc32(block, value)
-    except OSError as problem:
-        raise SourceError(f"{printable(str(path))}: the file cannot be read ({problem.strerror}).") from problem
-    return value

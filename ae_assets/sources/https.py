@@ -19,7 +19,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsp
 
 from ae_assets.errors import SourceError
 from ae_assets.sources.archives import DirectoryCache
-from ae_assets.sources.day_files import DayFileSource, Listing
+from ae_assets.sources.day_files import DayFileSource, Listing, is_archive_name, stray_name_reason
 from ae_assets.sources.printable import printable, without_secrets
 from ae_assets.sources.ranges import Patience, RangedArchive, State
 from ae_assets.sources.reading import Reading
@@ -83,12 +83,13 @@ class HttpFolderSource(DayFileSource):
         archives: dict[str, HttpArchive] = {}
         targets = _links_into(self.location, self._remote.page())
         for name in sorted({unquote(urlsplit(target).path.rsplit("/", 1)[-1]) for target in targets}):
-            if name.lower().endswith(".zip"):
+            if is_archive_name(name):
                 if len(archives) >= MOST_ARCHIVES:
                     raise SourceError(f"{self.location}: the index page links to more than {MOST_ARCHIVES:,} archives.")
                 archives[name] = self._archives.get(name) or HttpArchive(self._address + quote(name), self._patience)
             else:
-                strays.append(f"{name}: not a zip archive; over http(s) only archives are read")
+                hidden = stray_name_reason(name) if name.startswith(".") else None
+                strays.append(f"{name}: {hidden or 'not a zip archive; over http(s) only archives are read'}")
         self._archives = archives
         return self._cache.combined(self.location, archives.values(), [], strays)
 

@@ -24,6 +24,8 @@ from ae_assets.sources.day_files import (
     DayFileSource,
     Listing,
     day_of_name,
+    is_archive_name,
+    left_out_folder,
     stray_name_reason,
 )
 from ae_assets.sources.printable import printable, without_secrets
@@ -56,6 +58,8 @@ def s3_source(location: str, reading: Reading | None = None, patience: Patience 
     if key.lower().endswith(".zip"):
         archive = RangedArchive(key.rsplit("/", 1)[-1], _Object(client, key))
         return ArchiveSource(f"s3://{bucket}/{key}", archive, reading)
+    if (day := day_of_name(key.rsplit("/", 1)[-1])) is not None:
+        return S3Day(client, key, day, reading)
     return S3Source(client, key.strip("/"), reading)
 
 
@@ -88,13 +92,41 @@ class S3Source(DayFileSource):
             day = day_of_name(base)
             if not base:
                 continue  # what consoles write for a folder
-            if base.lower().endswith(".zip") and not base.startswith("._"):
+            if (left_out := left_out_folder(name)) is not None:
+                strays.append(": ".join(left_out))
+            elif is_archive_name(base):
                 archives[name] = RangedArchive(name, _Object(self._client, key, state))
             elif day is None:
                 strays.append(f"{name}: {stray_name_reason(base)}")
             else:
                 files.append(_day_file(_Object(self._client, key, state), name, day, state))
-        return self._cache.combined(self.location, archives.values(), files, strays)
+        if not (files or archives or strays):
+            strays.append(
+                f"{self.location}: no object lies below this prefix; expected YYYY-MM-DD.csv files or zip archives, or"
+                " the whole key of one such object"
+            )
+        return self._cache.combined(self.location, archives.values(), files, list(dict.fromkeys(strays)))
+
+
+class S3Day(DayFileSource):
+    """A single daily file in a bucket.
+
+    Args:
+        client: of the bucket.
+        key: its key.
+        day: the day that the key names.
+        reading: how the file is written.
+    """
+
+    def __init__(self, client: "_Client", key: str, day: date, reading: Reading | None = None) -> None:
+        super().__init__(f"s3://{client.bucket}/{key}", reading)
+        self._client = client
+        self._key = key
+        self._day = day
+
+    def _listing(self) -> Listing:
+        name, state = self._key.rsplit("/", 1)[-1], self._client.head(self._key)
+        return Listing([_day_file(_Object(self._client, self._key, state), name, self._day, state)], [])
 
 
 def _day_file(stored: "_Object", name: str, day: date, state: State) -> DayFile:

@@ -57,6 +57,38 @@ def test_a_single_archive_is_a_source_of_its_own(bucket: Bucket) -> None:
         open_source(f"s3://{bucket.name}/in/gone.zip").days()
 
 
+def test_a_single_daily_file_is_a_source_of_its_own(bucket: Bucket) -> None:
+    bucket.put(f"in/{FIRST}.csv", day_csv())
+    source = open_source(f"s3://{bucket.name}/in/{FIRST}.csv")
+    assert source.read(source.days()[FIRST]).height == 3
+    assert source.strays() == []
+    with pytest.raises(SourceError, match="the server answers 404"):
+        open_source(f"s3://{bucket.name}/in/{SECOND}.csv").days()
+
+
+@pytest.mark.parametrize("key", ["in/fleet.csv", "elsewhere"])
+def test_a_prefix_below_which_nothing_lies_says_so(bucket: Bucket, key: str) -> None:
+    bucket.put("in/fleet.csv", day_csv())
+    source = open_source(f"s3://{bucket.name}/{key}")
+    assert source.days() == {}
+    (stray,) = source.strays()
+    assert stray.startswith(f"s3://{bucket.name}/{key}: no object lies below this prefix; expected YYYY-MM-DD.csv")
+
+
+def test_recycle_bins_and_hidden_folders_are_left_out_and_named_once(bucket: Bucket) -> None:
+    for key in ("#recycle/2013-04-10.csv", "#recycle/2013-04-12.csv", "a/.Trash/q2.zip", "@eaDir/x", ".2013-04-12.csv"):
+        bucket.put(f"raw/{key}", day_csv(rows=1))
+    bucket.put(f"raw/{FIRST}.csv", day_csv())
+    source = open_source(f"s3://{bucket.name}/raw")
+    assert [source.read(day).height for day in source.days().values()] == [3]
+    assert [stray.partition(":")[0] for stray in source.strays()] == [
+        "#recycle/",
+        ".2013-04-12.csv",
+        "@eaDir/",
+        "a/.Trash/",
+    ]
+
+
 def test_what_is_no_day_is_named_and_left_out(bucket: Bucket) -> None:
     bucket.put("raw/", b"")
     bucket.put("raw/notes.txt", b"hello")

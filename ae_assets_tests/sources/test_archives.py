@@ -49,8 +49,11 @@ def test_a_fingerprint_changes_with_the_content_and_only_with_it(tmp_path: Path)
         ("/etc/2013-04-10.csv", "points outside the archive"),
         ("C:\\data\\2013-04-10.csv", "points outside the archive"),
         ("..\\2013-04-10.csv", "points outside the archive"),
-        ("__MACOSX/2013-04-10.csv", "macOS side file"),
-        ("__MACOSX/._2013-04-10.csv", "macOS side file"),
+        ("__MACOSX/2013-04-10.csv", "a.zip!__MACOSX/: a macOS side folder"),
+        ("__MACOSX/._2013-04-10.csv", "a.zip!__MACOSX/: a macOS side folder"),
+        ("in/#recycle/2013-04-10.csv", "a.zip!in/#recycle/: a hidden folder, a recycle bin"),
+        (".Trash-1000\\2013-04-10.csv", "a.zip!.Trash-1000/: a hidden folder"),
+        (".2013-04-10.csv", "a hidden file"),
         ("data/._2013-04-10.csv", "macOS side file"),
         ("data/.DS_Store", "macOS side file"),
         ("2013-02-30.csv", "not named"),
@@ -67,6 +70,13 @@ def test_members_that_are_no_days_are_named_with_the_reason(tmp_path: Path, name
     assert stray.startswith("a.zip!")
     assert reason in stray
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.zip"]
+
+
+def test_a_folder_that_is_left_out_is_named_once_however_many_members_it_has(tmp_path: Path) -> None:
+    members = {f"#recycle/2013-04-{day}.csv": day_csv() for day in (10, 11, 12)}
+    source = open_source(str(write_zip(tmp_path / "a.zip", {**members, "./2013-04-11.csv": day_csv(SECOND)})))
+    assert list(source.days()) == [SECOND]
+    assert len(source.strays()) == 1
 
 
 def test_a_symbolic_link_in_an_archive_is_refused(tmp_path: Path) -> None:

@@ -42,15 +42,26 @@ def test_a_folder_that_is_not_there_is_an_error_when_it_is_listed(tmp_path: Path
         source.days()
 
 
-def test_a_single_csv_is_an_error_that_asks_for_its_folder(tmp_path: Path) -> None:
-    (tmp_path / "2013-04-10.csv").write_bytes(day_csv())
-    with pytest.raises(SourceError, match=r"expected a folder .* received a single file"):
-        open_source(str(tmp_path / "2013-04-10.csv")).days()
-
-
-def test_a_rewritten_file_has_another_fingerprint(tmp_path: Path) -> None:
+def test_a_single_daily_file_is_a_source_of_that_day(tmp_path: Path) -> None:
     path = tmp_path / "2013-04-10.csv"
     path.write_bytes(day_csv())
+    (tmp_path / "2013-04-11.csv").write_bytes(day_csv(SECOND))
+    source = open_source(str(path))
+    assert source.read(source.days()[FIRST]).height == 3
+    assert (list(source.days()), source.strays()) == ([FIRST], [])
+    assert source.days()[FIRST] == open_source(str(tmp_path)).days()[FIRST]
+
+
+def test_a_single_file_of_another_name_is_an_error_that_says_what_is_read(tmp_path: Path) -> None:
+    (tmp_path / "fleet.csv").write_bytes(day_csv())
+    with pytest.raises(SourceError, match=r"expected a folder of YYYY-MM-DD.csv .* received a file of another name"):
+        open_source(str(tmp_path / "fleet.csv")).days()
+
+
+def test_a_rewritten_file_has_another_fingerprint_though_size_and_time_are_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "2013-04-10.csv"
+    path.write_bytes(day_csv())
+    os.utime(path, ns=(0, 1))
     source = open_source(str(tmp_path))
     before = source.days()[FIRST]
     path.write_bytes(day_csv(counter=9))
@@ -58,6 +69,18 @@ def test_a_rewritten_file_has_another_fingerprint(tmp_path: Path) -> None:
     assert source.days()[FIRST].fingerprint != before.fingerprint
     with pytest.raises(SourceError, match=r"has changed since it was listed"):
         source.read(before)
+
+
+def test_a_fingerprint_rests_on_content_alone(tmp_path: Path) -> None:
+    for folder in ("one", "two/deep"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "2013-04-10.csv").write_bytes(day_csv())
+    first, copied = (open_source(str(tmp_path / name)).days()[FIRST] for name in ("one", "two"))
+    os.utime(tmp_path / "one" / "2013-04-10.csv")
+    touched = open_source(str(tmp_path / "one")).days()[FIRST]
+    packed = open_source(str(write_zip(tmp_path / "a.zip", {"2013-04-10.csv": day_csv()}))).days()[FIRST]
+    assert first.fingerprint == copied.fingerprint == touched.fingerprint == packed.fingerprint
+    assert open_source(str(tmp_path / "one")).read(first).height == 3
 
 
 def test_a_file_that_changes_between_listing_and_reading_is_an_error(tmp_path: Path) -> None:
@@ -132,7 +155,16 @@ def test_a_folder_of_broken_archives_only_is_an_error(tmp_path: Path) -> None:
 
 
 def test_other_files_are_named_with_the_reason(tmp_path: Path) -> None:
-    for name in (".DS_Store", "._2013-04-10.csv", "._q2.zip", "2013-04-10.csv.part", "2013-02-30.csv", "readme.txt"):
+    for name in (
+        ".old.zip",
+        ".2013-04-10.csv",
+        ".DS_Store",
+        "._2013-04-10.csv",
+        "._q2.zip",
+        "2013-04-10.csv.part",
+        "2013-02-30.csv",
+        "readme.txt",
+    ):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "__MACOSX").mkdir()
     (tmp_path / "__MACOSX" / "2013-04-10.csv").write_bytes(day_csv())
@@ -143,6 +175,8 @@ def test_other_files_are_named_with_the_reason(tmp_path: Path) -> None:
     assert reasons == {
         "__MACOSX/": "a macOS side folder, no data",
         ".DS_Store": "a macOS side file, no data",
+        ".old.zip": "a hidden file",
+        ".2013-04-10.csv": "a hidden file",
         "._2013-04-10.csv": "a macOS side file, no data",
         "._q2.zip": "a macOS side file, no data",
         "2013-02-30.csv": "not named YYYY-MM-DD.csv after a day of the calendar",
@@ -150,6 +184,29 @@ def test_other_files_are_named_with_the_reason(tmp_path: Path) -> None:
         "2013-04-12.csv": "not a regular file",
         "readme.txt": "not named YYYY-MM-DD.csv after a day of the calendar",
     }
+
+
+SYSTEM = ["#recycle", "@eaDir", "$RECYCLE.BIN", ".Trash-1000", ".snapshot", "~snapshot", "lost+found", "_temporary",
+          "System Volume Information", "RECYCLER", "#Recycle", "@Recently-Snapshot", ".git"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SYSTEM)
+def test_hidden_folders_and_recycle_bins_are_left_out_and_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "2013-04-10.csv").write_bytes(day_csv())
+    (tmp_path / "in" / name / "deeper").mkdir(parents=True)
+    (tmp_path / "in" / name / "2013-04-10.csv").write_bytes(day_csv(counter=9))
+    (tmp_path / "in" / name / "deeper" / "2013-04-11.csv").write_bytes(day_csv(SECOND))
+    write_zip(tmp_path / "in" / name / "q2.zip", {"2013-04-12.csv": day_csv(THIRD)})
+    source = open_source(str(tmp_path))
+    assert [source.read(day).height for day in source.days().values()] == [3]
+    (stray,) = source.strays()
+    assert stray.startswith(f"in/{name}/: a hidden folder, a recycle bin or one of the system's")
+
+
+def test_a_location_within_a_hidden_folder_is_read(tmp_path: Path) -> None:
+    (tmp_path / ".data" / "#old").mkdir(parents=True)
+    (tmp_path / ".data" / "#old" / "2013-04-10.csv").write_bytes(day_csv())
+    assert list(open_source(str(tmp_path / ".data" / "#old")).days()) == [FIRST]
 
 
 def test_symbolic_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:

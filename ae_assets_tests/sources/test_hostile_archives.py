@@ -148,7 +148,7 @@ MEMBERS = [
     (Entry(b"CON", day_csv()), "not named YYYY-MM-DD.csv"),
     (Entry(b"2013-04-10.csv:stream", day_csv()), "not named YYYY-MM-DD.csv"),
     (Entry(b"inner.zip", forged_zip([GOOD])), "not named YYYY-MM-DD.csv"),
-    (Entry(b"__MACOSX/" + NAME, day_csv()), "a macOS side file"),
+    (Entry(b"__MACOSX/" + NAME, day_csv()), "a macOS side folder"),
     (Entry(NAME, b"/etc/passwd", attributes=0o120777 << 16), "it is a symbolic link"),
     (Entry(NAME, day_csv(), flags=1), "it is encrypted"),
     (Entry(NAME, day_csv(), flags=0x41), "it is encrypted"),

@@ -290,6 +290,7 @@ def test_an_index_page_is_a_source_of_all_its_archives(archive: bytes) -> None:
         "?C=N",
         "data%5FQ2.zip",
         "readme.txt",
+        ".old.zip",
         "http://other.example/x.zip",
         "/x.zip",
         "sub/y.zip",
@@ -301,7 +302,10 @@ def test_an_index_page_is_a_source_of_all_its_archives(archive: bytes) -> None:
         days = source.days()
         assert len(days) == 30
         assert source.read(days[FIRST]).height == 4000
-        assert source.strays() == ["readme.txt: not a zip archive; over http(s) only archives are read"]
+        assert source.strays() == [
+            ".old.zip: a hidden file",
+            "readme.txt: not a zip archive; over http(s) only archives are read",
+        ]
 
 
 def test_an_index_page_that_is_not_there_is_an_error(archive: bytes) -> None:
