@@ -17,6 +17,10 @@ class ContractError(AeAssetsError):
     """A frame does not have the columns or types that its contract promises."""
 
 
+class DaysFailedError(AeAssetsError):
+    """Some days of a run could not be made or are held back by a check; those that could are stored."""
+
+
 class LakehouseError(AeAssetsError):
     """A table cannot be read or written."""
 

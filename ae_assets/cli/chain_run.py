@@ -16,6 +16,7 @@ from ae_assets.cli.instance import Chain, RunOutcome
 from ae_assets.cli.screen import print_table, say, shown_progress
 from ae_assets.errors import ConfigError
 from ae_assets.pipeline.chain.storage import DAILY_INPUT, day_range
+from ae_assets.pipeline.daily import in_words
 from ae_assets.pipeline.metadata import FENCE, OF_RUN
 from ae_assets.pipeline.training_days import default_training_days
 from ae_assets.sources import Source
@@ -56,16 +57,19 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
     def stage(title: str, *what: Any) -> bool:
         with shown_progress(title):
             outcomes.append((title, chain.run(*what)))
-        return outcomes[-1][1].success
+        return outcomes[-1][1].goes_on
 
-    succeeded = stage("raw and features", DAILY_INPUT, days)
-    too_early = _too_early(chain) if succeeded and training_is_due and training is None and not retrain else None
-    if succeeded and training_is_due and not too_early:
-        succeeded = stage("model and threshold", ("model", "threshold"), None, {"model": _model_config(training)})
-    if succeeded and not too_early:
-        stage("anomalies", ("anomalies",), days)
+    goes_on = stage("raw and features", DAILY_INPUT, days)
+    has_days = len(outcomes[0][1].failed_days) < len(day_range(*days))
+    training_is_due = training_is_due and has_days
+    too_early = _too_early(chain) if goes_on and training_is_due and training is None and not retrain else None
+    if goes_on and training_is_due and not too_early:
+        goes_on = stage("model and threshold", ("model", "threshold"), None, {"model": _model_config(training)})
+    has_champion = chain.storage.models.champion(chain.table) is not None
+    if goes_on and not too_early and (has_days or has_champion):
+        stage("anomalies", ("anomalies",), days)  # withdraws those of days that are held back
     print_facts(chain.table, [outcome for _, outcome in outcomes])
-    code = report(chain, outcomes)
+    code = report(chain, outcomes, len(day_range(*days)))
     if too_early:
         say(f"The days are loaded and have features; {chain.table} has no anomalies yet, since it has no model.")
         say(too_early)
@@ -142,24 +146,40 @@ def announce_source(source: Source, days: tuple[date, date]) -> None:
         say(f"{len(missing)} days are not in the source and stay empty: {_named(missing)}")
 
 
-def report(chain: Chain, outcomes: Collection[tuple[str, RunOutcome]]) -> int:
-    """Says which runs and which checks failed and where to look, and returns the exit code."""
+def report(chain: Chain, outcomes: Collection[tuple[str, RunOutcome]], days: int = 0) -> int:
+    """Says which days, runs and checks failed and where to look, and returns the exit code.
+
+    Args:
+        chain: the table.
+        outcomes: of each stage, with its title.
+        days: how many days were asked for.
+    """
     checks = [check for _, outcome in outcomes for check in outcome.checks]
     failed_checks = [check for check in checks if not check.passed]
-    failed_runs = [(title, outcome) for title, outcome in outcomes if not outcome.success]
+    failed_runs = [(title, outcome) for title, outcome in outcomes if outcome.failure is not None]
+    failed_days = {day: failure for _, outcome in outcomes for day, failure in outcome.failed_days.items()}
     for check in failed_checks:
         say(f"check failed: {check.asset_key.to_user_string()} {check.check_name}", style="bold")
         say(f"  {_explanation(check)}")
     if checks:
         say(f"{len(checks) - len(failed_checks)} of {len(checks)} checks passed")
+    if failed_days:
+        say(f"{len(failed_days)} of {days} days failed, and there are no new anomalies of them:", style="bold")
+        say(in_words(failed_days.values()))
     for title, outcome in failed_runs:
         say(f"{title} failed (run {outcome.run_id}): {outcome.failure}", style="bold")
-    if failed_runs or failed_checks:
+    if failed_days or failed_runs or failed_checks:
         say("the runs are in the UI, with the days and values behind each verdict:")
         say(f"  {open_ui_hint(chain.home)}", folded=False)
-    if failed_runs:
+    if failed_runs or not all(outcome.success or _is_held_back(outcome) for _, outcome in outcomes):
         return RUN_FAILED
     return CHECK_FAILED if failed_checks else DONE
+
+
+def _is_held_back(outcome: RunOutcome) -> bool:
+    """Whether a run failed for nothing but days that a check holds back."""
+    failures = outcome.failed_days.values()
+    return bool(failures) and all(failure.check is not None for failure in failures)
 
 
 def print_facts(table: str, outcomes: Sequence[RunOutcome]) -> None:

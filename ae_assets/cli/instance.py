@@ -24,10 +24,12 @@ from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 
 from ae_assets.definitions import build, component_tree
-from ae_assets.errors import AeAssetsError, ConfigError
+from ae_assets.errors import AeAssetsError, ConfigError, DaysFailedError
 from ae_assets.pipeline.chain import Storage
+from ae_assets.pipeline.chain.failed_day import FailedDay
 from ae_assets.pipeline.component import AnomalyPipeline, partitions_of
-from ae_assets.pipeline.failures import root_message
+from ae_assets.pipeline.daily import failure_in
+from ae_assets.pipeline.failures import is_caused_by, root_message
 from ae_assets.pipeline.resources import LakehouseResource, home_folder
 from ae_assets.pipeline.table import WatchedTable
 
@@ -65,9 +67,16 @@ class RunOutcome:
     run_id: str
     success: bool
     failure: str | None
+    """Why it failed; None where nothing failed but single days."""
     metadata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By asset name, the values of its last materialisation."""
     checks: Sequence[dg.AssetCheckEvaluation] = ()
+    failed_days: Mapping[date, FailedDay] = field(default_factory=dict)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is something for the next stage: the run failed at most for some of its days."""
+        return self.failure is None and bool(self.success or self.metadata)
 
 
 class Chain:
@@ -130,6 +139,7 @@ class Chain:
             failure=None if result.success else _failure(result),
             metadata=_materialised(result),
             checks=result.get_asset_check_evaluations(),
+            failed_days=_failed_days(result),
         )
 
 
@@ -141,8 +151,11 @@ def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
     )
 
 
-def _failure(result: dg.ExecuteInProcessResult) -> str:
-    """What a person can act on: the blocking checks that failed, or the message of the error that we raised."""
+def _failure(result: dg.ExecuteInProcessResult) -> str | None:
+    """What a person can act on: the blocking checks that failed, or the message of the error that we raised.
+
+    None where steps only named the days that failed.
+    """
     blocking = [
         f"{check.asset_key.to_user_string()} {check.check_name}: {check.description}"
         for check in result.get_asset_check_evaluations()
@@ -151,7 +164,15 @@ def _failure(result: dg.ExecuteInProcessResult) -> str:
     if blocking:
         return "a blocking check failed; " + "; ".join(blocking)
     errors = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    if errors and all(is_caused_by(error, DaysFailedError) for error in errors):
+        return None
     return next((root_message(error) for error in errors if error is not None), "it ended before any step began")
+
+
+def _failed_days(result: dg.ExecuteInProcessResult) -> dict[date, FailedDay]:
+    observed = [event.asset_observation_data.asset_observation for event in result.get_asset_observation_events()]
+    failures = [failure for observation in observed if (failure := failure_in(observation)) is not None]
+    return {failure.day: failure for failure in sorted(failures, key=lambda failure: failure.day)}
 
 
 def _materialised(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ from datetime import date
 import polars as pl
 from polars.datatypes import DataTypeClass
 
-from ae_assets.errors import LakehouseError
+from ae_assets.errors import ContractError, LakehouseError
 
 DAY = "day"
 """The partition column of every table."""
@@ -99,7 +99,7 @@ def new_columns(table: str, day: date, frame: pl.DataFrame, known: Mapping[str, 
         known: type that a read gives back, by column of the table; empty for a table that does not exist yet.
 
     Raises:
-        LakehouseError: a column cannot be stored, or its type conflicts with the table's.
+        ContractError: a column cannot be stored, or its type conflicts with the table's.
     """
     added: dict[str, pl.DataType] = {}
     spelled = {name.lower(): name for name in known}
@@ -108,14 +108,14 @@ def new_columns(table: str, day: date, frame: pl.DataFrame, known: Mapping[str, 
             _check_fits(table, day, name, dtype, known[name])
             continue
         if (other := spelled.get(name.lower())) is not None:
-            raise LakehouseError(
+            raise ContractError(
                 f"Column '{name}' of the frame for {table} on {day} differs from column '{other}' only in case, which "
                 "Spark and Glue do not tell apart: rename one of them."
             )
         spelled[name.lower()] = name
         kept = kept_type(dtype)
         if kept is None:
-            raise LakehouseError(
+            raise ContractError(
                 f"Column '{name}' of the frame for {table} on {day} has type {dtype}, which a table cannot store: "
                 "cast it, e.g. to Int64, String or Datetime."
             )
@@ -126,7 +126,7 @@ def new_columns(table: str, day: date, frame: pl.DataFrame, known: Mapping[str, 
 def _check_fits(table: str, day: date, name: str, dtype: pl.DataType, known: pl.DataType) -> None:
     if dtype == pl.Null or kept_type(dtype) == known or type(known) in _WIDENS_TO.get(type(dtype), ()):
         return
-    raise LakehouseError(
+    raise ContractError(
         f"Column '{name}' of {table} has type {known}, but the frame for {day} has {dtype}: "
         f"cast it to {known} before writing, or write it under another name."
     )

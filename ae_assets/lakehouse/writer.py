@@ -66,8 +66,8 @@ class DayWriter:
                 empties the day. Columns that the table lacks are added to it; columns that the frame lacks are null.
 
         Raises:
-            LakehouseError: rows of another day, a column whose type conflicts with the table's or cannot be stored, or
-                a commit that did not get through.
+            ContractError: a column whose type conflicts with the table's or cannot be stored; other days may fit.
+            LakehouseError: rows of another day, or a commit that did not get through.
         """
         if not self._open:
             raise LakehouseError(f"The writer of {self._name} is closed: use it inside `with lakehouse.writer(...)`.")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import dagster as dg
 from pydantic import Field
@@ -13,6 +13,7 @@ from ae_assets.pipeline import checks, maintenance_metadata, metadata
 from ae_assets.pipeline.automation import anomalies_condition, features_condition
 from ae_assets.pipeline.chain.storage import (
     ANOMALIES,
+    DAILY,
     EVALUATION,
     FEATURES,
     MAINTENANCE,
@@ -22,6 +23,7 @@ from ae_assets.pipeline.chain.storage import (
     THRESHOLD,
     Storage,
 )
+from ae_assets.pipeline.daily import MADE_DAYS, DailyStep
 from ae_assets.pipeline.freshness import freshness_policy
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import WatchedTable
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 
 Result: TypeAlias = dg.MaterializeResult[None]
+DailyResult: TypeAlias = dg.MaterializeResult[list[date]] | dg.AssetObservation
+"""Of a step over days: the value is the days that were made."""
 
 LAKEHOUSE_WRITES = "lakehouse_writes"
 """Pool of the steps that commit to tables. Commits to one table queue at its catalog; more writers only wait longer."""
@@ -83,7 +87,7 @@ class EvaluationConfig(dg.Config):
 
 
 def build_assets(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """The assets of one watched table, in the order in which they depend on each other."""
+    """The assets of one watched table, in the order in which they depend on each other; they need `daily.RESOURCES`."""
     return [
         _raw(table, partitions),
         _features(table, partitions),
@@ -102,7 +106,7 @@ def _spec(
     deps: Sequence[dg.AssetDep],
     condition: dg.AutomationCondition[dg.AssetKey] | None = None,
 ) -> dg.AssetSpec:
-    return dg.AssetSpec(
+    spec = dg.AssetSpec(
         [table.table, name],
         deps=deps,
         description=metadata.describe(table, name),
@@ -113,6 +117,16 @@ def _spec(
         automation_condition=condition,
         freshness_policy=freshness_policy(table, name),
     )
+    return spec.with_io_manager_key(MADE_DAYS) if name in DAILY else spec
+
+
+def _daily(partitions: dg.DailyPartitionsDefinition) -> dict[str, Any]:
+    """What all steps over days have in common."""
+    return {
+        "pool": LAKEHOUSE_WRITES,
+        "partitions_def": partitions,
+        "backfill_policy": dg.BackfillPolicy.single_run(),
+    }
 
 
 def _raw(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
@@ -121,24 +135,24 @@ def _raw(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.As
     @dg.multi_asset(
         name=f"{table.table}__raw",
         specs=[spec],
-        pool=LAKEHOUSE_WRITES,
-        partitions_def=partitions,
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        **_daily(partitions),
         check_specs=[checks.spec(name, spec.key) for name in checks.RAW_CHECKS],
     )
-    def raw(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[Result]:
+    def raw(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[DailyResult]:
         from ae_assets.pipeline.chain.raw import load_raw
 
-        storage = _storage(context, table, lakehouse)
-        days = partition_days(context)
+        storage, step = _storage(context, table, lakehouse), DailyStep(context, table, RAW)
         source = table.source.open(Path(lakehouse.home))
         loaded = []
-        for facts in load_raw(storage, source, days):
+        for facts in step.made(load_raw(storage, source, step.days)):
             loaded.append(facts)
             context.add_asset_metadata(metadata.raw_day(facts), partition_key=facts.day.isoformat())
+        yield from step.failures()
+        verdicts = checks.raw_checks(storage, step.done)
         yield dg.MaterializeResult(
-            metadata=metadata.raw_run(storage, loaded, source.strays()), check_results=checks.raw_checks(storage, days)
+            value=step.done, metadata=metadata.raw_run(storage, loaded, source.strays()), check_results=verdicts
         )
+        yield from step.end(checks.held_back(verdicts))
 
     return raw
 
@@ -152,27 +166,32 @@ def _features(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> 
     @dg.multi_asset(
         name=f"{table.table}__features",
         specs=[features_spec, quarantine_spec],
-        pool=LAKEHOUSE_WRITES,
-        partitions_def=partitions,
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        **_daily(partitions),
         check_specs=[checks.spec(name, features_spec.key) for name in checks.FEATURES_CHECKS],
     )
-    def features(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[Result]:
+    def features(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[DailyResult]:
         from ae_assets.pipeline.chain.features import build_features
 
-        storage = _storage(context, table, lakehouse)
-        days = partition_days(context)
-        built = build_features(storage, days)
-        for facts in built:
+        storage, step = _storage(context, table, lakehouse), DailyStep(context, table, FEATURES)
+        yield from step.failures()
+        built = []
+        for facts in step.made(build_features(storage, step.days)):
+            built.append(facts)
             partition = facts.day.isoformat()
             context.add_asset_metadata(metadata.features_day(facts), features_spec.key, partition)
             context.add_asset_metadata(metadata.quarantine_day(facts), quarantine_spec.key, partition)
+        yield from step.failures()
+        verdicts = checks.features_checks(storage, step.done)
         yield dg.MaterializeResult(
             asset_key=features_spec.key,
+            value=step.done,
             metadata=metadata.features_run(storage, built),
-            check_results=checks.features_checks(storage, days),
+            check_results=verdicts,
         )
-        yield dg.MaterializeResult(asset_key=quarantine_spec.key, metadata=metadata.quarantine_run(storage, built))
+        yield dg.MaterializeResult(
+            asset_key=quarantine_spec.key, value=step.done, metadata=metadata.quarantine_run(storage, built)
+        )
+        yield from step.end(checks.held_back(verdicts))
 
     return features
 
@@ -229,31 +248,32 @@ def _anomalies(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) ->
     @dg.multi_asset(
         name=f"{table.table}__anomalies",
         specs=[spec],
-        pool=LAKEHOUSE_WRITES,
-        partitions_def=partitions,
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        **_daily(partitions),
         check_specs=[checks.spec(name, spec.key) for name in checks.ANOMALIES_CHECKS],
     )
-    def anomalies(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[Result]:
-        from ae_assets.pipeline.chain.anomalies import find_anomalies
+    def anomalies(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[DailyResult]:
+        from ae_assets.pipeline.chain.anomalies import find_anomalies, withdraw_anomalies
         from ae_assets.pipeline.chain.champion import load_champion
 
-        storage = _storage(context, table, lakehouse)
-        days = partition_days(context)
+        storage, step = _storage(context, table, lakehouse), DailyStep(context, table, ANOMALIES)
+        withdraw_anomalies(storage, step.held_back)
+        yield from step.failures()
         champion = load_champion(storage)
         simulated = storage.simulated
         found = []
-        for facts in find_anomalies(storage, champion, days):
-            drawn = len(days) <= metadata.MOST_DAYS_WITH_FIGURES or facts.day == days[-1]
+        for facts in step.made(find_anomalies(storage, champion, step.days)):
+            drawn = len(step.days) <= metadata.MOST_DAYS_WITH_FIGURES or facts.day == step.days[-1]
             context.add_asset_metadata(
                 metadata.anomalies_day(storage, facts, champion, drawn=drawn, simulated=simulated),
                 partition_key=facts.day.isoformat(),
             )
             found.append(facts.without_rows())
+        yield from step.failures()
+        verdicts = checks.anomalies_checks(storage, champion, step.done)
         yield dg.MaterializeResult(
-            metadata=metadata.anomalies_run(storage, champion, found),
-            check_results=checks.anomalies_checks(storage, champion, days),
+            value=step.done, metadata=metadata.anomalies_run(storage, champion, found), check_results=verdicts
         )
+        yield from step.end(checks.held_back(verdicts))
 
     return anomalies
 
@@ -301,11 +321,6 @@ def _dep(table: WatchedTable, name: str) -> dg.AssetDep:
     backfill of three days would grow into one of a month, and days could not be filled in one run.
     """
     return dg.AssetDep(dg.AssetKey([table.table, name]))
-
-
-def partition_days(context: dg.AssetExecutionContext) -> list[date]:
-    """The days of the run, in order: one for a single partition, all of them in a range run."""
-    return sorted(date.fromisoformat(key) for key in context.partition_keys)
 
 
 def as_day(text: str, key: str) -> date:

@@ -5,13 +5,15 @@ Checks on days name the bad days in their metadata and are not partitioned, so t
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 import polars as pl
 
+from ae_assets.pipeline.chain.failed_day import FailedDay
 from ae_assets.pipeline.chain.storage import ANOMALIES, FEATURES, QUARANTINE, RAW, THRESHOLD, Storage
 from ae_assets.pipeline.chain.volume import implausible_volumes
+from ae_assets.pipeline.daily import RATES, days_failed, days_of_run, recorded_failures
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import WatchedTable
 
@@ -47,7 +49,10 @@ CHECKS = {
     "neither has seen, it does not detect less than the champion before it, or the two cannot be compared.",
 }
 
-BLOCKING = {"rows_are_conserved", "entities_are_unique", "schema_holds", "training_converged"}
+BLOCKING = {"training_converged"}
+HOLDS_BACK = {"rows_are_conserved", "entities_are_unique", "schema_holds"}
+"""Checks that judge days one by one and hold those back that fail: nothing is made of them. Dagster's own blocking
+would hold back the others as well."""
 
 RAW_CHECKS = ("day_volume_is_plausible",)
 FEATURES_CHECKS = ("rows_are_conserved", "entities_are_unique", "schema_holds")
@@ -310,7 +315,7 @@ def build_pooled_checks(table: WatchedTable) -> dg.AssetChecksDefinition:
     key = dg.AssetKey([table.table, ANOMALIES])
 
     @dg.multi_asset_check(
-        name=f"{table.table}__rates", specs=[spec(name, key) for name in POOLED_CHECKS], can_subset=True
+        name=f"{table.table}__{RATES}", specs=[spec(name, key) for name in POOLED_CHECKS], can_subset=True
     )
     def rates(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.AssetCheckResult]:
         from ae_assets.pipeline.chain.rates import judge_rates
@@ -322,8 +327,20 @@ def build_pooled_checks(table: WatchedTable) -> dg.AssetChecksDefinition:
                 continue
             severity = dg.AssetCheckSeverity.WARN if name in DRIFT_CHECKS else dg.AssetCheckSeverity.ERROR
             yield _result(name, storage, ANOMALIES, verdict.passed, verdict.text, verdict.facts, severity)
+        days = days_of_run(context.run.tags)
+        if failures := recorded_failures(context.instance, key, days):
+            raise days_failed(failures.values(), len(days))
 
     return rates
+
+
+def held_back(results: Iterable[dg.AssetCheckResult]) -> Iterator[FailedDay]:
+    """The days that failed a check which holds days back."""
+    for result in results:
+        if not result.passed and result.check_name in HOLDS_BACK and result.asset_key is not None:
+            reason = f"{result.check_name}: {result.description}"
+            for day in cast("list[str]", result.metadata[FAILED_DAYS].value):
+                yield FailedDay(date.fromisoformat(day), result.asset_key.path[-1], reason, result.check_name)
 
 
 def failed_days(days: Iterable[date]) -> dict[str, Any]:

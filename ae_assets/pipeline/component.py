@@ -14,6 +14,7 @@ from ae_assets.pipeline.assets import build_assets
 from ae_assets.pipeline.automation import automation_sensor
 from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT
 from ae_assets.pipeline.checks import build_pooled_checks
+from ae_assets.pipeline.daily import RESOURCES
 from ae_assets.pipeline.freshness import build_freshness_checks, freshness_sensors
 from ae_assets.pipeline.schedules import maintenance_schedule, retraining_schedule
 from ae_assets.pipeline.sensors import landing_sensor
@@ -115,6 +116,7 @@ class AnomalyPipeline(dg.Component):
             jobs=[daily, retrain, maintain],
             sensors=[landing_sensor(table, partitions, daily), automation_sensor(table), *freshness_sensors(table)],
             schedules=schedules,
+            resources=RESOURCES,
         )
 
 

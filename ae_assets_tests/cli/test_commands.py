@@ -277,26 +277,41 @@ def test_missing_days_are_named_and_an_implausible_volume_ends_with_exit_code_3(
     assert "3 of 4 checks passed\n" in said.out
 
 
-def test_a_day_that_cannot_be_read_fails_the_run_with_the_words_of_the_source(run_in: RunIn, tmp_path: Path) -> None:
+def test_a_day_that_cannot_be_read_is_named_at_the_end_and_the_others_go_through(
+    run_in: RunIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ae_assets.cli import chain_run
+
     for number in range(3):
         path = write_day(tmp_path / "source", FIRST + timedelta(days=number), [("D1", 0, 0)])
     path.write_text("date,colour\n2013-04-12,red\n")
+    stages: list[tuple[str, ...]] = []
+    run = chain_run.Chain.run
+
+    def without_a_model(chain: chain_run.Chain, assets: tuple[str, ...], *rest: object) -> chain_run.RunOutcome:
+        stages.append(assets)
+        if assets == chain_run.DAILY_INPUT:
+            return run(chain, assets, *rest)  # type: ignore[arg-type]
+        return chain_run.RunOutcome("id", success=True, failure=None)
+
+    monkeypatch.setattr(chain_run.Chain, "run", without_a_model)
+    monkeypatch.setattr(chain_run, "_too_early", lambda _: None)
     said = run_in("run", "drive_stats", *FIRST_DAYS, location=str(tmp_path / "source"))
     assert said.code == 1
-    assert "): 1 of 3 days could not be read; the others are written:\n  2013-04-12: " in said.out
-    assert "Repair or replace these files, then materialise these days again." in said.out
+    assert stages == [("raw", "features", "quarantine"), ("model", "threshold"), ("anomalies",)]
+    assert re.search(r"^1 of 3 days failed.*\n  2013-04-12 at raw: 2013-04-12\.csv: ", said.out, re.MULTILINE)
+    assert re.search(r"^raw +days +2 *$", said.out, re.MULTILINE)
 
 
-def test_a_failed_blocking_check_is_named_with_its_verdict(run_in: RunIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_days_that_a_check_holds_back_end_with_exit_code_3(run_in: RunIn, monkeypatch: pytest.MonkeyPatch) -> None:
     from ae_assets.pipeline.chain import features
 
     made = features.features_of_day
     monkeypatch.setattr(features, "features_of_day", lambda *given: made(*given).head(100))
     said = run_in("run", "drive_stats", *FIRST_DAYS)
-    assert said.code == 1
-    failed = next(line for line in said.out.splitlines() if line.startswith("raw and features failed"))
-    assert "a blocking check failed; drive_stats/features rows_are_conserved: 3 of 3 days differ" in failed
-    assert f"{FIRST} +" in failed
+    assert said.code == 3
+    assert re.search(rf"^3 of 3 days failed.*\n  {FIRST} at features: rows_are_conserved: ", said.out, re.MULTILINE)
+    assert "3 of 4 checks passed\n" in said.out
 
 
 def chained(*errors: Exception) -> SerializableErrorInfo:

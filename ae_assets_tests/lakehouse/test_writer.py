@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ae_assets.errors import LakehouseError
+from ae_assets.errors import ContractError, LakehouseError
 from ae_assets.lakehouse import Lakehouse
 from ae_assets_tests.lakehouse.conftest import FIRST, day_after, frame_of
 
@@ -87,7 +87,7 @@ def test_a_conflicting_type_names_column_both_types_and_the_way_out(lakehouse: L
     with lakehouse.writer("t.raw") as writer:
         writer.write(FIRST, frame_of(FIRST))
     message = r"'value' of t\.raw has type Int64, .* has String: cast it to Int64"
-    with pytest.raises(LakehouseError, match=message), lakehouse.writer("t.raw") as writer:
+    with pytest.raises(ContractError, match=message), lakehouse.writer("t.raw") as writer:
         writer.write(FIRST, frame_of(FIRST).with_columns(pl.col("value").cast(pl.String)))
     assert snapshots(lakehouse) == 1
 
@@ -106,7 +106,7 @@ def test_a_wider_type_than_the_tables_is_refused(lakehouse: Lakehouse) -> None:
     with lakehouse.writer("t.raw") as writer:
         writer.write(FIRST, frame_of(FIRST).with_columns(pl.col("value").cast(pl.Int8)))
     message = "has type Int8, but the frame for 2013-04-10 has Int32"
-    with pytest.raises(LakehouseError, match=message), lakehouse.writer("t.raw") as writer:
+    with pytest.raises(ContractError, match=message), lakehouse.writer("t.raw") as writer:
         writer.write(FIRST, frame_of(FIRST).with_columns(pl.col("value").cast(pl.Int32)))
 
 
@@ -119,7 +119,7 @@ def test_a_wider_type_than_the_tables_is_refused(lakehouse: Lakehouse) -> None:
     ],
 )
 def test_columns_that_no_table_can_hold_are_refused(lakehouse: Lakehouse, column: pl.Expr, message: str) -> None:
-    with pytest.raises(LakehouseError, match=message), lakehouse.writer("t.raw") as writer:
+    with pytest.raises(ContractError, match=message), lakehouse.writer("t.raw") as writer:
         writer.write(FIRST, frame_of(FIRST).with_columns(column))
 
 

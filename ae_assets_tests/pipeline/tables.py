@@ -13,6 +13,7 @@ from ae_assets.pipeline.assets import build_assets
 from ae_assets.pipeline.chain import Storage
 from ae_assets.pipeline.checks import build_pooled_checks
 from ae_assets.pipeline.component import partitions_of
+from ae_assets.pipeline.daily import RESOURCES
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import WatchedTable, parse_table
 
@@ -66,7 +67,7 @@ def definitions_of(table: WatchedTable, home: Path) -> dg.Definitions:
     return dg.Definitions(
         assets=build_assets(table, partitions_of(table)),
         asset_checks=[build_pooled_checks(table)],
-        resources={"lakehouse": LakehouseResource(home=str(home))},
+        resources={"lakehouse": LakehouseResource(home=str(home)), **RESOURCES},
         executor=dg.in_process_executor,
     )
 

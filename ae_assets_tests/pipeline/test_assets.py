@@ -42,18 +42,18 @@ def test_the_chain_of_a_table_is_complete() -> None:
 NAMES = ("raw", "features", "quarantine", "model", "threshold", "anomalies", "evaluation")
 
 
-def test_all_checks_are_there_and_the_gates_block() -> None:
+def test_all_checks_are_there_and_dagster_blocks_on_none_that_judges_single_days() -> None:
     graph = definitions_of(watched_table(), Path("unused")).resolve_asset_graph()
     checks = {(key.asset_key.path[-1], key.name): graph.get_check_spec(key).blocking for key in graph.asset_check_keys}
     assert checks == {
         ("raw", "day_volume_is_plausible"): False,
-        ("features", "rows_are_conserved"): True,
-        ("features", "entities_are_unique"): True,
-        ("features", "schema_holds"): True,
+        ("features", "rows_are_conserved"): False,
+        ("features", "entities_are_unique"): False,
+        ("features", "schema_holds"): False,
         ("model", "training_converged"): True,
         ("threshold", "challenger_is_not_worse"): False,
-        ("anomalies", "entities_are_unique"): True,
-        ("anomalies", "schema_holds"): True,
+        ("anomalies", "entities_are_unique"): False,
+        ("anomalies", "schema_holds"): False,
         ("anomalies", "alarm_rate_is_plausible"): False,
         ("anomalies", "devices_are_judged"): False,
         ("anomalies", "champion_follows_the_yaml"): False,

@@ -8,16 +8,17 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from ae_assets.errors import EvaluationError, LakehouseError, ModelError, SourceError
+from ae_assets.errors import EvaluationError, LakehouseError, ModelError
 from ae_assets.features.validation import Validated, validate_day
 from ae_assets.lakehouse import Lakehouse
 from ae_assets.pipeline.chain.anomalies import find_anomalies
 from ae_assets.pipeline.chain.champion import load_champion
 from ae_assets.pipeline.chain.evaluation import evaluate
+from ae_assets.pipeline.chain.failed_day import FailedDay
 from ae_assets.pipeline.chain.features import build_features
 from ae_assets.pipeline.chain.lives import failures_in
 from ae_assets.pipeline.chain.model import TrainingRange, train
-from ae_assets.pipeline.chain.raw import load_raw
+from ae_assets.pipeline.chain.raw import RawDay, load_raw
 from ae_assets.pipeline.chain.storage import day_range
 from ae_assets.pipeline.chain.threshold import calibrate_latest
 from ae_assets.schemas.raw import RawContract
@@ -86,16 +87,38 @@ def test_a_day_that_the_source_does_not_list_any_more_keeps_its_rows(tmp_path: P
     assert list(storage.days_of("raw")) == DAYS[:2]
 
 
-def test_a_day_that_cannot_be_read_is_named_after_the_others_are_written(tmp_path: Path) -> None:
+def test_a_day_that_cannot_be_read_is_named_and_the_others_are_written(tmp_path: Path) -> None:
     table = watched_table(str(tmp_path / "source"))
     storage = storage_of(table, tmp_path / "home")
     for day in DAYS[:3]:
         path = write_day(tmp_path / "source", day, [("A1", 0, 0)])
         if day == DAYS[1]:
             path.write_text("date,colour\n2013-04-11,red\n")
-    with pytest.raises(SourceError, match=r"1 of 3 days could not be read(.|\n)*2013-04-11"):
-        list(load_raw(storage, open_source(table.source.location), DAYS[:3]))
+    loaded = list(load_raw(storage, open_source(table.source.location), DAYS[:3]))
+    assert [(facts.day, type(facts)) for facts in loaded] == [
+        (DAYS[0], RawDay),
+        (DAYS[1], FailedDay),
+        (DAYS[2], RawDay),
+    ]
+    assert "2013-04-11.csv" in loaded[1].reason
     assert list(storage.days_of("raw")) == [DAYS[0], DAYS[2]]
+
+
+def test_a_day_without_features_has_no_anomalies_whatever_it_had_before(finished_home: Path, tmp_path: Path) -> None:
+    finished, storage = storage_of(watched_table(), finished_home), storage_of(watched_table(), tmp_path / "home")
+    with storage.tables.writer("fleet.anomalies") as writer:
+        for day in (LAST, LAST - timedelta(days=1)):
+            writer.write(day, finished.tables.read("fleet.anomalies", day, day))
+    with storage.tables.writer("fleet.features") as writer:
+        writer.write(LAST, finished.tables.read("fleet.features", LAST, LAST))
+    days = [LAST - timedelta(days=1), LAST]
+    found = {facts.day: facts for facts in find_anomalies(storage, load_champion(finished), days)}
+    assert (found[days[0]].rows, found[days[0]].alarms, found[days[0]].frame.columns) == (
+        0,
+        0,
+        found[days[1]].frame.columns,
+    )
+    assert storage.days_of("anomalies") == {LAST: found[LAST].rows}
 
 
 def test_rows_that_cannot_be_true_are_set_aside_with_rule_column_and_value(tmp_path: Path) -> None:

@@ -144,10 +144,13 @@ def test_days_that_were_made_by_other_settings_are_neither_scored_nor_trained_on
     build_features(storage(own, CHANGED["cap"][0]), [NEWEST])
     held = storage(own)
     champion = load_champion(held)
-    with pytest.raises(ModelError, match=rf"the features of {NEWEST} were made by other settings") as error:
-        list(find_anomalies(held, champion, DAYS[-2:]))
-    assert "features.attributes.smart_5_raw.cap: the day has 1.0, the YAML none" in str(error.value)
-    assert f"`ae-assets run fleet --start {NEWEST} --end DAY`" in str(error.value)
+    scored, failed = find_anomalies(held, champion, DAYS[-2:])
+    assert (scored.day, scored.rows) == (DAYS[-2], 30)
+    assert (failed.day, failed.asset) == (NEWEST, "anomalies")
+    assert f"the features of {NEWEST} were made by other settings" in failed.reason
+    assert "features.attributes.smart_5_raw.cap: the day has 1.0, the YAML none" in failed.reason
+    assert f"`ae-assets run fleet --start {NEWEST} --end DAY`" in failed.reason
+    assert NEWEST not in held.days_of("anomalies")
     with pytest.raises(ModelError, match=rf"the features of {NEWEST} were made by other settings"):
         train(held, TrainingRange.of(DAYS[10], NEWEST, 10))
     build_features(held, [NEWEST])
@@ -196,4 +199,4 @@ def test_days_from_before_settings_were_kept_are_taken_as_they_are(own: Path) ->
     assert scored.rows == 30
     with held.tables.writer("fleet.features") as writer:
         writer.write(NEWEST, NO_ROWS)
-    assert list(find_anomalies(held, load_champion(held), [NEWEST])) == []
+    assert [facts.rows for facts in find_anomalies(held, load_champion(held), [NEWEST])] == [0]

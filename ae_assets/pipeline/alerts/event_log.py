@@ -15,17 +15,15 @@ from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.event_api import RunStatusChangeEventType
 from dagster._core.events import JobFailureData
 from dagster._core.instance import RUNLESS_RUN_ID
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-    PARTITION_NAME_TAG,
-    WILL_RETRY_TAG,
-)
+from dagster._core.storage.tags import WILL_RETRY_TAG
 
+from ae_assets.errors import DaysFailedError
 from ae_assets.pipeline.alerts.cursor import Cursor
-from ae_assets.pipeline.alerts.problems import Kind, Severity, Sighting, Subject, days_of
-from ae_assets.pipeline.checks import FAILED_DAYS
-from ae_assets.pipeline.failures import root_message
+from ae_assets.pipeline.alerts.problems import Kind, Severity, Sighting, Subject
+from ae_assets.pipeline.chain.failed_day import FailedDay
+from ae_assets.pipeline.checks import FAILED_DAYS, HOLDS_BACK
+from ae_assets.pipeline.daily import days_of_run, failure_in, in_words
+from ae_assets.pipeline.failures import is_caused_by, root_message
 
 Event = dg.DagsterEventType
 
@@ -41,6 +39,7 @@ LOOKED_AT = {
     Event.STEP_SUCCESS,
     Event.STEP_FAILURE,
     Event.ASSET_CHECK_EVALUATION,
+    Event.ASSET_OBSERVATION,
 }
 
 
@@ -108,16 +107,21 @@ class EventLog:
         assets = {step: key for step, key in planned.items() if key in self._assets}
         if not (assets if planned else self._is_here(run)):
             return
-        days = _days(run.tags)
+        days = frozenset(days_of_run(run.tags))
+        failed = _failed_days(events)
         for event in events:
             if _type(event) is Event.ASSET_CHECK_EVALUATION and _evaluation(event).asset_key in self._assets:
                 yield self._verdict(event, days)
-            elif _type(event) is Event.STEP_SUCCESS and (key := assets.get(_step(event))) is not None:
-                yield Sighting(_run_subject(key, run), passed=True, at=event.timestamp, days=days, run_id=run.run_id)
+            elif _has_ended(event) and (key := assets.get(_step(event))) is not None:
+                made = days - {failure.day for failure in failed.get(key, ())}
+                if made or not days:
+                    subject = _run_subject(key, run)
+                    yield Sighting(subject, passed=True, at=event.timestamp, days=made, run_id=run.run_id)
         if _type(ended) is Event.RUN_SUCCESS and not planned:
             yield Sighting(_run_subject(None, run), passed=True, at=ended.timestamp, run_id=run.run_id)
         if _type(ended) is Event.RUN_FAILURE and run.tags.get(WILL_RETRY_TAG) != "true":
             yield from _failures(events, assets, run, ended, days)
+            yield from _day_failures(failed, run, ended, days)
 
     def _is_here(self, run: dg.DagsterRun) -> bool:
         """Whether a run without assets is one of this code location's jobs."""
@@ -138,7 +142,7 @@ class EventLog:
             days=frozenset() if failed is None else days,
             failed_days=frozenset(failed or ()),
             about=self._about.get(evaluation.asset_check_key, ""),
-            blocking=bool(evaluation.blocking),
+            blocking=bool(evaluation.blocking) or evaluation.check_name in HOLDS_BACK,
             run_id=entry.run_id or None,
         )
 
@@ -162,7 +166,10 @@ def _failures(
     ended: dg.EventLogEntry,
     days: frozenset[date],
 ) -> Iterator[Sighting]:
-    """Each step that failed, or where the run stopped. A step that a blocking check failed is the check's problem."""
+    """Each step that failed, or where the run stopped.
+
+    A step that a blocking check failed is the check's problem, and one that names failed days is theirs.
+    """
 
     def failure(key: dg.AssetKey | None, event: dg.EventLogEntry, message: str) -> Sighting:
         return Sighting(
@@ -179,13 +186,46 @@ def _failures(
     failed = [event for event in events if _type(event) is Event.STEP_FAILURE]
     for event in failed:
         error = event.get_dagster_event().step_failure_data.error
-        if error is None or error.cls_name != DagsterAssetCheckFailedError.__name__:
+        told_otherwise = error is not None and error.cls_name == DagsterAssetCheckFailedError.__name__
+        if not told_otherwise and not is_caused_by(error, DaysFailedError):
             message = "no reason was recorded" if error is None else root_message(error)
             yield failure(assets.get(_step(event)), event, message)
     if not failed:
         done = {_step(event) for event in events if _type(event) is Event.STEP_SUCCESS}
         stopped_at = next((key for step, key in assets.items() if step not in done), None)
         yield failure(stopped_at, ended, _why_it_ended(ended))
+
+
+def _failed_days(events: Iterable[dg.EventLogEntry]) -> dict[dg.AssetKey, list[FailedDay]]:
+    """The days of each asset that a run recorded as failed."""
+    found: dict[dg.AssetKey, list[FailedDay]] = {}
+    for event in events:
+        observation = event.asset_observation
+        if observation is not None and (failure := failure_in(observation)) is not None:
+            found.setdefault(observation.asset_key, []).append(failure)
+    return found
+
+
+def _day_failures(
+    failed: Mapping[dg.AssetKey, Sequence[FailedDay]],
+    run: dg.DagsterRun,
+    ended: dg.EventLogEntry,
+    days: frozenset[date],
+) -> Iterator[Sighting]:
+    """Of each asset the days that failed at it; a day that a check holds back is the check's problem."""
+    for key, failures in failed.items():
+        here = [one for one in failures if one.asset == key.path[-1] and one.check is None]
+        if here:
+            yield Sighting(
+                _run_subject(key, run),
+                passed=False,
+                at=ended.timestamp,
+                message=shortened(in_words(here)),
+                days=days,
+                failed_days=frozenset(one.day for one in here),
+                blocking=True,
+                run_id=run.run_id,
+            )
 
 
 def _why_it_ended(ended: dg.EventLogEntry) -> str:
@@ -222,16 +262,11 @@ def _evaluation(entry: dg.EventLogEntry) -> dg.AssetCheckEvaluation:
     return entry.get_dagster_event().asset_check_evaluation_data
 
 
-def _days(tags: Mapping[str, str]) -> frozenset[date]:
-    """The days of a run's partitions; empty where it has none, or other ones than days."""
-    first = tags.get(ASSET_PARTITION_RANGE_START_TAG) or tags.get(PARTITION_NAME_TAG)
-    last = tags.get(ASSET_PARTITION_RANGE_END_TAG) or first
-    if first is None or last is None:
-        return frozenset()
-    try:
-        return days_of([(date.fromisoformat(first), date.fromisoformat(last))])
-    except ValueError:
-        return frozenset()
+def _has_ended(event: dg.EventLogEntry) -> bool:
+    """Whether a step came to its end, be it only to name the days that failed."""
+    if _type(event) is Event.STEP_FAILURE:
+        return is_caused_by(event.get_dagster_event().step_failure_data.error, DaysFailedError)
+    return _type(event) is Event.STEP_SUCCESS
 
 
 def shortened(message: str) -> str:

@@ -1,6 +1,6 @@
 """Anomalies: one row per drive and day with score, verdict, severity, episode and the reasons for it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -9,25 +9,30 @@ import polars as pl
 
 from ae_assets.decisions import Episodes, Mute, is_clear, look_back_days, read_mutes, reasons_of, with_mutes
 from ae_assets.decisions.episodes import OPEN, OPENED, STATE_COLUMNS
+from ae_assets.errors import AeAssetsError
 from ae_assets.features.catalogue import catalogue
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.wording import attribute_wording_of
 from ae_assets.pipeline.chain.anomaly_day import AnomalyDay
 from ae_assets.pipeline.chain.champion import Champion
 from ae_assets.pipeline.chain.day_before import Alarms
+from ae_assets.pipeline.chain.failed_day import FailedDay
 from ae_assets.pipeline.chain.judgement import lacks_what_it_reported, not_judged_because
 from ae_assets.pipeline.chain.scoring import ScoredDay, score_days
-from ae_assets.pipeline.chain.storage import ANOMALIES, Storage
+from ae_assets.pipeline.chain.storage import ANOMALIES, NO_ROWS, Storage
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
 
 TOP_FEATURES = 5
 
+COLUMNS = {name: column.dtype.type for name, column in ANOMALY_SCHEMA.columns.items()}
 
-def find_anomalies(storage: Storage, champion: Champion, days: Sequence[date]) -> Iterator[AnomalyDay]:
-    """Scores the given days and writes their anomaly tables.
+
+def find_anomalies(storage: Storage, champion: Champion, days: Sequence[date]) -> Iterator[AnomalyDay | FailedDay]:
+    """Scores the given days and writes their anomaly tables; a day without features becomes an empty day.
 
     Streaks and episodes continue the drive's latest record of the days before, taken from the days of this run or,
-    before them, from the table as it stands; days are therefore to be filled in order where they matter.
+    before them, from the table as it stands; days are therefore to be filled in order where they matter. A day whose
+    features cannot be scored or were made by other settings fails and keeps the rows that it had.
 
     Raises:
         ConfigError: when the mute list is missing or malformed; nothing is written then.
@@ -37,12 +42,33 @@ def find_anomalies(storage: Storage, champion: Champion, days: Sequence[date]) -
     past = _past(storage, min(days), look_back_days(decision.episodes))
     episodes = Episodes(decision.episodes, past)
     previous = None if past is None else Alarms.of(past)
+    failed: dict[date, FailedDay] = {}
+
+    def fail(day: date, error: AeAssetsError) -> None:
+        failed[day] = FailedDay(day, ANOMALIES, str(error))
+
+    scores = score_days(storage, champion.detector, champion.aggregation, days, "anomalies", on_failure=fail)
+    empty = set(days)
     with storage.tables.writer(storage.name(ANOMALIES)) as writer:
-        for scored in score_days(storage, champion.detector, champion.aggregation, days, stage="anomalies"):
+        for scored in scores:
+            empty.discard(scored.day)
             frame = anomaly_table(scored, champion, storage.table.features, episodes, mutes)
             writer.write(scored.day, frame)
             yield AnomalyDay.of(scored.day, frame, previous, mutes)
             previous = Alarms.of(frame) or previous
+        for day in sorted(empty - set(failed)):
+            writer.write(day, NO_ROWS)
+            yield AnomalyDay.of(day, pl.DataFrame(schema=COLUMNS), None, mutes)
+    yield from (failed[day] for day in days if day in failed)
+
+
+def withdraw_anomalies(storage: Storage, days: Collection[date]) -> None:
+    """Empties days whose features a check holds back: what was made of other features must not stand for them."""
+    held = storage.days_of(ANOMALIES)
+    with storage.tables.writer(storage.name(ANOMALIES)) as writer:
+        for day in days:
+            if day in held:
+                writer.write(day, NO_ROWS)
 
 
 def anomaly_table(

@@ -8,9 +8,11 @@ from datetime import date
 
 import polars as pl
 
+from ae_assets.errors import ContractError
 from ae_assets.features.day import features_of_day
 from ae_assets.features.look_back import LookBack
 from ae_assets.features.validation import valid_rows, validate_day, with_whole_records
+from ae_assets.pipeline.chain.failed_day import FailedDay
 from ae_assets.pipeline.chain.settings import remember_settings
 from ae_assets.pipeline.chain.storage import FEATURES, NO_ROWS, QUARANTINE, RAW, Storage
 from ae_assets.progress import Progress
@@ -33,12 +35,13 @@ class FeatureDay:
         return sum(self.quarantined.values())
 
 
-def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay]:
+def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay | FailedDay]:
     """Validates the raw rows of the given days and writes their features and their quarantine.
 
     The look-back window of the first day is read before it, as far as features need it; after that each raw day is read
     once, whatever the length of the range, and only the look-back is held in memory. A day without raw rows becomes an
-    empty day.
+    empty day. One whose raw rows break the contract of the layout as a whole fails and keeps what was made of it
+    before; the days after it take it for a day without records.
 
     Args:
         storage: the table.
@@ -50,7 +53,7 @@ def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay]:
     config = storage.table.features
     contract = contract_of(storage.table.source.layout, tuple(config.attributes), config.low_bits)
     look_back = LookBack(config)
-    built = {day: FeatureDay(day, 0, {}) for day in days}
+    built: dict[date, FeatureDay | FailedDay] = {}
     began, rows = time.monotonic(), 0
     made_by = pl.lit(storage.table.feature_settings.digest).alias(SETTINGS)
     remember_settings(storage)
@@ -61,24 +64,29 @@ def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay]:
     ):
         columns = contract.read_in(list(storage.tables.schema(storage.name(RAW))))
         for day, asked, raw in storage.read_with_look_back(RAW, days, config.look_back_days, columns):
-            if not asked:
-                look_back.push(valid_rows(raw, day, contract))
+            try:
+                if not asked:
+                    look_back.push(valid_rows(raw, day, contract))
+                    continue
+                validated = validate_day(raw, day, contract)
+            except ContractError as error:
+                if asked:
+                    built[day] = FailedDay(day, FEATURES, str(error))
                 continue
-            validated = validate_day(raw, day, contract)
             look_back.push(validated.valid)
             frame = features_of_day(look_back.history(day), day, config).with_columns(made_by)
+            built[day] = FeatureDay(day, frame.height, _by_rule(validated.quarantine))
             quarantine.write(day, _whole(storage, day, validated.quarantine))
             features.write(day, frame.sort("entity"))  # so that one of them is found without reading the others
-            built[day] = FeatureDay(day, frame.height, _by_rule(validated.quarantine))
             rows += frame.height
             done = bisect_right(days, day)
             storage.progress(Progress("features", done, len(days), "days", rows, time.monotonic() - began))
-        for day, facts in built.items():
-            if not facts.feature_rows and not facts.quarantine_rows:
-                quarantine.write(day, NO_ROWS)
-                features.write(day, NO_ROWS)
+        for day in set(days) - set(built):
+            built[day] = FeatureDay(day, 0, {})
+            quarantine.write(day, NO_ROWS)
+            features.write(day, NO_ROWS)
     remember_settings(storage)  # of a table that was made just now
-    return list(built.values())
+    return [built[day] for day in days]
 
 
 def _whole(storage: Storage, day: date, quarantine: pl.DataFrame) -> pl.DataFrame:

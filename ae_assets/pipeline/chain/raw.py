@@ -8,7 +8,8 @@ from typing import Literal
 
 import polars as pl
 
-from ae_assets.errors import LakehouseError, SourceError
+from ae_assets.errors import ContractError, LakehouseError, SourceError
+from ae_assets.pipeline.chain.failed_day import FailedDay
 from ae_assets.pipeline.chain.ledger import catch_up
 from ae_assets.pipeline.chain.raw_columns import RawColumns
 from ae_assets.pipeline.chain.storage import RAW, Storage
@@ -30,20 +31,20 @@ class RawDay:
     size_bytes: int = 0
 
 
-def load_raw(storage: Storage, source: Source, days: Sequence[date]) -> Iterator[RawDay]:
+def load_raw(storage: Storage, source: Source, days: Sequence[date]) -> Iterator[RawDay | FailedDay]:
     """Writes the source's rows of the given days, and brings the ledger and the lives up to them.
 
-    A day that the source lacks is reported and does not fail the others; rows loaded for it before are kept, since a
-    file that is away for a moment (an archive that is being replaced) must not empty a table.
+    A day that the source lacks is reported; rows loaded for it before are kept, since a file that is away for a moment
+    (an archive that is being replaced) must not empty a table. So are those of a day whose file cannot be read or does
+    not fit the table, which fails and stops no other day.
 
     Raises:
-        SourceError: after the readable days are written, naming every day that could not be read.
-        LakehouseError: when simulated and real rows would meet in one table.
+        SourceError: the source cannot be listed.
+        LakehouseError: simulated and real rows would meet in one table, or the table cannot be written.
     """
     _refuse_a_mixture(storage, source)
     listed, held = source.days(), storage.days_of(RAW)
     columns = RawColumns(storage.name(RAW), storage.tables.schema(storage.name(RAW)) if held else {})
-    unreadable: list[str] = []
     written: dict[date, SourceDay] = {}
     began, rows = time.monotonic(), 0
     with storage.tables.writer(storage.name(RAW)) as writer:
@@ -53,17 +54,19 @@ def load_raw(storage: Storage, source: Source, days: Sequence[date]) -> Iterator
                 yield RawDay(day, "kept" if day in held else "missing", held.get(day, 0))
                 continue
             try:
-                frame = columns.fit(source.read(entry), entry.origin)
+                loaded = columns.fit(source.read(entry), entry.origin).with_columns(
+                    day=pl.lit(day, dtype=pl.Date),
+                    source_file=pl.lit(entry.origin),
+                    source_fingerprint=pl.lit(entry.fingerprint),
+                    loaded_at=pl.lit(datetime.now(tz=UTC)).cast(pl.Datetime("us", "UTC")),
+                )
+                writer.write(day, loaded)
             except SourceError as error:
-                unreadable.append(f"  {day}: {error}")
+                yield FailedDay(day, RAW, str(error))
                 continue
-            loaded = frame.with_columns(
-                day=pl.lit(day, dtype=pl.Date),
-                source_file=pl.lit(entry.origin),
-                source_fingerprint=pl.lit(entry.fingerprint),
-                loaded_at=pl.lit(datetime.now(tz=UTC)).cast(pl.Datetime("us", "UTC")),
-            )
-            writer.write(day, loaded)
+            except ContractError as error:
+                yield FailedDay(day, RAW, f"{entry.origin}: {error}")
+                continue
             written[day] = entry
             rows += loaded.height
             storage.progress(Progress("raw", done, len(days), "days", rows, time.monotonic() - began))
@@ -77,12 +80,6 @@ def load_raw(storage: Storage, source: Source, days: Sequence[date]) -> Iterator
                 entry.size_bytes,
             )
     catch_up(storage, written)
-    if unreadable:
-        raise SourceError(
-            f"{len(unreadable)} of {len(days)} days could not be read; the others are written:\n"
-            + "\n".join(unreadable)
-            + "\nRepair or replace these files, then materialise these days again."
-        )
 
 
 def _refuse_a_mixture(storage: Storage, source: Source) -> None:

@@ -7,7 +7,7 @@ never held against another kind of score than it was chosen on.
 import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -15,6 +15,7 @@ import polars as pl
 
 from ae_assets.decisions import AggregationConfig, RollingScores
 from ae_assets.detectors import FittedDetector, Scores, Windows, windows_of
+from ae_assets.errors import AeAssetsError, ContractError, ModelError
 from ae_assets.pipeline.chain.settings import DaySettings
 from ae_assets.pipeline.chain.storage import FEATURES, Storage
 from ae_assets.progress import Progress
@@ -57,10 +58,14 @@ def score_days(
     days: Sequence[date],
     stage: str,
     entities: Collection[str] | None = None,
+    on_failure: Callable[[date, AeAssetsError], None] | None = None,
 ) -> Iterator[ScoredDay]:
     """Scores the given days, each from the records of the detector's window; days without features are skipped.
 
     With ``entities`` only theirs are scored, and days without one of them are skipped too.
+
+    Days that cannot be scored, or that rest on features of other settings, are given to ``on_failure`` and skipped;
+    without it they raise what it would be given.
 
     Where scores are aggregated, the days that a day looks back on are scored too, whether or not they were before: so
     a day alone and the same day in a range have equal scores.
@@ -75,17 +80,33 @@ def score_days(
     recent: deque[tuple[date, pl.DataFrame]] = deque()
     began, rows = time.monotonic(), 0
     look_back = window + scored_before
+    unusable: tuple[date, ModelError] | None = None
     for day, asked, rows_of_day in storage.read_with_look_back(FEATURES, days, look_back, columns, entities):
-        frame = made_by.require(day, rows_of_day)
         while recent and recent[0][0] < day - timedelta(days=window):
             recent.popleft()
+        frame = rows_of_day.clear()
+        try:
+            frame = made_by.require(day, rows_of_day)
+        except ModelError as error:
+            if on_failure is None:
+                raise
+            unusable = (day, error)
+        if on_failure is not None and unusable is not None and unusable[0] >= day - timedelta(days=look_back):
+            on_failure(day, unusable[1])
+            continue
         recent.append((day, frame))
         if day not in needed or frame.is_empty():
             continue
-        windows = windows_of(
-            pl.concat([frame for _, frame in recent]), detector.feature_names, detector.window_days, days=[day]
-        )
-        of_day = detector.score(windows)
+        try:
+            windows = windows_of(
+                pl.concat([frame for _, frame in recent]), detector.feature_names, detector.window_days, days=[day]
+            )
+            of_day = detector.score(windows)
+        except ContractError as error:
+            if on_failure is None:
+                raise
+            on_failure(day, error)
+            continue
         keys = windows.keys()
         known = pl.Series(detector.judges(windows))
         own = keys.select("entity", score=pl.when(known).then(pl.Series(of_day.score)))

@@ -22,6 +22,9 @@ SIMULATED_SCHEME = "simulated:"
 DAILY_INPUT = (RAW, FEATURES, QUARANTINE)
 """The daily tables that need no model."""
 
+DAILY = (*DAILY_INPUT, ANOMALIES)
+"""The tables that are made day by day."""
+
 NO_ROWS = pl.DataFrame(schema={"day": pl.Date})
 """Written for a day, it makes the day empty."""
 
