@@ -51,7 +51,7 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
     training_is_due = retrain or _needs_training(chain, training)
     if not training_is_due:
         require_settings(chain.storage, chain.storage.models.champion(chain.table) or "")
-    announce_source(chain.definition.source.open(chain.home), days)
+    announce_source(chain.source(), days)
     outcomes: list[tuple[str, RunOutcome]] = []
 
     def stage(title: str, *what: Any) -> bool:

@@ -33,7 +33,7 @@ def run_demo() -> int:
                 f"the demo wants a fresh home and {chain.home} holds {TABLE} already; "
                 "set AE_ASSETS_HOME to a new folder, or use `ae-assets run`"
             )
-        source = chain.definition.source.open(chain.home)
+        source = chain.source()
         listed = sorted(source.days())
         training = _training_range(chain, listed)
         code = run_chain(chain, (listed[0], listed[-1]), training, retrain=False)

@@ -30,8 +30,9 @@ from ae_assets.pipeline.chain.failed_day import FailedDay
 from ae_assets.pipeline.component import AnomalyPipeline, partitions_of
 from ae_assets.pipeline.daily import failure_in
 from ae_assets.pipeline.failures import is_caused_by, root_message
-from ae_assets.pipeline.resources import LakehouseResource, home_folder
+from ae_assets.pipeline.resources import home_folder, lakehouse_of_environment
 from ae_assets.pipeline.table import WatchedTable
+from ae_assets.sources import Source
 
 INSTANCE_SETTINGS = """\
 # Settings of the embedded Dagster instance. Runs, events and schedules are kept in SQLite below this folder.
@@ -90,9 +91,13 @@ class Chain:
         self.instance = instance
         self.definition = table
         self.table = table.table
-        lakehouse = LakehouseResource(home=str(home))  # the same places as those of the runs
-        self.storage = Storage(table, lakehouse.tables, lakehouse.models)
+        self._lakehouse = lakehouse_of_environment()  # the same places as those of the runs
+        self.storage = Storage(table, self._lakehouse.tables, self._lakehouse.models)
         self._job = definitions.resolve_implicit_global_asset_job_def()
+
+    def source(self) -> Source:
+        """The table's source, opened as the runs open it."""
+        return self._lakehouse.source_of(self.definition)
 
     def require_days(self, first: date, last: date) -> None:
         """Says which days the table has, where the given ones are not among them.
@@ -253,7 +258,7 @@ def open_storage(table: str) -> Storage:
         ConfigError: as `open_chain`.
     """
     definition = load_table(table)[1]
-    lakehouse = LakehouseResource(home=str(home_folder()))
+    lakehouse = lakehouse_of_environment()
     return Storage(definition, lakehouse.tables, lakehouse.models)
 
 

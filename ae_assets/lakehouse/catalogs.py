@@ -24,12 +24,15 @@ _PASSING_STATES = ("starting up", "shutting down", "recovery mode", "too many", 
 """Of a PostgreSQL server; what else it refuses, such as a password, it refuses for good."""
 
 
-def catalog_properties(home: Path | None, properties: Mapping[str, str]) -> dict[str, str]:
+def catalog_properties(
+    home: Path | None, properties: Mapping[str, str], file_properties: Mapping[str, str]
+) -> dict[str, str]:
     """Settings of the catalog: given properties over pyiceberg's own configuration over the embedded default.
 
     Args:
         home: folder of the embedded default; None leaves it out.
         properties: settings such as ``uri``, ``type``, ``warehouse``, ``s3.endpoint``.
+        file_properties: settings such as ``s3.endpoint`` that all others stand over.
 
     Raises:
         LakehouseError: nothing names a catalog.
@@ -40,7 +43,7 @@ def catalog_properties(home: Path | None, properties: Mapping[str, str]) -> dict
         **(configuration.get_catalog_config(CATALOG_NAME.replace("_", "-")) or {}),
         **(configuration.get_catalog_config(CATALOG_NAME) or {}),
     }
-    merged = {**{key: str(value) for key, value in configured.items()}, **properties}
+    merged = {**file_properties, **{key: str(value) for key, value in configured.items()}, **properties}
     if {"uri", "type", "py-catalog-impl"} & merged.keys():
         return merged
     if home is None:

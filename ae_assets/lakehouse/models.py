@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
 from ae_assets.errors import ModelError
 from ae_assets.lakehouse.failures import explained, storage_errors
@@ -27,6 +28,13 @@ _CHAMPION = "champion.json"
 _TABLE = r"[A-Za-z0-9_]+"
 _VERSION = r"\d{8}T\d{9}Z-[0-9a-f]{8}"
 _PARTIAL = ".partial-"
+_S3_ARGUMENTS = {
+    "s3.endpoint": "endpoint_override",
+    "s3.region": "region",
+    "s3.access-key-id": "access_key",
+    "s3.secret-access-key": "secret_key",
+    "s3.session-token": "session_token",
+}
 
 
 class ModelStore:
@@ -50,12 +58,16 @@ class ModelStore:
         self._cache = cache
 
     @classmethod
-    def open(cls, home: Path, location: str | None = None) -> "ModelStore":
+    def open(
+        cls, home: Path, location: str | None = None, file_properties: Mapping[str, str] | None = None
+    ) -> "ModelStore":
         """Opens the store in ``home/models``, or at another location; makes no folder before the first write.
 
         Args:
             home: folder of the default store, and of downloaded versions of a remote one.
             location: a folder, or an address that pyarrow knows, e.g. ``s3://bucket/models``.
+            file_properties: pyiceberg's settings of files on S3, e.g. ``{"s3.region": ...}``; what the address itself
+                says stands over them, the AWS chain below.
 
         Raises:
             ModelError: the address cannot be opened, or holds credentials.
@@ -70,7 +82,11 @@ class ModelStore:
                 "scheme://bucket/folder without them; give them to the AWS chain, by role, profile or environment."
             )
         try:
-            files, root = fs.FileSystem.from_uri(location)
+            files, root = (
+                _on_s3(location, file_properties)
+                if file_properties and location.startswith("s3://")
+                else fs.FileSystem.from_uri(location)
+            )
         except (OSError, ValueError) as reason:
             raise ModelError(f"The model store {location} cannot be opened: {reason}") from reason
         if isinstance(files, fs.LocalFileSystem):
@@ -342,3 +358,12 @@ def _as_json(value: Any, what: str) -> str:
         return json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as reason:
         raise ModelError(f"{what} cannot be stored as JSON: {reason}") from reason
+
+
+def _on_s3(location: str, properties: Mapping[str, str]) -> "tuple[FileSystem, str]":
+    """The file system and the folder of an address on S3, whose query may hold what pyarrow's addresses hold."""
+    from pyarrow.fs import S3FileSystem
+
+    address = urlsplit(location)
+    settings = {argument: properties[name] for name, argument in _S3_ARGUMENTS.items() if name in properties}
+    return S3FileSystem(**(settings | dict(parse_qsl(address.query)))), f"{address.netloc}{address.path}"

@@ -31,7 +31,12 @@ class Lakehouse:
         self._access = access
 
     @classmethod
-    def open(cls, home: Path | None, properties: Mapping[str, str] | None = None) -> "Lakehouse":
+    def open(
+        cls,
+        home: Path | None,
+        properties: Mapping[str, str] | None = None,
+        file_properties: Mapping[str, str] | None = None,
+    ) -> "Lakehouse":
         """Picks the catalog: the given properties, over pyiceberg's own configuration, over the embedded default.
 
         Args:
@@ -40,6 +45,7 @@ class Lakehouse:
             properties: pyiceberg catalog settings, e.g. ``{"type": "rest", "uri": ..., "warehouse": ...}``. Without
                 them pyiceberg's configuration of a catalog named ``ae_assets`` is used where there is one
                 (``PYICEBERG_CATALOG__AE_ASSETS__URI`` or ``.pyiceberg.yaml``).
+            file_properties: pyiceberg's settings of files, e.g. ``{"s3.region": ...}``, where neither names them.
 
         Raises:
             LakehouseError: neither a home nor a catalog is given.
@@ -47,7 +53,7 @@ class Lakehouse:
         from ae_assets.lakehouse.access import TableAccess
         from ae_assets.lakehouse.catalogs import catalog_properties
 
-        return cls(TableAccess(catalog_properties(home, properties or {})))
+        return cls(TableAccess(catalog_properties(home, properties or {}, file_properties or {})))
 
     def close(self) -> None:
         """Lets go of the connection to the catalog; the next use makes a new one."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import dagster as dg
@@ -142,7 +141,7 @@ def _raw(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.As
         from ae_assets.pipeline.chain.raw import load_raw
 
         storage, step = _storage(context, table, lakehouse), DailyStep(context, table, RAW)
-        source = table.source.open(Path(lakehouse.home))
+        source = lakehouse.source_of(table)
         loaded = []
         for facts in step.made(load_raw(storage, source, step.days)):
             loaded.append(facts)

@@ -4,8 +4,9 @@ import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any, cast
 
 import dagster as dg
 import polars as pl
@@ -13,8 +14,16 @@ from pydantic import Field
 
 from ae_assets.lakehouse import Lakehouse, ModelStore
 from ae_assets.pipeline.launcher import LocalRunLauncher
+from ae_assets.pipeline.s3 import client_of, file_properties, s3_of_environment
+from ae_assets.pipeline.table import WatchedTable
+from ae_assets.sources import Source
 
 DEFAULT_HOME = ".ae_assets"
+
+
+def lakehouse_of_environment() -> "LakehouseResource":
+    """The lakehouse that the environment names: the home of ``AE_ASSETS_HOME``, S3 by ``AE_ASSETS_S3_...``."""
+    return LakehouseResource(home=str(home_folder()), s3=s3_of_environment())
 
 
 def home_folder() -> Path:
@@ -31,6 +40,12 @@ class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
         description="pyiceberg catalog properties; empty: its own configuration, else SQLite in home.",
     )
 
+    s3: dg.ResourceDependency[Any] = Field(
+        default=cast("Any", None),
+        description="An S3Resource of dagster-aws: region, endpoint, profile and credentials of sources on S3 and, "
+        "where their own settings name none, of tables and models there; empty: those of the AWS chain.",
+    )
+
     models_location: str | None = Field(
         default=None,
         description="Where the models are, e.g. s3://bucket/models for several machines; empty: AE_ASSETS_MODELS, else "
@@ -40,12 +55,17 @@ class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
     @cached_property
     def tables(self) -> Lakehouse:
         """The Iceberg tables."""
-        return Lakehouse.open(Path(self.home), self.catalog or None)
+        return Lakehouse.open(Path(self.home), self.catalog or None, file_properties(self.s3))
 
     @cached_property
     def models(self) -> ModelStore:
         """The model store."""
-        return ModelStore.open(Path(self.home), self.models_location or os.environ.get("AE_ASSETS_MODELS") or None)
+        location = self.models_location or os.environ.get("AE_ASSETS_MODELS") or None
+        return ModelStore.open(Path(self.home), location, file_properties(self.s3))
+
+    def source_of(self, table: WatchedTable) -> Source:
+        """The source of a table: what its files hold is remembered in the home, S3 is asked as the resource says."""
+        return table.source.open(Path(self.home), None if self.s3 is None else partial(client_of, self.s3))
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["LakehouseResource"]:

@@ -1,7 +1,6 @@
 """The landing sensor: a thin shell over the pure planner of ``sources.landing``."""
 
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -38,7 +37,7 @@ def landing_sensor(
         f"at most {table.sensor.max_runs_per_tick} a look.",
     )
     def landing(context: dg.SensorEvaluationContext, lakehouse: LakehouseResource) -> dg.SensorResult | dg.SkipReason:
-        source = table.source.open(Path(lakehouse.home))
+        source = lakehouse.source_of(table)
         try:
             listed = source.days()
         except SourceError as error:

@@ -3,7 +3,7 @@
 No Dagster in here: the component reads this model from YAML, the chain is driven by it.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -79,9 +79,15 @@ class SourceSection(_Section):
         """How the source's files are written."""
         return Reading(self.missing_markers, self.last_line_end)
 
-    def open(self, home: Path | None = None) -> Source:
-        """The source; what its local files hold is remembered in a home, where one is given."""
-        return open_source(self.location, self.reading, None if home is None else home / "fingerprints")
+    def open(self, home: Path | None = None, make_s3_client: Callable[[Any], Any] | None = None) -> Source:
+        """The source.
+
+        Args:
+            home: where it is remembered what local files hold; None: nowhere.
+            make_s3_client: makes the client of a source on S3; None: the AWS chain does.
+        """
+        memory = None if home is None else home / "fingerprints"
+        return open_source(self.location, self.reading, memory, make_s3_client)
 
     @field_validator("location")
     @classmethod

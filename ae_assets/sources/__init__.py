@@ -2,8 +2,10 @@
 
 import os
 import re
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -25,7 +27,12 @@ _MISTYPED = re.compile(r"(https?|s3)[:/].*@", re.IGNORECASE | re.DOTALL)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 
 
-def open_source(location: str, reading: Reading | None = None, memory: Path | None = None) -> Source:
+def open_source(
+    location: str,
+    reading: Reading | None = None,
+    memory: Path | None = None,
+    make_s3_client: Callable[[Any], Any] | None = None,
+) -> Source:
     """The source at a location; nothing is read yet, so a location that does not exist (any more) shows at `days()`.
 
     Args:
@@ -35,6 +42,7 @@ def open_source(location: str, reading: Reading | None = None, memory: Path | No
         reading: how the files are written: words for a missing cell, the end of the last line; None: the defaults.
         memory: folder in which it is remembered what local files hold, so that looking at them again is cheap; None:
             nowhere.
+        make_s3_client: makes the client of a source on S3, see `s3.S3ClientMaker`; None: by the AWS chain.
 
     Raises:
         SourceError: the location is of no known kind, or its settings are not allowed.
@@ -51,7 +59,7 @@ def open_source(location: str, reading: Reading | None = None, memory: Path | No
         # boto3 is for those whose source is in a bucket.
         from ae_assets.sources.s3 import s3_source
 
-        return s3_source(location, reading)
+        return s3_source(location, reading, make_client=make_s3_client)
     if kind == "file":
         return _local(Path(url2pathname(urlsplit(location).path)), reading, memory)
     if kind and "://" in location:

@@ -1,8 +1,8 @@
 """Daily files and zip archives below a prefix of an S3 bucket; archives are read by parts.
 
-Credentials, region, role and endpoint are those of the AWS chain: environment (`AWS_ACCESS_KEY_ID`, `AWS_PROFILE`,
-`AWS_REGION`, `AWS_ENDPOINT_URL_S3`), `~/.aws`, the role of the container or machine. Servers that are not Amazon's are
-addressed by path, which all of them understand.
+Credentials, region, role and endpoint are those of whoever makes the client; else those of the AWS chain: environment
+(`AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, `AWS_REGION`, `AWS_ENDPOINT_URL_S3`), `~/.aws`, the role of the container or
+machine. Servers that are not Amazon's are addressed by path, which all of them understand.
 
 Keys are only ever compared and printed, never used as paths.
 """
@@ -42,8 +42,23 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
-def s3_source(location: str, reading: Reading | None = None, patience: Patience | None = None) -> DayFileSource:
+S3ClientMaker = Callable[[Any], Any]
+"""Makes a boto3 client of S3 with a `botocore.config.Config`, which says how long it waits and how often it tries."""
+
+
+def s3_source(
+    location: str,
+    reading: Reading | None = None,
+    patience: Patience | None = None,
+    make_client: S3ClientMaker | None = None,
+) -> DayFileSource:
     """The source at an `s3://bucket/prefix` or `s3://bucket/archive.zip`; nothing is asked of the server yet.
+
+    Args:
+        location: bucket and prefix or archive.
+        reading: how the files are written.
+        patience: how long a server that is away is waited for.
+        make_client: whose region, endpoint and credentials are used; None: those of the AWS chain.
 
     Raises:
         SourceError: the location names no bucket, or boto3 is not installed.
@@ -54,13 +69,19 @@ def s3_source(location: str, reading: Reading | None = None, patience: Patience 
             f"{without_secrets(location)}: what follows s3:// is no name of a bucket. Expected s3://bucket/prefix, and"
             " keys in the environment, never in the location."
         )
-    client = _Client(bucket, patience or Patience())
+    client = _Client(bucket, patience or Patience(), make_client or _client_of_the_chain)
     if key.lower().endswith(".zip"):
         archive = RangedArchive(key.rsplit("/", 1)[-1], _Object(client, key))
         return ArchiveSource(f"s3://{bucket}/{key}", archive, reading)
     if (day := day_of_name(key.rsplit("/", 1)[-1])) is not None:
         return S3Day(client, key, day, reading)
     return S3Source(client, key.strip("/"), reading)
+
+
+def _client_of_the_chain(config: Any) -> Any:
+    import boto3
+
+    return boto3.session.Session().client("s3", config=config)
 
 
 class S3Source(DayFileSource):
@@ -172,23 +193,23 @@ class _Object:
 class _Client:
     """Requests to one bucket, repeated after failures that may pass."""
 
-    def __init__(self, bucket: str, patience: Patience) -> None:
+    def __init__(self, bucket: str, patience: Patience, make_client: S3ClientMaker) -> None:
         if find_spec("boto3") is None:  # not imported: sources are opened in every process, most read nothing
             raise SourceError(f"s3://{bucket}: reading from S3 needs boto3; install it: pip install 'ae_assets[aws]'")
         self.bucket = bucket
         self._patience = patience
+        self._make_client = make_client
 
     @cached_property
     def _s3(self) -> Any:
-        import boto3
         from botocore.config import Config
 
         silence = self._patience.timeout_seconds
         # Attempts are counted here, so that a body that breaks off is continued and not fetched from the start.
         settings = {"connect_timeout": silence, "read_timeout": silence, "retries": {"total_max_attempts": 1}}
-        client = boto3.session.Session().client("s3", config=Config(**settings))
+        client = self._make_client(Config(**settings))
         if not client.meta.endpoint_url.split("/")[2].endswith((".amazonaws.com", ".amazonaws.com.cn")):
-            client = boto3.session.Session().client("s3", config=Config(**settings, s3={"addressing_style": "path"}))
+            client = self._make_client(Config(**settings, s3={"addressing_style": "path"}))
         return client
 
     def objects(self, prefix: str) -> Iterator[tuple[str, State]]:
