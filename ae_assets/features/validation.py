@@ -121,11 +121,15 @@ def _broken_rules(frame: pl.DataFrame, day: date, contract: RawContract) -> dict
         with config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA):
             schema.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as errors:
-        problems = list(_column_problems(errors))
-        if problems:
+        if problems := list(_column_problems(errors)):
             raise ContractError(
                 f"the raw rows of {day} do not have the columns of the layout {contract.layout!r}: "
                 f"{'; '.join(problems)}. Read the day again from its source, or name another layout."
+            ) from None
+        if problems := list(_rule_problems(errors)):
+            raise ContractError(
+                f"which raw rows of {day} can be true is not known, since rules could not be asked: "
+                f"{'; '.join(problems)}. Read the day again from its source."
             ) from None
         cases = errors.failure_cases.group_by("column", "check").agg(pl.col("index").cast(pl.get_index_type()))
         return {(column, check): rows for column, check, rows in zip(*cases.get_columns(), strict=True)}
@@ -138,6 +142,13 @@ def _column_problems(errors: pa.errors.SchemaErrors) -> Iterator[str]:
             yield f"{error.failure_cases!r} is missing"
         elif error.reason_code == SchemaErrorReason.WRONG_DATATYPE:
             yield f"{error.schema.name!r} is {error.failure_cases}, expected {error.schema.dtype}"
+
+
+def _rule_problems(errors: pa.errors.SchemaErrors) -> Iterator[str]:
+    """Rules that could not be asked: which rows break them is not known."""
+    for error in errors.schema_errors:
+        if error.reason_code != SchemaErrorReason.DATAFRAME_CHECK:
+            yield f"{error.check.name} of {error.schema.name!r} ({str(error.failure_cases).splitlines()[0]})"
 
 
 def _key(rule: Rule) -> tuple[str, str]:
