@@ -10,7 +10,6 @@ from ae_assets.cli.commands import RUN_FAILED
 from ae_assets.cli.instance import Chain, open_chain
 from ae_assets.cli.screen import print_table, say
 from ae_assets.errors import ConfigError
-from ae_assets.features.wording import Wording, wording_of
 from ae_assets.pipeline.chain.champion import load_champion
 from ae_assets.pipeline.chain.storage import ANOMALIES, RAW, Storage
 
@@ -40,8 +39,7 @@ def run_demo() -> int:
         if code == RUN_FAILED:
             return code
         first = load_champion(chain.storage).seen_until + timedelta(days=1)
-        wording = wording_of(chain.definition.features)
-        show_followed(followed(chain.storage, first, listed[-1]), wording, simulated=source.simulated)
+        show_followed(followed(chain.storage, first, listed[-1]), simulated=source.simulated)
         say("\nOpen the UI on the same home:")
         say(f"  {open_ui_hint(chain.home)}", folded=False)
     return code
@@ -71,7 +69,7 @@ class Followed:
         drives: drives with a record on these days.
         failed: the day of failure of those that failed.
         flagged: a row per drive with an alarm before its failure, if any: entity, cohort, flagged_on, alarm_days,
-            and of its highest score: score, top_features; highest score first.
+            and of its highest score: score, reasons; highest score first.
     """
 
     first: date
@@ -88,7 +86,7 @@ class Followed:
 
 def followed(storage: Storage, first: date, last: date) -> Followed:
     """What the anomaly table says of a range of days, read a day at a time."""
-    columns = ["day", "entity", "cohort", "score", "is_anomaly", "top_features", "label"]
+    columns = ["day", "entity", "cohort", "score", "is_anomaly", "reasons", "label"]
     drives: set[str] = set()
     kept = []
     for _, frame in storage.tables.iter_days(storage.name(ANOMALIES), first, last, columns):
@@ -102,7 +100,7 @@ def followed(storage: Storage, first: date, last: date) -> Followed:
         .sort("score", descending=True)
         .group_by("entity", maintain_order=True)
         .agg(
-            pl.col("cohort", "score", "top_features").first(),
+            pl.col("cohort", "score", "reasons").first(),
             pl.col("day").min().alias("flagged_on"),
             pl.len().alias("alarm_days"),
         )
@@ -110,7 +108,7 @@ def followed(storage: Storage, first: date, last: date) -> Followed:
     return Followed(first, last, len(drives), dict(failed.iter_rows()), flagged)
 
 
-def show_followed(found: Followed, wording: Wording, *, simulated: bool) -> None:
+def show_followed(found: Followed, *, simulated: bool) -> None:
     """Prints the flagged drives, which of them then failed, and how many failures were flagged before."""
     kind = "simulated drives" if simulated else "drives"
     days = (found.last - found.first).days + 1
@@ -125,7 +123,7 @@ def show_followed(found: Followed, wording: Wording, *, simulated: bool) -> None
             f"{drive['flagged_on']:%m-%d}",
             str(drive["alarm_days"]),
             f"{drive['score']:.3g}",
-            wording(drive["top_features"][0]["name"], drive["top_features"][0]["value"], None),
+            drive["reasons"][0].partition(", ")[0],
             f"failed {found.failed[drive['entity']]:%m-%d}" if drive["entity"] in found.failed else "works",
         )
         for drive in found.flagged.head(DRIVES_SHOWN).iter_rows(named=True)

@@ -14,8 +14,14 @@ from numpy.typing import NDArray
 
 MOST_ATTRIBUTES = 3
 
+LEAST_SHARE = 0.1
+"""Part of the score that an attribute must make up to be a reason."""
+
+SCATTERED_SHARE = 0.5
+"""Where no attribute makes up so much, but all together make up this part, the largest is named all the same."""
+
 Reading: TypeAlias = tuple[float | None, float | None]
-"""A feature's value (None = missing) and what the detector expected instead (None = nothing), in feature units."""
+"""A feature's value (None = missing) and what the detector expected instead (None = nothing)."""
 
 
 @dataclass(frozen=True)
@@ -35,24 +41,27 @@ class Reason:
 
 def reasons_of(
     contributions: NDArray[np.float32],
-    values: NDArray[np.float32],
-    expected: NDArray[np.float32],
+    scores: NDArray[np.float64],
+    values: NDArray[np.floating],
+    expected: NDArray[np.floating],
     feature_names: Sequence[str],
     attribute_of: Mapping[str, str],
     most: int = MOST_ATTRIBUTES,
 ) -> list[tuple[Reason, ...]]:
-    """The attributes that raised the scores of n rows.
+    """The attributes that moved the scores of n rows.
 
     Args:
-        contributions: (n, features), each feature's part of the score.
-        values: (n, features), in feature units; NaN = missing.
-        expected: (n, features), in feature units; NaN = the detector expects nothing.
+        contributions: (n, features), each feature's part of the score; 0 for one that is not to be named.
+        scores: (n,), the whole scores.
+        values: (n, features), in the units in which they are to be told; NaN = missing.
+        expected: (n, features), likewise; NaN = the detector expects nothing.
         feature_names: names of the columns.
         attribute_of: the raw attribute of each feature; a feature that is not named stands for itself.
         most: attributes to name for a row.
 
     Returns:
-        For each row its attributes with a contribution above 0, the largest first; of equal ones, the first in order.
+        For each row its attributes that make up at least ``LEAST_SHARE`` of the score, the largest first; of equal ones
+        the first in order. Where many small ones make up most of the score it is the largest.
     """
     attributes = list(dict.fromkeys(attribute_of.get(name, name) for name in feature_names))
     columns = {
@@ -70,10 +79,11 @@ def reasons_of(
         }
         return Reason(attribute, float(parts[row, place]), readings)
 
-    return [
-        tuple(reason(row, int(place)) for place in order[row] if parts[row, place] > 0) for row in range(len(parts))
-    ]
+    named = (parts > 0) & (parts >= LEAST_SHARE * scores[:, None])
+    scattered = ~named.any(axis=1) & (parts.sum(axis=1) >= SCATTERED_SHARE * scores) & (parts > 0).any(axis=1)
+    named[scattered, order[scattered, 0]] = True
+    return [tuple(reason(row, int(place)) for place in order[row] if named[row, place]) for row in range(len(parts))]
 
 
-def _known(value: np.float32) -> float | None:
+def _known(value: np.floating) -> float | None:
     return float(value) if np.isfinite(value) else None

@@ -53,7 +53,8 @@ def features_of_day(history: pl.DataFrame, day: date, config: FeatureConfig) -> 
     Returns:
         One row per drive with a row on ``day``, in the order of those rows: ``day, entity, cohort, label``, then
         ``feature_names(config)`` as Float32 with null for unknown, never NaN, then ``lost_attributes`` (List of String,
-        null where nothing is lost). Empty where the day has no rows.
+        null where nothing is lost) and ``seen_days`` (Int16, days since the drive's earliest record in the look-back,
+        null without one). Empty where the day has no rows.
 
     Raises:
         ContractError: a column is missing or not numeric, or a drive has two rows on a day.
@@ -77,6 +78,7 @@ def features_of_day(history: pl.DataFrame, day: date, config: FeatureConfig) -> 
         pl.col("label").cast(pl.Int8),
         *measured.cast(pl.Float32).fill_nan(None).get_columns(),
         _lost_attributes(config, rows),
+        _seen_days(rows),
     )
 
 
@@ -208,22 +210,30 @@ def _lost_attributes(config: FeatureConfig, rows: _Rows) -> pl.Series:
     """The attributes that each of today's rows lacks and that its drive had on an earlier day of the look-back."""
     lost: list[list[str] | None] = [None] * rows.today.height
     for column in config.attributes:
-        lacks = np.flatnonzero(~_is_known(rows.today, column))
-        known = _is_known(rows.past, column) if len(lacks) else np.zeros(0, np.bool_)
-        if not known.any():
+        now, before = (_reported(frame, column) for frame in (rows.today, rows.past))
+        if now.null_count() == 0 or before.null_count() == len(before):
             continue
+        lacks = now.is_null().arg_true().to_numpy()
         # One place more, which is never known, stands for the days on which a drive has no row.
-        known_on = np.append(known, False)[rows.place_by_lag[:, lacks]]
-        for row in lacks[known_on.any(axis=0)].tolist():
+        known = np.append(before.is_not_null().to_numpy(), False)
+        for row in lacks[known[rows.place_by_lag[:, lacks]].any(axis=0)].tolist():
             lost[row] = [*(lost[row] or []), column]
     return pl.Series("lost_attributes", lost, dtype=pl.List(pl.String))
 
 
-def _is_known(frame: pl.DataFrame, column: str) -> NDArray[np.bool_]:
-    if column not in frame.columns:
-        return np.zeros(frame.height, np.bool_)
-    values = frame[column]
-    return (values.fill_nan(None) if values.dtype.is_float() else values).is_not_null().to_numpy()
+def _seen_days(rows: _Rows) -> pl.Series:
+    """Days since the earliest record of each of today's drives."""
+    has_row = rows.place_by_lag < rows.past.height
+    first = len(rows.lags) - 1 - has_row[::-1].argmax(axis=0) if rows.lags else np.zeros(rows.today.height, np.int64)
+    lags = pl.Series([*rows.lags, None], dtype=pl.Int16)
+    return lags.gather(np.where(has_row.any(axis=0), first, len(rows.lags))).alias("seen_days")
+
+
+def _reported(rows: pl.DataFrame, column: str) -> pl.Series:
+    """An attribute as it was reported, null where it is unknown."""
+    if column not in rows.columns:
+        return pl.repeat(None, rows.height, dtype=pl.Null, eager=True)
+    return rows[column].fill_nan(None) if rows.schema[column].is_float() else rows[column]
 
 
 def _where_absent(feature: Feature) -> pl.Expr:

@@ -1,16 +1,21 @@
-"""What a feature's value says, in the attribute's own unit: logarithms are undone for people who decide on a device."""
+"""What a feature's value, in the unit of its attribute, says to people who decide on a device."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+
 from ae_assets.features.catalogue import Feature, catalogue
 from ae_assets.features.config import FeatureConfig
+from ae_assets.features.units import in_own_units, scale_of
 
 Wording = Callable[[str, float | None, float | None], str]
-"""Name of a feature, its value (None = missing) and what the detector expected (None = nothing) to a short sentence."""
+"""Name of a feature, its value (None = missing) and what the detector expected (None = nothing), both as the features
+table has them, to a short sentence."""
 
-AttributeWording = Callable[[str, Mapping[str, tuple[float | None, float | None]]], str]
-"""Name of an attribute, and value and expectation of each of its features by name, to a short sentence."""
+AttributeWording = Callable[[str, Mapping[str, tuple[float | None, float | None]], int | None], str]
+"""Name of an attribute, value and expectation of each of its features by name, in the unit of the attribute, and days
+since the device's earliest record in the look-back (None = not known) to a short sentence."""
 
 UnknownWording = Callable[[Sequence[str], Sequence[str], Sequence[str]], str]
 """Attributes that a record lacks though its device reported them before, that it lacks as before, and that it has for
@@ -27,8 +32,10 @@ def wording_of(config: FeatureConfig) -> Wording:
         feature = features[name]
         if feature.transform == "missing":
             return f"{'no' if value else 'has'} {_subject(feature, config)}"
-        shown = "unknown" if value is None else _amount(feature, value, config)
-        usual = "" if expected is None or math.isnan(expected) else f" (expected {_amount(feature, expected, config)})"
+        given = np.array([[math.nan if one is None else one for one in (value, expected)]])
+        reading, usual_one = in_own_units(given, [scale_of(feature, config)] * 2)[0].tolist()
+        shown = "unknown" if math.isnan(reading) else _amount(feature, reading, config)
+        usual = "" if math.isnan(usual_one) else f" (expected {_amount(feature, usual_one, config)})"
         return f"{_subject(feature, config)} {shown}{_span(feature)}{usual}"
 
     return words
@@ -38,11 +45,14 @@ def attribute_wording_of(config: FeatureConfig) -> AttributeWording:
     """How the features of one attribute are told together, e.g. ``reallocated sectors 24, expected 0, +16 in 7 days``.
 
     First the attribute's value, as far as a feature tells it, and what the detector expected; then its history: each
-    span over which it changed by another amount than over the shorter ones, or that it did not change.
+    span over which it changed by another amount than over the shorter ones, or that it did not change. No span is told
+    that the device has not lived: of one that came two days ago its counters are unchanged in 2 days, not in 28.
     """
     features = {feature.name: feature for feature in catalogue(config)}
 
-    def words(attribute: str, readings: Mapping[str, tuple[float | None, float | None]]) -> str:
+    def words(
+        attribute: str, readings: Mapping[str, tuple[float | None, float | None]], seen_days: int | None = None
+    ) -> str:
         found = {features[name]: reading for name, reading in readings.items() if name in features}
         if not found:
             return attribute
@@ -50,7 +60,7 @@ def attribute_wording_of(config: FeatureConfig) -> AttributeWording:
         subject = _subject(min(found, key=_place_in_words), config)
         if any(feature.transform == "missing" and value for feature, value in known.items()):
             return f"{subject} not reported"
-        told = _told(known, config)
+        told = _told(known, config, seen_days)
         if not told:
             return f"{subject} unknown"
         feature, first = told[0]
@@ -82,27 +92,41 @@ def _name(attribute: str, config: FeatureConfig) -> str:
     return config.attributes[attribute].meaning.partition(" (")[0] if attribute in config.attributes else attribute
 
 
-def _told(known: Mapping[Feature, float], config: FeatureConfig) -> list[tuple[Feature | None, str]]:
+def context_wording_of(config: FeatureConfig) -> Callable[[float | None], str | None]:
+    """What a device's readings are judged against, e.g. ``33,704 power-on hours``; of a table without age nothing."""
+
+    def words(age: float | None) -> str | None:
+        return (
+            None if age is None or config.age_column is None else f"{_number(age)} {_name(config.age_column, config)}"
+        )
+
+    return words
+
+
+def _told(
+    known: Mapping[Feature, float], config: FeatureConfig, seen_days: int | None
+) -> list[tuple[Feature | None, str]]:
     """What is worth saying of an attribute, each with the feature that says it; the state first, then its history."""
     told: list[tuple[Feature | None, str]] = []
     growths = [feature for feature in sorted(known, key=_place_in_words) if feature.transform == "growth"]
     amounts = [_amount(feature, known[feature], config) for feature in growths]
     grew = [growth for growth, text, before in zip(growths, amounts, ["0", *amounts], strict=False) if text != before]
     for feature in sorted(known, key=_place_in_words):
-        text = f"{_amount(feature, known[feature], config)}{_span(feature)}"
+        amount = _amount(feature, known[feature], config)
+        text = f"{amount}{_span(feature, seen_days)}"
         match feature.transform:
             case "growth" if feature in grew:
                 told.append((feature, text))
             case "per_1000_hours" if not told:
                 told.append((feature, text))
-            case "drift" if not told or known[feature]:
+            case "drift" if not told or amount != "0":
                 told.append((feature, f"clock off by {text}" if told else text))
             case "missing" | "growth" | "per_1000_hours" | "drift":
                 continue
             case _:
                 told.append((feature, text))
     if growths and not grew:
-        told.append((None, f"unchanged{_span(growths[-1])}"))
+        told.append((None, f"unchanged{_span(growths[-1], seen_days)}"))
     return told
 
 
@@ -119,23 +143,19 @@ def _subject(feature: Feature, config: FeatureConfig) -> str:
     return f"{meaning}: clock off by" if feature.transform == "drift" else meaning
 
 
-def _span(feature: Feature) -> str:
+def _span(feature: Feature, seen_days: int | None = None) -> str:
     if feature.transform == "growth":
-        return " in a day" if feature.span == 1 else f" in {feature.span} days"
+        days = min(feature.span or 0, seen_days or feature.span or 0)
+        return " in a day" if days == 1 else f" in {days} days"
     return {"per_1000_hours": " per 1,000 hours", "drift": " days", "deviation": " against its own past"}.get(
         feature.transform, ""
     )
 
 
 def _amount(feature: Feature, value: float, config: FeatureConfig) -> str:
-    kind = None if feature.column is None else config.attributes[feature.column].kind
-    if feature.transform in {"growth", "drift"}:
-        return _number(math.copysign(math.expm1(min(abs(value), 50.0)), value), signed=True)
-    if feature.transform == "deviation":
-        return _number(value, signed=True) if kind == "gauge" else f"{math.exp(min(value, 50.0)):.2g} times"
-    if feature.transform == "per_1000_hours" or (feature.transform == "level" and kind != "gauge"):
-        return _number(math.expm1(min(max(value, 0.0), 50.0)))
-    return _number(value)
+    if scale_of(feature, config) == "log ratio":
+        return f"{value:.2g} times"
+    return _number(value, signed=feature.transform in {"growth", "drift", "deviation"})
 
 
 def _number(value: float, *, signed: bool = False) -> str:

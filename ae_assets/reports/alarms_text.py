@@ -155,7 +155,8 @@ def why(one: Mapping[str, Any]) -> str:
         said.append(f"not judged: {one['not_judged_because']}")
     elif not one["is_alarm"]:
         said.append("below the threshold but not clear yet")
-    return "; ".join([*said, *one["reasons"]]) or "no reason is stored"
+    context = f" (at {one['context']})" if one["context"] else ""
+    return ("; ".join([*said, *one["reasons"]]) or "no reason is stored") + context
 
 
 def score_chart(days: Sequence[tuple[date, float | None, bool | None]], cut: float | None, width: int) -> list[str]:

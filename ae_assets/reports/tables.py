@@ -134,8 +134,10 @@ def _because(alarm: Mapping[str, Any], wording: Wording | None, limit: int = TOP
     """The attributes that raised a score, as the row says it in words, else its features; or why there is no score."""
     if (unknown := alarm.get("not_judged_because")) is not None:
         return f"not judged: {unknown}"
-    reasons = alarm["reasons"]
-    return "; ".join(reasons[:limit]) if reasons else feature_words(alarm["top_features"], wording, limit)
+    if (reasons := alarm["reasons"]) is None:
+        return feature_words(alarm["top_features"], wording, limit)
+    context = alarm.get("context")
+    return "; ".join(reasons[:limit]) + (f" (at {context})" if context and limit > 1 else "")
 
 
 def severity_words(severity: float) -> str:

@@ -6,7 +6,11 @@ import polars as pl
 TOP_FEATURES = pl.List(
     pl.Struct({"name": pl.String(), "contribution": pl.Float64(), "value": pl.Float64(), "expected": pl.Float64()})
 )
-"""The features that raised a score most: contributions add up to no more than the score; value null = missing."""
+"""The features that raised a score most: contributions add up to no more than the score; value null = missing.
+
+Value and expected are in the unit of the feature's attribute, 40 sectors, in rows of ``format`` 2; in older rows, which
+have no format, they are the features themselves: the logarithms of counters, hours and growths.
+"""
 
 EPISODE_STATES = ["none", "opened", "open", "closed"]
 """What a day is to its device, as ``decisions.episodes`` decides."""
@@ -47,7 +51,8 @@ ANOMALY_SCHEMA = pa.DataFrameSchema(
         "top_features": pa.Column(
             TOP_FEATURES,
             nullable=True,
-            description="the features that raised day_score most: name, contribution, value, expected; null = unknown",
+            description="the features that raised day_score most: name, contribution, value and expected in the unit "
+            "of the attribute (of format 2; before, logarithms of counters); null = unknown",
         ),
         "model_version": pa.Column(pl.String, description="the model version that scored the row"),
         "label": pa.Column(
@@ -80,8 +85,8 @@ ANOMALY_SCHEMA = pa.DataFrameSchema(
         "reasons": pa.Column(
             pl.List(pl.String),
             nullable=True,
-            description="the attributes that raised day_score most, in words, largest first; null without an alarm or "
-            "an open episode",
+            description="the attributes that moved day_score, in words, largest first; null without an alarm or an "
+            "open episode",
         ),
         "muted_until": pa.Column(
             pl.Date, nullable=True, description="last day on which the mute list mutes the device; null = not muted"
@@ -91,6 +96,16 @@ ANOMALY_SCHEMA = pa.DataFrameSchema(
             pl.String,
             nullable=True,
             description="why the row has no score: what a score would rest on and is not known; null = judged",
+        ),
+        "context": pa.Column(
+            pl.String,
+            nullable=True,
+            description="what the readings are judged against, in words: the age; null where there are no reasons",
+        ),
+        "format": pa.Column(
+            pl.Int32,
+            nullable=True,
+            description="how the row was written; null = before it was said, with top_features in feature units",
         ),
     },
     name="anomalies",

@@ -42,11 +42,17 @@ def feature_schema(config: DescribesFeatures) -> pa.DataFrameSchema:
         description="the attributes that the device reported within the look-back and not on this day; null = none; "
         "never a feature",
     )
+    seen = pa.Column(
+        pl.Int16,
+        pa.Check.ge(1),
+        nullable=True,
+        description="days since the earliest record of the device within the look-back; null = none; never a feature",
+    )
     made_by = pa.Column(
         pl.String,
         nullable=True,
         description="what the features were made by: the digest of settings that the table's property "
         "`ae_assets.settings.DIGEST` spells out; null = made before they were kept",
     )
-    columns = {**keys, **features, "lost_attributes": lost, SETTINGS: made_by}
+    columns = {**keys, **features, "lost_attributes": lost, "seen_days": seen, SETTINGS: made_by}
     return pa.DataFrameSchema(columns, name="features", strict=True, ordered=True)

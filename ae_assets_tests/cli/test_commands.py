@@ -1,6 +1,5 @@
 """What the commands do and say when they are used as they should be, and when a run of theirs fails."""
 
-import math
 import os
 import re
 import shlex
@@ -21,8 +20,6 @@ from dagster_shared.error import SerializableErrorInfo
 
 from ae_assets.cli.demo import Followed, followed, show_followed
 from ae_assets.errors import LakehouseError
-from ae_assets.features.config import FeatureConfig
-from ae_assets.features.wording import wording_of
 from ae_assets.pipeline import checks
 from ae_assets.pipeline.chain.lives import failures_in
 from ae_assets.pipeline.failures import root_message
@@ -32,9 +29,6 @@ from ae_assets_tests.pipeline.tables import write_day
 
 RunIn = Callable[..., Said]
 UNSEEN = ("--start", str(SEEN_UNTIL + timedelta(days=1)), "--end", str(LAST))
-WORDING = wording_of(
-    FeatureConfig.model_validate({"attributes": {"smart_5_raw": {"kind": "counter", "meaning": "bad sectors"}}})
-)
 ALL_CHECKS = sum(
     len(names)
     for names in (
@@ -111,13 +105,13 @@ def test_what_the_commands_start_is_in_the_instance_of_the_home(demo: Demo) -> N
         assert len(instance.get_materialized_partitions(key)) == 120
 
 
-REASON = {"name": "smart_5_level", "value": math.log1p(25)}
+REASON = "bad sectors 1,025, expected 0, +3 in a day"
 
 
 def made_up(flagged: list[tuple[str, int, int]], failed: dict[str, int]) -> Followed:
     day = lambda number: FIRST + timedelta(days=number)  # noqa: E731
     rows = [
-        {"entity": drive, "cohort": "M1", "score": 9.0 - place, "top_features": [REASON],
+        {"entity": drive, "cohort": "M1", "score": 9.0 - place, "reasons": [REASON],
          "flagged_on": day(since), "alarm_days": days}
         for place, (drive, since, days) in enumerate(flagged)
     ]  # fmt: skip
@@ -127,24 +121,24 @@ def made_up(flagged: list[tuple[str, int, int]], failed: dict[str, int]) -> Foll
 
 
 def test_flagged_drives_are_listed_with_what_became_of_them(capsys: pytest.CaptureFixture[str]) -> None:
-    show_followed(made_up([("A1", 3, 5), ("A2", 28, 1)], {"A1": 9, "A3": 12}), WORDING, simulated=False)
+    show_followed(made_up([("A1", 3, 5), ("A2", 28, 1)], {"A1": 9, "A3": 12}), simulated=False)
     said = capsys.readouterr().out
     assert "2 of 2,000 drives are flagged and 2 fail" in said
-    assert re.search(r"A1 +M1 +04-13 +5 +9 +bad sectors 25 +failed 04-19", said)
-    assert re.search(r"A2 +M1 +05-08 +1 +8 +bad sectors 25 +works", said)
+    assert re.search(r"A1 +M1 +04-13 +5 +9 +bad sectors 1,025 +failed 04-19", said)
+    assert re.search(r"A2 +M1 +05-08 +1 +8 +bad sectors 1,025 +works", said)
     assert "1 of the 2 flagged drives failed; the latest flags had little time to come true." in said
     assert "1 of the 2 drives that failed were flagged before their day of failure." in said
 
 
 def test_where_nothing_is_flagged_or_fails_no_empty_table_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    show_followed(made_up([], {}), WORDING, simulated=True)
+    show_followed(made_up([], {}), simulated=True)
     said = capsys.readouterr().out.strip()
     assert "0 of 2,000 simulated drives are flagged and 0 fail." in said
     assert len(said.splitlines()) == 1
 
 
 def test_only_the_highest_scores_are_listed_and_the_rest_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    show_followed(made_up([(f"D{number:02}", 1, 1) for number in range(25)], {}), WORDING, simulated=True)
+    show_followed(made_up([(f"D{number:02}", 1, 1) for number in range(25)], {}), simulated=True)
     said = capsys.readouterr().out
     assert "Highest scores (5 more are not shown)" in said
     assert "D19" in said

@@ -15,7 +15,7 @@ DAY_KEYS = {
 }  # fmt: skip
 DEVICE_KEYS = {
     "entity", "cohort", "since", "days_open", "is_new", "is_alarm", "score", "threshold", "severity", "reasons",
-    "not_judged_because", "muted_until", "mute_reason", "failed",
+    "context", "not_judged_because", "muted_until", "mute_reason", "failed",
 }  # fmt: skip
 HISTORY_KEYS = {
     "table", "entity", "cohort", "simulated", "first_seen", "last_seen", "failed_on", "newest_day", "first_day",

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from ae_assets.decisions import Reason, reasons_of
+from ae_assets.decisions.explanation import LEAST_SHARE
 from ae_assets.detectors import DenseAutoencoderConfig, FittedDetector, Scores, Windows, fit, windows_of
 from ae_assets.features.catalogue import catalogue, feature_names
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.day import features_of_day
 from ae_assets.features.look_back import LookBack
+from ae_assets.features.units import in_own_units, scale_of
 from ae_assets.features.validation import validate_day
 from ae_assets.features.wording import attribute_wording_of
 from ae_assets.schemas.raw import contract_of
@@ -35,6 +37,7 @@ CONFIG = FeatureConfig.model_validate(
     }
 )
 NAMES = feature_names(CONFIG)
+SCALES = [scale_of(feature, CONFIG) for feature in catalogue(CONFIG)]
 ATTRIBUTE_OF = {feature.name: feature.column for feature in catalogue(CONFIG) if feature.column is not None}
 NETWORK = DenseAutoencoderConfig(units=(32, 8, 32), epochs=10, batch_size=64, learning_rate=0.003)
 DAYS = 18
@@ -80,8 +83,8 @@ def features_of(valid: dict[date, pl.DataFrame], day: date) -> pl.DataFrame:
 
 
 def reasons(detector: FittedDetector, windows: Windows, scores: Scores) -> list[tuple[Reason, ...]]:
-    values = windows.values[windows.last_row]
-    return reasons_of(scores.contributions, values, scores.expected, detector.feature_names, ATTRIBUTE_OF)
+    values, expected = (in_own_units(part, SCALES) for part in (windows.values[windows.last_row], scores.expected))
+    return reasons_of(scores.contributions, scores.score, values, expected, detector.feature_names, ATTRIBUTE_OF)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +113,7 @@ def test_an_attribute_that_rises_on_a_healthy_drive_is_on_top_of_its_reasons(
     assert len(on_top) >= 0.95 * len(of_calm)
     words = attribute_wording_of(CONFIG)
     for reason in on_top:
-        sentence = words(reason.attribute, reason.readings)
+        sentence = words(reason.attribute, reason.readings, CONFIG.look_back_days)
         assert all(part in sentence for part in says), sentence
 
 
@@ -121,6 +124,7 @@ def test_reasons_come_largest_first_and_make_up_no_more_than_the_score(watched: 
         assert parts == sorted(parts, reverse=True)
         assert sum(parts) <= score * 1.001
         assert len({reason.attribute for reason in told}) == len(told) <= 3
+        assert all(part >= LEAST_SHARE * score * 0.999 for part in parts[1:])
 
 
 CONTRIBUTIONS = arrays.arrays(
@@ -132,7 +136,8 @@ CONTRIBUTIONS = arrays.arrays(
 @given(CONTRIBUTIONS)
 def test_the_features_of_an_attribute_are_added_up(contributions: np.ndarray) -> None:
     unknown = np.full_like(contributions, np.nan)
-    everything = reasons_of(contributions, unknown, unknown, NAMES, ATTRIBUTE_OF, most=len(NAMES))
+    nothing_small = np.zeros(len(contributions))
+    everything = reasons_of(contributions, nothing_small, unknown, unknown, NAMES, ATTRIBUTE_OF, most=len(NAMES))
     for row, told in zip(contributions, everything, strict=True):
         assert sum(reason.contribution for reason in told) == pytest.approx(row.sum(dtype=np.float64))
         for reason in told:
@@ -144,5 +149,28 @@ def test_the_features_of_an_attribute_are_added_up(contributions: np.ndarray) ->
 
 def test_what_contributes_nothing_is_no_reason() -> None:
     nothing = np.zeros((2, len(NAMES)), np.float32)
-    assert reasons_of(nothing, nothing, nothing, NAMES, ATTRIBUTE_OF) == [(), ()]
-    assert reasons_of(nothing[:0], nothing[:0], nothing[:0], NAMES, ATTRIBUTE_OF) == []
+    assert reasons_of(nothing, np.array([0.0, 5.0]), nothing, nothing, NAMES, ATTRIBUTE_OF) == [(), ()]
+    assert reasons_of(nothing[:0], np.zeros(0), nothing[:0], nothing[:0], NAMES, ATTRIBUTE_OF) == []
+
+
+def told(parts: dict[str, float], score: float) -> list[str]:
+    """The attributes named for a row whose features make up these parts of its score."""
+    contributions = np.zeros((1, len(NAMES)), np.float32)
+    for name, part in parts.items():
+        contributions[0, NAMES.index(name)] = part
+    unknown = np.full_like(contributions, np.nan)
+    (named,) = reasons_of(contributions, np.array([score]), unknown, unknown, NAMES, ATTRIBUTE_OF)
+    return [reason.attribute for reason in named]
+
+
+def test_what_makes_up_less_than_a_tenth_of_the_score_is_no_reason() -> None:
+    parts = {"smart_5_level": 7.0, "smart_5_growth_1d": 1.0, "smart_187_level": 1.0, "smart_197_level": 0.9}
+    assert told(parts, 10.0) == ["smart_5_raw", "smart_187_raw"]
+    assert told({"smart_5_level": 0.5}, 10.0) == []
+
+
+def test_of_many_small_parts_that_make_up_most_of_the_score_the_largest_is_named() -> None:
+    parts = {"smart_5_level": 0.9, "smart_187_level": 0.95, "smart_197_level": 0.9, "smart_9_drift": 0.9,
+             "smart_194_level": 0.9, "gap_days": 0.9}  # fmt: skip
+    assert told(parts, 10.0) == ["smart_187_raw"]
+    assert told({name: part / 2 for name, part in parts.items()}, 10.0) == []

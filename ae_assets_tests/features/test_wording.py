@@ -3,7 +3,7 @@ import math
 import pytest
 
 from ae_assets.features.config import FeatureConfig
-from ae_assets.features.wording import attribute_wording_of, wording_of
+from ae_assets.features.wording import attribute_wording_of, context_wording_of, wording_of
 
 CONFIG = FeatureConfig.model_validate(
     {
@@ -43,45 +43,35 @@ def test_a_feature_is_put_into_the_unit_of_its_attribute(
     assert wording_of(CONFIG)(name, value, expected) == says
 
 
-@pytest.mark.parametrize("name", ["smart_5_level", "smart_5_growth_7d", "smart_5_per_1000_hours", "smart_9_drift"])
-@pytest.mark.parametrize("value", [800.0, -800.0])
-def test_a_value_that_no_attribute_can_have_is_still_put_into_words(name: str, value: float) -> None:
-    capped = wording_of(CONFIG)(name, math.copysign(50.0, value), None)
-    assert wording_of(CONFIG)(name, value, None) == capped
-
-
-LOG = math.log1p
-
-
 @pytest.mark.parametrize(
     ("attribute", "readings", "says"),
     [
-        ("smart_5_raw", {"smart_5_level": (LOG(24), 0.0), "smart_5_growth_1d": (0.0, 0.0),
-         "smart_5_growth_7d": (LOG(16), 0.0), "smart_5_growth_28d": (LOG(16), 0.0),
-         "smart_5_per_1000_hours": (LOG(2), 0.0), "smart_5_missing": (0.0, 0.0)},
+        ("smart_5_raw", {"smart_5_level": (24.0, 0.0), "smart_5_growth_1d": (0.0, 0.0),
+         "smart_5_growth_7d": (16.0, 0.0), "smart_5_growth_28d": (16.0, 0.0),
+         "smart_5_per_1000_hours": (2.0, 0.0), "smart_5_missing": (0.0, 0.0)},
          "reallocated sectors 24, expected 0, +16 in 7 days"),
-        ("smart_5_raw", {"smart_5_level": (LOG(24), LOG(3)), "smart_5_growth_1d": (LOG(2), 0.0),
-         "smart_5_growth_7d": (LOG(16), 0.0), "smart_5_growth_28d": (-LOG(8), 0.0)},
+        ("smart_5_raw", {"smart_5_level": (24.0, 3.0), "smart_5_growth_1d": (2.0, 0.0),
+         "smart_5_growth_7d": (16.0, 0.0), "smart_5_growth_28d": (-8.0, 0.0)},
          "reallocated sectors 24, expected 3, +2 in a day, +16 in 7 days, -8 in 28 days"),
-        ("smart_5_raw", {"smart_5_level": (LOG(24), 0.0), "smart_5_growth_1d": (0.0, 0.0),
+        ("smart_5_raw", {"smart_5_level": (24.0, 0.0), "smart_5_growth_1d": (0.0, 0.0),
          "smart_5_growth_28d": (0.0, 0.0)}, "reallocated sectors 24, expected 0, unchanged in 28 days"),
-        ("smart_5_raw", {"smart_5_level": (LOG(24), None), "smart_5_growth_1d": (None, 0.0)}, "reallocated sectors 24"),
+        ("smart_5_raw", {"smart_5_level": (24.0, None), "smart_5_growth_1d": (None, 0.0)}, "reallocated sectors 24"),
         ("smart_5_raw", {"smart_5_level": (None, 0.0), "smart_5_growth_1d": (None, 0.0), "smart_5_missing": (1.0, 0.0)},
          "reallocated sectors not reported"),
-        ("smart_12_raw", {"smart_12_growth_1d": (LOG(3), LOG(1)), "smart_12_growth_7d": (LOG(13), LOG(1))},
+        ("smart_12_raw", {"smart_12_growth_1d": (3.0, 1.0), "smart_12_growth_7d": (13.0, 1.0)},
          "power cycles +3 in a day, expected +1, +13 in 7 days"),
-        ("smart_12_raw", {"smart_12_growth_1d": (0.0, 0.0), "smart_12_growth_7d": (0.0, LOG(1))},
+        ("smart_12_raw", {"smart_12_growth_1d": (0.0, 0.0), "smart_12_growth_7d": (0.0, 1.0)},
          "power cycles unchanged in 7 days"),
         ("smart_12_raw", {"smart_12_growth_1d": (None, 0.0)}, "power cycles unknown"),
-        ("smart_193_raw", {"smart_193_per_1000_hours": (LOG(1200), LOG(80)), "smart_193_growth_7d": (LOG(900), 0.0)},
+        ("smart_193_raw", {"smart_193_per_1000_hours": (1200.0, 80.0), "smart_193_growth_7d": (900.0, 0.0)},
          "load cycles 1,200 per 1,000 hours, expected 80, +900 in 7 days"),
         ("smart_194_raw", {"smart_194_level": (45.0, 30.0), "smart_194_deviation": (12.0, 0.0)},
          "temperature 45, expected 30, +12 against its own past"),
-        ("smart_9_raw", {"smart_9_level": (LOG(12_345), LOG(11_000)), "smart_9_drift": (LOG(3), 0.0)},
+        ("smart_9_raw", {"smart_9_level": (12_345.0, 11_000.0), "smart_9_drift": (3.0, 0.0)},
          "power-on hours 12,345, expected 11,000, clock off by +3 days"),
-        ("smart_9_raw", {"smart_9_level": (LOG(12_345), LOG(11_000)), "smart_9_drift": (0.0, 0.0)},
+        ("smart_9_raw", {"smart_9_level": (12_345.0, 11_000.0), "smart_9_drift": (0.0, 0.0)},
          "power-on hours 12,345, expected 11,000"),
-        ("smart_9_raw", {"smart_9_drift": (LOG(3), 0.0)}, "power-on hours: clock off by +3 days, expected 0"),
+        ("smart_9_raw", {"smart_9_drift": (3.0, 0.0)}, "power-on hours: clock off by +3 days, expected 0"),
         ("gap_days", {"gap_days": (3.0, 1.0)}, "days since its last record 3, expected 1"),
         ("of_an_older_model", {"of_an_older_model": (1.0, 1.0)}, "of_an_older_model"),
     ],
@@ -89,4 +79,40 @@ LOG = math.log1p
 def test_an_attribute_is_told_with_value_expectation_and_history(
     attribute: str, readings: dict[str, tuple[float | None, float | None]], says: str
 ) -> None:
-    assert attribute_wording_of(CONFIG)(attribute, readings) == says
+    assert attribute_wording_of(CONFIG)(attribute, readings, 28) == says
+
+
+@pytest.mark.parametrize(
+    ("growths", "seen_days", "says"),
+    [
+        ({1: 0.0, 7: 0.0, 28: 0.0}, 2, "reallocated sectors 24, expected 0, unchanged in 2 days"),
+        ({1: 0.0, 7: 16.0, 28: 16.0}, 2, "reallocated sectors 24, expected 0, +16 in 2 days"),
+        ({1: 16.0, 7: 16.0, 28: 16.0}, 1, "reallocated sectors 24, expected 0, +16 in a day"),
+        (
+            {1: 2.0, 7: 16.0, 28: 20.0},
+            9,
+            "reallocated sectors 24, expected 0, +2 in a day, +16 in 7 days, +20 in 9 days",
+        ),
+        ({1: 0.0, 7: 0.0, 28: 0.0}, None, "reallocated sectors 24, expected 0, unchanged in 28 days"),
+    ],
+)
+def test_no_span_is_told_that_the_device_has_not_lived(
+    growths: dict[int, float], seen_days: int | None, says: str
+) -> None:
+    readings: dict[str, tuple[float | None, float | None]] = {"smart_5_level": (24.0, 0.0)}
+    readings |= {f"smart_5_growth_{span}d": (value, 0.0) for span, value in growths.items()}
+    assert attribute_wording_of(CONFIG)("smart_5_raw", readings, seen_days) == says
+
+
+@pytest.mark.parametrize("drift", [0.04, -0.04, 0.0])
+def test_a_clock_that_is_off_by_nothing_is_not_told(drift: float) -> None:
+    readings: dict[str, tuple[float | None, float | None]] = {
+        "smart_9_level": (12_345.0, None), "smart_9_drift": (drift, 0.0)}  # fmt: skip
+    assert attribute_wording_of(CONFIG)("smart_9_raw", readings, 28) == "power-on hours 12,345"
+
+
+def test_age_is_told_as_what_readings_are_judged_against() -> None:
+    assert context_wording_of(CONFIG)(33_704.0) == "33,704 power-on hours"
+    assert context_wording_of(CONFIG)(None) is None
+    ageless = FeatureConfig.model_validate({"attributes": {"smart_5_raw": {"kind": "counter", "meaning": "sectors"}}})
+    assert context_wording_of(ageless)(1.0) is None

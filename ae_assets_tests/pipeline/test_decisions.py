@@ -183,16 +183,20 @@ def test_the_first_reason_is_the_attribute_that_raised_the_score_most_with_the_v
     for scored in score_days(storage, champion.detector, champion.aggregation, JUDGED, stage="anomalies"):
         features = storage.tables.read(storage.name("features"), scored.day, scored.day)
         values = {row["entity"]: row for row in features.iter_rows(named=True)}
+        flags = [name for name in names if name.endswith("_missing")]
+        lacking = {row["cohort"]: row for row in features.group_by("cohort").agg(pl.col(flags).mean()).to_dicts()}
         for entity, contributions in zip(scored.keys["entity"], scored.of_day.contributions, strict=True):
             if (scored.day, entity) not in alarms:
                 continue
             parts: Counter[str] = Counter()
+            row = values[entity]
             for name, contribution in zip(names, contributions.tolist(), strict=True):
-                parts[columns[name]] += contribution
+                usual = name in flags and (row[name] == 0 or lacking[row["cohort"]][name] >= 0.5)
+                parts[columns[name]] += 0 if usual or name == "smart_9_level" else contribution
             attribute = max(parts, key=lambda column: parts[column])
             leading.add(attribute)
             words, level, in_units = IN_WORDS[attribute]
-            value = values[entity][level]
+            value = row[level]
             told = "not reported" if value is None else f"{round(in_units(value)):,}"
             assert f"{alarms[scored.day, entity]['reasons'][0]},".startswith(f"{words} {told},")
     assert len(alarms) > 50

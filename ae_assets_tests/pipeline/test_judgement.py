@@ -200,7 +200,7 @@ def test_rows_without_a_score_stand_in_the_table_after_all_others_and_keep_its_c
     storage = of_home(home)
     followed(storage)
     rows = storage.tables.read(storage.name("anomalies"), DAYS[NO_VALUE], DAYS[NO_VALUE])
-    assert ANOMALY_SCHEMA.validate(rows).columns[-1] == "not_judged_because"
+    assert ANOMALY_SCHEMA.validate(rows).columns[-1] == "format"
     assert rows["entity"].to_list()[-6:] == [SICK, *NVME]
     assert rows["score"].is_null().equals(rows["not_judged_because"].is_not_null().alias("score"))
     assert rows["threshold"].n_unique() == 1

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ae_assets.reports.alarms_text import day_text, history_text, score_chart
+from ae_assets.reports.alarms_text import day_text, history_text, score_chart, why
 
 DAY = date(2024, 4, 17)
 
@@ -24,6 +24,7 @@ def device(entity: str = "ZA10", **more: Any) -> dict[str, Any]:
         "threshold": 2.0,
         "severity": 0.0004,
         "reasons": ["reallocated sectors 41, expected 0, +16 in 7 days", "pending sectors 8, expected 0"],
+        "context": None,
         "not_judged_because": None,
         "muted_until": None,
         "mute_reason": None,
@@ -45,6 +46,12 @@ def day(*open_now: dict[str, Any], **more: Any) -> dict[str, Any]:
         "not_judged": [],
         **more,
     }
+
+
+def test_the_age_is_told_beside_the_reasons() -> None:
+    assert (
+        why(device(context="33,704 power-on hours", reasons=["sectors 41"])) == "sectors 41 (at 33,704 power-on hours)"
+    )
 
 
 def test_each_device_has_a_line_and_its_reasons_below() -> None:

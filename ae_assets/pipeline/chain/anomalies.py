@@ -4,25 +4,24 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
-from ae_assets.decisions import Episodes, Mute, is_clear, look_back_days, read_mutes, reasons_of, with_mutes
+from ae_assets.decisions import Episodes, Mute, is_clear, look_back_days, read_mutes, with_mutes
 from ae_assets.decisions.episodes import OPEN, OPENED, STATE_COLUMNS
 from ae_assets.errors import AeAssetsError
-from ae_assets.features.catalogue import catalogue
 from ae_assets.features.config import FeatureConfig
-from ae_assets.features.wording import attribute_wording_of
 from ae_assets.pipeline.chain.anomaly_day import AnomalyDay
 from ae_assets.pipeline.chain.champion import Champion
 from ae_assets.pipeline.chain.day_before import Alarms
 from ae_assets.pipeline.chain.failed_day import FailedDay
 from ae_assets.pipeline.chain.judgement import lacks_what_it_reported, not_judged_because
+from ae_assets.pipeline.chain.reasons import reasons, top_features
 from ae_assets.pipeline.chain.scoring import ScoredDay, score_days
 from ae_assets.pipeline.chain.storage import ANOMALIES, NO_ROWS, Storage
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
 
-TOP_FEATURES = 5
+FORMAT = 2
+"""How rows are written; to be raised when a column says something else than before. Rows from before have none."""
 
 COLUMNS = {name: column.dtype.type for name, column in ANOMALY_SCHEMA.columns.items()}
 
@@ -94,13 +93,14 @@ def anomaly_table(
         threshold=pl.lit(cut, dtype=pl.Float64),
         is_anomaly=scored.score > cut,
         model_version=pl.lit(champion.version),
+        format=pl.lit(FORMAT, pl.Int32),
         not_judged_because=not_judged_because(scored, champion.detector, features),
         **{
             name: pl.when(scored.judged).then(values)
             for name, values in {
                 "day_score": pl.Series(scored.of_day.score).cast(pl.Float64),
                 "severity": pl.Series(champion.threshold.severity(scored.score.fill_null(0.0))),
-                "top_features": _top_features(scored),
+                "top_features": top_features(scored, features),
             }.items()
         },
     )
@@ -109,59 +109,10 @@ def anomaly_table(
     decided = episodes.push(scored.day, judged.with_columns(is_clear=pl.when(~clear | ~unseen).then(clear)))
     explained = pl.col("score").is_not_null() & (pl.col("is_anomaly") | pl.col("episode").is_in([OPENED, OPEN]))
     return (
-        decided.with_columns(reasons=_reasons(scored, features, decided.select(explained).to_series()))
+        decided.hstack(reasons(scored, features, decided.select(explained).to_series()))
         .select(*ANOMALY_SCHEMA.columns)
         .sort(["score", "entity"], descending=[True, False], nulls_last=True)
     )
-
-
-def _reasons(scored: ScoredDay, features: FeatureConfig, wanted: pl.Series) -> pl.Series:
-    """The attributes that raised the wanted rows' scores, in words; null for the other rows."""
-    rows = wanted.arg_true().to_numpy()
-    detector_says, windows = scored.of_day, scored.windows
-    found = reasons_of(
-        detector_says.contributions[rows],
-        windows.values[windows.last_row[rows]],
-        detector_says.expected[rows],
-        windows.feature_names,
-        {feature.name: feature.column for feature in catalogue(features) if feature.column is not None},
-    )
-    words = attribute_wording_of(features)
-    told: list[list[str] | None] = [None] * len(wanted)
-    for row, reasons in zip(rows, found, strict=True):
-        told[row] = [words(reason.attribute, reason.readings) for reason in reasons]
-    return pl.Series("reasons", told, dtype=pl.List(pl.String))
-
-
-def _top_features(scored: ScoredDay) -> pl.Series:
-    """The features with the largest contributions, largest first, with their value and what was expected instead."""
-    contributions = scored.of_day.contributions
-    count = min(TOP_FEATURES, contributions.shape[1])
-    top = np.argpartition(-contributions, count - 1, axis=1)[:, :count]
-    order = np.argsort(-np.take_along_axis(contributions, top, axis=1), axis=1, kind="stable")
-    top = np.take_along_axis(top, order, axis=1)
-    values = scored.windows.values[scored.windows.last_row]
-    names = pl.Series(list(scored.windows.feature_names), dtype=pl.String)
-    fields = pl.DataFrame(
-        {
-            "name": names.gather(top.ravel()),
-            "contribution": _picked(contributions, top),
-            "value": _picked(values, top),
-            "expected": _picked(scored.of_day.expected, top),
-        }
-    ).with_columns(pl.col("value", "expected").fill_nan(None))
-    return (
-        fields.select(pl.struct("name", "contribution", "value", "expected").alias("top_features"))
-        .to_series()
-        .reshape((len(top), count))
-        .arr.to_list()
-        if len(top)
-        else pl.Series("top_features", [], dtype=pl.List(fields.select(pl.struct(pl.all())).dtypes[0]))
-    )
-
-
-def _picked(array: np.ndarray, columns: np.ndarray) -> pl.Series:
-    return pl.Series(np.take_along_axis(array, columns, axis=1).ravel().astype(np.float64))
 
 
 def _past(storage: Storage, first: date, days: int) -> pl.DataFrame | None:

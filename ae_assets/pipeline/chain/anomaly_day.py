@@ -164,7 +164,8 @@ def entry(row: dict[str, Any], wording: Wording) -> dict[str, Any]:
 
     Returns:
         ``entity, cohort``; ``since`` and ``days_open``, first day and age of its episode; ``is_new``; ``is_alarm``,
-        null where it is not judged; ``score, threshold, severity``; ``reasons``; ``not_judged_because``;
+        null where it is not judged; ``score, threshold, severity``; ``reasons``, and ``context``, what they are judged
+        against; ``not_judged_because``;
         ``muted_until, mute_reason``; ``failed``, whether it failed on the day, null where nobody knows.
     """
     since, failed = row["episode_start"], row["label"]
@@ -179,6 +180,7 @@ def entry(row: dict[str, Any], wording: Wording) -> dict[str, Any]:
         "threshold": row["threshold"],
         "severity": row["severity"],
         "reasons": reasons_in(row, wording),
+        "context": row["context"],
         "not_judged_because": row["not_judged_because"],
         "muted_until": row["muted_until"],
         "mute_reason": row["mute_reason"],
@@ -187,7 +189,10 @@ def entry(row: dict[str, Any], wording: Wording) -> dict[str, Any]:
 
 
 def reasons_in(row: dict[str, Any], wording: Wording) -> list[str]:
-    """The attributes behind a row's score in words; none where it has no alarm and no episode."""
+    """The attributes behind a row's score in words; none where it has no alarm and no episode.
+
+    Rows without reasons are from before there were any; the values of their features are those of the features table.
+    """
     if row["reasons"] is not None:
         return list(row["reasons"])
     strongest = (row["top_features"] or [])[:REASONS_OF_OLD_ROWS] if row["is_anomaly"] else []

@@ -182,10 +182,8 @@ def _moved(storage: Storage, entity: str, first: date, last: date, top_features:
         if feature.name in stored and config.attributes[column].kind not in {"age", "rate"}
     }
     columns = ["day", *(feature.name for feature in drawn.values())]
-    values = storage.tables.read(storage.name(FEATURES), first, last, columns, entities=[entity])
-    read = values.sort("day").select(
-        "day", **{column: in_own_unit(feature, config) for column, feature in drawn.items()}
-    )
+    values = storage.tables.read(storage.name(FEATURES), first, last, columns, entities=[entity]).sort("day")
+    read = values.select("day", **{column: in_own_unit(values, feature, config) for column, feature in drawn.items()})
     told = [_told(column, drawn[column], read, config) for column in strongest_attributes(top_features, config, drawn)]
     return [one for one in told if one is not None and one["lowest"] != one["highest"]]
 

@@ -10,7 +10,7 @@ from ae_assets.detectors import FittedDetector
 from ae_assets.features.catalogue import catalogue
 from ae_assets.features.config import FeatureConfig, feature_prefix
 from ae_assets.features.wording import unknown_wording_of
-from ae_assets.pipeline.chain.scoring import LOST, ScoredDay
+from ae_assets.pipeline.chain.scoring import ScoredDay
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ def not_judged(rows: pl.DataFrame) -> tuple[NotJudged, ...]:
 
 def not_judged_because(scored: ScoredDay, detector: FittedDetector, features: FeatureConfig) -> pl.Series:
     """For each row without a score the attributes that it would rest on and what is known of them, else null."""
-    said = pl.Series("not_judged_because", [None] * len(scored.score), dtype=pl.String)
+    said = pl.repeat(None, len(scored.score), dtype=pl.String, eager=True)
     rows = (~scored.judged).arg_true()
     if rows.is_empty():
         return said
     attributes = _attributes_of(detector.evidence, features)
-    lost = scored.keys[rows].join(scored.lost, on="entity", how="left", maintain_order="left")[LOST]
+    lost = scored.keys[rows].join(scored.records, on="entity", how="left", maintain_order="left")["lost_attributes"]
     states = pl.DataFrame({name: _states(name, scored, rows, lost) for name in attributes})
     distinct = states.unique(maintain_order=True)
     wording = unknown_wording_of(features)
@@ -55,7 +55,9 @@ def not_judged_because(scored: ScoredDay, detector: FittedDetector, features: Fe
 def lacks_what_it_reported(scored: ScoredDay, detector: FittedDetector, features: FeatureConfig) -> pl.Series:
     """Whether each row lacks an attribute that the detector looks at and its device reported inside the look-back."""
     attributes = _attributes_of(detector.inputs, features)
-    lost = scored.lost.filter(pl.col(LOST).list.set_intersection(attributes).list.len() > 0)
+    lost = scored.records.drop_nulls("lost_attributes").filter(
+        pl.col("lost_attributes").list.set_intersection(attributes).list.len() > 0
+    )
     return scored.keys["entity"].is_in(lost["entity"].implode())
 
 

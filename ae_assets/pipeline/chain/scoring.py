@@ -20,8 +20,8 @@ from ae_assets.pipeline.chain.settings import DaySettings
 from ae_assets.pipeline.chain.storage import FEATURES, Storage
 from ae_assets.progress import Progress
 
-LOST = "lost_attributes"
-NOTHING_LOST = pl.DataFrame(schema={"entity": pl.String, LOST: pl.List(pl.String)})
+ABOUT_RECORDS = {"lost_attributes": pl.List(pl.String), "seen_days": pl.Int16()}
+"""Columns of the features table that describe a record and are no features."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,9 @@ class ScoredDay:
     windows: Windows
     of_day: Scores
     """What the detector says of the day's own records; of those that are not judged it says nothing."""
-    lost: pl.DataFrame
-    """``entity, lost_attributes`` of the entities that lack, on the day, what they reported inside the look-back."""
+    records: pl.DataFrame
+    """``entity, lost_attributes, seen_days``: what the features say of the day's records beside the features, in any
+    order; null in a table from before they said it."""
 
     @property
     def judged(self) -> pl.Series:
@@ -71,9 +72,9 @@ def score_days(
     a day alone and the same day in a range have equal scores.
     """
     made_by = DaySettings(storage, detector.feature_names)
-    # A table from before the column was made does not say what is lost.
-    says_lost = LOST in storage.tables.schema(storage.name(FEATURES))
-    columns = [*made_by.columns, *([LOST] if says_lost else [])]
+    stored = storage.tables.schema(storage.name(FEATURES))
+    said = [name for name in ABOUT_RECORDS if name in stored]
+    columns = [*made_by.columns, *said]
     window, scored_before = detector.window_days - 1, aggregation.look_back_days
     needed = {day - timedelta(days=back) for day in days for back in range(scored_before + 1)}
     rolling = RollingScores(aggregation)
@@ -116,5 +117,6 @@ def score_days(
             continue
         done = bisect_right(days, day)
         storage.progress(Progress(stage, done, len(days), "days", rows, time.monotonic() - began))
-        lost = frame.select("entity", LOST).drop_nulls(LOST) if says_lost else NOTHING_LOST
-        yield ScoredDay(day, keys, aggregated["score"], windows, of_day, lost)
+        unsaid = [pl.lit(None, dtype).alias(name) for name, dtype in ABOUT_RECORDS.items() if name not in said]
+        records = frame.select("entity", *said, *unsaid)
+        yield ScoredDay(day, keys, aggregated["score"], windows, of_day, records)

@@ -10,6 +10,7 @@ from ae_assets.evaluation import Lives, Protocol
 from ae_assets.evaluation.drives import Drives, drives_of
 from ae_assets.features.catalogue import Feature, catalogue
 from ae_assets.features.config import FeatureConfig
+from ae_assets.features.units import in_own_units, scale_of
 from ae_assets.pipeline.chain.champion import Champion
 from ae_assets.pipeline.chain.storage import ANOMALIES, FEATURES, Storage
 
@@ -147,7 +148,7 @@ def _story(
     mine = values.filter(pl.col("entity") == entity, told)
     reported = [column for column, feature in drawn.items() if mine[feature.name].count()]
     columns = strongest_attributes(scored["top_features"], config, reported)[:ATTRIBUTES]
-    read = mine.select("day", **{column: in_own_unit(drawn[column], config) for column in columns})
+    read = mine.select("day", **{column: in_own_unit(mine, drawn[column], config) for column in columns})
     history = scored.select("day", "score", "threshold").join(read, on="day", how="full", coalesce=True).sort("day")
     return Story(entity, last_day, history, {column: title_of(drawn[column], config) for column in columns})
 
@@ -185,13 +186,10 @@ def strongest_attributes(top_features: pl.Series, config: FeatureConfig, drawn: 
     return sorted(raised, key=lambda column: -raised[column])
 
 
-def in_own_unit(feature: Feature, config: FeatureConfig) -> pl.Expr:
-    """A feature's column with its logarithm undone."""
-    value = pl.col(feature.name).cast(pl.Float64)
-    gauge = feature.column is not None and config.attributes[feature.column].kind == "gauge"
-    if feature.transform in {"growth", "drift"}:
-        return value.sign() * (value.abs().exp() - 1)
-    return value if feature.transform == "deviation" or gauge else value.exp() - 1
+def in_own_unit(rows: pl.DataFrame, feature: Feature, config: FeatureConfig) -> pl.Series:
+    """A feature's column with its logarithm undone, null where it is unknown."""
+    values = rows[feature.name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    return pl.Series(in_own_units(values[:, None], [scale_of(feature, config)])[:, 0]).fill_nan(None)
 
 
 def title_of(feature: Feature, config: FeatureConfig) -> str:
