@@ -21,11 +21,11 @@ from pathlib import Path
 from ae_assets.errors import SourceError
 
 READERS = {
-    "csv": ("ae_assets.sources.csv_day", "ae_assets.sources.rescue", "ae_assets.sources.layout"),
+    "csv": tuple(f"ae_assets.sources.{module}" for module in ("csv_day", "rescue", "layout", "dates", "reading")),
     "zip": ("ae_assets.sources.archives", "ae_assets.sources.day_files"),
 }
 TOKENS = (
-    b"""|,|\n|\r|\0|\xff| |#|"|""|'|\r\n|\xef\xbb\xbf|,nan,|,1e5,|,24.0,|, ,|,true,|,300,"""
+    b"""|,|\n|\r|\0|\xff| |#|"|""|'|\r\n|\xef\xbb\xbf|,nan,|,NULL,|,1e5,|,2.5E1,|,1E-400,|,24.0,|, ,|,true,|,300,"""
     b"""|,9223372036854775808,|,2013-4-1,|\n2013-04-10,Z9,M,1,0,5\n|\xc3\xa4|\xed\xa0\x80|..|\xff\xff\xff\xff|\n\n"""
 ).split(b"|")
 SMALL_STRETCH_BYTES = 2000

@@ -46,6 +46,8 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_EXACT_NUMBER = 16
 """Digits and points of a number that a double holds without loss, see `_whole_numbers`."""
 
+_SHOWN = 100
+
 _IN_NUMBERS = np.isin(np.arange(256), list(b"0123456789."))
 
 
@@ -111,7 +113,9 @@ def parse_day(data: bytes, origin: str, reading: Reading | None = None) -> pl.Da
         first_row += lines
     if not frames:
         return pl.DataFrame(schema=day_schema(columns))
-    return with_dates(_without_markers(pl.concat(frames), columns, reading), origin)
+    rows = pl.concat(frames)
+    _refuse_broken_lines_alone(rows, len(columns), origin)
+    return with_dates(_without_markers(rows, columns, reading), origin)
 
 
 def _refuse_a_cut_file(data: bytes, columns: Sequence[str], origin: str, reading: Reading) -> None:
@@ -149,6 +153,16 @@ def _refuse_a_second_header(stretch: bytes, first_row: int, origin: str) -> None
                 " Expected one file for each day: take them apart."
             )
         place = lowered.find(mark, end)
+
+
+def _refuse_broken_lines_alone(rows: pl.DataFrame, width: int, origin: str) -> None:
+    """Raises SourceError where no line has the fields of the header: nothing of the file could be watched."""
+    notes = rows[RESCUED_COLUMN]
+    if notes.null_count() == 0 and rows.height and notes.str.starts_with('{"line": ').all():
+        raise SourceError(
+            f"{origin}: none of its {rows.height:,} lines has the {width} fields of the header; the first is"
+            f" {notes[0][9:-1][:_SHOWN]}. Expected fields separated by commas, quoted where they hold one."
+        )
 
 
 def _without_markers(frame: pl.DataFrame, columns: Sequence[str], reading: Reading) -> pl.DataFrame:

@@ -4,6 +4,7 @@ import os
 import stat
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -54,9 +55,9 @@ class FolderSource(DayFileSource):
         root = Path(os.path.realpath(self._path))
         day = day_of_name(self._path.name) or day_of_name(root.name)
         if day is not None and root.is_file():
-            files = [self._day_file(root, self._path.name, day)]
+            listing = Listing([self._day_file(root, self._path.name, day)], [])
             self._end_of_look()
-            return Listing(files, [])
+            return listing
         if not root.is_dir():
             raise SourceError(
                 f"{self.location}: expected a folder of YYYY-MM-DD.csv files or zip archives, one such file or one .zip"
@@ -75,28 +76,27 @@ class FolderSource(DayFileSource):
             elif day is None:
                 strays.append(f"{name}: {stray_name_reason(path.name)}")
             else:
-                files.append(self._day_file(path, name, day))
+                try:
+                    files.append(self._day_file(path, name, day))
+                except OSError as problem:  # gone since it was found
+                    strays.append(f"{name}: cannot be looked at ({problem.strerror})")
         self._end_of_look()
         return self._cache.combined(self.location, archives, files, strays)
 
     def _day_file(self, path: Path, name: str, day: date) -> DayFile:
-        """A file as a day; one that cannot be read is listed, and says why when it is read."""
-        if self._fingerprints is None:
-            root = Path(os.path.realpath(self._path))
-            self._fingerprints = Fingerprints(root, self._memory)
+        """A file as a day; one that cannot be read is listed and says so when it is read. OSError where it is gone."""
         state = path.stat()
-        size = state.st_size
-        stated = f"unread:{size:x}-{state.st_mtime_ns:x}"
-        if size > MAX_DAY_BYTES:
-            listed = SourceDay(day, stated, name, size)
-            reason = f"{size:,} bytes are more than the {MAX_DAY_BYTES:,} a day may have"
+        listed = SourceDay(day, f"unread:{state.st_size:x}-{state.st_mtime_ns:x}", name, state.st_size)
+        if state.st_size > MAX_DAY_BYTES:
+            reason = f"{state.st_size:,} bytes are more than the {MAX_DAY_BYTES:,} a day may have"
             return _unreadable(path, listed, reason)
+        if self._fingerprints is None:
+            self._fingerprints = Fingerprints(Path(os.path.realpath(self._path)), self._memory)
         try:
             checksum = self._fingerprints.checksum(name, path)
         except OSError as problem:
-            listed = SourceDay(day, stated, name, size)
             return _unreadable(path, listed, f"the file cannot be read ({problem.strerror})")
-        listed = SourceDay(day, fingerprint_of(checksum, size), name, size)
+        listed = replace(listed, fingerprint=fingerprint_of(checksum, state.st_size))
         return DayFile(listed, partial(int, checksum), partial(_fetch, path, listed))
 
     def _end_of_look(self) -> None:

@@ -15,7 +15,8 @@ class SourceDay:
 
     Attributes:
         day: the day the rows belong to.
-        fingerprint: changes when the content changes; cheap to list, only compared for equality.
+        fingerprint: rests on content: changes when that changes, and not by a touch or a copy; only compared for
+            equality.
         origin: printable place of the file, e.g. ``data_2013.zip!2013/2013-04-10.csv``; never opened as a path. Signs
             that would break a log are escaped here, whatever a reader found.
         size_bytes: size of the uncompressed file.

@@ -257,8 +257,14 @@ def test_a_line_with_a_wrong_number_of_fields_is_kept_as_its_text(line: bytes) -
 
 def test_a_long_and_a_short_line_do_not_make_up_for_each_other() -> None:
     short, long = b"2024-01-01,Z8,ST4000,1,0,ams5,100", b"2024-01-01,Z9,ST4000,1,0,ams5,100,8,9"
-    frame = parse_day(file_of(short, long), "a.csv")
-    assert rescued(frame) == [{"line": short.decode()}, {"line": long.decode()}]
+    frame = parse_day(file_of(short, long, *clean_lines(1)), "a.csv")
+    assert rescued(frame) == [{"line": short.decode()}, {"line": long.decode()}, None]
+
+
+def test_a_file_no_line_of_which_has_the_fields_of_its_header_is_refused_with_the_first() -> None:
+    lines = [line.replace(b",", b";") for line in clean_lines(3)]
+    with pytest.raises(SourceError, match=r"a\.csv: none of its 3 lines has the 8 fields .*2024-01-01;Z0;ST4000"):
+        parse_day(file_of(*lines), "a.csv")
 
 
 @pytest.mark.parametrize("reading", [Reading(), Reading(last_line_end="optional")])
@@ -304,7 +310,8 @@ def test_bytes_that_are_not_utf8_spoil_their_cell_only_and_are_kept() -> None:
 
 
 def test_a_line_that_is_too_short_and_not_utf8_is_kept_readably() -> None:
-    assert rescued(parse_day(file_of(b"2024-01-01,\xe9"), "a.csv")) == [{"line": "2024-01-01,\\xe9"}]
+    frame = parse_day(file_of(b"2024-01-01,\xe9", *clean_lines(1)), "a.csv")
+    assert rescued(frame) == [{"line": "2024-01-01,\\xe9"}, None]
 
 
 def test_quoted_fields_with_separators_and_quotes_inside_are_understood() -> None:

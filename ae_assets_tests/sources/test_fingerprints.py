@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ae_assets.errors import SourceError
 from ae_assets.sources import fingerprints, open_source
 from ae_assets_tests.sources.files import FIRST, day_csv
 
@@ -173,3 +174,21 @@ def test_looks_at_once_leave_a_memory_that_is_whole(folder: Path, tmp_path: Path
     read = len(reads)
     assert look(folder, tmp_path / "memory") == seen[0]
     assert len(reads) == read
+
+
+def test_a_file_that_cannot_be_read_is_listed_and_says_so_when_it_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = fingerprints.checksum_of
+
+    def refuses(path: Path) -> int:
+        if path.name == f"{FIRST}.csv":
+            raise PermissionError(13, "Permission denied")
+        return plain(path)
+
+    monkeypatch.setattr(fingerprints, "checksum_of", refuses)
+    source = open_source(str(folder))
+    days = source.days()
+    assert len(days) == 3
+    with pytest.raises(SourceError, match=rf"{FIRST}\.csv: the file cannot be read \(Permission denied\)"):
+        source.read(days[FIRST])
