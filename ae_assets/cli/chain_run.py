@@ -49,9 +49,11 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
 
     chain.require_days(*days)
     training_is_due = retrain or _needs_training(chain, training)
-    if not training_is_due:
-        require_settings(chain.storage, chain.storage.models.champion(chain.table) or "")
-    announce_source(chain.source(), days)
+    champion = chain.storage.models.champion(chain.table)
+    if champion is not None and not training_is_due:
+        require_settings(chain.storage, champion)
+    listed = announce_source(chain.source(), days)
+    days = chain.days_to_run(days, listed)
     outcomes: list[tuple[str, RunOutcome]] = []
 
     def stage(title: str, *what: Any) -> bool:
@@ -98,12 +100,12 @@ def calibrate_chain(chain: Chain, version: str, promote: str) -> int:
     return report(chain, [("threshold", outcome)])
 
 
-def run_evaluation(chain: Chain, days: tuple[date, date], *, compare: str, origins: int = 0) -> int:
+def run_evaluation(chain: Chain, days: tuple[date, date] | None, *, compare: str, origins: int = 0) -> int:
     """Judges the champion on a range of days, or the table's detector on several, and prints the comparison.
 
     Args:
         chain: the table.
-        days: first and last day to judge.
+        days: first and last day to judge; None: the latest that the champion has scored and not seen.
         compare: what is judged beside it: "none", the "table"'s comparisons, or "all", every baseline included.
         origins: ranges to judge, going back in time, each after a fit of its own; 0: the champion on this one.
 
@@ -111,8 +113,7 @@ def run_evaluation(chain: Chain, days: tuple[date, date], *, compare: str, origi
         The exit code.
     """
     config = {
-        "start": days[0].isoformat(),
-        "end": days[1].isoformat(),
+        **({} if days is None else {"start": days[0].isoformat(), "end": days[1].isoformat()}),
         "compare": compare != "none",
         "baselines": compare == "all",
         "origins": origins,
@@ -124,8 +125,11 @@ def run_evaluation(chain: Chain, days: tuple[date, date], *, compare: str, origi
     return report(chain, [("evaluation", outcome)])
 
 
-def announce_source(source: Source, days: tuple[date, date]) -> None:
+def announce_source(source: Source, days: tuple[date, date]) -> Collection[date]:
     """Says what the source holds of a range of days, and what in it is no day.
+
+    Returns:
+        All days that it lists.
 
     Raises:
         SourceError: it cannot be listed.
@@ -144,6 +148,7 @@ def announce_source(source: Source, days: tuple[date, date]) -> None:
     say(f"{source.location}: {len(wanted) - len(missing)} days{kind}, {days[0]} to {days[1]}{strays}")
     if missing:
         say(f"{len(missing)} days are not in the source and stay empty: {_named(missing)}")
+    return listed.keys()
 
 
 def report(chain: Chain, outcomes: Collection[tuple[str, RunOutcome]], days: int = 0) -> int:

@@ -117,20 +117,17 @@ def run(table: str, start: date, end: date, train_start: date | None, train_end:
     from ae_assets.cli.instance import open_chain
 
     _ordered(start, end, "--start", "--end")
-    if (train_start is None) != (train_end is None):
-        raise ConfigError("--train-start and --train-end go together; give both or neither")
-    training = None
-    if train_start is not None and train_end is not None:
-        _ordered(train_start, train_end, "--train-start", "--train-end")
-        training = (train_start, train_end)
+    training = _both(train_start, train_end, "--train-start", "--train-end")
     with open_chain(table) as chain:
         return run_chain(chain, (start, end), training, retrain=retrain)
 
 
 @main.command(short_help="Judge the champion on days it has not seen.", epilog=EXIT_CODES)
 @click.argument("table")
-@day_option("--start", "First day to judge.")
-@day_option("--end", "Last day to judge.")
+@day_option(
+    "--start", "First day to judge; with --end. Left out: the latest days that it has not seen.", required=False
+)
+@day_option("--end", "Last day to judge; with --start.", required=False)
 @click.option(
     "--compare",
     type=click.Choice(["none", "table", "all"]),
@@ -145,7 +142,7 @@ def run(table: str, start: date, end: date, train_start: date | None, train_end:
     help="Judge N ranges as long as this one, going back in time, each after a fit of its own, and pool them.",
 )
 @explains_errors
-def evaluate(table: str, start: date, end: date, *, compare: str, origins: int | None) -> int:
+def evaluate(table: str, start: date | None, end: date | None, *, compare: str, origins: int | None) -> int:
     """Judges the champion of TABLE on days that neither its fit nor its threshold has seen.
 
     With --origins no champion is needed and none is changed: the table's detector is fitted anew before each range,
@@ -154,9 +151,9 @@ def evaluate(table: str, start: date, end: date, *, compare: str, origins: int |
     from ae_assets.cli.chain_run import run_evaluation
     from ae_assets.cli.instance import open_chain
 
-    _ordered(start, end, "--start", "--end")
+    days = _both(start, end, "--start", "--end")
     with open_chain(table) as chain:
-        return run_evaluation(chain, (start, end), compare=compare, origins=origins or 0)
+        return run_evaluation(chain, days, compare=compare, origins=origins or 0)
 
 
 @main.command(short_help="Write days of an asset to a Parquet or CSV file.", epilog=EXIT_CODES)
@@ -204,6 +201,16 @@ def demo() -> int:
     from ae_assets.cli.demo import run_demo
 
     return run_demo()
+
+
+def _both(first: date | None, last: date | None, first_name: str, last_name: str) -> tuple[date, date] | None:
+    """A range that may be left out."""
+    if first is None and last is None:
+        return None
+    if first is None or last is None:
+        raise ConfigError(f"{first_name} and {last_name} go together; give both or neither")
+    _ordered(first, last, first_name, last_name)
+    return first, last
 
 
 def _ordered(first: date, last: date, first_name: str, last_name: str) -> None:

@@ -3,10 +3,10 @@
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,10 @@ from ae_assets.definitions import build, component_tree
 from ae_assets.errors import AeAssetsError, ConfigError, DaysFailedError
 from ae_assets.pipeline.chain import Storage
 from ae_assets.pipeline.chain.failed_day import FailedDay
-from ae_assets.pipeline.component import AnomalyPipeline, partitions_of
+from ae_assets.pipeline.component import AnomalyPipeline
 from ae_assets.pipeline.daily import failure_in
 from ae_assets.pipeline.failures import is_caused_by, root_message
+from ae_assets.pipeline.partitions import bounds_of, partitions_of, remember_days
 from ae_assets.pipeline.resources import home_folder, lakehouse_of_environment
 from ae_assets.pipeline.table import WatchedTable
 from ae_assets.sources import Source
@@ -94,21 +95,40 @@ class Chain:
         self._lakehouse = lakehouse_of_environment()  # the same places as those of the runs
         self.storage = Storage(table, self._lakehouse.tables, self._lakehouse.models)
         self._job = definitions.resolve_implicit_global_asset_job_def()
+        self._partitions = partitions_of(table)
 
     def source(self) -> Source:
         """The table's source, opened as the runs open it."""
         return self._lakehouse.source_of(self.definition)
 
     def require_days(self, first: date, last: date) -> None:
-        """Says which days the table has, where the given ones are not among them.
+        """Says which days the table can have, where the given ones are not among them.
 
         Raises:
-            ConfigError: the range reaches beyond the table's partitions.
+            ConfigError: the range reaches beyond what the YAML says, or beyond the last day that has ended.
         """
-        keys = partitions_of(self.definition).get_partition_keys()
-        if not keys or first < date.fromisoformat(keys[0]) or last > date.fromisoformat(keys[-1]):
-            held = f"from {keys[0]} to {keys[-1]}" if keys else "none that has ended yet"
-            raise ConfigError(f"the days of {self.table} are {held}; received {first} to {last}")
+        start, end = bounds_of(self.definition)
+        yesterday = datetime.now(tz=UTC).date() - timedelta(days=1)
+        newest = yesterday if end is None else min(end, yesterday)
+        if (start is not None and first < start) or last > newest:
+            since = "" if start is None else f"from {start} "
+            raise ConfigError(f"the days of {self.table} are {since}to {newest}; received {first} to {last}")
+
+    def days_to_run(self, days: tuple[date, date], listed: Collection[date]) -> tuple[date, date]:
+        """The part of a range that the table has partitions for, which is that between the days of source and tables.
+
+        Args:
+            days: first and last day; the source lists one of them at least.
+            listed: the days of the source.
+        """
+        remember_days(self.home, self.storage, listed=listed)
+        partitions = partitions_of(self.definition)
+        if partitions != self._partitions:
+            # The source has days that were not known when the code location was loaded.
+            self._job = load_table(self.table)[0].resolve_implicit_global_asset_job_def()
+            self._partitions = partitions
+        keys = partitions.get_partition_keys()
+        return max(days[0], date.fromisoformat(keys[0])), min(days[1], date.fromisoformat(keys[-1]))
 
     def run(
         self, assets: Sequence[str], days: tuple[date, date] | None = None, config: Mapping[str, Any] | None = None

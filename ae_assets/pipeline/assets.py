@@ -24,6 +24,7 @@ from ae_assets.pipeline.chain.storage import (
 )
 from ae_assets.pipeline.daily import MADE_DAYS, DailyStep
 from ae_assets.pipeline.freshness import freshness_policy
+from ae_assets.pipeline.partitions import remember_days
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import WatchedTable
 from ae_assets.pipeline.training_days import default_training_days
@@ -71,8 +72,12 @@ class CalibrationConfig(dg.Config):
 class EvaluationConfig(dg.Config):
     """Which days are judged."""
 
-    start: str = Field(description="First day judged, YYYY-MM-DD; after the calibration range of the champion.")
-    end: str = Field(description="Last day judged.")
+    start: str | None = Field(
+        default=None,
+        description="First day judged, YYYY-MM-DD, after what the champion has seen; empty: the latest days that it "
+        "has scored and not seen are judged, in whole windows.",
+    )
+    end: str | None = Field(default=None, description="Last day judged; named together with `start`.")
     compare: bool = Field(default=True, description="Whether the table's comparisons are fitted and judged beside it.")
     baselines: bool = Field(
         default=False, description="Whether every baseline with default settings is fitted and judged beside it."
@@ -146,6 +151,7 @@ def _raw(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.As
         for facts in step.made(load_raw(storage, source, step.days)):
             loaded.append(facts)
             context.add_asset_metadata(metadata.raw_day(facts), partition_key=facts.day.isoformat())
+        remember_days(Path(lakehouse.home), storage, loaded=[facts.day for facts in loaded if facts.rows])
         yield from step.failures()
         verdicts = checks.raw_checks(storage, step.done)
         yield dg.MaterializeResult(
@@ -288,7 +294,12 @@ def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
         from ae_assets.pipeline.chain.rolling import evaluate_origins
 
         storage = _storage(context, table, lakehouse)
-        first, last = as_day(config.start, "start"), as_day(config.end, "end")
+        days = judged_range(storage, config)
+        if isinstance(days, str):
+            context.log.info(days)
+            yield dg.MaterializeResult(metadata=metadata.not_evaluated(days))
+            return
+        first, last = days
         rivals = {"with_comparisons": config.compare, "with_baselines": config.baselines}
         judged = (
             evaluate_origins(storage, first, last, config.origins, **rivals)
@@ -344,6 +355,21 @@ def _storage(context: dg.AssetExecutionContext, table: WatchedTable, lakehouse: 
         publish(progress)
 
     return Storage(table, lakehouse.tables, lakehouse.models, log)
+
+
+def judged_range(storage: Storage, config: EvaluationConfig) -> tuple[date, date] | str:
+    """The days that an evaluation judges: those configured, else the latest that there are, or why there are too few.
+
+    Raises:
+        ConfigError: a day is badly written, or one is named without the other.
+    """
+    from ae_assets.pipeline.chain.unseen import latest_days, latest_unseen_days
+
+    if config.start is None and config.end is None:
+        return latest_days(storage) if config.origins else latest_unseen_days(storage)
+    if config.start is None or config.end is None:
+        raise ConfigError(f"start and end go together: received {config.start} and {config.end}; name both or neither")
+    return as_day(config.start, "start"), as_day(config.end, "end")
 
 
 def training_range(storage: Storage, config: ModelConfig) -> "TrainingRange":

@@ -1,7 +1,6 @@
 """The Dagster Component that turns the YAML of a watched table into assets, checks, a sensor and jobs."""
 
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -16,6 +15,7 @@ from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT
 from ae_assets.pipeline.checks import build_pooled_checks
 from ae_assets.pipeline.daily import RESOURCES
 from ae_assets.pipeline.freshness import build_freshness_checks, freshness_sensors
+from ae_assets.pipeline.partitions import partitions_of
 from ae_assets.pipeline.schedules import maintenance_schedule, retraining_schedule
 from ae_assets.pipeline.sensors import landing_sensor
 from ae_assets.pipeline.table import WatchedTable, parse_table
@@ -118,15 +118,6 @@ class AnomalyPipeline(dg.Component):
             schedules=schedules,
             resources=RESOURCES,
         )
-
-
-def partitions_of(table: WatchedTable) -> dg.DailyPartitionsDefinition:
-    """The days of the table. A source that knows its own days without asking anyone (a simulated fleet) bounds them."""
-    span = table.source.open().span()
-    first, last = span if span is not None else (table.start, table.end)
-    return dg.DailyPartitionsDefinition(
-        start_date=first.isoformat(), end_date=None if last is None else (last + timedelta(days=1)).isoformat()
-    )
 
 
 def _with_mute_list_beside(table: WatchedTable, folder: Path) -> WatchedTable:

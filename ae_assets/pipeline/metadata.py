@@ -376,6 +376,11 @@ def _worst_alarm(storage: Storage, champion: "Champion", day: date) -> Metadata:
     return {"worst_alarm": _image(markdown_image(png, f"{story.entity}: score and attributes until {day}"))}
 
 
+def not_evaluated(words: str) -> Metadata:
+    """An evaluation for which there are too few days yet."""
+    return {"range": "none", "in_words": dg.MetadataValue.md(f"{FENCE}{words}{FENCE}")}
+
+
 def evaluation_run(evaluation: "Evaluation | RollingEvaluation") -> Metadata:
     """An evaluation."""
     from ae_assets.reports.tables import markdown_image

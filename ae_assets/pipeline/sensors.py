@@ -1,12 +1,15 @@
 """The landing sensor: a thin shell over the pure planner of ``sources.landing``."""
 
-from datetime import date
+from collections.abc import Collection, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from ae_assets.errors import SourceError
-from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT
+from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT, Storage
+from ae_assets.pipeline.partitions import bounds_of, remember_days
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import WatchedTable
 from ae_assets.sources.landing import LandingCursor, plan
@@ -45,9 +48,16 @@ def landing_sensor(
         cursor = LandingCursor.from_json(context.cursor)
         if cursor.restarted_because is not None:
             context.log.warning(f"the cursor is started anew: {cursor.restarted_because}")
+        storage = Storage(table, lakehouse.tables, lakehouse.models)
+        remember_days(Path(lakehouse.home), storage, listed=listed)
         keys = partitions.get_partition_keys()
         if not keys:
             return dg.SkipReason(f"no day of {table.table} has ended yet")
+        if unknown := _unknown_days(table, listed, keys):
+            context.log.warning(
+                f"the source has {len(unknown)} days outside those known here ({keys[0]} to {keys[-1]}), the first is "
+                f"{unknown[0]}: reload the code location, which takes them in; they wait until then"
+            )
         landing_plan = plan(
             listed,
             cursor.seen,
@@ -79,3 +89,12 @@ def landing_sensor(
         )
 
     return landing
+
+
+def _unknown_days(table: WatchedTable, listed: Collection[date], keys: Sequence[str]) -> list[date]:
+    """Days that have ended and that the table may have, in order, but that came after the code location was loaded."""
+    start, end = bounds_of(table)
+    yesterday = datetime.now(tz=UTC).date() - timedelta(days=1)
+    possible = (day for day in listed if (start or day) <= day <= min(end or yesterday, yesterday))
+    known = date.fromisoformat(keys[0]), date.fromisoformat(keys[-1])
+    return sorted(day for day in possible if not known[0] <= day <= known[1])

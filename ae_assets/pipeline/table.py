@@ -251,8 +251,13 @@ class WatchedTable(_Section):
     )
     description: str = Field(default="", description="What the table holds, shown in the UI.")
     owners: tuple[str, ...] = Field(default=(), description="E-mail addresses or team:NAME, shown in the UI.")
-    start: date = Field(description="The first day that can be watched.")
-    end: date | None = Field(default=None, description="The last day, for a table that has ended.")
+    start: date | None = Field(
+        default=None, description="The first day that can be watched; left out: the first of the source."
+    )
+    end: date | None = Field(
+        default=None,
+        description="The last day, for a table that has ended; left out: the last of a source that has ended, or none.",
+    )
     source: SourceSection
     features: FeatureConfig
     training: TrainingSection = TrainingSection()
@@ -283,7 +288,7 @@ class WatchedTable(_Section):
 
     @model_validator(mode="after")
     def _range_is_ordered(self) -> "WatchedTable":
-        if self.end is not None and self.end < self.start:
+        if self.end is not None and self.start is not None and self.end < self.start:
             raise ValueError(f"end {self.end} lies before start {self.start}")
         return self
 

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import IO, Protocol
@@ -161,6 +162,16 @@ class ArchiveSource(DayFileSource):
         super().__init__(location, reading)
         self._archive = archive
         self._cache = DirectoryCache()
+
+    def span(self) -> tuple[date, date] | None:
+        """First and last day by the directory of an archive on this machine."""
+        if not isinstance(self._archive, LocalArchive):
+            return None
+        try:
+            days = [file.listed.day for file in self._listing().files]
+        except SourceError:
+            return None
+        return (min(days), max(days)) if days else None
 
     def _listing(self) -> Listing:
         return self._cache.listing(self._archive)

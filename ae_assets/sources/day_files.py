@@ -115,7 +115,7 @@ class DayFileSource(ABC):
         """Looks at the location now."""
 
     def span(self) -> tuple[date, date] | None:
-        """None: it takes a look at the files."""
+        """None: its files lie on a server."""
         return None
 
     def days(self) -> dict[date, SourceDay]:

@@ -4,6 +4,7 @@ import os
 import stat
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -50,6 +51,23 @@ class FolderSource(DayFileSource):
         self._cache = DirectoryCache()
         self._memory = memory
         self._fingerprints: Fingerprints | None = None
+
+    def span(self) -> tuple[date, date] | None:
+        """First and last day by the names of files, and by the directories of archives."""
+        root = Path(os.path.realpath(self._path))
+        if not root.is_dir():
+            single = day_of_name(self._path.name) or day_of_name(root.name)
+            return None if single is None else (single, single)
+        days: list[date] = []
+        with suppress(SourceError):
+            for path in _walk(root, []):
+                day = day_of_name(path.name)
+                days += [] if day is None else [day]
+                if is_archive_name(path.name):
+                    with suppress(SourceError):
+                        archive = LocalArchive(path, path.relative_to(root).as_posix())
+                        days += [file.listed.day for file in self._cache.listing(archive).files]
+        return (min(days), max(days)) if days else None
 
     def _listing(self) -> Listing:
         root = Path(os.path.realpath(self._path))

@@ -43,7 +43,10 @@ class Source(Protocol):
     simulated: bool
 
     def span(self) -> tuple[date, date] | None:
-        """First and last day where they are known without any I/O, else None."""
+        """First and last day where names on this machine tell them; None where none do, or a server would be asked.
+
+        It is asked at every load of the code location, so it reads no day and fails for nothing.
+        """
         ...
 
     def days(self) -> dict[date, SourceDay]:

@@ -226,7 +226,8 @@ def test_a_run_with_a_champion_does_not_train_again(run_in: RunIn, monkeypatch: 
         return RunOutcome("id", success=True, failure=None)
 
     monkeypatch.setattr(Chain, "run", remembered)
-    assert run_in("run", "drive_stats", *FIRST_DAYS).code == 0
+    training = ("--train-start", str(FIRST), "--train-end", str(FIRST))
+    assert run_in("run", "drive_stats", *FIRST_DAYS, *training).code == 0
     assert stages == [("raw", "features", "quarantine"), ("model", "threshold"), ("anomalies",)]
     stages.clear()
     monkeypatch.setattr(chain_run, "_needs_training", lambda *_: False)

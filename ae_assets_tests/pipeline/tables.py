@@ -12,8 +12,8 @@ from ae_assets.lakehouse import Lakehouse, ModelStore
 from ae_assets.pipeline.assets import build_assets
 from ae_assets.pipeline.chain import Storage
 from ae_assets.pipeline.checks import build_pooled_checks
-from ae_assets.pipeline.component import partitions_of
 from ae_assets.pipeline.daily import RESOURCES
+from ae_assets.pipeline.partitions import partitions_of
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import WatchedTable, parse_table
 

@@ -178,14 +178,14 @@ def test_the_run_of_a_day_shows_what_a_person_needs_to_judge_it(finished_home: P
 
 
 def test_a_simulated_fleet_bounds_the_partitions() -> None:
-    from ae_assets.pipeline.component import partitions_of
+    from ae_assets.pipeline.partitions import partitions_of
 
     keys = partitions_of(watched_table()).get_partition_keys()
     assert (keys[0], keys[-1], len(keys)) == (FIRST.isoformat(), LAST.isoformat(), 60)
 
 
 def test_an_asset_of_ones_own_takes_a_day_of_anomalies_as_a_frame(finished_home: Path) -> None:
-    from ae_assets.pipeline.component import partitions_of
+    from ae_assets.pipeline.partitions import partitions_of
     from ae_assets.pipeline.resources import DayTableIOManager, LakehouseResource
 
     table = watched_table()
@@ -209,3 +209,34 @@ def test_an_asset_of_ones_own_takes_a_day_of_anomalies_as_a_frame(finished_home:
     assert result.success
     stored = lakehouse.tables.read("mine.alarms", LAST, LAST)
     assert stored.height == lakehouse.tables.read("fleet.anomalies", LAST, LAST)["is_anomaly"].sum()
+
+
+def test_everything_is_materialised_at_once_without_any_config(tmp_path: Path) -> None:
+    table = watched_table(detector={"type": "counter_rule", "features": ["smart_5_level"]})
+    last = FIRST + timedelta(days=59)
+    result = materialise(table, tmp_path, (*NAMES, "maintenance"), (FIRST, last))
+    assert result.success, failure_of(result)
+    evaluated = {
+        event.materialization.asset_key.path[-1]: event.materialization.metadata
+        for event in result.get_asset_materialization_events()
+    }["evaluation"]
+    assert evaluated["range"].value == "none"
+    words = evaluated["in_words"].value
+    assert "too few days to judge yet" in words
+    assert f"anomalies of all days until {last + timedelta(days=10)}" in words
+
+
+def test_an_evaluation_without_days_judges_whole_windows_that_the_champion_has_scored_and_not_seen(
+    finished_home: Path,
+) -> None:
+    last = FIRST + timedelta(days=59)
+    result = materialise(watched_table(), finished_home, ("evaluation",), None, {"evaluation": {"compare": False}})
+    assert result.success, failure_of(result)
+    (event,) = result.get_asset_materialization_events()
+    # It has seen labels until the 40th day and a window is 10 days long.
+    assert event.materialization.metadata["range"].value == f"{last - timedelta(days=19)} to {last}"
+
+
+def test_one_day_of_a_range_to_judge_is_not_enough(tmp_path: Path) -> None:
+    result = materialise(watched_table(), tmp_path, ("evaluation",), None, {"evaluation": {"start": str(FIRST)}})
+    assert "start and end go together" in failure_of(result)

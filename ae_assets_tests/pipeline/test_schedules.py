@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import ConfigError
@@ -28,6 +28,7 @@ def table(**retraining: Any) -> WatchedTable:
     return watched_table(retraining={**MONDAYS, **retraining})
 
 
+@settings(deadline=None)
 @given(
     window=st.integers(10, 90),
     embargo=st.integers(0, 40),
@@ -39,7 +40,7 @@ def table(**retraining: Any) -> WatchedTable:
 def test_a_challenger_leaves_exactly_the_window_that_it_is_judged_on_unseen(
     window: int, embargo: int, calibration: int, horizon: int, days: int, outages: list[tuple[int, int]]
 ) -> None:
-    settings = watched_table(
+    yaml = watched_table(
         retraining={**MONDAYS, "window_days": window},
         calibration={"embargo_days": embargo, "days": calibration},
         training={"horizon_days": horizon, "days": days},
@@ -50,7 +51,7 @@ def test_a_challenger_leaves_exactly_the_window_that_it_is_judged_on_unseen(
     def counted(first: date, until: date) -> int:
         return (until - first).days + 1 - sum(first <= day <= until for day in left_out)
 
-    planned = plan_retraining(settings, day_range(FIRST, last), None, judged=True, left_out=left_out)
+    planned = plan_retraining(yaml, day_range(FIRST, last), None, judged=True, left_out=left_out)
     assert not isinstance(planned, str)
     training = TrainingRange.of(*planned, horizon)
     calibrated = CalibrationRange.after(training, embargo, calibration, left_out)
