@@ -1,6 +1,8 @@
 """The code location: every watched table below ``defs``."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -17,13 +19,19 @@ def build(tree: dg.ComponentTree) -> dg.Definitions:
     """Everything in the tree.
 
     Built from the folder: ``tree.build_defs()`` alone adds a description of every installed component type for the UI's
-    component pages, which takes half as long as importing Dagster. Dagster 1.13 warns at every load that components are
-    beta.
+    component pages, which takes half as long as importing Dagster.
     """
+    with quietly():
+        return tree.build_defs(tree.defs_module_path)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Dagster 1.13 warns at every load that components are beta."""
     with warnings.catch_warnings():
         for category in (dg.BetaWarning, dg.PreviewWarning):
             warnings.filterwarnings("ignore", category=category)
-        return tree.build_defs(tree.defs_module_path)
+        yield
 
 
 @dg.definitions

@@ -10,9 +10,9 @@ from typing import Any
 
 import dagster as dg
 
-import ae_assets
 from ae_assets.cli.commands import CHECK_FAILED, DONE, RUN_FAILED
 from ae_assets.cli.instance import Chain, RunOutcome
+from ae_assets.cli.project import OWN
 from ae_assets.cli.screen import print_table, say, shown_progress
 from ae_assets.errors import ConfigError
 from ae_assets.pipeline.chain.storage import DAILY_INPUT, day_range
@@ -175,7 +175,7 @@ def report(chain: Chain, outcomes: Collection[tuple[str, RunOutcome]], days: int
         say(f"{title} failed (run {outcome.run_id}): {outcome.failure}", style="bold")
     if failed_days or failed_runs or failed_checks:
         say("the runs are in the UI, with the days and values behind each verdict:")
-        say(f"  {open_ui_hint(chain.home)}", folded=False)
+        say(f"  {open_ui_hint(chain)}", folded=False)
     if failed_runs or not all(outcome.success or _is_held_back(outcome) for _, outcome in outcomes):
         return RUN_FAILED
     return CHECK_FAILED if failed_checks else DONE
@@ -244,10 +244,12 @@ def _needs_training(chain: Chain, training: tuple[date, date] | None) -> bool:
     return (card["start"], card["end"]) != (str(training[0]), str(training[1]))
 
 
-def open_ui_hint(home: Path) -> str:
-    """The command that opens the UI on a home; it works in any folder."""
-    workspace = Path(ae_assets.__file__).parent.parent / "workspace.yaml"
-    code = ["-w", str(workspace)] if workspace.exists() else ["-m", "ae_assets.definitions"]
+def open_ui_hint(chain: Chain) -> str:
+    """The command that opens the UI on a chain's home; it works in any folder where its project can be imported."""
+    workspace = OWN.folder / "workspace.yaml"
+    is_checkout = chain.module == OWN.module and workspace.exists()
+    code = ["-w", str(workspace)] if is_checkout else ["-m", chain.module]
+    home = chain.home
     settings = {"AE_ASSETS_HOME": str(home), "DAGSTER_HOME": os.environ.get("DAGSTER_HOME") or str(home / "dagster")}
     settings |= {name: os.environ[name] for name in SOURCE_SETTINGS if name in os.environ}
     assignments = [f"{name}={shlex.quote(value)}" for name, value in settings.items()]

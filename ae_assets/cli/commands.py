@@ -92,7 +92,13 @@ def explains_errors(command: Callable[..., int]) -> Callable[..., None]:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=f"{EXAMPLE}\n{EXIT_CODES}")
 @click.version_option(package_name="ae-assets", prog_name="ae-assets")
-def main() -> None:
+@click.option(
+    "--project",
+    metavar="DIR",
+    help="Folder of the Dagster project whose tables are meant; left out: AE_ASSETS_PROJECT, else the project in whose "
+    "folder you are, and after it the tables of this package.",
+)
+def main(project: str | None) -> None:
     """Watches tables of device records and says which devices behave abnormally.
 
     AE_ASSETS_HOME names the folder for tables, models and runs (default: .ae_assets in the working directory);

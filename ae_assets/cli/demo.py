@@ -41,7 +41,7 @@ def run_demo() -> int:
         first = load_champion(chain.storage).seen_until + timedelta(days=1)
         show_followed(followed(chain.storage, first, listed[-1]), simulated=source.simulated)
         say("\nOpen the UI on the same home:")
-        say(f"  {open_ui_hint(chain.home)}", folded=False)
+        say(f"  {open_ui_hint(chain)}", folded=False)
     return code
 
 

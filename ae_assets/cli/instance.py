@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 import yaml
@@ -23,11 +23,10 @@ from dagster_shared.error import DagsterUnresolvableSymbolError
 from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 
-from ae_assets.definitions import build, component_tree
+from ae_assets.cli.project import OWN, projects
 from ae_assets.errors import AeAssetsError, ConfigError, DaysFailedError
 from ae_assets.pipeline.chain import Storage
 from ae_assets.pipeline.chain.failed_day import FailedDay
-from ae_assets.pipeline.component import AnomalyPipeline
 from ae_assets.pipeline.daily import failure_in
 from ae_assets.pipeline.failures import is_caused_by, root_message
 from ae_assets.pipeline.partitions import bounds_of, partitions_of, remember_days
@@ -85,10 +84,16 @@ class Chain:
     """A watched table in the code location, bound to the Dagster instance and the tables of a home."""
 
     def __init__(
-        self, home: Path, instance: dg.DagsterInstance, definitions: dg.Definitions, table: WatchedTable
+        self,
+        home: Path,
+        instance: dg.DagsterInstance,
+        definitions: dg.Definitions,
+        table: WatchedTable,
+        module: str = OWN.module,
     ) -> None:
-        """Binds a table of the code location to a home."""
+        """Binds a table of the code location, which Dagster loads from a module, to a home."""
         self.home = home
+        self.module = module
         self.instance = instance
         self.definition = table
         self.table = table.table
@@ -265,10 +270,10 @@ def open_chain(table: str) -> Iterator[Chain]:
     """
     # Ctrl-C may arrive while a connection is closed, whose traceback would stand before what the command says of it.
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
-    definitions, definition = load_table(table)
+    loaded = Loaded(*load_table(table))
     home = prepare_home()
     with dg.DagsterInstance.get() as instance:
-        yield Chain(home, instance, definitions, definition)
+        yield Chain(home, instance, loaded.definitions, loaded.table, loaded.module)
 
 
 def open_storage(table: str) -> Storage:
@@ -282,22 +287,35 @@ def open_storage(table: str) -> Storage:
     return Storage(definition, lakehouse.tables, lakehouse.models)
 
 
-def load_table(table: str) -> tuple[dg.Definitions, WatchedTable]:
-    """The code location, and the definition of one of its tables.
+class Loaded(NamedTuple):
+    """A watched table with the code location that it is in."""
+
+    definitions: dg.Definitions
+    table: WatchedTable
+    module: str = OWN.module
+
+
+def load_table(table: str) -> Loaded:
+    """A watched table of the project that is in use, else of this package.
 
     Raises:
         ConfigError: as `open_chain`; where a YAML does not load, its own reason is raised, not Dagster's wrapping.
     """
-    tree = component_tree()
-    try:
-        definitions = build(tree)
-        components = tree.get_all_components(of_type=AnomalyPipeline)
-    except UNREADABLE_YAML as error:
-        raise _reason(error) from None
-    tables = {found.table.table: found.table for found in components}
-    if table not in tables:
-        raise ConfigError(f"there is no watched table {table!r}; the tables are: {', '.join(sorted(tables)) or 'none'}")
-    return definitions, tables[table]
+    known: dict[str, list[str]] = {}
+    for project in projects():
+        try:
+            definitions, components = project.load()
+        except UNREADABLE_YAML as error:
+            raise _reason(error) from None
+        tables = {found.table.table: found.table for found in components}
+        if table in tables:
+            return Loaded(definitions, tables[table], project.module)
+        known[project.root_module] = sorted(tables)
+    there = "; ".join(f"{', '.join(tables) or 'none'} in {project}" for project, tables in known.items())
+    raise ConfigError(
+        f"there is no watched table {table!r}; the tables are: {there}. --project or AE_ASSETS_PROJECT names the "
+        "folder of another Dagster project"
+    )
 
 
 def _reason(error: BaseException) -> AeAssetsError:

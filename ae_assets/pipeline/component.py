@@ -16,6 +16,7 @@ from ae_assets.pipeline.checks import build_pooled_checks
 from ae_assets.pipeline.daily import RESOURCES
 from ae_assets.pipeline.freshness import build_freshness_checks, freshness_sensors
 from ae_assets.pipeline.partitions import partitions_of
+from ae_assets.pipeline.resources import default_resources
 from ae_assets.pipeline.schedules import maintenance_schedule, retraining_schedule
 from ae_assets.pipeline.sensors import landing_sensor
 from ae_assets.pipeline.table import WatchedTable, parse_table
@@ -84,6 +85,14 @@ class AnomalyPipeline(dg.Component):
             raise ConfigError(f"{where}: a template could not be rendered: {error}") from None
         return cls(_with_mute_list_beside(parse_table(rendered, where, dict(_lines(context))), Path(where).parent))
 
+    def resources(self) -> Mapping[str, Any]:
+        """The resources of the table's assets: the lakehouse of ``AE_ASSETS_HOME``.
+
+        A project with a lakehouse of its own makes a subclass that gives that one, or none where its own definitions
+        bring a resource ``lakehouse``.
+        """
+        return default_resources()
+
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The table's assets, checks, jobs, sensor and, where they are set, schedules."""
         del context
@@ -94,17 +103,20 @@ class AnomalyPipeline(dg.Component):
             f"{table.table}_daily",
             selection=dg.AssetSelection.assets(*([table.table, name] for name in (*DAILY_INPUT, ANOMALIES))),
             description=f"One day or a range of days of {table.table}: raw, features, quarantine and anomalies.",
+            executor_def=dg.in_process_executor,
         )
         retrain = dg.define_asset_job(
             f"{table.table}_retrain",
             selection=dg.AssetSelection.assets([table.table, "model"], [table.table, "threshold"]),
             description=f"A new model of {table.table} with its threshold; it becomes the champion if training "
             "converged and it is not found worse than the champion in use.",
+            executor_def=dg.in_process_executor,
         )
         maintain = dg.define_asset_job(
             f"{table.table}_maintenance",
             selection=dg.AssetSelection.assets([table.table, "maintenance"]),
             description=f"Keeps the tables of {table.table} small: few files, few old states, none that nothing names.",
+            executor_def=dg.in_process_executor,
         )
         schedules = [
             *([] if table.retraining.cron_schedule is None else [retraining_schedule(table, retrain)]),
@@ -116,7 +128,7 @@ class AnomalyPipeline(dg.Component):
             jobs=[daily, retrain, maintain],
             sensors=[landing_sensor(table, partitions, daily), automation_sensor(table), *freshness_sensors(table)],
             schedules=schedules,
-            resources=RESOURCES,
+            resources={**RESOURCES, **self.resources()},
         )
 
 

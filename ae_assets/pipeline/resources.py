@@ -4,8 +4,9 @@ import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import date
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import dagster as dg
@@ -14,7 +15,7 @@ from pydantic import Field
 
 from ae_assets.lakehouse import Lakehouse, ModelStore
 from ae_assets.pipeline.launcher import LocalRunLauncher
-from ae_assets.pipeline.s3 import client_of, file_properties, s3_of_environment
+from ae_assets.pipeline.s3 import VARIABLE, client_of, file_properties, s3_of_environment
 from ae_assets.pipeline.table import WatchedTable
 from ae_assets.sources import Source
 
@@ -109,6 +110,18 @@ class DayTableIOManager(dg.ConfigurableIOManager):
         else:
             days = sorted(self.lakehouse.tables.day_rows(table))
         return self.lakehouse.tables.read(table, min(days), max(days)).filter(pl.col("day").is_in(days))
+
+
+def default_resources() -> Mapping[str, Any]:
+    """What the assets of a table need, as the environment says: the same objects for all tables, as Dagster asks."""
+    return _resources(home_folder(), tuple(sorted(item for item in os.environ.items() if item[0].startswith(VARIABLE))))
+
+
+@cache
+def _resources(home: Path, s3_settings: tuple[tuple[str, str], ...]) -> Mapping[str, Any]:
+    del home, s3_settings  # another environment has another lakehouse
+    lakehouse = lakehouse_of_environment()
+    return MappingProxyType({"lakehouse": lakehouse, "day_tables": DayTableIOManager(lakehouse=lakehouse)})
 
 
 def _table_name(key: dg.AssetKey) -> str:

@@ -5,10 +5,9 @@ from typing import Any
 
 import dagster as dg
 
-from ae_assets.pipeline.component import AnomalyPipeline
 from ae_assets.pipeline.resources import LakehouseResource, home_folder
 from ae_assets.pipeline.table import WatchedTable
-from ae_assets_tests.pipeline.tables import watched_table
+from ae_assets_tests.pipeline.tables import PipelineAlone, watched_table
 
 RULE = {"type": "counter_rule", "features": ["smart_5_level", "smart_197_level"]}
 
@@ -22,7 +21,7 @@ def fleet(location: str, **more: Any) -> WatchedTable:
 def defs() -> dg.Definitions:
     """As the package builds them from its folder of tables."""
     return dg.Definitions.merge(
-        AnomalyPipeline(fleet(os.environ["FLEET_LOCATION"])).build_defs(None),  # type: ignore[arg-type]
+        PipelineAlone(fleet(os.environ["FLEET_LOCATION"])).build_defs(None),  # type: ignore[arg-type]
         dg.Definitions(
             resources={"lakehouse": LakehouseResource(home=str(home_folder()))}, executor=dg.in_process_executor
         ),

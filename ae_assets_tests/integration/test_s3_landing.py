@@ -7,11 +7,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ae_assets.pipeline.component import AnomalyPipeline
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets_tests.integration.conftest import Bucket
 from ae_assets_tests.integration.faults import answer, proxy_to
-from ae_assets_tests.pipeline.tables import FIRST, materialise, storage_of, watched_table, write_day
+from ae_assets_tests.pipeline.tables import FIRST, PipelineAlone, materialise, storage_of, watched_table, write_day
 
 DAYS = [FIRST + timedelta(days=number) for number in range(6)]
 DRIVES = [(f"D{number}", 0, number) for number in range(3)]
@@ -29,7 +28,7 @@ def look(bucket: Bucket, tmp_path: Path) -> Look:
     table = watched_table(f"s3://{bucket.name}/raw", sensor={"max_runs_per_tick": 2}, end="2013-12-31")
     home = LakehouseResource(home=str(tmp_path / "home"))
     definitions = dg.Definitions.merge(
-        AnomalyPipeline(table).build_defs(None),
+        PipelineAlone(table).build_defs(None),
         dg.Definitions(resources={"lakehouse": home}, executor=dg.in_process_executor),
     )
     cursor: list[str | None] = [None]

@@ -12,6 +12,7 @@ from ae_assets.lakehouse import Lakehouse, ModelStore
 from ae_assets.pipeline.assets import build_assets
 from ae_assets.pipeline.chain import Storage
 from ae_assets.pipeline.checks import build_pooled_checks
+from ae_assets.pipeline.component import AnomalyPipeline
 from ae_assets.pipeline.daily import RESOURCES
 from ae_assets.pipeline.partitions import partitions_of
 from ae_assets.pipeline.resources import LakehouseResource
@@ -60,6 +61,14 @@ def watched_table(location: str = SIMULATED, **more: Any) -> WatchedTable:
 def storage_of(table: WatchedTable, home: Path) -> Storage:
     """The table's storage in a home."""
     return Storage(table, Lakehouse.open(home, None), ModelStore.open(home))
+
+
+class PipelineAlone(AnomalyPipeline):
+    """The component without the lakehouse that it brings, for tests that bring one of their own."""
+
+    def resources(self) -> dict[str, Any]:
+        """None."""
+        return {}
 
 
 def definitions_of(table: WatchedTable, home: Path) -> dg.Definitions:

@@ -11,9 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ae_assets.pipeline.automation import stale_days, unmade_days
-from ae_assets.pipeline.component import AnomalyPipeline
 from ae_assets.pipeline.resources import LakehouseResource
-from ae_assets_tests.pipeline.tables import FIRST, failure_of, materialise, storage_of, watched_table, write_day
+from ae_assets_tests.pipeline.tables import (
+    FIRST,
+    PipelineAlone,
+    failure_of,
+    materialise,
+    storage_of,
+    watched_table,
+    write_day,
+)
 
 RULE = {"type": "counter_rule", "features": ["smart_5_level", "smart_197_level"]}
 LAST = FIRST + timedelta(days=33)
@@ -51,7 +58,7 @@ class Fleet:
         self.source, self.home, self.instance = folder / "source", folder / "home", instance
         self.table = watched_table(str(self.source), detector=RULE, end="2013-12-31")
         self.definitions = dg.Definitions.merge(
-            AnomalyPipeline(self.table).build_defs(None),  # type: ignore[arg-type]
+            PipelineAlone(self.table).build_defs(None),  # type: ignore[arg-type]
             dg.Definitions(
                 resources={"lakehouse": LakehouseResource(home=str(self.home))}, executor=dg.in_process_executor
             ),

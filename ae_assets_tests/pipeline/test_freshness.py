@@ -7,11 +7,10 @@ import dagster as dg
 import pytest
 
 from ae_assets.errors import ConfigError
-from ae_assets.pipeline.component import AnomalyPipeline
 from ae_assets.pipeline.freshness import CHECK, JUDGED, judge
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import FreshnessSection, WatchedTable
-from ae_assets_tests.pipeline.tables import FIRST, check_of, watched_table, write_day
+from ae_assets_tests.pipeline.tables import FIRST, PipelineAlone, check_of, watched_table, write_day
 
 LIMITS = {"warn_after_hours": 36, "fail_after_hours": 60}
 MIDNIGHT = datetime(2024, 5, 3, tzinfo=UTC)
@@ -58,7 +57,7 @@ def test_limits_that_make_no_sense_are_refused(freshness: dict[str, Any], more: 
 def bound(table: WatchedTable, home: Path) -> dg.Definitions:
     resources = {"lakehouse": LakehouseResource(home=str(home))}
     return dg.Definitions.merge(
-        AnomalyPipeline(table).build_defs(None), dg.Definitions(resources=resources, executor=dg.in_process_executor)
+        PipelineAlone(table).build_defs(None), dg.Definitions(resources=resources, executor=dg.in_process_executor)
     )
 
 

@@ -10,11 +10,10 @@ import dagster as dg
 import pytest
 
 from ae_assets.pipeline import partitions
-from ae_assets.pipeline.component import AnomalyPipeline
 from ae_assets.pipeline.partitions import EARLIEST, partitions_of, remember_days
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import WatchedTable, parse_table
-from ae_assets_tests.pipeline.tables import attributes, materialise, storage_of, write_day
+from ae_assets_tests.pipeline.tables import PipelineAlone, attributes, materialise, storage_of, write_day
 
 DAY = date(2016, 3, 26)
 DAYS = [DAY + timedelta(days=number) for number in range(6)]
@@ -151,7 +150,7 @@ def test_the_sensor_waits_with_days_that_came_after_the_code_location_was_loaded
 
     def load() -> dg.Definitions:
         return dg.Definitions.merge(
-            AnomalyPipeline(table_of(source)).build_defs(None),  # type: ignore[arg-type]  # it looks at no context
+            PipelineAlone(table_of(source)).build_defs(None),  # type: ignore[arg-type]  # it looks at no context
             dg.Definitions(resources=resources, executor=dg.in_process_executor),
         )
 

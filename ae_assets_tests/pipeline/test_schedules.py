@@ -19,7 +19,7 @@ from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import WatchedTable
 from ae_assets.pipeline.training_days import plan_retraining, plan_training
 from ae_assets_tests.pipeline.conftest import LAST
-from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table
+from ae_assets_tests.pipeline.tables import FIRST, PipelineAlone, storage_of, watched_table
 
 MONDAYS = {"cron_schedule": "0 6 * * 1", "window_days": 10}
 
@@ -122,7 +122,7 @@ def test_a_table_has_no_schedule_by_default() -> None:
 
 def tick(settings: WatchedTable, home: Path) -> Any:
     definitions = dg.Definitions.merge(
-        AnomalyPipeline(settings).build_defs(None),  # type: ignore[arg-type]
+        PipelineAlone(settings).build_defs(None),  # type: ignore[arg-type]
         dg.Definitions(resources={"lakehouse": LakehouseResource(home=str(home))}, executor=dg.in_process_executor),
     )
     schedule = definitions.resolve_schedule_def("fleet_retraining")

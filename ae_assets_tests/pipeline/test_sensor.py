@@ -7,7 +7,7 @@ import pytest
 
 from ae_assets.pipeline.component import AnomalyPipeline
 from ae_assets.pipeline.resources import LakehouseResource
-from ae_assets_tests.pipeline.tables import FIRST, watched_table, write_day
+from ae_assets_tests.pipeline.tables import FIRST, PipelineAlone, watched_table, write_day
 
 DAYS = [FIRST + timedelta(days=offset) for offset in range(5)]
 DRIVES = [(f"D{number}", 0, 0) for number in range(3)]
@@ -20,7 +20,7 @@ def landing(tmp_path: Path) -> Any:
     source.mkdir()
     table = watched_table(str(source), sensor={"max_runs_per_tick": 2}, end="2013-12-31")
     definitions = dg.Definitions.merge(
-        AnomalyPipeline(table).build_defs(None),
+        PipelineAlone(table).build_defs(None),
         dg.Definitions(
             resources={"lakehouse": LakehouseResource(home=str(tmp_path / "home"))}, executor=dg.in_process_executor
         ),

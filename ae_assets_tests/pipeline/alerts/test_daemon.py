@@ -20,11 +20,10 @@ from dagster._core.scheduler.instigation import TickStatus
 
 from ae_assets.cli.instance import INSTANCE_SETTINGS
 from ae_assets.pipeline.alerts.sensor import alert_sensor
-from ae_assets.pipeline.component import AnomalyPipeline
 from ae_assets.pipeline.resources import LakehouseResource, home_folder
 from ae_assets_tests.conftest import REPOSITORY
 from ae_assets_tests.pipeline.alerts.receiver import HOOK, Receiver, receiver
-from ae_assets_tests.pipeline.tables import watched_table, write_day
+from ae_assets_tests.pipeline.tables import PipelineAlone, watched_table, write_day
 
 pytestmark = [pytest.mark.slow]
 
@@ -40,7 +39,7 @@ def defs() -> dg.Definitions:
         str(home_folder().parent / "source"), freshness={"warn_after_hours": 36, "fail_after_hours": 60}
     )
     return dg.Definitions.merge(
-        AnomalyPipeline(table).build_defs(None),
+        PipelineAlone(table).build_defs(None),
         dg.Definitions(
             sensors=[alert_sensor(look_seconds=1)],
             resources={"lakehouse": LakehouseResource(home=str(home_folder()))},
