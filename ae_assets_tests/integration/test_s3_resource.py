@@ -12,12 +12,12 @@ from dagster_aws.s3 import S3Resource
 
 from ae_assets.errors import ConfigError, SourceError
 from ae_assets.pipeline.assets import build_assets
-from ae_assets.pipeline.component import AnomalyPipeline, partitions_of
+from ae_assets.pipeline.component import partitions_of
 from ae_assets.pipeline.resources import LakehouseResource, lakehouse_of_environment
 from ae_assets.sources import open_source
 from ae_assets_tests.integration.conftest import Bucket
 from ae_assets_tests.integration.seaweed import KEY, SECRET, Seaweed
-from ae_assets_tests.pipeline.tables import FIRST, watched_table, write_day
+from ae_assets_tests.pipeline.tables import FIRST, PipelineAlone, watched_table, write_day
 
 DAYS = [FIRST + timedelta(days=number) for number in range(3)]
 
@@ -47,7 +47,7 @@ def definitions(bucket: Bucket, home: Path) -> dg.Definitions:
         home=str(home), s3=s3, catalog=catalog, models_location=f"s3://{bucket.name}/models?scheme=http"
     )
     return dg.Definitions.merge(
-        AnomalyPipeline(table).build_defs(None),  # type: ignore[arg-type]
+        PipelineAlone(table).build_defs(None),  # type: ignore[arg-type]
         dg.Definitions(resources={"s3": s3, "lakehouse": lakehouse}, executor=dg.in_process_executor),
     )
 

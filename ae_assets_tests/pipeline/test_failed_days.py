@@ -25,7 +25,15 @@ from ae_assets.pipeline.chain.storage import DAILY, DAILY_INPUT
 from ae_assets.pipeline.component import AnomalyPipeline, partitions_of
 from ae_assets.pipeline.daily import recorded_failures
 from ae_assets.pipeline.resources import LakehouseResource
-from ae_assets_tests.pipeline.tables import FIRST, failure_of, materialise, storage_of, watched_table, write_day
+from ae_assets_tests.pipeline.tables import (
+    FIRST,
+    PipelineAlone,
+    failure_of,
+    materialise,
+    storage_of,
+    watched_table,
+    write_day,
+)
 
 SHORT = {
     "detector": {"type": "counter_rule", "features": ["smart_5_level", "smart_197_level"]},
@@ -74,7 +82,7 @@ class Fleet:
         """What the UI shows of each check that was ever asked for, and whether it is about the newest rows."""
         context = LoadingContextForTest(self.instance)
         graph = dg.Definitions.merge(
-            AnomalyPipeline(self.table).build_defs(None),  # type: ignore[arg-type]
+            PipelineAlone(self.table).build_defs(None),  # type: ignore[arg-type]
             dg.Definitions(resources={"lakehouse": LakehouseResource(home=str(self.home))}),
         ).resolve_asset_graph()
 
@@ -265,7 +273,7 @@ def test_a_failed_day_is_not_asked_for_again_and_stops_no_other_day_of_the_autom
     empty(fleet)
     fleet.run(("raw",), GOOD, ALSO_GOOD)
     definitions = dg.Definitions.merge(
-        AnomalyPipeline(fleet.table).build_defs(None),  # type: ignore[arg-type]
+        PipelineAlone(fleet.table).build_defs(None),  # type: ignore[arg-type]
         dg.Definitions(resources={"lakehouse": LakehouseResource(home=str(fleet.home))}),
     )
     asked = dg.evaluate_automation_conditions(definitions, fleet.instance)
