@@ -22,7 +22,7 @@ from ae_assets.pipeline.alerts.cursor import Cursor
 from ae_assets.pipeline.alerts.event_log import EventLog
 from ae_assets.pipeline.alerts.problems import Kind, Problem, Rules, follow
 from ae_assets.pipeline.chain.storage import DAILY, DAILY_INPUT
-from ae_assets.pipeline.component import AnomalyPipeline, partitions_of
+from ae_assets.pipeline.component import partitions_of
 from ae_assets.pipeline.daily import recorded_failures
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets_tests.pipeline.tables import (
@@ -281,7 +281,7 @@ def test_a_failed_day_is_not_asked_for_again_and_stops_no_other_day_of_the_autom
 
 
 def test_an_alert_names_the_bad_day_alone_and_it_recovers_with_it(fleet: Fleet) -> None:
-    definitions = AnomalyPipeline(fleet.table).build_defs(None)  # type: ignore[arg-type]
+    definitions = PipelineAlone(fleet.table).build_defs(None)  # type: ignore[arg-type]
     graph = dg.Definitions.merge(
         definitions, dg.Definitions(resources={"lakehouse": LakehouseResource(home=str(fleet.home))})
     ).resolve_asset_graph()
