@@ -206,4 +206,5 @@ def test_no_published_row_is_called_impossible(archive, every):
         raw = source.read(listed)
         validated = validate_day(raw, day)
         assert (validated.valid.height, validated.quarantine.height) == (raw.height, 0)
+        assert raw["smart_9_raw"].max() < 2**32, "the low 32 bits of the hours are the hours"
     assert days
