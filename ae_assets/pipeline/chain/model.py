@@ -6,7 +6,6 @@ Detectors that learn from labelled failures are given the drive-days before the 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
-from math import ceil, floor
 from typing import Any
 
 import polars as pl
@@ -205,10 +204,10 @@ def _hash_share(seed: int) -> pl.Expr:
 
 
 def _held_out(entities: pl.Series, settings: TrainingSection) -> pl.Expr:
-    """Which of the healthy entities are kept for early stopping: those of the lowest hash.
+    """Which of the healthy entities are kept for early stopping: those whose hash lies below the share of the YAML.
 
-    So many as have a hash below the share that the YAML says, which of few entities may be none or nearly all: then
-    half of what the share asks for, and one at least, or twice as many.
+    Of few entities that may be none or all; then it is the one with the lowest hash, or all but the one with the
+    highest.
 
     Raises:
         ModelError: there are fewer than two.
@@ -221,9 +220,7 @@ def _held_out(entities: pl.Series, settings: TrainingSection) -> pl.Expr:
             "keeps for early stopping; train on days on which more devices report"
         )
     numbers = entities.to_frame().select(_hash_share(settings.seed + 1)).to_series().sort()
-    asked_for = share * len(entities)
-    most = min(max(1, ceil(2 * asked_for)), len(entities) - 1)
-    count = min(max(int((numbers < share).sum()), 1, floor(asked_for / 2)), most)
+    count = min(max(int((numbers < share).sum()), 1), len(entities) - 1)
     cut: float = numbers[count - 1]
     return _hash_share(settings.seed + 1) <= cut
 
