@@ -187,7 +187,7 @@ def _features(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> 
             context.add_asset_metadata(metadata.features_day(facts), features_spec.key, partition)
             context.add_asset_metadata(metadata.quarantine_day(facts), quarantine_spec.key, partition)
         yield from step.failures()
-        verdicts = checks.features_checks(storage, step.done)
+        verdicts = checks.features_checks(storage, built)
         yield dg.MaterializeResult(
             asset_key=features_spec.key,
             value=step.done,

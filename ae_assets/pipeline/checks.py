@@ -22,12 +22,17 @@ if TYPE_CHECKING:
 
     from ae_assets.pipeline.chain.challenger import Promotion
     from ae_assets.pipeline.chain.champion import Champion
+    from ae_assets.pipeline.chain.features import FeatureDay
     from ae_assets.pipeline.chain.model import TrainedModel
 
 CHECKS = {
     "day_volume_is_plausible": "Each day has about as many rows as the plausible days before it. Not blocking: on "
     "a day of partial reports the devices that do report are still watched.",
     "rows_are_conserved": "Every raw row of a day is a row of features or of quarantine.",
+    "rows_set_aside_are_few": "Nearly all rows of a day can be true; of a day of which many cannot nothing is scored, "
+    "since its file is not what it seems. `checks.max_share_set_aside` says how many may be set aside.",
+    "cohorts_are_there": "Each cohort of the day before, or of the day's own file, has rows of features. Those with "
+    "less than `checks.min_cohort_devices` devices are not missed.",
     "entities_are_unique": "A device has one row a day.",
     "schema_holds": "Stored rows keep the column contract.",
     "training_converged": "The validation loss went down and settled.",
@@ -50,12 +55,18 @@ CHECKS = {
 }
 
 BLOCKING = {"training_converged"}
-HOLDS_BACK = {"rows_are_conserved", "entities_are_unique", "schema_holds"}
+HOLDS_BACK = {"rows_are_conserved", "rows_set_aside_are_few", "entities_are_unique", "schema_holds"}
 """Checks that judge days one by one and hold those back that fail: nothing is made of them. Dagster's own blocking
 would hold back the others as well."""
 
 RAW_CHECKS = ("day_volume_is_plausible",)
-FEATURES_CHECKS = ("rows_are_conserved", "entities_are_unique", "schema_holds")
+FEATURES_CHECKS = (
+    "rows_are_conserved",
+    "rows_set_aside_are_few",
+    "cohorts_are_there",
+    "entities_are_unique",
+    "schema_holds",
+)
 MODEL_CHECKS = ("training_converged",)
 ANOMALIES_CHECKS = (
     "entities_are_unique",
@@ -72,6 +83,10 @@ MOST_DAYS_NAMED = 20
 
 FAILED_DAYS = "failed_days"
 """Metadata of the checks that judge days one by one: those that are wrong."""
+
+
+REASONS = "reasons"
+"""Metadata of the checks that hold days back: why, by day."""
 
 
 def spec(name: str, asset: dg.AssetKey) -> dg.AssetCheckSpec:
@@ -100,10 +115,11 @@ def raw_checks(storage: Storage, days: Sequence[date]) -> list[dg.AssetCheckResu
     ]
 
 
-def features_checks(storage: Storage, days: Sequence[date]) -> list[dg.AssetCheckResult]:
-    """Judges what was stored for the run's days, as it is read back."""
+def features_checks(storage: Storage, built: Sequence["FeatureDay"]) -> list[dg.AssetCheckResult]:
+    """Judges what was stored for the run's days, as it is read back, and what of the raw rows was not."""
     from ae_assets.schemas.features import feature_schema
 
+    days = sorted(facts.day for facts in built)
     raw, features, quarantine = (storage.days_of(name) for name in (RAW, FEATURES, QUARANTINE))
     lost = {
         day: raw.get(day, 0) - features.get(day, 0) - quarantine.get(day, 0)
@@ -119,10 +135,57 @@ def features_checks(storage: Storage, days: Sequence[date]) -> list[dg.AssetChec
         conserved = f"{len(lost)} of {len(days)} days differ (raw - features - quarantine): " + _named(
             [f"{day} {rows:+,}" for day, rows in lost.items()]
         )
+    reasons = {day: f"raw - features - quarantine is {rows:+,} rows" for day, rows in lost.items()}
     return [
-        _result("rows_are_conserved", storage, FEATURES, not lost, conserved, {**total, **failed_days(lost)}),
+        _result("rows_are_conserved", storage, FEATURES, not lost, conserved, {**total, **days_held_back(reasons)}),
+        _rows_set_aside_are_few(storage, built),
+        _cohorts_are_there(storage, built),
         *_row_checks(storage, FEATURES, days, feature_schema(storage.table.features)),
     ]
+
+
+def _rows_set_aside_are_few(storage: Storage, built: Sequence["FeatureDay"]) -> dg.AssetCheckResult:
+    """Judges the share of each day's rows that are in quarantine; a single row does not hold back what is left."""
+    most = storage.table.checks.max_share_set_aside
+    many = {
+        facts.day: f"{_set_aside(facts)}, at most {most:.1%} may be. Mend the file or the setting that the rule looks "
+        "at, or raise checks.max_share_set_aside"
+        for facts in built
+        if facts.share_set_aside > most and (facts.quarantine_rows > 1 or not facts.feature_rows)
+    }
+    aside, rows = sum(facts.quarantine_rows for facts in built), sum(facts.rows for facts in built)
+    worst = max(built, key=lambda facts: facts.share_set_aside)
+    verdict = f"{aside:,} of {rows:,} rows are set aside" + (f"; on {worst.day} {_set_aside(worst)}" if aside else "")
+    if many:
+        verdict = f"{len(many)} of {len(built)} days: " + _named([f"{day} {reason}" for day, reason in many.items()])
+    metadata = {"rows": rows, "rows_set_aside": aside, **days_held_back(many)}
+    return _result("rows_set_aside_are_few", storage, FEATURES, not many, verdict, metadata)
+
+
+def _set_aside(facts: "FeatureDay") -> str:
+    """What a day's rows were set aside for, with an example, and the cohorts that none are left of."""
+    rules = _named([broken.in_words for broken in facts.set_aside])
+    cohorts = [one.in_words for one in facts.gone if one.set_aside]
+    lost = f", nothing is left of {_named(cohorts)}" if cohorts else ""
+    return (
+        f"{facts.quarantine_rows:,} of {facts.rows:,} rows ({facts.share_set_aside:.1%}) are set aside, {rules}{lost}"
+    )
+
+
+def _cohorts_are_there(storage: Storage, built: Sequence["FeatureDay"]) -> dg.AssetCheckResult:
+    """Names the cohorts of each day that no device is watched of."""
+    least = storage.table.checks.min_cohort_devices
+    missed = {facts.day: [one for one in facts.gone if one.devices >= least] for facts in built}
+    missed = {day: cohorts for day, cohorts in missed.items() if cohorts}
+    verdict = (
+        f"no cohort of {least} devices or more is gone"
+        if not missed
+        else f"{len(missed)} of {len(built)} days have no features of cohorts: "
+        + _named([f"{day} {one.in_words}" for day, cohorts in missed.items() for one in cohorts])
+    )
+    names = sorted({one.cohort for cohorts in missed.values() for one in cohorts})
+    metadata = {"cohorts": names, **failed_days(missed)}
+    return _result("cohorts_are_there", storage, FEATURES, not missed, verdict, metadata, dg.AssetCheckSeverity.WARN)
 
 
 def model_checks(storage: Storage, trained: "TrainedModel") -> list[dg.AssetCheckResult]:
@@ -282,7 +345,7 @@ def _row_checks(
         f"{rows:,} rows, one for each device and day"
         if not repeated
         else f"{len(repeated)} days repeat devices: {_named([f'{day} {rows} rows' for day, rows in repeated.items()])}",
-        {"rows": rows, **failed_days(repeated)},
+        {"rows": rows, **days_held_back({day: f"{rows:,} rows repeat devices" for day, rows in repeated.items()})},
     )
     yield _result(
         "schema_holds",
@@ -292,7 +355,7 @@ def _row_checks(
         f"{rows:,} rows keep the contract"
         if not broken
         else f"{len(broken)} days break it: {_named([f'{day} {reasons[0]}' for day, reasons in broken.items()])}",
-        {"rows": rows, **failed_days(broken)},
+        {"rows": rows, **days_held_back({day: reasons[0] for day, reasons in broken.items()})},
     )
 
 
@@ -338,14 +401,19 @@ def held_back(results: Iterable[dg.AssetCheckResult]) -> Iterator[FailedDay]:
     """The days that failed a check which holds days back."""
     for result in results:
         if not result.passed and result.check_name in HOLDS_BACK and result.asset_key is not None:
-            reason = f"{result.check_name}: {result.description}"
-            for day in cast("list[str]", result.metadata[FAILED_DAYS].value):
-                yield FailedDay(date.fromisoformat(day), result.asset_key.path[-1], reason, result.check_name)
+            for day, reason in cast("dict[str, str]", result.metadata[REASONS].value).items():
+                asset, words = result.asset_key.path[-1], f"{result.check_name}: {reason}"
+                yield FailedDay(date.fromisoformat(day), asset, words, result.check_name)
 
 
 def failed_days(days: Iterable[date]) -> dict[str, Any]:
     """What a check that judges days one by one says of them: with it an alert knows when they have recovered."""
     return {FAILED_DAYS: [day.isoformat() for day in sorted(days)]}
+
+
+def days_held_back(reasons: Mapping[date, str]) -> dict[str, Any]:
+    """What a check that holds days back says of them: the days, and for each of them why."""
+    return {**failed_days(reasons), REASONS: {day.isoformat(): reasons[day] for day in sorted(reasons)}}
 
 
 def _result(

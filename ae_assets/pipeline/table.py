@@ -140,6 +140,13 @@ class ChecksSection(_Section):
     max_share_not_judged: Rate = Field(
         default=0.02, description="Largest share of a day's drives that report nothing which a score would rest on."
     )
+    max_share_set_aside: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.05,
+        description="Largest share of a day's rows in quarantine with which the others are still scored.",
+    )
+    min_cohort_devices: Annotated[int, Field(ge=1)] = Field(
+        default=5, description="Devices from which on a cohort is missed when a day has no row of features of it."
+    )
     max_score_drift: Annotated[float, Field(gt=0)] = Field(
         default=0.25,
         description="Largest population stability index of the latest scores against calibration that does not matter; "

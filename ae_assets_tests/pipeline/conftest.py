@@ -1,10 +1,13 @@
 """A home in which the small table's whole chain has run once; tests that write make a home of their own."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from ae_assets_tests.pipeline.short_fleet import ShortFleet
 from ae_assets_tests.pipeline.tables import FIRST, materialise, watched_table
 
 LAST = FIRST + timedelta(days=59)
@@ -24,3 +27,10 @@ def finished_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         result = materialise(table, home, assets, days, config)
         assert result.success
     return home
+
+
+@pytest.fixture
+def short_fleet(tmp_path: Path) -> Iterator[ShortFleet]:
+    """Six days of eight drives with a champion, and files of three more days that wait to be made."""
+    with dg.instance_for_test() as instance:
+        yield ShortFleet(tmp_path, instance)

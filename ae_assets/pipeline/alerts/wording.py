@@ -16,6 +16,9 @@ TO_DO = {
     "materialise the day again.",
     "rows_are_conserved": "Rows were lost between raw and features: materialise features of these days again, and "
     "report it as a defect if it stays.",
+    "rows_set_aside_are_few": "Look at the quarantine of these days: mend the file, or the setting that the rule looks "
+    "at, and materialise them again from raw on; nothing of these days was scored.",
+    "cohorts_are_there": "Look whether these devices were retired; else why their rows are missing or set aside.",
     "entities_are_unique": "Find out why a device is in the day's file twice; mend it and materialise the day again.",
     "schema_holds": "Look which columns the run names; mend the source's file or the table's settings.",
     "training_converged": "The champion stays in use. Train on more days or devices, or with another detector.",

@@ -2,7 +2,7 @@
 
 import time
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -13,6 +13,7 @@ from ae_assets.features.day import features_of_day
 from ae_assets.features.look_back import LookBack
 from ae_assets.features.validation import valid_rows, validate_day, with_whole_records
 from ae_assets.pipeline.chain.failed_day import FailedDay
+from ae_assets.pipeline.chain.set_aside import BrokenRule, GoneCohort, broken_rules, gone_cohorts
 from ae_assets.pipeline.chain.settings import remember_settings
 from ae_assets.pipeline.chain.storage import FEATURES, NO_ROWS, QUARANTINE, RAW, Storage
 from ae_assets.progress import Progress
@@ -26,13 +27,30 @@ class FeatureDay:
 
     day: date
     feature_rows: int
-    quarantined: Mapping[str, int]
-    """Rows set aside, by the rule that they broke first."""
+    set_aside: tuple[BrokenRule, ...]
+    """Rows set aside, by the rule that they broke first, the most first."""
+    gone: tuple[GoneCohort, ...]
+    """Cohorts without a row of features, though the day itself or the day before it has rows of theirs."""
+
+    @property
+    def rows(self) -> int:
+        """Raw rows."""
+        return self.feature_rows + self.quarantine_rows
+
+    @property
+    def share_set_aside(self) -> float:
+        """Rows set aside, of all; 0 on a day without rows."""
+        return self.quarantine_rows / self.rows if self.rows else 0.0
+
+    @property
+    def quarantined(self) -> dict[str, int]:
+        """Rows set aside, by the rule that they broke first."""
+        return {broken.rule: broken.rows for broken in self.set_aside}
 
     @property
     def quarantine_rows(self) -> int:
         """Rows set aside."""
-        return sum(self.quarantined.values())
+        return sum(broken.rows for broken in self.set_aside)
 
 
 def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay | FailedDay]:
@@ -54,6 +72,7 @@ def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay | 
     contract = contract_of(storage.table.source.layout, tuple(config.attributes), config.low_bits)
     look_back = LookBack(config)
     built: dict[date, FeatureDay | FailedDay] = {}
+    before: dict[str, int] = {}
     began, rows = time.monotonic(), 0
     made_by = pl.lit(storage.table.feature_settings.digest).alias(SETTINGS)
     remember_settings(storage)
@@ -66,7 +85,9 @@ def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay | 
         for day, asked, raw in storage.read_with_look_back(RAW, days, config.look_back_days, columns):
             try:
                 if not asked:
-                    look_back.push(valid_rows(raw, day, contract))
+                    valid = valid_rows(raw, day, contract)
+                    look_back.push(valid)
+                    before = _rows_by(valid, "cohort") or before
                     continue
                 validated = validate_day(raw, day, contract)
             except ContractError as error:
@@ -74,15 +95,18 @@ def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay | 
                     built[day] = FailedDay(day, FEATURES, str(error))
                 continue
             look_back.push(validated.valid)
+            watched = _rows_by(validated.valid, "cohort")
+            gone = gone_cohorts(_rows_by(raw, contract.names["cohort"]), watched, before)
+            before = watched or before
             frame = features_of_day(look_back.history(day), day, config).with_columns(made_by)
-            built[day] = FeatureDay(day, frame.height, _by_rule(validated.quarantine))
+            built[day] = FeatureDay(day, frame.height, broken_rules(validated.quarantine), gone)
             quarantine.write(day, _whole(storage, day, validated.quarantine))
             features.write(day, frame.sort("entity"))  # so that one of them is found without reading the others
             rows += frame.height
             done = bisect_right(days, day)
             storage.progress(Progress("features", done, len(days), "days", rows, time.monotonic() - began))
         for day in set(days) - set(built):
-            built[day] = FeatureDay(day, 0, {})
+            built[day] = FeatureDay(day, 0, (), ())
             quarantine.write(day, NO_ROWS)
             features.write(day, NO_ROWS)
     remember_settings(storage)  # of a table that was made just now
@@ -96,6 +120,6 @@ def _whole(storage: Storage, day: date, quarantine: pl.DataFrame) -> pl.DataFram
     return with_whole_records(quarantine, storage.tables.read(storage.name(RAW), day, day))
 
 
-def _by_rule(quarantine: pl.DataFrame) -> dict[str, int]:
-    counts = quarantine.group_by("rule").len().sort("len", descending=True)
-    return dict(zip(counts["rule"], counts["len"], strict=True))
+def _rows_by(frame: pl.DataFrame, column: str) -> dict[str, int]:
+    counts = frame.drop_nulls(column).group_by(column).len()
+    return dict(zip(counts[column], counts["len"], strict=True))
