@@ -6,6 +6,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import dagster as dg
@@ -16,12 +17,16 @@ from ae_assets.cli.project import OWN
 from ae_assets.cli.screen import print_table, say, shown_progress
 from ae_assets.errors import ConfigError
 from ae_assets.pipeline.chain.storage import DAILY_INPUT, day_range
+from ae_assets.pipeline.checks import HOLDS_BACK
 from ae_assets.pipeline.daily import in_words
 from ae_assets.pipeline.metadata import FENCE, OF_RUN
 from ae_assets.pipeline.training_days import default_training_days
 from ae_assets.sources import Source
 
-LONGEST_FACT = 60
+LONGEST_FACT = 300
+
+SHOWN = (dg.IntMetadataValue, dg.FloatMetadataValue, dg.TextMetadataValue)
+"""Figures and tables are for the UI."""
 
 SOURCE_SETTINGS = ("DRIVE_STATS_LOCATION",)
 """What a UI needs to show the same days."""
@@ -121,7 +126,7 @@ def run_evaluation(chain: Chain, days: tuple[date, date] | None, *, compare: str
     with shown_progress("evaluation"):
         outcome = chain.run(("evaluation",), None, {"evaluation": config})
     if outcome.success:
-        say(outcome.metadata["evaluation"]["in_words"].removeprefix(FENCE).removesuffix(FENCE))
+        say(str(outcome.metadata["evaluation"]["in_words"].value).removeprefix(FENCE).removesuffix(FENCE))
     return report(chain, [("evaluation", outcome)])
 
 
@@ -164,10 +169,14 @@ def report(chain: Chain, outcomes: Collection[tuple[str, RunOutcome]], days: int
     failed_runs = [(title, outcome) for title, outcome in outcomes if outcome.failure is not None]
     failed_days = {day: failure for _, outcome in outcomes for day, failure in outcome.failed_days.items()}
     for check in failed_checks:
-        say(f"check failed: {check.asset_key.to_user_string()} {check.check_name}", style="bold")
-        say(f"  {_explanation(check)}")
+        if check.check_name not in HOLDS_BACK:
+            say(f"check failed: {check.asset_key.to_user_string()} {check.check_name}", style="bold")
+            say(f"  {_explanation(check)}")
     if checks:
         say(f"{len(checks) - len(failed_checks)} of {len(checks)} checks passed")
+    for check in checks:
+        if check.check_name == "rows_set_aside_are_few" and check.passed and check.metadata["rows_set_aside"].value:
+            say(_explanation(check))
     if failed_days:
         say(f"{len(failed_days)} of {days} days failed, and there are no new anomalies of them:", style="bold")
         say(in_words(failed_days.values()))
@@ -188,7 +197,7 @@ def _is_held_back(outcome: RunOutcome) -> bool:
 
 
 def print_facts(table: str, outcomes: Sequence[RunOutcome]) -> None:
-    """The short values of each asset's run, as a table; what Dagster itself reads is left out."""
+    """The numbers and words of each asset's run, as a table; what Dagster itself reads is left out."""
     rows: list[tuple[str, str, str]] = []
     for asset, values in (pair for outcome in outcomes for pair in outcome.metadata.items()):
         rows += [("" if line else asset, *fact) for line, fact in enumerate(_facts(values))]
@@ -198,19 +207,19 @@ def print_facts(table: str, outcomes: Sequence[RunOutcome]) -> None:
         say()
 
 
-def _facts(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _facts(values: Mapping[str, dg.MetadataValue]) -> list[tuple[str, str]]:
     of_run = {key: value for key, value in values.items() if key.endswith(OF_RUN)} or values
     return [
-        (key.removesuffix(OF_RUN).replace("_", " "), _in_words(value))
+        (key.removesuffix(OF_RUN).replace("_", " "), _in_words(value.value))
         for key, value in of_run.items()
-        if not key.startswith("dagster/") and isinstance(value, int | float | str) and len(str(value)) <= LONGEST_FACT
+        if not key.startswith("dagster/") and isinstance(value, SHOWN) and value.value is not None
     ]
 
 
 def _in_words(value: float | str) -> str:
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, float) else value
+    if isinstance(value, str):
+        return shorten(value, LONGEST_FACT, placeholder=" …")
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def _named(days: Sequence[date]) -> str:

@@ -69,7 +69,7 @@ class RunOutcome:
     success: bool
     failure: str | None
     """Why it failed; None where nothing failed but single days."""
-    metadata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    metadata: Mapping[str, Mapping[str, dg.MetadataValue]] = field(default_factory=dict)
     """By asset name, the values of its last materialisation."""
     checks: Sequence[dg.AssetCheckEvaluation] = ()
     failed_days: Mapping[date, FailedDay] = field(default_factory=dict)
@@ -205,13 +205,11 @@ def _failed_days(result: dg.ExecuteInProcessResult) -> dict[date, FailedDay]:
     return {failure.day: failure for failure in sorted(failures, key=lambda failure: failure.day)}
 
 
-def _materialised(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
-    values: dict[str, dict[str, Any]] = {}
+def _materialised(result: dg.ExecuteInProcessResult) -> dict[str, Mapping[str, dg.MetadataValue]]:
+    values: dict[str, Mapping[str, dg.MetadataValue]] = {}
     for event in result.get_asset_materialization_events():
         materialization = event.step_materialization_data.materialization
-        values[materialization.asset_key.path[-1]] = {
-            key: value.value for key, value in materialization.metadata.items()
-        }
+        values[materialization.asset_key.path[-1]] = materialization.metadata
     return values
 
 

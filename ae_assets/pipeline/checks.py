@@ -16,6 +16,7 @@ from ae_assets.pipeline.chain.volume import implausible_volumes
 from ae_assets.pipeline.daily import RATES, days_failed, days_of_run, recorded_failures
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import WatchedTable
+from ae_assets.pipeline.unknown_names import never_delivered
 
 if TYPE_CHECKING:
     from pandera.polars import DataFrameSchema
@@ -140,7 +141,7 @@ def features_checks(storage: Storage, built: Sequence["FeatureDay"]) -> list[dg.
         _result("rows_are_conserved", storage, FEATURES, not lost, conserved, {**total, **days_held_back(reasons)}),
         _rows_set_aside_are_few(storage, built),
         _cohorts_are_there(storage, built),
-        *_row_checks(storage, FEATURES, days, feature_schema(storage.table.features)),
+        *_row_checks(storage, FEATURES, days, feature_schema(storage.table.features), _never_delivered(storage)),
     ]
 
 
@@ -322,7 +323,7 @@ def _champion_follows_the_yaml(storage: Storage, champion: "Champion") -> dg.Ass
 
 
 def _row_checks(
-    storage: Storage, asset: str, days: Sequence[date], schema: "DataFrameSchema"
+    storage: Storage, asset: str, days: Sequence[date], schema: "DataFrameSchema", remark: str = ""
 ) -> Iterator[dg.AssetCheckResult]:
     """Uniqueness and schema of the stored rows, read one day at a time; columns of a former YAML are left aside."""
     wanted, repeated, broken = set(days), {}, {}
@@ -352,11 +353,17 @@ def _row_checks(
         storage,
         asset,
         not broken,
-        f"{rows:,} rows keep the contract"
+        f"{rows:,} rows keep the contract{remark}"
         if not broken
         else f"{len(broken)} days break it: {_named([f'{day} {reasons[0]}' for day, reasons in broken.items()])}",
         {"rows": rows, **days_held_back({day: reasons[0] for day, reasons in broken.items()})},
     )
+
+
+def _never_delivered(storage: Storage) -> str:
+    """What the YAML asks for and no file had: a year may lack an attribute, so it is said and not judged."""
+    never = [f"{column} ({words})" for column, words in never_delivered(storage)]
+    return f"; of attributes of the YAML there is nothing in raw: {_named(never)}" if never else ""
 
 
 def _violations(frame: pl.DataFrame, schema: "DataFrameSchema") -> list[str]:

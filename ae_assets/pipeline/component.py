@@ -15,7 +15,9 @@ from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT
 from ae_assets.pipeline.checks import build_pooled_checks
 from ae_assets.pipeline.daily import RESOURCES
 from ae_assets.pipeline.freshness import build_freshness_checks, freshness_sensors
+from ae_assets.pipeline.json_schema import table_schema
 from ae_assets.pipeline.partitions import partitions_of
+from ae_assets.pipeline.repeated_keys import repeated_keys
 from ae_assets.pipeline.resources import default_resources
 from ae_assets.pipeline.schedules import maintenance_schedule, retraining_schedule
 from ae_assets.pipeline.sensors import landing_sensor
@@ -29,8 +31,8 @@ class TableAttributes(RootModel[dict[str, Any]]):
 
     @classmethod
     def model_json_schema(cls, *_: Any, **__: Any) -> dict[str, Any]:
-        """Keys and descriptions for editors. It constrains nothing, so that messages come from one place."""
-        return _described(WatchedTable.model_json_schema())
+        """Keys, descriptions and bounds for editors and ``dg check yaml``; loading does not look at it."""
+        return table_schema()
 
 
 class TableScaffolder(dg.Scaffolder[Any]):
@@ -78,6 +80,7 @@ class AnomalyPipeline(dg.Component):
             ConfigError: naming file, key, what was received and what is allowed.
         """
         where = _file_name(context)
+        _refuse_repeated_keys(Path(where))
         raw = attributes.root if isinstance(attributes, TableAttributes) else {}
         try:
             rendered = context.resolution_context.resolve_value(raw)
@@ -141,6 +144,15 @@ def _with_mute_list_beside(table: WatchedTable, folder: Path) -> WatchedTable:
     return table.model_copy(update={"decision": decision})
 
 
+def _refuse_repeated_keys(path: Path) -> None:
+    repeated = repeated_keys(path.read_text()) if path.is_file() else []
+    if repeated:
+        lines = [f"  {'.'.join(key.path)}: lines {key.first_line} and {key.line}" for key in repeated]
+        raise ConfigError(
+            f"{path}: keys stand twice, of which only the last would count; keep one of each:\n" + "\n".join(lines)
+        )
+
+
 def _file_name(context: dg.ComponentLoadContext) -> str:
     path = Path(str(context.path))
     return str(path if path.suffix in {".yaml", ".yml"} else path / "defs.yaml")
@@ -157,17 +169,3 @@ def _lines(context: dg.ComponentLoadContext) -> Iterator[tuple[tuple[str, ...], 
         if path:
             yield path, node.position.start.line
         stack.extend(((*path, str(key)), child) for key, child in node.children.items())
-
-
-_DOCUMENTING = {"title", "description", "default", "examples", "properties", "items", "$ref", "$defs"}
-
-
-def _described(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON schema stripped to what documents: names, descriptions, defaults."""
-    kept: dict[str, Any] = {}
-    for key, value in schema.items():
-        if key in {"properties", "$defs"}:
-            kept[key] = {name: _described(part) for name, part in value.items()}
-        elif key in _DOCUMENTING:
-            kept[key] = _described(value) if isinstance(value, Mapping) else value
-    return kept

@@ -26,6 +26,7 @@ from ae_assets.pipeline.chain.storage import (
 )
 from ae_assets.pipeline.chain.volume import in_words
 from ae_assets.pipeline.table import WatchedTable
+from ae_assets.pipeline.unknown_names import never_delivered
 
 if TYPE_CHECKING:
     from ae_assets.pipeline.chain.anomaly_day import AnomalyDay
@@ -153,9 +154,19 @@ def features_run(storage: Storage, built: Sequence["FeatureDay"]) -> Metadata:
     return {
         "days_in_run": len(built),
         "rows_in_run": sum(facts.feature_rows for facts in built),
+        **_unreported(storage, built),
         "dagster/column_lineage": dg.TableColumnLineage(deps_by_column=lineage),
         **_columns(storage, FEATURES),
     }
+
+
+def _unreported(storage: Storage, built: Sequence["FeatureDay"]) -> Metadata:
+    """The attributes that no row of a run has a value of: those that raw never had a column of with the nearest."""
+    rows = [facts.unreported for facts in built if facts.feature_rows]
+    names = sorted(frozenset.intersection(*rows)) if rows else []
+    never = dict(never_delivered(storage))
+    words = [f"{name} ({never[name]})" if name in never else name for name in names]
+    return {"attributes_without_values_in_run": ", ".join(words)} if words else {}
 
 
 def quarantine_run(storage: Storage, built: Sequence["FeatureDay"]) -> Metadata:
@@ -163,12 +174,10 @@ def quarantine_run(storage: Storage, built: Sequence["FeatureDay"]) -> Metadata:
     rules: Counter[str] = Counter()
     for facts in built:
         rules.update(facts.quarantined)
-    summary = "\n".join(f"| {rule} | {rows:,} |" for rule, rows in rules.most_common())
+    broken = ", ".join(f"{rule} {rows:,}" for rule, rows in rules.most_common())
     return {
         "rows_in_run": rules.total(),
-        **(
-            {"rules_broken_in_run": dg.MetadataValue.md(f"| rule | rows |\n| --- | ---: |\n{summary}")} if rules else {}
-        ),
+        **({"rules_broken_in_run": broken} if rules else {}),
         **_columns(storage, QUARANTINE),
     }
 

@@ -3,7 +3,7 @@
 No Dagster in here: the component reads this model from YAML, the chain is driven by it.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -374,10 +374,24 @@ def parse_table(
         ConfigError: with one line per wrong key: its path, what was received and what is allowed.
     """
     try:
-        return WatchedTable.model_validate(dict(attributes))
+        table = WatchedTable.model_validate(dict(attributes))
     except ValidationError as error:
-        lines = list(_explain(error, line_of or {}))
-        raise ConfigError(f"{where} does not describe a watched table:\n" + "\n".join(lines)) from None
+        raise _refusal(where, _explain(error, line_of or {})) from None
+    if unknown := list(_unknown(table, line_of or {})):
+        raise _refusal(where, unknown)
+    return table
+
+
+def _refusal(where: str, lines: Iterable[str]) -> ConfigError:
+    return ConfigError(f"{where} does not describe a watched table:\n" + "\n".join(lines))
+
+
+def _unknown(table: WatchedTable, line_of: Mapping[tuple[str, ...], int]) -> Iterator[str]:
+    from ae_assets.pipeline.unknown_names import unknown_names
+
+    for one in unknown_names(table):
+        at = _line(one.path, line_of)
+        yield f"  attributes.{'.'.join(one.path)}{at}: received {one.name!r}; {one.expected}"
 
 
 def _explain(error: ValidationError, line_of: Mapping[tuple[str, ...], int]) -> Iterator[str]:

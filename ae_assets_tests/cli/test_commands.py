@@ -183,7 +183,10 @@ def test_evaluate_says_to_the_asset_what_is_compared_and_on_how_many_splits(
     def remembered(chain: Chain, *what: object) -> RunOutcome:
         asked.append(what)
         return RunOutcome(
-            "id", success=True, failure=None, metadata={"evaluation": {"in_words": f"{FENCE}the tables{FENCE}"}}
+            "id",
+            success=True,
+            failure=None,
+            metadata={"evaluation": {"in_words": dg.MetadataValue.md(f"{FENCE}the tables{FENCE}")}},
         )
 
     monkeypatch.setattr(Chain, "run", remembered)
@@ -269,7 +272,7 @@ def test_missing_days_are_named_and_an_implausible_volume_ends_with_exit_code_3(
     assert said.code == 3
     assert f"1 days are not in the source and stay empty: {FIRST + timedelta(days=1)}\n" in said.out
     assert "check failed: drive_stats/raw day_volume_is_plausible\n  1 of 3 days do not: 2013-04-11" in said.out
-    assert "3 of 4 checks passed\n" in said.out
+    assert "5 of 6 checks passed\n" in said.out
 
 
 def test_a_day_that_cannot_be_read_is_named_at_the_end_and_the_others_go_through(
@@ -306,7 +309,7 @@ def test_days_that_a_check_holds_back_end_with_exit_code_3(run_in: RunIn, monkey
     said = run_in("run", "drive_stats", *FIRST_DAYS)
     assert said.code == 3
     assert re.search(rf"^3 of 3 days failed.*\n  {FIRST} at features: rows_are_conserved: ", said.out, re.MULTILINE)
-    assert "3 of 4 checks passed\n" in said.out
+    assert "5 of 6 checks passed\n" in said.out
 
 
 def chained(*errors: Exception) -> SerializableErrorInfo:

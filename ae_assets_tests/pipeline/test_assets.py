@@ -48,6 +48,8 @@ def test_all_checks_are_there_and_dagster_blocks_on_none_that_judges_single_days
     assert checks == {
         ("raw", "day_volume_is_plausible"): False,
         ("features", "rows_are_conserved"): False,
+        ("features", "rows_set_aside_are_few"): False,
+        ("features", "cohorts_are_there"): False,
         ("features", "entities_are_unique"): False,
         ("features", "schema_holds"): False,
         ("model", "training_converged"): True,
@@ -90,6 +92,35 @@ def test_a_missing_day_does_not_fail_the_run_of_a_fresh_home(tmp_path: Path) -> 
     write_day(tmp_path / "source", DAYS[3], [("D1", 0, 0)])
     result = materialise(table, tmp_path / "home", ("raw",), (DAYS[0], DAYS[0]))
     assert result.success
+
+
+def test_attributes_that_no_row_has_are_named_and_those_that_no_file_had_with_the_nearest(tmp_path: Path) -> None:
+    table = watched_table(
+        str(tmp_path / "source"),
+        features={
+            "spans": [1, 7],
+            "attributes": {
+                name: {"kind": "counter", "meaning": name}
+                for name in ("smart_5_raw", "smart_179_raw", "smart_197_raw", "smart_187_raw")
+            },
+        },
+    )
+    for day in DAYS[:2]:
+        write_day(tmp_path / "source", day, [("D1", 0, 0)], smart_187_raw=[None])
+    result = materialise(table, tmp_path / "home", ("raw", "features", "quarantine"), (DAYS[0], DAYS[1]))
+    assert result.success
+    named = next(
+        event.materialization.metadata["attributes_without_values_in_run"].value
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == dg.AssetKey(["fleet", "features"])
+    )
+    assert named == (
+        "smart_179_raw (no file had this column; nearest: smart_197_raw, smart_194_raw, smart_187_raw), smart_187_raw"
+    )
+    verdict = check_of(result, "features", "schema_holds")
+    assert verdict.passed
+    assert "smart_179_raw (no file had this column; nearest: smart_197_raw" in (verdict.description or "")
+    assert "smart_187_raw (no file" not in (verdict.description or "")
 
 
 def test_lost_rows_block_what_comes_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

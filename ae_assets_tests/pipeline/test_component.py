@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -81,9 +82,31 @@ def test_the_check_of_a_broken_table_says_path_received_and_allowed(project: Pat
     line = path.read_text().splitlines().index("    unit: 3") + 1
     checked = tool(project, "dg", "check", "defs")
     assert checked.returncode != 0
-    assert "drive_stats/defs.yaml does not describe a watched table" in said(checked)
-    assert f"attributes.detector.unit (line {line}): received 3; no such key; allowed here: " in said(checked)
-    assert "units" in said(checked)
+    assert re.search(
+        r"drive_stats/defs\.yaml:\d+ .* attributes\.detector .*'unit' is not one of .*'units'", said(checked)
+    )
+    loaded = tool(project, "dg", "check", "defs", "--no-check-yaml")
+    assert loaded.returncode != 0
+    assert "drive_stats/defs.yaml does not describe a watched table" in said(loaded)
+    assert f"attributes.detector.unit (line {line}): received 3; no such key; allowed here: " in said(loaded)
+    assert "units" in said(loaded)
+
+
+@pytest.mark.slow
+def test_a_misspelt_key_fails_the_check_of_the_yaml_and_a_repeated_one_that_of_the_definitions(project: Path) -> None:
+    path = project / "ae_assets" / "defs" / "drive_stats" / "defs.yaml"
+    text = path.read_text()
+    checked = tool(project, "dg", "check", "yaml", "--no-validate-requirements")
+    assert checked.returncode == 0, said(checked)
+    path.write_text(text.replace("    percentile: 99.9", "    percentil: 99.9"))
+    checked = tool(project, "dg", "check", "yaml", "--no-validate-requirements")
+    assert checked.returncode != 0
+    assert "'percentil' is not one of ['percentile', 'policy']" in said(checked)
+    path.write_text(text.replace("    percentile: 99.9", "    percentile: 99.9\n    percentile: 99.5"))
+    checked = tool(project, "dg", "check", "defs")
+    line = path.read_text().splitlines().index("    percentile: 99.9") + 1
+    assert checked.returncode != 0
+    assert f"attributes.threshold.percentile: lines {line} and {line + 1}" in said(checked)
 
 
 @pytest.mark.slow

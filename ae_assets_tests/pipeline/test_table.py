@@ -109,3 +109,52 @@ def test_the_tables_of_the_project_and_the_template_read_the_default_words_for_a
     assert template["missing_markers"] == list(MISSING_MARKERS)
     assert all(words.is_missing(marker) for marker in [*MISSING_MARKERS, "null", "nan", "none"])
     assert words.last_line_end == template["last_line_end"] == Reading().last_line_end
+
+
+def attribute(column: str) -> dict[str, object]:
+    return {"features": {"attributes": {column: {"kind": "counter", "meaning": "x"}}}, "detector": {"type": "ecod"}}
+
+
+@pytest.mark.parametrize("column", ["smart_5_raw", "smart_5_normalized", "smart_255_raw"])
+def test_attributes_of_the_layout_are_taken(column: str) -> None:
+    assert list(parse_table({**attributes(), **attribute(column)}, "defs.yaml").features.attributes) == [column]
+
+
+@pytest.mark.parametrize("column", ["smart_5_rwa", "smrt_5_raw", "smart_05_raw", "Smart_5_raw", "smart_256_raw"])
+def test_an_attribute_that_the_layout_cannot_have_is_named_with_the_nearest(column: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_table({**attributes(), **attribute(column)}, "defs.yaml", {("features", "attributes", column): 7})
+    assert f"attributes.features.attributes.{column} (line 7): received '{column}'" in str(error.value)
+    assert "smart_5" in str(error.value).partition("nearest: ")[2] or column == "smart_256_raw"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            {"detector": {"type": "counter_rule", "features": ["smart_5_level", "smart_197_levl"]}},
+            ["attributes.detector.features", "'smart_197_levl'", "nearest: smart_197_level"],
+        ),
+        (
+            {"comparisons": [{"type": "growth_rule", "features": ["smart_5_growth_28d"]}]},
+            ["attributes.comparisons.0.features", "'smart_5_growth_28d'", "nearest: ", "smart_5_growth_7d"],
+        ),
+        ({"comparisons": [{"type": "pca", "features": ["smart_6_level"]}]}, ["attributes.comparisons.0.features"]),
+        (
+            {"detector": {"type": "ordinal_autoencoder", "counters": ["smart_5", "smart_179"], "judged": ["smart_5"]}},
+            ["attributes.detector.counters", "'smart_179'", "smart_179_level", "nearest: ", "smart_197"],
+        ),
+        (
+            {"detector": {"type": "ordinal_autoencoder", "counters": ["smart_5"], "judged": ["smart_5"],
+                          "age": "smart_9"}},
+            ["attributes.detector.age", "'smart_9'", "smart_9_level"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_feature_that_no_attribute_makes_is_named_with_the_nearest(
+    change: dict[str, object], says: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_table({**attributes(), **change}, "defs.yaml")
+    for words in ["defs.yaml", *says]:
+        assert words in str(error.value)

@@ -9,6 +9,7 @@ from datetime import date
 import polars as pl
 
 from ae_assets.errors import ContractError
+from ae_assets.features.config import FeatureConfig
 from ae_assets.features.day import features_of_day
 from ae_assets.features.look_back import LookBack
 from ae_assets.features.validation import valid_rows, validate_day, with_whole_records
@@ -31,6 +32,8 @@ class FeatureDay:
     """Rows set aside, by the rule that they broke first, the most first."""
     gone: tuple[GoneCohort, ...]
     """Cohorts without a row of features, though the day itself or the day before it has rows of theirs."""
+    unreported: frozenset[str]
+    """Attributes of the YAML that no row of features has a value of."""
 
     @property
     def rows(self) -> int:
@@ -99,14 +102,15 @@ def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay | 
             gone = gone_cohorts(_rows_by(raw, contract.names["cohort"]), watched, before)
             before = watched or before
             frame = features_of_day(look_back.history(day), day, config).with_columns(made_by)
-            built[day] = FeatureDay(day, frame.height, broken_rules(validated.quarantine), gone)
+            aside, unreported = broken_rules(validated.quarantine), _unreported(validated.valid, config)
+            built[day] = FeatureDay(day, frame.height, aside, gone, unreported)
             quarantine.write(day, _whole(storage, day, validated.quarantine))
             features.write(day, frame.sort("entity"))  # so that one of them is found without reading the others
             rows += frame.height
             done = bisect_right(days, day)
             storage.progress(Progress("features", done, len(days), "days", rows, time.monotonic() - began))
         for day in set(days) - set(built):
-            built[day] = FeatureDay(day, 0, (), ())
+            built[day] = FeatureDay(day, 0, (), (), frozenset(config.attributes))
             quarantine.write(day, NO_ROWS)
             features.write(day, NO_ROWS)
     remember_settings(storage)  # of a table that was made just now
@@ -123,3 +127,7 @@ def _whole(storage: Storage, day: date, quarantine: pl.DataFrame) -> pl.DataFram
 def _rows_by(frame: pl.DataFrame, column: str) -> dict[str, int]:
     counts = frame.drop_nulls(column).group_by(column).len()
     return dict(zip(counts[column], counts["len"], strict=True))
+
+
+def _unreported(valid: pl.DataFrame, config: FeatureConfig) -> frozenset[str]:
+    return frozenset(column for column in config.attributes if column not in valid.columns or not valid[column].count())
