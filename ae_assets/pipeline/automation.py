@@ -2,17 +2,22 @@
 
 What a day rests on reaches further back than the partition mappings say (see `assets._dep`), so the conditions that
 Dagster brings, which follow the mappings, would renew the day alone. Those here compare when each day was last written,
-by the position of its materialisation in the event log, which no clock can disturb.
+by the position of its materialisation in the event log, which no clock can disturb. A day of raw counts as written when
+other rows came, which the fingerprint beside each materialisation tells.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import dagster as dg
 
 from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT, FEATURES, RAW, THRESHOLD
+from ae_assets.pipeline.daily import recorded_failures
+from ae_assets.pipeline.metadata import FINGERPRINT
 from ae_assets.pipeline.table import WatchedTable
+
+_DAYS_AT_ONCE, _RECORDS_AT_ONCE = 500, 1000
 
 Written = Mapping[date, int]
 """Position in the event log at which each day of an asset was last written."""
@@ -82,6 +87,7 @@ class InputsAreNewer(dg.AutomationCondition[dg.AssetKey]):
         self._table = table
         self._inputs = tuple(inputs)
         self._only_after = only_after
+        self._changes: dict[tuple[date, int], int] = {}
 
     @property
     def name(self) -> str:
@@ -116,15 +122,76 @@ class InputsAreNewer(dg.AutomationCondition[dg.AssetKey]):
                 return set()
             after = first
         written = written_days(instance, key)
-        inputs = [(written_days(instance, dg.AssetKey([self._table, one.asset])), one) for one in self._inputs]
-        stale = stale_days(written, [(theirs, one.look_back_days) for theirs, one in inputs])
-        return stale | unmade_days(written, inputs[0][0], after)
+        read = {one.asset: written_days(instance, dg.AssetKey([self._table, one.asset])) for one in self._inputs}
+        read[RAW] = {**read[RAW], **self._changed_days(instance, read[RAW], written)}
+        stale = stale_days(written, [(read[one.asset], one.look_back_days) for one in self._inputs])
+        due = stale | unmade_days(written, read[RAW], after)
+        return due.difference(
+            *(recorded_failures(instance, dg.AssetKey([self._table, one.asset]), due) for one in self._inputs)
+        )
+
+    def _changed_days(self, instance: dg.DagsterInstance, raw: Written, written: Written) -> Written:
+        """Where those days of raw last got other rows that were loaded after a day that rests on them was written."""
+        look_back = next(one.look_back_days for one in self._inputs if one.asset == RAW)
+        late = {
+            day: loaded
+            for day, loaded in raw.items()
+            if any(written.get(day + timedelta(days=ahead), loaded) < loaded for ahead in range(look_back + 1))
+        }
+        unknown = [day for day, loaded in late.items() if (day, loaded) not in self._changes]
+        found = changed_at(instance, dg.AssetKey([self._table, RAW]), unknown)
+        # What is known of a materialisation stays true, so that each is looked at once.
+        self._changes |= {(day, raw[day]): position for day, position in found}
+        return {day: self._changes[day, loaded] for day, loaded in late.items()}
 
 
 def written_days(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[date, int]:
     """Where in the event log each day of an asset was last written."""
     found = instance.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION)
     return {date.fromisoformat(partition): position for partition, position in found.items()}
+
+
+def changed_at(instance: dg.DagsterInstance, key: dg.AssetKey, days: Collection[date]) -> Iterator[tuple[date, int]]:
+    """Where in the event log each of the days was last written with another fingerprint than before.
+
+    A materialisation without a fingerprint left the rows as they were: the source did not have the day any more.
+    """
+    ordered = sorted(days)
+    for first in range(0, len(ordered), _DAYS_AT_ONCE):
+        some = ordered[first : first + _DAYS_AT_ONCE]
+        asked = dg.AssetRecordsFilter(key, asset_partitions=[day.isoformat() for day in some])
+        of_day: dict[date, list[tuple[int, object]]] = {day: [] for day in some}
+        for record in _materializations(instance, asked):
+            metadata = record.asset_materialization.metadata if record.asset_materialization is not None else {}
+            fingerprint = metadata.get(FINGERPRINT)
+            of_day[date.fromisoformat(str(record.partition_key))].append(
+                (record.storage_id, None if fingerprint is None else fingerprint.value)
+            )
+        yield from ((day, last_change(sorted(loads, key=lambda load: load[0]))) for day, loads in of_day.items())
+
+
+def last_change(loads: Iterable[tuple[int, object]]) -> int:
+    """The position of the last load that brought other content than the one before it.
+
+    Args:
+        loads: position and fingerprint of each, at least one, in order; None where nothing was brought.
+    """
+    changed, held = 0, None
+    for position, fingerprint in loads:
+        if changed == 0 or (fingerprint is not None and fingerprint != held):
+            changed = position
+        held = held if fingerprint is None else fingerprint
+    return changed
+
+
+def _materializations(instance: dg.DagsterInstance, asked: dg.AssetRecordsFilter) -> Iterator[dg.EventLogRecord]:
+    cursor: str | None = None
+    while True:
+        page = instance.fetch_materializations(asked, limit=_RECORDS_AT_ONCE, cursor=cursor)
+        yield from page.records
+        if not page.has_more:
+            return
+        cursor = page.cursor
 
 
 def first_written(instance: dg.DagsterInstance, key: dg.AssetKey) -> int | None:

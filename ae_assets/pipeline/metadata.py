@@ -58,6 +58,9 @@ OF_RUN = "_in_run"
 
 ROW_COUNT = "dagster/partition_row_count"
 
+FINGERPRINT = "fingerprint"
+"""Of the file that a day of raw was loaded from; tells whether other rows came."""
+
 
 def definition(table: WatchedTable, asset: str) -> Metadata:
     """What is known of an asset before anything is materialised."""
@@ -109,7 +112,7 @@ def raw_day(facts: "RawDay") -> Metadata:
         ROW_COUNT: facts.rows,
         "status": facts.status,
         "source_file": facts.origin,
-        "fingerprint": facts.fingerprint,
+        FINGERPRINT: facts.fingerprint,
         "file_size_bytes": facts.size_bytes,
         "rows_with_unreadable_cells": facts.rescued_rows,
     }

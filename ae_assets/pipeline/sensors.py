@@ -1,18 +1,19 @@
 """The landing sensor: a thin shell over the pure planner of ``sources.landing``."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from ae_assets.errors import SourceError
+from ae_assets.errors import LakehouseError, SourceError
 from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT, Storage
 from ae_assets.pipeline.partitions import bounds_of, remember_days
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.table import WatchedTable
-from ae_assets.sources.landing import LandingCursor, plan
+from ae_assets.sources import SourceDay
+from ae_assets.sources.landing import LandingCursor, LandingPlan, plan
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -27,8 +28,10 @@ def landing_sensor(
 ) -> dg.SensorDefinition:
     """A sensor that requests one run for each new or replaced day of the source.
 
-    The fingerprint is part of the run key, so that a file that is replaced is processed again, and a day whose run
-    was already requested is not, even when the cursor is lost. Before there is a champion, anomalies are left out.
+    A day is new or replaced where raw holds it with another fingerprint than the source has it, whoever loaded it: what
+    commands have loaded is not asked for when the sensor is switched on. The fingerprint and what it replaces are in
+    the run key, so that a day is asked for once even when the cursor is lost. Before there is a champion, anomalies are
+    left out.
     """
 
     @dg.sensor(
@@ -49,7 +52,11 @@ def landing_sensor(
         if cursor.restarted_because is not None:
             context.log.warning(f"the cursor is started anew: {cursor.restarted_because}")
         storage = Storage(table, lakehouse.tables, lakehouse.models)
-        remember_days(Path(lakehouse.home), storage, listed=listed)
+        try:
+            held = _held_days(storage)
+            remember_days(Path(lakehouse.home), storage, listed=listed)
+        except LakehouseError as error:
+            return dg.SkipReason(f"what raw holds cannot be read now: {error}")
         keys = partitions.get_partition_keys()
         if not keys:
             return dg.SkipReason(f"no day of {table.table} has ended yet")
@@ -60,7 +67,8 @@ def landing_sensor(
             )
         landing_plan = plan(
             listed,
-            cursor.seen,
+            {day: fingerprint for day, (fingerprint, _) in held.items()},
+            cursor.asked,
             limit=table.sensor.max_runs_per_tick,
             first_day=date.fromisoformat(min(keys)),
             last_day=date.fromisoformat(max(keys)),
@@ -77,18 +85,43 @@ def landing_sensor(
         return dg.SensorResult(
             run_requests=[
                 dg.RunRequest(
-                    run_key=f"{table.table}:{day.day.isoformat()}:{day.fingerprint}",
+                    run_key=_run_key(table, day, held),
                     partition_key=day.day.isoformat(),
                     asset_selection=[dg.AssetKey([table.table, name]) for name in assets],
                     tags={"ae_assets/source_file": day.origin[-200:]},
                 )
                 for day in landing_plan.requests
             ],
-            cursor=LandingCursor(landing_plan.seen).to_json(),
-            skip_reason=None if landing_plan.requests else f"nothing new in {source.location}",
+            cursor=LandingCursor(landing_plan.asked).to_json(),
+            skip_reason=None if landing_plan.requests else _nothing_new(source.location, landing_plan),
         )
 
     return landing
+
+
+def _held_days(storage: Storage) -> dict[date, tuple[str, datetime]]:
+    """Fingerprint of each loaded day, and when it was loaded, as raw says."""
+    # It computes with frames, which the code location does without.
+    from ae_assets.pipeline.chain.ledger import ledger_of
+
+    ledger = ledger_of(storage).select("period", "fingerprint", "loaded_at").drop_nulls()
+    return {day: (fingerprint, loaded_at) for day, fingerprint, loaded_at in ledger.iter_rows()}
+
+
+def _run_key(table: WatchedTable, day: SourceDay, held: Mapping[date, tuple[str, datetime]]) -> str:
+    """Tells a load from every other: of a file that is back as it once was by what it replaces now."""
+    before = held.get(day.day)
+    replaced = "" if before is None else f":instead of {before[0]} of {before[1]:%Y-%m-%dT%H:%M:%S.%f}"
+    return f"{table.table}:{day.day.isoformat()}:{day.fingerprint}{replaced}"
+
+
+def _nothing_new(location: str, landing_plan: LandingPlan) -> str:
+    outstanding = len(landing_plan.asked)
+    return f"nothing new in {location}" + (
+        f"; {outstanding} days that were asked for are not loaded yet: their runs wait, go on or have failed"
+        if outstanding
+        else ""
+    )
 
 
 def _unknown_days(table: WatchedTable, listed: Collection[date], keys: Sequence[str]) -> list[date]:

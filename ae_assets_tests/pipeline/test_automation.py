@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ae_assets.pipeline.automation import stale_days, unmade_days
+from ae_assets.pipeline.automation import last_change, stale_days, unmade_days
+from ae_assets.pipeline.chain.failed_day import FailedDay
+from ae_assets.pipeline.daily import record_of
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets_tests.pipeline.tables import (
     FIRST,
@@ -182,3 +184,56 @@ def test_nothing_is_renewed_while_days_are_being_loaded(fleet: Fleet) -> None:
     assert fleet.asked_for() == {}
     fleet.instance.report_run_canceled(run)
     assert fleet.asked_for() == {"features": days(0, 1), "quarantine": days(0, 1)}
+
+
+def test_a_day_that_is_loaded_again_without_other_bytes_renews_nothing(fleet: Fleet) -> None:
+    fleet.write(*days(0, 9))
+    fleet.run(["raw", "features", "quarantine"], days(0, 9))
+    fleet.write(*days(2, 4))
+    fleet.run(["raw"], days(2, 4))
+    assert fleet.asked_for() == {}
+    fleet.write(days(3, 3)[0], drives=9)
+    fleet.run(["raw"], days(2, 4))
+    renewed = days(3, 9)  # the longest span is 7 days
+    assert fleet.follow() == {"features": renewed, "quarantine": renewed}
+    assert fleet.asked_for() == {}
+
+
+def test_a_day_that_the_source_lacks_now_renews_nothing(fleet: Fleet) -> None:
+    fleet.write(*days(0, 4))
+    fleet.run(["raw", "features", "quarantine"], days(0, 4))
+    (fleet.source / f"{days(1, 1)[0]}.csv").unlink()
+    fleet.run(["raw"], days(0, 2))
+    assert fleet.asked_for() == {}
+    fleet.write(days(1, 1)[0])
+    fleet.run(["raw"], days(1, 1))
+    assert fleet.asked_for() == {}, "it is back as it was"
+
+
+@pytest.mark.parametrize(
+    ("loads", "changed"),
+    [
+        (["a"], 1),
+        ([None], 1),
+        (["a", "a", "a"], 1),
+        (["a", "b", "b"], 2),
+        (["a", "b", "a"], 3),
+        (["a", None, "a"], 1),
+        (["a", None, "b"], 3),
+        ([None, "a", None], 2),
+    ],
+)
+def test_a_load_counts_where_it_brought_another_fingerprint_than_the_one_before(
+    loads: list[str | None], changed: int
+) -> None:
+    assert last_change(enumerate(loads, 1)) == changed
+
+
+def test_no_anomalies_are_asked_for_of_a_day_whose_features_a_check_holds_back(fleet: Fleet) -> None:
+    _with_champion(fleet)
+    fleet.run(["raw", "features", "quarantine"], days(30, 31))
+    held_back = FailedDay(days(30, 30)[0], "features", "rows are lost", "rows_are_conserved")
+    fleet.instance.report_runless_asset_event(record_of(held_back, dg.AssetKey(["fleet", "features"])))
+    assert fleet.asked_for() == {"anomalies": days(31, 31)}
+    fleet.run(["features", "quarantine"], days(30, 30))
+    assert fleet.asked_for() == {"anomalies": days(30, 31)}

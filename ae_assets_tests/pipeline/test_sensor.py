@@ -1,10 +1,11 @@
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from ae_assets.errors import LakehouseError
 from ae_assets.pipeline.component import AnomalyPipeline
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets_tests.pipeline.tables import FIRST, PipelineAlone, watched_table, write_day
@@ -50,14 +51,73 @@ def requested(result: Any) -> list[str]:
     return [request.partition_key for request in result.run_requests or []]
 
 
-def test_new_days_are_requested_once_oldest_first_and_at_most_so_many_a_tick(landing: Any) -> None:
+def test_new_days_are_requested_once_the_newest_first_where_others_wait_and_at_most_so_many_a_tick(
+    landing: Any,
+) -> None:
     for day in DAYS[:3]:
         write_day(landing.source, day, DRIVES)
-    assert requested(landing()) == [DAYS[0].isoformat(), DAYS[1].isoformat()]
-    assert requested(landing()) == [DAYS[2].isoformat()]
+    assert requested(landing()) == [DAYS[2].isoformat(), DAYS[0].isoformat()]
+    assert requested(landing()) == [DAYS[1].isoformat()]
     last = landing()
     assert requested(last) == []
     assert "nothing new" in last.skip_message
+    assert "3 days that were asked for are not loaded yet" in last.skip_message
+
+
+def load(landing: Any, *days: date) -> None:
+    """Loads days as a command does."""
+    job = landing.definitions.resolve_implicit_global_asset_job_def()
+    for day in days:
+        raw = dg.AssetKey(["fleet", "raw"])
+        assert job.execute_in_process(partition_key=day.isoformat(), asset_selection=[raw]).success
+
+
+def test_days_that_a_command_has_loaded_are_not_requested_when_the_sensor_is_switched_on(landing: Any) -> None:
+    for day in DAYS[:4]:
+        write_day(landing.source, day, [] if day == DAYS[1] else DRIVES)
+    load(landing, *DAYS[:3])
+    first = landing()
+    assert requested(first) == [DAYS[3].isoformat()]
+    load(landing, DAYS[3])
+    second = landing()
+    assert requested(second) == []
+    assert second.cursor == '{"version":1,"asked":{}}'
+
+
+def test_a_file_that_is_as_it_once_was_is_requested_again_under_another_run_key(landing: Any) -> None:
+    keys = []
+    for drives in (DRIVES, [*DRIVES, ("D9", 0, 0)], DRIVES, [*DRIVES, ("D9", 0, 0)]):
+        write_day(landing.source, DAYS[0], drives)
+        (request,) = landing().run_requests
+        keys.append(request.run_key)
+        load(landing, DAYS[0])
+    assert len(set(keys)) == 4
+
+
+def test_a_day_whose_run_failed_is_not_requested_again_until_its_file_changes(landing: Any) -> None:
+    path = write_day(landing.source, DAYS[0], DRIVES)
+    path.write_text("no header of ours\n")
+    assert requested(landing()) == [DAYS[0].isoformat()]
+    job = landing.definitions.resolve_implicit_global_asset_job_def()
+    raw = dg.AssetKey(["fleet", "raw"])
+    failed = job.execute_in_process(partition_key=str(DAYS[0]), asset_selection=[raw], raise_on_error=False)
+    assert not failed.success
+    assert requested(landing()) == []
+    write_day(landing.source, DAYS[0], DRIVES)
+    assert requested(landing()) == [DAYS[0].isoformat()]
+
+
+def test_tables_that_are_away_skip_the_tick(landing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise LakehouseError("the catalog is away")
+
+    write_day(landing.source, DAYS[0], DRIVES)
+    monkeypatch.setattr("ae_assets.pipeline.chain.ledger.ledger_of", away)
+    result = landing()
+    assert requested(result) == []
+    assert "what raw holds cannot be read now: the catalog is away" in result.skip_message
+    monkeypatch.undo()
+    assert requested(landing()) == [DAYS[0].isoformat()]
 
 
 def test_a_replaced_file_is_requested_again_under_another_run_key(landing: Any) -> None:
