@@ -1,0 +1,88 @@
+"""Which days an evaluation judges where nobody names any."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from ae_assets.pipeline.chain.anomalies import find_anomalies
+from ae_assets.pipeline.chain.champion import load_champion
+from ae_assets.pipeline.chain.features import build_features
+from ae_assets.pipeline.chain.model import TrainingRange, train
+from ae_assets.pipeline.chain.raw import load_raw
+from ae_assets.pipeline.chain.storage import NO_ROWS, Storage, day_range
+from ae_assets.pipeline.chain.threshold import calibrate_latest
+from ae_assets.pipeline.chain.unseen import latest_days, latest_unseen_days
+from ae_assets.sources import open_source
+from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
+
+DAYS = day_range(FIRST, FIRST + timedelta(days=44))
+SEEN_UNTIL = DAYS[17]
+"""Training ends on the 8th day, its labels ten days later; a window is ten days long."""
+
+Score = Callable[[int, int], Storage]
+
+
+@pytest.fixture
+def score(tmp_path: Path) -> Score:
+    """Scores days of a small fleet with the champion, by their numbers."""
+    rule = {"type": "counter_rule", "features": ["smart_5_level"]}
+    storage = storage_of(watched_table(str(tmp_path / "source"), detector=rule), tmp_path / "home")
+    for day in DAYS:
+        write_day(tmp_path / "source", day, [(f"D{drive}", 0, drive) for drive in range(12)])
+    list(load_raw(storage, open_source(storage.table.source.location), DAYS))
+    list(build_features(storage, DAYS))
+    train(storage, TrainingRange.of(DAYS[0], DAYS[7], 10))
+    calibrate_latest(storage)
+
+    def scored(first: int, last: int) -> Storage:
+        if days := DAYS[first : last + 1]:
+            list(find_anomalies(storage, load_champion(storage), days))
+        return storage
+
+    return scored
+
+
+def test_they_are_the_latest_whole_windows_after_what_the_champion_has_seen(score: Score) -> None:
+    storage = score(0, 44)
+    assert load_champion(storage).seen_until == SEEN_UNTIL
+    assert latest_unseen_days(storage) == (DAYS[25], DAYS[44])
+
+
+@pytest.mark.parametrize(("last", "days"), [(27, (DAYS[18], DAYS[27])), (36, (DAYS[27], DAYS[36]))])
+def test_days_before_the_last_whole_window_are_left_aside(score: Score, last: int, days: tuple[date, date]) -> None:
+    assert latest_unseen_days(score(0, last)) == days
+
+
+def test_too_few_days_say_until_when_days_are_needed(score: Score) -> None:
+    for first, last in ((0, 3), (0, 17), (0, 26)):
+        told = latest_unseen_days(score(first, last))
+        assert isinstance(told, str)
+        assert f"it has scored {max(0, last - 17)} days since then" in told
+        assert f"anomalies of all days until {DAYS[27]}" in told
+
+
+def test_without_anomalies_there_are_none(score: Score) -> None:
+    assert "it has scored 0 days" in str(latest_unseen_days(score(1, 0)))
+
+
+def test_they_begin_after_a_day_without_anomalies_and_after_one_that_another_model_has_scored(score: Score) -> None:
+    storage = score(0, 44)
+    with storage.tables.writer("fleet.anomalies") as writer:
+        writer.write(DAYS[26], NO_ROWS)
+    assert latest_unseen_days(storage) == (DAYS[35], DAYS[44])
+    score(26, 26)
+    other = replace(load_champion(storage), version="20130101T000000000Z-00000000")
+    list(find_anomalies(storage, other, DAYS[34:35]))
+    assert latest_unseen_days(storage) == (DAYS[35], DAYS[44])
+    list(find_anomalies(storage, other, DAYS[35:36]))
+    assert "it has scored 9 days" in str(latest_unseen_days(storage))
+
+
+def test_for_fits_of_their_own_the_latest_window_with_features_is_taken(score: Score) -> None:
+    storage = score(1, 0)
+    assert latest_days(storage) == (DAYS[35], DAYS[44])
+    short = replace(storage, table=storage.table.model_copy(update={"table": "another"}))
+    assert "0 have features" in str(latest_days(short))
