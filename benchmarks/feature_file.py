@@ -9,7 +9,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ from ae_assets.cli.instance import load_table
 from ae_assets.features.day import features_of_day
 from ae_assets.features.look_back import LookBack
 from ae_assets.features.validation import validate_day
+from ae_assets.features.volume import table_gaps
 from ae_assets.pipeline.table import WatchedTable
 from ae_assets.schemas.raw import contract_of
 from ae_assets.sources import Source, open_source
@@ -49,15 +50,21 @@ def write(table: WatchedTable, source: Source, output: Path, start: date, end: d
     """
     contract = contract_of(table.source.layout, tuple(table.features.attributes), table.features.low_bits)
     look_back, began, rows, set_aside = LookBack(table.features), time.monotonic(), 0, 0
+    day_rows: dict[date, int] = {}
+    limits = {"lowest_share": table.checks.volume_low, "highest_share": table.checks.volume_high}
     days = [listed for day, listed in source.days().items() if start <= day <= end]
     if not days:
         sys.exit(f"{source.location} holds no day from {start} to {end}")
     part = output.with_suffix(".part")
     writer: pq.ParquetWriter | None = None
     for done, listed in enumerate(days, 1):
-        validated = validate_day(source.read(listed), listed.day, contract)
+        raw = source.read(listed)
+        day_rows[listed.day] = raw.height
+        validated = validate_day(raw, listed.day, contract)
         look_back.push(validated.valid)
-        features = features_of_day(look_back.history(listed.day), listed.day, table.features).to_arrow()
+        first = listed.day - timedelta(days=table.features.look_back_days)
+        gaps = table_gaps(day_rows, first, listed.day, **limits)
+        features = features_of_day(look_back.history(listed.day), listed.day, table.features, gaps).to_arrow()
         schema: pa.Schema = features.schema if writer is None else writer.schema
         writer = writer or pq.ParquetWriter(part, schema, compression="zstd")
         writer.write_table(features.cast(schema))

@@ -10,7 +10,7 @@ from ae_assets.decisions.config import AggregationConfig, DecisionConfig, Episod
 
 if TYPE_CHECKING:
     from ae_assets.decisions.aggregation import RollingScores, aggregate
-    from ae_assets.decisions.episodes import Episodes, is_clear, is_listed, look_back_days
+    from ae_assets.decisions.episodes import Episodes, first_continued, is_clear, is_listed
     from ae_assets.decisions.explanation import Reason, reasons_of
     from ae_assets.decisions.mutes import Mute, expired_mutes, read_mutes, unknown_mutes, with_mutes
 
@@ -24,9 +24,9 @@ __all__ = [
     "RollingScores",
     "aggregate",
     "expired_mutes",
+    "first_continued",
     "is_clear",
     "is_listed",
-    "look_back_days",
     "read_mutes",
     "reasons_of",
     "unknown_mutes",
@@ -40,9 +40,9 @@ _LOADED_LATER = {
     "RollingScores": "aggregation",
     "aggregate": "aggregation",
     "expired_mutes": "mutes",
+    "first_continued": "episodes",
     "is_clear": "episodes",
     "is_listed": "episodes",
-    "look_back_days": "episodes",
     "read_mutes": "mutes",
     "reasons_of": "explanation",
     "unknown_mutes": "mutes",

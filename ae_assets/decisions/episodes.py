@@ -13,6 +13,7 @@ Unknown is neither an alarm nor clear. A record that is not judged leaves everyt
 open episode. A record that is judged without something that the entity reported before may alarm, but clears nothing.
 """
 
+from collections.abc import Collection
 from datetime import date, timedelta
 
 import polars as pl
@@ -21,7 +22,10 @@ from ae_assets.decisions.config import EpisodeConfig
 from ae_assets.errors import ContractError
 
 ABSENT_DAYS = 7
-"""A drive that did not report for longer than this starts a new streak, and its episode is over without a record."""
+"""A drive that did not report for longer than this starts a new streak, and its episode is over without a record.
+
+Days on which the table cannot tell who was away do not count: when its source has been silent, nobody was away.
+"""
 
 NONE, OPENED, OPEN, CLOSED = "none", "opened", "open", "closed"
 STATES = (NONE, OPENED, OPEN, CLOSED)
@@ -65,15 +69,19 @@ class Episodes:
     Holds the latest record of each entity of the last ``ABSENT_DAYS`` days, and the alarms that may still count.
     """
 
-    def __init__(self, config: EpisodeConfig, past: pl.DataFrame | None = None) -> None:
+    def __init__(
+        self, config: EpisodeConfig, past: pl.DataFrame | None = None, gaps: Collection[date] = frozenset()
+    ) -> None:
         """Goes on from the rows of earlier days.
 
         Args:
             config: when an episode opens and closes.
-            past: rows of at least ``look_back_days(config)`` days before the first day that will be pushed, in any
-                order, with the columns ``STATE_COLUMNS``; None: nothing was before. Where ``episode`` is null (a table
-                from before there were episodes), a streak is an open episode.
+            past: rows of the days since ``first_continued(config, day, gaps)`` before the first day that will be
+                pushed, in any order, with the columns ``STATE_COLUMNS``; None: nothing was before. Where ``episode`` is
+                null (a table from before there were episodes), a streak is an open episode.
+            gaps: days on which the table cannot tell who was away, before and between the days to be pushed.
         """
+        self._gaps = gaps
         rows = pl.DataFrame(schema=STATE_COLUMNS) if past is None else with_episodes(past.select(*STATE_COLUMNS))
         self.config = config
         self._latest = rows.sort("day").unique("entity", keep="last", maintain_order=True)
@@ -153,7 +161,7 @@ class Episodes:
         return latest.join(counted, on="entity", how="full", coalesce=True)
 
     def _forget(self, day: date) -> None:
-        self._latest = self._latest.filter(pl.col("day") >= day - timedelta(days=ABSENT_DAYS))
+        self._latest = self._latest.filter(pl.col("day") >= absent_before(day, self._gaps))
         self._alarms = self._alarms.filter(pl.col("day") > day - timedelta(days=self.config.within_days))
 
     def _remember(self, day: date, decided: pl.DataFrame) -> None:
@@ -162,9 +170,23 @@ class Episodes:
         self._alarms = pl.concat([self._alarms, today.filter("is_anomaly").select("day", "entity")])
 
 
-def look_back_days(config: EpisodeConfig) -> int:
-    """Earlier days whose rows say what a day continues."""
-    return max(ABSENT_DAYS, config.within_days - 1)
+def absent_before(day: date, gaps: Collection[date] = frozenset()) -> date:
+    """The first day of which a record is still continued on a day; an entity with none since then is away.
+
+    Args:
+        day: the day.
+        gaps: days on which the table cannot tell who was away; they are passed over.
+    """
+    left = ABSENT_DAYS
+    while left:
+        day -= timedelta(days=1)
+        left -= day not in gaps
+    return day
+
+
+def first_continued(config: EpisodeConfig, day: date, gaps: Collection[date] = frozenset()) -> date:
+    """The first of the earlier days whose rows say what a day continues."""
+    return min(absent_before(day, gaps), day - timedelta(days=config.within_days - 1))
 
 
 def with_episodes(rows: pl.DataFrame) -> pl.DataFrame:

@@ -32,10 +32,20 @@ def catalogue(config: FeatureConfig) -> tuple[Feature, ...]:
         features.extend(_features_of(column, config))
     days = config.look_back_days
     features.append(
-        Feature("gap_days", f"days since the drive's previous record; null if none in {days} days", None, "gap_days")
+        Feature(
+            "gap_days",
+            f"days of the table since the drive's previous record; null if none in {days} days",
+            None,
+            "gap_days",
+        )
     )
     features.append(
-        Feature("history_days", f"earlier days of the last {days} with a record of the drive", None, "history_days")
+        Feature(
+            "history_days",
+            f"earlier days of the last {days} with a record of the drive; days that the table lacks count alike",
+            None,
+            "history_days",
+        )
     )
     return tuple(features)
 

@@ -7,6 +7,9 @@ Rules, the same for every attribute:
 - Gaps: spans are calendar days. A growth over ``s`` days is measured against the earliest known value of the days
   ``day - s`` to ``day - 1``; days without a record are skipped, and where none of them has a value the growth is null,
   however many older records there are. ``gap_days`` and ``history_days`` say how much a row rests on.
+- A gap of the table is not one of the drive: ``gap_days`` and ``history_days`` count the days on which the table can
+  tell who was away. A drive that reported on every such day has a gap of 1 and a full history; where the look-back has
+  no such day its history is unknown.
 - Falling counters: a counter that falls (a reset, or pending sectors that were rewritten) has a negative growth, the
   signed log1p of the fall. Nothing is guessed about what was counted before a reset.
 - Unknown stays unknown: what cannot be measured is null, never a filled-in value, and ``*_missing`` is 1 where the
@@ -14,7 +17,7 @@ Rules, the same for every attribute:
   calls it well by the others would call it well by what is not known of it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
@@ -40,7 +43,9 @@ SIGNED_TRANSFORMS = frozenset({"growth", "drift"})
 KEYS = {"day": pl.Date(), "entity": pl.String(), "cohort": pl.String(), "label": pl.Int8()}
 
 
-def features_of_day(history: pl.DataFrame, day: date, config: FeatureConfig) -> pl.DataFrame:
+def features_of_day(
+    history: pl.DataFrame, day: date, config: FeatureConfig, gaps: Collection[date] = ()
+) -> pl.DataFrame:
     """Computes the features of every drive that has a row on a day.
 
     Args:
@@ -49,6 +54,8 @@ def features_of_day(history: pl.DataFrame, day: date, config: FeatureConfig) -> 
             most. Attributes that a year lacks may be absent; rows of other days and further columns are ignored.
         day: the day whose rows are described.
         config: attributes, transforms and spans.
+        gaps: days on which the table cannot tell who was away, such as those it lacks (``volume.table_gaps``); days
+            outside the look-back are ignored.
 
     Returns:
         One row per drive with a row on ``day``, in the order of those rows: ``day, entity, cohort, label``, then
@@ -60,7 +67,7 @@ def features_of_day(history: pl.DataFrame, day: date, config: FeatureConfig) -> 
         ContractError: a column is missing or not numeric, or a drive has two rows on a day.
     """
     _check_columns(history, config)
-    rows = _look_back(history, day, config.look_back_days)
+    rows = _look_back(history, day, config.look_back_days, gaps)
     features_by_column: dict[str | None, list[Feature]] = {}
     for feature in catalogue(config):
         features_by_column.setdefault(feature.column, []).append(feature)
@@ -91,12 +98,14 @@ class _Rows:
         past: rows of the earlier days of the look-back, by rising day.
         lags: how many days before the day the earlier days with rows are, rising.
         places: for each lag, each row of today: the drive's row in ``past``, null where it has none.
+        gaps: how many days before the day the table cannot tell who was away.
     """
 
     today: pl.DataFrame
     past: pl.DataFrame
     lags: list[int]
     places: pl.Series
+    gaps: frozenset[int]
 
     def by_lag(self, values: pl.Series) -> list[pl.Series]:
         """Cuts a series as long as ``places`` into one per lag, named by it."""
@@ -109,14 +118,16 @@ class _Rows:
         return self.places.fill_null(self.past.height).to_numpy().reshape(len(self.lags), self.today.height)
 
 
-def _look_back(history: pl.DataFrame, day: date, look_back_days: int) -> _Rows:
+def _look_back(history: pl.DataFrame, day: date, look_back_days: int, gaps: Collection[date]) -> _Rows:
     if not history["day"].is_sorted():
         history = history.sort("day", maintain_order=True)
     bounds = pl.Series([day - timedelta(days=look_back_days), day, day + timedelta(days=1)], dtype=pl.Date)
     first, now, end = history["day"].search_sorted(bounds, side="left")
     today, past = history.slice(now, end - now), history.slice(first, now - first)
     lags = sorted((day - known).days for known in past["day"].unique())
-    return _Rows(today, past, lags, _places(today, past, lags, day))
+    gap_lags = {(day - gap).days for gap in gaps}
+    within = frozenset(lag for lag in gap_lags if 0 < lag <= look_back_days)
+    return _Rows(today, past, lags, _places(today, past, lags, day), within)
 
 
 def _places(today: pl.DataFrame, past: pl.DataFrame, lags: list[int], day: date) -> pl.Series:
@@ -141,7 +152,7 @@ def _measured(column: str | None, features: list[Feature], config: FeatureConfig
     """The features of one attribute, or of the row itself where ``column`` is None, one per column."""
     if column is None:
         known = rows.today.select("entity").with_columns(rows.by_lag(rows.places))
-        expressions = [_of_the_row(feature, rows.lags) for feature in features]
+        expressions = [_of_the_row(feature, rows.lags, rows.gaps) for feature in features]
     elif column not in rows.today.columns or rows.today[column].null_count() == rows.today.height:
         known = rows.today.select("entity")
         expressions = [_where_absent(feature) for feature in features]
@@ -241,12 +252,20 @@ def _where_absent(feature: Feature) -> pl.Expr:
     return pl.repeat(1 if feature.transform == "missing" else None, pl.len(), dtype=pl.Float32)
 
 
-def _of_the_row(feature: Feature, lags: list[int]) -> pl.Expr:
+def _of_the_row(feature: Feature, lags: list[int], gaps: frozenset[int]) -> pl.Expr:
     """The expression of a feature of the row itself; the column of a lag is null where the drive had no row."""
-    has_row = [pl.col(str(lag)).is_not_null() for lag in lags]
+    has_row = {lag: pl.col(str(lag)).is_not_null() for lag in lags}
     if feature.transform == "gap_days":
-        return _first_known(pl.when(seen).then(pl.lit(lag)) for seen, lag in zip(has_row, lags, strict=True))
-    return pl.sum_horizontal(*has_row, pl.col("entity").is_null())
+        ago = {lag: lag - sum(gap < lag for gap in gaps) for lag in lags}
+        return _first_known(pl.when(seen).then(pl.lit(ago[lag])) for lag, seen in has_row.items())
+    whole = [lag for lag in lags if lag not in gaps]
+    records = pl.sum_horizontal(*(has_row[lag] for lag in whole), pl.col("entity").is_null())
+    if not gaps:
+        return records
+    if not whole:
+        return pl.repeat(None, pl.len(), dtype=pl.Float64)
+    # Of the days in a gap a drive is credited with the share of the other days on which it has a record.
+    return records * (len(whole) + len(gaps)) / len(whole)
 
 
 def _first_known(candidates: Iterable[pl.Expr]) -> pl.Expr:

@@ -77,6 +77,30 @@ def implausible_days(
     return flagged
 
 
+def table_gaps(
+    day_rows: Mapping[date, int], first: date, last: date, *, lowest_share: float = 0.5, highest_share: float = 2.0
+) -> frozenset[date]:
+    """The days of a range on which the table cannot tell who was away.
+
+    Days before the first that has rows are none: a table may be young.
+
+    Args:
+        day_rows: rows by day, in any order.
+        first: where the range starts.
+        last: where it ends.
+        lowest_share: as of `implausible_days`.
+        highest_share: as of `implausible_days`.
+
+    Returns:
+        Days without rows, and days with far fewer rows than the plausible days before them.
+    """
+    begins = min((day for day, rows in day_rows.items() if rows), default=last)
+    unlike = implausible_days(
+        day_rows, first_day=first, last_day=last, lowest_share=lowest_share, highest_share=highest_share
+    )
+    return frozenset(day.day for day in unlike if day.day > begins and day.rows < day.expected)
+
+
 def _reason(rows: int, expected: float) -> str:
     if rows == 0:
         return f"no rows, where about {expected:,.0f} are expected"

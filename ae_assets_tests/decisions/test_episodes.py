@@ -1,6 +1,6 @@
 """Episodes: when one opens and closes, that they never overlap, and that a day continues what the table holds."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, timedelta
 from itertools import pairwise
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from ae_assets.decisions import EpisodeConfig, Episodes, is_clear, look_back_days
+from ae_assets.decisions import EpisodeConfig, Episodes, first_continued, is_clear
 from ae_assets.decisions.episodes import ABSENT_DAYS, STATE_COLUMNS
 from ae_assets.errors import ContractError
 from ae_assets_tests.decisions.histories import QUICK, day, histories, scores_of
@@ -34,9 +34,11 @@ def judged(scores: pl.DataFrame, config: EpisodeConfig) -> pl.DataFrame:
     ).with_columns(is_clear=is_clear(config, CUT))
 
 
-def followed(scores: pl.DataFrame, config: EpisodeConfig, past: pl.DataFrame | None = None) -> pl.DataFrame:
+def followed(
+    scores: pl.DataFrame, config: EpisodeConfig, past: pl.DataFrame | None = None, gaps: Collection[date] = ()
+) -> pl.DataFrame:
     """The episodes of a range, pushed day by day."""
-    episodes = Episodes(config, past)
+    episodes = Episodes(config, past, gaps)
     days = judged(scores, config).sort("day", maintain_order=True).partition_by("day", maintain_order=True)
     return pl.concat([episodes.push(rows["day"][0], rows) for rows in days])
 
@@ -157,8 +159,7 @@ def test_a_day_that_continues_the_stored_rows_equals_the_day_inside_a_range(
 ) -> None:
     in_range = followed(scores, config)
     for today in in_range["day"].unique():
-        back = timedelta(days=look_back_days(config))
-        stored = in_range.filter(pl.col("day").is_between(today - back, today - timedelta(days=1)))
+        stored = in_range.filter(pl.col("day").is_between(first_continued(config, today), today - timedelta(days=1)))
         alone = followed(scores.filter(day=today), config, stored.sort("entity"))
         assert_frame_equal(alone, in_range.filter(day=today))
 
@@ -168,7 +169,7 @@ def test_alarms_count_over_their_days_although_the_drive_was_calm_or_away_in_bet
     scores = scores_of({(0, "A"): 2.0, (8, "A"): 0.1, (11, "A"): 2.0, (0, "B"): 2.0, (11, "B"): 2.0})
     in_range = followed(scores, config)
     assert in_range.filter(day=day(11))["episode"].to_list() == ["opened", "opened"]
-    stored = in_range.filter(pl.col("day").is_between(day(11 - look_back_days(config)), day(10)))
+    stored = in_range.filter(pl.col("day").is_between(first_continued(config, day(11)), day(10)))
     assert_frame_equal(followed(scores.filter(day=day(11)), config, stored), in_range.filter(day=day(11)))
 
 
@@ -223,6 +224,33 @@ def test_an_entity_that_was_away_for_longer_than_a_week_begins_anew() -> None:
     assert of_one({0: 2.0, back_in_time: 2.0}, SLOW) == ["opened", "open"]
     assert of_one({0: 2.0, too_late: 2.0}, SLOW) == ["opened", "opened"]
     assert of_one({0: 2.0, too_late: 0.1}, SLOW) == ["opened", "none"]
+
+
+def test_nobody_was_away_while_the_table_could_not_tell() -> None:
+    silence = [day(number) for number in range(1, 40)]
+    scores = scores_of({(0, "A"): 2.0, (40, "A"): 2.0, (0, "B"): 2.0, (3, "B"): 2.0, (40, "B"): 0.1})
+    by_calendar = followed(scores, DEFAULT).sort("entity", "day")
+    assert by_calendar["episode"].to_list() == ["opened", "opened", "opened", "open", "none"]
+    rows = followed(scores, DEFAULT, gaps=silence).sort("entity", "day")
+    assert rows["episode"].to_list() == ["opened", "open", "opened", "open", "closed"]
+    assert rows["streak_days"].to_list() == [1, 2, 1, 2, 0]
+    # Days after the silence count: one of them less than an absence.
+    later = scores_of({(0, "A"): 2.0, (40 + ABSENT_DAYS - 1, "A"): 2.0, (0, "B"): 2.0, (40 + ABSENT_DAYS, "B"): 2.0})
+    assert followed(later, DEFAULT, gaps=silence).sort("entity", "day")["is_new"].to_list() == [True, False, True, True]
+
+
+@QUICK
+@given(histories(), CONFIGS, st.sets(st.integers(0, 24)))
+def test_a_day_is_continued_over_gaps_as_in_a_range(
+    scores: pl.DataFrame, config: EpisodeConfig, silent: set[int]
+) -> None:
+    gaps = [day(number) for number in silent]
+    in_range = followed(scores, config, gaps=gaps)
+    for today in in_range["day"].unique():
+        first = first_continued(config, today, gaps)
+        stored = in_range.filter(pl.col("day").is_between(first, today - timedelta(days=1)))
+        alone = followed(scores.filter(day=today), config, stored, gaps)
+        assert_frame_equal(alone, in_range.filter(day=today))
 
 
 def test_rows_from_before_there_were_episodes_are_continued() -> None:

@@ -1,5 +1,6 @@
 """What each feature says of a drive, and what it never depends on."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from math import log1p
 
@@ -97,6 +98,40 @@ def test_a_row_says_how_long_ago_the_last_record_was_and_how_many_there_are():
     assert (row["gap_days"], row["history_days"]) == (4, 2)
     alone = features_of(series("smart_5_raw", {0: 0}))
     assert (alone["gap_days"], alone["history_days"]) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("records", "gaps", "expected"),
+    [
+        # No gap: as the calendar says, 26 days without a record included.
+        ((9, 4), (), (4, 2)),
+        # Gaps on days 1 to 3 and, of the 25 other days, 2 with a record: 2 * 28 / 25.
+        ((9, 4), (1, 2, 3), (1, 2.24)),
+        # A drive that reported on each whole day has a full history.
+        (range(11, 29), range(1, 11), (1, 28)),
+        # A record on a day that cannot tell who was away is the previous one, and no part of the share.
+        ((2, 9), (1, 2, 3), (1, 1.12)),
+        # A new drive after a gap is as new as ever.
+        ((), (1, 2, 3), (None, 0)),
+        # In a look-back that is all gap nobody knows.
+        ((), range(1, 29), (None, None)),
+    ],
+)
+def test_a_gap_of_the_table_is_none_of_the_drive(
+    records: Sequence[int], gaps: Sequence[int], expected: tuple[float | None, float | None]
+) -> None:
+    # Another drive reports on every day that is no gap: these are the days that the table has.
+    others = [{"entity": "ZA2", "ago": ago} for ago in range(29) if ago not in gaps]
+    own = [{"ago": ago} for ago in (*records, 0)]
+    missing = [DAY - timedelta(days=ago) for ago in gaps]
+    frame = features_of_day(valid_rows([*own, *others]), DAY, CONFIG, [*missing, DAY - timedelta(days=99)])
+    gap, history = frame.filter(entity="ZA1").select("gap_days", "history_days").row(0)
+    assert (gap, history) == (expected[0], None if expected[1] is None else pytest.approx(expected[1]))
+
+
+def test_a_young_table_has_no_gap_before_its_first_day() -> None:
+    row = features_of(series("smart_5_raw", {3: 0, 2: 0, 1: 0, 0: 0}))
+    assert (row["gap_days"], row["history_days"]) == (1, 3)
 
 
 def test_an_attribute_that_a_row_or_a_whole_year_lacks_is_missing_and_never_filled_in():

@@ -2,10 +2,10 @@
 
 from datetime import date, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ae_assets.features.volume import implausible_days
+from ae_assets.features.volume import implausible_days, table_gaps
 
 FIRST = date(2013, 4, 10)
 
@@ -134,6 +134,21 @@ def test_where_no_day_has_rows_there_is_nothing_to_judge():
     assert implausible_days({FIRST: 0}) == []
 
 
+def test_the_gaps_of_a_table_are_its_missing_days_and_those_far_too_small_but_none_before_it_begins() -> None:
+    first = date(2024, 1, 1)
+    rows = {first + timedelta(days=number): 100 for number in range(5, 30) if number not in (10, 11)}
+    rows |= {first + timedelta(days=20): 4, first + timedelta(days=21): 0, first + timedelta(days=22): 900}
+    gaps = table_gaps(rows, first, first + timedelta(days=31))
+    assert sorted((day - first).days for day in gaps) == [10, 11, 20, 21, 30, 31]
+    assert table_gaps(rows, first + timedelta(days=12), first + timedelta(days=19)) == frozenset()
+    assert table_gaps({}, first, first) == frozenset()
+    half = {day: count // 2 - 1 if day == first + timedelta(days=25) else count for day, count in rows.items()}
+    assert first + timedelta(days=25) in table_gaps(half, first, first + timedelta(days=29))
+    lenient = table_gaps(half, first, first + timedelta(days=29), lowest_share=0.4)
+    assert first + timedelta(days=25) not in lenient
+
+
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 100_000), max_size=60))
 def test_each_day_is_flagged_at_most_once_in_order_and_days_without_rows_always(counts):
     day_rows = days_from(FIRST, counts)

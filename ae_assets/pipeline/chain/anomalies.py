@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from ae_assets.decisions import Episodes, Mute, is_clear, look_back_days, read_mutes, with_mutes
+from ae_assets.decisions import Episodes, Mute, first_continued, is_clear, read_mutes, with_mutes
 from ae_assets.decisions.episodes import OPEN, OPENED, STATE_COLUMNS
 from ae_assets.errors import AeAssetsError
 from ae_assets.features.config import FeatureConfig
@@ -18,6 +18,7 @@ from ae_assets.pipeline.chain.judgement import lacks_what_it_reported, not_judge
 from ae_assets.pipeline.chain.reasons import reasons, top_features
 from ae_assets.pipeline.chain.scoring import ScoredDay, score_days
 from ae_assets.pipeline.chain.storage import ANOMALIES, NO_ROWS, Storage
+from ae_assets.pipeline.chain.volume import gaps_until
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
 
 FORMAT = 2
@@ -38,8 +39,9 @@ def find_anomalies(storage: Storage, champion: Champion, days: Sequence[date]) -
     """
     decision = storage.table.decision
     mutes = () if decision.mute_list is None else read_mutes(Path(decision.mute_list))
-    past = _past(storage, min(days), look_back_days(decision.episodes))
-    episodes = Episodes(decision.episodes, past)
+    gaps = gaps_until(storage, max(days))
+    past = _past(storage, first_continued(decision.episodes, min(days), gaps), min(days))
+    episodes = Episodes(decision.episodes, past, gaps)
     previous = None if past is None else Alarms.of(past)
     failed: dict[date, FailedDay] = {}
 
@@ -115,9 +117,9 @@ def anomaly_table(
     )
 
 
-def _past(storage: Storage, first: date, days: int) -> pl.DataFrame | None:
-    """What is to be known of the rows of the days before the first one asked for; None without such rows."""
-    start, end = first - timedelta(days=days), first - timedelta(days=1)
+def _past(storage: Storage, start: date, first: date) -> pl.DataFrame | None:
+    """What is to be known of the rows from a day on, before the first one asked for; None without such rows."""
+    end = first - timedelta(days=1)
     if not any(start <= day <= end for day in storage.days_of(ANOMALIES)):
         return None
     name = storage.name(ANOMALIES)

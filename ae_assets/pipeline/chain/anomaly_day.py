@@ -2,18 +2,19 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import polars as pl
 
 from ae_assets.decisions import Mute, is_listed, unknown_mutes
-from ae_assets.decisions.episodes import ABSENT_DAYS, CLOSED, OPEN, OPENED, with_episodes
+from ae_assets.decisions.episodes import CLOSED, OPEN, OPENED, absent_before, with_episodes
 from ae_assets.errors import ConfigError
 from ae_assets.features.wording import Wording, wording_of
 from ae_assets.pipeline.chain.day_before import Alarms, DayBefore
 from ae_assets.pipeline.chain.judgement import NotJudged, not_judged
 from ae_assets.pipeline.chain.storage import ANOMALIES, Storage
+from ae_assets.pipeline.chain.volume import gaps_until
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
 
 REASONS_OF_OLD_ROWS = 3
@@ -213,8 +214,9 @@ def stored_day(storage: Storage, day: date | None = None) -> StoredDay:
     asked = held[-1] if day is None else day
     if asked not in held:
         raise ConfigError(f"{storage.name(ANOMALIES)} has no anomalies of {asked}; {_days_in_words(held, asked)}")
-    earlier = [other for other in held if asked - timedelta(days=ABSENT_DAYS) <= other < asked]
-    before = Alarms.of(anomaly_rows(storage, earlier[-1], earlier[-1])) if earlier else None
+    continued = absent_before(asked, gaps_until(storage, asked))
+    earlier = [other for other, rows in storage.days_of(ANOMALIES).items() if rows and continued <= other < asked]
+    before = Alarms.of(anomaly_rows(storage, max(earlier), max(earlier))) if earlier else None
     facts = AnomalyDay.of(asked, anomaly_rows(storage, asked, asked), before)
     return StoredDay(storage.table.table, facts, held[-1], storage.simulated, wording_of(storage.table.features))
 

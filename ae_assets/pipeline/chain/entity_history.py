@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from ae_assets.decisions.episodes import ABSENT_DAYS, CLOSED, OPEN
+from ae_assets.decisions.episodes import CLOSED, OPEN, absent_before
 from ae_assets.errors import ConfigError
 from ae_assets.features.catalogue import Feature
 from ae_assets.features.config import FeatureConfig
@@ -17,10 +17,11 @@ from ae_assets.pipeline.chain.anomaly_day import anomaly_rows, days_with_anomali
 from ae_assets.pipeline.chain.lives import life_of, lives_in
 from ae_assets.pipeline.chain.storage import FEATURES, QUARANTINE, Storage
 from ae_assets.pipeline.chain.stories import drawn_features, in_own_unit, strongest_attributes, title_of
+from ae_assets.pipeline.chain.volume import gaps_until
 
 MOST_NAMES = 5
 ENDED, LEFT = "closed", "left"
-"""How an episode is over: the device was clear, or it has had no record for longer than ``ABSENT_DAYS``."""
+"""How an episode is over: the device was clear, or it has had no record for longer than an episode waits."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class EntityHistory:
         last_seen: the last one.
         failed_on: its first day of failure; None where none is known.
         newest_day: the newest day that has anomalies.
+        absent_before: a device without a record since then is away, and its episode is over.
         first: first of the days that are told.
         last: last of them: the newest, or the last on which it was seen.
         rows: its rows of the anomalies of these days, in order of days.
@@ -51,6 +53,7 @@ class EntityHistory:
     last_seen: date
     failed_on: date | None
     newest_day: date
+    absent_before: date
     first: date
     last: date
     rows: pl.DataFrame
@@ -80,7 +83,7 @@ class EntityHistory:
             until = rows["day"][-1]
             worst = rows.sort("score", descending=True, nulls_last=True, maintain_order=True).row(0, named=True)
             over = rows["episode"][-1] == CLOSED
-            absent = (self.newest_day - until).days > ABSENT_DAYS
+            absent = until < self.absent_before
             told.append(
                 {
                     "since": since,
@@ -155,6 +158,7 @@ def entity_history(storage: Storage, entity: str, days: int) -> EntityHistory:
         last_seen,
         failed_on,
         newest,
+        absent_before(newest, gaps_until(storage, newest)),
         first,
         last,
         rows,

@@ -4,7 +4,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
 
@@ -17,6 +17,7 @@ from ae_assets.pipeline.chain.failed_day import FailedDay
 from ae_assets.pipeline.chain.set_aside import BrokenRule, GoneCohort, broken_rules, gone_cohorts
 from ae_assets.pipeline.chain.settings import remember_settings
 from ae_assets.pipeline.chain.storage import FEATURES, NO_ROWS, QUARANTINE, RAW, Storage
+from ae_assets.pipeline.chain.volume import gaps_in
 from ae_assets.progress import Progress
 from ae_assets.schemas.features import SETTINGS
 from ae_assets.schemas.raw import contract_of
@@ -79,6 +80,8 @@ def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay | 
     began, rows = time.monotonic(), 0
     made_by = pl.lit(storage.table.feature_settings.digest).alias(SETTINGS)
     remember_settings(storage)
+    # Days without a valid row tell nothing of who was away, as those that the table lacks.
+    gaps = set(gaps_in(storage, RAW, min(days) - timedelta(days=config.look_back_days), max(days)))
     with (
         storage.tables.writer(storage.name(QUARANTINE)) as quarantine,
         # Two tables take two commits: a day whose features are there has its quarantine, wherever a run breaks off.
@@ -91,9 +94,11 @@ def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay | 
                     valid = valid_rows(raw, day, contract)
                     look_back.push(valid)
                     before = _rows_by(valid, "cohort") or before
+                    gaps.update([day] if valid.is_empty() else [])
                     continue
                 validated = validate_day(raw, day, contract)
             except ContractError as error:
+                gaps.add(day)
                 if asked:
                     built[day] = FailedDay(day, FEATURES, str(error))
                 continue
@@ -101,7 +106,8 @@ def build_features(storage: Storage, days: Sequence[date]) -> list[FeatureDay | 
             watched = _rows_by(validated.valid, "cohort")
             gone = gone_cohorts(_rows_by(raw, contract.names["cohort"]), watched, before)
             before = watched or before
-            frame = features_of_day(look_back.history(day), day, config).with_columns(made_by)
+            gaps.update([day] if validated.valid.is_empty() else [])
+            frame = features_of_day(look_back.history(day), day, config, gaps).with_columns(made_by)
             aside, unreported = broken_rules(validated.quarantine), _unreported(validated.valid, config)
             built[day] = FeatureDay(day, frame.height, aside, gone, unreported)
             quarantine.write(day, _whole(storage, day, validated.quarantine))

@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 from datetime import date, timedelta
 from itertools import pairwise
 
-from ae_assets.features.volume import ImplausibleDay, implausible_days
-from ae_assets.pipeline.chain.storage import RAW, Storage
+from ae_assets.features.volume import ImplausibleDay, implausible_days, table_gaps
+from ae_assets.pipeline.chain.storage import FEATURES, RAW, Storage
 
 LEAST_SHARE = 0.5
 """Share of the days asked for that must be left where implausible ones are left out."""
@@ -37,6 +37,27 @@ def implausible_volumes(storage: Storage, first: date | None = None, last: date 
 def days_left_out(storage: Storage) -> frozenset[date]:
     """The days that hold rows and an implausible number of them."""
     return frozenset(day.day for day in implausible_volumes(storage) if day.rows)
+
+
+def gaps_in(storage: Storage, asset: str, first: date, last: date) -> frozenset[date]:
+    """The days of a range on which a table cannot tell who was away: missing ones, and those too small for the fleet.
+
+    Args:
+        storage: the table.
+        asset: which of the chain's tables is asked.
+        first: where the range starts.
+        last: where it ends.
+    """
+    limits = storage.table.checks
+    return table_gaps(
+        storage.days_of(asset), first, last, lowest_share=limits.volume_low, highest_share=limits.volume_high
+    )
+
+
+def gaps_until(storage: Storage, last: date) -> frozenset[date]:
+    """All days up to one on which the features cannot tell who was away."""
+    held = [day for day, rows in storage.days_of(FEATURES).items() if rows]
+    return gaps_in(storage, FEATURES, min(held), last) if held and min(held) <= last else frozenset()
 
 
 def day_before(day: date, days: int, left_out: Collection[date]) -> date:
