@@ -89,16 +89,15 @@ class AnomalyPipeline(dg.Component):
         return cls(_with_mute_list_beside(parse_table(rendered, where, dict(_lines(context))), Path(where).parent))
 
     def resources(self) -> Mapping[str, Any]:
-        """The resources of the table's assets: the lakehouse of ``AE_ASSETS_HOME``.
+        """What the table's assets need where the project does not bring it: the lakehouse of ``AE_ASSETS_HOME``.
 
-        A project with a lakehouse of its own makes a subclass that gives that one, or none where its own definitions
-        bring a resource ``lakehouse``.
+        A module of the project's folder of definitions may bring a resource ``lakehouse`` instead; a project that
+        merges one in elsewhere makes a subclass that gives none.
         """
         return default_resources()
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The table's assets, checks, jobs, sensor and, where they are set, schedules."""
-        del context
         table = self.table
         partitions = partitions_of(table)
         assets = build_assets(table, partitions)
@@ -131,8 +130,23 @@ class AnomalyPipeline(dg.Component):
             jobs=[daily, retrain, maintain],
             sensors=[landing_sensor(table, partitions, daily), automation_sensor(table), *freshness_sensors(table)],
             schedules=schedules,
-            resources={**RESOURCES, **self.resources()},
+            resources={**RESOURCES, **_not_brought(self.resources(), context)},
         )
+
+
+def _not_brought(resources: Mapping[str, Any], context: dg.ComponentLoadContext | None) -> dict[str, Any]:
+    """Those that no Python module of the project's folder of definitions brings; without a project all of them.
+
+    Beside a lakehouse of the project none: the others would look into another one.
+    """
+    if context is None:
+        return dict(resources)
+    brought: set[str] = set()
+    for path in sorted(context.defs_module_path.rglob("*.py")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if any(key in text for key in resources):  # Dagster builds each module once, and this asks for it earlier
+            brought |= (context.build_defs(path).resources or {}).keys()
+    return {} if "lakehouse" in brought else {key: one for key, one in resources.items() if key not in brought}
 
 
 def _with_mute_list_beside(table: WatchedTable, folder: Path) -> WatchedTable:

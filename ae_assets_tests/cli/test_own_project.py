@@ -37,7 +37,7 @@ def defs():
     return load_from_defs_folder(path_within_project=Path(__file__).parent)
 """
 TABLE = """
-type: TYPE
+type: ae_assets.AnomalyPipeline
 
 attributes:
   table: NAME
@@ -75,10 +75,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-def write_table(project: Path, name: str, kind: str = "ae_assets.AnomalyPipeline") -> None:
+def write_table(project: Path, name: str) -> None:
     folder = project / "src" / "own" / "defs" / name
     folder.mkdir(parents=True)
-    text = TABLE.replace("TYPE", kind).replace("NAME", name).replace("LOCATION", FLEET)
+    text = TABLE.replace("NAME", name).replace("LOCATION", FLEET)
     (folder / "defs.yaml").write_text(text)
 
 
@@ -167,14 +167,6 @@ def test_the_component_can_be_scaffolded_and_checked_in_ones_own_project(wheel: 
     assert checked.returncode == 0, said(checked)
 
 
-OWN_LAKEHOUSE = """
-from ae_assets import AnomalyPipeline
-
-
-class WithOurLakehouse(AnomalyPipeline):
-    def resources(self):
-        return {}
-"""
 RESOURCES = """
 import dagster as dg
 from ae_assets.pipeline.resources import LakehouseResource
@@ -189,11 +181,7 @@ def resources():
 @pytest.mark.slow
 def test_a_project_may_bring_a_lakehouse_of_its_own(wheel: Path, project: Path) -> None:
     package = project / "src" / "own"
-    (package / "components.py").write_text(OWN_LAKEHOUSE)
     (package / "defs" / "resources.py").write_text(RESOURCES)
-    for name in ("first", "second"):
-        path = package / "defs" / name / "defs.yaml"
-        path.write_text(path.read_text().replace("ae_assets.AnomalyPipeline", "own.components.WithOurLakehouse"))
     program = "import sys; sys.path.insert(0, 'src')\nimport own.definitions\n"
     program += "print(own.definitions.defs().resources['lakehouse'].home)"
     loaded = tool(wheel, project, sys.executable, "-c", program)
