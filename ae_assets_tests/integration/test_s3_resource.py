@@ -150,4 +150,4 @@ def test_other_settings_of_the_tables_stand_over_the_resource(monkeypatch: pytes
 def test_assets_of_a_table_need_no_s3_resource() -> None:
     table = watched_table()
     keys = {key for asset in build_assets(table, partitions_of(table)) for key in asset.required_resource_keys}
-    assert keys <= {"lakehouse", "io_manager"}
+    assert "s3" not in keys
