@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
@@ -121,9 +122,11 @@ def _parts(
     with table.io.new_input(path).open() as stream, pq.ParquetFile(stream, pre_buffer=True) as parquet:
         wanted = {*stored, DAY, *([] if entities is None else [ENTITY])}.intersection(parquet.schema_arrow.names)
         groups = range(parquet.num_row_groups) if entities is None else _groups_of(parquet, sorted(entities))
-        rows = pl.DataFrame(parquet.read_row_groups(list(groups), columns=list(wanted)))
+        found = parquet.read_row_groups(list(groups), columns=list(wanted))
     if entities is not None:
-        rows = rows.filter(pl.col(ENTITY).is_in(list(entities)))
+        # Rows that Polars filters go on holding the text of all rows; of sixty days of a fleet that is half a gigabyte.
+        found = found.filter(pc.is_in(found[ENTITY], value_set=pa.array(list(entities), found.field(ENTITY).type)))
+    rows = pl.DataFrame(found)
     absent = (pl.lit(None, dtype).alias(name) for name, dtype in stored.items() if name not in wanted)
     return rows.with_columns(absent).match_to_schema(
         stored, extra_columns="ignore", integer_cast="upcast", float_cast="upcast"

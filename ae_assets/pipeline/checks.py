@@ -11,7 +11,7 @@ import dagster as dg
 import polars as pl
 
 from ae_assets.pipeline.chain.failed_day import FailedDay
-from ae_assets.pipeline.chain.storage import ANOMALIES, FEATURES, QUARANTINE, RAW, THRESHOLD, Storage
+from ae_assets.pipeline.chain.storage import ANOMALIES, FEATURES, QUARANTINE, RAW, THRESHOLD, Storage, stretches
 from ae_assets.pipeline.chain.volume import implausible_volumes
 from ae_assets.pipeline.daily import RATES, days_failed, days_of_run, recorded_failures
 from ae_assets.pipeline.resources import LakehouseResource
@@ -121,6 +121,7 @@ def features_checks(storage: Storage, built: Sequence["FeatureDay"]) -> list[dg.
     from ae_assets.schemas.features import feature_schema
 
     days = sorted(facts.day for facts in built)
+    schema = feature_schema(storage.table.features)
     raw, features, quarantine = (storage.days_of(name) for name in (RAW, FEATURES, QUARANTINE))
     lost = {
         day: raw.get(day, 0) - features.get(day, 0) - quarantine.get(day, 0)
@@ -141,7 +142,7 @@ def features_checks(storage: Storage, built: Sequence["FeatureDay"]) -> list[dg.
         _result("rows_are_conserved", storage, FEATURES, not lost, conserved, {**total, **days_held_back(reasons)}),
         _rows_set_aside_are_few(storage, built),
         _cohorts_are_there(storage, built),
-        *_row_checks(storage, FEATURES, days, feature_schema(storage.table.features), _never_delivered(storage)),
+        *_row_checks(storage, FEATURES, _stored(storage, FEATURES, days, schema), schema, _never_delivered(storage)),
     ]
 
 
@@ -226,23 +227,26 @@ def threshold_checks(storage: Storage, promotion: "Promotion") -> list[dg.AssetC
 
 
 def anomalies_checks(storage: Storage, champion: "Champion", days: Sequence[date]) -> list[dg.AssetCheckResult]:
-    """Judges what was stored for the run's days, as it is read back."""
+    """Judges what was stored for the run's days, as it is read back, once."""
     from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
 
     held = storage.days_of(ANOMALIES)
     shares: dict[date, float] = {}
     unknown: dict[date, pl.DataFrame] = {}
     watched_rows: dict[date, int] = {}
-    columns = ["cohort", "is_anomaly", "muted_until", "not_judged_because"]
-    for day, frame in storage.tables.iter_days(storage.name(ANOMALIES), days[0], days[-1], columns):
-        watched = frame.filter(pl.col("muted_until").is_null())
-        judged = watched["is_anomaly"].drop_nulls()
-        if day not in set(days) or watched.is_empty():
-            continue
-        watched_rows[day] = watched.height
-        unknown[day] = watched.filter(pl.col("is_anomaly").is_null())
-        if len(judged):
-            shares[day] = int(judged.sum()) / len(judged)
+
+    def counted() -> Iterator[tuple[date, pl.DataFrame]]:
+        for day, frame in _stored(storage, ANOMALIES, days, ANOMALY_SCHEMA):
+            watched = frame.filter(pl.col("muted_until").is_null()).select("cohort", "is_anomaly", "not_judged_because")
+            judged = watched["is_anomaly"].drop_nulls()
+            if watched.height:
+                watched_rows[day] = watched.height
+                unknown[day] = watched.filter(pl.col("is_anomaly").is_null())
+            if len(judged):
+                shares[day] = int(judged.sum()) / len(judged)
+            yield day, frame
+
+    of_rows = list(_row_checks(storage, ANOMALIES, counted(), ANOMALY_SCHEMA))
     most = storage.table.checks.max_alarm_share
     high = {day: share for day, share in shares.items() if share > most}
     verdict = (
@@ -253,7 +257,7 @@ def anomalies_checks(storage: Storage, champion: "Champion", days: Sequence[date
     )
     rows = sum(held.get(day, 0) for day in days)
     return [
-        *_row_checks(storage, ANOMALIES, days, ANOMALY_SCHEMA),
+        *of_rows,
         _result(
             "alarm_rate_is_plausible",
             storage,
@@ -322,17 +326,27 @@ def _champion_follows_the_yaml(storage: Storage, champion: "Champion") -> dg.Ass
     )
 
 
-def _row_checks(
-    storage: Storage, asset: str, days: Sequence[date], schema: "DataFrameSchema", remark: str = ""
-) -> Iterator[dg.AssetCheckResult]:
-    """Uniqueness and schema of the stored rows, read one day at a time; columns of a former YAML are left aside."""
-    wanted, repeated, broken = set(days), {}, {}
-    rows = 0
+def _stored(
+    storage: Storage, asset: str, days: Sequence[date], schema: "DataFrameSchema"
+) -> Iterator[tuple[date, pl.DataFrame]]:
+    """The rows of the days as they are read back, a day at a time; columns of a former YAML are left aside."""
     stored = storage.tables.schema(storage.name(asset))
     columns = [column for column in schema.columns if column in stored]
-    for day, frame in storage.tables.iter_days(storage.name(asset), days[0], days[-1], columns):
-        if day not in wanted:
-            continue
+    for first, last in stretches(days):
+        yield from storage.tables.iter_days(storage.name(asset), first, last, columns)
+
+
+def _row_checks(
+    storage: Storage,
+    asset: str,
+    stored: Iterable[tuple[date, pl.DataFrame]],
+    schema: "DataFrameSchema",
+    remark: str = "",
+) -> Iterator[dg.AssetCheckResult]:
+    """Uniqueness and schema of the stored rows of each day."""
+    repeated, broken = {}, {}
+    rows = 0
+    for day, frame in stored:
         rows += frame.height
         if repeats := frame.height - frame["entity"].n_unique():
             repeated[day] = repeats

@@ -186,6 +186,18 @@ def test_of_a_day_only_the_parts_with_an_asked_entity_are_read(
     assert parts == [(3, ["entity"]), rest, (1, ["entity"]), rest], "where a day is in order, its parts are known by it"
 
 
+def test_rows_of_an_entity_hold_no_memory_of_the_others(lakehouse: Lakehouse) -> None:
+    import pyarrow as pa
+
+    text = pl.col("entity") + pl.lit("a text that is too long to be kept in place")
+    days = [many(day_after(number)).with_columns(text=text, texts=pl.concat_list(text, text)) for number in range(4)]
+    write(lakehouse, *days)
+    before = pa.total_allocated_bytes()
+    found = lakehouse.read("t.raw", day_after(0), day_after(3), entities=["S7"])
+    assert found["texts"].list.len().to_list() == [2] * 4
+    assert pa.total_allocated_bytes() - before < 100_000, "of a day alone its texts are megabytes"
+
+
 def test_rows_of_entities_are_asked_of_tables_that_have_some(lakehouse: Lakehouse) -> None:
     write(lakehouse, frame_of(FIRST).drop("entity"))
     with pytest.raises(LakehouseError, match="no column entity"):

@@ -145,7 +145,7 @@ def test_a_home_without_these_tables_makes_them_once_in_parts(
     assert not storage.tables.exists("fleet.lives")
     assert ledger_of(storage)["period"].to_list() == DAYS
     assert not storage.tables.exists("fleet.ledger"), "looking makes nothing"
-    monkeypatch.setattr(ledger, "ROWS_AT_ONCE", 12)
+    monkeypatch.setattr(ledger, "DAYS_AT_ONCE", 6)
     parts: list[tuple[date, date]] = []
     revise = ledger._revise_lives
 

@@ -160,12 +160,8 @@ def _sampled(keys: pl.DataFrame) -> pl.DataFrame:
 
 def _rows_at(storage: Storage, asset: str, chosen: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     """The rows of the chosen (entity, day), a day at a time; columns that the table lacks are left out."""
-    stored = storage.tables.schema(storage.name(asset))
-    wanted = ["day", "entity", "cohort", *(name for name in columns if name in stored)]
-    days = chosen["day"]
-    return pl.concat(
-        [
-            frame.join(chosen, on=["entity", "day"], how="semi")
-            for _, frame in storage.tables.iter_days(storage.name(asset), days.min(), days.max(), wanted)  # type: ignore[arg-type]
-        ]
-    )
+    name = storage.name(asset)
+    stored = storage.tables.schema(name)
+    wanted = ["day", "entity", "cohort", *(column for column in columns if column in stored)]
+    by_day = chosen.group_by("day").agg("entity").sort("day")
+    return pl.concat([storage.tables.read(name, day, day, wanted, entities=of_day) for day, of_day in by_day.rows()])

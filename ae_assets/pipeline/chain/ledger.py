@@ -29,8 +29,8 @@ LEDGER_SCHEMA = pl.Schema(
 """A row is a loaded day, ``period``. ``size_bytes`` is of the source's file, null where nobody remembers it;
 ``raw_version`` is what raw's day consisted of when the row was made, null where it had no rows."""
 
-ROWS_AT_ONCE = 3_000_000
-"""Raw rows that are summed up together: what bounds the memory of a home of many days without these tables."""
+DAYS_AT_ONCE = 8
+"""Days that are summed up together: what bounds the memory of a range of days, and of a home without these tables."""
 
 _ORIGIN = ("day", "source_file", "source_fingerprint", "loaded_at")
 _RECORD = ("serial_number", "failure")
@@ -70,7 +70,7 @@ def catch_up(storage: Storage, loaded: Mapping[date, SourceDay] | None = None) -
     loaded = loaded or {}
     versions = storage.tables.day_versions(storage.name(RAW))
     changed = _changed_days(_stored(storage, LEDGER, LEDGER_SCHEMA), versions)
-    for days in _batches(changed, storage.days_of(RAW)):
+    for days in _batches(changed, versions):
         # The version is older than what is read of the day, if they differ: then the day is seen as changed again.
         origins = _revise_lives(storage, days[0], days[-1])
         _revise_ledger(storage, _entries(days, versions, [origins], loaded))
@@ -84,17 +84,15 @@ def _changed_days(ledger: pl.DataFrame, versions: Mapping[date, str]) -> list[da
     return sorted(day for day in known.keys() | versions.keys() if known.get(day) != versions.get(day))
 
 
-def _batches(changed: Sequence[date], raw_rows: Mapping[date, int]) -> Iterator[list[date]]:
-    """The changed days in groups of about `ROWS_AT_ONCE` rows, without an unchanged day between those of a group."""
-    unchanged = sorted(raw_rows.keys() - set(changed))
+def _batches(changed: Sequence[date], in_raw: Collection[date]) -> Iterator[list[date]]:
+    """The changed days in groups of at most `DAYS_AT_ONCE`, without an unchanged day between those of a group."""
+    unchanged = sorted(set(in_raw) - set(changed))
     batch: list[date] = []
-    rows = 0
     for day in changed:
-        if batch and (rows >= ROWS_AT_ONCE or _any_between(unchanged, batch[-1], day)):
+        if batch and (len(batch) == DAYS_AT_ONCE or _any_between(unchanged, batch[-1], day)):
             yield batch
-            batch, rows = [], 0
+            batch = []
         batch.append(day)
-        rows += raw_rows.get(day, 0)
     if batch:
         yield batch
 
