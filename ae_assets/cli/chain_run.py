@@ -20,8 +20,9 @@ from ae_assets.pipeline.chain.storage import DAILY_INPUT, day_range
 from ae_assets.pipeline.checks import HOLDS_BACK
 from ae_assets.pipeline.daily import in_words
 from ae_assets.pipeline.metadata import FENCE, OF_RUN
+from ae_assets.pipeline.resources import handing_over
 from ae_assets.pipeline.training_days import default_training_days
-from ae_assets.sources import Source
+from ae_assets.sources import ListedSource, Source
 
 LONGEST_FACT = 300
 
@@ -57,8 +58,8 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
     champion = chain.storage.models.champion(chain.table)
     if champion is not None and not training_is_due:
         require_settings(chain.storage, champion)
-    listed = announce_source(chain.source(), days)
-    days = chain.days_to_run(days, listed)
+    source = ListedSource(chain.source())
+    days = chain.days_to_run(days, announce_source(source, days))
     outcomes: list[tuple[str, RunOutcome]] = []
 
     def stage(title: str, *what: Any) -> bool:
@@ -66,7 +67,8 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
             outcomes.append((title, chain.run(*what)))
         return outcomes[-1][1].goes_on
 
-    goes_on = stage("raw and features", DAILY_INPUT, days)
+    with handing_over(chain.definition, source):
+        goes_on = stage("raw and features", DAILY_INPUT, days)
     has_days = len(outcomes[0][1].failed_days) < len(day_range(*days))
     training_is_due = training_is_due and has_days
     too_early = _too_early(chain) if goes_on and training_is_due and training is None and not retrain else None

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from datetime import date
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -16,15 +17,27 @@ from pydantic import Field
 from ae_assets.lakehouse import Lakehouse, ModelStore
 from ae_assets.pipeline.launcher import LocalRunLauncher
 from ae_assets.pipeline.s3 import VARIABLE, client_of, file_properties, s3_of_environment
-from ae_assets.pipeline.table import WatchedTable
+from ae_assets.pipeline.table import SourceSection, WatchedTable
 from ae_assets.sources import Source
 
 DEFAULT_HOME = ".ae_assets"
+
+_HANDED_OVER: ContextVar[tuple[SourceSection, Source] | None] = ContextVar("handed_over", default=None)
 
 
 def lakehouse_of_environment() -> "LakehouseResource":
     """The lakehouse that the environment names: the home of ``AE_ASSETS_HOME``, S3 by ``AE_ASSETS_S3_...``."""
     return LakehouseResource(home=str(home_folder()), s3=s3_of_environment())
+
+
+@contextmanager
+def handing_over(table: WatchedTable, source: Source) -> Generator[None]:
+    """Runs of this process read a source that is open and listed already, in place of opening the table's again."""
+    token = _HANDED_OVER.set((table.source, source))
+    try:
+        yield
+    finally:
+        _HANDED_OVER.reset(token)
 
 
 def home_folder() -> Path:
@@ -66,6 +79,9 @@ class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
 
     def source_of(self, table: WatchedTable) -> Source:
         """The source of a table: what its files hold is remembered in the home, S3 is asked as the resource says."""
+        handed_over = _HANDED_OVER.get()
+        if handed_over is not None and handed_over[0] == table.source:
+            return handed_over[1]
         return table.source.open(Path(self.home), None if self.s3 is None else partial(client_of, self.s3))
 
     @contextmanager

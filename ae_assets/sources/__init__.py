@@ -13,11 +13,12 @@ from ae_assets.errors import SourceError
 from ae_assets.sources.archives import ArchiveSource, LocalArchive
 from ae_assets.sources.day_files import absent_day
 from ae_assets.sources.folder import FolderSource
+from ae_assets.sources.listed import ListedSource
 from ae_assets.sources.reading import Reading
 from ae_assets.sources.simulated import SimulatedSource
 from ae_assets.sources.source import Source, SourceDay
 
-__all__ = ["Reading", "Source", "SourceDay", "listed_day", "open_source"]
+__all__ = ["ListedSource", "Reading", "Source", "SourceDay", "listed_day", "open_source"]
 
 _KINDS = (
     "a folder of YYYY-MM-DD.csv files or zip archives, one such file, the http(s) address of a .zip file or of an index"

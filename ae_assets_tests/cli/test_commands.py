@@ -370,3 +370,25 @@ def test_a_first_week_is_loaded_and_the_command_says_when_there_can_be_a_model(r
     assert f"that is from {FIRST + timedelta(days=59)} on" in words
     for day in ("2013-02", "2013-01"):
         assert day not in words, "no days that nobody gave"
+
+
+def test_a_run_lists_the_source_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ae_assets.sources.folder import FolderSource
+
+    for number in range(3):
+        write_day(tmp_path / "days", FIRST + timedelta(days=number), [("A1", 0, 0), ("A2", 0, 1)])
+    listings = []
+    listing = FolderSource._listing
+
+    def counted(source: FolderSource) -> object:
+        listings.append(source.location)
+        return listing(source)
+
+    monkeypatch.setattr(FolderSource, "_listing", counted)
+    said = command(
+        tmp_path / "home",
+        *("run", "drive_stats", "--start", str(FIRST), "--end", str(FIRST + timedelta(days=2))),
+        location=str(tmp_path / "days"),
+    )
+    assert "The days are loaded and have features" in said.out
+    assert listings == [str(tmp_path / "days")]
