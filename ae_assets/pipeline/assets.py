@@ -275,7 +275,7 @@ def _anomalies(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) ->
             )
             found.append(facts.without_rows())
         yield from step.failures()
-        verdicts = checks.anomalies_checks(storage, champion, step.done)
+        verdicts = [*checks.anomalies_checks(storage, champion, step.done), *checks.episode_checks(storage, found)]
         yield dg.MaterializeResult(
             value=step.done, metadata=metadata.anomalies_run(storage, champion, found), check_results=verdicts
         )

@@ -21,6 +21,7 @@ from ae_assets.pipeline.unknown_names import never_delivered
 if TYPE_CHECKING:
     from pandera.polars import DataFrameSchema
 
+    from ae_assets.pipeline.chain.anomaly_day import AnomalyDay
     from ae_assets.pipeline.chain.challenger import Promotion
     from ae_assets.pipeline.chain.champion import Champion
     from ae_assets.pipeline.chain.features import FeatureDay
@@ -39,6 +40,8 @@ CHECKS = {
     "training_converged": "The validation loss went down and settled.",
     "alarm_rate_is_plausible": "The share of devices with an alarm is one that people can look at; muted devices "
     "are left out.",
+    "open_episodes_have_records": "A device with an open episode has a row on the day after, unless it failed or is "
+    "muted. `checks.max_open_episodes_gone` says how many of a day may have none.",
     "devices_are_judged": "Nearly all devices report something that a score rests on; muted devices are left out. The "
     "others are not known to be healthy: they are counted and named by cohort.",
     "detection_rate_is_acceptable": "Among the devices that failed in the pooled window, enough had an alarm before.",
@@ -73,6 +76,7 @@ ANOMALIES_CHECKS = (
     "entities_are_unique",
     "schema_holds",
     "alarm_rate_is_plausible",
+    "open_episodes_have_records",
     "devices_are_judged",
     "champion_follows_the_yaml",
 )
@@ -167,7 +171,7 @@ def _rows_set_aside_are_few(storage: Storage, built: Sequence["FeatureDay"]) -> 
 def _set_aside(facts: "FeatureDay") -> str:
     """What a day's rows were set aside for, with an example, and the cohorts that none are left of."""
     rules = _named([broken.in_words for broken in facts.set_aside])
-    cohorts = [one.in_words for one in facts.gone if one.set_aside]
+    cohorts = [one.in_words for one in facts.gone if one.set_aside and facts.feature_rows]
     lost = f", nothing is left of {_named(cohorts)}" if cohorts else ""
     return (
         f"{facts.quarantine_rows:,} of {facts.rows:,} rows ({facts.share_set_aside:.1%}) are set aside, {rules}{lost}"
@@ -177,7 +181,8 @@ def _set_aside(facts: "FeatureDay") -> str:
 def _cohorts_are_there(storage: Storage, built: Sequence["FeatureDay"]) -> dg.AssetCheckResult:
     """Names the cohorts of each day that no device is watched of."""
     least = storage.table.checks.min_cohort_devices
-    missed = {facts.day: [one for one in facts.gone if one.devices >= least] for facts in built}
+    watched = [facts for facts in built if facts.feature_rows]  # of the others other checks say all
+    missed = {facts.day: [one for one in facts.gone if one.devices >= least] for facts in watched}
     missed = {day: cohorts for day, cohorts in missed.items() if cohorts}
     verdict = (
         f"no cohort of {least} devices or more is gone"
@@ -268,6 +273,20 @@ def anomalies_checks(storage: Storage, champion: "Champion", days: Sequence[date
         ),
         _devices_are_judged(storage, watched_rows, unknown),
         _champion_follows_the_yaml(storage, champion),
+    ]
+
+
+def episode_checks(storage: Storage, found: Sequence["AnomalyDay"]) -> list[dg.AssetCheckResult]:
+    """Names the devices of each day that had an open episode the day before and are gone."""
+    most = storage.table.checks.max_open_episodes_gone
+    many = {facts.day: facts.gone for facts in found if len(facts.gone) > most}
+    gone = [f"{facts.day} {device.in_words}" for facts in found for device in facts.gone]
+    verdict = f"{len(gone)} devices with an open episode are gone" + (f": {_named(gone)}" if gone else "")
+    metadata = {"devices_gone": len(gone), **failed_days(many)}
+    return [
+        _result(
+            "open_episodes_have_records", storage, ANOMALIES, not many, verdict, metadata, dg.AssetCheckSeverity.WARN
+        )
     ]
 
 

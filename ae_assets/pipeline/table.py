@@ -147,6 +147,11 @@ class ChecksSection(_Section):
     min_cohort_devices: Annotated[int, Field(ge=1)] = Field(
         default=5, description="Devices from which on a cohort is missed when a day has no row of features of it."
     )
+    max_open_episodes_gone: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="Devices with an open episode that may be gone on a day: without a row, and not muted or known to "
+        "have failed.",
+    )
     max_score_drift: Annotated[float, Field(gt=0)] = Field(
         default=0.25,
         description="Largest population stability index of the latest scores against calibration that does not matter; "

@@ -57,6 +57,7 @@ def test_all_checks_are_there_and_dagster_blocks_on_none_that_judges_single_days
         ("anomalies", "entities_are_unique"): False,
         ("anomalies", "schema_holds"): False,
         ("anomalies", "alarm_rate_is_plausible"): False,
+        ("anomalies", "open_episodes_have_records"): False,
         ("anomalies", "devices_are_judged"): False,
         ("anomalies", "champion_follows_the_yaml"): False,
         ("anomalies", "detection_rate_is_acceptable"): False,

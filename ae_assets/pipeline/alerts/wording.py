@@ -25,6 +25,8 @@ TO_DO = {
     "challenger_is_not_worse": "The champion stays in use; nothing has to be done. The run shows the comparison.",
     "alarm_rate_is_plausible": "Look at the day's alarms: a cohort or a place that fails, a change of the source, or a "
     "threshold that no longer fits.",
+    "open_episodes_have_records": "Look what became of these devices: mute those that were taken out, mend rows that "
+    "are set aside.",
     "devices_are_judged": "Look which cohorts report nothing that the detector looks at: mend their readings, watch "
     "attributes that they do report, or mute the cohort.",
     "detection_rate_is_acceptable": "Look at the latest evaluation; retrain on newer days.",

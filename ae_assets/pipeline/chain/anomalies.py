@@ -15,6 +15,7 @@ from ae_assets.pipeline.chain.champion import Champion
 from ae_assets.pipeline.chain.day_before import Alarms
 from ae_assets.pipeline.chain.failed_day import FailedDay
 from ae_assets.pipeline.chain.judgement import lacks_what_it_reported, not_judged_because
+from ae_assets.pipeline.chain.open_episodes import OpenEpisodes
 from ae_assets.pipeline.chain.reasons import reasons, top_features
 from ae_assets.pipeline.chain.scoring import ScoredDay, score_days
 from ae_assets.pipeline.chain.storage import ANOMALIES, NO_ROWS, Storage
@@ -43,6 +44,7 @@ def find_anomalies(storage: Storage, champion: Champion, days: Sequence[date]) -
     past = _past(storage, first_continued(decision.episodes, min(days), gaps), min(days))
     episodes = Episodes(decision.episodes, past, gaps)
     previous = None if past is None else Alarms.of(past)
+    open_before = None if past is None else OpenEpisodes.of(past)
     failed: dict[date, FailedDay] = {}
 
     def fail(day: date, error: AeAssetsError) -> None:
@@ -55,8 +57,9 @@ def find_anomalies(storage: Storage, champion: Champion, days: Sequence[date]) -
             empty.discard(scored.day)
             frame = anomaly_table(scored, champion, storage.table.features, episodes, mutes)
             writer.write(scored.day, frame)
-            yield AnomalyDay.of(scored.day, frame, previous, mutes)
-            previous = Alarms.of(frame) or previous
+            gone = () if open_before is None else open_before.gone(storage, scored.day, frame)
+            yield AnomalyDay.of(scored.day, frame, previous, mutes, gone)
+            previous, open_before = Alarms.of(frame) or previous, OpenEpisodes.of(frame) or open_before
         for day in sorted(empty - set(failed)):
             writer.write(day, NO_ROWS)
             yield AnomalyDay.of(day, pl.DataFrame(schema=COLUMNS), None, mutes)
@@ -124,6 +127,6 @@ def _past(storage: Storage, start: date, first: date) -> pl.DataFrame | None:
         return None
     name = storage.name(ANOMALIES)
     stored = storage.tables.schema(name)
-    wanted = {**STATE_COLUMNS, "muted_until": pl.Date()}
+    wanted = {**STATE_COLUMNS, "muted_until": pl.Date(), "label": pl.Int8()}
     rows = storage.tables.read(name, start, end, [column for column in wanted if column in stored])
     return rows.with_columns(pl.lit(None, dtype).alias(c) for c, dtype in wanted.items() if c not in stored)

@@ -13,9 +13,12 @@ from ae_assets.errors import ConfigError
 from ae_assets.features.wording import Wording, wording_of
 from ae_assets.pipeline.chain.day_before import Alarms, DayBefore
 from ae_assets.pipeline.chain.judgement import NotJudged, not_judged
+from ae_assets.pipeline.chain.open_episodes import GoneDevice, OpenEpisodes
 from ae_assets.pipeline.chain.storage import ANOMALIES, Storage
 from ae_assets.pipeline.chain.volume import gaps_until
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
+
+MOST_GONE = 10
 
 REASONS_OF_OLD_ROWS = 3
 """Of rows from before there were reasons in words, the strongest features are put into words instead."""
@@ -45,10 +48,19 @@ class AnomalyDay:
     """The mute list that was used."""
     unknown_mutes: tuple[Mute, ...]
     """Its entries that were in force and named no device or cohort of the day."""
+    gone: tuple[GoneDevice, ...]
+    """Devices with an open episode the day before, not known to have failed on it, that have no row."""
     frame: pl.DataFrame
 
     @classmethod
-    def of(cls, day: date, frame: pl.DataFrame, before: Alarms | None, mutes: Sequence[Mute] = ()) -> "AnomalyDay":
+    def of(
+        cls,
+        day: date,
+        frame: pl.DataFrame,
+        before: Alarms | None,
+        mutes: Sequence[Mute] = (),
+        gone: Sequence[GoneDevice] = (),
+    ) -> "AnomalyDay":
         """What the rows of a day say.
 
         Args:
@@ -56,6 +68,7 @@ class AnomalyDay:
             frame: its anomaly table.
             before: the alarms of the last day before; None where none is known.
             mutes: the mute list that was used.
+            gone: devices with an open episode the day before that have no row.
         """
         muted = pl.col("muted_until").is_not_null()
         heard = frame.filter(~muted)
@@ -72,6 +85,7 @@ class AnomalyDay:
             not_judged=not_judged(heard),
             mutes=tuple(mutes),
             unknown_mutes=unknown_mutes(mutes, frame, day),
+            gone=tuple(gone),
             frame=frame,
         )
 
@@ -100,6 +114,10 @@ class AnomalyDay:
             said.append(f"{_of(self.muted_alarms, 'more alarm')} {_are(self.muted_alarms)} muted.")
         if self.devices_not_judged:
             said.append(f"{_of(self.devices_not_judged, 'device')} {_are(self.devices_not_judged)} not judged.")
+        if self.gone:
+            names = ", ".join(device.in_words for device in self.gone[:MOST_GONE])
+            more = f" and {len(self.gone) - MOST_GONE:,} more" if len(self.gone) > MOST_GONE else ""
+            said.append(f"Devices with an open episode are gone: {names}{more}.")
         return " ".join(said)
 
 
@@ -216,8 +234,11 @@ def stored_day(storage: Storage, day: date | None = None) -> StoredDay:
         raise ConfigError(f"{storage.name(ANOMALIES)} has no anomalies of {asked}; {_days_in_words(held, asked)}")
     continued = absent_before(asked, gaps_until(storage, asked))
     earlier = [other for other, rows in storage.days_of(ANOMALIES).items() if rows and continued <= other < asked]
-    before = Alarms.of(anomaly_rows(storage, max(earlier), max(earlier))) if earlier else None
-    facts = AnomalyDay.of(asked, anomaly_rows(storage, asked, asked), before)
+    rows = anomaly_rows(storage, asked, asked)
+    previous = anomaly_rows(storage, max(earlier), max(earlier)) if earlier else None
+    before, open_before = (None, None) if previous is None else (Alarms.of(previous), OpenEpisodes.of(previous))
+    gone = () if open_before is None else open_before.gone(storage, asked, rows)
+    facts = AnomalyDay.of(asked, rows, before, gone=gone)
     return StoredDay(storage.table.table, facts, held[-1], storage.simulated, wording_of(storage.table.features))
 
 

@@ -23,10 +23,14 @@ class BrokenRule:
     value: str | None
 
     @property
+    def place(self) -> str:
+        """E.g. ``smart_5_raw '-4'``."""
+        return f"{self.column} {'empty' if self.value is None else repr(self.value)}"
+
+    @property
     def in_words(self) -> str:
-        """E.g. ``180 by date_is_the_partition_day (date '4/17/24')``."""
-        held = "empty" if self.value is None else repr(self.value)
-        return f"{self.rows:,} by {self.rule} ({self.column} {held})"
+        """E.g. ``180 by date_is_the_partition_day (date '2024-04-18')``."""
+        return f"{self.rows:,} by {self.rule} ({self.place})"
 
 
 @dataclass(frozen=True)
