@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 
 from ae_assets.pipeline.chain.failed_day import FailedDay
+from ae_assets.pipeline.chain.set_aside import are_many
 from ae_assets.pipeline.chain.storage import ANOMALIES, FEATURES, QUARANTINE, RAW, THRESHOLD, Storage, stretches
 from ae_assets.pipeline.chain.volume import implausible_volumes
 from ae_assets.pipeline.daily import RATES, days_failed, days_of_run, recorded_failures
@@ -157,7 +158,7 @@ def _rows_set_aside_are_few(storage: Storage, built: Sequence["FeatureDay"]) -> 
         facts.day: f"{_set_aside(facts)}, at most {most:.1%} may be. Mend the file or the setting that the rule looks "
         "at, or raise checks.max_share_set_aside"
         for facts in built
-        if facts.share_set_aside > most and (facts.quarantine_rows > 1 or not facts.feature_rows)
+        if are_many(facts.quarantine_rows, facts.rows, most)
     }
     aside, rows = sum(facts.quarantine_rows for facts in built), sum(facts.rows for facts in built)
     worst = max(built, key=lambda facts: facts.share_set_aside)

@@ -1,6 +1,7 @@
 """A watched table in a folder of small files with a champion that needs no training, and what the UI shows of it."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 from ae_assets.pipeline.chain.storage import DAILY_INPUT
 from ae_assets.pipeline.component import partitions_of
 from ae_assets.pipeline.resources import LakehouseResource
+from ae_assets.pipeline.table import WatchedTable
 from ae_assets_tests.pipeline.tables import FIRST, PipelineAlone, materialise, storage_of, watched_table, write_day
 
 SHORT = {
@@ -28,13 +30,33 @@ DAYS = [FIRST + timedelta(days=number) for number in range(9)]
 GOOD, BAD, ALSO_GOOD = DAYS[6:]
 
 
+def table_in(folder: Path, **more: Any) -> WatchedTable:
+    """The table whose source is in a folder; ``more`` are sections of the YAML."""
+    return watched_table(str(folder / "source"), end="2013-12-31", **{**SHORT, **more})
+
+
+def definitions_in(folder: Path, table: WatchedTable) -> dg.Definitions:
+    """A table as a code location has it, with its home in a folder."""
+    lakehouse = LakehouseResource(home=str(folder / "home"))
+    return dg.Definitions.merge(
+        PipelineAlone(table).build_defs(None),  # type: ignore[arg-type]
+        dg.Definitions(resources={"lakehouse": lakehouse}, executor=dg.in_process_executor),
+    )
+
+
+def daily_job() -> dg.JobDefinition:
+    """The daily job of the fleet in the folder ``SHORT_FLEET``, for runs that Dagster executes by itself."""
+    folder = Path(os.environ["SHORT_FLEET"])
+    return definitions_in(folder, table_in(folder)).resolve_job_def("fleet_daily")
+
+
 class ShortFleet:
     """A watched table in a folder of files, with a champion and an instance."""
 
     def __init__(self, folder: Path, instance: dg.DagsterInstance, **more: Any) -> None:
         """Makes the first days; ``more`` are sections of the YAML."""
         self.source, self.home, self.instance = folder / "source", folder / "home", instance
-        self.table = watched_table(str(self.source), end="2013-12-31", **{**SHORT, **more})
+        self.table = table_in(folder, **more)
         self.storage = storage_of(self.table, self.home)
         for day in DAYS:
             self.write(day)
@@ -45,12 +67,7 @@ class ShortFleet:
     @property
     def definitions(self) -> dg.Definitions:
         """The table as a code location has it."""
-        return dg.Definitions.merge(
-            PipelineAlone(self.table).build_defs(None),  # type: ignore[arg-type]
-            dg.Definitions(
-                resources={"lakehouse": LakehouseResource(home=str(self.home))}, executor=dg.in_process_executor
-            ),
-        )
+        return definitions_in(self.source.parent, self.table)
 
     def write(self, day: date, drives: int = 8, **columns: Sequence[Any]) -> Path:
         worn = (day - FIRST).days

@@ -15,7 +15,7 @@ from ae_assets.pipeline.alerts.event_log import EventLog
 from ae_assets.pipeline.alerts.problems import Kind, Problem, Rules, follow
 from ae_assets.pipeline.chain.storage import DAILY, DAILY_INPUT
 from ae_assets.pipeline.daily import recorded_failures
-from ae_assets_tests.pipeline.short_fleet import ALSO_GOOD, BAD, DAYS, GOOD, ShortFleet, materialised
+from ae_assets_tests.pipeline.short_fleet import ALSO_GOOD, BAD, DAYS, GOOD, ShortFleet, daily_job, materialised
 from ae_assets_tests.pipeline.tables import failure_of
 
 
@@ -215,3 +215,24 @@ def test_an_alert_names_the_bad_day_alone_and_it_recovers_with_it(short_fleet: S
     short_fleet.write(BAD)
     assert short_fleet.run(DAILY, GOOD, ALSO_GOOD).success
     assert [(event, asset) for event, asset, _ in look()] == [("recovered", "fleet/raw")]
+
+
+def test_a_run_that_is_executed_again_from_its_failure_fails_until_the_day_is_mended(
+    short_fleet: ShortFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHORT_FLEET", str(short_fleet.source.parent))
+    empty(short_fleet)
+    tags = {"dagster/asset_partition_range_start": str(GOOD), "dagster/asset_partition_range_end": str(ALSO_GOOD)}
+
+    def execute(again: str | None = None) -> dg.JobExecutionResult:
+        options = None if again is None else dg.ReexecutionOptions.from_failure(again, short_fleet.instance)
+        job = dg.reconstructable(daily_job)
+        return dg.execute_job(job, short_fleet.instance, tags=tags, reexecution_options=options)
+
+    first = execute()
+    again = execute(first.run_id)
+    assert (first.success, again.success) == (False, False), "nothing was mended"
+    assert [short_fleet.states(asset)["failed"] for asset in DAILY] == [{BAD}] * 4
+    short_fleet.write(BAD)
+    assert short_fleet.run(DAILY, BAD, BAD).success
+    assert execute(again.run_id).success

@@ -3,8 +3,9 @@
 import polars as pl
 import pytest
 
-from ae_assets.pipeline.chain.set_aside import BrokenRule, GoneCohort, broken_rules, gone_cohorts
+from ae_assets.pipeline.chain.set_aside import BrokenRule, GoneCohort, are_many, broken_rules, gone_cohorts
 from ae_assets.pipeline.chain.storage import DAILY, DAILY_INPUT
+from ae_assets.pipeline.chain.volume import days_left_out
 from ae_assets.pipeline.table import WatchedTable
 from ae_assets_tests.pipeline.short_fleet import ALSO_GOOD, BAD, GOOD, ShortFleet, materialised
 from ae_assets_tests.pipeline.tables import check_of, failure_of, materialise, write_day
@@ -28,6 +29,13 @@ def test_a_cohort_is_gone_that_is_in_the_file_or_was_there_before_and_has_no_fea
     gone = gone_cohorts({"A": 3, "B": 9}, {"A": 2}, {"A": 3, "B": 9, "C": 20})
     assert gone == (GoneCohort("C", 20, set_aside=False), GoneCohort("B", 9, set_aside=True))
     assert gone_cohorts({"A": 1}, {"A": 1}, {}) == ()
+
+
+@pytest.mark.parametrize(
+    ("set_aside", "rows", "many"), [(0, 0, False), (1, 1, True), (1, 2, False), (2, 40, False), (2, 39, True)]
+)
+def test_so_many_rows_are_many(set_aside: int, rows: int, many: bool) -> None:
+    assert are_many(set_aside, rows, 0.05) is many
 
 
 def of_another_day(fleet: ShortFleet, rows: int) -> None:
@@ -58,6 +66,7 @@ def test_a_day_with_many_rows_set_aside_is_not_scored_and_keeps_no_anomalies(
     assert (storage.days_of("features").get(BAD, 0), storage.days_of("quarantine")[BAD]) == (8 - rows, rows)
     assert BAD not in storage.days_of("anomalies"), "those that were there rest on other rows"
     assert check_of(result, "features", "rows_are_conserved").passed
+    assert days_left_out(storage) == {BAD}, "nor is anything learned from it"
 
 
 def test_a_single_row_holds_nothing_back(short_fleet: ShortFleet) -> None:

@@ -1,11 +1,12 @@
-"""Days whose volume cannot be a whole fleet's: nothing is learned from them, chosen on them or compared on them."""
+"""Days that are not what a fleet delivers: nothing is learned from them, chosen on them or compared on them."""
 
 from collections.abc import Collection, Sequence
 from datetime import date, timedelta
 from itertools import pairwise
 
 from ae_assets.features.volume import ImplausibleDay, implausible_days, table_gaps
-from ae_assets.pipeline.chain.storage import FEATURES, RAW, Storage
+from ae_assets.pipeline.chain.set_aside import are_many
+from ae_assets.pipeline.chain.storage import FEATURES, QUARANTINE, RAW, Storage
 
 LEAST_SHARE = 0.5
 """Share of the days asked for that must be left where implausible ones are left out."""
@@ -35,8 +36,11 @@ def implausible_volumes(storage: Storage, first: date | None = None, last: date 
 
 
 def days_left_out(storage: Storage) -> frozenset[date]:
-    """The days that hold rows and an implausible number of them."""
-    return frozenset(day.day for day in implausible_volumes(storage) if day.rows)
+    """The days that hold an implausible number of rows, or of whose rows so many are set aside that none is scored."""
+    raw, most = storage.days_of(RAW), storage.table.checks.max_share_set_aside
+    aside = storage.days_of(QUARANTINE)
+    held_back = {day for day, rows in aside.items() if day in raw and are_many(rows, raw[day], most)}
+    return frozenset(day.day for day in implausible_volumes(storage) if day.rows) | held_back
 
 
 def gaps_in(storage: Storage, asset: str, first: date, last: date) -> frozenset[date]:
