@@ -34,6 +34,7 @@ from ae_assets.pipeline.chain.scoring import score_days
 from ae_assets.pipeline.chain.storage import ANOMALIES, FEATURES, Storage, day_range
 from ae_assets.pipeline.chain.stories import JudgedDrives, judged_drives
 from ae_assets.pipeline.chain.threshold import calibration_scores
+from ae_assets.reports.answer import answer
 from ae_assets.reports.evaluation import IN_USE, comparison_figures, comparison_markdown, comparison_text
 from ae_assets.reports.promises import promises_figures, promises_markdown, promises_text
 from ae_assets.reports.rolling import not_fitted_words
@@ -56,6 +57,12 @@ class Evaluation:
     drives: JudgedDrives
     not_fitted: Mapping[str, str]
     """Why a baseline with default settings could not be fitted or calibrated, by its name."""
+    simulated: bool
+
+    @property
+    def answer(self) -> str:
+        """Whether the champion is any good, in a few sentences."""
+        return answer(self.comparison, (self.start, self.end), simulated=self.simulated)
 
     @property
     def markdown(self) -> str:
@@ -133,6 +140,7 @@ def evaluate(
         name,
         judged_drives(storage, champion, stored, lives, protocol),
         not_fitted,
+        storage.simulated,
     )
 
 

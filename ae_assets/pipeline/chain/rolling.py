@@ -20,6 +20,7 @@ from ae_assets.pipeline.chain.model import TrainingRange, TrainingWindows, train
 from ae_assets.pipeline.chain.scoring import score_days
 from ae_assets.pipeline.chain.storage import FEATURES, Storage, day_range
 from ae_assets.progress import Progress
+from ae_assets.reports.answer import pooled_answer
 from ae_assets.reports.rolling import not_fitted_words, pooled_markdown, pooled_text
 
 
@@ -34,6 +35,11 @@ class RollingEvaluation:
     """Why a baseline with default settings is missing from a split, by its name."""
     version: str = "none: fitted anew for each split"
     figures: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def answer(self) -> str:
+        """Whether the table's detector is any good, in a few sentences."""
+        return pooled_answer(self.pooled, (self.start, self.end))
 
     @property
     def markdown(self) -> str:
