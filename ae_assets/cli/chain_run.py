@@ -3,10 +3,9 @@
 import os
 import shlex
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import dagster as dg
@@ -14,24 +13,23 @@ import dagster as dg
 from ae_assets.cli.commands import CHECK_FAILED, DONE, RUN_FAILED
 from ae_assets.cli.instance import Chain, RunOutcome
 from ae_assets.cli.project import OWN
-from ae_assets.cli.screen import print_table, say, shown_progress
+from ae_assets.cli.screen import say, say_lines, shown_progress, text_width
 from ae_assets.errors import ConfigError
-from ae_assets.pipeline.chain.storage import DAILY_INPUT, day_range
+from ae_assets.pipeline.chain.anomaly_day import stored_day
+from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT, day_range
 from ae_assets.pipeline.checks import HOLDS_BACK
 from ae_assets.pipeline.daily import in_words
-from ae_assets.pipeline.metadata import FENCE, OF_RUN
+from ae_assets.pipeline.metadata import FENCE, IN_WORDS, SUMMARY, THIS_RUN, TO_TIDY
 from ae_assets.pipeline.resources import handing_over
 from ae_assets.pipeline.training_days import default_training_days
+from ae_assets.reports.alarms_text import aligned, day_text, folded
 from ae_assets.sources import ListedSource, Source
-
-LONGEST_FACT = 300
-
-SHOWN = (dg.IntMetadataValue, dg.FloatMetadataValue, dg.TextMetadataValue)
-"""Figures and tables are for the UI."""
 
 SOURCE_SETTINGS = ("DRIVE_STATS_LOCATION",)
 """What a UI needs to show the same days."""
 MOST_NAMED = 5
+MOST_LISTED = 10
+"""Devices of the newest day that a run ends with."""
 
 
 def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date] | None, *, retrain: bool) -> int:
@@ -77,7 +75,8 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
     has_champion = chain.storage.models.champion(chain.table) is not None
     if goes_on and not too_early and (has_days or has_champion):
         stage("anomalies", ("anomalies",), days)  # withdraws those of days that are held back
-    print_facts(chain.table, [outcome for _, outcome in outcomes])
+    print_facts([outcome for _, outcome in outcomes])
+    list_newest_day(chain, days)
     code = report(chain, outcomes, len(day_range(*days)))
     if too_early:
         say(f"The days are loaded and have features; {chain.table} has no anomalies yet, since it has no model.")
@@ -98,7 +97,7 @@ def calibrate_chain(chain: Chain, version: str, promote: str) -> int:
     """
     with shown_progress("threshold"):
         outcome = chain.run(("threshold",), None, {"threshold": {"version": version, "promote": promote}})
-    print_facts(chain.table, [outcome])
+    print_facts([outcome])
     if outcome.success:
         say(
             f"Days scored before keep their threshold; to hold them against the new one: "
@@ -127,8 +126,11 @@ def run_evaluation(chain: Chain, days: tuple[date, date] | None, *, compare: str
     }
     with shown_progress("evaluation"):
         outcome = chain.run(("evaluation",), None, {"evaluation": config})
-    if outcome.success:
-        say(str(outcome.metadata["evaluation"]["in_words"].value).removeprefix(FENCE).removesuffix(FENCE))
+    values = outcome.metadata.get("evaluation", {})
+    if SUMMARY in values:
+        say_lines(folded(str(values[SUMMARY].value), text_width()))
+    if IN_WORDS in values:
+        say("\n" + str(values[IN_WORDS].value).removeprefix(FENCE).removesuffix(FENCE))
     return report(chain, [("evaluation", outcome)])
 
 
@@ -198,30 +200,25 @@ def _is_held_back(outcome: RunOutcome) -> bool:
     return bool(failures) and all(failure.check is not None for failure in failures)
 
 
-def print_facts(table: str, outcomes: Sequence[RunOutcome]) -> None:
-    """The numbers and words of each asset's run, as a table; what Dagster itself reads is left out."""
-    rows: list[tuple[str, str, str]] = []
+def print_facts(outcomes: Sequence[RunOutcome]) -> None:
+    """What became of each asset, in a sentence each, and what of it should be looked after."""
+    rows: list[tuple[str, str]] = []
     for asset, values in (pair for outcome in outcomes for pair in outcome.metadata.items()):
-        rows += [("" if line else asset, *fact) for line, fact in enumerate(_facts(values))]
+        if (said := values.get(THIS_RUN, values.get(SUMMARY))) is not None:
+            rows += [
+                (asset, str(said.value)),
+                *(("", f"{key}: {values[key].value}") for key in TO_TIDY if key in values),
+            ]
     if rows:
-        say()
-        print_table(table, ("asset", "what", "value"), rows)
-        say()
+        say_lines(["", *aligned(rows, text_width()), ""])
 
 
-def _facts(values: Mapping[str, dg.MetadataValue]) -> list[tuple[str, str]]:
-    of_run = {key: value for key, value in values.items() if key.endswith(OF_RUN)} or values
-    return [
-        (key.removesuffix(OF_RUN).replace("_", " "), _in_words(value.value))
-        for key, value in of_run.items()
-        if not key.startswith("dagster/") and isinstance(value, SHOWN) and value.value is not None
-    ]
-
-
-def _in_words(value: float | str) -> str:
-    if isinstance(value, str):
-        return shorten(value, LONGEST_FACT, placeholder=" …")
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+def list_newest_day(chain: Chain, days: tuple[date, date]) -> None:
+    """The devices that the newest day of a range asks to look at; nothing where none of them has anomalies."""
+    made = [day for day in chain.storage.days_of(ANOMALIES) if days[0] <= day <= days[1]]
+    if made:
+        record = stored_day(chain.storage, max(made)).record
+        say_lines([*day_text(record, text_width(), MOST_LISTED), ""])
 
 
 def _named(days: Sequence[date]) -> str:

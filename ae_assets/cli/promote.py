@@ -31,7 +31,7 @@ def promote(table: str, version: str) -> int:
             dg.AssetObservation(
                 dg.AssetKey([table, "threshold"]),
                 description=said,
-                metadata={"champion_before": before or "none", "champion": version, "verdict": "promoted by hand"},
+                metadata={"Champion": version, "Champion before": before or "none", "Verdict": "promoted by hand"},
             )
         )
     click.echo(said)

@@ -1,6 +1,6 @@
 """The chain of a watched table as Dagster assets: which days, which metadata; the work itself is in ``chain``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -148,16 +148,12 @@ def _raw(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.As
 
         storage, step = _storage(context, table, lakehouse), DailyStep(context, table, RAW)
         source = lakehouse.source_of(table)
-        loaded = []
-        for facts in step.made(load_raw(storage, source, step.days)):
-            loaded.append(facts)
-            context.add_asset_metadata(metadata.raw_day(facts), partition_key=facts.day.isoformat())
+        loaded = list(step.made(load_raw(storage, source, step.days)))
         remember_days(Path(lakehouse.home), storage, loaded=[facts.day for facts in loaded if facts.rows])
         yield from step.failures()
+        _describe(context, spec.key, metadata.raw_days(storage, loaded, source.strays()))
         verdicts = checks.raw_checks(storage, step.done)
-        yield dg.MaterializeResult(
-            value=step.done, metadata=metadata.raw_run(storage, loaded, source.strays()), check_results=verdicts
-        )
+        yield dg.MaterializeResult(value=step.done, check_results=verdicts)
         yield from step.end(checks.held_back(verdicts))
 
     return raw
@@ -180,23 +176,13 @@ def _features(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> 
 
         storage, step = _storage(context, table, lakehouse), DailyStep(context, table, FEATURES)
         yield from step.failures()
-        built = []
-        for facts in step.made(build_features(storage, step.days)):
-            built.append(facts)
-            partition = facts.day.isoformat()
-            context.add_asset_metadata(metadata.features_day(facts), features_spec.key, partition)
-            context.add_asset_metadata(metadata.quarantine_day(facts), quarantine_spec.key, partition)
+        built = list(step.made(build_features(storage, step.days)))
         yield from step.failures()
+        _describe(context, features_spec.key, metadata.features_days(storage, built))
+        _describe(context, quarantine_spec.key, metadata.quarantine_days(storage, built))
         verdicts = checks.features_checks(storage, built)
-        yield dg.MaterializeResult(
-            asset_key=features_spec.key,
-            value=step.done,
-            metadata=metadata.features_run(storage, built),
-            check_results=verdicts,
-        )
-        yield dg.MaterializeResult(
-            asset_key=quarantine_spec.key, value=step.done, metadata=metadata.quarantine_run(storage, built)
-        )
+        yield dg.MaterializeResult(asset_key=features_spec.key, value=step.done, check_results=verdicts)
+        yield dg.MaterializeResult(asset_key=quarantine_spec.key, value=step.done)
         yield from step.end(checks.held_back(verdicts))
 
     return features
@@ -266,19 +252,19 @@ def _anomalies(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) ->
         yield from step.failures()
         champion = load_champion(storage)
         simulated = storage.simulated
+        newest = max([*storage.days_of(ANOMALIES), *step.days])
         found = []
         for facts in step.made(find_anomalies(storage, champion, step.days)):
             drawn = len(step.days) <= metadata.MOST_DAYS_WITH_FIGURES or facts.day == step.days[-1]
-            context.add_asset_metadata(
-                metadata.anomalies_day(storage, facts, champion, drawn=drawn, simulated=simulated),
-                partition_key=facts.day.isoformat(),
+            first = metadata.anomalies_day(
+                storage, facts, champion, drawn=drawn, simulated=simulated, newest_day=newest
             )
+            _describe(context, spec.key, [(facts.day, first)])
             found.append(facts.without_rows())
         yield from step.failures()
+        _describe(context, spec.key, metadata.anomalies_days(storage, champion, found))
         verdicts = [*checks.anomalies_checks(storage, champion, step.done), *checks.episode_checks(storage, found)]
-        yield dg.MaterializeResult(
-            value=step.done, metadata=metadata.anomalies_run(storage, champion, found), check_results=verdicts
-        )
+        yield dg.MaterializeResult(value=step.done, check_results=verdicts)
         yield from step.end(checks.held_back(verdicts))
 
     return anomalies
@@ -323,6 +309,14 @@ def _maintenance(table: WatchedTable) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(metadata=maintenance_metadata.maintenance_run(maintained))
 
     return maintenance
+
+
+def _describe(
+    context: dg.AssetExecutionContext, key: dg.AssetKey, days: Iterable[tuple[date, metadata.Metadata]]
+) -> None:
+    """Adds to what the partitions of some days show; what comes later is shown below."""
+    for day, values in days:
+        context.add_asset_metadata(values, key, day.isoformat())
 
 
 def _dep(table: WatchedTable, name: str) -> dg.AssetDep:

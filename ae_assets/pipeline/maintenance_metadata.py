@@ -48,16 +48,21 @@ def maintenance_run(maintained: "TablesMaintained") -> dict[str, Any]:
         ("---", *["---:"] * (len(_COLUMNS) - 1)),
         *(_cells(asset, table) for asset, table in maintained.tables.items()),
     ]
+    freed = f"{maintained.bytes_freed / 1e6:,.1f} MB"
+    removed = sum(table.files_removed for table in tables)
+    past = sum(table.rows_past_retention for table in tables)
+    retained = f"{past:,} rows past their retention are gone." if past else "All rows stay."
     return {
-        "tables": dg.MetadataValue.md("\n".join(f"| {' | '.join(line)} |" for line in lines)),
-        "states_forgotten": sum(table.snapshots_expired for table in tables),
-        "days_compacted": sum(table.compacted.days for table in tables),
-        "files_removed": sum(table.files_removed for table in tables),
-        "model_files_removed": maintained.model_files_removed,
-        "bytes_freed": maintained.bytes_freed,
-        "days_past_retention": sum(table.days_past_retention for table in tables),
-        "rows_past_retention": sum(table.rows_past_retention for table in tables),
-        "seconds": round(maintained.seconds, 1),
+        "Summary": f"{removed:,} files that nothing names were removed and {freed} freed. {retained}",
+        "Tables": dg.MetadataValue.md("\n".join(f"| {' | '.join(line)} |" for line in lines)),
+        "States forgotten": sum(table.snapshots_expired for table in tables),
+        "Days compacted": sum(table.compacted.days for table in tables),
+        "Files removed": removed,
+        "Model files removed": maintained.model_files_removed,
+        "Bytes freed": maintained.bytes_freed,
+        "Days past retention": sum(table.days_past_retention for table in tables),
+        "Rows past retention": past,
+        "Seconds": round(maintained.seconds, 1),
     }
 
 

@@ -4,7 +4,7 @@ Heavy modules (figures, schemas) are imported inside the functions that run with
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -45,18 +45,35 @@ MOST_DAYS_WITH_FIGURES = 7
 
 NOT_LOADED = {"missing": "missing in the source", "kept": "not in the source any more; the rows loaded before are kept"}
 
-ALARMS_SHOWN = 100
+MOST_NAMED = 50
+"""Days, strays or mutes that are named one by one."""
 
-LONGEST_INLINE = 990
-"""The UI shows Markdown in place up to 1,000 characters, and behind a link from there on."""
+ALARMS_SHOWN = 100
+LISTED = 50
+"""Devices that a day's list shows in place; of more, the most severe."""
+
+IN_WORDS = "As text"
+"""What the command line prints of an evaluation."""
 
 FENCE = "\n```\n"
 """Around a text whose columns the UI must leave as they are."""
 
-OF_RUN = "_in_run"
-"""How the names of values about a whole run end; the others of a daily asset are about one partition."""
+SUMMARY, THIS_RUN = "Summary", "This run"
+"""What comes first: a partition, a version or a run in a sentence. And a run over several days, beside each of them."""
 
-ROW_COUNT = "dagster/partition_row_count"
+DEVICES = "Devices to look at"
+
+STRAYS, UNREPORTED = "Left out of the source", "Attributes without values"
+MUTES_OVER, MUTES_OF_NOBODY = "Mutes that are over", "Mutes of nobody"
+TO_TIDY = (UNREPORTED, MUTES_OVER, MUTES_OF_NOBODY)
+"""What of a run somebody should look after; the command line prints these as well."""
+
+ROW_COUNT, COLUMN_LINEAGE, COLUMN_SCHEMA = (
+    "dagster/partition_row_count",
+    "dagster/column_lineage",
+    "dagster/column_schema",
+)
+"""What Dagster itself looks for; it comes last."""
 
 FINGERPRINT = "fingerprint"
 """Of the file that a day of raw was loaded from; tells whether other rows came."""
@@ -104,63 +121,69 @@ def describe(table: WatchedTable, asset: str) -> str:
     }[asset]
 
 
-def raw_day(facts: "RawDay") -> Metadata:
-    """One partition of raw."""
+Days = Iterator[tuple[date, Metadata]]
+"""What each partition of a daily table shows. Values that Dagster takes for all partitions of a run would come first,
+so those of the run and those that Dagster looks for stand here as well, after those of the partition."""
+
+
+def raw_days(storage: Storage, loaded: Sequence["RawDay"], strays: Sequence[str]) -> Days:
+    """The partitions of raw that a run loaded."""
+    run, table = _raw_run(storage, loaded, strays), _columns(storage, RAW)
+    for facts in loaded:
+        yield facts.day, {**_raw_day(facts), **run, ROW_COUNT: facts.rows, **table}
+
+
+def _raw_day(facts: "RawDay") -> Metadata:
     if facts.status != "loaded":
-        return {ROW_COUNT: facts.rows, "status": NOT_LOADED[facts.status]}
+        return {SUMMARY: f"{facts.day}: {NOT_LOADED[facts.status]}.", "Rows": facts.rows}
+    unreadable = (
+        f" {facts.rescued_rows:,} of them have cells that cannot be read; their text is kept."
+        if facts.rescued_rows
+        else ""
+    )
     return {
-        ROW_COUNT: facts.rows,
-        "status": facts.status,
-        "source_file": facts.origin,
+        SUMMARY: f"{facts.day}: {facts.rows:,} rows of {facts.origin}.{unreadable}",
+        "Rows": facts.rows,
+        "Rows with unreadable cells": facts.rescued_rows,
+        "File size in bytes": facts.size_bytes,
+        "Source file": facts.origin,
         FINGERPRINT: facts.fingerprint,
-        "file_size_bytes": facts.size_bytes,
-        "rows_with_unreadable_cells": facts.rescued_rows,
     }
 
 
-def raw_run(storage: Storage, loaded: Sequence["RawDay"], strays: Sequence[str]) -> Metadata:
-    """A run of raw."""
+def _raw_run(storage: Storage, loaded: Sequence["RawDay"], strays: Sequence[str]) -> Metadata:
     from ae_assets.reports.figures import volume_by_day
     from ae_assets.reports.tables import markdown_image
 
     missing = [facts.day for facts in loaded if facts.status != "loaded"]
     held = storage.days_of(RAW)
     recent = {day: held[day] for day in sorted(held)[-180:]}
+    said = f"{sum(facts.rows for facts in loaded):,} rows"
+    if missing:
+        said += f"; not in the source: {in_words(missing)}"
     return {
-        "days_in_run": len(loaded),
-        "rows_in_run": sum(facts.rows for facts in loaded),
-        "days_missing_in_run": len(missing),
-        **({"missing_days_in_run": ", ".join(str(day) for day in missing[:50])} if missing else {}),
-        **({"left_out_of_the_source": "\n".join(strays[:50])} if strays else {}),
-        **({"volume": _image(markdown_image(volume_by_day(recent), "rows per day"))} if recent else {}),
-        **_columns(storage, RAW),
+        **({"Rows by day": _image(markdown_image(volume_by_day(recent), "rows per day"))} if recent else {}),
+        **({STRAYS: "\n".join(strays[:MOST_NAMED])} if strays else {}),
+        **_this_run([facts.day for facts in loaded], said),
     }
 
 
-def features_day(facts: "FeatureDay") -> Metadata:
-    """One partition of features."""
-    return {ROW_COUNT: facts.feature_rows, "quarantined": facts.quarantine_rows}
-
-
-def quarantine_day(facts: "FeatureDay") -> Metadata:
-    """One partition of quarantine."""
-    return {ROW_COUNT: facts.quarantine_rows, "by_rule": dict(facts.quarantined)}
-
-
-def features_run(storage: Storage, built: Sequence["FeatureDay"]) -> Metadata:
-    """A run of features."""
-    lineage = {
-        feature.name: [dg.TableColumnDep(dg.AssetKey([storage.table.table, RAW]), feature.column)]
+def features_days(storage: Storage, built: Sequence["FeatureDay"]) -> Days:
+    """The partitions of features that a run built."""
+    rows, aside = (
+        sum(counts) for counts in zip(*((one.feature_rows, one.quarantine_rows) for one in built), strict=True)
+    )
+    said = f"{rows:,} rows; {aside:,} raw rows were set aside"
+    run = {**_unreported(storage, built), **_this_run([facts.day for facts in built], said)}
+    raw = dg.AssetKey([storage.table.table, RAW])
+    deps = {
+        feature.name: [dg.TableColumnDep(raw, feature.column)]
         for feature in catalogue(storage.table.features)
         if feature.column is not None
     }
-    return {
-        "days_in_run": len(built),
-        "rows_in_run": sum(facts.feature_rows for facts in built),
-        **_unreported(storage, built),
-        "dagster/column_lineage": dg.TableColumnLineage(deps_by_column=lineage),
-        **_columns(storage, FEATURES),
-    }
+    table = {COLUMN_LINEAGE: dg.TableColumnLineage(deps_by_column=deps), **_columns(storage, FEATURES)}
+    for facts in built:
+        yield facts.day, {**_features_day(facts), **run, ROW_COUNT: facts.feature_rows, **table}
 
 
 def _unreported(storage: Storage, built: Sequence["FeatureDay"]) -> Metadata:
@@ -169,20 +192,56 @@ def _unreported(storage: Storage, built: Sequence["FeatureDay"]) -> Metadata:
     names = sorted(frozenset.intersection(*rows)) if rows else []
     never = dict(never_delivered(storage))
     words = [f"{name} ({never[name]})" if name in never else name for name in names]
-    return {"attributes_without_values_in_run": ", ".join(words)} if words else {}
+    return {UNREPORTED: ", ".join(words)} if words else {}
 
 
-def quarantine_run(storage: Storage, built: Sequence["FeatureDay"]) -> Metadata:
-    """A run of quarantine."""
+def quarantine_days(storage: Storage, built: Sequence["FeatureDay"]) -> Days:
+    """The partitions of quarantine that a run built."""
     rules: Counter[str] = Counter()
     for facts in built:
         rules.update(facts.quarantined)
-    broken = ", ".join(f"{rule} {rows:,}" for rule, rows in rules.most_common())
+    run, table = _this_run([facts.day for facts in built], _set_aside(rules)), _columns(storage, QUARANTINE)
+    for facts in built:
+        yield facts.day, {**_quarantine_day(facts), **run, ROW_COUNT: facts.quarantine_rows, **table}
+
+
+def _features_day(facts: "FeatureDay") -> Metadata:
+    aside = (
+        f"; {facts.quarantine_rows:,} of {facts.feature_rows + facts.quarantine_rows:,} raw rows were set aside"
+        if facts.quarantine_rows
+        else ""
+    )
     return {
-        "rows_in_run": rules.total(),
-        **({"rules_broken_in_run": broken} if rules else {}),
-        **_columns(storage, QUARANTINE),
+        SUMMARY: f"{facts.day}: features of {facts.feature_rows:,} devices{aside}.",
+        "Devices": facts.feature_rows,
+        "Rows set aside": facts.quarantine_rows,
     }
+
+
+def _quarantine_day(facts: "FeatureDay") -> Metadata:
+    return {
+        SUMMARY: f"{facts.day}: {_set_aside(facts.quarantined)}.",
+        **_rules(facts.quarantined),
+        "Rows set aside": facts.quarantine_rows,
+    }
+
+
+def _set_aside(rules: Mapping[str, int]) -> str:
+    """How many rows were set aside, and by which rules."""
+    named = ", ".join(f"{rows:,} by {rule}" for rule, rows in Counter(rules).most_common())
+    return f"{sum(rules.values()):,} rows were set aside: {named}" if named else "nothing was set aside"
+
+
+def _rules(rules: Mapping[str, int]) -> Metadata:
+    if not rules:
+        return {}
+    lines = "\n".join(f"| {rule} | {rows:,} |" for rule, rows in Counter(rules).most_common())
+    return {"Rules broken": dg.MetadataValue.md(f"| rule | rows |\n| --- | ---: |\n{lines}")}
+
+
+def _this_run(days: Sequence[date], said: str) -> Metadata:
+    """A run over several days in a sentence; of one day there is nothing more to say than of the day."""
+    return {THIS_RUN: f"{len(days):,} days from {min(days)} to {max(days)}: {said}."} if len(days) > 1 else {}
 
 
 def model_run(trained: "TrainedModel") -> Metadata:
@@ -191,26 +250,26 @@ def model_run(trained: "TrainedModel") -> Metadata:
     from ae_assets.reports.tables import markdown_image
 
     history = trained.detector.history
-    facts = trained.card["data"]
+    card, facts = trained.card, trained.card["data"]
     drawn = (
-        {"training_curve": _image(markdown_image(training_curve(history), "training and validation loss by epoch"))}
+        {"Training curve": _image(markdown_image(training_curve(history), "training and validation loss by epoch"))}
         if history.train_loss
         else {}
     )
+    learned = f"from {card['training']['start']} to {card['training']['end']}"
     return {
-        "version": trained.version,
-        "detector": trained.card["detector"]["type"],
-        "trained_on": f"{trained.card['training']['start']} to {trained.card['training']['end']}",
-        **_left_out(trained.card["days_left_out"]),
-        "windows_for_training": history.windows_seen,
-        "windows_available": history.windows_available,
-        "rows_near_a_failure_left_out": facts["rows_left_out_near_failure"],
-        "rows_before_failure": facts["rows_before_failure"],
-        "validation_loss": history.kept_loss,
-        "epochs": len(history.train_loss),
-        "training_seconds": round(history.seconds, 1),
-        "card": dg.MetadataValue.json(trained.card),
+        SUMMARY: f"{trained.version}: {card['detector']['type']}, fitted on {history.windows_seen:,} windows "
+        f"{learned}. It is not in use before its threshold is chosen.",
         **drawn,
+        "Validation loss": history.kept_loss,
+        "Epochs": len(history.train_loss),
+        "Windows for training": history.windows_seen,
+        "Windows available": history.windows_available,
+        "Rows before a failure": facts["rows_before_failure"],
+        "Rows near a failure left out": facts["rows_left_out_near_failure"],
+        "Seconds of training": round(history.seconds, 1),
+        **_left_out(card["days_left_out"]),
+        "Model card": dg.MetadataValue.json(card),
     }
 
 
@@ -219,104 +278,148 @@ def _left_out(days: Sequence[str]) -> Metadata:
     if not days:
         return {}
     said = in_words([date.fromisoformat(day) for day in days])
-    return {"left_out": f"{said}: an implausible number of rows"}
+    return {"Days left out": f"{said}: an implausible number of rows"}
 
 
 def threshold_run(calibrated: "Calibrated") -> Metadata:
     """A calibration."""
     from ae_assets.reports.figures import score_histogram
-    from ae_assets.reports.tables import markdown_image
+    from ae_assets.reports.tables import markdown_image, number
 
-    threshold = calibrated.threshold
+    threshold, promotion = calibrated.threshold, calibrated.promotion
     scores = calibrated.scores.join(threshold.cuts(calibrated.scores), on="day")
     share = scores.select((pl.col("score") > pl.col("cut")).mean()).item()
     png = score_histogram(threshold.calibration, threshold.cut)
     return {
-        "version": calibrated.version,
-        "champion_before": calibrated.promotion.champion_before or "none",
-        "champion": calibrated.version if calibrated.promotion.promoted else calibrated.promotion.champion_before,
-        "verdict": calibrated.promotion.reason.value,
-        "verdict_in_words": calibrated.promotion.words,
-        "promotion": dg.MetadataValue.json(calibrated.promotion.record),
-        "calibrated_on": f"{threshold.calibration.first_day} to {threshold.calibration.last_day}",
+        SUMMARY: f"{promotion.words}. A score over {number(threshold.cut)} is an alarm. Promised: "
+        f"{threshold.promise.words}.",
+        "Scores": _image(markdown_image(png, "calibration scores with the threshold")),
+        "Threshold": threshold.cut,
+        "Share of calibration rows over it": share,
+        "Calibration rows": threshold.calibration.rows,
+        "Calibration rows not judged": calibrated.not_judged.rows,
+        "Devices never judged in calibration": calibrated.not_judged.entities,
+        "Calibrated on": f"{threshold.calibration.first_day} to {threshold.calibration.last_day}",
         **_left_out([day.isoformat() for day in calibrated.calibration.left_out]),
-        "calibration_rows": threshold.calibration.rows,
-        "calibration_rows_not_judged": calibrated.not_judged.rows,
-        "devices_never_judged_in_calibration": calibrated.not_judged.entities,
-        "cut": threshold.cut,
-        "share_of_calibration_rows_over_it": share,
-        "policy": dg.MetadataValue.json(threshold.policy.model_dump(mode="json")),
-        "promise": threshold.promise.words,
-        "scores": _image(markdown_image(png, "calibration scores with the threshold")),
+        "Champion": calibrated.version if promotion.promoted else promotion.champion_before or "none",
+        "Champion before": promotion.champion_before or "none",
+        "Verdict": promotion.reason.value,
+        "Policy": dg.MetadataValue.json(threshold.policy.model_dump(mode="json")),
+        "Promotion": dg.MetadataValue.json(promotion.record),
     }
 
 
 def anomalies_day(
-    storage: Storage, facts: "AnomalyDay", champion: "Champion", *, drawn: bool, simulated: bool
+    storage: Storage,
+    facts: "AnomalyDay",
+    champion: "Champion",
+    *,
+    drawn: bool,
+    simulated: bool,
+    newest_day: date | None = None,
 ) -> Metadata:
-    """One partition of anomalies: what a person needs to judge the day."""
+    """What a partition of anomalies begins with: the day in a sentence, the list, its scores.
+
+    Args:
+        storage: the table.
+        facts: the day.
+        champion: the model that scored it.
+        drawn: whether to draw its scores.
+        simulated: whether the devices are invented.
+        newest_day: the newest day that has anomalies, said where it is a later one: the overview of an asset shows the
+            day that was written last.
+    """
+    seen = facts.day <= champion.seen_until
+    said = [
+        facts.in_words(simulated=simulated),
+        "The model or its threshold has seen this day." if seen else "The model has not seen this day.",
+    ]
+    if newest_day is not None and newest_day > facts.day:
+        said.append(f"The newest day is {newest_day}.")
+    return {
+        SUMMARY: " ".join(said),
+        **_device_lists(storage, facts),
+        **(_scores_of_day(facts, champion) if drawn and facts.rows else {}),
+    }
+
+
+def anomalies_days(storage: Storage, champion: "Champion", found: Sequence["AnomalyDay"]) -> Days:
+    """What the partitions of anomalies that a run made go on with: a figure of the last one's worst alarm, counts."""
+    rows, alarms, new, muted = (
+        sum(getattr(facts, name) for facts in found) for name in ("rows", "alarms", "new_alarms", "muted_alarms")
+    )
+    said = f"{alarms:,} alarms, {new:,} of them new, among {rows:,} rows" + (f"; {muted:,} muted" if muted else "")
+    run = {**_mute_list(found), **_this_run([facts.day for facts in found], said)}
+    features = dg.AssetKey([storage.table.table, FEATURES])
+    inputs = [dg.TableColumnDep(features, name) for name in champion.detector.feature_names]
+    deps = {
+        **{name: [dg.TableColumnDep(features, name)] for name in ("day", "entity", "cohort", "label")},
+        **dict.fromkeys(("score", "day_score", "top_features", "reasons"), inputs),
+    }
+    table = {COLUMN_LINEAGE: dg.TableColumnLineage(deps_by_column=deps), **_columns(storage, ANOMALIES)}
+    for place, facts in enumerate(found, 1):
+        figure = _worst_alarm(storage, champion, facts.day) if place == len(found) else {}
+        yield facts.day, {**figure, **_counts(facts, champion), **run, ROW_COUNT: facts.rows, **table}
+
+
+def _counts(facts: "AnomalyDay", champion: "Champion") -> Metadata:
+    return {
+        "Alarms": facts.alarms,
+        "New alarms": facts.new_alarms,
+        "Open episodes": facts.listed,
+        "Closed episodes": facts.closed,
+        "Muted alarms": facts.muted_alarms,
+        "Devices judged": facts.rows - facts.muted_rows - facts.devices_not_judged,
+        "Devices not judged": facts.devices_not_judged,
+        "Devices muted": facts.muted_rows,
+        "Threshold": round(_cut(facts, champion), 6),
+        "Model version": champion.version,
+    }
+
+
+def _cut(facts: "AnomalyDay", champion: "Champion") -> float:
+    """The cut of a day; a policy may let it follow the day."""
+    return champion.threshold.cut if facts.threshold is None else facts.threshold
+
+
+def _device_lists(storage: Storage, facts: "AnomalyDay") -> Metadata:
+    """The devices to look at, in place; then all of what is known of them, those that are muted and not judged."""
     from ae_assets.features.wording import wording_of
-    from ae_assets.reports.figures import score_histogram
-    from ae_assets.reports.tables import alarms_table, markdown_image, short_alarms_table
+    from ae_assets.reports.tables import alarms_table, listed_alarms, markdown_table, muted_table
 
     wording = wording_of(storage.table.features)
-    seen = facts.day <= champion.seen_until
-    devices = "simulated devices" if simulated else "devices"
-    cut = facts.frame["threshold"][0] if facts.frame.height else champion.threshold.cut
-    summary = (
-        f"{facts.alarms:,} alarms, {facts.new_alarms:,} of them new, among {facts.rows:,} {devices}"
-        + (f"; {facts.before.in_words(facts.day)}. " if facts.before else ". ")
-        + (f"{facts.listed:,} episodes are open. " if facts.listed != facts.alarms else "")
-        + (f"{facts.muted_alarms:,} more alarms are muted. " if facts.muted_alarms else "")
-        + (f"{facts.devices_not_judged:,} devices are not judged. " if facts.devices_not_judged else "")
-        + ("The model or its threshold has seen this day." if seen else "The model has not seen this day.")
+    listed = listed_alarms(facts.frame, LISTED, wording=wording)
+    in_full = alarms_table(facts.frame, ALARMS_SHOWN, wording=wording)
+    lists: Metadata = (
+        {DEVICES: _table(listed), "Why, in full": dg.MetadataValue.md(in_full)} if listed.height else {DEVICES: in_full}
     )
-    values: Metadata = {
-        "summary": summary,
-        "top_alarms": dg.MetadataValue.md(short_alarms_table(facts.frame, longest=LONGEST_INLINE, wording=wording)),
-        "all_alarms": dg.MetadataValue.md(alarms_table(facts.frame, ALARMS_SHOWN, wording=wording)),
-        ROW_COUNT: facts.rows,
-        "alarms": facts.alarms,
-        "new_alarms": facts.new_alarms,
-        "open_episodes": facts.listed,
-        **_muted(facts),
-        **_not_judged(facts),
-        "threshold": round(cut, 6),
-        "model_version": champion.version,
-    }
-    if drawn and facts.rows:
-        png = score_histogram(
-            champion.threshold.calibration, cut, facts.frame["score"].drop_nulls().to_numpy(), label=str(facts.day)
+    if facts.muted_rows:
+        lists["Muted devices"] = dg.MetadataValue.md(muted_table(facts.frame))
+    if facts.not_judged:
+        groups = pl.DataFrame(
+            [(group.cohort, group.devices, group.because) for group in facts.not_judged],
+            schema=["kind", "devices", "because"],
+            orient="row",
         )
-        values["scores"] = _image(markdown_image(png, f"scores of {facts.day} with the threshold"))
-    return values
+        lists["Not judged, by kind"] = dg.MetadataValue.md(markdown_table(groups, limit=20))
+    return lists
 
 
-def _muted(facts: "AnomalyDay") -> Metadata:
-    """What the mute list keeps from a day's list, where it does."""
-    from ae_assets.reports.tables import muted_table
-
-    if not facts.muted_rows:
-        return {}
-    return {
-        "muted_devices": facts.muted_rows,
-        "muted_alarms": facts.muted_alarms,
-        "muted": dg.MetadataValue.md(muted_table(facts.frame)),
-    }
+def _table(frame: pl.DataFrame) -> dg.TableMetadataValue:
+    """A frame as the UI shows it in place, however long it is."""
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord(row) for row in frame.iter_rows(named=True)],
+        schema=dg.TableSchema([dg.TableColumn(name, _type(dtype)) for name, dtype in frame.schema.items()]),
+    )
 
 
-def _not_judged(facts: "AnomalyDay") -> Metadata:
-    """The devices without a score, where there are some."""
-    from ae_assets.reports.tables import markdown_table
+def _scores_of_day(facts: "AnomalyDay", champion: "Champion") -> Metadata:
+    from ae_assets.reports.figures import score_histogram
+    from ae_assets.reports.tables import markdown_image
 
-    if not facts.not_judged:
-        return {}
-    groups = pl.DataFrame([(group.cohort, group.devices, group.because) for group in facts.not_judged], orient="row")
-    groups.columns = ["model", "devices", "because"]
-    return {
-        "devices_not_judged": facts.devices_not_judged,
-        "not_judged": dg.MetadataValue.md(markdown_table(groups, limit=20)),
-    }
+    scores = facts.frame["score"].drop_nulls().to_numpy()
+    png = score_histogram(champion.threshold.calibration, _cut(facts, champion), scores, label=str(facts.day))
+    return {"Scores": _image(markdown_image(png, f"scores of {facts.day} with the threshold"))}
 
 
 def _mute_list(days: Sequence["AnomalyDay"]) -> Metadata:
@@ -328,55 +431,17 @@ def _mute_list(days: Sequence["AnomalyDay"]) -> Metadata:
     unknown = {mute for facts in days for mute in facts.unknown_mutes}
     named = {mute for facts in days for mute in set(facts.mutes) - set(facts.unknown_mutes) if mute.holds_on(facts.day)}
     over = expired_mutes(days[0].mutes, max(facts.day for facts in days))
-    reported = {"expired_mutes": over, "unknown_mutes": sorted(unknown - named, key=lambda mute: mute.line)}
-    suffix = OF_RUN if len(days) > 1 else ""
-    return {
-        f"{name}{suffix}": "\n".join(mute.in_words() for mute in mutes[:50])
-        for name, mutes in reported.items()
-        if mutes
-    }
-
-
-def anomalies_run(storage: Storage, champion: "Champion", found: Iterable["AnomalyDay"]) -> Metadata:
-    """A run of anomalies."""
-    days = list(found)
-    columns = {
-        "entity": "entity",
-        "cohort": "cohort",
-        "label": "label",
-        "day": "day",
-    }
-    sources = [
-        dg.TableColumnDep(dg.AssetKey([storage.table.table, FEATURES]), name)
-        for name in champion.detector.feature_names
-    ]
-    lineage = {
-        **{
-            name: [dg.TableColumnDep(dg.AssetKey([storage.table.table, FEATURES]), source)]
-            for name, source in columns.items()
-        },
-        "score": sources,
-        "day_score": sources,
-        "top_features": sources,
-        "reasons": sources,
-    }
-    counts = {
-        "days_in_run": len(days),
-        "rows_in_run": sum(facts.rows for facts in days),
-        "alarms_in_run": sum(facts.alarms for facts in days),
-        **({"muted_alarms_in_run": sum(facts.muted_alarms for facts in days)} if days and days[0].mutes else {}),
+    reported = {
+        MUTES_OVER: over,
+        MUTES_OF_NOBODY: sorted(unknown - named, key=lambda mute: mute.line),
     }
     return {
-        **(counts if len(days) > 1 else {}),
-        **_mute_list(days),
-        **(_worst_alarm(storage, champion, max(facts.day for facts in days)) if days else {}),
-        "dagster/column_lineage": dg.TableColumnLineage(deps_by_column=lineage),
-        **_columns(storage, ANOMALIES),
+        name: "\n".join(mute.in_words() for mute in mutes[:MOST_NAMED]) for name, mutes in reported.items() if mutes
     }
 
 
 def _worst_alarm(storage: Storage, champion: "Champion", day: date) -> Metadata:
-    """The last 60 days of the drive that a person would look at first."""
+    """The last 60 days of the device that a person would look at first; nothing where there is none."""
     from ae_assets.pipeline.chain.stories import story_of_top_alarm
     from ae_assets.reports.figures import entity_story
     from ae_assets.reports.tables import markdown_image
@@ -385,25 +450,34 @@ def _worst_alarm(storage: Storage, champion: "Champion", day: date) -> Metadata:
     if story is None:
         return {}
     png = entity_story(story.history, story.entity, attributes=story.attributes, remark=f"until {day}")
-    return {"worst_alarm": _image(markdown_image(png, f"{story.entity}: score and attributes until {day}"))}
+    return {"Worst alarm": _image(markdown_image(png, f"{story.entity}: score and attributes until {day}"))}
 
 
 def not_evaluated(words: str) -> Metadata:
     """An evaluation for which there are too few days yet."""
-    return {"range": "none", "in_words": dg.MetadataValue.md(f"{FENCE}{words}{FENCE}")}
+    return {SUMMARY: words}
 
 
 def evaluation_run(evaluation: "Evaluation | RollingEvaluation") -> Metadata:
-    """An evaluation."""
+    """An evaluation: the answer in words, a figure, rates by detector, then everything else."""
     from ae_assets.reports.tables import markdown_image
 
+    figures = {
+        name.replace("_", " ").capitalize(): _image(markdown_image(png, name.replace("_", " ")))
+        for name, png in evaluation.figures.items()
+    }
+    first = dict(list(figures.items())[:1])
     return {
-        "range": f"{evaluation.start} to {evaluation.end}",
-        "model_version": evaluation.version,
-        "comparison": dg.MetadataValue.md(evaluation.markdown),
-        "in_words": dg.MetadataValue.md(f"{FENCE}{evaluation.text}{FENCE}"),
-        "result": dg.MetadataValue.json(evaluation.record),
-        **{name: _image(markdown_image(png, name.replace("_", " "))) for name, png in evaluation.figures.items()},
+        SUMMARY: evaluation.answer,
+        **first,
+        "Found before failure, by false alarm rate": _table(evaluation.rates),
+        **{name: value for name, value in evaluation.headline.items() if value is not None},
+        "All tables": dg.MetadataValue.md(evaluation.markdown),
+        **{name: figure for name, figure in figures.items() if name not in first},
+        "Judged days": f"{evaluation.start} to {evaluation.end}",
+        "Model version": evaluation.version,
+        IN_WORDS: dg.MetadataValue.md(f"{FENCE}{evaluation.text}{FENCE}"),
+        "Result": dg.MetadataValue.json(evaluation.record),
     }
 
 
@@ -427,7 +501,7 @@ def _columns(storage: Storage, asset: str) -> Metadata:
         return {}
     stored = storage.tables.schema(storage.name(asset))
     return {
-        "dagster/column_schema": dg.TableSchema(
+        COLUMN_SCHEMA: dg.TableSchema(
             columns=[
                 dg.TableColumn(name, _type(dtype), description=described.get(name)) for name, dtype in stored.items()
             ]

@@ -72,6 +72,41 @@ def headline(comparison: Compared) -> Row:
     return rows.get(IN_USE) or rows.get(HEADLINE_POINT) or next(iter(rows.values()))
 
 
+def headline_figures(comparison: Compared) -> dict[str, float | int | None]:
+    """The figures of the answer by name, for plots; None where there is nothing to count."""
+    point = headline(comparison)
+    return {
+        "Devices found before failure": point["detection_count"],
+        "Devices that failed": point["detection_total"],
+        "Detection rate": point["detection_rate"],
+        "Detection rate, low end": point["detection_low"],
+        "Detection rate, high end": point["detection_high"],
+        "False alarm rate": point["false_alarm_rate"],
+        "False alarm rate, low end": point["false_alarm_low"],
+        "False alarm rate, high end": point["false_alarm_high"],
+        "Alarms a day": point["alarms_per_day"],
+        "Median days from alarm to failure": point["median_lead_days"],
+    }
+
+
+def pooled_figures(pooled: PooledFigures) -> dict[str, float | int | None]:
+    """The figures of the pooled answer by name."""
+    own = next(row for row in pooled.to_table().iter_rows(named=True) if row["detector"] == pooled.reference)
+    head = _headline_of(own)
+    return {
+        "Devices that failed": own["failed"],
+        "Detection rate": own[f"detection at {head}"],
+        "Detection rate, low end": own[f"{head} low"],
+        "Detection rate, high end": own[f"{head} high"],
+        "False alarm rate": _rate_of(head),
+    }
+
+
+def _rate_of(head: str) -> float:
+    """The rate that an operating point such as ``FAR 1%`` is named after."""
+    return float(head.removeprefix("FAR ").removesuffix("%")) / 100
+
+
 def _beside_others(comparison: Compared) -> list[str]:
     """A sentence on the best of the other detectors; none where there is no other."""
     at = {one.detector: _point_at_headline(one) for one in comparison.evaluations}
@@ -85,7 +120,7 @@ def _beside_others(comparison: Compared) -> list[str]:
 
 
 def _compared(best: str, found: str, differences: pl.DataFrame, head: str) -> str:
-    rate = float(head.removeprefix("FAR ").removesuffix("%")) / 100
+    rate = _rate_of(head)
     rows = differences.filter(
         pl.col("detector") == best, (pl.col("target_false_alarm_rate") - rate).abs() < 1e-12
     ).to_dicts()

@@ -62,8 +62,8 @@ def alarms_table(anomalies: pl.DataFrame, limit: int = 20, *, wording: Wording |
     several_days = anomalies["day"].n_unique() > 1
     table = shown.select(
         *(["day"] if several_days else []),
-        pl.col("entity").alias("drive"),
-        pl.col("cohort").alias("model"),
+        pl.col("entity").alias("device"),
+        pl.col("cohort").alias("kind"),
         "score",
         pl.col("severity").map_elements(severity_words, return_dtype=pl.String),
         pl.when(pl.col("is_new")).then(pl.lit("new")).otherwise(pl.format("{} days", _age())).alias("episode"),
@@ -74,26 +74,26 @@ def alarms_table(anomalies: pl.DataFrame, limit: int = 20, *, wording: Wording |
     return text if left == 0 else f"{text}\n\n{left:,} more are not shown."
 
 
-def short_alarms_table(anomalies: pl.DataFrame, *, longest: int, wording: Wording | None = None) -> str:
-    """As many of the same episodes as fit, the most severe first, each with the one feature that drove it most.
+def listed_alarms(anomalies: pl.DataFrame, limit: int, *, wording: Wording | None = None) -> pl.DataFrame:
+    """The same episodes in short, the most severe first, each with the one attribute that moved its score most.
 
     Args:
         anomalies: rows of one day of the anomalies table.
-        longest: characters that the text may have.
+        limit: episodes to give.
         wording: puts a feature into words.
+
+    Returns:
+        Frame with `device, kind, since` (a new episode is marked), `score` and `why`.
     """
-    alarms = _alarms(anomalies)
-    if alarms.is_empty():
-        return _nothing_open(anomalies)
-    lines = ["| drive | days | because of |", "| --- | ---: | --- |"]
-    for count, alarm in enumerate(alarms.with_columns(age=_age()).iter_rows(named=True)):
-        cells = (alarm["entity"], alarm["age"], _because(alarm, wording, limit=1))
-        line = "| " + " | ".join(_escaped(_cell(cell)) for cell in cells) + " |"
-        rest = f"\n\n{alarms.height - count:,} more below."
-        if len("\n".join([*lines, line])) + len(rest) > longest:
-            return "\n".join(lines) + rest
-        lines.append(line)
-    return "\n".join(lines)
+    shown = _alarms(anomalies).head(limit)
+    since = pl.col("episode_start").cast(pl.String)
+    return shown.select(
+        pl.col("entity").alias("device"),
+        pl.col("cohort").alias("kind"),
+        pl.when(pl.col("is_new")).then(pl.format("{}, new", since)).otherwise(since).alias("since"),
+        pl.col("score").map_elements(number, return_dtype=pl.String).fill_null(MISSING),
+        pl.Series("why", [_because(alarm, wording, limit=1) for alarm in shown.iter_rows(named=True)], dtype=pl.String),
+    )
 
 
 def muted_table(anomalies: pl.DataFrame, limit: int = 20) -> str:
@@ -105,7 +105,7 @@ def muted_table(anomalies: pl.DataFrame, limit: int = 20) -> str:
     """
     muted = anomalies.filter(_is_open(), pl.col("muted_until").is_not_null())
     shown = muted.sort(["score", "entity"], descending=[True, False], nulls_last=True).select(
-        pl.col("entity").alias("drive"), pl.col("cohort").alias("model"), "score", "muted_until", "mute_reason"
+        pl.col("entity").alias("device"), pl.col("cohort").alias("kind"), "score", "muted_until", "mute_reason"
     )
     return markdown_table(shown, limit=limit) if shown.height else "No device with an open episode is muted."
 
@@ -186,7 +186,7 @@ def quarantine_table(quarantine: pl.DataFrame, limit: int = 20) -> str:
         .group_by("rule", "column", maintain_order=True)
         .agg(
             pl.len().alias("rows"),
-            pl.col("entity").n_unique().alias("drives"),
+            pl.col("entity").n_unique().alias("devices"),
             pl.col("value").first().alias("for example"),
             pl.col("reason").first(),
         )

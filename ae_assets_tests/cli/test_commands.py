@@ -23,7 +23,7 @@ from ae_assets.errors import LakehouseError
 from ae_assets.pipeline import checks
 from ae_assets.pipeline.chain.lives import failures_in
 from ae_assets.pipeline.failures import root_message
-from ae_assets.pipeline.metadata import FENCE
+from ae_assets.pipeline.metadata import FENCE, IN_WORDS
 from ae_assets_tests.cli.conftest import FIRST, FLEET, LAST, SEEN_UNTIL, Demo, Said, command, storage_of
 from ae_assets_tests.pipeline.tables import write_day
 
@@ -186,7 +186,7 @@ def test_evaluate_says_to_the_asset_what_is_compared_and_on_how_many_splits(
             "id",
             success=True,
             failure=None,
-            metadata={"evaluation": {"in_words": dg.MetadataValue.md(f"{FENCE}the tables{FENCE}")}},
+            metadata={"evaluation": {IN_WORDS: dg.MetadataValue.md(f"{FENCE}the tables{FENCE}")}},
         )
 
     monkeypatch.setattr(Chain, "run", remembered)
@@ -298,7 +298,7 @@ def test_a_day_that_cannot_be_read_is_named_at_the_end_and_the_others_go_through
     assert said.code == 1
     assert stages == [("raw", "features", "quarantine"), ("model", "threshold"), ("anomalies",)]
     assert re.search(r"^1 of 3 days failed.*\n  2013-04-12 at raw: 2013-04-12\.csv: ", said.out, re.MULTILINE)
-    assert re.search(r"^raw +days +2 *$", said.out, re.MULTILINE)
+    assert re.search(r"^raw +2 days from ", said.out, re.MULTILINE)
 
 
 def test_days_that_a_check_holds_back_end_with_exit_code_3(run_in: RunIn, monkeypatch: pytest.MonkeyPatch) -> None:

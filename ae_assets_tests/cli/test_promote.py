@@ -43,8 +43,8 @@ def test_a_version_is_put_into_use_and_seen_in_the_ui(trained_twice: tuple[Stora
     with dg.DagsterInstance.from_config(str(home / "dagster")) as recorded:
         (record,) = recorded.fetch_observations(dg.AssetKey(["fleet", "threshold"]), limit=5).records
     assert record.asset_observation is not None
-    assert record.asset_observation.metadata["champion"].value == champion
-    assert record.asset_observation.metadata["verdict"].value == "promoted by hand"
+    assert record.asset_observation.metadata["Champion"].value == champion
+    assert record.asset_observation.metadata["Verdict"].value == "promoted by hand"
 
 
 def test_a_version_that_cannot_be_used_is_refused_and_the_champion_stays(

@@ -81,7 +81,13 @@ def test_a_range_run_reports_each_day_and_a_missing_one_does_not_fail_it(tmp_pat
     }
     assert sorted(by_day) == [day.isoformat() for day in DAYS]
     assert by_day[DAYS[0].isoformat()]["dagster/partition_row_count"].value == 10
-    assert by_day[DAYS[2].isoformat()]["status"].value == "missing in the source"
+    assert by_day[DAYS[2].isoformat()]["Summary"].value == f"{DAYS[2]}: missing in the source."
+    assert by_day[DAYS[0].isoformat()]["Rows"].value == 10
+    for metadata in by_day.values():
+        assert (
+            metadata["This run"].value
+            == f"4 days from {DAYS[0]} to {DAYS[3]}: 30 rows; not in the source: {DAYS[2]} (1 day)."
+        )
     volume = check_of(result, "raw", "day_volume_is_plausible")
     assert not volume.passed
     assert volume.metadata["failed_days"].value == [DAYS[2].isoformat()]
@@ -111,7 +117,7 @@ def test_attributes_that_no_row_has_are_named_and_those_that_no_file_had_with_th
     result = materialise(table, tmp_path / "home", ("raw", "features", "quarantine"), (DAYS[0], DAYS[1]))
     assert result.success
     named = next(
-        event.materialization.metadata["attributes_without_values_in_run"].value
+        event.materialization.metadata["Attributes without values"].value
         for event in result.get_asset_materialization_events()
         if event.asset_key == dg.AssetKey(["fleet", "features"])
     )
@@ -203,8 +209,15 @@ def test_the_run_of_a_day_shows_what_a_person_needs_to_judge_it(finished_home: P
         metadata["dagster/partition_row_count"].value
         == storage_of(watched_table(), finished_home).days_of("anomalies")[LAST]
     )
-    assert "| " in str(metadata["top_alarms"].value) or "no alarm" in str(metadata["top_alarms"].value).lower()
-    assert str(metadata["scores"].value).startswith("![")
+    labels = list(metadata)
+    assert labels[:2] == ["Summary", "Devices to look at"]
+    assert labels[-3:] == ["dagster/partition_row_count", "dagster/column_lineage", "dagster/column_schema"]
+    assert labels.index("Scores") < labels.index("Alarms") < labels.index("dagster/partition_row_count")
+    assert not any("_" in label for label in labels[:-3])
+    assert metadata["Summary"].value.startswith(f"{LAST}: ")
+    counted = ("Alarms", "New alarms", "Open episodes", "Devices judged", "Devices not judged", "Threshold")
+    assert all(isinstance(metadata[label], dg.IntMetadataValue | dg.FloatMetadataValue) for label in counted)
+    assert str(metadata["Scores"].value).startswith("![")
     assert metadata["dagster/column_schema"].schema.columns[0].name == "day"
     assert "score" in metadata["dagster/column_lineage"].column_lineage.deps_by_column
 
@@ -252,8 +265,8 @@ def test_everything_is_materialised_at_once_without_any_config(tmp_path: Path) -
         event.materialization.asset_key.path[-1]: event.materialization.metadata
         for event in result.get_asset_materialization_events()
     }["evaluation"]
-    assert evaluated["range"].value == "none"
-    words = evaluated["in_words"].value
+    assert "Judged days" not in evaluated
+    words = evaluated["Summary"].value
     assert "too few days to judge yet" in words
     assert f"anomalies of all days until {last + timedelta(days=10)}" in words
 
@@ -266,7 +279,7 @@ def test_an_evaluation_without_days_judges_whole_windows_that_the_champion_has_s
     assert result.success, failure_of(result)
     (event,) = result.get_asset_materialization_events()
     # It has seen labels until the 40th day and a window is 10 days long.
-    assert event.materialization.metadata["range"].value == f"{last - timedelta(days=19)} to {last}"
+    assert event.materialization.metadata["Judged days"].value == f"{last - timedelta(days=19)} to {last}"
 
 
 def test_one_day_of_a_range_to_judge_is_not_enough(tmp_path: Path) -> None:

@@ -261,8 +261,8 @@ def test_a_run_with_a_rejected_challenger_succeeds_and_its_check_warns(
     assert check.metadata["verdict"].value == "rule if_not_worse"
     assert storage.models.champion("fleet") == champion
     (event,) = result.get_asset_materialization_events()
-    assert event.materialization.metadata["champion"].value == champion
-    assert event.materialization.metadata["verdict"].value == "rejected, finds fewer than the margin allows"
+    assert event.materialization.metadata["Champion"].value == champion
+    assert event.materialization.metadata["Verdict"].value == "rejected, finds fewer than the margin allows"
     asked = materialise(table, home, ("threshold",), None, {"threshold": {"promote": "always"}})
     assert check_of(asked, "threshold", "challenger_is_not_worse").passed
     assert storage.models.champion("fleet") == storage.models.versions("fleet")[-1] != champion

@@ -28,7 +28,7 @@ from ae_assets.pipeline.chain.storage import Storage, day_range
 from ae_assets.pipeline.chain.threshold import calibrate_latest, calibration_scores
 from ae_assets.pipeline.checks import anomalies_checks
 from ae_assets.pipeline.component import _with_mute_list_beside
-from ae_assets.pipeline.metadata import anomalies_day, anomalies_run
+from ae_assets.pipeline.metadata import anomalies_day, anomalies_days
 from ae_assets.pipeline.table import parse_table
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA, EPISODE_STATES
 from ae_assets.sources import open_source
@@ -229,17 +229,17 @@ def test_a_muted_drive_keeps_its_row_and_leaves_the_list_and_the_rate(home: Path
     assert sum(day.muted_alarms for day in facts) == alarms.filter(entity=drive).height > 0
     assert sum(day.alarms for day in facts) == alarms.filter(pl.col("entity") != drive).height
 
-    shown = anomalies_day(
-        storage, next(day for day in facts if day.muted_alarms), champion, drawn=False, simulated=False
-    )
-    assert drive not in shown["top_alarms"].value + shown["all_alarms"].value
-    assert drive in shown["muted"].value
-    assert "being replaced, ticket 12" in shown["muted"].value
-    assert "1 more alarms are muted" in shown["summary"]
-    run = anomalies_run(storage, champion, facts)
-    assert run["unknown_mutes_in_run"] == "entity elsewhere until 2013-12-31 (line 3): moved to another site"
-    assert run["expired_mutes_in_run"] == f"entity {drive} until 2013-04-30 (line 4): an old one"
-    assert run["muted_alarms_in_run"] == alarms.filter(entity=drive).height
+    day = next(day for day in facts if day.muted_alarms and day.alarms)
+    shown = anomalies_day(storage, day, champion, drawn=False, simulated=False)
+    assert drive not in [record.data["device"] for record in shown["Devices to look at"].records]
+    assert drive not in shown["Why, in full"].value
+    assert drive in shown["Muted devices"].value
+    assert "being replaced, ticket 12" in shown["Muted devices"].value
+    assert "1 more alarm is muted" in shown["Summary"]
+    counts = dict(anomalies_days(storage, champion, facts))
+    assert counts[day.day]["Mutes of nobody"] == "entity elsewhere until 2013-12-31 (line 3): moved to another site"
+    assert counts[day.day]["Mutes that are over"] == f"entity {drive} until 2013-04-30 (line 4): an old one"
+    assert sum(values["Muted alarms"] for values in counts.values()) == alarms.filter(entity=drive).height
 
 
 def test_a_muted_drive_takes_no_place_in_the_budget_of_alarms(home: Path, tmp_path: Path) -> None:

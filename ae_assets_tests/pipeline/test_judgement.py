@@ -23,7 +23,7 @@ from ae_assets.pipeline.chain.storage import Storage, day_range
 from ae_assets.pipeline.chain.stories import story_of_top_alarm
 from ae_assets.pipeline.chain.threshold import Calibrated, calibrate_latest
 from ae_assets.pipeline.checks import anomalies_checks
-from ae_assets.pipeline.metadata import anomalies_day, threshold_run
+from ae_assets.pipeline.metadata import anomalies_day, anomalies_days, threshold_run
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
@@ -158,12 +158,14 @@ def test_devices_that_never_report_what_the_score_rests_on_are_counted_and_named
     assert days[NO_VALUE].devices_not_judged == len(NVME) + 1
     assert (days[NO_VALUE].alarms, days[NO_VALUE].listed) == (0, 1)
     shown = anomalies_day(storage, days[NO_VALUE], load_champion(storage), drawn=True, simulated=False)
-    assert shown["devices_not_judged"] == len(NVME) + 1
-    assert "| NVME | 5 |" in shown["not_judged"].value
-    assert "6 devices are not judged" in shown["summary"]
-    for table in ("top_alarms", "all_alarms"):
-        assert f"| {SICK} |" in shown[table].value
-        assert "not judged: not reported on this day: reallocated sectors" in shown[table].value
+    assert "| NVME | 5 |" in shown["Not judged, by kind"].value
+    assert "6 devices are not judged" in shown["Summary"]
+    (listed,) = shown["Devices to look at"].records
+    assert (listed.data["device"], listed.data["score"]) == (SICK, "n/a")
+    assert listed.data["why"].startswith("not judged: not reported on this day: reallocated sectors")
+    assert "not judged: not reported on this day: reallocated sectors" in shown["Why, in full"].value
+    counts = dict(anomalies_days(storage, load_champion(storage), [days[NO_VALUE]]))[days[NO_VALUE].day]
+    assert (counts["Devices not judged"], counts["Devices judged"]) == (len(NVME) + 1, len(SATA) - 1)
 
 
 def test_the_alarms_of_the_day_before_are_those_of_its_own_table_and_what_became_of_them_is_known(home: Path) -> None:
@@ -184,7 +186,7 @@ def test_the_alarms_of_the_day_before_are_those_of_its_own_table_and_what_became
         FAILS_ON + 1: DayBefore(DAYS[FAILS_ON], 1, still=0, cleared=0, open=0, not_judged=0, muted=0, left=1),
     }
     shown = anomalies_day(storage, days[FAILS_ON + 1], load_champion(storage), drawn=False, simulated=False)
-    assert "1 on the day before, of which 1 is gone: 1 left." in shown["summary"]
+    assert "1 on the day before, of which 1 is gone: 1 left." in shown["Summary"]
 
 
 def test_a_muted_device_is_not_counted_among_those_that_are_not_judged(home: Path, tmp_path: Path) -> None:
@@ -213,8 +215,8 @@ def test_rows_without_a_score_choose_no_threshold_and_are_counted_beside_it(home
     assert calibrated.threshold.calibration.rows == 5 * len(SATA)
     assert calibrated.not_judged == NotJudgedRows(5 * len(NVME), len(NVME))
     shown = threshold_run(calibrated)
-    assert shown["calibration_rows_not_judged"] == 5 * len(NVME)
-    assert shown["devices_never_judged_in_calibration"] == len(NVME)
+    assert shown["Calibration rows not judged"] == 5 * len(NVME)
+    assert shown["Devices never judged in calibration"] == len(NVME)
 
 
 def test_the_cut_of_a_day_follows_the_judged_devices_alone(home: Path) -> None:

@@ -30,19 +30,19 @@ def test_maintenance_leaves_the_rows_and_what_is_younger_than_kept(
     assert result.success, failure_of(result)
     (event,) = result.get_asset_materialization_events()
     said = event.step_materialization_data.materialization.metadata
-    assert (said["states_forgotten"].value, said["files_removed"].value) == (0, 0)
+    assert (said["States forgotten"].value, said["Files removed"].value) == (0, 0)
 
     monkeypatch.setattr("ae_assets.lakehouse.remains.SHORTEST", timedelta(days=-2))
     monkeypatch.setattr("ae_assets.pipeline.chain.maintenance.timedelta", lambda days: timedelta(days=-1))
     (event,) = materialise(table, home, ("maintenance",)).get_asset_materialization_events()
     said = event.step_materialization_data.materialization.metadata
-    assert said["states_forgotten"].value > 0
-    assert said["files_removed"].value > 0
-    assert said["bytes_freed"].value > 0
-    head, _, *lines = said["tables"].value.splitlines()
+    assert said["States forgotten"].value > 0
+    assert said["Files removed"].value > 0
+    assert said["Bytes freed"].value > 0
+    head, _, *lines = said["Tables"].value.splitlines()
     assert [line.split("|")[1].strip() for line in lines] == ["raw", "features", "quarantine", "ledger", "lives"]
     assert {head.count("|"), *(line.count("|") for line in lines)} == {11}
-    assert (said["days_compacted"].value, said["days_past_retention"].value) == (0, 0)
+    assert (said["Days compacted"].value, said["Days past retention"].value) == (0, 0)
     assert {asset: storage.days_of(asset) for asset in DAILY[:3]} == before
     assert storage.tables.read("fleet.raw", *days).height == sum(before["raw"].values())
 
@@ -99,8 +99,8 @@ def test_days_past_their_retention_are_removed_and_reported(tmp_path: Path) -> N
     assert list(storage.days_of("raw")) == [FIRST + timedelta(days=number) for number in range(3, 10)]
     assert storage.days_of("features") == before["features"]
     gone = sum(sum(before[asset].values()) - sum(storage.days_of(asset).values()) for asset in ("raw", "quarantine"))
-    assert said["rows_past_retention"].value == gone > 0
-    assert said["days_past_retention"].value >= 3
+    assert said["Rows past retention"].value == gone > 0
+    assert said["Days past retention"].value >= 3
     assert "7 days of raw, 4 days of quarantine are held" in describe(table.maintenance)
 
 
@@ -120,9 +120,9 @@ def test_what_a_killed_training_left_is_removed_and_reported(tmp_path: Path) -> 
     partial.mkdir(parents=True)
     (partial / "model.keras").write_bytes(b"half")
     (event,) = materialise(watched_table(), tmp_path, ("maintenance",)).get_asset_materialization_events()
-    assert event.step_materialization_data.materialization.metadata["model_files_removed"].value == 0
+    assert event.step_materialization_data.materialization.metadata["Model files removed"].value == 0
     os.utime(partial / "model.keras", (0, 0))
     (event,) = materialise(watched_table(), tmp_path, ("maintenance",)).get_asset_materialization_events()
     said = event.step_materialization_data.materialization.metadata
-    assert (said["model_files_removed"].value, said["bytes_freed"].value) == (1, 4)
+    assert (said["Model files removed"].value, said["Bytes freed"].value) == (1, 4)
     assert not partial.parent.exists()

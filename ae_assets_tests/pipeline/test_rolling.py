@@ -161,7 +161,9 @@ def test_the_asset_evaluates_origins_when_it_is_asked_to(
     assert result.success, failure_of(result)
     (event,) = result.get_asset_materialization_events()
     metadata = event.step_materialization_data.materialization.metadata
-    assert "2 splits, each at its own thresholds" in metadata["in_words"].value
-    assert metadata["result"].value["reference"] == "counter_rule"
-    splits = metadata["result"].value["splits"]
+    assert next(iter(metadata)) == "Summary"
+    assert metadata["Summary"].value.startswith("From ")
+    assert "2 splits, each at its own thresholds" in metadata["As text"].value
+    assert metadata["Result"].value["reference"] == "counter_rule"
+    splits = metadata["Result"].value["splits"]
     assert [row["split"] for row in splits] == ["split 1", "split 1", "split 2", "split 2"]

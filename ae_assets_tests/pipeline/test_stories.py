@@ -19,7 +19,7 @@ from ae_assets.pipeline.chain.raw import load_raw
 from ae_assets.pipeline.chain.storage import Storage, day_range
 from ae_assets.pipeline.chain.stories import drawn_features, judged_drives, story_of_top_alarm, strongest_attributes
 from ae_assets.pipeline.chain.threshold import calibrate_latest
-from ae_assets.pipeline.metadata import anomalies_run, evaluation_run
+from ae_assets.pipeline.metadata import anomalies_days, evaluation_run
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
 
@@ -99,7 +99,8 @@ def test_the_evaluation_shows_each_figure_as_an_image_below_60_kilobytes(evaluat
     assert set(evaluation.figures) == shown
     assert max(map(len, evaluation.figures.values())) < 60_000
     metadata = evaluation_run(evaluation)
-    assert all(metadata[name].value.startswith("![") for name in shown)
+    labels = [name.replace("_", " ").capitalize() for name in shown]
+    assert all(metadata[label].value.startswith("![") for label in labels)
 
 
 def test_of_each_attribute_the_feature_that_says_most_is_drawn(storage: Storage) -> None:
@@ -151,6 +152,9 @@ def test_a_run_of_anomalies_tells_the_story_of_the_worst_alarm_of_its_last_day(s
     assert story is not None
     assert (story.entity, story.history["day"].max()) == ("SICK", DAYS[50])
     assert story_of_top_alarm(storage, champion, DAYS[45]) is None
-    shown = anomalies_run(storage, champion, find_anomalies(storage, champion, [DAYS[50]]))
-    assert shown["worst_alarm"].value.startswith("![SICK")
-    assert "worst_alarm" not in anomalies_run(storage, champion, find_anomalies(storage, champion, [DAYS[45]]))
+    run = list(find_anomalies(storage, champion, [DAYS[49], DAYS[50]]))
+    shown = dict(anomalies_days(storage, champion, run))
+    assert shown[DAYS[50]]["Worst alarm"].value.startswith("![SICK")
+    assert "Worst alarm" not in shown[DAYS[49]]
+    calm = dict(anomalies_days(storage, champion, list(find_anomalies(storage, champion, [DAYS[45]]))))
+    assert "Worst alarm" not in calm[DAYS[45]]

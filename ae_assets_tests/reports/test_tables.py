@@ -1,7 +1,6 @@
 """Tables as Markdown: numbers people can read, text that cannot break the table, alarms in words."""
 
 from base64 import b64decode
-from collections.abc import Callable
 from datetime import date
 
 import polars as pl
@@ -12,13 +11,13 @@ from hypothesis import strategies as st
 from ae_assets.reports.tables import (
     alarms_table,
     feature_words,
+    listed_alarms,
     markdown_image,
     markdown_table,
     muted_table,
     number,
     quarantine_table,
     severity_words,
-    short_alarms_table,
 )
 
 FEATURES = pl.List(
@@ -93,7 +92,7 @@ def test_a_number_has_four_significant_digits(value: float, expected: str) -> No
 
 def test_alarms_come_worst_first_with_the_features_that_drove_them() -> None:
     assert alarms_table(anomalies(), wording=lambda name, value, expected: f"{name} is {value}") == (
-        "| drive | model | score | severity | episode | because of |\n"
+        "| device | kind | score | severity | episode | because of |\n"
         "| --- | --- | ---: | --- | --- | --- |\n"
         "| worst | ST4000DM000 | 12,346 | under 1 in a billion | 9 days | smart_197_level is 3.2; "
         "smart_5_growth_28d is None |\n"
@@ -102,13 +101,14 @@ def test_alarms_come_worst_first_with_the_features_that_drove_them() -> None:
     )
 
 
-@pytest.mark.parametrize("longest", [120, 200, 400, 990])
-def test_a_short_table_of_alarms_never_exceeds_its_length_and_counts_what_is_left(longest: int) -> None:
-    many = pl.concat([anomalies().with_columns(entity=pl.lit(f"D{n}")) for n in range(30)])
-    text = short_alarms_table(many, longest=longest)
-    assert len(text) <= longest
-    shown = text.count("| D")
-    assert f"{many['is_anomaly'].sum() - shown:,} more below." in text
+def test_the_list_says_of_each_device_its_kind_since_when_how_high_and_why_worst_first() -> None:
+    assert listed_alarms(anomalies(), 2).to_dicts() == [
+        {"device": "worst", "kind": "ST4000DM000", "since": "2023-12-24", "score": "12,346",
+         "why": "smart_197_level: 3.2 (expected 0.1)"},
+        {"device": "mild", "kind": "ST4000DM000", "since": "2023-12-31", "score": "3",
+         "why": "smart_197_level: 3.2 (expected 0.1)"},
+    ]  # fmt: skip
+    assert listed_alarms(anomalies(), 9).row(2, named=True)["since"] == "2024-01-01, new"
 
 
 def test_an_alarm_gives_its_reasons_in_words_where_the_row_has_them() -> None:
@@ -116,7 +116,7 @@ def test_an_alarm_gives_its_reasons_in_words_where_the_row_has_them() -> None:
     reasons = pl.Series([None, None, told, None], dtype=pl.List(pl.String))
     frame = anomalies().with_columns(reasons=reasons)
     assert f"| {'; '.join(told)} |" in alarms_table(frame)
-    assert f"| worst | 9 | {told[0]} |" in short_alarms_table(frame, longest=990)
+    assert listed_alarms(frame, 9)["why"][0] == told[0]
 
 
 def test_a_muted_device_is_left_out_of_the_alarms_and_listed_with_day_and_reason() -> None:
@@ -124,9 +124,10 @@ def test_a_muted_device_is_left_out_of_the_alarms_and_listed_with_day_and_reason
     frame = anomalies().with_columns(
         muted_until=pl.when(worst).then(date(2024, 2, 1)), mute_reason=pl.when(worst).then(pl.lit("being replaced"))
     )
-    assert "worst" not in alarms_table(frame) + short_alarms_table(frame, longest=990)
+    assert "worst" not in alarms_table(frame)
+    assert "worst" not in listed_alarms(frame, 9)["device"]
     assert muted_table(frame) == (
-        "| drive | model | score | muted until | mute reason |\n| --- | --- | ---: | --- | --- |\n"
+        "| device | kind | score | muted until | mute reason |\n| --- | --- | ---: | --- | --- |\n"
         "| worst | ST4000DM000 | 12,346 | 2024-02-01 | being replaced |"
     )
     assert muted_table(anomalies()) == "No device with an open episode is muted."
@@ -138,27 +139,23 @@ def test_an_episode_without_an_alarm_today_is_still_listed_and_an_alarm_without_
         streak_days=pl.lit(0),
         episode=pl.col("episode").replace("opened", "none"),
     )
-    assert short_alarms_table(frame, longest=990) == (
-        "| drive | days | because of |\n| --- | ---: | --- |\n"
-        "| worst | 9 | smart_197_level: 3.2 (expected 0.1) |\n| mild | 2 | smart_197_level: 3.2 (expected 0.1) |"
-    )
+    assert listed_alarms(frame, 9)["device"].to_list() == ["worst", "mild"]
 
 
 def test_alarms_beyond_the_limit_are_counted_and_days_named_where_there_are_several() -> None:
     later = anomalies().with_columns(pl.lit(date(2024, 1, 2)).alias("day"))
     text = alarms_table(pl.concat([anomalies(), later]), 2)
-    assert text.startswith("| day | drive |")
+    assert text.startswith("| day | device |")
     assert text.endswith("4 more are not shown.")
 
 
-@pytest.mark.parametrize("table", [alarms_table, lambda frame: short_alarms_table(frame, longest=990)])
-def test_a_day_without_an_open_episode_says_so_and_denies_no_alarm(table: Callable[[pl.DataFrame], str]) -> None:
+def test_a_day_without_an_open_episode_says_so_and_denies_no_alarm() -> None:
     alarms = anomalies().filter("is_anomaly")
     muted = alarms.with_columns(muted_until=pl.lit(date(2024, 2, 1)))
-    assert table(alarms.with_columns(episode=pl.lit("none"))) == "No open episode among 3 rows."
-    assert table(muted) == "No open episode among 3 rows, 3 muted."
-    assert table(muted.with_columns(episode=pl.lit("closed"))) == "No open episode among 3 rows."
-    assert table(alarms.clear()) == "No open episode among 0 rows."
+    assert alarms_table(alarms.with_columns(episode=pl.lit("none"))) == "No open episode among 3 rows."
+    assert alarms_table(muted) == "No open episode among 3 rows, 3 muted."
+    assert alarms_table(muted.with_columns(episode=pl.lit("closed"))) == "No open episode among 3 rows."
+    assert alarms_table(alarms.clear()) == "No open episode among 0 rows."
 
 
 @pytest.mark.parametrize(
@@ -190,7 +187,7 @@ def test_quarantine_is_summed_up_by_rule_with_an_example() -> None:
         }
     )
     lines = quarantine_table(quarantine).split("\n")
-    assert lines[0] == "| rule | column | rows | drives | for example | reason |"
+    assert lines[0] == "| rule | column | rows | devices | for example | reason |"
     assert lines[2] == "| temperature_is_plausible | smart_194_raw | 2 | 1 | 300 | no drive runs at that heat |"
     assert len(lines) == 4
     assert quarantine_table(quarantine.clear()) == "Nothing was set aside."

@@ -40,6 +40,8 @@ class AnomalyDay:
     """Devices that are not muted and whose episode ends on the day."""
     muted_alarms: int
     muted_rows: int
+    threshold: float | None
+    """The cut of the day; None where it has no rows."""
     before: DayBefore | None
     """The alarms of the last day before and what became of them; None where none is known."""
     not_judged: tuple[NotJudged, ...]
@@ -81,6 +83,7 @@ class AnomalyDay:
             closed=heard.filter(pl.col("episode") == CLOSED).height,
             muted_alarms=frame.filter("is_anomaly", muted).height,
             muted_rows=frame.filter(muted).height,
+            threshold=frame["threshold"][0] if frame.height else None,
             before=None if before is None else before.now(frame),
             not_judged=not_judged(heard),
             mutes=tuple(mutes),

@@ -34,8 +34,14 @@ from ae_assets.pipeline.chain.scoring import score_days
 from ae_assets.pipeline.chain.storage import ANOMALIES, FEATURES, Storage, day_range
 from ae_assets.pipeline.chain.stories import JudgedDrives, judged_drives
 from ae_assets.pipeline.chain.threshold import calibration_scores
-from ae_assets.reports.answer import answer
-from ae_assets.reports.evaluation import IN_USE, comparison_figures, comparison_markdown, comparison_text
+from ae_assets.reports.answer import answer, headline_figures
+from ae_assets.reports.evaluation import (
+    IN_USE,
+    comparison_figures,
+    comparison_markdown,
+    comparison_text,
+    rates_table,
+)
 from ae_assets.reports.promises import promises_figures, promises_markdown, promises_text
 from ae_assets.reports.rolling import not_fitted_words
 from ae_assets.thresholds import Threshold, default_policies, fit_threshold
@@ -63,6 +69,16 @@ class Evaluation:
     def answer(self) -> str:
         """Whether the champion is any good, in a few sentences."""
         return answer(self.comparison, (self.start, self.end), simulated=self.simulated)
+
+    @property
+    def headline(self) -> dict[str, float | int | None]:
+        """The figures of the answer by name; None where there is nothing to count."""
+        return headline_figures(self.comparison)
+
+    @property
+    def rates(self) -> pl.DataFrame:
+        """Detection rate by detector and false alarm rate, as text."""
+        return rates_table(self.comparison)
 
     @property
     def markdown(self) -> str:

@@ -20,8 +20,8 @@ from ae_assets.pipeline.chain.model import TrainingRange, TrainingWindows, train
 from ae_assets.pipeline.chain.scoring import score_days
 from ae_assets.pipeline.chain.storage import FEATURES, Storage, day_range
 from ae_assets.progress import Progress
-from ae_assets.reports.answer import pooled_answer
-from ae_assets.reports.rolling import not_fitted_words, pooled_markdown, pooled_text
+from ae_assets.reports.answer import pooled_answer, pooled_figures
+from ae_assets.reports.rolling import not_fitted_words, pooled_markdown, pooled_rates, pooled_text
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,16 @@ class RollingEvaluation:
     def answer(self) -> str:
         """Whether the table's detector is any good, in a few sentences."""
         return pooled_answer(self.pooled, (self.start, self.end))
+
+    @property
+    def headline(self) -> dict[str, float | int | None]:
+        """The figures of the answer by name; None where there is nothing to count."""
+        return pooled_figures(self.pooled)
+
+    @property
+    def rates(self) -> pl.DataFrame:
+        """Pooled detection rate by detector and false alarm rate, as text."""
+        return pooled_rates(self.pooled)
 
     @property
     def markdown(self) -> str:
