@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 
 from ae_assets.cli.instance import load_table
 from ae_assets.errors import ConfigError
-from ae_assets.lakehouse import Lakehouse
+from ae_assets.lakehouse import Lakehouse, ModelStore
+from ae_assets.pipeline.chain import Storage
+from ae_assets.pipeline.chain.empty_days import empty_days, no_rows_of
 from ae_assets.pipeline.resources import home_folder
 
 FORMULA_STARTS = "=+@\t\r\n-"
@@ -40,7 +42,7 @@ def export_days(
         spreadsheet_safe: whether texts that a spreadsheet would take for a formula are marked as text; CSV only.
 
     Returns:
-        Rows and days written.
+        Rows and days written; days that were made and have no rows give a file without rows.
 
     Raises:
         ConfigError: when there is no such table, the file's ending is not .parquet or .csv, there is nothing to write,
@@ -54,13 +56,14 @@ def export_days(
         raise ConfigError(
             f"--spreadsheet-safe marks texts in a CSV file, and --output is {output}; leave one of them out"
         )
-    load_table(table)
-    tables = Lakehouse.open(home_folder(), None)
+    storage = Storage(load_table(table)[1], Lakehouse.open(home_folder(), None), ModelStore.open(home_folder()))
+    tables = storage.tables
     name = f"{table}.{asset}"
     held = {day: rows for day, rows in tables.day_rows(name, as_of).items() if start <= day <= end and rows}
     if not held and as_of is not None:
         raise ConfigError(f"--as-of {as_of.isoformat()}: {name} then held no rows between {start} and {end}")
-    if not held:
+    days = sorted(held) or empty_days(storage, asset, start, end)
+    if not days:
         raise ConfigError(
             f"{name} in {home_folder()} holds no rows between {start} and {end}; "
             f"`ae-assets run {table} --start {start} --end {end}` makes them"
@@ -69,14 +72,18 @@ def export_days(
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         try:
-            frames = (frame for _, frame in tables.iter_days(name, min(held), max(held), None, as_of))
+            frames: Iterable[pl.DataFrame] = (
+                (frame for _, frame in tables.iter_days(name, min(held), max(held), None, as_of))
+                if held
+                else [no_rows_of(storage, asset)]
+            )
             rows = write(map(_without_formulas, frames) if spreadsheet_safe else frames, partial)
             partial.replace(output)
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"--output {output}: the file cannot be written ({error.strerror})") from None
-    return rows, len(held)
+    return rows, len(days)
 
 
 def _write_parquet(frames: Iterable[pl.DataFrame], path: Path) -> int:

@@ -48,6 +48,14 @@ def test_an_output_with_another_ending_is_refused(demo: Demo, tmp_path: Path) ->
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_the_quarantine_of_clean_days_is_a_file_without_rows(demo: Demo, tmp_path: Path, ending: str) -> None:
+    said = exported(demo, tmp_path / f"out.{ending}", "quarantine")
+    assert (said.code, said.out) == (0, f"{tmp_path / 'out'}.{ending}: 0 rows of 5 days of drive_stats/quarantine\n")
+    read = pl.read_csv(tmp_path / "out.csv") if ending == "csv" else pl.read_parquet(tmp_path / "out.parquet")
+    assert (read.height, read.columns[:3]) == (0, ["day", "entity", "rule"])
+
+
 def test_days_that_are_not_there_say_how_to_make_them(demo: Demo, tmp_path: Path) -> None:
     later = ("--start", "2014-01-01", "--end", "2014-01-02")
     said = command(demo.home, "export", "drive_stats", "raw", *later, "--output", str(tmp_path / "out.csv"))
