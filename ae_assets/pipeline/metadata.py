@@ -278,7 +278,7 @@ def _left_out(days: Sequence[str]) -> Metadata:
     if not days:
         return {}
     said = in_words([date.fromisoformat(day) for day in days])
-    return {"Days left out": f"{said}: an implausible number of rows"}
+    return {"Days left out": f"{said}: an implausible number of rows, or too many of them set aside"}
 
 
 def threshold_run(calibrated: "Calibrated") -> Metadata:

@@ -5,6 +5,7 @@ that each line has its full number of fields. A stretch with anything odd in it 
 lines and cells one by one and keeps the original text of whatever cannot be typed.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
@@ -22,6 +23,7 @@ from ae_assets.sources.layout import (
     header_columns,
     is_header,
 )
+from ae_assets.sources.printable import quoted
 from ae_assets.sources.reading import Reading
 from ae_assets.sources.rescue import EXACT_DOUBLES, fields_of, rescued_rows
 
@@ -45,8 +47,6 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 MAX_EXACT_NUMBER = 16
 """Digits and points of a number that a double holds without loss, see `_whole_numbers`."""
-
-_SHOWN = 100
 
 _IN_NUMBERS = np.isin(np.arange(256), list(b"0123456789."))
 
@@ -161,7 +161,7 @@ def _refuse_broken_lines_alone(rows: pl.DataFrame, width: int, origin: str) -> N
     if notes.null_count() == 0 and rows.height and notes.str.starts_with('{"line": ').all():
         raise SourceError(
             f"{origin}: none of its {rows.height:,} lines has the {width} fields of the header; the first is"
-            f" {notes[0][9:-1][:_SHOWN]}. Expected fields separated by commas, quoted where they hold one."
+            f" {quoted(json.loads(notes[0])['line'])}. Expected fields separated by commas, quoted where they hold one."
         )
 
 

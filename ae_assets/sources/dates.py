@@ -7,6 +7,7 @@ import polars as pl
 
 from ae_assets.errors import SourceError
 from ae_assets.sources.notes import with_notes
+from ae_assets.sources.printable import quoted
 from ae_assets.sources.reading import distinct
 
 DATE = "date"
@@ -18,7 +19,6 @@ _YEAR_FIRST = re.compile(
     re.ASCII,
 )
 _ISO = ("-", False)
-_SHOWN = 40
 
 _Form = tuple[str, bool]
 """What stands between year, month and day, and whether a time of day follows."""
@@ -68,4 +68,4 @@ def _parsed(text: str) -> tuple[_Form, date] | None:
 
 
 def _first(frame: pl.DataFrame) -> str:
-    return repr(str(frame[DATE].drop_nulls()[0])[:_SHOWN])
+    return quoted(str(frame[DATE].drop_nulls()[0]))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from ae_assets.errors import SourceError
+from ae_assets.sources.printable import quoted
 
 IDENTITY_COLUMNS = ("date", "serial_number", "model", "capacity_bytes", "failure")
 """Present in every generation of the files; without them a row cannot be told from another."""
@@ -144,7 +145,7 @@ def is_header(line: str) -> bool:
 
 
 def _shown(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name[:80]) for name in names[:_SHOWN_NAMES])
+    shown = ", ".join(quoted(name) for name in names[:_SHOWN_NAMES])
     return (
         shown + (f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else "") if names else "nothing"
     )

@@ -21,6 +21,16 @@ def printable(text: str) -> str:
     return text
 
 
+def quoted(text: str, most: int = 80) -> str:
+    """The beginning of a cell, a name or a line of a file in quotes, printable as by `repr`; `…` stands for the rest.
+
+    Args:
+        text: as the file has it.
+        most: characters that are shown.
+    """
+    return repr(text if len(text) <= most else f"{text[:most]}…")
+
+
 def without_secrets(location: str) -> str:
     """A location as it may be shown in an error: without what stands before an `@`, and without query and fragment."""
     scheme, mark, rest = location.partition("://")

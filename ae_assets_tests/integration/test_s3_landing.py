@@ -59,14 +59,14 @@ def keys(result: dg.SensorResult) -> set[str | None]:
     return {request.run_key for request in result.run_requests or []}
 
 
-def test_objects_are_asked_for_once_oldest_first_late_and_replaced_ones_too(
+def test_objects_are_asked_for_once_in_order_and_the_newest_first_where_days_wait(
     look: Look, bucket: Bucket, tmp_path: Path
 ) -> None:
     for day in (DAYS[4], DAYS[1], DAYS[2]):
         bucket.put(f"raw/{day}.csv", day_file(tmp_path, day))
     first = look()
-    assert requested(first) == [str(DAYS[1]), str(DAYS[2])]
-    assert requested(look()) == [str(DAYS[4])]
+    assert requested(first) == [str(DAYS[4]), str(DAYS[1])]
+    assert requested(look()) == [str(DAYS[2])]
     assert requested(look()) == []
     bucket.put(f"raw/{DAYS[0]}.csv", day_file(tmp_path, DAYS[0]))  # late
     bucket.put(f"raw/{DAYS[2]}.csv", day_file(tmp_path, DAYS[2], drives=5))  # replaced

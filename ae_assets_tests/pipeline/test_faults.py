@@ -413,7 +413,7 @@ def test_a_member_whose_name_points_outside_is_refused_and_named(tmp_path: Path,
         {f"{DAY}.csv": day_bytes(tmp_path / "days", DAY), name: day_bytes(tmp_path / "days", DAYS[1])},
     )
     before = set(tmp_path.rglob("*.csv"))
-    table = watched_table(str(archive))
+    table = watched_table(str(archive), end=str(DAYS[1]))
     result = materialise(table, tmp_path / "home", DAILY_INPUT, (DAY, DAYS[1]))
     assert result.success
     assert storage_of(table, tmp_path / "home").days_of("raw") == {DAY: 5}

@@ -25,6 +25,13 @@ def test_rules_are_named_by_their_rows_with_the_first_value_that_broke_them() ->
     assert broken_rules(quarantine.clear()) == ()
 
 
+def test_what_is_quoted_of_a_file_is_short_and_printable() -> None:
+    garbled = "a\x1b[31m" + "x" * 5_000
+    for words in (BrokenRule("r", 1, "model", garbled).in_words, GoneCohort(garbled, 2, set_aside=True).in_words):
+        assert words.isprintable()
+        assert len(words) < 1_200
+
+
 def test_a_cohort_is_gone_that_is_in_the_file_or_was_there_before_and_has_no_features() -> None:
     gone = gone_cohorts({"A": 3, "B": 9}, {"A": 2}, {"A": 3, "B": 9, "C": 20})
     assert gone == (GoneCohort("C", 20, set_aside=False), GoneCohort("B", 9, set_aside=True))

@@ -150,8 +150,8 @@ def test_the_ui_says_which_days_were_left_out(fleet: Path) -> None:
         event.materialization.asset_key.path[-1]: event.materialization.metadata
         for event in result.get_asset_materialization_events()
     }
-    assert by_asset["model"]["left_out"].value.startswith(f"{OUTAGE[0]} to {OUTAGE[-1]} (12 days)")
-    assert "left_out" not in by_asset["threshold"]
+    assert str(by_asset["model"]["Days left out"].value).startswith(f"{OUTAGE[0]} to {OUTAGE[-1]} (12 days)")
+    assert "Days left out" not in by_asset["threshold"]
 
 
 def test_days_in_words() -> None:

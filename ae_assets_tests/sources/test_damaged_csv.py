@@ -144,8 +144,25 @@ def test_any_bytes_behind_a_header_are_rows(data: bytes) -> None:
 @settings(max_examples=100, deadline=None)
 @given(data=st.binary(max_size=300))
 def test_any_bytes_at_all_are_refused_in_words(data: bytes) -> None:
-    with pytest.raises(SourceError, match=r"^in/a\.csv: "):
+    with pytest.raises(SourceError, match=r"^in/a\.csv: ") as refusal:
         parse_day(data, "in/a.csv")
+    assert str(refusal.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "2013-04-10,Z\u00a01\u009b2J,ST4000\n",
+        "10\u00a004\u202e2013,Z1,ST4000,4000787030016,0,8\n",
+        "2013\u00a004,Z1,ST4000,4000787030016,0,8\n20130410,Z2,ST4000,4000787030016,0,8\n2013/04/10,Z3,a,1,0,8\n",
+        "2013-04-10,Z1,ST4000,4000787030016,0,8\n2013-04-10,Z\u00a01",
+    ],
+    ids=["too few fields", "no date", "dates of several forms", "cut"],
+)
+def test_what_a_refusal_quotes_is_printable(lines: str) -> None:
+    with pytest.raises(SourceError) as refusal:
+        parse_day(f"{HEADER}\n{lines}".encode(), "a.csv")
+    assert str(refusal.value).isprintable()
 
 
 @pytest.mark.parametrize("odd", [b"", b"too short\n"], ids=["beside a good line", "beside a bad line"])

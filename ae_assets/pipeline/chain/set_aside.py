@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from ae_assets.sources.printable import printable, quoted
+
 
 @dataclass(frozen=True)
 class BrokenRule:
@@ -25,7 +27,7 @@ class BrokenRule:
     @property
     def place(self) -> str:
         """E.g. ``smart_5_raw '-4'``."""
-        return f"{self.column} {'empty' if self.value is None else repr(self.value)}"
+        return f"{self.column} {'empty' if self.value is None else quoted(self.value)}"
 
     @property
     def in_words(self) -> str:
@@ -51,7 +53,7 @@ class GoneCohort:
     def in_words(self) -> str:
         """E.g. ``ST4000DM000 (all 12 rows set aside)``."""
         what = f"all {self.devices:,} rows set aside" if self.set_aside else f"{self.devices:,} devices the day before"
-        return f"{self.cohort} ({what})"
+        return f"{printable(self.cohort)} ({what})"
 
 
 def are_many(set_aside: int, rows: int, most: float) -> bool:
