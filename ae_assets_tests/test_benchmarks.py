@@ -58,9 +58,9 @@ def test_scores_are_kept_between_runs_and_made_anew_for_other_features(
     fitted: list[list[str]] = []
     fit = rolling_origin.fitted_detectors
 
-    def counting(storage: object, compared: list[rolling_origin.Compared], *rest: object) -> object:
+    def counting(space: object, compared: list[rolling_origin.Compared], *rest: object) -> object:
         fitted.append([one.name for one in compared])
-        return fit(storage, compared, *rest)
+        return fit(space, compared, *rest)
 
     monkeypatch.setattr(rolling_origin, "fitted_detectors", counting)
     first = judged(features, tmp_path / "out", "--only", "two")

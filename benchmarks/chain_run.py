@@ -7,8 +7,8 @@ import sys
 import time
 from datetime import date
 
+from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT, RAW
 from ae_assets.cli.instance import open_chain
-from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT, RAW
 
 
 def main() -> int:
@@ -19,7 +19,7 @@ def main() -> int:
         began = time.monotonic()
         outcome = chain.run((*DAILY_INPUT, ANOMALIES), (first, last))
         seconds = time.monotonic() - began
-        rows = sum(rows for day, rows in chain.storage.days_of(RAW).items() if first <= day <= last)
+        rows = sum(rows for day, rows in chain.space.days_of(RAW).items() if first <= day <= last)
     if not outcome.success:
         print(outcome.failure, file=sys.stderr)
         return 1

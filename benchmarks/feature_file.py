@@ -20,8 +20,8 @@ from ae_assets.features.day import features_of_day
 from ae_assets.features.look_back import LookBack
 from ae_assets.features.validation import validate_day
 from ae_assets.features.volume import table_gaps
-from ae_assets.pipeline.table import WatchedTable
-from ae_assets.schemas.raw import contract_of
+from ae_assets.model.definition import WatchedTable
+from ae_assets.schemas.layouts import contract_of
 from ae_assets.sources import Source, open_source
 
 

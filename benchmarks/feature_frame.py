@@ -11,11 +11,11 @@ from typing import Any, cast
 
 import polars as pl
 
+from ae_assets.chain.ledger import LEDGER_SCHEMA
+from ae_assets.chain.workspace import FEATURES, LEDGER, LIVES, RAW, Workspace, day_range
 from ae_assets.evaluation.spells import SPELL_SCHEMA, touches, with_days
 from ae_assets.lakehouse import Lakehouse, ModelStore
-from ae_assets.pipeline.chain.ledger import LEDGER_SCHEMA
-from ae_assets.pipeline.chain.storage import FEATURES, LEDGER, LIVES, RAW, Storage, day_range
-from ae_assets.pipeline.table import WatchedTable
+from ae_assets.model.definition import WatchedTable
 from ae_assets.progress import ProgressSink, silent
 
 AS_RAW = {"entity": "serial_number", "label": "failure", "cohort": "model"}
@@ -96,9 +96,9 @@ class FrameTables:
                 yield day, self.read(table, day, day, columns, entities=entities)
 
 
-def storage_over(features: pl.LazyFrame, table: WatchedTable, progress: ProgressSink = silent) -> Storage:
+def storage_over(features: pl.LazyFrame, table: WatchedTable, progress: ProgressSink = silent) -> Workspace:
     """A table's storage that can be read and not written, and that has no models."""
-    return Storage(table, cast("Lakehouse", FrameTables(features)), cast("ModelStore", _NoModels()), progress)
+    return Workspace(table, cast("Lakehouse", FrameTables(features)), cast("ModelStore", _NoModels()), progress)
 
 
 class _NoModels:

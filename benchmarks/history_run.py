@@ -14,9 +14,9 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet as pq
 
+from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT
 from ae_assets.cli.instance import open_chain
 from ae_assets.lakehouse import files
-from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT
 
 
 @dataclass

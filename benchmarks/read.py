@@ -9,9 +9,9 @@ from pathlib import Path
 
 import polars as pl
 
+from ae_assets.schemas.layouts.drive_stats_columns import RESCUED_COLUMN, ROW_COLUMN
 from ae_assets.sources import open_source
 from ae_assets.sources.csv_day import parse_day
-from ae_assets.sources.layout import RESCUED_COLUMN, ROW_COLUMN
 from benchmarks.row import Row
 
 DRIVES = 60_000

@@ -24,16 +24,16 @@ import numpy as np
 import polars as pl
 from pydantic import TypeAdapter
 
+from ae_assets.chain.lives import lives_in
+from ae_assets.chain.rolling import fitted_detectors, training_of
+from ae_assets.chain.workspace import FEATURES, Workspace, day_range
 from ae_assets.cli.instance import load_table
 from ae_assets.detectors import DetectorConfig, FittedDetector, windows_of
 from ae_assets.errors import ModelError
 from ae_assets.evaluation import Lives, Origin, Pooled, Protocol, Split, judge_split, pooled
 from ae_assets.features.catalogue import feature_names
-from ae_assets.pipeline.baselines import Compared, compared_detectors
-from ae_assets.pipeline.chain.lives import lives_in
-from ae_assets.pipeline.chain.rolling import fitted_detectors, training_of
-from ae_assets.pipeline.chain.storage import FEATURES, Storage, day_range
-from ae_assets.pipeline.table import WatchedTable
+from ae_assets.model.baselines import Compared, compared_detectors
+from ae_assets.model.definition import WatchedTable
 from ae_assets.progress import Progress
 from ae_assets.reports.rolling import not_fitted_words, pooled_markdown, pooled_rates
 from ae_assets.reports.tables import markdown_table
@@ -95,12 +95,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     not_fitted: dict[str, str] = {}
     timings: list[dict[str, Any]] = []
     for fleet in fleets:
-        storage = storage_over(pl.scan_parquet(fleet.path), table, _tell)
-        lives = lives_in(storage)
+        space = storage_over(pl.scan_parquet(fleet.path), table, _tell)
+        lives = lives_in(space)
         for name, origin in fleet.splits.items():
             if given.only and name not in given.only.split(","):
                 continue
-            split, failed, seconds = judge(run, fleet.path, storage, lives, name, origin)
+            split, failed, seconds = judge(run, fleet.path, space, lives, name, origin)
             judged.setdefault(fleet.path, []).append(split)
             not_fitted |= failed
             timings += seconds
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def judge(
-    run: Run, features: Path, storage: Storage, lives: Lives, name: str, origin: Origin
+    run: Run, features: Path, space: Workspace, lives: Lives, name: str, origin: Origin
 ) -> tuple[Split, dict[str, str], list[dict[str, Any]]]:
     """Fits and scores what is not kept from an earlier run, and judges all of it.
 
@@ -124,13 +124,13 @@ def judge(
     if missing:
         detectors: dict[str, FittedDetector] = {}
         facts: dict[str, dict[str, Any]] = {}
-        for one, fitted in fitted_detectors(storage, missing, training_of(storage, origin)):
+        for one, fitted in fitted_detectors(space, missing, training_of(space, origin)):
             if isinstance(fitted, ModelError):
                 not_fitted[one.name] = f"{name}: {fitted}"
                 continue
             detectors[one.name] = fitted
             facts[one.name] = {"settings": wanted[one.name], "fit_seconds": round(fitted.history.seconds, 1)}
-        scores, seconds_of = scored(storage, detectors, origin.test)
+        scores, seconds_of = scored(space, detectors, origin.test)
         for detector in detectors:
             facts[detector]["rows_per_second"] = round(scores.height / seconds_of[detector])
         kept.add(scores, facts)
@@ -147,18 +147,18 @@ def judge(
 
 
 def scored(
-    storage: Storage, detectors: Mapping[str, FittedDetector], test: tuple[date, date]
+    space: Workspace, detectors: Mapping[str, FittedDetector], test: tuple[date, date]
 ) -> tuple[pl.DataFrame, dict[str, float]]:
     """The scores of all detectors, holding the features of one day at a time.
 
     Returns:
         ``day, entity, cohort`` and a column per detector, sorted by entity and day; and the seconds that each took.
     """
-    names = feature_names(storage.table.features)
+    names = feature_names(space.table.features)
     frames, seconds = [], dict.fromkeys(detectors, 0.0)
     days = day_range(*test)
     began, rows = time.monotonic(), 0
-    for day, frame in storage.tables.iter_days(storage.name(FEATURES), *test, [*KEYS, "label", *names]):
+    for day, frame in space.iter_days(FEATURES, *test, [*KEYS, "label", *names]):
         windows = windows_of(frame, names, 1)
         columns = {}
         for detector, fitted in detectors.items():
@@ -168,7 +168,7 @@ def scored(
             seconds[detector] += time.perf_counter() - start
         frames.append(windows.keys().select(KEYS).with_columns(**columns))
         rows += frame.height
-        storage.progress(Progress("scoring", days.index(day) + 1, len(days), "days", rows, time.monotonic() - began))
+        space.progress(Progress("scoring", days.index(day) + 1, len(days), "days", rows, time.monotonic() - began))
     return pl.concat(frames).sort("entity", "day"), seconds
 
 

@@ -4,7 +4,8 @@ from datetime import date
 
 import click
 
-from ae_assets.cli.commands import DONE, EXIT_CODES, Day, explains_errors, main
+from ae_assets.cli.commands import Day, explains_errors, main
+from ae_assets.cli.exit_codes import DONE, EXIT_CODES
 from ae_assets.cli.screen import say_json, say_lines, text_width
 
 
@@ -18,11 +19,11 @@ def alarms(table: str, day: date | None, *, as_json: bool) -> int:
 
     Each with the day since which its episode is open, its score, how rare such a score was in calibration, and why.
     """
-    from ae_assets.cli.instance import open_storage
-    from ae_assets.pipeline.chain.anomaly_day import stored_day
+    from ae_assets.chain.anomaly_day import stored_day
+    from ae_assets.cli.instance import open_workspace
     from ae_assets.reports.alarms_text import day_text
 
-    record = stored_day(open_storage(table), day).record
+    record = stored_day(open_workspace(table), day).record
     if as_json:
         say_json(record)
     else:

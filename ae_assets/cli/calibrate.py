@@ -2,7 +2,8 @@
 
 import click
 
-from ae_assets.cli.commands import EXIT_CODES, explains_errors, main
+from ae_assets.cli.commands import explains_errors, main
+from ae_assets.cli.exit_codes import EXIT_CODES
 from ae_assets.errors import ModelError
 
 
@@ -22,17 +23,17 @@ def calibrate(table: str, version: str | None, promote: str) -> int:
 
     Days that are scored from then on are held against the new cut; those before keep theirs until they are made again.
     """
+    from ae_assets.chain.settings import require_settings
     from ae_assets.cli.chain_run import calibrate_chain
     from ae_assets.cli.instance import open_chain
-    from ae_assets.pipeline.chain.settings import require_settings
 
     with open_chain(table) as chain:
-        models = chain.storage.models
+        models = chain.space.models
         chosen = version or models.champion(table) or next(reversed(models.versions(table)), None)
         if chosen is None:
             raise ModelError(
                 f"{table} has no model yet, so there is no threshold to choose; train one: "
                 f"`ae-assets run {table} --start DAY --end DAY`"
             )
-        require_settings(chain.storage, chosen)
+        require_settings(chain.space, chosen)
         return calibrate_chain(chain, chosen, promote)

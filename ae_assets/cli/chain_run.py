@@ -10,18 +10,18 @@ from typing import Any
 
 import dagster as dg
 
-from ae_assets.cli.commands import CHECK_FAILED, DONE, RUN_FAILED
+from ae_assets.chain.anomaly_day import stored_day
+from ae_assets.chain.training_days import default_training_days
+from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT, day_range
+from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, RUN_FAILED
 from ae_assets.cli.instance import Chain, RunOutcome
 from ae_assets.cli.project import OWN
 from ae_assets.cli.screen import say, say_lines, shown_progress, text_width
 from ae_assets.errors import ConfigError
-from ae_assets.pipeline.chain.anomaly_day import stored_day
-from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT, day_range
 from ae_assets.pipeline.checks import HOLDS_BACK
 from ae_assets.pipeline.daily import in_words
 from ae_assets.pipeline.metadata import FENCE, IN_WORDS, SUMMARY, THIS_RUN, TO_TIDY
 from ae_assets.pipeline.resources import handing_over
-from ae_assets.pipeline.training_days import default_training_days
 from ae_assets.reports.alarms_text import aligned, day_text, folded
 from ae_assets.sources import ListedSource, Source
 
@@ -49,13 +49,13 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
         ConfigError: the table has no such days, or the source holds none of them.
         ModelError: the champion that would be used was trained on features of other settings than the YAML has.
     """
-    from ae_assets.pipeline.chain.settings import require_settings
+    from ae_assets.chain.settings import require_settings
 
     chain.require_days(*days)
     training_is_due = retrain or _needs_training(chain, training)
-    champion = chain.storage.models.champion(chain.table)
+    champion = chain.space.models.champion(chain.table)
     if champion is not None and not training_is_due:
-        require_settings(chain.storage, champion)
+        require_settings(chain.space, champion)
     source = ListedSource(chain.source())
     days = chain.days_to_run(days, announce_source(source, days))
     outcomes: list[tuple[str, RunOutcome]] = []
@@ -72,7 +72,7 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
     too_early = _too_early(chain) if goes_on and training_is_due and training is None and not retrain else None
     if goes_on and training_is_due and not too_early:
         goes_on = stage("model and threshold", ("model", "threshold"), None, {"model": _model_config(training)})
-    has_champion = chain.storage.models.champion(chain.table) is not None
+    has_champion = chain.space.models.champion(chain.table) is not None
     if goes_on and not too_early and (has_days or has_champion):
         stage("anomalies", ("anomalies",), days)  # withdraws those of days that are held back
     print_facts([outcome for _, outcome in outcomes])
@@ -215,9 +215,9 @@ def print_facts(outcomes: Sequence[RunOutcome]) -> None:
 
 def list_newest_day(chain: Chain, days: tuple[date, date]) -> None:
     """The devices that the newest day of a range asks to look at; nothing where none of them has anomalies."""
-    made = [day for day in chain.storage.days_of(ANOMALIES) if days[0] <= day <= days[1]]
+    made = [day for day in chain.space.days_of(ANOMALIES) if days[0] <= day <= days[1]]
     if made:
-        record = stored_day(chain.storage, max(made)).record
+        record = stored_day(chain.space, max(made)).record
         say_lines([*day_text(record, text_width(), MOST_LISTED), ""])
 
 
@@ -237,12 +237,12 @@ def _model_config(training: tuple[date, date] | None) -> dict[str, str]:
 
 def _too_early(chain: Chain) -> str | None:
     """Why there can be no model yet, where the days that are held are too few for a first one."""
-    planned = default_training_days(chain.storage)
+    planned = default_training_days(chain.space)
     return planned if isinstance(planned, str) else None
 
 
 def _needs_training(chain: Chain, training: tuple[date, date] | None) -> bool:
-    models = chain.storage.models
+    models = chain.space.models
     champion = models.champion(chain.table)
     if champion is None:
         return True

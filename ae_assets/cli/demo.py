@@ -5,13 +5,14 @@ from datetime import date, timedelta
 
 import polars as pl
 
+from ae_assets.chain.champion import load_champion
+from ae_assets.chain.workspace import ANOMALIES, RAW, Workspace
 from ae_assets.cli.chain_run import open_ui_hint, run_chain
-from ae_assets.cli.commands import RUN_FAILED
+from ae_assets.cli.exit_codes import RUN_FAILED
 from ae_assets.cli.instance import Chain, open_chain
 from ae_assets.cli.screen import print_table, say
 from ae_assets.errors import ConfigError
-from ae_assets.pipeline.chain.champion import load_champion
-from ae_assets.pipeline.chain.storage import ANOMALIES, RAW, Storage
+from ae_assets.sources import open_source
 
 TABLE = "drive_stats"
 DRIVES_SHOWN = 20
@@ -27,7 +28,7 @@ def run_demo() -> int:
         ConfigError: the home is in use, or the source is too short.
     """
     with open_chain(TABLE) as chain:
-        if chain.storage.days_of(RAW):
+        if chain.space.days_of(RAW):
             raise ConfigError(
                 f"the demo wants a fresh home and {chain.home} holds {TABLE} already; "
                 "set AE_ASSETS_HOME to a new folder, or use `ae-assets run`"
@@ -38,8 +39,8 @@ def run_demo() -> int:
         code = run_chain(chain, (listed[0], listed[-1]), training, retrain=False)
         if code == RUN_FAILED:
             return code
-        first = load_champion(chain.storage).seen_until + timedelta(days=1)
-        show_followed(followed(chain.storage, first, listed[-1]), simulated=source.simulated)
+        first = load_champion(chain.space).seen_until + timedelta(days=1)
+        show_followed(followed(chain.space, first, listed[-1]), simulated=source.simulated)
         say("\nOpen the UI on the same home:")
         say(f"  {open_ui_hint(chain)}", folded=False)
     return code
@@ -51,7 +52,7 @@ def _training_range(chain: Chain, listed: list[date]) -> tuple[date, date]:
     first, days = listed[0], (listed[-1] - listed[0]).days + 1 if listed else 0
     taken = max(table.calibration.embargo_days + table.calibration.days, table.horizon_days)
     if days // 2 <= taken:
-        location = table.source.open().location
+        location = open_source(table.source.location, table.source.reading).location
         raise ConfigError(
             f"{location} holds {days} days and the demo needs {2 * taken + 2} or more: "
             f"half to train on, {taken} for the threshold, and some to watch"
@@ -84,12 +85,12 @@ class Followed:
         return sum(entity in self.failed for entity in self.flagged["entity"])
 
 
-def followed(storage: Storage, first: date, last: date) -> Followed:
+def followed(space: Workspace, first: date, last: date) -> Followed:
     """What the anomaly table says of a range of days, read a day at a time."""
     columns = ["day", "entity", "cohort", "score", "is_anomaly", "reasons", "label"]
     drives: set[str] = set()
     kept = []
-    for _, frame in storage.tables.iter_days(storage.name(ANOMALIES), first, last, columns):
+    for _, frame in space.iter_days(ANOMALIES, first, last, columns):
         drives.update(frame["entity"])
         kept.append(frame.filter(pl.col("is_anomaly") | (pl.col("label") == 1)))
     rows = pl.concat(kept)

@@ -9,11 +9,11 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
+from ae_assets.chain import Workspace
+from ae_assets.chain.empty_days import empty_days, no_rows_of
 from ae_assets.cli.instance import load_table
 from ae_assets.errors import ConfigError
 from ae_assets.lakehouse import Lakehouse, ModelStore
-from ae_assets.pipeline.chain import Storage
-from ae_assets.pipeline.chain.empty_days import empty_days, no_rows_of
 from ae_assets.pipeline.resources import home_folder
 
 FORMULA_STARTS = "=+@\t\r\n-"
@@ -56,13 +56,13 @@ def export_days(
         raise ConfigError(
             f"--spreadsheet-safe marks texts in a CSV file, and --output is {output}; leave one of them out"
         )
-    storage = Storage(load_table(table)[1], Lakehouse.open(home_folder(), None), ModelStore.open(home_folder()))
-    tables = storage.tables
+    space = Workspace(load_table(table)[1], Lakehouse.open(home_folder(), None), ModelStore.open(home_folder()))
+    tables = space.tables
     name = f"{table}.{asset}"
     held = {day: rows for day, rows in tables.day_rows(name, as_of).items() if start <= day <= end and rows}
     if not held and as_of is not None:
         raise ConfigError(f"--as-of {as_of.isoformat()}: {name} then held no rows between {start} and {end}")
-    days = sorted(held) or empty_days(storage, asset, start, end)
+    days = sorted(held) or empty_days(space, asset, start, end)
     if not days:
         raise ConfigError(
             f"{name} in {home_folder()} holds no rows between {start} and {end}; "
@@ -75,7 +75,7 @@ def export_days(
             frames: Iterable[pl.DataFrame] = (
                 (frame for _, frame in tables.iter_days(name, min(held), max(held), None, as_of))
                 if held
-                else [no_rows_of(storage, asset)]
+                else [no_rows_of(space, asset)]
             )
             rows = write(map(_without_formulas, frames) if spreadsheet_safe else frames, partial)
             partial.replace(output)

@@ -23,15 +23,15 @@ from dagster_shared.error import DagsterUnresolvableSymbolError
 from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 
+from ae_assets.chain import Workspace
+from ae_assets.chain.failed_day import FailedDay
 from ae_assets.cli.project import OWN, projects
 from ae_assets.errors import AeAssetsError, ConfigError, DaysFailedError
-from ae_assets.pipeline.chain import Storage
-from ae_assets.pipeline.chain.failed_day import FailedDay
+from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.daily import failure_in
 from ae_assets.pipeline.failures import is_caused_by, root_message
 from ae_assets.pipeline.partitions import bounds_of, partitions_of, remember_days
 from ae_assets.pipeline.resources import home_folder, lakehouse_of_environment
-from ae_assets.pipeline.table import WatchedTable
 from ae_assets.sources import Source
 
 INSTANCE_SETTINGS = """\
@@ -98,7 +98,7 @@ class Chain:
         self.definition = table
         self.table = table.table
         self._lakehouse = lakehouse_of_environment()  # the same places as those of the runs
-        self.storage = Storage(table, self._lakehouse.tables, self._lakehouse.models)
+        self.space = Workspace(table, self._lakehouse.tables, self._lakehouse.models)
         self._job = definitions.resolve_implicit_global_asset_job_def()
         self._partitions = partitions_of(table)
 
@@ -126,7 +126,7 @@ class Chain:
             days: first and last day; the source lists one of them at least.
             listed: the days of the source.
         """
-        remember_days(self.home, self.storage, listed=listed)
+        remember_days(self.home, self.space, listed=listed)
         partitions = partitions_of(self.definition)
         if partitions != self._partitions:
             # The source has days that were not known when the code location was loaded.
@@ -274,7 +274,7 @@ def open_chain(table: str) -> Iterator[Chain]:
         yield Chain(home, instance, loaded.definitions, loaded.table, loaded.module)
 
 
-def open_storage(table: str) -> Storage:
+def open_workspace(table: str) -> Workspace:
     """The tables and models of a watched table, to be read; no Dagster instance is opened and no home made.
 
     Raises:
@@ -282,7 +282,7 @@ def open_storage(table: str) -> Storage:
     """
     definition = load_table(table)[1]
     lakehouse = lakehouse_of_environment()
-    return Storage(definition, lakehouse.tables, lakehouse.models)
+    return Workspace(definition, lakehouse.tables, lakehouse.models)
 
 
 class Loaded(NamedTuple):

@@ -2,7 +2,8 @@
 
 import click
 
-from ae_assets.cli.commands import DONE, EXIT_CODES, explains_errors, main
+from ae_assets.cli.commands import explains_errors, main
+from ae_assets.cli.exit_codes import DONE, EXIT_CODES
 from ae_assets.errors import ModelError
 
 
@@ -17,15 +18,15 @@ def promote(table: str, version: str) -> int:
     """
     import dagster as dg
 
+    from ae_assets.chain.champion import load_version
     from ae_assets.cli.instance import open_chain
-    from ae_assets.pipeline.chain.champion import load_version
 
     with open_chain(table) as chain:
-        before = chain.storage.models.champion(table)
+        before = chain.space.models.champion(table)
         if before == version:
             raise ModelError(f"{version} is the champion of {table} already; name another version")
-        load_version(chain.storage, version)
-        chain.storage.models.promote(table, version)
+        load_version(chain.space, version)
+        chain.space.models.promote(table, version)
         said = f"{version} replaces {before or 'no version'} as the champion of {table}, by hand"
         chain.instance.report_runless_asset_event(
             dg.AssetObservation(

@@ -2,7 +2,8 @@
 
 import click
 
-from ae_assets.cli.commands import DONE, EXIT_CODES, explains_errors, main
+from ae_assets.cli.commands import explains_errors, main
+from ae_assets.cli.exit_codes import DONE, EXIT_CODES
 from ae_assets.cli.screen import say_json, say_lines, text_width
 
 SHOWN_DAYS = 60
@@ -26,11 +27,11 @@ def show(table: str, entity: str, days: int, *, as_json: bool) -> int:
     When it was seen and whether it failed; its scores, episodes and reasons; whether it is judged and muted; which of
     its attributes moved.
     """
-    from ae_assets.cli.instance import open_storage
-    from ae_assets.pipeline.chain.entity_history import entity_history
+    from ae_assets.chain.entity_history import entity_history
+    from ae_assets.cli.instance import open_workspace
     from ae_assets.reports.alarms_text import history_text
 
-    history = entity_history(open_storage(table), entity, days).record
+    history = entity_history(open_workspace(table), entity, days).record
     if as_json:
         say_json(history)
     else:

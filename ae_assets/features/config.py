@@ -172,12 +172,6 @@ class FeatureConfig(BaseModel):
         """Days before the scored one whose rows are read: the longest span."""
         return max(*self.spans, *(max(a.spans) for a in self.attributes.values() if a.spans), 1)
 
-    def described(self) -> Mapping[str, str]:
-        """The description of each feature by its name, in the order of the columns."""
-        from ae_assets.features.catalogue import catalogue
-
-        return {feature.name: feature.description for feature in catalogue(self)}
-
     def spans_of(self, column: str) -> tuple[int, ...]:
         """Spans of the growth of one attribute, in days."""
         return self.attributes[column].spans or self.spans

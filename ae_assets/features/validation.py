@@ -14,8 +14,9 @@ from pandera.config import ValidationDepth, config_context
 from pandera.errors import SchemaErrorReason
 
 from ae_assets.errors import ContractError
+from ae_assets.schemas.layouts import contract_of
 from ae_assets.schemas.quarantine import QUARANTINE_SCHEMA
-from ae_assets.schemas.raw import RawContract, Rule, contract_of
+from ae_assets.schemas.raw import RawContract, Rule
 
 QUARANTINE_TYPES = {name: column.dtype.type for name, column in QUARANTINE_SCHEMA.columns.items()}
 

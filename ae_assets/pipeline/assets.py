@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import dagster as dg
 from pydantic import Field
 
-from ae_assets.errors import ConfigError
-from ae_assets.pipeline import checks, maintenance_metadata, metadata
-from ae_assets.pipeline.automation import anomalies_condition, features_condition
-from ae_assets.pipeline.chain.storage import (
+from ae_assets.chain.training_days import default_training_days
+from ae_assets.chain.workspace import (
     ANOMALIES,
     DAILY,
     EVALUATION,
@@ -21,18 +19,20 @@ from ae_assets.pipeline.chain.storage import (
     QUARANTINE,
     RAW,
     THRESHOLD,
-    Storage,
+    Workspace,
 )
+from ae_assets.errors import ConfigError
+from ae_assets.model.definition import WatchedTable
+from ae_assets.pipeline import checks, maintenance_metadata, metadata
+from ae_assets.pipeline.automation import anomalies_condition, features_condition
 from ae_assets.pipeline.daily import MADE_DAYS, DailyStep
 from ae_assets.pipeline.freshness import freshness_policy
 from ae_assets.pipeline.partitions import remember_days
 from ae_assets.pipeline.resources import LakehouseResource
-from ae_assets.pipeline.table import WatchedTable
-from ae_assets.pipeline.training_days import default_training_days
 from ae_assets.progress import Progress, publish
 
 if TYPE_CHECKING:
-    from ae_assets.pipeline.chain.model import TrainingRange
+    from ae_assets.chain.model import TrainingRange
 
 
 Result: TypeAlias = dg.MaterializeResult[None]
@@ -144,15 +144,15 @@ def _raw(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.As
         check_specs=[checks.spec(name, spec.key) for name in checks.RAW_CHECKS],
     )
     def raw(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[DailyResult]:
-        from ae_assets.pipeline.chain.raw import load_raw
+        from ae_assets.chain.raw import load_raw
 
-        storage, step = _storage(context, table, lakehouse), DailyStep(context, table, RAW)
+        space, step = _space(context, table, lakehouse), DailyStep(context, table, RAW)
         source = lakehouse.source_of(table)
-        loaded = list(step.made(load_raw(storage, source, step.days)))
-        remember_days(Path(lakehouse.home), storage, loaded=[facts.day for facts in loaded if facts.rows])
+        loaded = list(step.made(load_raw(space, source, step.days)))
+        remember_days(Path(lakehouse.home), space, loaded=[facts.day for facts in loaded if facts.rows])
         yield from step.failures()
-        _describe(context, spec.key, metadata.raw_days(storage, loaded, source.strays()))
-        verdicts = checks.raw_checks(storage, step.done)
+        _describe(context, spec.key, metadata.raw_days(space, loaded, source.strays()))
+        verdicts = checks.raw_checks(space, step.done)
         yield dg.MaterializeResult(value=step.done, check_results=verdicts)
         yield from step.end(checks.held_back(verdicts))
 
@@ -172,15 +172,15 @@ def _features(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> 
         check_specs=[checks.spec(name, features_spec.key) for name in checks.FEATURES_CHECKS],
     )
     def features(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[DailyResult]:
-        from ae_assets.pipeline.chain.features import build_features
+        from ae_assets.chain.features import build_features
 
-        storage, step = _storage(context, table, lakehouse), DailyStep(context, table, FEATURES)
+        space, step = _space(context, table, lakehouse), DailyStep(context, table, FEATURES)
         yield from step.failures()
-        built = list(step.made(build_features(storage, step.days)))
+        built = list(step.made(build_features(space, step.days)))
         yield from step.failures()
-        _describe(context, features_spec.key, metadata.features_days(storage, built))
-        _describe(context, quarantine_spec.key, metadata.quarantine_days(storage, built))
-        verdicts = checks.features_checks(storage, built)
+        _describe(context, features_spec.key, metadata.features_days(space, built))
+        _describe(context, quarantine_spec.key, metadata.quarantine_days(space, built))
+        verdicts = checks.features_checks(space, built)
         yield dg.MaterializeResult(asset_key=features_spec.key, value=step.done, check_results=verdicts)
         yield dg.MaterializeResult(asset_key=quarantine_spec.key, value=step.done)
         yield from step.end(checks.held_back(verdicts))
@@ -198,12 +198,12 @@ def _model(table: WatchedTable) -> dg.AssetsDefinition:
         check_specs=[checks.spec(name, spec.key) for name in checks.MODEL_CHECKS],
     )
     def model(context: dg.AssetExecutionContext, config: ModelConfig, lakehouse: LakehouseResource) -> Iterator[Result]:
-        from ae_assets.pipeline.chain.model import train
+        from ae_assets.chain.model import train
 
-        storage = _storage(context, table, lakehouse)
-        trained = train(storage, training_range(storage, config))
+        space = _space(context, table, lakehouse)
+        trained = train(space, training_range(space, config))
         yield dg.MaterializeResult(
-            metadata=metadata.model_run(trained), check_results=checks.model_checks(storage, trained)
+            metadata=metadata.model_run(trained), check_results=checks.model_checks(space, trained)
         )
 
     return model
@@ -221,13 +221,13 @@ def _threshold(table: WatchedTable) -> dg.AssetsDefinition:
     def threshold(
         context: dg.AssetExecutionContext, config: CalibrationConfig, lakehouse: LakehouseResource
     ) -> Iterator[Result]:
-        from ae_assets.pipeline.chain.threshold import calibrate_latest
+        from ae_assets.chain.threshold import calibrate_latest
 
-        storage = _storage(context, table, lakehouse)
-        calibrated = calibrate_latest(storage, config.promote, config.version)
+        space = _space(context, table, lakehouse)
+        calibrated = calibrate_latest(space, config.promote, config.version)
         yield dg.MaterializeResult(
             metadata=metadata.threshold_run(calibrated),
-            check_results=checks.threshold_checks(storage, calibrated.promotion),
+            check_results=checks.threshold_checks(space, calibrated.promotion),
         )
 
     return threshold
@@ -244,26 +244,24 @@ def _anomalies(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) ->
         check_specs=[checks.spec(name, spec.key) for name in checks.ANOMALIES_CHECKS],
     )
     def anomalies(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[DailyResult]:
-        from ae_assets.pipeline.chain.anomalies import find_anomalies, withdraw_anomalies
-        from ae_assets.pipeline.chain.champion import load_champion
+        from ae_assets.chain.anomalies import find_anomalies, withdraw_anomalies
+        from ae_assets.chain.champion import load_champion
 
-        storage, step = _storage(context, table, lakehouse), DailyStep(context, table, ANOMALIES)
-        withdraw_anomalies(storage, step.held_back)
+        space, step = _space(context, table, lakehouse), DailyStep(context, table, ANOMALIES)
+        withdraw_anomalies(space, step.held_back)
         yield from step.failures()
-        champion = load_champion(storage)
-        simulated = storage.simulated
-        newest = max([*storage.days_of(ANOMALIES), *step.days])
+        champion = load_champion(space)
+        simulated = space.simulated
+        newest = max([*space.days_of(ANOMALIES), *step.days])
         found = []
-        for facts in step.made(find_anomalies(storage, champion, step.days)):
+        for facts in step.made(find_anomalies(space, champion, step.days)):
             drawn = len(step.days) <= metadata.MOST_DAYS_WITH_FIGURES or facts.day == step.days[-1]
-            first = metadata.anomalies_day(
-                storage, facts, champion, drawn=drawn, simulated=simulated, newest_day=newest
-            )
+            first = metadata.anomalies_day(space, facts, champion, drawn=drawn, simulated=simulated, newest_day=newest)
             _describe(context, spec.key, [(facts.day, first)])
             found.append(facts.without_rows())
         yield from step.failures()
-        _describe(context, spec.key, metadata.anomalies_days(storage, champion, found))
-        verdicts = [*checks.anomalies_checks(storage, champion, step.done), *checks.episode_checks(storage, found)]
+        _describe(context, spec.key, metadata.anomalies_days(space, champion, found))
+        verdicts = [*checks.anomalies_checks(space, champion, step.done), *checks.episode_checks(space, found)]
         yield dg.MaterializeResult(value=step.done, check_results=verdicts)
         yield from step.end(checks.held_back(verdicts))
 
@@ -277,11 +275,11 @@ def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
     def evaluation(
         context: dg.AssetExecutionContext, config: EvaluationConfig, lakehouse: LakehouseResource
     ) -> Iterator[Result]:
-        from ae_assets.pipeline.chain.evaluation import evaluate
-        from ae_assets.pipeline.chain.rolling import evaluate_origins
+        from ae_assets.chain.evaluation import evaluate
+        from ae_assets.chain.rolling import evaluate_origins
 
-        storage = _storage(context, table, lakehouse)
-        days = judged_range(storage, config)
+        space = _space(context, table, lakehouse)
+        days = judged_range(space, config)
         if isinstance(days, str):
             context.log.info(days)
             yield dg.MaterializeResult(metadata=metadata.not_evaluated(days))
@@ -289,9 +287,9 @@ def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
         first, last = days
         rivals = {"with_comparisons": config.compare, "with_baselines": config.baselines}
         judged = (
-            evaluate_origins(storage, first, last, config.origins, **rivals)
+            evaluate_origins(space, first, last, config.origins, **rivals)
             if config.origins
-            else evaluate(storage, first, last, **rivals)
+            else evaluate(space, first, last, **rivals)
         )
         yield dg.MaterializeResult(metadata=metadata.evaluation_run(judged))
 
@@ -303,9 +301,9 @@ def _maintenance(table: WatchedTable) -> dg.AssetsDefinition:
 
     @dg.multi_asset(name=f"{table.table}__maintenance", specs=[spec], pool=LAKEHOUSE_WRITES)
     def maintenance(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[Result]:
-        from ae_assets.pipeline.chain.maintenance import maintain
+        from ae_assets.chain.maintenance import maintain
 
-        maintained = maintain(_storage(context, table, lakehouse))
+        maintained = maintain(_space(context, table, lakehouse))
         yield dg.MaterializeResult(metadata=maintenance_metadata.maintenance_run(maintained))
 
     return maintenance
@@ -340,7 +338,7 @@ def as_day(text: str, key: str) -> date:
         raise ConfigError(f"{key}: received {text!r}; a day is written YYYY-MM-DD") from None
 
 
-def _storage(context: dg.AssetExecutionContext, table: WatchedTable, lakehouse: LakehouseResource) -> Storage:
+def _space(context: dg.AssetExecutionContext, table: WatchedTable, lakehouse: LakehouseResource) -> Workspace:
     def log(progress: Progress) -> None:
         rate = progress.rows / progress.seconds if progress.seconds else 0.0
         context.log.info(
@@ -349,37 +347,37 @@ def _storage(context: dg.AssetExecutionContext, table: WatchedTable, lakehouse: 
         )
         publish(progress)
 
-    return Storage(table, lakehouse.tables, lakehouse.models, log)
+    return Workspace(table, lakehouse.tables, lakehouse.models, log)
 
 
-def judged_range(storage: Storage, config: EvaluationConfig) -> tuple[date, date] | str:
+def judged_range(space: Workspace, config: EvaluationConfig) -> tuple[date, date] | str:
     """The days that an evaluation judges: those configured, else the latest that there are, or why there are too few.
 
     Raises:
         ConfigError: a day is badly written, or one is named without the other.
     """
-    from ae_assets.pipeline.chain.unseen import latest_days, latest_unseen_days
+    from ae_assets.chain.unseen import latest_days, latest_unseen_days
 
     if config.start is None and config.end is None:
-        return latest_days(storage) if config.origins else latest_unseen_days(storage)
+        return latest_days(space) if config.origins else latest_unseen_days(space)
     if config.start is None or config.end is None:
         raise ConfigError(f"start and end go together: received {config.start} and {config.end}; name both or neither")
     return as_day(config.start, "start"), as_day(config.end, "end")
 
 
-def training_range(storage: Storage, config: ModelConfig) -> "TrainingRange":
+def training_range(space: Workspace, config: ModelConfig) -> "TrainingRange":
     """The days that a training uses: those configured, else the latest that leave room to calibrate and to judge it.
 
     Raises:
         ConfigError: when a day is badly written, or there are too few features to take the default from.
     """
-    from ae_assets.pipeline.chain.model import TrainingRange
+    from ae_assets.chain.model import TrainingRange
 
-    table = storage.table
+    table = space.table
     if config.train_end is not None:
         end = as_day(config.train_end, "train_end")
     else:
-        planned = default_training_days(storage)
+        planned = default_training_days(space)
         if isinstance(planned, str):
             raise ConfigError(f"{table.table} cannot have a model yet: {planned}")
         start, end = planned

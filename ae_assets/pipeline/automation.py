@@ -12,10 +12,10 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT, FEATURES, RAW, THRESHOLD
+from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT, FEATURES, RAW, THRESHOLD
+from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.daily import recorded_failures
 from ae_assets.pipeline.metadata import FINGERPRINT
-from ae_assets.pipeline.table import WatchedTable
 
 _DAYS_AT_ONCE, _RECORDS_AT_ONCE = 500, 1000
 

@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any, cast
 import dagster as dg
 import polars as pl
 
-from ae_assets.pipeline.chain.failed_day import FailedDay
-from ae_assets.pipeline.chain.set_aside import are_many
-from ae_assets.pipeline.chain.storage import ANOMALIES, FEATURES, QUARANTINE, RAW, THRESHOLD, Storage, stretches
-from ae_assets.pipeline.chain.volume import implausible_volumes
+from ae_assets.chain.failed_day import FailedDay
+from ae_assets.chain.raw_columns import never_delivered
+from ae_assets.chain.set_aside import are_many
+from ae_assets.chain.volume import implausible_volumes
+from ae_assets.chain.workspace import ANOMALIES, FEATURES, QUARANTINE, RAW, THRESHOLD, Workspace, stretches
+from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.daily import RATES, days_failed, days_of_run, recorded_failures
 from ae_assets.pipeline.resources import LakehouseResource
-from ae_assets.pipeline.table import WatchedTable
-from ae_assets.pipeline.unknown_names import never_delivered
 
 if TYPE_CHECKING:
     from pandera.polars import DataFrameSchema
 
-    from ae_assets.pipeline.chain.anomaly_day import AnomalyDay
-    from ae_assets.pipeline.chain.challenger import Promotion
-    from ae_assets.pipeline.chain.champion import Champion
-    from ae_assets.pipeline.chain.features import FeatureDay
-    from ae_assets.pipeline.chain.model import TrainedModel
+    from ae_assets.chain.anomaly_day import AnomalyDay
+    from ae_assets.chain.challenger import Promotion
+    from ae_assets.chain.champion import Champion
+    from ae_assets.chain.features import FeatureDay
+    from ae_assets.chain.model import TrainedModel
 
 CHECKS = {
     "day_volume_is_plausible": "Each day has about as many rows as the plausible days before it. Not blocking: on "
@@ -100,9 +100,9 @@ def spec(name: str, asset: dg.AssetKey) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(name, asset=asset, description=CHECKS[name], blocking=name in BLOCKING)
 
 
-def raw_checks(storage: Storage, days: Sequence[date]) -> list[dg.AssetCheckResult]:
+def raw_checks(space: Workspace, days: Sequence[date]) -> list[dg.AssetCheckResult]:
     """Judges the volume of the run's days against the plausible days before each."""
-    bad = [day for day in implausible_volumes(storage, days[0], days[-1]) if day.day in set(days)]
+    bad = [day for day in implausible_volumes(space, days[0], days[-1]) if day.day in set(days)]
     verdict = (
         f"all {len(days)} days have a plausible number of rows"
         if not bad
@@ -111,7 +111,7 @@ def raw_checks(storage: Storage, days: Sequence[date]) -> list[dg.AssetCheckResu
     return [
         _result(
             "day_volume_is_plausible",
-            storage,
+            space,
             RAW,
             not bad,
             verdict,
@@ -121,13 +121,13 @@ def raw_checks(storage: Storage, days: Sequence[date]) -> list[dg.AssetCheckResu
     ]
 
 
-def features_checks(storage: Storage, built: Sequence["FeatureDay"]) -> list[dg.AssetCheckResult]:
+def features_checks(space: Workspace, built: Sequence["FeatureDay"]) -> list[dg.AssetCheckResult]:
     """Judges what was stored for the run's days, as it is read back, and what of the raw rows was not."""
-    from ae_assets.schemas.features import feature_schema
+    from ae_assets.features.schema import feature_schema
 
     days = sorted(facts.day for facts in built)
-    schema = feature_schema(storage.table.features)
-    raw, features, quarantine = (storage.days_of(name) for name in (RAW, FEATURES, QUARANTINE))
+    schema = feature_schema(space.table.features)
+    raw, features, quarantine = (space.days_of(name) for name in (RAW, FEATURES, QUARANTINE))
     lost = {
         day: raw.get(day, 0) - features.get(day, 0) - quarantine.get(day, 0)
         for day in days
@@ -144,16 +144,16 @@ def features_checks(storage: Storage, built: Sequence["FeatureDay"]) -> list[dg.
         )
     reasons = {day: f"raw - features - quarantine is {rows:+,} rows" for day, rows in lost.items()}
     return [
-        _result("rows_are_conserved", storage, FEATURES, not lost, conserved, {**total, **days_held_back(reasons)}),
-        _rows_set_aside_are_few(storage, built),
-        _cohorts_are_there(storage, built),
-        *_row_checks(storage, FEATURES, _stored(storage, FEATURES, days, schema), schema, _never_delivered(storage)),
+        _result("rows_are_conserved", space, FEATURES, not lost, conserved, {**total, **days_held_back(reasons)}),
+        _rows_set_aside_are_few(space, built),
+        _cohorts_are_there(space, built),
+        *_row_checks(space, FEATURES, _stored(space, FEATURES, days, schema), schema, _never_delivered(space)),
     ]
 
 
-def _rows_set_aside_are_few(storage: Storage, built: Sequence["FeatureDay"]) -> dg.AssetCheckResult:
+def _rows_set_aside_are_few(space: Workspace, built: Sequence["FeatureDay"]) -> dg.AssetCheckResult:
     """Judges the share of each day's rows that are in quarantine; a single row does not hold back what is left."""
-    most = storage.table.checks.max_share_set_aside
+    most = space.table.checks.max_share_set_aside
     many = {
         facts.day: f"{_set_aside(facts)}, at most {most:.1%} may be. Mend the file or the setting that the rule looks "
         "at, or raise checks.max_share_set_aside"
@@ -166,7 +166,7 @@ def _rows_set_aside_are_few(storage: Storage, built: Sequence["FeatureDay"]) -> 
     if many:
         verdict = f"{len(many)} of {len(built)} days: " + _named([f"{day} {reason}" for day, reason in many.items()])
     metadata = {"rows": rows, "rows_set_aside": aside, **days_held_back(many)}
-    return _result("rows_set_aside_are_few", storage, FEATURES, not many, verdict, metadata)
+    return _result("rows_set_aside_are_few", space, FEATURES, not many, verdict, metadata)
 
 
 def _set_aside(facts: "FeatureDay") -> str:
@@ -179,9 +179,9 @@ def _set_aside(facts: "FeatureDay") -> str:
     )
 
 
-def _cohorts_are_there(storage: Storage, built: Sequence["FeatureDay"]) -> dg.AssetCheckResult:
+def _cohorts_are_there(space: Workspace, built: Sequence["FeatureDay"]) -> dg.AssetCheckResult:
     """Names the cohorts of each day that no device is watched of."""
-    least = storage.table.checks.min_cohort_devices
+    least = space.table.checks.min_cohort_devices
     watched = [facts for facts in built if facts.feature_rows]  # of the others other checks say all
     missed = {facts.day: [one for one in facts.gone if one.devices >= least] for facts in watched}
     missed = {day: cohorts for day, cohorts in missed.items() if cohorts}
@@ -193,10 +193,10 @@ def _cohorts_are_there(storage: Storage, built: Sequence["FeatureDay"]) -> dg.As
     )
     names = sorted({one.cohort for cohorts in missed.values() for one in cohorts})
     metadata = {"cohorts": names, **failed_days(missed)}
-    return _result("cohorts_are_there", storage, FEATURES, not missed, verdict, metadata, dg.AssetCheckSeverity.WARN)
+    return _result("cohorts_are_there", space, FEATURES, not missed, verdict, metadata, dg.AssetCheckSeverity.WARN)
 
 
-def model_checks(storage: Storage, trained: "TrainedModel") -> list[dg.AssetCheckResult]:
+def model_checks(space: Workspace, trained: "TrainedModel") -> list[dg.AssetCheckResult]:
     """Judges the training curve."""
     history = trained.detector.history
     losses = history.validation_loss
@@ -213,16 +213,16 @@ def model_checks(storage: Storage, trained: "TrainedModel") -> list[dg.AssetChec
             f"best validation loss {history.kept_loss:.4g} in epoch {history.best_epoch + 1} of {len(losses)}, "
             f"{losses[0]:.4g} after the first; a constant answer gives {history.median_loss:.4g}"
         )
-    return [_result("training_converged", storage, "model", history.converged, verdict, {"epochs": len(losses)})]
+    return [_result("training_converged", space, "model", history.converged, verdict, {"epochs": len(losses)})]
 
 
-def threshold_checks(storage: Storage, promotion: "Promotion") -> list[dg.AssetCheckResult]:
+def threshold_checks(space: Workspace, promotion: "Promotion") -> list[dg.AssetCheckResult]:
     """Says whether the newly calibrated version became the champion, and why."""
     facts = {"reason": promotion.reason.value, "promotion": promotion.record}
     return [
         _result(
             "challenger_is_not_worse",
-            storage,
+            space,
             THRESHOLD,
             promotion.promoted,
             promotion.words,
@@ -232,17 +232,17 @@ def threshold_checks(storage: Storage, promotion: "Promotion") -> list[dg.AssetC
     ]
 
 
-def anomalies_checks(storage: Storage, champion: "Champion", days: Sequence[date]) -> list[dg.AssetCheckResult]:
+def anomalies_checks(space: Workspace, champion: "Champion", days: Sequence[date]) -> list[dg.AssetCheckResult]:
     """Judges what was stored for the run's days, as it is read back, once."""
     from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
 
-    held = storage.days_of(ANOMALIES)
+    held = space.days_of(ANOMALIES)
     shares: dict[date, float] = {}
     unknown: dict[date, pl.DataFrame] = {}
     watched_rows: dict[date, int] = {}
 
     def counted() -> Iterator[tuple[date, pl.DataFrame]]:
-        for day, frame in _stored(storage, ANOMALIES, days, ANOMALY_SCHEMA):
+        for day, frame in _stored(space, ANOMALIES, days, ANOMALY_SCHEMA):
             watched = frame.filter(pl.col("muted_until").is_null()).select("cohort", "is_anomaly", "not_judged_because")
             judged = watched["is_anomaly"].drop_nulls()
             if watched.height:
@@ -252,8 +252,8 @@ def anomalies_checks(storage: Storage, champion: "Champion", days: Sequence[date
                 shares[day] = int(judged.sum()) / len(judged)
             yield day, frame
 
-    of_rows = list(_row_checks(storage, ANOMALIES, counted(), ANOMALY_SCHEMA))
-    most = storage.table.checks.max_alarm_share
+    of_rows = list(_row_checks(space, ANOMALIES, counted(), ANOMALY_SCHEMA))
+    most = space.table.checks.max_alarm_share
     high = {day: share for day, share in shares.items() if share > most}
     verdict = (
         f"at most {max(shares.values(), default=0.0):.3%} of a day's judged devices have an alarm (allowed {most:.1%})"
@@ -266,44 +266,42 @@ def anomalies_checks(storage: Storage, champion: "Champion", days: Sequence[date
         *of_rows,
         _result(
             "alarm_rate_is_plausible",
-            storage,
+            space,
             ANOMALIES,
             not high,
             verdict,
             {"rows": rows, "threshold": champion.threshold.cut, **failed_days(high)},
         ),
-        _devices_are_judged(storage, watched_rows, unknown),
-        _champion_follows_the_yaml(storage, champion),
+        _devices_are_judged(space, watched_rows, unknown),
+        _champion_follows_the_yaml(space, champion),
     ]
 
 
-def episode_checks(storage: Storage, found: Sequence["AnomalyDay"]) -> list[dg.AssetCheckResult]:
+def episode_checks(space: Workspace, found: Sequence["AnomalyDay"]) -> list[dg.AssetCheckResult]:
     """Names the devices of each day that had an open episode the day before and are gone."""
-    most = storage.table.checks.max_open_episodes_gone
+    most = space.table.checks.max_open_episodes_gone
     many = {facts.day: facts.gone for facts in found if len(facts.gone) > most}
     gone = [f"{facts.day} {device.in_words}" for facts in found for device in facts.gone]
     verdict = f"{len(gone)} devices with an open episode are gone" + (f": {_named(gone)}" if gone else "")
     metadata = {"devices_gone": len(gone), **failed_days(many)}
     return [
-        _result(
-            "open_episodes_have_records", storage, ANOMALIES, not many, verdict, metadata, dg.AssetCheckSeverity.WARN
-        )
+        _result("open_episodes_have_records", space, ANOMALIES, not many, verdict, metadata, dg.AssetCheckSeverity.WARN)
     ]
 
 
 def _devices_are_judged(
-    storage: Storage, watched: Mapping[date, int], unknown: Mapping[date, pl.DataFrame]
+    space: Workspace, watched: Mapping[date, int], unknown: Mapping[date, pl.DataFrame]
 ) -> dg.AssetCheckResult:
     """Judges the share of devices without a score.
 
     Args:
-        storage: the table.
+        space: the table.
         watched: devices of each day that are not muted.
         unknown: those of them without a score, with ``cohort, not_judged_because``.
     """
-    from ae_assets.pipeline.chain.judgement import not_judged
+    from ae_assets.chain.judgement import not_judged
 
-    most = storage.table.checks.max_share_not_judged
+    most = space.table.checks.max_share_not_judged
     shares = {day: unknown[day].height / watched[day] for day in watched}
     high = {day: share for day, share in shares.items() if share > most}
     worst = max(shares, key=lambda day: shares[day], default=None)
@@ -318,7 +316,7 @@ def _devices_are_judged(
         verdict += f"; on {worst} " + _named([f"{g.devices:,} of {g.cohort} ({g.because})" for g in groups])
     return _result(
         "devices_are_judged",
-        storage,
+        space,
         ANOMALIES,
         not high,
         verdict,
@@ -331,33 +329,33 @@ def _devices_are_judged(
     )
 
 
-def _champion_follows_the_yaml(storage: Storage, champion: "Champion") -> dg.AssetCheckResult:
-    from ae_assets.pipeline.chain.unapplied import unapplied_settings, unapplied_words
+def _champion_follows_the_yaml(space: Workspace, champion: "Champion") -> dg.AssetCheckResult:
+    from ae_assets.chain.unapplied import unapplied_settings, unapplied_words
 
-    found = unapplied_settings(storage, champion)
+    found = unapplied_settings(space, champion)
     return _result(
         "champion_follows_the_yaml",
-        storage,
+        space,
         ANOMALIES,
         not found,
-        unapplied_words(storage, champion),
+        unapplied_words(space, champion),
         {"unapplied": [one.words for one in found], "model_version": champion.version},
         dg.AssetCheckSeverity.WARN,
     )
 
 
 def _stored(
-    storage: Storage, asset: str, days: Sequence[date], schema: "DataFrameSchema"
+    space: Workspace, asset: str, days: Sequence[date], schema: "DataFrameSchema"
 ) -> Iterator[tuple[date, pl.DataFrame]]:
     """The rows of the days as they are read back, a day at a time; columns of a former YAML are left aside."""
-    stored = storage.tables.schema(storage.name(asset))
+    stored = space.schema(asset)
     columns = [column for column in schema.columns if column in stored]
     for first, last in stretches(days):
-        yield from storage.tables.iter_days(storage.name(asset), first, last, columns)
+        yield from space.iter_days(asset, first, last, columns)
 
 
 def _row_checks(
-    storage: Storage,
+    space: Workspace,
     asset: str,
     stored: Iterable[tuple[date, pl.DataFrame]],
     schema: "DataFrameSchema",
@@ -374,7 +372,7 @@ def _row_checks(
             broken[day] = found
     yield _result(
         "entities_are_unique",
-        storage,
+        space,
         asset,
         not repeated,
         f"{rows:,} rows, one for each device and day"
@@ -384,7 +382,7 @@ def _row_checks(
     )
     yield _result(
         "schema_holds",
-        storage,
+        space,
         asset,
         not broken,
         f"{rows:,} rows keep the contract{remark}"
@@ -394,9 +392,9 @@ def _row_checks(
     )
 
 
-def _never_delivered(storage: Storage) -> str:
+def _never_delivered(space: Workspace) -> str:
     """What the YAML asks for and no file had: a year may lack an attribute, so it is said and not judged."""
-    never = [f"{column} ({words})" for column, words in never_delivered(storage)]
+    never = [f"{column} ({words})" for column, words in never_delivered(space)]
     return f"; of attributes of the YAML there is nothing in raw: {_named(never)}" if never else ""
 
 
@@ -422,15 +420,15 @@ def build_pooled_checks(table: WatchedTable) -> dg.AssetChecksDefinition:
         name=f"{table.table}__{RATES}", specs=[spec(name, key) for name in POOLED_CHECKS], can_subset=True
     )
     def rates(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.AssetCheckResult]:
-        from ae_assets.pipeline.chain.rates import judge_rates
+        from ae_assets.chain.rates import judge_rates
 
-        storage = Storage(table, lakehouse.tables, lakehouse.models)
+        space = Workspace(table, lakehouse.tables, lakehouse.models)
         wanted = {check.name for check in context.selected_asset_check_keys}
-        for name, verdict in judge_rates(storage).items():
+        for name, verdict in judge_rates(space).items():
             if name not in wanted:
                 continue
             severity = dg.AssetCheckSeverity.WARN if name in DRIFT_CHECKS else dg.AssetCheckSeverity.ERROR
-            yield _result(name, storage, ANOMALIES, verdict.passed, verdict.text, verdict.facts, severity)
+            yield _result(name, space, ANOMALIES, verdict.passed, verdict.text, verdict.facts, severity)
         days = days_of_run(context.run.tags)
         if failures := recorded_failures(context.instance, key, days):
             raise days_failed(failures.values(), len(days))
@@ -459,7 +457,7 @@ def days_held_back(reasons: Mapping[date, str]) -> dict[str, Any]:
 
 def _result(
     name: str,
-    storage: Storage,
+    space: Workspace,
     asset: str,
     passed: bool,
     verdict: str,
@@ -468,7 +466,7 @@ def _result(
 ) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         check_name=name,
-        asset_key=dg.AssetKey([storage.table.table, asset]),
+        asset_key=dg.AssetKey([space.table.table, asset]),
         passed=passed,
         severity=severity,
         description=verdict,

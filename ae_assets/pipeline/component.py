@@ -8,10 +8,12 @@ import dagster as dg
 from dagster.components.resolved.errors import ResolutionException
 from pydantic import BaseModel, RootModel
 
+from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT
 from ae_assets.errors import ConfigError
+from ae_assets.model.definition import WatchedTable
+from ae_assets.model.parse import parse_table
 from ae_assets.pipeline.assets import build_assets
 from ae_assets.pipeline.automation import automation_sensor
-from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT
 from ae_assets.pipeline.checks import build_pooled_checks
 from ae_assets.pipeline.daily import RESOURCES
 from ae_assets.pipeline.freshness import build_freshness_checks, freshness_sensors
@@ -21,7 +23,6 @@ from ae_assets.pipeline.repeated_keys import repeated_keys
 from ae_assets.pipeline.resources import default_resources
 from ae_assets.pipeline.schedules import maintenance_schedule, retraining_schedule
 from ae_assets.pipeline.sensors import landing_sensor
-from ae_assets.pipeline.table import WatchedTable, parse_table
 
 TEMPLATE = Path(__file__).with_name("template.yaml")
 

@@ -18,10 +18,10 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
 )
 
+from ae_assets.chain.failed_day import FailedDay
+from ae_assets.chain.workspace import ANOMALIES, FEATURES, QUARANTINE, RAW, day_range
 from ae_assets.errors import ConfigError, DaysFailedError
-from ae_assets.pipeline.chain.failed_day import FailedDay
-from ae_assets.pipeline.chain.storage import ANOMALIES, FEATURES, QUARANTINE, RAW, day_range
-from ae_assets.pipeline.table import WatchedTable
+from ae_assets.model.definition import WatchedTable
 
 RATES = "rates"
 """The step of the pooled checks, the last of a daily run."""

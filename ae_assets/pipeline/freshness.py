@@ -12,10 +12,10 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import dagster as dg
 
-from ae_assets.pipeline.chain.storage import ANOMALIES, RAW, Storage
+from ae_assets.chain.workspace import ANOMALIES, RAW, Workspace
+from ae_assets.model.definition import FreshnessSection, WatchedTable
 from ae_assets.pipeline.checks import spec
 from ae_assets.pipeline.resources import LakehouseResource
-from ae_assets.pipeline.table import FreshnessSection, WatchedTable
 
 CHECK = "newest_day_is_recent"
 JUDGED = (RAW, ANOMALIES)
@@ -78,7 +78,7 @@ def _check(table: WatchedTable, asset: str) -> dg.AssetChecksDefinition:
         name=f"{table.table}__{asset}_freshness", specs=[spec(CHECK, dg.AssetKey([table.table, asset]))]
     )
     def newest_day(lakehouse: LakehouseResource) -> Iterator[dg.AssetCheckResult]:
-        found = _freshness(Storage(table, lakehouse.tables, lakehouse.models), asset)
+        found = _freshness(Workspace(table, lakehouse.tables, lakehouse.models), asset)
         yield dg.AssetCheckResult(
             check_name=CHECK,
             asset_key=dg.AssetKey([table.table, asset]),
@@ -102,8 +102,8 @@ def freshness_sensors(table: WatchedTable) -> list[dg.SensorDefinition]:
         description=f"Says of raw and anomalies of {table.table} when their newest day has become too old.",
     )
     def freshness(context: dg.SensorEvaluationContext, lakehouse: LakehouseResource) -> dg.SensorResult:
-        storage = Storage(table, lakehouse.tables, lakehouse.models)
-        found = {asset: judged for asset in JUDGED if (judged := _freshness(storage, asset)) is not None}
+        space = Workspace(table, lakehouse.tables, lakehouse.models)
+        found = {asset: judged for asset in JUDGED if (judged := _freshness(space, asset)) is not None}
         before: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
         return dg.SensorResult(
             asset_events=[
@@ -124,9 +124,9 @@ def freshness_sensors(table: WatchedTable) -> list[dg.SensorDefinition]:
     return [freshness]
 
 
-def _freshness(storage: Storage, asset: str) -> Freshness | None:
-    held = [day for day, rows in storage.days_of(asset).items() if rows]
-    return judge(max(held), datetime.now(tz=UTC), storage.table.freshness) if held else None
+def _freshness(space: Workspace, asset: str) -> Freshness | None:
+    held = [day for day, rows in space.days_of(asset).items() if rows]
+    return judge(max(held), datetime.now(tz=UTC), space.table.freshness) if held else None
 
 
 def _ago(hours: float) -> str:

@@ -6,7 +6,7 @@ Loading validates more, across keys, and words it better (`table.parse_table`); 
 from collections.abc import Mapping
 from typing import Any
 
-from ae_assets.pipeline.table import WatchedTable
+from ae_assets.model.definition import WatchedTable
 
 Schema = dict[str, Any]
 

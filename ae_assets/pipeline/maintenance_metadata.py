@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from ae_assets.pipeline.table import MaintenanceSection
+from ae_assets.model.definition import MaintenanceSection
 
 if TYPE_CHECKING:
+    from ae_assets.chain.maintenance import TablesMaintained
     from ae_assets.lakehouse.maintenance import Maintained
-    from ae_assets.pipeline.chain.maintenance import TablesMaintained
 
 _COLUMNS = (
     "table",

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import polars as pl
 
-from ae_assets.features.catalogue import catalogue
-from ae_assets.pipeline import maintenance_metadata
-from ae_assets.pipeline.chain.storage import (
+from ae_assets.chain.raw_columns import never_delivered
+from ae_assets.chain.volume import in_words
+from ae_assets.chain.workspace import (
     ANOMALIES,
     EVALUATION,
     FEATURES,
@@ -22,21 +22,22 @@ from ae_assets.pipeline.chain.storage import (
     QUARANTINE,
     RAW,
     THRESHOLD,
-    Storage,
+    Workspace,
 )
-from ae_assets.pipeline.chain.volume import in_words
-from ae_assets.pipeline.table import WatchedTable
-from ae_assets.pipeline.unknown_names import never_delivered
+from ae_assets.features.catalogue import catalogue
+from ae_assets.model.definition import WatchedTable
+from ae_assets.pipeline import maintenance_metadata
+from ae_assets.sources import open_source
 
 if TYPE_CHECKING:
-    from ae_assets.pipeline.chain.anomaly_day import AnomalyDay
-    from ae_assets.pipeline.chain.champion import Champion
-    from ae_assets.pipeline.chain.evaluation import Evaluation
-    from ae_assets.pipeline.chain.features import FeatureDay
-    from ae_assets.pipeline.chain.model import TrainedModel
-    from ae_assets.pipeline.chain.raw import RawDay
-    from ae_assets.pipeline.chain.rolling import RollingEvaluation
-    from ae_assets.pipeline.chain.threshold import Calibrated
+    from ae_assets.chain.anomaly_day import AnomalyDay
+    from ae_assets.chain.champion import Champion
+    from ae_assets.chain.evaluation import Evaluation
+    from ae_assets.chain.features import FeatureDay
+    from ae_assets.chain.model import TrainedModel
+    from ae_assets.chain.raw import RawDay
+    from ae_assets.chain.rolling import RollingEvaluation
+    from ae_assets.chain.threshold import Calibrated
 
 Metadata = dict[str, Any]
 
@@ -88,7 +89,7 @@ def definition(table: WatchedTable, asset: str) -> Metadata:
 
 def _source(table: WatchedTable) -> str:
     """The location as it may be shown: the one in the YAML may hold a password."""
-    return table.source.open().location
+    return open_source(table.source.location, table.source.reading).location
 
 
 def describe(table: WatchedTable, asset: str) -> str:
@@ -126,9 +127,9 @@ Days = Iterator[tuple[date, Metadata]]
 so those of the run and those that Dagster looks for stand here as well, after those of the partition."""
 
 
-def raw_days(storage: Storage, loaded: Sequence["RawDay"], strays: Sequence[str]) -> Days:
+def raw_days(space: Workspace, loaded: Sequence["RawDay"], strays: Sequence[str]) -> Days:
     """The partitions of raw that a run loaded."""
-    run, table = _raw_run(storage, loaded, strays), _columns(storage, RAW)
+    run, table = _raw_run(space, loaded, strays), _columns(space, RAW)
     for facts in loaded:
         yield facts.day, {**_raw_day(facts), **run, ROW_COUNT: facts.rows, **table}
 
@@ -151,12 +152,12 @@ def _raw_day(facts: "RawDay") -> Metadata:
     }
 
 
-def _raw_run(storage: Storage, loaded: Sequence["RawDay"], strays: Sequence[str]) -> Metadata:
+def _raw_run(space: Workspace, loaded: Sequence["RawDay"], strays: Sequence[str]) -> Metadata:
     from ae_assets.reports.figures import volume_by_day
     from ae_assets.reports.tables import markdown_image
 
     missing = [facts.day for facts in loaded if facts.status != "loaded"]
-    held = storage.days_of(RAW)
+    held = space.days_of(RAW)
     recent = {day: held[day] for day in sorted(held)[-180:]}
     said = f"{sum(facts.rows for facts in loaded):,} rows"
     if missing:
@@ -168,39 +169,39 @@ def _raw_run(storage: Storage, loaded: Sequence["RawDay"], strays: Sequence[str]
     }
 
 
-def features_days(storage: Storage, built: Sequence["FeatureDay"]) -> Days:
+def features_days(space: Workspace, built: Sequence["FeatureDay"]) -> Days:
     """The partitions of features that a run built."""
     rows, aside = (
         sum(counts) for counts in zip(*((one.feature_rows, one.quarantine_rows) for one in built), strict=True)
     )
     said = f"{rows:,} rows; {aside:,} raw rows were set aside"
-    run = {**_unreported(storage, built), **_this_run([facts.day for facts in built], said)}
-    raw = dg.AssetKey([storage.table.table, RAW])
+    run = {**_unreported(space, built), **_this_run([facts.day for facts in built], said)}
+    raw = dg.AssetKey([space.table.table, RAW])
     deps = {
         feature.name: [dg.TableColumnDep(raw, feature.column)]
-        for feature in catalogue(storage.table.features)
+        for feature in catalogue(space.table.features)
         if feature.column is not None
     }
-    table = {COLUMN_LINEAGE: dg.TableColumnLineage(deps_by_column=deps), **_columns(storage, FEATURES)}
+    table = {COLUMN_LINEAGE: dg.TableColumnLineage(deps_by_column=deps), **_columns(space, FEATURES)}
     for facts in built:
         yield facts.day, {**_features_day(facts), **run, ROW_COUNT: facts.feature_rows, **table}
 
 
-def _unreported(storage: Storage, built: Sequence["FeatureDay"]) -> Metadata:
+def _unreported(space: Workspace, built: Sequence["FeatureDay"]) -> Metadata:
     """The attributes that no row of a run has a value of: those that raw never had a column of with the nearest."""
     rows = [facts.unreported for facts in built if facts.feature_rows]
     names = sorted(frozenset.intersection(*rows)) if rows else []
-    never = dict(never_delivered(storage))
+    never = dict(never_delivered(space))
     words = [f"{name} ({never[name]})" if name in never else name for name in names]
     return {UNREPORTED: ", ".join(words)} if words else {}
 
 
-def quarantine_days(storage: Storage, built: Sequence["FeatureDay"]) -> Days:
+def quarantine_days(space: Workspace, built: Sequence["FeatureDay"]) -> Days:
     """The partitions of quarantine that a run built."""
     rules: Counter[str] = Counter()
     for facts in built:
         rules.update(facts.quarantined)
-    run, table = _this_run([facts.day for facts in built], _set_aside(rules)), _columns(storage, QUARANTINE)
+    run, table = _this_run([facts.day for facts in built], _set_aside(rules)), _columns(space, QUARANTINE)
     for facts in built:
         yield facts.day, {**_quarantine_day(facts), **run, ROW_COUNT: facts.quarantine_rows, **table}
 
@@ -310,7 +311,7 @@ def threshold_run(calibrated: "Calibrated") -> Metadata:
 
 
 def anomalies_day(
-    storage: Storage,
+    space: Workspace,
     facts: "AnomalyDay",
     champion: "Champion",
     *,
@@ -321,7 +322,7 @@ def anomalies_day(
     """What a partition of anomalies begins with: the day in a sentence, the list, its scores.
 
     Args:
-        storage: the table.
+        space: the table.
         facts: the day.
         champion: the model that scored it.
         drawn: whether to draw its scores.
@@ -338,27 +339,27 @@ def anomalies_day(
         said.append(f"The newest day is {newest_day}.")
     return {
         SUMMARY: " ".join(said),
-        **_device_lists(storage, facts),
+        **_device_lists(space, facts),
         **(_scores_of_day(facts, champion) if drawn and facts.rows else {}),
     }
 
 
-def anomalies_days(storage: Storage, champion: "Champion", found: Sequence["AnomalyDay"]) -> Days:
+def anomalies_days(space: Workspace, champion: "Champion", found: Sequence["AnomalyDay"]) -> Days:
     """What the partitions of anomalies that a run made go on with: a figure of the last one's worst alarm, counts."""
     rows, alarms, new, muted = (
         sum(getattr(facts, name) for facts in found) for name in ("rows", "alarms", "new_alarms", "muted_alarms")
     )
     said = f"{alarms:,} alarms, {new:,} of them new, among {rows:,} rows" + (f"; {muted:,} muted" if muted else "")
     run = {**_mute_list(found), **_this_run([facts.day for facts in found], said)}
-    features = dg.AssetKey([storage.table.table, FEATURES])
+    features = dg.AssetKey([space.table.table, FEATURES])
     inputs = [dg.TableColumnDep(features, name) for name in champion.detector.feature_names]
     deps = {
         **{name: [dg.TableColumnDep(features, name)] for name in ("day", "entity", "cohort", "label")},
         **dict.fromkeys(("score", "day_score", "top_features", "reasons"), inputs),
     }
-    table = {COLUMN_LINEAGE: dg.TableColumnLineage(deps_by_column=deps), **_columns(storage, ANOMALIES)}
+    table = {COLUMN_LINEAGE: dg.TableColumnLineage(deps_by_column=deps), **_columns(space, ANOMALIES)}
     for place, facts in enumerate(found, 1):
-        figure = _worst_alarm(storage, champion, facts.day) if place == len(found) else {}
+        figure = _worst_alarm(space, champion, facts.day) if place == len(found) else {}
         yield facts.day, {**figure, **_counts(facts, champion), **run, ROW_COUNT: facts.rows, **table}
 
 
@@ -382,12 +383,12 @@ def _cut(facts: "AnomalyDay", champion: "Champion") -> float:
     return champion.threshold.cut if facts.threshold is None else facts.threshold
 
 
-def _device_lists(storage: Storage, facts: "AnomalyDay") -> Metadata:
+def _device_lists(space: Workspace, facts: "AnomalyDay") -> Metadata:
     """The devices to look at, in place; then all of what is known of them, those that are muted and not judged."""
     from ae_assets.features.wording import wording_of
     from ae_assets.reports.tables import alarms_table, listed_alarms, markdown_table, muted_table
 
-    wording = wording_of(storage.table.features)
+    wording = wording_of(space.table.features)
     listed = listed_alarms(facts.frame, LISTED, wording=wording)
     in_full = alarms_table(facts.frame, ALARMS_SHOWN, wording=wording)
     lists: Metadata = (
@@ -440,13 +441,13 @@ def _mute_list(days: Sequence["AnomalyDay"]) -> Metadata:
     }
 
 
-def _worst_alarm(storage: Storage, champion: "Champion", day: date) -> Metadata:
+def _worst_alarm(space: Workspace, champion: "Champion", day: date) -> Metadata:
     """The last 60 days of the device that a person would look at first; nothing where there is none."""
-    from ae_assets.pipeline.chain.stories import story_of_top_alarm
+    from ae_assets.chain.stories import story_of_top_alarm
     from ae_assets.reports.figures import entity_story
     from ae_assets.reports.tables import markdown_image
 
-    story = story_of_top_alarm(storage, champion, day)
+    story = story_of_top_alarm(space, champion, day)
     if story is None:
         return {}
     png = entity_story(story.history, story.entity, attributes=story.attributes, remark=f"until {day}")
@@ -485,21 +486,21 @@ def _image(markdown: str) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(markdown)
 
 
-def _columns(storage: Storage, asset: str) -> Metadata:
+def _columns(space: Workspace, asset: str) -> Metadata:
     """The column schema of a stored table, with what each column means."""
+    from ae_assets.features.schema import feature_schema
     from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
     from ae_assets.schemas.describe import columns
-    from ae_assets.schemas.features import feature_schema
     from ae_assets.schemas.quarantine import QUARANTINE_SCHEMA
 
-    features = storage.table.features
+    features = space.table.features
     described = {name: attribute.meaning for name, attribute in features.attributes.items()}
     schema = {FEATURES: feature_schema(features), QUARANTINE: QUARANTINE_SCHEMA, ANOMALIES: ANOMALY_SCHEMA}.get(asset)
     if schema is not None:
         described = {column.name: column.description for column in columns(schema)}
-    if not storage.tables.exists(storage.name(asset)):
+    if not space.exists(asset):
         return {}
-    stored = storage.tables.schema(storage.name(asset))
+    stored = space.schema(asset)
     return {
         COLUMN_SCHEMA: dg.TableSchema(
             columns=[

@@ -17,9 +17,10 @@ from typing import Self
 
 import dagster as dg
 
-from ae_assets.pipeline.chain.storage import RAW, Storage
+from ae_assets.chain.workspace import RAW, Workspace
+from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.resources import home_folder
-from ae_assets.pipeline.table import WatchedTable
+from ae_assets.sources import open_source
 
 EARLIEST = date(2013, 4, 10)
 """The first day that Backblaze published; where a table begins of which nothing is known."""
@@ -63,26 +64,26 @@ def partitions_of(table: WatchedTable) -> dg.DailyPartitionsDefinition:
 
 def bounds_of(table: WatchedTable) -> tuple[date | None, date | None]:
     """First and last day that the table can have: by its YAML, or all of a simulated fleet; None where neither says."""
-    source = table.source.open()
+    source = open_source(table.source.location, table.source.reading)
     if source.simulated and (span := source.span()) is not None:
         return span
     return table.start, table.end
 
 
 def remember_days(
-    home: Path, storage: Storage, *, listed: Collection[date] = (), loaded: Collection[date] = ()
+    home: Path, space: Workspace, *, listed: Collection[date] = (), loaded: Collection[date] = ()
 ) -> None:
     """Keeps which days a source lists and raw holds, for processes that load later.
 
     Args:
         home: where it is kept; processes look into the home that `AE_ASSETS_HOME` names.
-        storage: the table.
+        space: the table.
         listed: days of the source, where it was just listed.
         loaded: days that were just loaded.
     """
-    path, source = _file(home, storage.table), _digest(storage.table)
+    path, source = _file(home, space.table), _digest(space.table)
     before = _content(path)
-    held = _span(before.get("held")) or Span.of(storage.days_of(RAW))
+    held = _span(before.get("held")) or Span.of(space.days_of(RAW))
     of_source = _span(before.get("listed")) if before.get("source") == source else None
     spans = {"held": _widened(held, Span.of(loaded)), "listed": _widened(of_source, Span.of(listed))}
     now = {"source": source, **{name: span and [str(span.first), str(span.last)] for name, span in spans.items()}}
@@ -103,7 +104,7 @@ def _has_ended(last: date) -> bool:
 def _known(table: WatchedTable) -> Span | None:
     """What file names say, and what earlier processes have seen: of the source, if it is still that one, and of raw."""
     content = _content(_file(home_folder(), table))
-    named = table.source.open().span()
+    named = open_source(table.source.location, table.source.reading).span()
     listed = _span(content.get("listed")) if content.get("source") == _digest(table) else None
     return _widened(_widened(_span(content.get("held")), listed), None if named is None else Span(*named))
 

@@ -15,10 +15,10 @@ import polars as pl
 from pydantic import Field
 
 from ae_assets.lakehouse import Lakehouse, ModelStore
+from ae_assets.model.definition import SourceSection, WatchedTable
 from ae_assets.pipeline.launcher import LocalRunLauncher
 from ae_assets.pipeline.s3 import VARIABLE, client_of, file_properties, s3_of_environment
-from ae_assets.pipeline.table import SourceSection, WatchedTable
-from ae_assets.sources import Source
+from ae_assets.sources import Source, open_source
 
 DEFAULT_HOME = ".ae_assets"
 
@@ -82,7 +82,12 @@ class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
         handed_over = _HANDED_OVER.get()
         if handed_over is not None and handed_over[0] == table.source:
             return handed_over[1]
-        return table.source.open(Path(self.home), None if self.s3 is None else partial(client_of, self.s3))
+        return open_source(
+            table.source.location,
+            table.source.reading,
+            Path(self.home) / "fingerprints",
+            None if self.s3 is None else partial(client_of, self.s3),
+        )
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["LakehouseResource"]:

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from ae_assets.chain.training_days import plan_retraining
+from ae_assets.chain.volume import days_left_out
+from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.errors import ConfigError
-from ae_assets.pipeline.chain.storage import FEATURES, Storage
-from ae_assets.pipeline.chain.volume import days_left_out
+from ae_assets.model.definition import MaintenanceSection, RetrainingSection, WatchedTable
 from ae_assets.pipeline.resources import LakehouseResource
-from ae_assets.pipeline.table import MaintenanceSection, RetrainingSection, WatchedTable
-from ae_assets.pipeline.training_days import plan_retraining
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -37,11 +37,11 @@ def retraining_schedule(table: WatchedTable, job: "UnresolvedAssetJobDefinition"
         def retraining(
             context: dg.ScheduleEvaluationContext, lakehouse: LakehouseResource
         ) -> dg.RunRequest | dg.SkipReason:
-            storage = Storage(table, lakehouse.tables, lakehouse.models)
-            held = [day for day, rows in storage.days_of(FEATURES).items() if rows]
+            space = Workspace(table, lakehouse.tables, lakehouse.models)
+            held = [day for day, rows in space.days_of(FEATURES).items() if rows]
             judged = lakehouse.models.champion(table.table) is not None
-            left_out = days_left_out(storage)
-            planned = plan_retraining(table, held, _trained_until(storage), judged=judged, left_out=left_out)
+            left_out = days_left_out(space)
+            planned = plan_retraining(table, held, _trained_until(space), judged=judged, left_out=left_out)
             if isinstance(planned, str):
                 return dg.SkipReason(planned)
             start, end = (day.isoformat() for day in planned)
@@ -87,9 +87,9 @@ def _no_schedule(
     )
 
 
-def _trained_until(storage: Storage) -> date | None:
+def _trained_until(space: Workspace) -> date | None:
     """Last training day of the champion and of the newest version; None without any."""
-    models, table = storage.models, storage.table.table
+    models, table = space.models, space.table.table
     versions = {*models.versions(table)[-1:], *filter(None, [models.champion(table)])}
     ends = [date.fromisoformat(models.card(table, version)["training"]["end"]) for version in versions]
     return max(ends, default=None)

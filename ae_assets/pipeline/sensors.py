@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT, Workspace
 from ae_assets.errors import LakehouseError, SourceError
-from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT, Storage
+from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.partitions import bounds_of, remember_days
 from ae_assets.pipeline.resources import LakehouseResource
-from ae_assets.pipeline.table import WatchedTable
 from ae_assets.sources import SourceDay
 from ae_assets.sources.landing import LandingCursor, LandingPlan, plan
 
@@ -51,10 +51,10 @@ def landing_sensor(
         cursor = LandingCursor.from_json(context.cursor)
         if cursor.restarted_because is not None:
             context.log.warning(f"the cursor is started anew: {cursor.restarted_because}")
-        storage = Storage(table, lakehouse.tables, lakehouse.models)
+        space = Workspace(table, lakehouse.tables, lakehouse.models)
         try:
-            held = _held_days(storage)
-            remember_days(Path(lakehouse.home), storage, listed=listed)
+            held = _held_days(space)
+            remember_days(Path(lakehouse.home), space, listed=listed)
         except LakehouseError as error:
             return dg.SkipReason(f"what raw holds cannot be read now: {error}")
         keys = partitions.get_partition_keys()
@@ -99,12 +99,12 @@ def landing_sensor(
     return landing
 
 
-def _held_days(storage: Storage) -> dict[date, tuple[str, datetime]]:
+def _held_days(space: Workspace) -> dict[date, tuple[str, datetime]]:
     """Fingerprint of each loaded day, and when it was loaded, as raw says."""
     # It computes with frames, which the code location does without.
-    from ae_assets.pipeline.chain.ledger import ledger_of
+    from ae_assets.chain.ledger import ledger_of
 
-    ledger = ledger_of(storage).select("period", "fingerprint", "loaded_at").drop_nulls()
+    ledger = ledger_of(space).select("period", "fingerprint", "loaded_at").drop_nulls()
     return {day: (fingerprint, loaded_at) for day, fingerprint, loaded_at in ledger.iter_rows()}
 
 

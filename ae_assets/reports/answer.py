@@ -6,14 +6,14 @@ from typing import Any
 
 import polars as pl
 
+from ae_assets.evaluation.pooling import Pooled
+from ae_assets.evaluation.results import Comparison, Evaluation
 from ae_assets.reports.evaluation import HEADLINE_POINT, IN_USE
-from ae_assets.reports.rolling import PooledFigures
-from ae_assets.reports.shapes import Compared, Evaluated
 
 Row = Mapping[str, Any]
 
 
-def answer(comparison: Compared, days: tuple[date, date], *, simulated: bool) -> str:
+def answer(comparison: Comparison, days: tuple[date, date], *, simulated: bool) -> str:
     """What the detector does at the threshold in use, and beside the best of the others at one false alarm rate.
 
     Args:
@@ -40,7 +40,7 @@ def answer(comparison: Compared, days: tuple[date, date], *, simulated: bool) ->
     return " ".join([found, *_beside_others(comparison)])
 
 
-def pooled_answer(pooled: PooledFigures, days: tuple[date, date]) -> str:
+def pooled_answer(pooled: Pooled, days: tuple[date, date]) -> str:
     """What the detector finds at one false alarm rate over all splits, and how much more than the best of the others.
 
     Args:
@@ -66,13 +66,13 @@ def pooled_answer(pooled: PooledFigures, days: tuple[date, date]) -> str:
     return f"{found} {_compared(best, f'{_share(known[best])}', pooled.difference_table(), head)}"
 
 
-def headline(comparison: Compared) -> Row:
+def headline(comparison: Comparison) -> Row:
     """The operating point that the answer is about: that of the threshold in use, else of the headline rate."""
     rows = {row["point"]: row for row in _reference(comparison).to_table().iter_rows(named=True)}
     return rows.get(IN_USE) or rows.get(HEADLINE_POINT) or next(iter(rows.values()))
 
 
-def headline_figures(comparison: Compared) -> dict[str, float | int | None]:
+def headline_figures(comparison: Comparison) -> dict[str, float | int | None]:
     """The figures of the answer by name, for plots; None where there is nothing to count."""
     point = headline(comparison)
     return {
@@ -89,7 +89,7 @@ def headline_figures(comparison: Compared) -> dict[str, float | int | None]:
     }
 
 
-def pooled_figures(pooled: PooledFigures) -> dict[str, float | int | None]:
+def pooled_figures(pooled: Pooled) -> dict[str, float | int | None]:
     """The figures of the pooled answer by name."""
     own = next(row for row in pooled.to_table().iter_rows(named=True) if row["detector"] == pooled.reference)
     head = _headline_of(own)
@@ -107,7 +107,7 @@ def _rate_of(head: str) -> float:
     return float(head.removeprefix("FAR ").removesuffix("%")) / 100
 
 
-def _beside_others(comparison: Compared) -> list[str]:
+def _beside_others(comparison: Comparison) -> list[str]:
     """A sentence on the best of the other detectors; none where there is no other."""
     at = {one.detector: _point_at_headline(one) for one in comparison.evaluations}
     own = at.pop(comparison.reference)
@@ -137,7 +137,7 @@ def _compared(best: str, found: str, differences: pl.DataFrame, head: str) -> st
     )
 
 
-def _point_at_headline(evaluation: Evaluated) -> Row:
+def _point_at_headline(evaluation: Evaluation) -> Row:
     rows = {row["point"]: row for row in evaluation.to_table().iter_rows(named=True)}
     return rows.get(HEADLINE_POINT) or next(iter(rows.values()))
 
@@ -147,7 +147,7 @@ def _headline_of(row: Row) -> str:
     return HEADLINE_POINT if HEADLINE_POINT in heads else heads[0]
 
 
-def _reference(comparison: Compared) -> Evaluated:
+def _reference(comparison: Comparison) -> Evaluation:
     return next(one for one in comparison.evaluations if one.detector == comparison.reference)
 
 

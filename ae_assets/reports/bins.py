@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ae_assets.reports.shapes import TailCurve
+from ae_assets.thresholds.curve import CalibrationCurve
 
 Floats = NDArray[np.float64]
 
@@ -67,7 +67,7 @@ def typical_score(scores: ArrayLike) -> float:
     return middle if middle > 0 else float(positive.min())
 
 
-def typical_of_curve(calibration: TailCurve) -> float:
+def typical_of_curve(calibration: CalibrationCurve) -> float:
     """The same of calibration scores, read from their tail probabilities."""
     scores, tail = np.asarray(calibration.scores), np.asarray(calibration.tail_probabilities)
     middle = float(scores[np.searchsorted(-tail, -0.5, side="right") - 1])
@@ -105,7 +105,7 @@ def bin_counts(scores: ArrayLike, edges: Floats) -> NDArray[np.int64]:
     return np.bincount(_bins_of(np.asarray(scores, dtype=np.float64), edges), minlength=len(edges) - 1)
 
 
-def calibration_shares(calibration: TailCurve, edges: Floats, scale: ScoreScale) -> Floats:
+def calibration_shares(calibration: CalibrationCurve, edges: Floats, scale: ScoreScale) -> Floats:
     """Share of calibration rows in each bin, read from the tail probabilities.
 
     The stored scores are at most 1% of the rows apart, so more mass than that between two of them are ties at the lower

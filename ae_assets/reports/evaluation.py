@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from ae_assets.evaluation.results import Comparison, Evaluation
 from ae_assets.reports.evaluation_figures import cohort_rates, detection_curve, lead_time_histogram
-from ae_assets.reports.shapes import Compared, Evaluated
 from ae_assets.reports.tables import MISSING, markdown_table
 
 COHORTS_SHOWN = 15
@@ -14,7 +14,7 @@ IN_USE = "in use"
 TERMINAL_WIDTH = 80
 
 
-def comparison_markdown(comparison: Compared) -> str:
+def comparison_markdown(comparison: Comparison) -> str:
     """Sample, detection by detector and false alarm rate, the reference's operating points, and its cohorts."""
     reference = _reference(comparison)
     parts = [reference.sample.in_words()]
@@ -37,7 +37,7 @@ def comparison_markdown(comparison: Compared) -> str:
     return "\n\n".join(parts)
 
 
-def comparison_text(comparison: Compared) -> str:
+def comparison_text(comparison: Comparison) -> str:
     """The same tables for the terminal, without cohorts."""
     reference = _reference(comparison)
     parts = [reference.sample.in_words()]
@@ -55,7 +55,7 @@ def comparison_text(comparison: Compared) -> str:
     return "\n\n".join(parts)
 
 
-def comparison_figures(comparison: Compared) -> dict[str, bytes]:
+def comparison_figures(comparison: Comparison) -> dict[str, bytes]:
     """Detection over false alarms of all detectors, the reference's lead times and its cohorts, as PNG by name.
 
     All of them show detection: there is none where no entity failed.
@@ -83,7 +83,7 @@ def comparison_figures(comparison: Compared) -> dict[str, bytes]:
     }
 
 
-def rates_table(comparison: Compared) -> pl.DataFrame:
+def rates_table(comparison: Comparison) -> pl.DataFrame:
     """One row per detector: detection rate and interval at each false alarm rate, as text."""
     rows = []
     for evaluation in comparison.evaluations:
@@ -96,7 +96,7 @@ def rates_table(comparison: Compared) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-def differences_table(comparison: Compared) -> pl.DataFrame:
+def differences_table(comparison: Comparison) -> pl.DataFrame:
     """One row per detector other than the reference: difference of detection rates in points, as text."""
     rows: dict[str, dict[str, str]] = {}
     for row in comparison.difference_table().iter_rows(named=True):
@@ -106,7 +106,7 @@ def differences_table(comparison: Compared) -> pl.DataFrame:
     return pl.DataFrame(list(rows.values()))
 
 
-def points_table(evaluation: Evaluated) -> pl.DataFrame:
+def points_table(evaluation: Evaluation) -> pl.DataFrame:
     """One row per operating point of a detector, rates as text."""
     rows = [
         {
@@ -128,7 +128,7 @@ def points_table(evaluation: Evaluated) -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def cohorts_table(evaluation: Evaluated) -> pl.DataFrame:
+def cohorts_table(evaluation: Evaluation) -> pl.DataFrame:
     """One row per cohort, those with most failures first, rates as text."""
     rows = [
         {
@@ -165,11 +165,11 @@ def _lines(columns: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _reference(comparison: Compared) -> Evaluated:
+def _reference(comparison: Comparison) -> Evaluation:
     return next(one for one in comparison.evaluations if one.detector == comparison.reference)
 
 
-def _in_use(evaluation: Evaluated) -> dict[str, tuple[float, float]]:
+def _in_use(evaluation: Evaluation) -> dict[str, tuple[float, float]]:
     for row in evaluation.to_table().iter_rows(named=True):
         if row["point"] == IN_USE and row["false_alarm_rate"] is not None and row["detection_rate"] is not None:
             return {evaluation.detector: (row["false_alarm_rate"], row["detection_rate"])}

@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from ae_assets.evaluation.results import DetectionCurve
 from ae_assets.reports.axes import percent_axis, plain_log_axis, score_axis, shortened
 from ae_assets.reports.bins import bin_counts, bin_edges, scale_for, typical_score
 from ae_assets.reports.canvas import BLACK, BLUE, COLOURS, DASHES, FILL, MUTED, VERMILION, drawing
-from ae_assets.reports.shapes import RateCurve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,10 @@ TEXT = "#202124"
 
 
 def detection_curve(
-    curves: Mapping[str, RateCurve], *, window_days: int = 30, marked: Mapping[str, tuple[float, float]] | None = None
+    curves: Mapping[str, DetectionCurve],
+    *,
+    window_days: int = 30,
+    marked: Mapping[str, tuple[float, float]] | None = None,
 ) -> bytes:
     """Detection rate over false alarm rate of one or several detectors.
 
@@ -109,7 +112,7 @@ def detection_curve(
 
 
 def rates_shown(
-    curves: Mapping[str, RateCurve], marked: Mapping[str, tuple[float, float]]
+    curves: Mapping[str, DetectionCurve], marked: Mapping[str, tuple[float, float]]
 ) -> tuple[float, float, float]:
     """Least and largest false alarm rate of the axes, those of the curves, and a detection rate above all drawn."""
     if not curves:
@@ -122,7 +125,7 @@ def rates_shown(
     return begin, end, min(1.0, float(np.ceil(10 * max(drawn + bands + marks) + 0.5)) / 10)
 
 
-def banded_detectors(curves: Mapping[str, RateCurve]) -> tuple[str, ...]:
+def banded_detectors(curves: Mapping[str, DetectionCurve]) -> tuple[str, ...]:
     """The first detector and, of the others, the one that detects most on average over the curve."""
     first, *others = curves or [""]
     if not curves:

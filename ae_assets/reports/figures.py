@@ -11,10 +11,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from ae_assets.detectors.base import TrainingHistory
 from ae_assets.reports.axes import day_axis, percent_axis, places_of, plain_log_axis, score_axis, shortened
 from ae_assets.reports.bins import bin_counts, bin_edges, calibration_shares, scale_for, typical_of_curve
 from ae_assets.reports.canvas import BLACK, BLUE, COLOURS, DASHES, FILL, GREEN, MUTED, VERMILION, drawing
-from ae_assets.reports.shapes import History, TailCurve
+from ae_assets.thresholds.curve import CalibrationCurve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,7 @@ STORY_DAYS = 60
 STORY_ATTRIBUTES = 4
 
 
-def training_curve(history: History) -> bytes:
+def training_curve(history: TrainingHistory) -> bytes:
     """Training and validation loss by epoch, with the epoch whose weights were kept."""
     from matplotlib.ticker import MaxNLocator
 
@@ -65,7 +66,7 @@ def training_curve(history: History) -> bytes:
 
 
 def score_histogram(
-    calibration: TailCurve, cut: float, scores: ArrayLike | None = None, *, label: str = "scored day"
+    calibration: CalibrationCurve, cut: float, scores: ArrayLike | None = None, *, label: str = "scored day"
 ) -> bytes:
     """How calibration scores are distributed, where the threshold lies, and how a day's scores compare.
 

@@ -2,9 +2,9 @@
 
 import polars as pl
 
+from ae_assets.evaluation.promises import CalibrationTable, PromiseResult
 from ae_assets.reports.evaluation import percent, plain_table
 from ae_assets.reports.evaluation_figures import Reliability, promise_reliability
-from ae_assets.reports.shapes import PromiseResult, Promises
 from ae_assets.reports.tables import MISSING, markdown_table, number
 
 QUANTITIES = {
@@ -19,31 +19,31 @@ SETTLED = ("held", "promises nothing")
 KEPT = {"held": True, "not held": False}
 
 
-def promises_markdown(promises: Promises) -> str:
+def promises_markdown(promises: CalibrationTable) -> str:
     """The table, and the reasons of every verdict."""
     reasons = [f"- `{result.policy}`: {result.explanation}" for result in promises.results]
     unfit = [f"- `{policy}` could not be fitted: {reason}" for policy, reason in promises.not_fitted.items()]
     return "\n\n".join([heading(promises), markdown_table(promises_table(promises)), "\n".join(reasons + unfit)])
 
 
-def promises_text(promises: Promises) -> str:
+def promises_text(promises: CalibrationTable) -> str:
     """The same table for the terminal, with the reasons of what did not hold or could not be judged or fitted."""
     reasons = [f"{result.policy}: {result.explanation}" for result in promises.results if result.kept not in SETTLED]
     unfit = [f"{policy} could not be fitted: {reason}" for policy, reason in promises.not_fitted.items()]
     return "\n\n".join([f"{heading(promises)}:", plain_table(promises_table(promises)), *reasons, *unfit])
 
 
-def promises_figures(promises: Promises) -> dict[str, bytes]:
+def promises_figures(promises: CalibrationTable) -> dict[str, bytes]:
     """How reliable each policy's promise was, as PNG by name."""
     return {"reliability": promise_reliability(reliabilities(promises))}
 
 
-def reliabilities(promises: Promises) -> list[Reliability]:
+def reliabilities(promises: CalibrationTable) -> list[Reliability]:
     """What was observed as multiples of what was promised; a policy that promises nothing has none."""
     return [_reliability(result) for result in promises.results]
 
 
-def heading(promises: Promises) -> str:
+def heading(promises: CalibrationTable) -> str:
     """What the table shows."""
     return (
         "What each threshold policy promises and what came of it, with 95% intervals "
@@ -52,7 +52,7 @@ def heading(promises: Promises) -> str:
     )
 
 
-def promises_table(promises: Promises) -> pl.DataFrame:
+def promises_table(promises: CalibrationTable) -> pl.DataFrame:
     """One row per fitted policy: promise, what was observed, verdict, and what it detects at which price, as text."""
     return pl.DataFrame([_row(result) for result in promises.results], infer_schema_length=None)
 

@@ -1,10 +1,10 @@
 """A rolling-origin evaluation as people read it: Markdown for the UI and the docs, plain text for the terminal."""
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import polars as pl
 
+from ae_assets.evaluation.pooling import Pooled
 from ae_assets.reports.evaluation import percent, plain_table
 from ae_assets.reports.tables import markdown_table
 
@@ -12,27 +12,7 @@ HEADLINES = (0.001, 0.01)
 """False alarm rates of the tables that show no more than two."""
 
 
-class PooledFigures(Protocol):
-    """Several detectors over several splits."""
-
-    @property
-    def reference(self) -> str:
-        """The detector that the others are compared with."""
-
-    def in_words(self) -> str:
-        """The sample."""
-
-    def to_table(self) -> pl.DataFrame:
-        """Detection rates and intervals, a row per detector."""
-
-    def difference_table(self) -> pl.DataFrame:
-        """Differences to the reference, a row per detector and rate."""
-
-    def split_table(self) -> pl.DataFrame:
-        """Detection rates, a row per split and detector."""
-
-
-def pooled_markdown(pooled: PooledFigures) -> str:
+def pooled_markdown(pooled: Pooled) -> str:
     """Sample, pooled rates and differences at every false alarm rate, then every split."""
     parts = [
         pooled.in_words(),
@@ -53,7 +33,7 @@ def pooled_markdown(pooled: PooledFigures) -> str:
     return "\n\n".join(parts)
 
 
-def pooled_text(pooled: PooledFigures) -> str:
+def pooled_text(pooled: Pooled) -> str:
     """The same for the terminal, at the two false alarm rates that count most."""
     parts = [
         pooled.in_words(),
@@ -79,7 +59,7 @@ def not_fitted_words(reasons: Mapping[str, str]) -> list[str]:
     return [f"{name} is left out: {reason}" for name, reason in reasons.items()]
 
 
-def pooled_rates(pooled: PooledFigures, rates: tuple[float, ...] = ()) -> pl.DataFrame:
+def pooled_rates(pooled: Pooled, rates: tuple[float, ...] = ()) -> pl.DataFrame:
     """One row per detector: pooled rate and interval at the given false alarm rates, at all where empty, as text."""
     rows = []
     for row in pooled.to_table().iter_rows(named=True):
@@ -92,7 +72,7 @@ def pooled_rates(pooled: PooledFigures, rates: tuple[float, ...] = ()) -> pl.Dat
     return pl.DataFrame(rows)
 
 
-def pooled_differences(pooled: PooledFigures, rates: tuple[float, ...] = ()) -> pl.DataFrame:
+def pooled_differences(pooled: Pooled, rates: tuple[float, ...] = ()) -> pl.DataFrame:
     """One row per detector other than the reference: difference of pooled rates in points, as text."""
     rows: dict[str, dict[str, str]] = {}
     for row in pooled.difference_table().iter_rows(named=True):
@@ -106,7 +86,7 @@ def pooled_differences(pooled: PooledFigures, rates: tuple[float, ...] = ()) -> 
     )
 
 
-def split_rates(pooled: PooledFigures) -> pl.DataFrame:
+def split_rates(pooled: Pooled) -> pl.DataFrame:
     """One row per detector and one column per split: its rates at the two headline false alarm rates, as text."""
     rows: dict[str, dict[str, str]] = {}
     for row in pooled.split_table().iter_rows(named=True):
@@ -117,7 +97,7 @@ def split_rates(pooled: PooledFigures) -> pl.DataFrame:
     return pl.DataFrame(list(rows.values()), schema=dict.fromkeys(names, pl.String))
 
 
-def split_ranges(pooled: PooledFigures) -> pl.DataFrame:
+def split_ranges(pooled: Pooled) -> pl.DataFrame:
     """One row per split: its ranges, its failed entities and its healthy windows."""
     table = pooled.split_table().unique("split", keep="first", maintain_order=True)
     return table.select(
@@ -129,7 +109,7 @@ def split_ranges(pooled: PooledFigures) -> pl.DataFrame:
     )
 
 
-def _headlines(pooled: PooledFigures) -> str:
+def _headlines(pooled: Pooled) -> str:
     heads = [name.removesuffix(" low") for name in pooled.to_table().columns if name.endswith(" low")]
     return " / ".join(_chosen(heads, HEADLINES))
 

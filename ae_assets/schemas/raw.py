@@ -11,8 +11,6 @@ import pandera.polars as pa
 import polars as pl
 from pandera.api.polars.types import PolarsData
 
-from ae_assets.errors import ConfigError
-
 ORIGIN = ("source_file", "source_row")
 """Columns of every raw table that say where a row is from."""
 
@@ -111,28 +109,6 @@ class RawContract:
 
     def _types(self, columns: Sequence[str]) -> dict[str, pl.DataType]:
         return {**self.columns, **dict.fromkeys(self.attributes_in(columns), pl.Int64())}
-
-
-def contract_of(
-    layout: str, attributes: Sequence[str] | None = None, low_bits: Mapping[str, int] | None = None
-) -> RawContract:
-    """The contract of a layout.
-
-    Args:
-        layout: ``"drive_stats"``.
-        attributes: the raw attribute columns that features are made of: they are checked and kept. A column
-            that no feature reads cannot set a row aside. None = every attribute column of a frame.
-        low_bits: how many low bits carry the value, of columns into which vendors pack more; rules look at these.
-
-    Raises:
-        ConfigError: there is no such layout.
-    """
-    from ae_assets.schemas.drive_stats import drive_stats_contract
-
-    layouts = {"drive_stats": drive_stats_contract}
-    if layout not in layouts:
-        raise ConfigError(f"layout: received {layout!r}, expected one of {sorted(layouts)}")
-    return layouts[layout](None if attributes is None else tuple(attributes), low_bits or {})
 
 
 def pandera_check(rule: Rule) -> pa.Check:

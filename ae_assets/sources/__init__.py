@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from ae_assets.errors import SourceError
+from ae_assets.schemas.reading import Reading
 from ae_assets.sources.archives import ArchiveSource, LocalArchive
 from ae_assets.sources.day_files import absent_day
 from ae_assets.sources.folder import FolderSource
 from ae_assets.sources.listed import ListedSource
-from ae_assets.sources.reading import Reading
 from ae_assets.sources.simulated import SimulatedSource
 from ae_assets.sources.source import Source, SourceDay
 

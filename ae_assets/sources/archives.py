@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from ae_assets.errors import SourceError
+from ae_assets.schemas.reading import Reading
 from ae_assets.sources.day_files import (
     MAX_DAY_BYTES,
     DayFile,
@@ -28,7 +29,6 @@ from ae_assets.sources.day_files import (
 )
 from ae_assets.sources.fingerprints import fingerprint_of
 from ae_assets.sources.printable import printable
-from ae_assets.sources.reading import Reading
 from ae_assets.sources.source import SourceDay
 
 MAX_COMPRESSION_RATIO = 300

@@ -13,18 +13,17 @@ import numpy as np
 import polars as pl
 
 from ae_assets.errors import SourceError
-from ae_assets.sources.dates import DATE, with_dates
-from ae_assets.sources.layout import (
+from ae_assets.schemas.layouts.drive_stats_columns import (
     IDENTITY_COLUMNS,
     RESCUED_COLUMN,
     ROW_COLUMN,
     column_type,
     day_schema,
-    header_columns,
-    is_header,
 )
+from ae_assets.schemas.reading import Reading
+from ae_assets.sources.dates import DATE, with_dates
+from ae_assets.sources.header import header_columns, is_header
 from ae_assets.sources.printable import quoted
-from ae_assets.sources.reading import Reading
 from ae_assets.sources.rescue import EXACT_DOUBLES, fields_of, rescued_rows
 
 STRETCH_BYTES = 4 * 2**20

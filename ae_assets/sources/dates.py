@@ -6,9 +6,9 @@ from datetime import date
 import polars as pl
 
 from ae_assets.errors import SourceError
+from ae_assets.schemas.reading import distinct
 from ae_assets.sources.notes import with_notes
 from ae_assets.sources.printable import quoted
-from ae_assets.sources.reading import distinct
 
 DATE = "date"
 EXPECTED = "YYYY-MM-DD (YYYYMMDD and YYYY/MM/DD are read as well, and a time of day behind any of them)"

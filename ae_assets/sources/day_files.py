@@ -14,8 +14,8 @@ from typing import NoReturn
 import polars as pl
 
 from ae_assets.errors import SourceError
+from ae_assets.schemas.reading import Reading
 from ae_assets.sources.printable import printable
-from ae_assets.sources.reading import Reading
 from ae_assets.sources.source import SourceDay
 
 MAX_DAY_BYTES = 2 * 2**30

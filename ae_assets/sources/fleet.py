@@ -11,16 +11,13 @@ be up to date.
 
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ae_assets.sources.layout import MODERN_ATTRIBUTES, MODERN_COLUMNS, ROW_COLUMN, day_schema
-
-if TYPE_CHECKING:
-    from ae_assets.sources.simulated import Fleet
+from ae_assets.schemas.layouts.drive_stats_columns import MODERN_ATTRIBUTES, MODERN_COLUMNS, ROW_COLUMN, day_schema
+from ae_assets.sources.fleet_settings import Fleet
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -162,7 +159,7 @@ class _Lives:
         return _Lives(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 
 
-def _lives(fleet: "Fleet", today: int) -> _Lives:
+def _lives(fleet: Fleet, today: int) -> _Lives:
     """All drives that have joined by `today`."""
     random = _Random(fleet.seed)
     join_rate = fleet.drives * JOIN_RATE
@@ -198,7 +195,7 @@ def _log_between(uniform: Floats, low: float, high: float) -> Floats:
     return value
 
 
-def fleet_day(fleet: "Fleet", day: date) -> pl.DataFrame:
+def fleet_day(fleet: Fleet, day: date) -> pl.DataFrame:
     """Rows of one day in the 2024 layout, one per drive that reports, ordered by drive.
 
     Args:
@@ -206,8 +203,8 @@ def fleet_day(fleet: "Fleet", day: date) -> pl.DataFrame:
         day: not before `fleet.start`.
 
     Returns:
-        The columns of `layout.MODERN_COLUMNS` and `source_row`, `rescued`, typed as `csv_day.parse_day` types a file. A
-        drive that fails reports failure = 1 on its last day and is gone from the next day on.
+        The columns of `drive_stats_columns.MODERN_COLUMNS` and `source_row`, `rescued`, typed as
+        `csv_day.parse_day` types a file. A drive that fails reports failure = 1 on its last day and is gone then.
     """
     today = (day - fleet.start).days
     random = _Random(fleet.seed)

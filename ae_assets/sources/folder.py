@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ae_assets.errors import SourceError
+from ae_assets.schemas.reading import Reading
 from ae_assets.sources.archives import DirectoryCache, LocalArchive
 from ae_assets.sources.day_files import (
     MAX_DAY_BYTES,
@@ -25,7 +26,6 @@ from ae_assets.sources.day_files import (
 )
 from ae_assets.sources.fingerprints import Fingerprints, fingerprint_of
 from ae_assets.sources.printable import printable
-from ae_assets.sources.reading import Reading
 from ae_assets.sources.source import SourceDay
 
 

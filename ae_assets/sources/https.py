@@ -18,11 +18,11 @@ from typing import IO, TypeVar
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsplit
 
 from ae_assets.errors import SourceError
+from ae_assets.schemas.reading import Reading
 from ae_assets.sources.archives import DirectoryCache
 from ae_assets.sources.day_files import DayFileSource, Listing, is_archive_name, stray_name_reason
 from ae_assets.sources.printable import printable, without_secrets
 from ae_assets.sources.ranges import Patience, RangedArchive, State
-from ae_assets.sources.reading import Reading
 
 MAX_INDEX_BYTES = 8 * 2**20
 """Longest index page that is read."""

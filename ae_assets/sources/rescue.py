@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ae_assets.sources.layout import RESCUED_COLUMN, ROW_COLUMN, column_type
+from ae_assets.schemas.layouts.drive_stats_columns import RESCUED_COLUMN, ROW_COLUMN, column_type
+from ae_assets.schemas.reading import Reading, distinct
 from ae_assets.sources.notes import note_of, with_notes
-from ae_assets.sources.reading import Reading, distinct
 
 _COMMA, _QUOTE, _LINE_FEED, _CARRIAGE_RETURN, _MARK = b',"\n\r\xef'
 _NUMBER = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,3})?", re.ASCII)

@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from ae_assets.errors import SourceError
+from ae_assets.schemas.reading import Reading
 from ae_assets.sources.archives import ArchiveSource, DirectoryCache
 from ae_assets.sources.day_files import (
     MAX_DAY_BYTES,
@@ -30,7 +31,6 @@ from ae_assets.sources.day_files import (
 )
 from ae_assets.sources.printable import printable, without_secrets
 from ae_assets.sources.ranges import Patience, RangedArchive, State
-from ae_assets.sources.reading import Reading
 from ae_assets.sources.source import SourceDay
 
 MOST_OBJECTS = 100_000

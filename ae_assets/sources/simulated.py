@@ -4,7 +4,6 @@ It is the default where no location is set, so that everything runs without a do
 """
 
 import re
-from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -12,7 +11,8 @@ from urllib.parse import parse_qsl, urlsplit
 import polars as pl
 
 from ae_assets.errors import SourceError
-from ae_assets.sources.layout import RESCUED_COLUMN, ROW_COLUMN
+from ae_assets.schemas.layouts.drive_stats_columns import RESCUED_COLUMN, ROW_COLUMN
+from ae_assets.sources.fleet_settings import Fleet
 from ae_assets.sources.source import SourceDay
 
 DEFAULTS = {"drives": "4000", "days": "120", "seed": "7", "start": "2013-04-10"}
@@ -23,21 +23,6 @@ _BYTES_PER_ROW = 370
 
 RULES_VERSION = 2
 """Part of every fingerprint: raised when the same settings generate other rows."""
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """Settings of an invented fleet.
-
-    Attributes:
-        drives: drives on the first day; afterwards about as many join as leave or fail.
-        seed: another seed is another fleet.
-        start: the first day.
-    """
-
-    drives: int
-    seed: int
-    start: date
 
 
 class SimulatedSource:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from ae_assets.chain import Workspace
 from ae_assets.cli import main
 from ae_assets.cli.instance import load_table
 from ae_assets.lakehouse import Lakehouse, ModelStore
-from ae_assets.pipeline.chain import Storage
 
 FLEET = "simulated://?drives=120&days=120&seed=6"
 FIRST, LAST = date(2013, 4, 10), date(2013, 8, 7)
@@ -40,10 +40,10 @@ def command(home: Path, *arguments: str, location: str = FLEET) -> Said:
     return Said(result.exit_code, result.stdout, result.stderr)
 
 
-def storage_of(home: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
+def storage_of(home: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """The tables of drive stats in a home."""
     monkeypatch.setenv("DRIVE_STATS_LOCATION", FLEET)
-    return Storage(load_table("drive_stats")[1], Lakehouse.open(home, None), ModelStore.open(home))
+    return Workspace(load_table("drive_stats")[1], Lakehouse.open(home, None), ModelStore.open(home))
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from ae_assets.chain import Workspace
+from ae_assets.chain.champion import load_champion
+from ae_assets.chain.features import build_features
+from ae_assets.chain.model import TrainingRange, train
+from ae_assets.chain.raw import load_raw
+from ae_assets.chain.threshold import calibrate_latest
+from ae_assets.chain.unapplied import unapplied_settings
+from ae_assets.chain.workspace import day_range
 from ae_assets.cli import instance
-from ae_assets.pipeline.chain import Storage
-from ae_assets.pipeline.chain.champion import load_champion
-from ae_assets.pipeline.chain.features import build_features
-from ae_assets.pipeline.chain.model import TrainingRange, train
-from ae_assets.pipeline.chain.raw import load_raw
-from ae_assets.pipeline.chain.storage import day_range
-from ae_assets.pipeline.chain.threshold import calibrate_latest
-from ae_assets.pipeline.chain.unapplied import unapplied_settings
 from ae_assets.sources import open_source
 from ae_assets_tests.cli.conftest import Said, command
 from ae_assets_tests.pipeline.tables import FIRST, attributes, definitions_of, storage_of, watched_table, write_day
@@ -34,14 +34,14 @@ class Fleet:
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.home = home
         self._monkeypatch = monkeypatch
-        self.storage = self.with_yaml()
+        self.space = self.with_yaml()
 
-    def with_yaml(self, **sections: Any) -> Storage:
+    def with_yaml(self, **sections: Any) -> Workspace:
         """Changes sections of the YAML."""
         table = watched_table(str(self.home / "source"), **{"detector": RULE, "checks": UNMOVED, **sections})
         self._monkeypatch.setattr(instance, "load_table", lambda _: (definitions_of(table, self.home), table))
-        self.storage = storage_of(table, self.home)
-        return self.storage
+        self.space = storage_of(table, self.home)
+        return self.space
 
     def says(self, *arguments: str) -> Said:
         return command(self.home, *arguments)
@@ -56,10 +56,10 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     for day in DAYS:
         write_day(tmp_path / "source", day, [(f"D{drive:02}", 0, drive) for drive in range(20)])
     made = Fleet(tmp_path, monkeypatch)
-    list(load_raw(made.storage, open_source(made.storage.table.source.location), DAYS))
-    build_features(made.storage, DAYS)
-    train(made.storage, TRAINED)
-    calibrate_latest(made.storage)
+    list(load_raw(made.space, open_source(made.space.table.source.location), DAYS))
+    build_features(made.space, DAYS)
+    train(made.space, TRAINED)
+    calibrate_latest(made.space)
     return made
 
 
@@ -82,12 +82,12 @@ def test_under_other_features_nothing_is_run_and_the_error_says_what_to_do(fleet
 
 
 def test_the_command_that_the_error_names_makes_features_and_model_again(fleet: Fleet) -> None:
-    champion = fleet.storage.models.champion("fleet")
-    storage = fleet.with_yaml(**capped())
+    champion = fleet.space.models.champion("fleet")
+    space = fleet.with_yaml(**capped())
     said = fleet.says("run", "fleet", "--start", str(DAYS[0]), "--end", str(DAYS[-1]), "--retrain")
     assert said.code == 0, said.out
-    assert storage.models.champion("fleet") != champion
-    assert storage.tables.read("fleet.anomalies", DAYS[-1], DAYS[-1])["score"].max() == pytest.approx(0.69, abs=0.01)
+    assert space.models.champion("fleet") != champion
+    assert space.tables.read("fleet.anomalies", DAYS[-1], DAYS[-1])["score"].max() == pytest.approx(0.69, abs=0.01)
 
 
 CHANGED: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -132,9 +132,9 @@ CHANGED: dict[str, tuple[dict[str, Any], str, str]] = {
 @pytest.mark.parametrize("change", CHANGED)
 def test_a_run_says_which_change_waits_and_which_command_applies_it(fleet: Fleet, change: str) -> None:
     sections, words, remedy = CHANGED[change]
-    assert unapplied_settings(fleet.storage, load_champion(fleet.storage)) == []
-    storage = fleet.with_yaml(**sections)
-    (found,) = unapplied_settings(storage, load_champion(storage))
+    assert unapplied_settings(fleet.space, load_champion(fleet.space)) == []
+    space = fleet.with_yaml(**sections)
+    (found,) = unapplied_settings(space, load_champion(space))
     assert found.words == words
     if change not in ("parameter", "detector"):
         return
@@ -155,25 +155,25 @@ def test_a_run_says_which_change_waits_and_which_command_applies_it(fleet: Fleet
 
 
 def test_calibrate_applies_a_changed_policy_without_training(fleet: Fleet) -> None:
-    version, cut = fleet.storage.models.champion("fleet"), load_champion(fleet.storage).threshold.cut
-    storage = fleet.with_yaml(threshold={"policy": "percentile", "percentile": 50})
+    version, cut = fleet.space.models.champion("fleet"), load_champion(fleet.space).threshold.cut
+    space = fleet.with_yaml(threshold={"policy": "percentile", "percentile": 50})
     said = fleet.says("calibrate", "fleet")
     assert said.code == 0, said.out
     assert f"{version} is the champion and has a new threshold" in " ".join(said.out.split())
-    assert storage.models.versions("fleet") == [version]
-    assert load_champion(storage).threshold.cut < cut
-    assert unapplied_settings(storage, load_champion(storage)) == []
+    assert space.models.versions("fleet") == [version]
+    assert load_champion(space).threshold.cut < cut
+    assert unapplied_settings(space, load_champion(space)) == []
     assert "check failed: fleet/anomalies champion_follows_the_yaml" not in fleet.says("run", "fleet", *NEWEST).out
 
 
 def test_calibrate_takes_the_champion_unless_another_version_is_named(fleet: Fleet) -> None:
-    champion = fleet.storage.models.champion("fleet")
-    other = train(fleet.storage, TRAINED).version
+    champion = fleet.space.models.champion("fleet")
+    other = train(fleet.space, TRAINED).version
     assert fleet.says("calibrate", "fleet").code == 0
-    assert fleet.storage.models.champion("fleet") == champion
+    assert fleet.space.models.champion("fleet") == champion
     said = fleet.says("calibrate", "fleet", "--version", other, "--promote", "always")
     assert said.code == 0, said.out
-    assert fleet.storage.models.champion("fleet") == other
+    assert fleet.space.models.champion("fleet") == other
     wrong = fleet.says("calibrate", "fleet", "--version", "20240101T000000000Z-00000000")
     assert wrong.code == 2
     assert "has no version 20240101T000000000Z-00000000; it has" in wrong.error

@@ -18,10 +18,10 @@ import polars as pl
 import pytest
 from dagster_shared.error import SerializableErrorInfo
 
+from ae_assets.chain.lives import failures_in
 from ae_assets.cli.demo import Followed, followed, show_followed
 from ae_assets.errors import LakehouseError
 from ae_assets.pipeline import checks
-from ae_assets.pipeline.chain.lives import failures_in
 from ae_assets.pipeline.failures import root_message
 from ae_assets.pipeline.metadata import FENCE, IN_WORDS
 from ae_assets_tests.cli.conftest import FIRST, FLEET, LAST, SEEN_UNTIL, Demo, Said, command, storage_of
@@ -146,10 +146,10 @@ def test_only_the_highest_scores_are_listed_and_the_rest_is_counted(capsys: pyte
 
 
 def test_an_alarm_on_the_day_of_failure_is_no_early_flag(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
-    storage = storage_of(demo.home, monkeypatch)
-    found = followed(storage, FIRST, LAST)
-    assert found.drives == storage.tables.read("drive_stats.features", FIRST, LAST, ["entity"])["entity"].n_unique()
-    assert found.failed == dict(failures_in(storage).iter_rows())
+    space = storage_of(demo.home, monkeypatch)
+    found = followed(space, FIRST, LAST)
+    assert found.drives == space.tables.read("drive_stats.features", FIRST, LAST, ["entity"])["entity"].n_unique()
+    assert found.failed == dict(failures_in(space).iter_rows())
     for drive in found.flagged.iter_rows(named=True):
         assert drive["flagged_on"] < found.failed.get(drive["entity"], LAST + timedelta(days=1))
 
@@ -245,7 +245,7 @@ def test_a_training_range_other_than_the_champions_is_trained(demo: Demo, monkey
 
     from ae_assets.cli.chain_run import _needs_training
 
-    chain = SimpleNamespace(storage=storage_of(demo.home, monkeypatch), table="drive_stats")
+    chain = SimpleNamespace(space=storage_of(demo.home, monkeypatch), table="drive_stats")
     trained_on = (FIRST, FIRST + timedelta(days=59))
     assert not _needs_training(chain, None)  # type: ignore[arg-type]
     assert not _needs_training(chain, trained_on)  # type: ignore[arg-type]
@@ -302,7 +302,7 @@ def test_a_day_that_cannot_be_read_is_named_at_the_end_and_the_others_go_through
 
 
 def test_days_that_a_check_holds_back_end_with_exit_code_3(run_in: RunIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ae_assets.pipeline.chain import features
+    from ae_assets.chain import features
 
     made = features.features_of_day
     monkeypatch.setattr(features, "features_of_day", lambda *given: made(*given).head(100))

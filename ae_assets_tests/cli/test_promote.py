@@ -6,40 +6,40 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from ae_assets.chain import Workspace
+from ae_assets.chain.features import build_features
+from ae_assets.chain.model import TrainingRange, train
+from ae_assets.chain.raw import load_raw
+from ae_assets.chain.threshold import calibrate_latest
+from ae_assets.chain.workspace import day_range
 from ae_assets.cli import instance
-from ae_assets.pipeline.chain import Storage
-from ae_assets.pipeline.chain.features import build_features
-from ae_assets.pipeline.chain.model import TrainingRange, train
-from ae_assets.pipeline.chain.raw import load_raw
-from ae_assets.pipeline.chain.storage import day_range
-from ae_assets.pipeline.chain.threshold import calibrate_latest
 from ae_assets.sources import open_source
 from ae_assets_tests.cli.conftest import command
 from ae_assets_tests.pipeline.tables import FIRST, definitions_of, storage_of, watched_table
 
 
 @pytest.fixture
-def trained_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Storage, Path, list[str]]:
+def trained_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, Path, list[str]]:
     """A small table with a champion and a newer version without a threshold: storage, home and the two versions."""
     home = tmp_path / "home"
     table = watched_table(detector={"type": "counter_rule", "features": ["smart_5_level"]})
     monkeypatch.setattr(instance, "load_table", lambda _: (definitions_of(table, home), table))
-    storage = storage_of(table, home)
+    space = storage_of(table, home)
     days = day_range(FIRST, FIRST + timedelta(days=24))
-    list(load_raw(storage, open_source(table.source.location), days))
-    build_features(storage, days)
+    list(load_raw(space, open_source(table.source.location), days))
+    build_features(space, days)
     training = TrainingRange.of(FIRST, FIRST + timedelta(days=9), table.horizon_days)
-    first = train(storage, training).version
-    calibrate_latest(storage)
-    return storage, home, [first, train(storage, training).version]
+    first = train(space, training).version
+    calibrate_latest(space)
+    return space, home, [first, train(space, training).version]
 
 
-def test_a_version_is_put_into_use_and_seen_in_the_ui(trained_twice: tuple[Storage, Path, list[str]]) -> None:
-    storage, home, (champion, other) = trained_twice
-    calibrate_latest(storage)
+def test_a_version_is_put_into_use_and_seen_in_the_ui(trained_twice: tuple[Workspace, Path, list[str]]) -> None:
+    space, home, (champion, other) = trained_twice
+    calibrate_latest(space)
     said = command(home, "promote", "fleet", champion)
     assert (said.code, said.out) == (0, f"{champion} replaces {other} as the champion of fleet, by hand\n")
-    assert storage.models.champion("fleet") == champion
+    assert space.models.champion("fleet") == champion
     with dg.DagsterInstance.from_config(str(home / "dagster")) as recorded:
         (record,) = recorded.fetch_observations(dg.AssetKey(["fleet", "threshold"]), limit=5).records
     assert record.asset_observation is not None
@@ -48,9 +48,9 @@ def test_a_version_is_put_into_use_and_seen_in_the_ui(trained_twice: tuple[Stora
 
 
 def test_a_version_that_cannot_be_used_is_refused_and_the_champion_stays(
-    trained_twice: tuple[Storage, Path, list[str]],
+    trained_twice: tuple[Workspace, Path, list[str]],
 ) -> None:
-    storage, home, (champion, other) = trained_twice
+    space, home, (champion, other) = trained_twice
     for version, says in (
         (other, "has no threshold yet: materialise fleet/threshold first"),
         ("20240101T000000000Z-00000000", "has no version 20240101T000000000Z-00000000; it has"),
@@ -60,14 +60,14 @@ def test_a_version_that_cannot_be_used_is_refused_and_the_champion_stays(
         said = command(home, "promote", "fleet", version)
         assert said.code == 2
         assert says in said.error
-    assert storage.models.champion("fleet") == champion
+    assert space.models.champion("fleet") == champion
 
 
 def test_models_that_are_kept_elsewhere_are_those_that_commands_see(
-    trained_twice: tuple[Storage, Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained_twice: tuple[Workspace, Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage, home, (champion, other) = trained_twice
-    calibrate_latest(storage)
+    space, home, (champion, other) = trained_twice
+    calibrate_latest(space)
     elsewhere = tmp_path / "elsewhere"
     (home / "models").rename(elsewhere)
     monkeypatch.setenv("AE_ASSETS_MODELS", str(elsewhere))

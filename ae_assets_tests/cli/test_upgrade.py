@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from ae_assets.cli.commands import RUN_FAILED
+from ae_assets.cli.exit_codes import RUN_FAILED
 from ae_assets.cli.instance import open_chain
 from ae_assets_tests.cli.conftest import Said, command
 
@@ -60,17 +60,17 @@ def test_an_older_home_takes_new_days_and_an_error_says_how_to_go_on_judging_the
     assert said.code == RUN_FAILED
     with open_chain("drive_stats") as chain:
         assert len(chain.instance.get_runs()) == 5, "three runs of the older version, two of this one"
-        version = chain.storage.models.champion("drive_stats")
+        version = chain.space.models.champion("drive_stats")
         told = " ".join(said.out.split())
         assert f"the threshold of {version} does not say on which days it was chosen" in told
         assert f"choose it again: materialise drive_stats/threshold with `version: {version}`" in told
-        held = chain.storage.days_of("features")
+        held = chain.space.days_of("features")
         assert min(held) == date(2013, 4, 10)
         assert list(held)[-2:] == list(days)
         chosen = chain.run(("threshold",), None, {"threshold": {"version": version}})
         assert chosen.success, chosen.failure
         judged = chain.run(("anomalies",), days)
         assert judged.success, judged.failure
-        assert list(chain.storage.days_of("anomalies"))[-2:] == list(days)
+        assert list(chain.space.days_of("anomalies"))[-2:] == list(days)
     after = exported(home, "anomalies", tmp_path / "after.parquet").filter(pl.col("day") < days[0])
     assert_frame_equal(after.select(before.columns), before)

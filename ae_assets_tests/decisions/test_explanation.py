@@ -20,7 +20,7 @@ from ae_assets.features.look_back import LookBack
 from ae_assets.features.units import in_own_units, scale_of
 from ae_assets.features.validation import validate_day
 from ae_assets.features.wording import attribute_wording_of
-from ae_assets.schemas.raw import contract_of
+from ae_assets.schemas.layouts import contract_of
 from ae_assets.sources import open_source
 from ae_assets_tests.decisions.histories import QUICK
 

@@ -146,8 +146,8 @@ def test_dagster_accepts_the_instance_and_it_says_what_that_of_compose_says(
         assert instance[key] == ours[key], key
     assert instance["concurrency"]["pools"] == ours["concurrency"]["pools"]
     assert instance["run_monitoring"]["enabled"]
-    for storage in ("run_storage", "event_log_storage", "schedule_storage"):
-        assert instance[storage]["config"]["postgres_db"]["scheme"] == "postgresql+psycopg2"
+    for space in ("run_storage", "event_log_storage", "schedule_storage"):
+        assert instance[space]["config"]["postgres_db"]["scheme"] == "postgresql+psycopg2"
 
 
 def test_the_pod_of_a_run_is_fenced_as_the_servers_are(

@@ -12,13 +12,13 @@ import polars as pl
 import pytest
 from scipy.stats import binom
 
+from ae_assets.chain.lives import lives_in
+from ae_assets.chain.model import TrainingRange, fit_detector
+from ae_assets.chain.scoring import score_days
+from ae_assets.chain.workspace import Workspace, day_range
 from ae_assets.detectors import CounterRuleConfig, GradientBoostingConfig
 from ae_assets.detectors.config import DetectorConfig
 from ae_assets.evaluation import OperatingPoint, Protocol, evaluate
-from ae_assets.pipeline.chain.lives import lives_in
-from ae_assets.pipeline.chain.model import TrainingRange, fit_detector
-from ae_assets.pipeline.chain.scoring import score_days
-from ae_assets.pipeline.chain.storage import Storage, day_range
 from ae_assets_tests.pipeline.worn_fleet import FAILING, HORIZON, LAST, START, fleet, storage_of, table
 
 TRAINING = TrainingRange.of(START, START + timedelta(days=39), HORIZON)
@@ -29,15 +29,15 @@ SURE = 0.9999
 TREES = GradientBoostingConfig(trees=40, leaves=31, learning_rate=0.2, min_windows_per_leaf=5)
 
 
-def judged(storage: Storage, training: TrainingRange, config: DetectorConfig = TREES) -> dict[str, OperatingPoint]:
+def judged(space: Workspace, training: TrainingRange, config: DetectorConfig = TREES) -> dict[str, OperatingPoint]:
     """What a detector that is fitted on a training range does on the test range."""
-    detector, _ = fit_detector(storage, config, training)
+    detector, _ = fit_detector(space, config, training)
     frames = [
         scored.keys.select("day", "entity", "cohort").with_columns(score=pl.Series(scored.score))
-        for scored in score_days(storage, detector, table().decision.aggregation, day_range(*TEST), "scoring")
+        for scored in score_days(space, detector, table().decision.aggregation, day_range(*TEST), "scoring")
     ]
     protocol = Protocol(*TEST, HORIZON, HORIZON)
-    result = evaluate(config.type, pl.concat(frames), lives_in(storage), protocol, resamples=2)
+    result = evaluate(config.type, pl.concat(frames), lives_in(space), protocol, resamples=2)
     return {point.name: point for point in result.points}
 
 

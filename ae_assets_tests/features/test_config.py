@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from ae_assets.errors import ConfigError
 from ae_assets.features.catalogue import catalogue, feature_names
 from ae_assets.features.config import IDENTIFYING_COLUMNS, FeatureConfig
-from ae_assets.sources.layout import IDENTITY_COLUMNS, PLACE_COLUMNS, RESERVED_COLUMNS
+from ae_assets.schemas.layouts.drive_stats_columns import IDENTITY_COLUMNS, PLACE_COLUMNS, RESERVED_COLUMNS
 
 COUNTER = {"kind": "counter", "meaning": "bad sectors"}
 HOURS = {"kind": "age", "meaning": "power-on hours"}

@@ -9,7 +9,7 @@ from ae_assets.features.config import FeatureConfig
 from ae_assets.features.day import features_of_day
 from ae_assets.features.look_back import LookBack
 from ae_assets.features.validation import validate_day
-from ae_assets.schemas.raw import contract_of
+from ae_assets.schemas.layouts import contract_of
 from ae_assets.sources import open_source
 from ae_assets_tests.conftest import real_data
 from ae_assets_tests.features.frames import CONFIG, DAY, series, valid_rows

@@ -11,8 +11,8 @@ from polars.testing import assert_frame_equal
 
 from ae_assets.errors import ContractError
 from ae_assets.features.validation import valid_rows, validate_day, with_whole_records
+from ae_assets.schemas.layouts import contract_of
 from ae_assets.schemas.quarantine import QUARANTINE_SCHEMA
-from ae_assets.schemas.raw import contract_of
 from ae_assets_tests.schemas.frames import DAY, raw_rows
 
 

@@ -65,7 +65,7 @@ def test_every_asset_says_that_the_disk_is_full_and_a_rerun_completes_it(disk: D
     refused = Counter[str]()
     with committing_often():
         for work in WORK.values():
-            work(place.storage(1))
+            work(place.space(1))
         for number, room in enumerate(ROOM):
             old, new = (1, 2) if number % 2 == 0 else (2, 1)
             for asset in WORK:
@@ -76,11 +76,11 @@ def test_every_asset_says_that_the_disk_is_full_and_a_rerun_completes_it(disk: D
 
 def write_without_room(place: Place, disk: Disk, room: int, asset: str, old: int, new: int) -> bool:
     """Whether the asset's write was refused; in both cases nothing is half, and a run with room completes it."""
-    found, before, held = Found(asset), Models.of(place.storage(new)), parquet_files(disk.folder)
+    found, before, held = Found(asset), Models.of(place.space(new)), parquet_files(disk.folder)
     disk.fill(room)
     said = ""
     try:
-        WORK[asset](place.storage(new))
+        WORK[asset](place.space(new))
     except AeAssetsError as full:
         said = str(full)
     inspect(place, found, old, new, before)

@@ -13,14 +13,14 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from ae_assets.pipeline.chain import Storage
-from ae_assets.pipeline.chain.anomalies import find_anomalies
-from ae_assets.pipeline.chain.champion import load_champion
-from ae_assets.pipeline.chain.features import build_features
-from ae_assets.pipeline.chain.model import TrainingRange, train
-from ae_assets.pipeline.chain.raw import load_raw
-from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT, day_range
-from ae_assets.pipeline.chain.threshold import calibrate_latest
+from ae_assets.chain import Workspace
+from ae_assets.chain.anomalies import find_anomalies
+from ae_assets.chain.champion import load_champion
+from ae_assets.chain.features import build_features
+from ae_assets.chain.model import TrainingRange, train
+from ae_assets.chain.raw import load_raw
+from ae_assets.chain.threshold import calibrate_latest
+from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT, day_range
 from ae_assets.sources import open_source
 from ae_assets_tests.integration.deployment import RELAUNCH, URL_VARIABLE, Deployment, deployed, wait_for
 from ae_assets_tests.integration.location import fleet
@@ -41,30 +41,30 @@ def deployment(postgres: Postgres, tmp_path: Path) -> Iterator[Deployment]:
     """With a champion, so that the whole chain can be filled."""
     monitoring = {"run_monitoring": {"enabled": True, "poll_interval_seconds": 3}}
     with deployed(tmp_path / "team", postgres.url(postgres.new_database()), LOCATION, monitoring) as team:
-        storage = storage_of(fleet(LOCATION), team.home)
-        list(load_raw(storage, open_source(LOCATION), DAYS[:40]))
-        build_features(storage, DAYS[:40])
-        train(storage, TrainingRange.of(DAYS[0], DAYS[19], 10))
-        calibrate_latest(storage)
+        space = storage_of(fleet(LOCATION), team.home)
+        list(load_raw(space, open_source(LOCATION), DAYS[:40]))
+        build_features(space, DAYS[:40])
+        train(space, TrainingRange.of(DAYS[0], DAYS[19], 10))
+        calibrate_latest(space)
         for name in DAILY_INPUT:
-            with storage.tables.writer(storage.name(name)) as writer:
+            with space.writer(name) as writer:
                 for day in DAYS[:40]:
-                    writer.write(day, storage.tables.read(storage.name(name), day, day).clear())
+                    writer.write(day, space.read(name, day, day).clear())
         yield team
 
 
-def undisturbed(team: Deployment, home: Path) -> Storage:
+def undisturbed(team: Deployment, home: Path) -> Workspace:
     """The same days of the same source by the same champion, in one go."""
     shutil.copytree(team.home / "models", home / "models")
-    storage = storage_of(fleet(LOCATION), home)
-    list(load_raw(storage, open_source(LOCATION), DAYS))
-    build_features(storage, DAYS)
-    list(find_anomalies(storage, load_champion(storage), DAYS))
-    return storage
+    space = storage_of(fleet(LOCATION), home)
+    list(load_raw(space, open_source(LOCATION), DAYS))
+    build_features(space, DAYS)
+    list(find_anomalies(space, load_champion(space), DAYS))
+    return space
 
 
-def rows_of(storage: Storage, asset: str) -> pl.DataFrame:
-    frame = storage.tables.read(storage.name(asset), DAYS[0], DAYS[-1])
+def rows_of(space: Workspace, asset: str) -> pl.DataFrame:
+    frame = space.read(asset, DAYS[0], DAYS[-1])
     return frame.drop("loaded_at", strict=False)
 
 

@@ -106,7 +106,7 @@ def test_days_go_from_the_bucket_to_features(bucket: Bucket, tmp_path: Path) -> 
     table = watched_table(f"s3://{bucket.name}/raw")
     home = tmp_path / "home"
     assert materialise(table, home, ("raw", "features", "quarantine"), (DAYS[0], DAYS[-1])).success
-    storage = storage_of(table, home)
-    assert storage.days_of("features") == dict.fromkeys(DAYS, 3)
-    files = storage.tables.read("fleet.raw", DAYS[0], DAYS[0], ["source_file"])
+    space = storage_of(table, home)
+    assert space.days_of("features") == dict.fromkeys(DAYS, 3)
+    files = space.tables.read("fleet.raw", DAYS[0], DAYS[0], ["source_file"])
     assert set(files["source_file"]) == {f"{DAYS[0]:%Y/%m}/{DAYS[0]}.csv"}

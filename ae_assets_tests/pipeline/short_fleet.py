@@ -15,10 +15,10 @@ from dagster._core.storage.asset_check_execution_record import (
 )
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
-from ae_assets.pipeline.chain.storage import DAILY_INPUT
+from ae_assets.chain.workspace import DAILY_INPUT
+from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.component import partitions_of
 from ae_assets.pipeline.resources import LakehouseResource
-from ae_assets.pipeline.table import WatchedTable
 from ae_assets_tests.pipeline.tables import FIRST, PipelineAlone, materialise, storage_of, watched_table, write_day
 
 SHORT = {
@@ -57,7 +57,7 @@ class ShortFleet:
         """Makes the first days; ``more`` are sections of the YAML."""
         self.source, self.home, self.instance = folder / "source", folder / "home", instance
         self.table = table_in(folder, **more)
-        self.storage = storage_of(self.table, self.home)
+        self.space = storage_of(self.table, self.home)
         for day in DAYS:
             self.write(day)
         assert self.run(DAILY_INPUT, DAYS[0], DAYS[5]).success

@@ -5,13 +5,13 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from ae_assets.pipeline.chain.anomalies import find_anomalies
-from ae_assets.pipeline.chain.champion import load_champion
-from ae_assets.pipeline.chain.features import build_features
-from ae_assets.pipeline.chain.model import TrainingRange, train
-from ae_assets.pipeline.chain.raw import load_raw
-from ae_assets.pipeline.chain.storage import Storage, day_range
-from ae_assets.pipeline.chain.threshold import calibrate_latest
+from ae_assets.chain.anomalies import find_anomalies
+from ae_assets.chain.champion import load_champion
+from ae_assets.chain.features import build_features
+from ae_assets.chain.model import TrainingRange, train
+from ae_assets.chain.raw import load_raw
+from ae_assets.chain.threshold import calibrate_latest
+from ae_assets.chain.workspace import Workspace, day_range
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
 
@@ -38,7 +38,7 @@ def days_of(drive: str) -> Sequence[date]:
     return [day for day in DAYS if day <= last]
 
 
-def fill(folder: Path) -> Storage:
+def fill(folder: Path) -> Workspace:
     """Loads and judges all days in a home of their own, with a rule over reallocated and pending sectors."""
     everybody = [*HEALTHY, SICK, HEALED, MUTED, DYING, SILENT, LOST, TWISTED]
     for day in DAYS:
@@ -55,16 +55,16 @@ def fill(folder: Path) -> Storage:
             smart_197_raw=[None if drive == SILENT else 0 for drive in drives],
         )
     (folder / "mutes.csv").write_text(MUTES)
-    storage = storage_in(folder)
-    list(load_raw(storage, open_source(storage.table.source.location), DAYS))
-    build_features(storage, DAYS)
-    train(storage, TrainingRange.of(DAYS[0], DAYS[3], 3))
-    calibrate_latest(storage)
-    list(find_anomalies(storage, load_champion(storage), DAYS[5:]))
-    return storage
+    space = storage_in(folder)
+    list(load_raw(space, open_source(space.table.source.location), DAYS))
+    build_features(space, DAYS)
+    train(space, TrainingRange.of(DAYS[0], DAYS[3], 3))
+    calibrate_latest(space)
+    list(find_anomalies(space, load_champion(space), DAYS[5:]))
+    return space
 
 
-def storage_in(folder: Path, **more: Any) -> Storage:
+def storage_in(folder: Path, **more: Any) -> Workspace:
     """The storage of a folder that `fill` filled."""
     settings: dict[str, Any] = {
         "training": {"horizon_days": 3, "days": 4, "max_rows": 5000},

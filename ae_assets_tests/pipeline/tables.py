@@ -8,15 +8,16 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from ae_assets.chain import Workspace
 from ae_assets.lakehouse import Lakehouse, ModelStore
+from ae_assets.model.definition import WatchedTable
+from ae_assets.model.parse import parse_table
 from ae_assets.pipeline.assets import build_assets
-from ae_assets.pipeline.chain import Storage
 from ae_assets.pipeline.checks import build_pooled_checks
 from ae_assets.pipeline.component import AnomalyPipeline
 from ae_assets.pipeline.daily import RESOURCES
 from ae_assets.pipeline.partitions import partitions_of
 from ae_assets.pipeline.resources import LakehouseResource
-from ae_assets.pipeline.table import WatchedTable, parse_table
 
 SIMULATED = "simulated://?drives=120&days=60&seed=3"
 FIRST = date(2013, 4, 10)
@@ -58,9 +59,9 @@ def watched_table(location: str = SIMULATED, **more: Any) -> WatchedTable:
     return parse_table(attributes(location, **more), "defs.yaml")
 
 
-def storage_of(table: WatchedTable, home: Path) -> Storage:
+def storage_of(table: WatchedTable, home: Path) -> Workspace:
     """The table's storage in a home."""
-    return Storage(table, Lakehouse.open(home, None), ModelStore.open(home))
+    return Workspace(table, Lakehouse.open(home, None), ModelStore.open(home))
 
 
 class PipelineAlone(AnomalyPipeline):

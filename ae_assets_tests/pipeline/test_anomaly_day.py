@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from ae_assets.chain.anomaly_day import anomaly_rows, stored_day
+from ae_assets.chain.workspace import Workspace
 from ae_assets.errors import ConfigError
-from ae_assets.pipeline.chain.anomaly_day import anomaly_rows, stored_day
-from ae_assets.pipeline.chain.storage import Storage
 from ae_assets_tests.pipeline import sick_fleet
 from ae_assets_tests.pipeline.sick_fleet import (
     DAYS,
@@ -28,7 +28,7 @@ from ae_assets_tests.pipeline.sick_fleet import (
 
 
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return sick_fleet.fill(tmp_path_factory.mktemp("sick"))
 
 
@@ -36,8 +36,8 @@ def names(entries: list[dict[str, Any]]) -> list[str]:
     return [one["entity"] for one in entries]
 
 
-def test_without_a_day_the_newest_is_told_with_its_devices_and_counts(storage: Storage) -> None:
-    record = stored_day(storage).record
+def test_without_a_day_the_newest_is_told_with_its_devices_and_counts(space: Workspace) -> None:
+    record = stored_day(space).record
     assert (record["day"], record["newest_day"], record["table"]) == (LAST, LAST, "fleet")
     assert names(record["open"]) == [SICK]
     assert names(record["closed"]) == [HEALED]
@@ -50,41 +50,41 @@ def test_without_a_day_the_newest_is_told_with_its_devices_and_counts(storage: S
     }  # fmt: skip
 
 
-def test_a_listed_device_says_since_when_how_high_how_rare_and_why(storage: Storage) -> None:
-    (one,) = stored_day(storage).record["open"]
-    rows = anomaly_rows(storage, LAST, LAST, [SICK]).row(0, named=True)
+def test_a_listed_device_says_since_when_how_high_how_rare_and_why(space: Workspace) -> None:
+    (one,) = stored_day(space).record["open"]
+    rows = anomaly_rows(space, LAST, LAST, [SICK]).row(0, named=True)
     assert (one["cohort"], one["since"], one["days_open"]) == ("SATA", SICK_SINCE, (LAST - SICK_SINCE).days + 1)
     assert (one["is_new"], one["is_alarm"], one["failed"], one["not_judged_because"]) == (False, True, False, None)
     assert (one["score"], one["severity"]) == (rows["score"], rows["severity"])
     assert one["reasons"][0].startswith(f"reallocated sectors {RAISED + (LAST - SICK_SINCE).days}, ")
 
 
-def test_an_earlier_day_tells_what_was_known_then(storage: Storage) -> None:
-    day = stored_day(storage, SICK_SINCE).record
+def test_an_earlier_day_tells_what_was_known_then(space: Workspace) -> None:
+    day = stored_day(space, SICK_SINCE).record
     assert set(names(day["open"])) == {SICK, HEALED, DYING}
     assert {one["entity"]: one["is_new"] for one in day["open"]} == {SICK: True, HEALED: False, DYING: True}
     assert day["newest_day"] == LAST
     assert f"The newest day is {LAST}." in day["summary"]
-    failed = {one["entity"]: one["failed"] for one in stored_day(storage, FAILED_ON).record["open"]}
+    failed = {one["entity"]: one["failed"] for one in stored_day(space, FAILED_ON).record["open"]}
     assert failed == {SICK: False, HEALED: False, DYING: True}
 
 
-def test_the_sentence_of_a_stored_day_is_that_of_the_day_when_it_was_made(storage: Storage) -> None:
-    told = stored_day(storage, HEALED_ON).facts
+def test_the_sentence_of_a_stored_day_is_that_of_the_day_when_it_was_made(space: Workspace) -> None:
+    told = stored_day(space, HEALED_ON).facts
     assert told.in_words(simulated=False) == (
         f"{HEALED_ON}: 1 alarm, 0 of them new, among 20 devices; 2 on the day before, of which 1 is gone: 1 cleared. "
         "1 more alarm is muted. 1 device is not judged."
     )
 
 
-def test_a_record_is_plain_values(storage: Storage) -> None:
-    text = json.dumps(stored_day(storage).record, default=str, allow_nan=False)
+def test_a_record_is_plain_values(space: Workspace) -> None:
+    text = json.dumps(stored_day(space).record, default=str, allow_nan=False)
     assert json.loads(text)["open"][0]["since"] == str(SICK_SINCE)
 
 
-def test_a_day_without_anomalies_is_refused_with_the_days_that_there_are(storage: Storage) -> None:
+def test_a_day_without_anomalies_is_refused_with_the_days_that_there_are(space: Workspace) -> None:
     with pytest.raises(ConfigError) as error:
-        stored_day(storage, date(2014, 1, 1))
+        stored_day(space, date(2014, 1, 1))
     assert f"15 days from {DAYS[5]} to {LAST}" in str(error.value)
     assert f"the nearest of {LAST}" in str(error.value)
 
@@ -95,7 +95,7 @@ def test_a_table_without_anomalies_says_which_command_makes_some(tmp_path: Path)
 
 
 def test_the_days_of_a_table_from_before_there_were_episodes_are_told(tmp_path: Path) -> None:
-    storage = sick_fleet.storage_in(tmp_path)
+    space = sick_fleet.storage_in(tmp_path)
     old = pl.DataFrame(
         {
             "day": [LAST] * 2,
@@ -112,17 +112,17 @@ def test_the_days_of_a_table_from_before_there_were_episodes_are_told(tmp_path: 
             "label": pl.Series([0, None], dtype=pl.Int8),
         }
     )
-    with storage.tables.writer(storage.name("anomalies")) as writer:
+    with space.writer("anomalies") as writer:
         writer.write(LAST, old)
-    with storage.tables.writer(storage.name("raw")) as writer:
+    with space.writer("raw") as writer:
         writer.write(LAST, pl.DataFrame({"day": [LAST], "source_file": ["old.csv"]}))
-    record = stored_day(storage).record
+    record = stored_day(space).record
     (one,) = record["open"]
     assert (one["entity"], one["since"], one["muted_until"]) == ("A", LAST - timedelta(days=2), None)
     assert one["reasons"] == ["reallocated sectors 41 (expected 0)"]
     assert record["counts"]["not_judged"] == 0
 
 
-def test_devices_that_never_report_what_a_score_rests_on_are_on_no_list(storage: Storage) -> None:
-    record = stored_day(storage).record
+def test_devices_that_never_report_what_a_score_rests_on_are_on_no_list(space: Workspace) -> None:
+    record = stored_day(space).record
     assert SILENT not in names(record["open"]) + names(record["closed"]) + names(record["muted"])

@@ -132,7 +132,7 @@ def test_attributes_that_no_row_has_are_named_and_those_that_no_file_had_with_th
 
 def test_lost_rows_block_what_comes_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The conservation check reads what is stored: a feature row that gets lost on the way is noticed."""
-    from ae_assets.pipeline.chain import features
+    from ae_assets.chain import features
 
     whole = features.features_of_day
     monkeypatch.setattr(features, "features_of_day", lambda *given: whole(*given).head(3))
@@ -145,7 +145,7 @@ def test_lost_rows_block_what_comes_after(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_repeated_drive_is_noticed_in_what_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ae_assets.pipeline.chain import features
+    from ae_assets.chain import features
 
     whole = features.features_of_day
     monkeypatch.setattr(features, "features_of_day", lambda *given: pl.concat([whole(*given)] * 2))
@@ -172,8 +172,8 @@ def test_a_model_that_does_not_converge_does_not_become_champion(tmp_path: Path)
     training = {"train_start": FIRST.isoformat(), "train_end": (FIRST + timedelta(days=29)).isoformat()}
     result = materialise(table, tmp_path, ("model", "threshold"), None, {"model": training})
     assert not result.success
-    storage = storage_of(table, tmp_path)
-    assert storage.models.champion("fleet") is None
+    space = storage_of(table, tmp_path)
+    assert space.models.champion("fleet") is None
     again = materialise(table, tmp_path, ("threshold",))
     assert "did not converge and does not become the champion" in failure_of(again) or "no model yet" in failure_of(
         again
@@ -186,9 +186,9 @@ def test_the_default_training_range_leaves_room_to_calibrate_and_beside_a_champi
 ) -> None:
     from ae_assets.pipeline.assets import ModelConfig, training_range
 
-    storage = storage_of(watched_table(retraining={"window_days": 10}), finished_home)
-    monkeypatch.setattr(type(storage.models), "champion", lambda *_: champion)
-    training = training_range(storage, ModelConfig())
+    space = storage_of(watched_table(retraining={"window_days": 10}), finished_home)
+    monkeypatch.setattr(type(space.models), "champion", lambda *_: champion)
+    training = training_range(space, ModelConfig())
     assert training.end == LAST - timedelta(days=days_kept)
     assert training.start == training.end - timedelta(days=19)
 

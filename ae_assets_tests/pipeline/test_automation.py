@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ae_assets.chain.failed_day import FailedDay
 from ae_assets.pipeline.automation import last_change, stale_days, unmade_days
-from ae_assets.pipeline.chain.failed_day import FailedDay
 from ae_assets.pipeline.daily import record_of
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets_tests.pipeline.tables import (
@@ -138,15 +138,14 @@ def test_a_late_day_renews_the_days_that_rest_on_it_until_they_equal_those_of_an
     renewed = days(31, 33)  # the look-back is 7 days, and there are no more
     assert fleet.follow() == dict.fromkeys(("features", "quarantine", "anomalies"), renewed)
     assert fleet.asked_for() == {}
-    storage = storage_of(fleet.table, fleet.home)
+    space = storage_of(fleet.table, fleet.home)
     healed = {
-        name: storage.tables.read(f"fleet.{name}", days(30, 30)[0], days(33, 33)[0])
-        for name in ("features", "anomalies")
+        name: space.tables.read(f"fleet.{name}", days(30, 30)[0], days(33, 33)[0]) for name in ("features", "anomalies")
     }
-    assert not before.equals(storage.tables.read("fleet.features", *days(31, 31) * 2)), "the late day says something"
+    assert not before.equals(space.tables.read("fleet.features", *days(31, 31) * 2)), "the late day says something"
     fleet.run(["features", "quarantine", "anomalies"], days(30, 33))
     for name, frame in healed.items():
-        in_order = storage.tables.read(f"fleet.{name}", days(30, 30)[0], days(33, 33)[0])
+        in_order = space.tables.read(f"fleet.{name}", days(30, 30)[0], days(33, 33)[0])
         keys = ["day", "entity"]
         assert frame.sort(keys).equals(in_order.sort(keys))
 

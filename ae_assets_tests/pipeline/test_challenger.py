@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ae_assets.chain.challenger import Promotion, Reason, decide, window_to_judge
+from ae_assets.chain.champion import load_champion
+from ae_assets.chain.features import build_features
+from ae_assets.chain.model import TrainingRange, train
+from ae_assets.chain.raw import load_raw
+from ae_assets.chain.threshold import calibrate_latest
+from ae_assets.chain.workspace import Workspace, day_range
 from ae_assets.errors import EvaluationError, ModelError
 from ae_assets.evaluation import Difference
 from ae_assets.lakehouse import ModelStore
-from ae_assets.pipeline.chain.challenger import Promotion, Reason, decide, window_to_judge
-from ae_assets.pipeline.chain.champion import load_champion
-from ae_assets.pipeline.chain.features import build_features
-from ae_assets.pipeline.chain.model import TrainingRange, train
-from ae_assets.pipeline.chain.raw import load_raw
-from ae_assets.pipeline.chain.storage import Storage, day_range
-from ae_assets.pipeline.chain.threshold import calibrate_latest
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, check_of, materialise, storage_of, watched_table, write_day
 
@@ -86,9 +86,9 @@ def worn(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
         temperatures = [25 + (drive * 7 + number * 3) % 11 for drive in alive]
         write_day(home / "source", day, rows, smart_194_raw=temperatures)
-    storage = storage_of(table_with(home, GOOD), home / "home")
-    list(load_raw(storage, open_source(storage.table.source.location), DAYS))
-    build_features(storage, DAYS)
+    space = storage_of(table_with(home, GOOD), home / "home")
+    list(load_raw(space, open_source(space.table.source.location), DAYS))
+    build_features(space, DAYS)
     return home
 
 
@@ -96,37 +96,37 @@ def worn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def with_champion(worn: Path, tmp_path: Path) -> Any:
     """The fleet with a champion and a model store of the test's own; gives the storage for another detector."""
 
-    def storage(detector: dict[str, Any], **more: Any) -> Storage:
+    def space(detector: dict[str, Any], **more: Any) -> Workspace:
         table = table_with(worn, detector, **more)
-        return Storage(table, storage_of(table, worn / "home").tables, storage_of(table, tmp_path).models)
+        return Workspace(table, storage_of(table, worn / "home").tables, storage_of(table, tmp_path).models)
 
-    return storage
+    return space
 
 
-def trained(storage: Storage, training: TrainingRange = TRAINED) -> str:
-    return train(storage, training).version
+def trained(space: Workspace, training: TrainingRange = TRAINED) -> str:
+    return train(space, training).version
 
 
 def test_the_first_model_becomes_the_champion_and_says_so(with_champion: Any) -> None:
-    storage = with_champion(BAD)
-    version = trained(storage)
-    promotion = calibrate_latest(storage).promotion
+    space = with_champion(BAD)
+    version = trained(space)
+    promotion = calibrate_latest(space).promotion
     assert (promotion.reason, promotion.champion_before) == (Reason.FIRST, None)
-    assert storage.models.champion("fleet") == version
+    assert space.models.champion("fleet") == version
 
 
 def test_a_worse_challenger_is_kept_but_not_promoted_and_says_how_to_promote_it(with_champion: Any) -> None:
     champion = trained(with_champion(GOOD))
     calibrate_latest(with_champion(GOOD))
-    storage = with_champion(BAD)
-    challenger = trained(storage)
-    promotion = calibrate_latest(storage).promotion
+    space = with_champion(BAD)
+    challenger = trained(space)
+    promotion = calibrate_latest(space).promotion
     assert promotion.reason is Reason.WORSE
-    assert storage.models.champion("fleet") == champion
-    assert storage.models.versions("fleet") == [champion, challenger]
+    assert space.models.champion("fleet") == champion
+    assert space.models.versions("fleet") == [champion, challenger]
     assert f"`ae-assets promote fleet {challenger}`" in promotion.words
     assert f"{champion} stays the champion: from {JUDGED[0]} to {JUDGED[1]}, at FAR 1% per 10 days" in promotion.words
-    kept = json.loads(storage.models.read_threshold("fleet", challenger))["promotion"]
+    kept = json.loads(space.models.read_threshold("fleet", challenger))["promotion"]
     assert kept == promotion.record
     assert kept["window"] == [str(day) for day in JUDGED]
     assert kept["failed"] == FAILING
@@ -134,39 +134,39 @@ def test_a_worse_challenger_is_kept_but_not_promoted_and_says_how_to_promote_it(
     assert kept["detection"]["challenger"]["value"] < 0.3
     assert kept["difference"]["high"] < 0
     # The same version again, as asked.
-    assert calibrate_latest(storage, "always").promotion.reason is Reason.ASKED
-    assert storage.models.champion("fleet") == challenger
+    assert calibrate_latest(space, "always").promotion.reason is Reason.ASKED
+    assert space.models.champion("fleet") == challenger
 
 
 def test_a_better_challenger_replaces_the_champion_and_an_equal_one_too(with_champion: Any) -> None:
     trained(with_champion(BAD))
     calibrate_latest(with_champion(BAD))
-    storage = with_champion(GOOD)
+    space = with_champion(GOOD)
     for _ in range(2):
-        version = trained(storage)
-        promotion = calibrate_latest(storage).promotion
+        version = trained(space)
+        promotion = calibrate_latest(space).promotion
         assert promotion.reason is Reason.NOT_WORSE
-        assert storage.models.champion("fleet") == version
+        assert space.models.champion("fleet") == version
     assert promotion.record["difference"] == {"value": 0.0, "low": 0.0, "high": 0.0}
 
 
 def test_days_that_the_champion_has_seen_are_not_compared_on(with_champion: Any) -> None:
     trained(with_champion(GOOD), TrainingRange.of(FIRST, FIRST + timedelta(days=21), 10))
     calibrate_latest(with_champion(GOOD))
-    storage = with_champion(BAD)
-    version = trained(storage)
-    promotion = calibrate_latest(storage).promotion
+    space = with_champion(BAD)
+    version = trained(space)
+    promotion = calibrate_latest(space).promotion
     assert promotion.reason is Reason.NOT_COMPARED
     assert f"seen days and labels until {FIRST + timedelta(days=31)}, and until {DAYS[-1]} 8 unseen" in promotion.words
-    assert storage.models.champion("fleet") == version
+    assert space.models.champion("fleet") == version
 
 
 def test_days_that_the_challenger_has_seen_are_not_compared_on(with_champion: Any) -> None:
     trained(with_champion(GOOD))
     calibrate_latest(with_champion(GOOD))
-    storage = with_champion(BAD)
-    trained(storage, TrainingRange.of(FIRST, FIRST + timedelta(days=21), 10))
-    promotion = calibrate_latest(storage).promotion
+    space = with_champion(BAD)
+    trained(space, TrainingRange.of(FIRST, FIRST + timedelta(days=21), 10))
+    promotion = calibrate_latest(space).promotion
     assert promotion.reason is Reason.NOT_COMPARED
     assert f"seen days and labels until {FIRST + timedelta(days=31)}, and until {DAYS[-1]} 8 unseen" in promotion.words
 
@@ -183,38 +183,38 @@ def test_what_a_champion_has_seen_does_not_change_with_the_yaml(with_champion: A
 def test_the_days_of_a_long_calibration_range_are_seen_though_the_last_of_them_are_absent(
     with_champion: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = Storage.days_of
+    held = Workspace.days_of
     until = FIRST + timedelta(days=15)
-    storage = with_champion(GOOD, calibration={"embargo_days": 2, "days": 20})
-    trained(storage)
+    space = with_champion(GOOD, calibration={"embargo_days": 2, "days": 20})
+    trained(space)
     with monkeypatch.context() as patch:
         patch.setattr(
-            Storage, "days_of", lambda self, asset: {d: rows for d, rows in held(self, asset).items() if d <= until}
+            Workspace, "days_of", lambda self, asset: {d: rows for d, rows in held(self, asset).items() if d <= until}
         )
-        calibrate_latest(storage)
-    assert load_champion(storage).seen_until == FIRST + timedelta(days=31)
+        calibrate_latest(space)
+    assert load_champion(space).seen_until == FIRST + timedelta(days=31)
 
 
 def test_a_threshold_without_the_days_it_was_chosen_on_says_how_to_choose_it_again(
     with_champion: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage = with_champion(GOOD)
-    version = trained(storage)
-    calibrate_latest(storage)
-    content = json.loads(storage.models.read_threshold("fleet", version))
+    space = with_champion(GOOD)
+    version = trained(space)
+    calibrate_latest(space)
+    content = json.loads(space.models.read_threshold("fleet", version))
     del content["calibrated_on"]
-    monkeypatch.setattr(type(storage.models), "read_threshold", lambda *_: json.dumps(content))
+    monkeypatch.setattr(type(space.models), "read_threshold", lambda *_: json.dumps(content))
     with pytest.raises(ModelError, match=f"choose it again: materialise fleet/threshold with `version: {version}`"):
-        load_champion(storage)
+        load_champion(space)
 
 
 def test_a_champion_of_features_that_are_gone_is_replaced(with_champion: Any) -> None:
     trained(with_champion(GOOD))
     calibrate_latest(with_champion(GOOD))
     attributes = {"smart_194_raw": {"kind": "gauge", "meaning": "temperature", "low_bits": 8}}
-    storage = with_champion(BAD, features={"spans": [1, 7], "attributes": attributes})
-    trained(storage)
-    promotion = calibrate_latest(storage).promotion
+    space = with_champion(BAD, features={"spans": [1, 7], "attributes": attributes})
+    trained(space)
+    promotion = calibrate_latest(space).promotion
     assert promotion.reason is Reason.NOT_COMPARED
     assert "features.attributes.smart_197_raw: the champion has present, the YAML absent" in promotion.words
 
@@ -242,16 +242,16 @@ def test_a_run_with_a_rejected_challenger_succeeds_and_its_check_warns(
     shutil.copytree(home / "models", models)
     monkeypatch.setenv("AE_ASSETS_MODELS", str(models))
     table = watched_table()
-    storage = replace(storage_of(table, home), models=ModelStore.open(home, str(models)))
-    champion = storage.models.champion("fleet")
+    space = replace(storage_of(table, home), models=ModelStore.open(home, str(models)))
+    champion = space.models.champion("fleet")
     calibrated = materialise(table, home, ("threshold",))
     assert calibrated.success
     assert check_of(calibrated, "threshold", "challenger_is_not_worse").passed
-    train(storage, TrainingRange.of(FIRST, FIRST + timedelta(days=24), 10))
+    train(space, TrainingRange.of(FIRST, FIRST + timedelta(days=24), 10))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "ae_assets.pipeline.chain.threshold.judge_challenger",
+            "ae_assets.chain.threshold.judge_challenger",
             lambda _, version, rule: Promotion(version.version, champion, Reason.LOWER, f"rule {rule}"),
         )
         result = materialise(table, home, ("threshold",))
@@ -259,25 +259,25 @@ def test_a_run_with_a_rejected_challenger_succeeds_and_its_check_warns(
     check = check_of(result, "threshold", "challenger_is_not_worse")
     assert (check.passed, check.blocking, check.severity.value) == (False, False, "WARN")
     assert check.metadata["verdict"].value == "rule if_not_worse"
-    assert storage.models.champion("fleet") == champion
+    assert space.models.champion("fleet") == champion
     (event,) = result.get_asset_materialization_events()
     assert event.materialization.metadata["Champion"].value == champion
     assert event.materialization.metadata["Verdict"].value == "rejected, finds fewer than the margin allows"
     asked = materialise(table, home, ("threshold",), None, {"threshold": {"promote": "always"}})
     assert check_of(asked, "threshold", "challenger_is_not_worse").passed
-    assert storage.models.champion("fleet") == storage.models.versions("fleet")[-1] != champion
+    assert space.models.champion("fleet") == space.models.versions("fleet")[-1] != champion
 
 
 def test_the_reference_beside_the_threshold_has_one_row_of_each_device_of_the_calibration_range(
     with_champion: Any,
 ) -> None:
-    storage = with_champion(GOOD)
-    trained(storage)
-    calibrate_latest(storage)
-    reference = load_champion(storage).reference
+    space = with_champion(GOOD)
+    trained(space)
+    calibrate_latest(space)
+    reference = load_champion(space).reference
     assert reference.entities == 300
     assert (reference.first_day, reference.last_day) == (FIRST + timedelta(days=12), FIRST + timedelta(days=19))
-    rows = storage.tables.read("fleet.features", reference.first_day, reference.last_day, ["smart_194_level"])
+    rows = space.tables.read("fleet.features", reference.first_day, reference.last_day, ["smart_194_level"])
     bins = reference.features["smart_194_level"]
     shares = [
         counts / total for counts, total in ((np.array(bins.counts), 300), (bins.count(rows.to_series()), rows.height))

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import polars as pl
 import pytest
 
-from ae_assets.pipeline.chain.day_before import Alarms, DayBefore
+from ae_assets.chain.day_before import Alarms, DayBefore
 
 TODAY = date(2013, 6, 4)
 YESTERDAY = TODAY - timedelta(days=1)

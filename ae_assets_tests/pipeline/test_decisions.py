@@ -12,24 +12,24 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from ae_assets.chain.anomalies import find_anomalies
+from ae_assets.chain.anomaly_day import AnomalyDay
+from ae_assets.chain.champion import CalibrationRange, load_champion
+from ae_assets.chain.evaluation import evaluate
+from ae_assets.chain.features import build_features
+from ae_assets.chain.model import TrainingRange, train
+from ae_assets.chain.raw import load_raw
+from ae_assets.chain.scoring import score_days
+from ae_assets.chain.threshold import calibrate_latest, calibration_scores
+from ae_assets.chain.workspace import Workspace, day_range
 from ae_assets.decisions import AggregationConfig, DecisionConfig, aggregate
 from ae_assets.decisions.episodes import STATES
 from ae_assets.errors import ConfigError, EvaluationError
 from ae_assets.features.catalogue import catalogue
-from ae_assets.pipeline.chain.anomalies import find_anomalies
-from ae_assets.pipeline.chain.anomaly_day import AnomalyDay
-from ae_assets.pipeline.chain.champion import CalibrationRange, load_champion
-from ae_assets.pipeline.chain.evaluation import evaluate
-from ae_assets.pipeline.chain.features import build_features
-from ae_assets.pipeline.chain.model import TrainingRange, train
-from ae_assets.pipeline.chain.raw import load_raw
-from ae_assets.pipeline.chain.scoring import score_days
-from ae_assets.pipeline.chain.storage import Storage, day_range
-from ae_assets.pipeline.chain.threshold import calibrate_latest, calibration_scores
+from ae_assets.model.parse import parse_table
 from ae_assets.pipeline.checks import anomalies_checks
 from ae_assets.pipeline.component import _with_mute_list_beside
 from ae_assets.pipeline.metadata import anomalies_day, anomalies_days
-from ae_assets.pipeline.table import parse_table
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA, EPISODE_STATES
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, attributes, storage_of, watched_table
@@ -57,36 +57,36 @@ NONE = AggregationConfig()
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Features of 60 days and a model, but no threshold yet; each test calibrates with its own settings."""
     folder = tmp_path_factory.mktemp("home")
-    storage = storage_of(watched_table(), folder)
-    list(load_raw(storage, open_source(storage.table.source.location), DAYS))
-    build_features(storage, DAYS)
-    train(storage, TRAINED)
+    space = storage_of(watched_table(), folder)
+    list(load_raw(space, open_source(space.table.source.location), DAYS))
+    build_features(space, DAYS)
+    train(space, TRAINED)
     return folder
 
 
-def decided(home: Path, **decision: Any) -> Storage:
+def decided(home: Path, **decision: Any) -> Workspace:
     """The storage of the small table with these decision settings, calibrated with them."""
-    storage = storage_of(watched_table(decision=decision), home)
-    calibrate_latest(storage)
-    return storage
+    space = storage_of(watched_table(decision=decision), home)
+    calibrate_latest(space)
+    return space
 
 
-def found(storage: Storage, days: Sequence[date] = JUDGED) -> list[AnomalyDay]:
-    return list(find_anomalies(storage, load_champion(storage), days))
+def found(space: Workspace, days: Sequence[date] = JUDGED) -> list[AnomalyDay]:
+    return list(find_anomalies(space, load_champion(space), days))
 
 
-def rows_of(storage: Storage, days: Sequence[date] = JUDGED) -> pl.DataFrame:
-    return storage.tables.read(storage.name("anomalies"), days[0], days[-1]).sort("day", "entity")
+def rows_of(space: Workspace, days: Sequence[date] = JUDGED) -> pl.DataFrame:
+    return space.read("anomalies", days[0], days[-1]).sort("day", "entity")
 
 
 def test_the_threshold_is_calibrated_on_scores_aggregated_as_they_are_held_against_it(home: Path) -> None:
-    storage = decided(home, aggregation=MEAN)
-    detector, aggregation = load_champion(storage).detector, storage.table.decision.aggregation
-    training, range_ = load_champion(storage).training, load_champion(storage).calibration
-    calibrated = calibration_scores(storage, detector, aggregation, training, range_, earlier_failures=False)
+    space = decided(home, aggregation=MEAN)
+    detector, aggregation = load_champion(space).detector, space.table.decision.aggregation
+    training, range_ = load_champion(space).training, load_champion(space).calibration
+    calibrated = calibration_scores(space, detector, aggregation, training, range_, earlier_failures=False)
     # The days of the look-back are those just before the calibration range, in the embargo.
     longer = CalibrationRange.after(training, 0, 10)
-    of_days = calibration_scores(storage, detector, NONE, training, longer, earlier_failures=False)
+    of_days = calibration_scores(space, detector, NONE, training, longer, earlier_failures=False)
     expected = aggregate(of_days, aggregation).filter(pl.col("day") >= range_.start)
     keys = ["day", "entity"]
     assert calibrated.height > 100
@@ -97,27 +97,27 @@ def test_the_threshold_is_calibrated_on_scores_aggregated_as_they_are_held_again
 
 
 def test_single_days_in_order_give_what_a_range_gives(home: Path) -> None:
-    storage = decided(home, aggregation=MEAN, episodes={**STICKY, "alarms": 2, "within_days": 4})
-    found(storage)
-    in_range = rows_of(storage)
+    space = decided(home, aggregation=MEAN, episodes={**STICKY, "alarms": 2, "within_days": 4})
+    found(space)
+    in_range = rows_of(space)
     assert set(in_range["episode"]) == set(STATES)
     for day in JUDGED:
-        found(storage, [day])
-    assert_frame_equal(rows_of(storage), in_range, check_exact=True)
+        found(space, [day])
+    assert_frame_equal(rows_of(space), in_range, check_exact=True)
 
 
 def test_scores_are_aggregated_and_the_score_of_the_day_is_kept_beside(home: Path) -> None:
     found(decided(home))
     of_days = rows_of(storage_of(watched_table(), home))
     assert (of_days["score"] == of_days["day_score"]).all()
-    storage = decided(home, aggregation={"method": "max", "days": 3})
-    found(storage)
-    rows = rows_of(storage)
+    space = decided(home, aggregation={"method": "max", "days": 3})
+    found(space)
+    rows = rows_of(space)
     assert_frame_equal(rows.select("day", "entity", "day_score"), of_days.select("day", "entity", "day_score"))
     assert (rows["score"] >= rows["day_score"]).all()
     assert (rows["score"] > rows["day_score"]).any()
     assert (rows["is_anomaly"] == (rows["score"] > rows["threshold"])).all()
-    assert (rows["severity"].to_numpy() == load_champion(storage).threshold.severity(rows["score"])).all()
+    assert (rows["severity"].to_numpy() == load_champion(space).threshold.severity(rows["score"])).all()
 
 
 def test_an_aggregation_counts_once_a_threshold_was_chosen_with_it(home: Path) -> None:
@@ -141,12 +141,12 @@ def test_an_aggregation_counts_once_a_threshold_was_chosen_with_it(home: Path) -
 
 
 def test_one_ticket_is_asked_for_each_episode(home: Path) -> None:
-    storage = decided(home)
-    before = found(storage)
-    by_default = rows_of(storage)
-    storage = decided(home, episodes=STICKY)
-    after = found(storage)
-    rows = rows_of(storage)
+    space = decided(home)
+    before = found(space)
+    by_default = rows_of(space)
+    space = decided(home, episodes=STICKY)
+    after = found(space)
+    rows = rows_of(space)
     same = ["day", "entity", "score", "is_anomaly", "severity", "streak_days", "top_features"]
     assert_frame_equal(rows.select(same), by_default.select(same))
     assert 0 < rows["is_new"].sum() <= by_default["is_new"].sum()
@@ -161,9 +161,9 @@ def test_one_ticket_is_asked_for_each_episode(home: Path) -> None:
 
 
 def test_an_alarm_says_its_reasons_in_words_and_other_rows_say_none(home: Path) -> None:
-    storage = decided(home)
-    found(storage)
-    rows = rows_of(storage)
+    space = decided(home)
+    found(space)
+    rows = rows_of(space)
     assert (rows["reasons"].is_not_null() == rows["is_anomaly"]).all()
     told = rows.filter("is_anomaly")
     assert (told["reasons"].list.len() >= 1).all()
@@ -172,16 +172,16 @@ def test_an_alarm_says_its_reasons_in_words_and_other_rows_say_none(home: Path) 
 
 
 def test_the_first_reason_is_the_attribute_that_raised_the_score_most_with_the_value_of_its_row(home: Path) -> None:
-    storage = storage_of(watched_table(threshold={"policy": "percentile", "percentile": 90}), home)
-    calibrate_latest(storage)
-    found(storage)
-    alarms = {(row["day"], row["entity"]): row for row in rows_of(storage).filter("is_anomaly").iter_rows(named=True)}
-    champion = load_champion(storage)
+    space = storage_of(watched_table(threshold={"policy": "percentile", "percentile": 90}), home)
+    calibrate_latest(space)
+    found(space)
+    alarms = {(row["day"], row["entity"]): row for row in rows_of(space).filter("is_anomaly").iter_rows(named=True)}
+    champion = load_champion(space)
     names = champion.detector.feature_names
-    columns = {feature.name: feature.column or feature.name for feature in catalogue(storage.table.features)}
+    columns = {feature.name: feature.column or feature.name for feature in catalogue(space.table.features)}
     leading = set()
-    for scored in score_days(storage, champion.detector, champion.aggregation, JUDGED, stage="anomalies"):
-        features = storage.tables.read(storage.name("features"), scored.day, scored.day)
+    for scored in score_days(space, champion.detector, champion.aggregation, JUDGED, stage="anomalies"):
+        features = space.read("features", scored.day, scored.day)
         values = {row["entity"]: row for row in features.iter_rows(named=True)}
         flags = [name for name in names if name.endswith("_missing")]
         lacking = {row["cohort"]: row for row in features.group_by("cohort").agg(pl.col(flags).mean()).to_dicts()}
@@ -211,16 +211,16 @@ elsewhere,,,2013-12-31,moved to another site
 
 
 def test_a_muted_drive_keeps_its_row_and_leaves_the_list_and_the_rate(home: Path, tmp_path: Path) -> None:
-    storage = decided(home)
-    found(storage)
-    unmuted = rows_of(storage)
+    space = decided(home)
+    found(space)
+    unmuted = rows_of(space)
     drive = unmuted.filter("is_anomaly")["entity"].mode().sort()[0]
     path = tmp_path / "mutes.csv"
     path.write_text(MUTES.format(drive=drive))
-    storage = decided(home, mute_list=str(path))
-    champion = load_champion(storage)
-    facts = found(storage)
-    muted = rows_of(storage)
+    space = decided(home, mute_list=str(path))
+    champion = load_champion(space)
+    facts = found(space)
+    muted = rows_of(space)
     columns = ["muted_until", "mute_reason"]
     assert_frame_equal(muted.drop(columns), unmuted.drop(columns))
     assert set(muted.filter(pl.col("muted_until").is_not_null())["entity"]) == {drive}
@@ -230,29 +230,29 @@ def test_a_muted_drive_keeps_its_row_and_leaves_the_list_and_the_rate(home: Path
     assert sum(day.alarms for day in facts) == alarms.filter(pl.col("entity") != drive).height
 
     day = next(day for day in facts if day.muted_alarms and day.alarms)
-    shown = anomalies_day(storage, day, champion, drawn=False, simulated=False)
+    shown = anomalies_day(space, day, champion, drawn=False, simulated=False)
     assert drive not in [record.data["device"] for record in shown["Devices to look at"].records]
     assert drive not in shown["Why, in full"].value
     assert drive in shown["Muted devices"].value
     assert "being replaced, ticket 12" in shown["Muted devices"].value
     assert "1 more alarm is muted" in shown["Summary"]
-    counts = dict(anomalies_days(storage, champion, facts))
+    counts = dict(anomalies_days(space, champion, facts))
     assert counts[day.day]["Mutes of nobody"] == "entity elsewhere until 2013-12-31 (line 3): moved to another site"
     assert counts[day.day]["Mutes that are over"] == f"entity {drive} until 2013-04-30 (line 4): an old one"
     assert sum(values["Muted alarms"] for values in counts.values()) == alarms.filter(entity=drive).height
 
 
 def test_a_muted_drive_takes_no_place_in_the_budget_of_alarms(home: Path, tmp_path: Path) -> None:
-    storage = storage_of(watched_table(threshold=BUDGET), home)
-    calibrate_latest(storage)
-    found(storage)
-    drive = rows_of(storage).filter("is_anomaly")["entity"].mode()[0]
+    space = storage_of(watched_table(threshold=BUDGET), home)
+    calibrate_latest(space)
+    found(space)
+    drive = rows_of(space).filter("is_anomaly")["entity"].mode()[0]
     path = tmp_path / "mutes.csv"
     path.write_text(MUTES.format(drive=drive))
-    storage = storage_of(watched_table(threshold=BUDGET, decision={"mute_list": str(path)}), home)
-    cut = load_champion(storage).threshold.cut
-    facts = found(storage)
-    rows = rows_of(storage)
+    space = storage_of(watched_table(threshold=BUDGET, decision={"mute_list": str(path)}), home)
+    cut = load_champion(space).threshold.cut
+    facts = found(space)
+    rows = rows_of(space)
     over = rows.filter(pl.col("muted_until").is_null(), pl.col("score") > cut).group_by("day").len().sort("day")
     assert [day.alarms for day in facts] == [min(2, count) for count in over["len"]]
     assert sum(day.muted_alarms for day in facts) > 0
@@ -261,10 +261,10 @@ def test_a_muted_drive_takes_no_place_in_the_budget_of_alarms(home: Path, tmp_pa
 def test_a_day_on_which_many_score_high_does_not_close_the_episode_of_a_drive_that_stays_over_the_fitted_cut(
     home: Path,
 ) -> None:
-    storage = storage_of(watched_table(threshold=BUDGET), home)
-    calibrate_latest(storage)
-    found(storage)
-    rows, cut = rows_of(storage), load_champion(storage).threshold.cut
+    space = storage_of(watched_table(threshold=BUDGET), home)
+    calibrate_latest(space)
+    found(space)
+    rows, cut = rows_of(space), load_champion(space).threshold.cut
     assert (rows.filter(episode="closed")["score"] <= cut).all()
     still_open = rows.filter(pl.col("episode") == "open", ~pl.col("is_anomaly"))
     assert still_open.height > 0
@@ -273,21 +273,21 @@ def test_a_day_on_which_many_score_high_does_not_close_the_episode_of_a_drive_th
 
 def test_muted_models_are_left_out_of_the_rate_of_alarms(home: Path, tmp_path: Path) -> None:
     strict = {"window_days": 10, "max_alarm_share": 0.0001}
-    storage = storage_of(watched_table(checks=strict), home)
-    calibrate_latest(storage)
-    champion = load_champion(storage)
+    space = storage_of(watched_table(checks=strict), home)
+    calibrate_latest(space)
+    champion = load_champion(space)
     path = tmp_path / "mutes.yaml"
 
     def alarm_rate() -> dg.AssetCheckResult:
-        checks = anomalies_checks(storage, champion, JUDGED)
+        checks = anomalies_checks(space, champion, JUDGED)
         return next(check for check in checks if check.check_name == "alarm_rate_is_plausible")
 
-    found(storage)
+    found(space)
     assert not alarm_rate().passed
-    cohorts = rows_of(storage).filter("is_anomaly")["cohort"].unique()
+    cohorts = rows_of(space).filter("is_anomaly")["cohort"].unique()
     path.write_text("".join(f"- {{cohort: {name}, until: 2013-12-31, reason: noisy}}\n" for name in cohorts))
-    storage = storage_of(watched_table(checks=strict, decision={"mute_list": str(path)}), home)
-    found(storage)
+    space = storage_of(watched_table(checks=strict, decision={"mute_list": str(path)}), home)
+    found(space)
     assert alarm_rate().passed
 
 
@@ -295,11 +295,11 @@ def test_a_malformed_mute_list_stops_the_run_before_a_day_is_written(home: Path,
     found(decided(home))
     path = tmp_path / "mutes.csv"
     path.write_text("entity,until,reason\nZA1,tomorrow,x\n")
-    storage = decided(home, episodes=STICKY, mute_list=str(path))
-    before = rows_of(storage)
+    space = decided(home, episodes=STICKY, mute_list=str(path))
+    before = rows_of(space)
     with pytest.raises(ConfigError, match=r"mutes.csv is malformed(.|\n)*line 2, column until: received 'tomorrow'"):
-        found(storage)
-    assert_frame_equal(rows_of(storage), before)
+        found(space)
+    assert_frame_equal(rows_of(space), before)
 
 
 def test_a_mute_list_is_looked_for_beside_the_yaml_that_names_it(tmp_path: Path) -> None:
@@ -311,17 +311,17 @@ def test_a_mute_list_is_looked_for_beside_the_yaml_that_names_it(tmp_path: Path)
 
 
 def test_a_table_from_before_there_were_episodes_is_continued(tmp_path: Path, home: Path) -> None:
-    storage = decided(home)
-    found(storage, JUDGED[:3])
-    old = rows_of(storage, JUDGED[:2]).select(list(ANOMALY_SCHEMA.columns)[:12])
+    space = decided(home)
+    found(space, JUDGED[:3])
+    old = rows_of(space, JUDGED[:2]).select(list(ANOMALY_SCHEMA.columns)[:12])
     assert old.columns[-1] == "label"
-    expected = rows_of(storage, JUDGED[2:3])
-    later = Storage(storage.table, storage_of(storage.table, tmp_path).tables, storage.models)
+    expected = rows_of(space, JUDGED[2:3])
+    later = Workspace(space.table, storage_of(space.table, tmp_path).tables, space.models)
     with later.tables.writer(later.name("anomalies")) as writer:
         for (day,), rows in old.group_by("day", maintain_order=True):
             writer.write(day, rows)
     with later.tables.writer(later.name("features")) as writer:
-        for day, rows in storage.tables.iter_days(storage.name("features"), JUDGED[2], JUDGED[2]):
+        for day, rows in space.iter_days("features", JUDGED[2], JUDGED[2]):
             writer.write(day, rows)
     found(later, JUDGED[2:3])
     assert_frame_equal(rows_of(later, JUDGED[2:3]).select(expected.columns), expected)

@@ -6,9 +6,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ae_assets.pipeline.chain.empty_days import empty_days, no_rows_of
-from ae_assets.pipeline.chain.maintenance import maintain
-from ae_assets.pipeline.chain.storage import DAILY, DAILY_INPUT
+from ae_assets.chain.empty_days import empty_days, no_rows_of
+from ae_assets.chain.maintenance import maintain
+from ae_assets.chain.workspace import DAILY, DAILY_INPUT
 from ae_assets_tests.pipeline.short_fleet import ALSO_GOOD, BAD, DAYS, GOOD, ShortFleet, materialised
 from ae_assets_tests.pipeline.tables import failure_of
 
@@ -18,7 +18,7 @@ def header_only(path: Path) -> None:
 
 
 def empty_of(fleet: ShortFleet) -> dict[str, tuple[date, ...]]:
-    return {asset: tuple(empty_days(fleet.storage, asset, GOOD, ALSO_GOOD)) for asset in DAILY}
+    return {asset: tuple(empty_days(fleet.space, asset, GOOD, ALSO_GOOD)) for asset in DAILY}
 
 
 def test_a_day_that_is_replaced_by_an_empty_one_is_empty_in_every_table(short_fleet: ShortFleet) -> None:
@@ -33,13 +33,13 @@ def test_a_day_that_is_replaced_by_an_empty_one_is_empty_in_every_table(short_fl
         if event.partition == str(BAD) and event.asset_key
     }
     assert counts == dict.fromkeys(DAILY, 0)
-    assert [BAD in short_fleet.storage.days_of(asset) for asset in DAILY] == [False] * 4
+    assert [BAD in short_fleet.space.days_of(asset) for asset in DAILY] == [False] * 4
     assert empty_of(short_fleet) == {
         **dict.fromkeys(DAILY, (BAD,)),
         "quarantine": (GOOD, BAD, ALSO_GOOD),
     }
-    maintain(short_fleet.storage)
-    assert [BAD in short_fleet.storage.days_of(asset) for asset in DAILY] == [False] * 4
+    maintain(short_fleet.space)
+    assert [BAD in short_fleet.space.days_of(asset) for asset in DAILY] == [False] * 4
 
 
 def test_a_day_that_nobody_made_is_not_taken_for_an_empty_one(short_fleet: ShortFleet) -> None:
@@ -52,8 +52,8 @@ def test_a_day_that_nobody_made_is_not_taken_for_an_empty_one(short_fleet: Short
 
 @pytest.mark.parametrize("asset", ["raw", "features", "quarantine"])
 def test_a_frame_without_rows_has_the_columns_of_the_table(short_fleet: ShortFleet, asset: str) -> None:
-    frame = no_rows_of(short_fleet.storage, asset)
+    frame = no_rows_of(short_fleet.space, asset)
     assert frame.is_empty()
     assert frame.schema["day"] == pl.Date
-    stored = short_fleet.storage.tables.read(f"fleet.{asset}", DAYS[0], DAYS[0]) if asset != "quarantine" else frame
+    stored = short_fleet.space.tables.read(f"fleet.{asset}", DAYS[0], DAYS[0]) if asset != "quarantine" else frame
     assert frame.columns == stored.columns

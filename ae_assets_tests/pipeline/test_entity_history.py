@@ -7,10 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from ae_assets.chain.entity_history import entity_history
+from ae_assets.chain.workspace import Workspace
 from ae_assets.errors import ConfigError
 from ae_assets.lakehouse import Lakehouse
-from ae_assets.pipeline.chain.entity_history import entity_history
-from ae_assets.pipeline.chain.storage import Storage
 from ae_assets_tests.pipeline import sick_fleet
 from ae_assets_tests.pipeline.sick_fleet import (
     DAYS,
@@ -32,12 +32,12 @@ from ae_assets_tests.pipeline.sick_fleet import (
 
 
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return sick_fleet.fill(tmp_path_factory.mktemp("sick"))
 
 
-def test_a_device_with_an_open_episode_says_when_it_was_seen_and_how_it_stands(storage: Storage) -> None:
-    told = entity_history(storage, SICK, 60).record
+def test_a_device_with_an_open_episode_says_when_it_was_seen_and_how_it_stands(space: Workspace) -> None:
+    told = entity_history(space, SICK, 60).record
     assert (told["cohort"], told["first_seen"], told["last_seen"], told["failed_on"]) == ("SATA", DAYS[0], LAST, None)
     latest = told["latest"]
     assert (latest["day"], latest["is_alarm"], latest["since"], latest["episode"]) == (LAST, True, SICK_SINCE, "open")
@@ -48,13 +48,13 @@ def test_a_device_with_an_open_episode_says_when_it_was_seen_and_how_it_stands(s
     assert len(told["scores"]) == len(DAYS[5:])
 
 
-def test_what_moved_is_told_in_the_attributes_own_unit(storage: Storage) -> None:
-    (moved,) = [one for one in entity_history(storage, SICK, 10).attributes if one["attribute"] == "smart_5_raw"]
+def test_what_moved_is_told_in_the_attributes_own_unit(space: Workspace) -> None:
+    (moved,) = [one for one in entity_history(space, SICK, 10).attributes if one["attribute"] == "smart_5_raw"]
     first_day = LAST - timedelta(days=9)
     assert (moved["first_day"], moved["last_day"]) == (first_day, LAST)
     assert (moved["first"], moved["last"]) == (sick_fleet.raised(SICK, first_day), RAISED + (LAST - SICK_SINCE).days)
     assert moved["meaning"] == "reallocated sectors (SMART 5)"
-    calm = entity_history(storage, sick_fleet.HEALTHY[0], 10)
+    calm = entity_history(space, sick_fleet.HEALTHY[0], 10)
     assert (calm.attributes, calm.episodes) == ([], [])
 
 
@@ -63,47 +63,47 @@ def test_what_moved_is_told_in_the_attributes_own_unit(storage: Storage) -> None
     [(HEALED, "closed", HEALED_ON), (DYING, "open", FAILED_ON), (LOST, "left", LAST_OF_LOST), (MUTED, "open", LAST)],
 )
 def test_an_episode_is_open_until_its_device_is_clear_or_gone_for_long(
-    storage: Storage, drive: str, state: str, until: object
+    space: Workspace, drive: str, state: str, until: object
 ) -> None:
-    (episode,) = entity_history(storage, drive, 60).episodes
+    (episode,) = entity_history(space, drive, 60).episodes
     assert (episode["state"], episode["until"]) == (state, until)
 
 
-def test_a_device_that_failed_is_told_up_to_the_day_on_which_it_was_last_seen(storage: Storage) -> None:
-    told = entity_history(storage, DYING, 5)
+def test_a_device_that_failed_is_told_up_to_the_day_on_which_it_was_last_seen(space: Workspace) -> None:
+    told = entity_history(space, DYING, 5)
     assert (told.failed_on, told.last_seen, told.first, told.last) == (FAILED_ON, FAILED_ON, DAYS[13], FAILED_ON)
     assert told.newest_day == LAST
 
 
-def test_a_muted_device_and_one_that_is_not_judged_say_so(storage: Storage) -> None:
-    muted = entity_history(storage, MUTED, 5).latest
+def test_a_muted_device_and_one_that_is_not_judged_say_so(space: Workspace) -> None:
+    muted = entity_history(space, MUTED, 5).latest
     assert muted is not None
     assert muted["mute_reason"] == "being replaced"
-    silent = entity_history(storage, SILENT, 5).record
+    silent = entity_history(space, SILENT, 5).record
     assert silent["latest"]["score"] is None
     assert "reallocated sectors" in silent["latest"]["not_judged_because"]
     assert {row["is_alarm"] for row in silent["scores"]} == {None}
 
 
-def test_records_that_were_set_aside_are_named_with_their_rule(storage: Storage) -> None:
-    told = entity_history(storage, TWISTED, 60).record
+def test_records_that_were_set_aside_are_named_with_their_rule(space: Workspace) -> None:
+    told = entity_history(space, TWISTED, 60).record
     (row,) = told["set_aside"]
     assert (row["day"], row["rule"]) == (TWISTED_ON, "raw_value_fits_six_bytes")
     assert TWISTED_ON not in [score["day"] for score in told["scores"]]
     json.dumps(told, default=str, allow_nan=False)
 
 
-def test_an_unknown_device_is_refused_with_names_like_it(storage: Storage) -> None:
+def test_an_unknown_device_is_refused_with_names_like_it(space: Workspace) -> None:
     with pytest.raises(ConfigError, match=r"no device 's1'; did you mean S1\?"):
-        entity_history(storage, "s1", 60)
+        entity_history(space, "s1", 60)
     with pytest.raises(ConfigError, match=r"did you mean .*H14"):
-        entity_history(storage, "H014", 60)
+        entity_history(space, "H014", 60)
     with pytest.raises(ConfigError, match=r"no device 'xyz'; it has 22, e\.g\. F1"):
-        entity_history(storage, "xyz", 60)
+        entity_history(space, "xyz", 60)
 
 
 def test_of_the_big_tables_only_the_rows_of_the_device_are_read(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
+    space: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = Lakehouse.read
     rows: dict[str, int] = {}
@@ -114,7 +114,7 @@ def test_of_the_big_tables_only_the_rows_of_the_device_are_read(
         return frame
 
     monkeypatch.setattr(Lakehouse, "read", counted)
-    entity_history(storage, SICK, 60)
+    entity_history(space, SICK, 60)
     assert rows["fleet.anomalies"] == len(DAYS[5:])
     assert rows["fleet.features"] == len(DAYS)
     assert rows.get("fleet.quarantine", 0) == 0

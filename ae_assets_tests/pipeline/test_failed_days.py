@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionResolvedStatus
 
+from ae_assets.chain.workspace import DAILY, DAILY_INPUT
 from ae_assets.errors import ContractError
 from ae_assets.pipeline.alerts.cursor import Cursor
 from ae_assets.pipeline.alerts.event_log import EventLog
 from ae_assets.pipeline.alerts.problems import Kind, Problem, Rules, follow
-from ae_assets.pipeline.chain.storage import DAILY, DAILY_INPUT
 from ae_assets.pipeline.daily import recorded_failures
 from ae_assets_tests.pipeline.short_fleet import ALSO_GOOD, BAD, DAYS, GOOD, ShortFleet, daily_job, materialised
 from ae_assets_tests.pipeline.tables import failure_of
@@ -47,7 +47,7 @@ def test_the_other_days_go_through_and_the_bad_one_fails_with_its_reason(short_f
         assert states["failed"] == {BAD}
         assert {GOOD, ALSO_GOOD} <= states["made"]
         assert BAD not in states["made"]
-        held = short_fleet.storage.days_of(asset)
+        held = short_fleet.space.days_of(asset)
         assert BAD not in held
         assert asset == "quarantine" or (held[GOOD], held[ALSO_GOOD]) == (8, 8)
     said = failure_of(result)
@@ -85,10 +85,10 @@ def test_a_run_of_a_bad_day_alone_fails_and_the_checks_are_evaluated_by_the_next
 
 def test_a_day_that_failed_is_not_made_of_the_rows_from_before_until_it_is_mended(short_fleet: ShortFleet) -> None:
     assert short_fleet.run(DAILY, GOOD, ALSO_GOOD).success
-    before = {asset: short_fleet.storage.days_of(asset)[BAD] for asset in ("raw", "features", "anomalies")}
+    before = {asset: short_fleet.space.days_of(asset)[BAD] for asset in ("raw", "features", "anomalies")}
     empty(short_fleet)
     assert materialised(short_fleet.run(DAILY, GOOD, ALSO_GOOD)) == dict.fromkeys(DAILY, (GOOD, ALSO_GOOD))
-    assert {asset: short_fleet.storage.days_of(asset)[BAD] for asset in before} == before, "what was there stays"
+    assert {asset: short_fleet.space.days_of(asset)[BAD] for asset in before} == before, "what was there stays"
     for assets in (("features", "quarantine"), ("anomalies",)):
         later = short_fleet.run(assets, GOOD, ALSO_GOOD)
         assert materialised(later) == dict.fromkeys(assets, (GOOD, ALSO_GOOD))
@@ -98,7 +98,7 @@ def test_a_day_that_failed_is_not_made_of_the_rows_from_before_until_it_is_mende
     assert materialised(alone) == {}
     short_fleet.write(BAD, drives=9)
     assert short_fleet.run(DAILY, BAD, BAD).success
-    assert {asset: short_fleet.storage.days_of(asset)[BAD] for asset in before} == dict.fromkeys(before, 9)
+    assert {asset: short_fleet.space.days_of(asset)[BAD] for asset in before} == dict.fromkeys(before, 9)
     assert short_fleet.run(DAILY, GOOD, ALSO_GOOD).success
     assert [short_fleet.states(asset)["failed"] for asset in DAILY] == [set()] * 4
 
@@ -113,7 +113,7 @@ def test_a_day_that_the_source_lacks_is_no_failure(short_fleet: ShortFleet) -> N
 def test_a_day_whose_raw_rows_have_other_columns_fails_at_features_alone(
     short_fleet: ShortFleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ae_assets.pipeline.chain import features
+    from ae_assets.chain import features
 
     validate = features.validate_day
 
@@ -122,7 +122,7 @@ def test_a_day_whose_raw_rows_have_other_columns_fails_at_features_alone(
 
     monkeypatch.setattr(features, "validate_day", validated)
     with pytest.raises(ContractError, match="'model' is missing"):
-        validated(short_fleet.storage.tables.read("fleet.raw", DAYS[0], DAYS[0]), BAD)
+        validated(short_fleet.space.tables.read("fleet.raw", DAYS[0], DAYS[0]), BAD)
     result = short_fleet.run(DAILY, GOOD, ALSO_GOOD)
     assert not result.success
     assert materialised(result) == {
@@ -135,8 +135,8 @@ def test_a_day_whose_raw_rows_have_other_columns_fails_at_features_alone(
 
 def test_a_day_that_cannot_be_scored_fails_at_anomalies_alone(short_fleet: ShortFleet) -> None:
     assert short_fleet.run(DAILY_INPUT, GOOD, ALSO_GOOD).success
-    rows = short_fleet.storage.tables.read("fleet.features", BAD, BAD)
-    with short_fleet.storage.tables.writer("fleet.features") as writer:
+    rows = short_fleet.space.tables.read("fleet.features", BAD, BAD)
+    with short_fleet.space.tables.writer("fleet.features") as writer:
         writer.write(BAD, pl.concat([rows, rows]))
     result = short_fleet.run(("anomalies",), GOOD, ALSO_GOOD)
     assert materialised(result) == {"anomalies": (GOOD, ALSO_GOOD)}
@@ -147,7 +147,7 @@ def test_a_day_that_cannot_be_scored_fails_at_anomalies_alone(short_fleet: Short
 def test_a_check_that_holds_back_days_holds_back_no_other_day(
     short_fleet: ShortFleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ae_assets.pipeline.chain import features
+    from ae_assets.chain import features
 
     assert short_fleet.run(DAILY, GOOD, ALSO_GOOD).success
     whole = features.features_of_day
@@ -162,12 +162,12 @@ def test_a_check_that_holds_back_days_holds_back_no_other_day(
     }
     assert f"{BAD} at features: rows_are_conserved: " in failure_of(result)
     assert short_fleet.states("anomalies")["failed"] == {BAD}
-    assert BAD not in short_fleet.storage.days_of("anomalies"), "they were made of other features"
+    assert BAD not in short_fleet.space.days_of("anomalies"), "they were made of other features"
     failure = recorded_failures(short_fleet.instance, short_fleet.key("anomalies"), DAYS)[BAD]
     assert (failure.asset, failure.check) == ("features", "rows_are_conserved")
     monkeypatch.undo()
     assert short_fleet.run(DAILY, BAD, BAD).success
-    assert short_fleet.storage.days_of("anomalies")[BAD] == 8
+    assert short_fleet.space.days_of("anomalies")[BAD] == 8
 
 
 def test_the_last_step_of_a_run_says_what_failed_whichever_it_is(short_fleet: ShortFleet) -> None:

@@ -17,17 +17,17 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from ae_assets.chain import Workspace
+from ae_assets.chain.anomalies import find_anomalies
+from ae_assets.chain.champion import load_champion
+from ae_assets.chain.features import build_features
+from ae_assets.chain.lives import failures_in
+from ae_assets.chain.model import TrainingRange, train
+from ae_assets.chain.raw import load_raw
+from ae_assets.chain.threshold import calibrate_latest
+from ae_assets.chain.workspace import DAILY_INPUT, day_range
 from ae_assets.lakehouse import Lakehouse
-from ae_assets.pipeline.chain import Storage
-from ae_assets.pipeline.chain.anomalies import find_anomalies
-from ae_assets.pipeline.chain.champion import load_champion
-from ae_assets.pipeline.chain.features import build_features
-from ae_assets.pipeline.chain.lives import failures_in
-from ae_assets.pipeline.chain.model import TrainingRange, train
-from ae_assets.pipeline.chain.raw import load_raw
-from ae_assets.pipeline.chain.storage import DAILY_INPUT, day_range
-from ae_assets.pipeline.chain.threshold import calibrate_latest
-from ae_assets.pipeline.table import WatchedTable
+from ae_assets.model.definition import WatchedTable
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.ledgers import hold_what_raw_says
 from ae_assets_tests.pipeline.tables import (
@@ -55,11 +55,11 @@ def version_of(folder: Path, version: int) -> str:
     return str(folder / f"version_{version}")
 
 
-def run_all(storage: Storage, source: str) -> None:
+def run_all(space: Workspace, source: str) -> None:
     """Raw, features and anomalies of all days."""
-    list(load_raw(storage, open_source(source), DAYS))
-    build_features(storage, DAYS)
-    list(find_anomalies(storage, load_champion(storage), DAYS))
+    list(load_raw(space, open_source(source), DAYS))
+    build_features(space, DAYS)
+    list(find_anomalies(space, load_champion(space), DAYS))
 
 
 def commit_often() -> None:
@@ -72,11 +72,11 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(Lakehouse.writer.__kwdefaults__, "commit_rows", COMMIT_ROWS)
 
 
-def versions_of_days(storage: Storage, asset: str) -> dict[date, int]:
+def versions_of_days(space: Workspace, asset: str) -> dict[date, int]:
     """Which version each stored day is of; fails where a day is not wholly of one."""
     days: dict[date, int] = {}
-    for day in storage.days_of(asset):
-        rows = storage.tables.read(storage.name(asset), day, day)
+    for day in space.days_of(asset):
+        rows = space.read(asset, day, day)
         drives = "serial_number" if asset == "raw" else "entity"
         assert rows[drives].is_unique().all(), f"{asset} {day} has a drive twice"
         good = rows.filter(pl.col(drives) != "BAD")
@@ -92,28 +92,28 @@ def versions_of_days(storage: Storage, asset: str) -> dict[date, int]:
     return days
 
 
-def whole(storage: Storage, version: int) -> None:
+def whole(space: Workspace, version: int) -> None:
     """Every table holds every day, wholly of one version, and no row is lost or doubled."""
     for asset in ("raw", "features", "quarantine", "anomalies"):
-        assert versions_of_days(storage, asset) == dict.fromkeys(DAYS, version), asset
-    raw, features, quarantine = (storage.days_of(asset) for asset in DAILY_INPUT)
+        assert versions_of_days(space, asset) == dict.fromkeys(DAYS, version), asset
+    raw, features, quarantine = (space.days_of(asset) for asset in DAILY_INPUT)
     assert raw == {day: features[day] + quarantine[day] for day in DAYS}
-    assert storage.days_of("anomalies") == features
-    hold_what_raw_says(storage)
+    assert space.days_of("anomalies") == features
+    hold_what_raw_says(space)
 
 
-def worn(home: Path, source: str) -> Storage:
+def worn(home: Path, source: str) -> Workspace:
     """A home with a champion that needs no training, and nothing else that these tests look at."""
     sections = {
         "training": {"horizon_days": 1, "days": 2, "max_rows": 5000},
         "calibration": {"embargo_days": 0, "days": 3},
     }
-    storage = storage_of(watched_table(source, detector=RULE, **sections), home)
-    list(load_raw(storage, open_source(source), DAYS))
-    build_features(storage, DAYS)
-    train(storage, TrainingRange.of(DAYS[0], DAYS[1], 1))
-    calibrate_latest(storage)
-    return storage
+    space = storage_of(watched_table(source, detector=RULE, **sections), home)
+    list(load_raw(space, open_source(source), DAYS))
+    build_features(space, DAYS)
+    train(space, TrainingRange.of(DAYS[0], DAYS[1], 1))
+    calibrate_latest(space)
+    return space
 
 
 REPEAT_FOREVER = """
@@ -135,13 +135,13 @@ while True:
 
 def test_a_failure_in_a_second_row_of_the_day_is_the_label_of_the_drive_everywhere(tmp_path: Path) -> None:
     write_day(tmp_path / "in", DAY, [("TWICE", 0, 8), ("TWICE", 1, 8), ("ONCE", 0, 8)])
-    storage = storage_of(watched_table(str(tmp_path / "in")), tmp_path / "home")
-    list(load_raw(storage, open_source(str(tmp_path / "in")), [DAY]))
-    build_features(storage, [DAY])
-    features = storage.tables.read("fleet.features", DAY, DAY)
+    space = storage_of(watched_table(str(tmp_path / "in")), tmp_path / "home")
+    list(load_raw(space, open_source(str(tmp_path / "in")), [DAY]))
+    build_features(space, [DAY])
+    features = space.tables.read("fleet.features", DAY, DAY)
     assert sorted(features.select("entity", "label").rows()) == [("ONCE", 0), ("TWICE", 1)]
-    assert failures_in(storage).rows() == [("TWICE", DAY)]
-    assert storage.tables.read("fleet.quarantine", DAY, DAY)["rule"].to_list() == ["entity_is_unique"]
+    assert failures_in(space).rows() == [("TWICE", DAY)]
+    assert space.tables.read("fleet.quarantine", DAY, DAY)["rule"].to_list() == ["entity_is_unique"]
 
 
 @pytest.mark.slow
@@ -149,10 +149,10 @@ def test_a_range_run_killed_at_any_moment_leaves_whole_days_and_a_rerun_complete
     chance = random.Random(11)  # noqa: S311 - moments, no secrets
     sources = [version_of(tmp_path, version) for version in (1, 2)]
     home = tmp_path / "home"
-    storage = worn(home, sources[0])
-    run_all(storage, sources[0])
+    space = worn(home, sources[0])
+    run_all(space, sources[0])
     began = time.monotonic()
-    run_all(storage, sources[0])
+    run_all(space, sources[0])
     seconds = time.monotonic() - began
 
     def start() -> "subprocess.Popen[str]":
@@ -169,15 +169,15 @@ def test_a_range_run_killed_at_any_moment_leaves_whole_days_and_a_rerun_complete
         time.sleep(chance.uniform(0.1, 1.5) * seconds)
         process.kill()
         process.communicate()
-        stored = {asset: versions_of_days(storage, asset) for asset in ("raw", "features", "quarantine", "anomalies")}
+        stored = {asset: versions_of_days(space, asset) for asset in ("raw", "features", "quarantine", "anomalies")}
         assert all(set(days) == set(DAYS) for days in stored.values()), "a day that was there stays there"
-        hold_what_raw_says(storage, DAYS)
+        hold_what_raw_says(space, DAYS)
         mixed += len({version for days in stored.values() for version in days.values()}) > 1
     assert mixed, "no process was killed in the middle of its work"
-    run_all(storage, sources[1])
-    whole(storage, 2)
-    rerun = storage.tables.read("fleet.raw", DAYS[0], DAYS[-1]).drop("loaded_at")
-    fresh = storage_of(storage.table, tmp_path / "fresh")
+    run_all(space, sources[1])
+    whole(space, 2)
+    rerun = space.tables.read("fleet.raw", DAYS[0], DAYS[-1]).drop("loaded_at")
+    fresh = storage_of(space.table, tmp_path / "fresh")
     list(load_raw(fresh, open_source(sources[1]), DAYS))
     assert_frame_equal(rerun, fresh.tables.read("fleet.raw", DAYS[0], DAYS[-1]).drop("loaded_at"))
 
@@ -205,12 +205,12 @@ def test_of_two_runs_that_write_a_day_at_once_one_wins_wholly(tmp_path: Path) ->
     for run in runs:
         run.join(timeout=200)
     assert [run.exitcode for run in runs] == [0, 0]
-    storage = storage_of(watched_table(sources[0]), tmp_path / "home")
+    space = storage_of(watched_table(sources[0]), tmp_path / "home")
     for asset in DAILY_INPUT:
-        assert versions_of_days(storage, asset)[DAY] in {1, 2}
-    hold_what_raw_says(storage)
-    assert materialise(storage.table, tmp_path / "home", DAILY_INPUT, (DAY, DAY)).success
-    assert {asset: versions_of_days(storage, asset)[DAY] for asset in DAILY_INPUT} == dict.fromkeys(DAILY_INPUT, 1)
+        assert versions_of_days(space, asset)[DAY] in {1, 2}
+    hold_what_raw_says(space)
+    assert materialise(space.table, tmp_path / "home", DAILY_INPUT, (DAY, DAY)).success
+    assert {asset: versions_of_days(space, asset)[DAY] for asset in DAILY_INPUT} == dict.fromkeys(DAILY_INPUT, 1)
 
 
 def test_a_range_run_that_breaks_off_keeps_whole_days_and_is_completed_by_a_rerun(
@@ -219,7 +219,7 @@ def test_a_range_run_that_breaks_off_keeps_whole_days_and_is_completed_by_a_reru
     from ae_assets.sources.folder import FolderSource
 
     table = watched_table(version_of(tmp_path, 1))
-    storage = storage_of(table, tmp_path / "home")
+    space = storage_of(table, tmp_path / "home")
     read = FolderSource.read
 
     def interrupted(source: FolderSource, day: object) -> pl.DataFrame:
@@ -230,8 +230,8 @@ def test_a_range_run_that_breaks_off_keeps_whole_days_and_is_completed_by_a_reru
     with monkeypatch.context() as patched:
         patched.setattr(FolderSource, "read", interrupted)
         assert not materialise(table, tmp_path / "home", DAILY_INPUT, (DAYS[0], DAYS[-1])).success
-    committed = versions_of_days(storage, "raw")
-    hold_what_raw_says(storage, DAYS)
+    committed = versions_of_days(space, "raw")
+    hold_what_raw_says(space, DAYS)
     assert 0 < len(committed) < 6
     assert set(committed) == set(DAYS[: len(committed)])
     assert materialise(table, tmp_path / "home", DAILY_INPUT, (DAYS[0], DAYS[-1])).success
@@ -240,7 +240,7 @@ def test_a_range_run_that_breaks_off_keeps_whole_days_and_is_completed_by_a_reru
     for asset in DAILY_INPUT:
         expected, got = (
             one.tables.read(f"fleet.{asset}", DAYS[0], DAYS[-1]).select(pl.all().exclude("loaded_at", "record"))
-            for one in (uninterrupted, storage)
+            for one in (uninterrupted, space)
         )
         assert_frame_equal(expected, got)
 
@@ -322,10 +322,10 @@ def set_aside(table: WatchedTable, home: Path, kept: int) -> pl.DataFrame:
     conserved = check_of(result, "features", "rows_are_conserved")
     assert conserved.passed
     assert conserved.metadata["verdict"].value == f"raw 5 = features {kept} + quarantine {5 - kept}"
-    storage = storage_of(table, home)
-    assert storage.days_of("raw") == {DAY: 5}
-    assert storage.days_of("features") == ({DAY: kept} if kept else {})
-    return storage.tables.read("fleet.quarantine", DAY, DAY)
+    space = storage_of(table, home)
+    assert space.days_of("raw") == {DAY: 5}
+    assert space.days_of("features") == ({DAY: kept} if kept else {})
+    return space.tables.read("fleet.quarantine", DAY, DAY)
 
 
 @pytest.mark.parametrize(
@@ -354,8 +354,8 @@ def test_a_file_that_cannot_be_read_is_named_and_the_other_days_are_made(
     assert "1 of 3 days failed; the others are made" in said
     for words in [f"{DAYS[1]} at raw: ", f"{DAYS[1]}.csv", "Mend what is named", *says]:
         assert words in said
-    storage = storage_of(table, tmp_path / "home")
-    assert storage.days_of("raw") == storage.days_of("features") == {DAYS[0]: 1, DAYS[2]: 1}
+    space = storage_of(table, tmp_path / "home")
+    assert space.days_of("raw") == space.days_of("features") == {DAYS[0]: 1, DAYS[2]: 1}
 
 
 def test_a_day_without_rows_is_an_empty_day(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import dagster as dg
 import pytest
 
 from ae_assets.errors import ConfigError
+from ae_assets.model.definition import FreshnessSection, WatchedTable
 from ae_assets.pipeline.freshness import CHECK, JUDGED, judge
 from ae_assets.pipeline.resources import LakehouseResource
-from ae_assets.pipeline.table import FreshnessSection, WatchedTable
 from ae_assets_tests.pipeline.tables import FIRST, PipelineAlone, check_of, watched_table, write_day
 
 LIMITS = {"warn_after_hours": 36, "fail_after_hours": 60}

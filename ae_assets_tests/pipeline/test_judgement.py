@@ -8,20 +8,20 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from ae_assets.chain.anomalies import find_anomalies
+from ae_assets.chain.anomaly_day import AnomalyDay
+from ae_assets.chain.champion import NotJudgedRows, load_champion
+from ae_assets.chain.day_before import DayBefore
+from ae_assets.chain.evaluation import evaluate
+from ae_assets.chain.features import build_features
+from ae_assets.chain.judgement import NotJudged
+from ae_assets.chain.model import TrainingRange, train
+from ae_assets.chain.rates import judge_rates
+from ae_assets.chain.raw import load_raw
+from ae_assets.chain.stories import story_of_top_alarm
+from ae_assets.chain.threshold import Calibrated, calibrate_latest
+from ae_assets.chain.workspace import Workspace, day_range
 from ae_assets.decisions import AggregationConfig
-from ae_assets.pipeline.chain.anomalies import find_anomalies
-from ae_assets.pipeline.chain.anomaly_day import AnomalyDay
-from ae_assets.pipeline.chain.champion import NotJudgedRows, load_champion
-from ae_assets.pipeline.chain.day_before import DayBefore
-from ae_assets.pipeline.chain.evaluation import evaluate
-from ae_assets.pipeline.chain.features import build_features
-from ae_assets.pipeline.chain.judgement import NotJudged
-from ae_assets.pipeline.chain.model import TrainingRange, train
-from ae_assets.pipeline.chain.rates import judge_rates
-from ae_assets.pipeline.chain.raw import load_raw
-from ae_assets.pipeline.chain.storage import Storage, day_range
-from ae_assets.pipeline.chain.stories import story_of_top_alarm
-from ae_assets.pipeline.chain.threshold import Calibrated, calibrate_latest
 from ae_assets.pipeline.checks import anomalies_checks
 from ae_assets.pipeline.metadata import anomalies_day, anomalies_days, threshold_run
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
@@ -69,14 +69,14 @@ def source(folder: Path) -> Path:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Features of all days and a rule, not calibrated yet."""
     folder = tmp_path_factory.mktemp("unknown")
-    storage = of_home(source(folder / "source").parent)
-    list(load_raw(storage, open_source(storage.table.source.location), DAYS))
-    build_features(storage, DAYS)
-    train(storage, TrainingRange.of(DAYS[0], DAYS[5], 3))
+    space = of_home(source(folder / "source").parent)
+    list(load_raw(space, open_source(space.table.source.location), DAYS))
+    build_features(space, DAYS)
+    train(space, TrainingRange.of(DAYS[0], DAYS[5], 3))
     return folder
 
 
-def of_home(folder: Path, **more: Any) -> Storage:
+def of_home(folder: Path, **more: Any) -> Workspace:
     settings: dict[str, Any] = {
         "training": {"horizon_days": 3, "days": 6, "max_rows": 5000},
         "calibration": {"embargo_days": 2, "days": 5},
@@ -87,21 +87,21 @@ def of_home(folder: Path, **more: Any) -> Storage:
     return storage_of(watched_table(str(folder / "source"), **settings), folder)
 
 
-def followed(storage: Storage) -> tuple[Calibrated, dict[int, AnomalyDay]]:
-    calibrated = calibrate_latest(storage)
-    found = find_anomalies(storage, load_champion(storage), JUDGED)
+def followed(space: Workspace) -> tuple[Calibrated, dict[int, AnomalyDay]]:
+    calibrated = calibrate_latest(space)
+    found = find_anomalies(space, load_champion(space), JUDGED)
     return calibrated, {(facts.day - FIRST).days: facts for facts in found}
 
 
-def rows_of(storage: Storage, drive: str) -> dict[int, dict[str, Any]]:
-    rows = storage.tables.read(storage.name("anomalies"), JUDGED[0], JUDGED[-1]).filter(entity=drive).sort("day")
+def rows_of(space: Workspace, drive: str) -> dict[int, dict[str, Any]]:
+    rows = space.read("anomalies", JUDGED[0], JUDGED[-1]).filter(entity=drive).sort("day")
     return {(row["day"] - FIRST).days: row for row in rows.iter_rows(named=True)}
 
 
 def test_a_day_without_values_leaves_the_ticket_open_and_is_no_record_of_health(home: Path) -> None:
-    storage = of_home(home)
-    followed(storage)
-    rows = rows_of(storage, SICK)
+    space = of_home(home)
+    followed(space)
+    rows = rows_of(space, SICK)
     silent = rows[NO_VALUE]
     unknown = ["score", "day_score", "severity", "is_anomaly", "top_features", "reasons"]
     assert [silent[name] for name in unknown] == [None] * len(unknown)
@@ -115,9 +115,9 @@ def test_a_day_without_values_leaves_the_ticket_open_and_is_no_record_of_health(
 
 
 def test_a_day_without_the_counter_behind_the_ticket_may_alarm_and_clears_nothing(home: Path) -> None:
-    storage = of_home(home)
-    followed(storage)
-    rows = rows_of(storage, SICK)
+    space = of_home(home)
+    followed(space)
+    rows = rows_of(space, SICK)
     partly = rows[NO_SECTORS]
     assert (partly["score"], partly["is_anomaly"], partly["episode"]) == (0.0, False, "open")
     assert (partly["clear_days"], partly["not_judged_because"]) == (0, None)
@@ -127,28 +127,28 @@ def test_a_day_without_the_counter_behind_the_ticket_may_alarm_and_clears_nothin
 
 
 def test_single_days_decide_as_the_range_does_where_something_is_unknown(home: Path) -> None:
-    storage = of_home(home, decision={"episodes": {"clear_below": 0.9, "clear_after_days": 2}})
-    followed(storage)
-    in_range = rows_of(storage, SICK)
+    space = of_home(home, decision={"episodes": {"clear_below": 0.9, "clear_after_days": 2}})
+    followed(space)
+    in_range = rows_of(space, SICK)
     for day in JUDGED:
-        list(find_anomalies(storage, load_champion(storage), [day]))
-    assert rows_of(storage, SICK) == in_range
+        list(find_anomalies(space, load_champion(space), [day]))
+    assert rows_of(space, SICK) == in_range
 
 
 @pytest.mark.parametrize("method", ["max", "mean", "exponential"])
 def test_an_aggregate_passes_over_a_day_without_values_and_is_unknown_on_it(home: Path, method: str) -> None:
-    storage = of_home(home, decision={"aggregation": {"method": method, "days": 3}})
-    followed(storage)
-    rows = rows_of(storage, SICK)
+    space = of_home(home, decision={"aggregation": {"method": method, "days": 3}})
+    followed(space)
+    rows = rows_of(space, SICK)
     assert rows[NO_VALUE]["score"] is rows[NO_VALUE]["day_score"] is None
     assert rows[NO_VALUE + 1]["score"] == pytest.approx(rows[NO_VALUE + 1]["day_score"])
-    evaluate(storage, JUDGED[0], JUDGED[-1], with_comparisons=False)
-    assert load_champion(storage).aggregation == AggregationConfig(method=method, days=3)
+    evaluate(space, JUDGED[0], JUDGED[-1], with_comparisons=False)
+    assert load_champion(space).aggregation == AggregationConfig(method=method, days=3)
 
 
 def test_devices_that_never_report_what_the_score_rests_on_are_counted_and_named(home: Path) -> None:
-    storage = of_home(home)
-    _, days = followed(storage)
+    space = of_home(home)
+    _, days = followed(space)
     never = NotJudged("NVME", "not reported: reallocated sectors, pending sectors", len(NVME))
     assert days[15].not_judged == (never,)
     assert days[NO_VALUE].not_judged == (
@@ -157,25 +157,25 @@ def test_devices_that_never_report_what_the_score_rests_on_are_counted_and_named
     )
     assert days[NO_VALUE].devices_not_judged == len(NVME) + 1
     assert (days[NO_VALUE].alarms, days[NO_VALUE].listed) == (0, 1)
-    shown = anomalies_day(storage, days[NO_VALUE], load_champion(storage), drawn=True, simulated=False)
+    shown = anomalies_day(space, days[NO_VALUE], load_champion(space), drawn=True, simulated=False)
     assert "| NVME | 5 |" in shown["Not judged, by kind"].value
     assert "6 devices are not judged" in shown["Summary"]
     (listed,) = shown["Devices to look at"].records
     assert (listed.data["device"], listed.data["score"]) == (SICK, "n/a")
     assert listed.data["why"].startswith("not judged: not reported on this day: reallocated sectors")
     assert "not judged: not reported on this day: reallocated sectors" in shown["Why, in full"].value
-    counts = dict(anomalies_days(storage, load_champion(storage), [days[NO_VALUE]]))[days[NO_VALUE].day]
+    counts = dict(anomalies_days(space, load_champion(space), [days[NO_VALUE]]))[days[NO_VALUE].day]
     assert (counts["Devices not judged"], counts["Devices judged"]) == (len(NVME) + 1, len(SATA) - 1)
 
 
 def test_the_alarms_of_the_day_before_are_those_of_its_own_table_and_what_became_of_them_is_known(home: Path) -> None:
-    storage = of_home(home)
-    _, days = followed(storage)
+    space = of_home(home)
+    _, days = followed(space)
     for number in range(14, 30):
         before = days[number].before
         assert before is not None
         assert (before.day, before.alarms) == (days[number - 1].day, days[number - 1].alarms)
-        (alone,) = find_anomalies(storage, load_champion(storage), [days[number].day])
+        (alone,) = find_anomalies(space, load_champion(space), [days[number].day])
         assert alone.before == before
     became = {number: days[number].before for number in (NO_VALUE, NO_SECTORS, HEALED, FAILS_ON, FAILS_ON + 1)}
     assert became == {
@@ -185,23 +185,23 @@ def test_the_alarms_of_the_day_before_are_those_of_its_own_table_and_what_became
         FAILS_ON: DayBefore(DAYS[FAILS_ON - 1], 1, still=1, cleared=0, open=0, not_judged=0, muted=0, left=0),
         FAILS_ON + 1: DayBefore(DAYS[FAILS_ON], 1, still=0, cleared=0, open=0, not_judged=0, muted=0, left=1),
     }
-    shown = anomalies_day(storage, days[FAILS_ON + 1], load_champion(storage), drawn=False, simulated=False)
+    shown = anomalies_day(space, days[FAILS_ON + 1], load_champion(space), drawn=False, simulated=False)
     assert "1 on the day before, of which 1 is gone: 1 left." in shown["Summary"]
 
 
 def test_a_muted_device_is_not_counted_among_those_that_are_not_judged(home: Path, tmp_path: Path) -> None:
     mutes = tmp_path / "mutes.csv"
     mutes.write_text("cohort,until,reason\nNVME,2013-12-31,no counters\n")
-    storage = of_home(home, decision={"mute_list": str(mutes)})
-    _, days = followed(storage)
+    space = of_home(home, decision={"mute_list": str(mutes)})
+    _, days = followed(space)
     assert [group.cohort for group in days[NO_VALUE].not_judged] == ["SATA"]
     assert days[15].not_judged == ()
 
 
 def test_rows_without_a_score_stand_in_the_table_after_all_others_and_keep_its_contract(home: Path) -> None:
-    storage = of_home(home)
-    followed(storage)
-    rows = storage.tables.read(storage.name("anomalies"), DAYS[NO_VALUE], DAYS[NO_VALUE])
+    space = of_home(home)
+    followed(space)
+    rows = space.read("anomalies", DAYS[NO_VALUE], DAYS[NO_VALUE])
     assert ANOMALY_SCHEMA.validate(rows).columns[-1] == "format"
     assert rows["entity"].to_list()[-6:] == [SICK, *NVME]
     assert rows["score"].is_null().equals(rows["not_judged_because"].is_not_null().alias("score"))
@@ -209,8 +209,8 @@ def test_rows_without_a_score_stand_in_the_table_after_all_others_and_keep_its_c
 
 
 def test_rows_without_a_score_choose_no_threshold_and_are_counted_beside_it(home: Path) -> None:
-    storage = of_home(home)
-    calibrated, _ = followed(storage)
+    space = of_home(home)
+    calibrated, _ = followed(space)
     assert set(calibrated.scores["entity"]) == set(SATA)
     assert calibrated.threshold.calibration.rows == 5 * len(SATA)
     assert calibrated.not_judged == NotJudgedRows(5 * len(NVME), len(NVME))
@@ -220,18 +220,18 @@ def test_rows_without_a_score_choose_no_threshold_and_are_counted_beside_it(home
 
 
 def test_the_cut_of_a_day_follows_the_judged_devices_alone(home: Path) -> None:
-    storage = of_home(home, threshold={"policy": "alarm_budget", "alarms_a_day": 1, "share_of_days": 0.5})
-    _, days = followed(storage)
+    space = of_home(home, threshold={"policy": "alarm_budget", "alarms_a_day": 1, "share_of_days": 0.5})
+    _, days = followed(space)
     for number in (NO_VALUE - 1, NO_VALUE):
         frame = days[number].frame
-        cut = load_champion(storage).threshold.cut_of_day(frame["score"].drop_nulls())
+        cut = load_champion(space).threshold.cut_of_day(frame["score"].drop_nulls())
         assert frame["threshold"].unique().to_list() == [cut]
 
 
 def test_an_evaluation_leaves_out_what_was_not_judged_and_says_how_much(home: Path) -> None:
-    storage = of_home(home, comparisons=[{"type": "growth_rule", "features": ["smart_5_growth_7d"]}, {"type": "ecod"}])
-    followed(storage)
-    judged = evaluate(storage, JUDGED[0], JUDGED[-1], with_comparisons=True)
+    space = of_home(home, comparisons=[{"type": "growth_rule", "features": ["smart_5_growth_7d"]}, {"type": "ecod"}])
+    followed(space)
+    judged = evaluate(space, JUDGED[0], JUDGED[-1], with_comparisons=True)
     sample = judged.comparison.evaluations[0].sample
     assert sample.not_judged == len(NVME) * len(JUDGED) + 1
     assert sample.never_judged == len(NVME)
@@ -240,28 +240,28 @@ def test_an_evaluation_leaves_out_what_was_not_judged_and_says_how_much(home: Pa
     points = {one.detector: one.point("in use") for one in judged.comparison.evaluations}
     assert points["counter_rule"].detection.count == 1
     assert points["growth_rule"].false_alarm.total == points["ecod"].false_alarm.total
-    assert judge_rates(storage)["false_alarm_rate_is_acceptable"].facts["total"] == 19
+    assert judge_rates(space)["false_alarm_rate_is_acceptable"].facts["total"] == 19
 
 
 def test_the_rate_of_alarms_is_one_of_judged_devices(home: Path) -> None:
-    storage = of_home(home, checks={"window_days": 10, "max_alarm_share": 0.045})
-    followed(storage)
+    space = of_home(home, checks={"window_days": 10, "max_alarm_share": 0.045})
+    followed(space)
     day = DAYS[NO_VALUE - 1]  # 1 alarm among 20 judged devices, 25 in all
-    checks = anomalies_checks(storage, load_champion(storage), [day])
+    checks = anomalies_checks(space, load_champion(space), [day])
     verdict = next(check for check in checks if check.check_name == "alarm_rate_is_plausible")
     assert not verdict.passed
     assert isinstance(verdict, dg.AssetCheckResult)
 
 
-def checked(storage: Storage, numbers: list[int]) -> dg.AssetCheckResult:
-    checks = anomalies_checks(storage, load_champion(storage), [DAYS[number] for number in numbers])
+def checked(space: Workspace, numbers: list[int]) -> dg.AssetCheckResult:
+    checks = anomalies_checks(space, load_champion(space), [DAYS[number] for number in numbers])
     return next(check for check in checks if check.check_name == "devices_are_judged")
 
 
 def test_too_many_devices_that_are_not_judged_are_warned_of_with_their_cohorts_and_what_they_lack(home: Path) -> None:
-    storage = of_home(home)
-    followed(storage)
-    verdict = checked(storage, [NO_VALUE - 1, NO_VALUE])
+    space = of_home(home)
+    followed(space)
+    verdict = checked(space, [NO_VALUE - 1, NO_VALUE])
     assert (verdict.passed, verdict.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert verdict.metadata["devices_not_judged"].value == len(NVME) + 1
     assert verdict.metadata["cohorts_not_judged"].value == ["NVME", "SATA"]
@@ -276,16 +276,16 @@ def test_too_many_devices_that_are_not_judged_are_warned_of_with_their_cohorts_a
 def test_a_muted_cohort_need_not_be_judged(home: Path, tmp_path: Path) -> None:
     mutes = tmp_path / "mutes.csv"
     mutes.write_text("cohort,until,reason\nNVME,2013-12-31,no counters\n")
-    storage = of_home(home, decision={"mute_list": str(mutes)})
-    followed(storage)
-    assert checked(storage, [NO_VALUE - 1]).passed
+    space = of_home(home, decision={"mute_list": str(mutes)})
+    followed(space)
+    assert checked(space, [NO_VALUE - 1]).passed
 
 
 def test_a_story_shows_the_day_without_values_as_a_gap(home: Path) -> None:
-    storage = of_home(home)
-    followed(storage)
+    space = of_home(home)
+    followed(space)
     day: date = DAYS[NO_VALUE + 1]
-    story = story_of_top_alarm(storage, load_champion(storage), day)
+    story = story_of_top_alarm(space, load_champion(space), day)
     assert story is not None
     assert story.entity == SICK
     assert story.history.filter(pl.col("day") == DAYS[NO_VALUE])["score"].to_list() == [None]

@@ -8,9 +8,9 @@ import dagster as dg
 import pytest
 
 from ae_assets.errors import ConfigError
+from ae_assets.model.definition import MaintenanceSection, RetentionSection
 from ae_assets.pipeline.component import AnomalyPipeline
 from ae_assets.pipeline.maintenance_metadata import describe
-from ae_assets.pipeline.table import MaintenanceSection, RetentionSection
 from ae_assets_tests.pipeline.conftest import LAST
 from ae_assets_tests.pipeline.tables import FIRST, failure_of, materialise, storage_of, watched_table
 
@@ -24,8 +24,8 @@ def test_maintenance_leaves_the_rows_and_what_is_younger_than_kept(
     days = (FIRST, FIRST + timedelta(days=2))
     for _ in range(3):
         assert materialise(table, home, ("raw", "features", "quarantine"), days).success
-    storage = storage_of(table, home)
-    before = {asset: storage.days_of(asset) for asset in DAILY[:3]}
+    space = storage_of(table, home)
+    before = {asset: space.days_of(asset) for asset in DAILY[:3]}
     result = materialise(table, home, ("maintenance",))
     assert result.success, failure_of(result)
     (event,) = result.get_asset_materialization_events()
@@ -33,7 +33,7 @@ def test_maintenance_leaves_the_rows_and_what_is_younger_than_kept(
     assert (said["States forgotten"].value, said["Files removed"].value) == (0, 0)
 
     monkeypatch.setattr("ae_assets.lakehouse.remains.SHORTEST", timedelta(days=-2))
-    monkeypatch.setattr("ae_assets.pipeline.chain.maintenance.timedelta", lambda days: timedelta(days=-1))
+    monkeypatch.setattr("ae_assets.chain.maintenance.timedelta", lambda days: timedelta(days=-1))
     (event,) = materialise(table, home, ("maintenance",)).get_asset_materialization_events()
     said = event.step_materialization_data.materialization.metadata
     assert said["States forgotten"].value > 0
@@ -43,8 +43,8 @@ def test_maintenance_leaves_the_rows_and_what_is_younger_than_kept(
     assert [line.split("|")[1].strip() for line in lines] == ["raw", "features", "quarantine", "ledger", "lives"]
     assert {head.count("|"), *(line.count("|") for line in lines)} == {11}
     assert (said["Days compacted"].value, said["Days past retention"].value) == (0, 0)
-    assert {asset: storage.days_of(asset) for asset in DAILY[:3]} == before
-    assert storage.tables.read("fleet.raw", *days).height == sum(before["raw"].values())
+    assert {asset: space.days_of(asset) for asset in DAILY[:3]} == before
+    assert space.tables.read("fleet.raw", *days).height == sum(before["raw"].values())
 
 
 def test_a_home_without_tables_needs_no_maintenance(tmp_path: Path) -> None:
@@ -74,20 +74,20 @@ def test_yesterdays_rows_can_be_read_as_they_were(tmp_path: Path) -> None:
     table = watched_table()
     days = (FIRST, FIRST)
     assert materialise(table, tmp_path, ("raw", "features", "quarantine"), days).success
-    storage = storage_of(table, tmp_path)
-    before, yesterday = storage.tables.read("fleet.raw", *days), datetime.now(UTC)
+    space = storage_of(table, tmp_path)
+    before, yesterday = space.tables.read("fleet.raw", *days), datetime.now(UTC)
     assert materialise(table, tmp_path, ("raw", "features", "quarantine"), (FIRST, LAST)).success
     assert materialise(table, tmp_path, ("maintenance",)).success
-    assert storage.tables.read("fleet.raw", FIRST, LAST, as_of=yesterday).equals(before)
-    assert not storage.tables.read("fleet.raw", *days)["loaded_at"].equals(before["loaded_at"])
+    assert space.tables.read("fleet.raw", FIRST, LAST, as_of=yesterday).equals(before)
+    assert not space.tables.read("fleet.raw", *days)["loaded_at"].equals(before["loaded_at"])
 
 
 def test_days_past_their_retention_are_removed_and_reported(tmp_path: Path) -> None:
     days = (FIRST, FIRST + timedelta(days=9))
     plain = watched_table()
     assert materialise(plain, tmp_path, ("raw", "features", "quarantine"), days).success
-    storage = storage_of(plain, tmp_path)
-    before = {asset: storage.days_of(asset) for asset in DAILY[:3]}
+    space = storage_of(plain, tmp_path)
+    before = {asset: space.days_of(asset) for asset in DAILY[:3]}
     table = watched_table(maintenance={"retention_days": {"quarantine": 4}})
     # A table of some days stands in for one of more days than the chain reads back.
     retention = RetentionSection(raw=7, quarantine=4)
@@ -96,9 +96,9 @@ def test_days_past_their_retention_are_removed_and_reported(tmp_path: Path) -> N
     assert result.success, failure_of(result)
     (event,) = result.get_asset_materialization_events()
     said = event.step_materialization_data.materialization.metadata
-    assert list(storage.days_of("raw")) == [FIRST + timedelta(days=number) for number in range(3, 10)]
-    assert storage.days_of("features") == before["features"]
-    gone = sum(sum(before[asset].values()) - sum(storage.days_of(asset).values()) for asset in ("raw", "quarantine"))
+    assert list(space.days_of("raw")) == [FIRST + timedelta(days=number) for number in range(3, 10)]
+    assert space.days_of("features") == before["features"]
+    gone = sum(sum(before[asset].values()) - sum(space.days_of(asset).values()) for asset in ("raw", "quarantine"))
     assert said["Rows past retention"].value == gone > 0
     assert said["Days past retention"].value >= 3
     assert "7 days of raw, 4 days of quarantine are held" in describe(table.maintenance)

@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from ae_assets.chain import model
+from ae_assets.chain.features import build_features
+from ae_assets.chain.model import TrainingRange, fit_detector, train
+from ae_assets.chain.raw import load_raw
+from ae_assets.chain.workspace import Workspace, day_range
 from ae_assets.detectors import CounterRuleConfig, FittedDetector, LstmAutoencoderConfig, Windows, fit, windows_of
 from ae_assets.errors import ModelError
-from ae_assets.pipeline.chain import model
-from ae_assets.pipeline.chain.features import build_features
-from ae_assets.pipeline.chain.model import TrainingRange, fit_detector, train
-from ae_assets.pipeline.chain.raw import load_raw
-from ae_assets.pipeline.chain.storage import Storage, day_range
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
 
@@ -31,7 +31,7 @@ FAILS = {
 BOOSTING = {"type": "gradient_boosting", "trees": 10, "min_windows_per_leaf": 2}
 
 
-def storage(folder: Path, max_rows: int, fails: dict[str, date], **more: Any) -> Storage:
+def space(folder: Path, max_rows: int, fails: dict[str, date], **more: Any) -> Workspace:
     """A fleet of 120 drives over 20 days; the counter of those that fail rises on the three days before.
 
     D000 comes back after its failure, which makes it neither healthy nor failing.
@@ -78,7 +78,7 @@ def before_known_failures() -> set[tuple[str, date]]:
 def test_failing_windows_are_the_days_before_each_known_failure_without_its_day(
     tmp_path: Path, fitted_on: dict[str, Windows]
 ) -> None:
-    held = storage(tmp_path, 100_000, FAILS, detector=BOOSTING)
+    held = space(tmp_path, 100_000, FAILS, detector=BOOSTING)
     _, facts = fit_detector(held, held.table.detector, TRAINING)
     assert drive_days(fitted_on["failing"]) == before_known_failures()
     assert facts["rows_before_failure"] == len(before_known_failures())
@@ -92,7 +92,7 @@ def test_failing_windows_are_the_days_before_each_known_failure_without_its_day(
 def test_a_sample_of_the_drives_keeps_every_failure_and_the_same_healthy_rows(
     tmp_path: Path, fitted_on: dict[str, Windows], window_days: int
 ) -> None:
-    held = storage(tmp_path, 1000, FAILS)
+    held = space(tmp_path, 1000, FAILS)
     _, facts = fit_detector(held, LstmAutoencoderConfig(window_days=window_days), TRAINING)
     assert drive_days(fitted_on["failing"]) == before_known_failures()
     healthy = drive_days(fitted_on["train"]) | drive_days(fitted_on["validation"])
@@ -108,19 +108,19 @@ def test_a_sample_of_the_drives_keeps_every_failure_and_the_same_healthy_rows(
 
 
 def test_the_model_card_says_how_many_rows_before_a_failure_were_kept(tmp_path: Path) -> None:
-    held = storage(tmp_path, 1000, FAILS, detector=BOOSTING)
+    held = space(tmp_path, 1000, FAILS, detector=BOOSTING)
     card = train(held, TRAINING).card
     assert card["data"]["rows_before_failure"] == len(before_known_failures())
 
 
 def test_a_supervised_detector_says_that_the_range_has_no_failure(tmp_path: Path) -> None:
-    held = storage(tmp_path, 100_000, {}, detector=BOOSTING)
+    held = space(tmp_path, 100_000, {}, detector=BOOSTING)
     with pytest.raises(ModelError, match="gradient_boosting learns from labelled failures"):
         fit_detector(held, held.table.detector, TRAINING)
 
 
 def test_a_supervised_detector_ranks_drives_before_their_failure_above_the_others(tmp_path: Path) -> None:
-    held = storage(tmp_path, 1000, FAILS, detector=BOOSTING)
+    held = space(tmp_path, 1000, FAILS, detector=BOOSTING)
     detector, _ = fit_detector(held, held.table.detector, TRAINING)
     rows = held.tables.read(held.name("features"), DAYS[16], DAYS[16])
     windows = windows_of(rows, detector.feature_names, 1)
@@ -128,7 +128,7 @@ def test_a_supervised_detector_ranks_drives_before_their_failure_above_the_other
     assert set(score["entity"].tail(2)) == {"D030", "D031"}
 
 
-def small_fleet(folder: Path, drives: list[str], **training: Any) -> Storage:
+def small_fleet(folder: Path, drives: list[str], **training: Any) -> Workspace:
     """Drives that all live, over 20 days."""
     sections = {"horizon_days": HORIZON, "days": 15, "max_rows": 100_000, **training}
     held = storage_of(watched_table(str(folder / "source"), training=sections), folder / "home")
@@ -172,7 +172,7 @@ def test_one_drive_alone_is_refused_with_what_a_fit_needs(tmp_path: Path) -> Non
 def test_drives_of_a_large_fleet_are_held_out_by_their_hash_alone(
     tmp_path: Path, fitted_on: dict[str, Windows]
 ) -> None:
-    held = storage(tmp_path, 100_000, {})
+    held = space(tmp_path, 100_000, {})
     fit_detector(held, held.table.detector, TRAINING)
     share = (pl.Series(DRIVES).hash(held.table.training.seed + 1) % 1_000_000) / 1_000_000
     below = {drive for drive, number in zip(DRIVES, share, strict=True) if number < 0.1}

@@ -3,9 +3,9 @@
 import polars as pl
 import pytest
 
-from ae_assets.pipeline.chain.anomaly_day import stored_day
-from ae_assets.pipeline.chain.open_episodes import OpenEpisodes
-from ae_assets.pipeline.chain.storage import DAILY
+from ae_assets.chain.anomaly_day import stored_day
+from ae_assets.chain.open_episodes import OpenEpisodes
+from ae_assets.chain.workspace import DAILY
 from ae_assets_tests.pipeline.short_fleet import ALSO_GOOD, BAD, DAYS, GOOD, ShortFleet
 from ae_assets_tests.pipeline.tables import check_of, failure_of, materialise, write_day
 
@@ -18,7 +18,7 @@ def watched(short_fleet: ShortFleet) -> ShortFleet:
     """A fleet whose drive D0 has an open episode on the first good day."""
     write_day(short_fleet.source, GOOD, WORN)
     assert short_fleet.run(DAILY, GOOD, GOOD).success
-    rows = short_fleet.storage.tables.read("fleet.anomalies", GOOD, GOOD, ["entity", "episode"])
+    rows = short_fleet.space.tables.read("fleet.anomalies", GOOD, GOOD, ["entity", "episode"])
     assert rows.filter(pl.col("episode") != "none")["entity"].to_list() == ["D0"]
     return short_fleet
 
@@ -48,8 +48,8 @@ def test_a_drive_with_an_open_episode_that_has_no_row_is_named_and_the_others_ar
     assert not check.passed
     assert check.metadata["failed_days"].value == [str(BAD)], "it is news on the first day only"
     assert check.description == f"1 devices with an open episode are gone: {BAD} D0 (no row)"
-    assert watched.storage.days_of("anomalies")[BAD] == 7
-    assert "Devices with an open episode are gone: D0 (no row)." in stored_day(watched.storage, BAD).record["summary"]
+    assert watched.space.days_of("anomalies")[BAD] == 7
+    assert "Devices with an open episode are gone: D0 (no row)." in stored_day(watched.space, BAD).record["summary"]
 
 
 def test_a_drive_with_an_open_episode_whose_row_is_set_aside_is_named_with_the_rule(watched: ShortFleet) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from ae_assets.model.definition import WatchedTable
+from ae_assets.model.parse import parse_table
 from ae_assets.pipeline import partitions
 from ae_assets.pipeline.partitions import EARLIEST, partitions_of, remember_days
 from ae_assets.pipeline.resources import LakehouseResource
-from ae_assets.pipeline.table import WatchedTable, parse_table
 from ae_assets_tests.pipeline.tables import PipelineAlone, attributes, materialise, storage_of, write_day
 
 DAY = date(2016, 3, 26)
@@ -75,12 +76,12 @@ def test_of_what_is_not_known_all_days_are_there_and_nobody_is_asked() -> None:
 
 def test_a_server_is_known_by_what_was_listed_before_and_by_what_raw_holds(home: Path) -> None:
     table = table_of(REMOTE)
-    storage = storage_of(table, home)
-    remember_days(home, storage, listed=DAYS[2:4])
+    space = storage_of(table, home)
+    remember_days(home, space, listed=DAYS[2:4])
     assert days_of(table) == (DAYS[2], DAYS[3])
-    remember_days(home, storage, loaded=[DAYS[0]])
+    remember_days(home, space, loaded=[DAYS[0]])
     assert days_of(table) == (DAYS[0], DAYS[3])
-    remember_days(home, storage, listed=DAYS[3:4])
+    remember_days(home, space, listed=DAYS[3:4])
     assert days_of(table) == (DAYS[0], DAYS[3]), "what earlier processes had is never taken away"
     another = table_of("https://127.0.0.1:9/another.zip?token=s3cr3t")
     assert days_of(another) == (DAYS[0], DAYS[0]), "the days that raw holds stay, those of the former source do not"
@@ -102,8 +103,8 @@ def test_a_file_of_days_that_is_none_of_ours_is_no_knowledge(home: Path, content
 def test_a_home_that_cannot_be_written_does_no_harm(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home.write_text("a file in its place")
     table = table_of(REMOTE)
-    storage = storage_of(table, home.with_name("elsewhere"))
-    remember_days(home, storage, listed=DAYS)
+    space = storage_of(table, home.with_name("elsewhere"))
+    remember_days(home, space, listed=DAYS)
     assert days_of(table) == (EARLIEST, YESTERDAY)
 
 

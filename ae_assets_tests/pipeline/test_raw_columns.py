@@ -7,11 +7,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from ae_assets.chain.features import build_features
+from ae_assets.chain.raw import load_raw
+from ae_assets.chain.raw_columns import RawColumns
+from ae_assets.chain.workspace import RAW, day_range
 from ae_assets.errors import SourceError
-from ae_assets.pipeline.chain.features import build_features
-from ae_assets.pipeline.chain.raw import load_raw
-from ae_assets.pipeline.chain.raw_columns import RawColumns
-from ae_assets.pipeline.chain.storage import RAW, day_range
+from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
 
 DAYS = day_range(FIRST, FIRST + timedelta(days=3))
@@ -22,10 +23,10 @@ def test_a_column_in_another_case_is_the_column_that_the_table_has(tmp_path: Pat
     for day in DAYS:
         spelled = {"Datacenter": "ams5", "ROOM": "r2"} if day == DAYS[2] else {"datacenter": "ams5", "room": "r1"}
         write_day(tmp_path / "in", day, [("A", 0, 0)], **{name: [value] for name, value in spelled.items()})
-    storage = storage_of(watched_table(str(tmp_path / "in")), tmp_path / "home")
+    space = storage_of(watched_table(str(tmp_path / "in")), tmp_path / "home")
     for days in runs:
-        list(load_raw(storage, storage.table.source.open(), days))
-    rows = storage.tables.read(storage.name(RAW), DAYS[0], DAYS[-1]).sort("day")
+        list(load_raw(space, open_source(space.table.source.location, space.table.source.reading), days))
+    rows = space.read(RAW, DAYS[0], DAYS[-1]).sort("day")
     assert rows.select("datacenter", "room").rows() == [("ams5", "r1")] * 2 + [("ams5", "r2"), ("ams5", "r1")]
     assert {"Datacenter", "ROOM"}.isdisjoint(rows.columns)
 
@@ -34,10 +35,10 @@ def test_an_attribute_in_upper_case_is_watched_as_any_other(tmp_path: Path) -> N
     path = write_day(tmp_path / "in", FIRST, [("A", 0, 41)])
     header, rows = path.read_text().split("\n", 1)
     path.write_text(header.upper() + "\n" + rows)
-    storage = storage_of(watched_table(str(tmp_path / "in")), tmp_path / "home")
-    list(load_raw(storage, storage.table.source.open(), [FIRST]))
-    build_features(storage, [FIRST])
-    level = storage.tables.read("fleet.features", FIRST, FIRST, ["smart_5_level"]).item()
+    space = storage_of(watched_table(str(tmp_path / "in")), tmp_path / "home")
+    list(load_raw(space, open_source(space.table.source.location, space.table.source.reading), [FIRST]))
+    build_features(space, [FIRST])
+    level = space.tables.read("fleet.features", FIRST, FIRST, ["smart_5_level"]).item()
     assert level == pytest.approx(3.7377, abs=1e-4)
 
 

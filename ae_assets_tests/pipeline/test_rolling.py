@@ -7,13 +7,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from ae_assets.chain.rolling import RollingEvaluation, evaluate_origins, plan
+from ae_assets.chain.workspace import Workspace
 from ae_assets.decisions import AggregationConfig, aggregate
 from ae_assets.detectors import CounterRuleConfig, GrowthRuleConfig
 from ae_assets.errors import EvaluationError, ModelError
 from ae_assets.evaluation import judge_split
 from ae_assets.pipeline import assets
-from ae_assets.pipeline.chain.rolling import RollingEvaluation, evaluate_origins, plan
-from ae_assets.pipeline.chain.storage import Storage
 from ae_assets.progress import Progress
 from ae_assets_tests.pipeline.tables import failure_of, materialise, watched_table
 from ae_assets_tests.pipeline.worn_fleet import LAST, START, fleet, storage_of
@@ -32,31 +32,31 @@ def told() -> list[Progress]:
 
 
 @pytest.fixture(scope="module")
-def storage(told: list[Progress]) -> Storage:
+def space(told: list[Progress]) -> Workspace:
     made = storage_of(*fleet())
     return replace(made, table=made.table.model_copy(update=RULES), progress=told.append)
 
 
 @pytest.fixture(scope="module")
-def evaluation(storage: Storage) -> RollingEvaluation:
-    return evaluate_origins(storage, TO_JUDGE, LAST, ORIGINS, with_comparisons=True, with_baselines=False)
+def evaluation(space: Workspace) -> RollingEvaluation:
+    return evaluate_origins(space, TO_JUDGE, LAST, ORIGINS, with_comparisons=True, with_baselines=False)
 
 
-def test_the_splits_go_back_from_the_last_day_with_an_embargo_of_the_horizon(storage: Storage) -> None:
-    splits = plan(storage, TO_JUDGE, LAST, ORIGINS)
+def test_the_splits_go_back_from_the_last_day_with_an_embargo_of_the_horizon(space: Workspace) -> None:
+    splits = plan(space, TO_JUDGE, LAST, ORIGINS)
     assert [split.test for split in splits] == [
         (TO_JUDGE - timedelta(days=15), LAST - timedelta(days=15)),
         (TO_JUDGE, LAST),
     ]
     for split in splits:
-        assert (split.test[0] - split.training[1]).days == storage.table.horizon_days + 1
-        assert (split.training[1] - split.training[0]).days == storage.table.training.days - 1
+        assert (split.test[0] - split.training[1]).days == space.table.horizon_days + 1
+        assert (split.training[1] - split.training[0]).days == space.table.training.days - 1
         assert split.training[0] >= START
 
 
-def test_more_splits_than_fit_are_refused_with_the_number_that_does(storage: Storage) -> None:
+def test_more_splits_than_fit_are_refused_with_the_number_that_does(space: Workspace) -> None:
     with pytest.raises(EvaluationError, match=r"2 of 3 splits fit between 2024-01-01 and .* ask for 2"):
-        plan(storage, TO_JUDGE, LAST, 3)
+        plan(space, TO_JUDGE, LAST, 3)
 
 
 def test_every_detector_is_judged_on_every_split(evaluation: RollingEvaluation) -> None:
@@ -69,9 +69,9 @@ def test_every_detector_is_judged_on_every_split(evaluation: RollingEvaluation) 
 
 
 def test_a_split_has_the_figures_of_a_fit_and_an_evaluation_of_their_own(
-    evaluation: RollingEvaluation, storage: Storage
+    evaluation: RollingEvaluation, space: Workspace
 ) -> None:
-    alone = evaluate_origins(storage, TO_JUDGE, LAST, 1, with_comparisons=False, with_baselines=False).pooled
+    alone = evaluate_origins(space, TO_JUDGE, LAST, 1, with_comparisons=False, with_baselines=False).pooled
     both = evaluation.pooled.split_table().filter(pl.col("split") == "split 2")
     for row in alone.split_table().drop("split").iter_rows(named=True):
         assert both.filter(pl.col("detector") == row["detector"]).drop("split").row(0, named=True) == row
@@ -83,9 +83,9 @@ def test_progress_says_at_which_split_it_is(evaluation: RollingEvaluation, told:
 
 
 def test_a_baseline_that_cannot_be_fitted_is_left_out_with_the_reason(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
+    space: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ae_assets.pipeline.chain import model
+    from ae_assets.chain import model
 
     fit = model.fit
 
@@ -95,7 +95,7 @@ def test_a_baseline_that_cannot_be_fitted_is_left_out_with_the_reason(
         return fit(config, *rest)
 
     monkeypatch.setattr(model, "fit", without_trees)
-    result = evaluate_origins(storage, TO_JUDGE, LAST, 1, with_comparisons=False, with_baselines=True)
+    result = evaluate_origins(space, TO_JUDGE, LAST, 1, with_comparisons=False, with_baselines=True)
     assert result.not_fitted["gradient_boosting"] == "split 1: no failure is known"
     assert "gradient_boosting is left out: split 1: no failure is known" in result.text
     judged = result.pooled.to_table()["detector"].to_list()
@@ -104,9 +104,9 @@ def test_a_baseline_that_cannot_be_fitted_is_left_out_with_the_reason(
     assert "gradient_boosting" not in judged
 
 
-def test_the_tables_own_detector_must_be_fitted(storage: Storage) -> None:
+def test_the_tables_own_detector_must_be_fitted(space: Workspace) -> None:
     broken = CounterRuleConfig(features=("smart_187_level",))
-    other = replace(storage, table=storage.table.model_copy(update={"detector": broken}))
+    other = replace(space, table=space.table.model_copy(update={"detector": broken}))
     with pytest.raises(ModelError, match="smart_187_level"):
         evaluate_origins(other, TO_JUDGE, LAST, 1, with_comparisons=False, with_baselines=False)
 
@@ -119,18 +119,18 @@ def test_the_tables_own_detector_must_be_fitted(storage: Storage) -> None:
     ],
 )
 def test_what_cannot_be_judged_is_refused_before_anything_is_fitted(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch, changes: dict[str, date], says: str
+    space: Workspace, monkeypatch: pytest.MonkeyPatch, changes: dict[str, date], says: str
 ) -> None:
-    from ae_assets.pipeline.chain import rolling
+    from ae_assets.chain import rolling
 
     monkeypatch.setattr(rolling, "fitted_detectors", lambda *_: pytest.fail("something was fitted"))
     days = {"start": TO_JUDGE, "end": LAST, **changes}
     with pytest.raises(EvaluationError, match=says):
-        evaluate_origins(storage, **days, count=1, with_comparisons=False, with_baselines=False)
+        evaluate_origins(space, **days, count=1, with_comparisons=False, with_baselines=False)
 
 
-def test_scores_are_aggregated_as_the_table_says(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ae_assets.pipeline.chain import rolling
+def test_scores_are_aggregated_as_the_table_says(space: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ae_assets.chain import rolling
 
     judged: list[pl.DataFrame] = []
 
@@ -140,9 +140,9 @@ def test_scores_are_aggregated_as_the_table_says(storage: Storage, monkeypatch: 
 
     monkeypatch.setattr(rolling, "judge_split", judge)
     for aggregation in (AggregationConfig(), AggregationConfig(method="mean", days=3)):
-        decision = storage.table.decision.model_copy(update={"aggregation": aggregation})
-        table = storage.table.model_copy(update={"decision": decision})
-        aggregating = replace(storage, table=table)
+        decision = space.table.decision.model_copy(update={"aggregation": aggregation})
+        table = space.table.model_copy(update={"decision": decision})
+        aggregating = replace(space, table=table)
         evaluate_origins(aggregating, TO_JUDGE, LAST, 1, with_comparisons=False, with_baselines=False)
     of_days, aggregated = judged
     expected = aggregate(of_days, aggregation).filter(pl.col("day") >= TO_JUDGE + timedelta(days=2))
@@ -153,9 +153,9 @@ def test_scores_are_aggregated_as_the_table_says(storage: Storage, monkeypatch: 
 
 
 def test_the_asset_evaluates_origins_when_it_is_asked_to(
-    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    space: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assets, "_storage", lambda *_: storage)
+    monkeypatch.setattr(assets, "_storage", lambda *_: space)
     config = {"start": str(TO_JUDGE), "end": str(LAST), "origins": ORIGINS}
     result = materialise(watched_table(), tmp_path, ("evaluation",), None, {"evaluation": config})
     assert result.success, failure_of(result)

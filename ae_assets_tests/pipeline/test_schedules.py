@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ae_assets.chain.challenger import window_to_judge
+from ae_assets.chain.champion import CalibrationRange
+from ae_assets.chain.model import TrainingRange
+from ae_assets.chain.training_days import plan_retraining, plan_training
+from ae_assets.chain.workspace import day_range
 from ae_assets.errors import ConfigError
-from ae_assets.pipeline.chain.challenger import window_to_judge
-from ae_assets.pipeline.chain.champion import CalibrationRange
-from ae_assets.pipeline.chain.model import TrainingRange
-from ae_assets.pipeline.chain.storage import day_range
+from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.component import AnomalyPipeline
 from ae_assets.pipeline.resources import LakehouseResource
-from ae_assets.pipeline.table import WatchedTable
-from ae_assets.pipeline.training_days import plan_retraining, plan_training
 from ae_assets_tests.pipeline.conftest import LAST
 from ae_assets_tests.pipeline.tables import FIRST, PipelineAlone, storage_of, watched_table
 

@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from ae_assets.pipeline.chain import Storage
-from ae_assets.pipeline.chain.storage import DAILY_INPUT, day_range
-from ae_assets.pipeline.table import WatchedTable
+from ae_assets.chain import Workspace
+from ae_assets.chain.workspace import DAILY_INPUT, day_range
+from ae_assets.model.definition import WatchedTable
 from ae_assets_tests.pipeline.tables import FIRST, attributes, failure_of, materialise, storage_of, watched_table
 
 FIRST_QUARTER = day_range(FIRST, FIRST + timedelta(days=19))
@@ -60,8 +60,8 @@ def fill(table: WatchedTable, home: Path, assets: tuple[str, ...], days: list[da
     assert result.success, failure_of(result)
 
 
-def rows_of(storage: Storage, asset: str, days: list[date]) -> pl.DataFrame:
-    return storage.tables.read(storage.name(asset), days[0], days[-1])
+def rows_of(space: Workspace, asset: str, days: list[date]) -> pl.DataFrame:
+    return space.read(asset, days[0], days[-1])
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +75,13 @@ def quarters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     training = {"train_start": str(FIRST), "train_end": str(FIRST_QUARTER[7])}
     fill(table, home, ("model", "threshold"), None, model=training)
     fill(table, home, ("anomalies",), FIRST_QUARTER)
-    storage = storage_of(table, home)
-    before = {name: rows_of(storage, name, FIRST_QUARTER) for name in ASSETS}
-    snapshot = storage.tables._access.get("fleet.raw").current_snapshot()
+    space = storage_of(table, home)
+    before = {name: rows_of(space, name, FIRST_QUARTER) for name in ASSETS}
+    snapshot = space.tables._access.get("fleet.raw").current_snapshot()
     assert snapshot is not None
     write_quarter(source, SECOND_QUARTER, OF_2024, as_fractions=True)
     fill(table, home, ASSETS, SECOND_QUARTER)
-    return {"storage": storage, "table": table, "home": home, "before": before, "snapshot": snapshot.snapshot_id}
+    return {"storage": space, "table": table, "home": home, "before": before, "snapshot": snapshot.snapshot_id}
 
 
 def test_the_headers_are_as_wide_as_those_published() -> None:
@@ -89,8 +89,8 @@ def test_the_headers_are_as_wide_as_those_published() -> None:
 
 
 def test_rows_of_the_old_quarter_are_as_they_were_and_null_in_new_columns(quarters: dict[str, Any]) -> None:
-    storage, before = quarters["storage"], quarters["before"]["raw"]
-    now = rows_of(storage, "raw", FIRST_QUARTER)
+    space, before = quarters["storage"], quarters["before"]["raw"]
+    now = rows_of(space, "raw", FIRST_QUARTER)
     assert_frame_equal(now.select(before.columns), before)
     added = [name for name in now.columns if name not in before.columns]
     assert set(added) == set(header(OF_2024)) - set(header(OF_2013))
@@ -98,8 +98,8 @@ def test_rows_of_the_old_quarter_are_as_they_were_and_null_in_new_columns(quarte
 
 
 def test_a_range_across_the_change_reads_as_one_table(quarters: dict[str, Any]) -> None:
-    storage = quarters["storage"]
-    rows = storage.tables.read("fleet.raw", FIRST_QUARTER[0], SECOND_QUARTER[-1])
+    space = quarters["storage"]
+    rows = space.tables.read("fleet.raw", FIRST_QUARTER[0], SECOND_QUARTER[-1])
     assert rows.height == DRIVES * 30
     known = rows.group_by("day", maintain_order=True).agg(pl.col(f"smart_{GONE}_raw", "smart_17_raw").count())
     assert known[f"smart_{GONE}_raw"].to_list() == [DRIVES] * 20 + [0] * 10
@@ -120,23 +120,23 @@ def test_a_column_written_otherwise_keeps_its_type_and_what_does_not_fit_is_kept
 
 
 def test_features_and_anomalies_of_old_days_stay_and_come_out_the_same_again(quarters: dict[str, Any]) -> None:
-    storage, before = quarters["storage"], quarters["before"]
+    space, before = quarters["storage"], quarters["before"]
     for name in ("features", "quarantine", "anomalies"):
-        assert_frame_equal(rows_of(storage, name, FIRST_QUARTER), before[name], check_exact=True)
+        assert_frame_equal(rows_of(space, name, FIRST_QUARTER), before[name], check_exact=True)
     fill(quarters["table"], quarters["home"], ("features", "quarantine", "anomalies"), FIRST_QUARTER)
     for name in ("features", "quarantine", "anomalies"):
-        assert_frame_equal(rows_of(storage, name, FIRST_QUARTER), before[name], check_exact=True)
+        assert_frame_equal(rows_of(space, name, FIRST_QUARTER), before[name], check_exact=True)
 
 
 def test_features_look_back_across_the_change(quarters: dict[str, Any]) -> None:
-    storage = quarters["storage"]
-    first = storage.tables.read("fleet.features", SECOND_QUARTER[0], SECOND_QUARTER[0])
+    space = quarters["storage"]
+    first = space.tables.read("fleet.features", SECOND_QUARTER[0], SECOND_QUARTER[0])
     worn = first.filter(pl.col("entity") == "D03")
     assert worn["smart_5_growth_7d"].to_list() != [None], "its counter rose since days of the other header"
     assert first["smart_17_growth_7d"].null_count() == first.height, "nothing was known of it before"
-    last = storage.tables.read("fleet.features", SECOND_QUARTER[-1], SECOND_QUARTER[-1])
+    last = space.tables.read("fleet.features", SECOND_QUARTER[-1], SECOND_QUARTER[-1])
     assert last["smart_17_growth_7d"].null_count() == 0
-    assert rows_of(storage, "anomalies", SECOND_QUARTER).height == (DRIVES - 1) * len(SECOND_QUARTER)
+    assert rows_of(space, "anomalies", SECOND_QUARTER).height == (DRIVES - 1) * len(SECOND_QUARTER)
 
 
 def test_the_state_before_the_change_is_read_by_time_travel(quarters: dict[str, Any]) -> None:

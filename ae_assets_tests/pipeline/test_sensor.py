@@ -112,7 +112,7 @@ def test_tables_that_are_away_skip_the_tick(landing: Any, monkeypatch: pytest.Mo
         raise LakehouseError("the catalog is away")
 
     write_day(landing.source, DAYS[0], DRIVES)
-    monkeypatch.setattr("ae_assets.pipeline.chain.ledger.ledger_of", away)
+    monkeypatch.setattr("ae_assets.chain.ledger.ledger_of", away)
     result = landing()
     assert requested(result) == []
     assert "what raw holds cannot be read now: the catalog is away" in result.skip_message

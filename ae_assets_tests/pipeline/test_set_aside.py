@@ -3,10 +3,10 @@
 import polars as pl
 import pytest
 
-from ae_assets.pipeline.chain.set_aside import BrokenRule, GoneCohort, are_many, broken_rules, gone_cohorts
-from ae_assets.pipeline.chain.storage import DAILY, DAILY_INPUT
-from ae_assets.pipeline.chain.volume import days_left_out
-from ae_assets.pipeline.table import WatchedTable
+from ae_assets.chain.set_aside import BrokenRule, GoneCohort, are_many, broken_rules, gone_cohorts
+from ae_assets.chain.volume import days_left_out
+from ae_assets.chain.workspace import DAILY, DAILY_INPUT
+from ae_assets.model.definition import WatchedTable
 from ae_assets_tests.pipeline.short_fleet import ALSO_GOOD, BAD, GOOD, ShortFleet, materialised
 from ae_assets_tests.pipeline.tables import check_of, failure_of, materialise, write_day
 
@@ -69,11 +69,11 @@ def test_a_day_with_many_rows_set_aside_is_not_scored_and_keeps_no_anomalies(
     assert f"{rows} by date_is_the_partition_day (date '{ALSO_GOOD}')" in reason
     assert check_of(result, "features", "cohorts_are_there").passed
     assert f"{BAD} at features: rows_set_aside_are_few: {rows} of 8 rows" in failure_of(result)
-    storage = short_fleet.storage
-    assert (storage.days_of("features").get(BAD, 0), storage.days_of("quarantine")[BAD]) == (8 - rows, rows)
-    assert BAD not in storage.days_of("anomalies"), "those that were there rest on other rows"
+    space = short_fleet.space
+    assert (space.days_of("features").get(BAD, 0), space.days_of("quarantine")[BAD]) == (8 - rows, rows)
+    assert BAD not in space.days_of("anomalies"), "those that were there rest on other rows"
     assert check_of(result, "features", "rows_are_conserved").passed
-    assert days_left_out(storage) == {BAD}, "nor is anything learned from it"
+    assert days_left_out(space) == {BAD}, "nor is anything learned from it"
 
 
 def test_a_single_row_holds_nothing_back(short_fleet: ShortFleet) -> None:
@@ -83,7 +83,7 @@ def test_a_single_row_holds_nothing_back(short_fleet: ShortFleet) -> None:
     verdict = check_of(result, "features", "rows_set_aside_are_few")
     assert verdict.passed
     assert "1 of 24 rows are set aside; on 2013-04-17 1 of 8 rows (12.5%)" in (verdict.description or "")
-    assert short_fleet.storage.days_of("anomalies")[BAD] == 7
+    assert short_fleet.space.days_of("anomalies")[BAD] == 7
 
 
 def test_the_yaml_says_how_many_rows_may_be_set_aside(short_fleet: ShortFleet) -> None:
@@ -131,4 +131,4 @@ def test_a_cohort_whose_rows_are_all_set_aside_is_named_though_they_are_few_of_t
     assert not check.passed
     assert "M2 (all 5 rows set aside)" in (check.description or "")
     assert check_of(result, "features", "rows_set_aside_are_few").passed
-    assert short_fleet.storage.days_of("anomalies")[BAD] == 195
+    assert short_fleet.space.days_of("anomalies")[BAD] == 195

@@ -9,20 +9,20 @@ from typing import Any
 import polars as pl
 import pytest
 
+from ae_assets.chain.anomalies import find_anomalies
+from ae_assets.chain.challenger import Reason
+from ae_assets.chain.champion import load_champion, load_version
+from ae_assets.chain.evaluation import evaluate
+from ae_assets.chain.failed_day import FailedDay
+from ae_assets.chain.features import build_features
+from ae_assets.chain.model import TrainingRange, train
+from ae_assets.chain.raw import load_raw
+from ae_assets.chain.threshold import calibrate_latest
+from ae_assets.chain.workspace import NO_ROWS, Workspace, day_range
 from ae_assets.errors import ModelError
-from ae_assets.pipeline.chain.anomalies import find_anomalies
-from ae_assets.pipeline.chain.challenger import Reason
-from ae_assets.pipeline.chain.champion import load_champion, load_version
-from ae_assets.pipeline.chain.evaluation import evaluate
-from ae_assets.pipeline.chain.failed_day import FailedDay
-from ae_assets.pipeline.chain.features import build_features
-from ae_assets.pipeline.chain.model import TrainingRange, train
-from ae_assets.pipeline.chain.raw import load_raw
-from ae_assets.pipeline.chain.storage import NO_ROWS, Storage, day_range
-from ae_assets.pipeline.chain.threshold import calibrate_latest
+from ae_assets.features.schema import SETTINGS
+from ae_assets.model.parse import parse_table
 from ae_assets.pipeline.checks import features_checks
-from ae_assets.pipeline.table import parse_table
-from ae_assets.schemas.features import SETTINGS
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, attributes, storage_of, write_day
 
@@ -33,7 +33,7 @@ NEWEST = DAYS[-1]
 SCORE = 3.6
 
 
-def storage(home: Path, changed: dict[str, Any] | None = None, **sections: Any) -> Storage:
+def space(home: Path, changed: dict[str, Any] | None = None, **sections: Any) -> Workspace:
     """The small table, with keys of some attributes changed; `None` takes an attribute out."""
     keys = attributes(str(home / "source"), detector=RULE, **sections)
     named = keys["features"]["attributes"]
@@ -48,7 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("settings")
     for day in DAYS:
         write_day(home / "source", day, [(f"D{drive:02}", 0, drive) for drive in range(30)])
-    held = storage(home)
+    held = space(home)
     list(load_raw(held, open_source(held.table.source.location), DAYS))
     build_features(held, DAYS)
     train(held, TRAINED)
@@ -63,7 +63,7 @@ def home(made: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def with_models_of(home: Path, held: Storage) -> Storage:
+def with_models_of(home: Path, held: Workspace) -> Workspace:
     return replace(held, models=storage_of(held.table, home / "home").models)
 
 
@@ -83,7 +83,7 @@ CHANGED = {
 @pytest.mark.parametrize("change", CHANGED)
 def test_a_champion_of_other_features_is_not_loaded_calibrated_or_judged(made: Path, home: Path, change: str) -> None:
     changed, words = CHANGED[change]
-    other = with_models_of(home, storage(made, changed))
+    other = with_models_of(home, space(made, changed))
     version = other.models.champion("fleet")
     assert version is not None
     for use in (
@@ -96,7 +96,7 @@ def test_a_champion_of_other_features_is_not_loaded_calibrated_or_judged(made: P
             use(other)
         assert words in str(error.value)
         assert f"`ae-assets run fleet --start {DAYS[0]} --end {DAYS[-1]} --retrain`" in str(error.value)
-    assert load_champion(with_models_of(home, storage(made))).version == version
+    assert load_champion(with_models_of(home, space(made))).version == version
 
 
 def test_words_and_attributes_that_came_later_leave_a_champion_in_use(made: Path) -> None:
@@ -104,13 +104,13 @@ def test_words_and_attributes_that_came_later_leave_a_champion_in_use(made: Path
         "smart_5_raw": {"meaning": "sectors that were replaced"},
         "smart_7_raw": {"kind": "rate", "meaning": "seek errors"},
     }
-    held = storage(made, more, description="other words")
+    held = space(made, more, description="other words")
     scored = next(iter(find_anomalies_without_writing(held, [NEWEST])))
     assert scored["score"].max() == pytest.approx(3.4, abs=0.1)
 
 
-def find_anomalies_without_writing(held: Storage, days: list[date]) -> list[pl.DataFrame]:
-    from ae_assets.pipeline.chain.scoring import score_days
+def find_anomalies_without_writing(held: Workspace, days: list[date]) -> list[pl.DataFrame]:
+    from ae_assets.chain.scoring import score_days
 
     champion = load_champion(held)
     return [day.scores for day in score_days(held, champion.detector, champion.aggregation, days, "anomalies")]
@@ -119,7 +119,7 @@ def find_anomalies_without_writing(held: Storage, days: list[date]) -> list[pl.D
 def test_a_champion_from_before_settings_were_kept_is_used_as_it_is(
     made: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = with_models_of(home, storage(made, CHANGED["cap"][0]))
+    other = with_models_of(home, space(made, CHANGED["cap"][0]))
     card = type(other.models).card
     monkeypatch.setattr(
         type(other.models),
@@ -133,7 +133,7 @@ def test_a_champion_from_before_settings_were_kept_is_used_as_it_is(
 def own(made: Path, tmp_path: Path) -> Path:
     """A home of the test's own with the first days of the fleet, whose tables it may write to."""
     shutil.copytree(made / "source", tmp_path / "source")
-    held = storage(tmp_path)
+    held = space(tmp_path)
     list(load_raw(held, open_source(held.table.source.location), DAYS))
     build_features(held, DAYS)
     train(held, TRAINED)
@@ -142,8 +142,8 @@ def own(made: Path, tmp_path: Path) -> Path:
 
 
 def test_days_that_were_made_by_other_settings_are_neither_scored_nor_trained_on(own: Path) -> None:
-    build_features(storage(own, CHANGED["cap"][0]), [NEWEST])
-    held = storage(own)
+    build_features(space(own, CHANGED["cap"][0]), [NEWEST])
+    held = space(own)
     champion = load_champion(held)
     scored, failed = find_anomalies(held, champion, DAYS[-2:])
     assert (scored.day, scored.rows) == (DAYS[-2], 30)
@@ -159,7 +159,7 @@ def test_days_that_were_made_by_other_settings_are_neither_scored_nor_trained_on
     assert scored.rows == 30
 
 
-def checks_pass(held: Storage, days: list[date]) -> bool:
+def checks_pass(held: Workspace, days: list[date]) -> bool:
     """Whether days of features, made now, pass every check."""
     built = [facts for facts in build_features(held, days) if not isinstance(facts, FailedDay)]
     return all(check.passed for check in features_checks(held, built))
@@ -167,7 +167,7 @@ def checks_pass(held: Storage, days: list[date]) -> bool:
 
 def test_a_new_attribute_needs_days_that_have_it_before_it_is_trained_on(own: Path) -> None:
     more = {"smart_7_raw": {"kind": "rate", "meaning": "seek errors"}}
-    held = storage(own, more)
+    held = space(own, more)
     with pytest.raises(ModelError, match=r"no day of fleet\.features has the features smart_7_deviation"):
         train(held, TRAINED)
     build_features(held, DAYS[5:])
@@ -178,14 +178,14 @@ def test_a_new_attribute_needs_days_that_have_it_before_it_is_trained_on(own: Pa
     promotion = calibrate_latest(held).promotion
     assert (promotion.version, promotion.reason) == (version, Reason.NOT_COMPARED)
     # And out of the YAML again: the column stays, the check does not mind, the champion that reads it is refused.
-    assert checks_pass(storage(own), [NEWEST])
+    assert checks_pass(space(own), [NEWEST])
     with pytest.raises(ModelError, match=r"attributes\.smart_7_raw: the model has present, the YAML absent"):
-        load_champion(storage(own))
+        load_champion(space(own))
 
 
 def test_each_day_names_its_settings_and_the_table_spells_them_out(own: Path) -> None:
-    held = storage(own)
-    capped = storage(own, CHANGED["cap"][0])
+    held = space(own)
+    capped = space(own, CHANGED["cap"][0])
     build_features(capped, [NEWEST])
     rows = held.tables.read("fleet.features", DAYS[-2], NEWEST, ["day", SETTINGS])
     by_day = dict(rows.unique().iter_rows())
@@ -196,7 +196,7 @@ def test_each_day_names_its_settings_and_the_table_spells_them_out(own: Path) ->
 
 
 def test_days_from_before_settings_were_kept_are_taken_as_they_are(own: Path) -> None:
-    held = storage(own)
+    held = space(own)
     rows = held.tables.read("fleet.features", NEWEST, NEWEST)
     with held.tables.writer("fleet.features") as writer:
         writer.write(NEWEST, rows.drop(SETTINGS))

@@ -6,19 +6,19 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
+from ae_assets.chain.anomalies import find_anomalies
+from ae_assets.chain.champion import load_champion
+from ae_assets.chain.evaluation import Evaluation, evaluate
+from ae_assets.chain.features import build_features
+from ae_assets.chain.lives import lives_in
+from ae_assets.chain.model import TrainingRange, train
+from ae_assets.chain.raw import load_raw
+from ae_assets.chain.stories import drawn_features, judged_drives, story_of_top_alarm, strongest_attributes
+from ae_assets.chain.threshold import calibrate_latest
+from ae_assets.chain.workspace import Workspace, day_range
 from ae_assets.evaluation import Protocol
 from ae_assets.evaluation.drives import FailedDrive
 from ae_assets.features.catalogue import catalogue
-from ae_assets.pipeline.chain.anomalies import find_anomalies
-from ae_assets.pipeline.chain.champion import load_champion
-from ae_assets.pipeline.chain.evaluation import Evaluation, evaluate
-from ae_assets.pipeline.chain.features import build_features
-from ae_assets.pipeline.chain.lives import lives_in
-from ae_assets.pipeline.chain.model import TrainingRange, train
-from ae_assets.pipeline.chain.raw import load_raw
-from ae_assets.pipeline.chain.storage import Storage, day_range
-from ae_assets.pipeline.chain.stories import drawn_features, judged_drives, story_of_top_alarm, strongest_attributes
-from ae_assets.pipeline.chain.threshold import calibrate_latest
 from ae_assets.pipeline.metadata import anomalies_days, evaluation_run
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
@@ -40,30 +40,30 @@ def worn(drive: str, number: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     source = tmp_path_factory.mktemp("source")
     table = watched_table(
         str(source),
         detector={"type": "counter_rule", "features": ["smart_5_level", "smart_197_level"]},
         threshold={"policy": "percentile", "percentile": 99.9},
     )
-    storage = storage_of(table, tmp_path_factory.mktemp("home"))
+    space = storage_of(table, tmp_path_factory.mktemp("home"))
     for number, day in enumerate(DAYS):
         drives = [drive for drive in (*HEALTHY, *FAILS) if FAILS.get(drive, day) >= day]
         rows = [(drive, int(FAILS.get(drive) == day), worn(drive, number)) for drive in drives]
         unknown = [None if drive == "SUDDEN" else 0 for drive in drives]
         write_day(source, day, rows, smart_197_raw=unknown)
-    list(load_raw(storage, open_source(table.source.location), DAYS))
-    build_features(storage, DAYS)
-    train(storage, TrainingRange.of(DAYS[0], DAYS[29], table.horizon_days))
-    calibrate_latest(storage)
-    list(find_anomalies(storage, load_champion(storage), DAYS[30:]))
-    return storage
+    list(load_raw(space, open_source(table.source.location), DAYS))
+    build_features(space, DAYS)
+    train(space, TrainingRange.of(DAYS[0], DAYS[29], table.horizon_days))
+    calibrate_latest(space)
+    list(find_anomalies(space, load_champion(space), DAYS[30:]))
+    return space
 
 
 @pytest.fixture(scope="module")
-def evaluation(storage: Storage) -> Evaluation:
-    return evaluate(storage, DAYS[40], DAYS[59], with_comparisons=False)
+def evaluation(space: Workspace) -> Evaluation:
+    return evaluate(space, DAYS[40], DAYS[59], with_comparisons=False)
 
 
 def test_the_found_drive_is_told_with_its_own_values_scores_and_what_raised_them(evaluation: Evaluation) -> None:
@@ -103,8 +103,8 @@ def test_the_evaluation_shows_each_figure_as_an_image_below_60_kilobytes(evaluat
     assert all(metadata[label].value.startswith("![") for label in labels)
 
 
-def test_of_each_attribute_the_feature_that_says_most_is_drawn(storage: Storage) -> None:
-    features = storage.table.features
+def test_of_each_attribute_the_feature_that_says_most_is_drawn(space: Workspace) -> None:
+    features = space.table.features
     drawn = drawn_features(features)
     assert {column: feature.name for column, feature in drawn.items()} == {
         "smart_5_raw": "smart_5_level",
@@ -115,7 +115,7 @@ def test_of_each_attribute_the_feature_that_says_most_is_drawn(storage: Storage)
     assert set(drawn) <= {feature.column for feature in catalogue(features)}
 
 
-def test_attributes_come_by_all_that_their_features_raised_the_score(storage: Storage) -> None:
+def test_attributes_come_by_all_that_their_features_raised_the_score(space: Workspace) -> None:
     rows = [
         [
             {"name": "smart_194_level", "contribution": 3.0},
@@ -126,35 +126,33 @@ def test_attributes_come_by_all_that_their_features_raised_the_score(storage: St
         None,
     ]
     found = strongest_attributes(
-        pl.Series("top_features", rows), storage.table.features, ["smart_9_raw", "smart_194_raw", "smart_5_raw"]
+        pl.Series("top_features", rows), space.table.features, ["smart_9_raw", "smart_194_raw", "smart_5_raw"]
     )
     assert found == ["smart_5_raw", "smart_194_raw", "smart_9_raw"]
 
 
-def test_a_drive_without_scores_of_this_model_has_no_story(storage: Storage, evaluation: Evaluation) -> None:
-    scores = storage.tables.read(
-        storage.name("anomalies"), DAYS[40], DAYS[59], ["day", "entity", "cohort", "score", "threshold"]
-    )
-    lives, protocol = lives_in(storage), Protocol(DAYS[40], DAYS[59], 10, 10)
-    champion = load_champion(storage)
-    assert set(judged_drives(storage, champion, scores, lives, protocol).stories) == {"detected", "missed"}
+def test_a_drive_without_scores_of_this_model_has_no_story(space: Workspace, evaluation: Evaluation) -> None:
+    scores = space.read("anomalies", DAYS[40], DAYS[59], ["day", "entity", "cohort", "score", "threshold"])
+    lives, protocol = lives_in(space), Protocol(DAYS[40], DAYS[59], 10, 10)
+    champion = load_champion(space)
+    assert set(judged_drives(space, champion, scores, lives, protocol).stories) == {"detected", "missed"}
     other = replace(champion, version="another model")
-    drives = judged_drives(storage, other, scores, lives, protocol)
+    drives = judged_drives(space, other, scores, lives, protocol)
     assert drives.stories == {}
     assert set(drives.figures) == {"drive_scores"}
 
 
-def test_a_run_of_anomalies_tells_the_story_of_the_worst_alarm_of_its_last_day(storage: Storage) -> None:
-    champion = load_champion(storage)
-    alarms = storage.tables.read(storage.name("anomalies"), DAYS[NEW_ON], DAYS[NEW_ON]).filter("is_anomaly")
+def test_a_run_of_anomalies_tells_the_story_of_the_worst_alarm_of_its_last_day(space: Workspace) -> None:
+    champion = load_champion(space)
+    alarms = space.read("anomalies", DAYS[NEW_ON], DAYS[NEW_ON]).filter("is_anomaly")
     assert alarms.sort("is_new")["entity"].to_list() == ["SICK", HEALTHY[9]]
-    story = story_of_top_alarm(storage, champion, DAYS[50])
+    story = story_of_top_alarm(space, champion, DAYS[50])
     assert story is not None
     assert (story.entity, story.history["day"].max()) == ("SICK", DAYS[50])
-    assert story_of_top_alarm(storage, champion, DAYS[45]) is None
-    run = list(find_anomalies(storage, champion, [DAYS[49], DAYS[50]]))
-    shown = dict(anomalies_days(storage, champion, run))
+    assert story_of_top_alarm(space, champion, DAYS[45]) is None
+    run = list(find_anomalies(space, champion, [DAYS[49], DAYS[50]]))
+    shown = dict(anomalies_days(space, champion, run))
     assert shown[DAYS[50]]["Worst alarm"].value.startswith("![SICK")
     assert "Worst alarm" not in shown[DAYS[49]]
-    calm = dict(anomalies_days(storage, champion, list(find_anomalies(storage, champion, [DAYS[45]]))))
+    calm = dict(anomalies_days(space, champion, list(find_anomalies(space, champion, [DAYS[45]]))))
     assert "Worst alarm" not in calm[DAYS[45]]

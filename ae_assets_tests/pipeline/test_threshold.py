@@ -8,20 +8,20 @@ from typing import Any
 import polars as pl
 import pytest
 
+from ae_assets.chain import evaluation as evaluation_room
+from ae_assets.chain.anomalies import find_anomalies
+from ae_assets.chain.champion import CalibrationRange, load_champion
+from ae_assets.chain.evaluation import evaluate
+from ae_assets.chain.features import build_features
+from ae_assets.chain.model import TrainingRange, fit_detector, train
+from ae_assets.chain.raw import load_raw
+from ae_assets.chain.scoring import score_days
+from ae_assets.chain.threshold import calibrate_latest, calibration_scores
+from ae_assets.chain.workspace import Workspace, day_range
 from ae_assets.decisions import AggregationConfig, aggregate
 from ae_assets.detectors import CounterRuleConfig
 from ae_assets.evaluation import compare
-from ae_assets.pipeline.chain import evaluation as evaluation_room
-from ae_assets.pipeline.chain.anomalies import find_anomalies
-from ae_assets.pipeline.chain.champion import CalibrationRange, load_champion
-from ae_assets.pipeline.chain.evaluation import evaluate
-from ae_assets.pipeline.chain.features import build_features
-from ae_assets.pipeline.chain.model import TrainingRange, fit_detector, train
-from ae_assets.pipeline.chain.raw import load_raw
-from ae_assets.pipeline.chain.scoring import score_days
-from ae_assets.pipeline.chain.storage import Storage, day_range
-from ae_assets.pipeline.chain.threshold import calibrate_latest, calibration_scores
-from ae_assets.pipeline.table import CalibrationSection
+from ae_assets.model.definition import CalibrationSection
 from ae_assets.sources import open_source
 from ae_assets.thresholds import default_policies, fit_threshold
 from ae_assets_tests.pipeline.conftest import LAST
@@ -34,7 +34,7 @@ CALIBRATED = (FIRST + timedelta(days=8), FIRST + timedelta(days=12))
 
 
 @pytest.fixture(scope="module")
-def fleet_with_failures(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+def fleet_with_failures(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """40 drives over 20 days, of which some fail before, in and after the calibration range of days 8 to 12."""
     home = tmp_path_factory.mktemp("failures")
     table = watched_table(
@@ -43,7 +43,7 @@ def fleet_with_failures(tmp_path_factory: pytest.TempPathFactory) -> Storage:
         calibration={"embargo_days": 2, "days": 5},
         detector={"type": "counter_rule", "features": ["smart_5_level", "smart_197_level"]},
     )
-    storage = storage_of(table, home / "home")
+    space = storage_of(table, home / "home")
     fails_on = {"D00": 4, "D01": 7, "D02": 10, "D03": 12, "D04": 13, "D05": 4}
     days = day_range(FIRST, FIRST + timedelta(days=19))
     for number, day in enumerate(days):
@@ -54,21 +54,21 @@ def fleet_with_failures(tmp_path_factory: pytest.TempPathFactory) -> Storage:
             if number <= fails_on.get(f"D{drive:02}", 99) or drive == 5
         ]
         write_day(home / "source", day, drives)
-    list(load_raw(storage, open_source(table.source.location), days))
-    build_features(storage, days)
-    return storage
+    list(load_raw(space, open_source(table.source.location), days))
+    build_features(space, days)
+    return space
 
 
 def scores_for_calibration(
-    storage: Storage, *, earlier_failures: bool, learned: bool = False, training: TrainingRange = TRAINED
+    space: Workspace, *, earlier_failures: bool, learned: bool = False, training: TrainingRange = TRAINED
 ) -> pl.DataFrame:
-    detector, _ = fit_detector(storage, storage.table.detector, TRAINED)
+    detector, _ = fit_detector(space, space.table.detector, TRAINED)
     if learned:
         detector.__dict__["learns_from_failures"] = True
-    section = storage.table.calibration
+    section = space.table.calibration
     calibration = CalibrationRange.after(training, section.embargo_days, section.days)
     return calibration_scores(
-        storage, detector, AggregationConfig(), training, calibration, earlier_failures=earlier_failures
+        space, detector, AggregationConfig(), training, calibration, earlier_failures=earlier_failures
     )
 
 
@@ -82,7 +82,7 @@ def failing(scores: pl.DataFrame) -> dict[str, list[tuple[int, int]]]:
 
 
 def test_drives_known_to_fail_by_the_end_of_calibration_keep_only_the_days_of_their_horizon(
-    fleet_with_failures: Storage,
+    fleet_with_failures: Workspace,
 ) -> None:
     scores = scores_for_calibration(fleet_with_failures, earlier_failures=False)
     # D04 fails on day 13, which is not known on day 12; D05 failed before and came back, which is nobody's normal.
@@ -93,7 +93,7 @@ def test_drives_known_to_fail_by_the_end_of_calibration_keep_only_the_days_of_th
 
 
 def test_failures_since_the_start_of_training_are_added_where_a_policy_asks_for_them(
-    fleet_with_failures: Storage,
+    fleet_with_failures: Workspace,
 ) -> None:
     scores = scores_for_calibration(fleet_with_failures, earlier_failures=True)
     assert failing(scores) == {
@@ -113,14 +113,14 @@ def test_failures_since_the_start_of_training_are_added_where_a_policy_asks_for_
     )
 
 
-def test_a_detector_that_learned_from_failures_is_not_judged_on_them(fleet_with_failures: Storage) -> None:
+def test_a_detector_that_learned_from_failures_is_not_judged_on_them(fleet_with_failures: Workspace) -> None:
     assert TRAINED.known_until < FIRST + timedelta(days=10)
     scores = scores_for_calibration(fleet_with_failures, earlier_failures=True, learned=True)
     assert failing(scores).keys() == {"D02", "D03"}
 
 
 def test_a_failure_that_the_fit_knew_of_counts_for_nothing_though_it_lies_in_the_calibration_range(
-    fleet_with_failures: Storage,
+    fleet_with_failures: Workspace,
 ) -> None:
     knowing = replace(TRAINED, known_until=FIRST + timedelta(days=10))
     learned, ignorant = (
@@ -133,7 +133,7 @@ def test_a_failure_that_the_fit_knew_of_counts_for_nothing_though_it_lies_in_the
 
 
 @pytest.fixture(scope="module")
-def budgeted(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+def budgeted(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A simulated fleet with a failure on its 47th day and a budget of alarms; anomalies from the 41st day on."""
     table = watched_table(
         "simulated://?drives=200&days=60&seed=14",
@@ -141,17 +141,17 @@ def budgeted(tmp_path_factory: pytest.TempPathFactory) -> Storage:
         detector={"type": "counter_rule", "features": ["smart_194_deviation"]},
         threshold={"policy": "alarm_budget", "alarms_a_day": BUDGET, "share_of_days": 0.5},
     )
-    storage = storage_of(table, tmp_path_factory.mktemp("budgeted"))
+    space = storage_of(table, tmp_path_factory.mktemp("budgeted"))
     days = day_range(FIRST, LAST)
-    list(load_raw(storage, open_source(table.source.location), days))
-    build_features(storage, days)
-    train(storage, TrainingRange.of(FIRST, FIRST + timedelta(days=29), table.horizon_days))
-    calibrate_latest(storage)
-    list(find_anomalies(storage, load_champion(storage), days[40:]))
-    return storage
+    list(load_raw(space, open_source(table.source.location), days))
+    build_features(space, days)
+    train(space, TrainingRange.of(FIRST, FIRST + timedelta(days=29), table.horizon_days))
+    calibrate_latest(space)
+    list(find_anomalies(space, load_champion(space), days[40:]))
+    return space
 
 
-def test_the_anomaly_table_holds_the_cut_of_the_day(budgeted: Storage) -> None:
+def test_the_anomaly_table_holds_the_cut_of_the_day(budgeted: Workspace) -> None:
     champion = load_champion(budgeted)
     rows = budgeted.tables.read(budgeted.name("anomalies"), FIRST + timedelta(days=40), LAST)
     by_day = rows.group_by("day").agg(
@@ -164,7 +164,7 @@ def test_the_anomaly_table_holds_the_cut_of_the_day(budgeted: Storage) -> None:
     assert (rows["is_anomaly"] == (rows["score"] > rows["threshold"])).all()
 
 
-def test_an_evaluation_judges_the_cuts_that_were_in_use_and_what_the_policies_promised(budgeted: Storage) -> None:
+def test_an_evaluation_judges_the_cuts_that_were_in_use_and_what_the_policies_promised(budgeted: Workspace) -> None:
     start = FIRST + timedelta(days=40)
     evaluation = evaluate(budgeted, start, LAST, with_comparisons=False)
     rows = budgeted.tables.read(budgeted.name("anomalies"), start, LAST)
@@ -186,7 +186,7 @@ def test_an_evaluation_judges_the_cuts_that_were_in_use_and_what_the_policies_pr
 
 
 def test_comparisons_are_fitted_calibrated_and_aggregated_as_the_champion_was(
-    budgeted: Storage, monkeypatch: pytest.MonkeyPatch
+    budgeted: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     champion = load_champion(budgeted)
     aggregation = AggregationConfig(method="mean", days=2)
@@ -226,12 +226,12 @@ def test_comparisons_are_fitted_calibrated_and_aggregated_as_the_champion_was(
 
 
 def test_an_evaluation_after_the_features_of_calibration_are_gone_still_judges_the_threshold_in_use(
-    budgeted: Storage, monkeypatch: pytest.MonkeyPatch
+    budgeted: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = Storage.days_of
+    held = Workspace.days_of
     start = FIRST + timedelta(days=40)
     monkeypatch.setattr(
-        Storage, "days_of", lambda self, asset: {day: rows for day, rows in held(self, asset).items() if day >= start}
+        Workspace, "days_of", lambda self, asset: {day: rows for day, rows in held(self, asset).items() if day >= start}
     )
     evaluation = evaluate(budgeted, start, LAST, with_comparisons=False)
     assert [result.policy for result in evaluation.promises.results] == ["alarm_budget (in use)"]

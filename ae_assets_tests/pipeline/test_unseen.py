@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from ae_assets.pipeline.chain.anomalies import find_anomalies
-from ae_assets.pipeline.chain.champion import load_champion
-from ae_assets.pipeline.chain.features import build_features
-from ae_assets.pipeline.chain.model import TrainingRange, train
-from ae_assets.pipeline.chain.raw import load_raw
-from ae_assets.pipeline.chain.storage import NO_ROWS, Storage, day_range
-from ae_assets.pipeline.chain.threshold import calibrate_latest
-from ae_assets.pipeline.chain.unseen import latest_days, latest_unseen_days
+from ae_assets.chain.anomalies import find_anomalies
+from ae_assets.chain.champion import load_champion
+from ae_assets.chain.features import build_features
+from ae_assets.chain.model import TrainingRange, train
+from ae_assets.chain.raw import load_raw
+from ae_assets.chain.threshold import calibrate_latest
+from ae_assets.chain.unseen import latest_days, latest_unseen_days
+from ae_assets.chain.workspace import NO_ROWS, Workspace, day_range
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
 
@@ -22,33 +22,33 @@ DAYS = day_range(FIRST, FIRST + timedelta(days=44))
 SEEN_UNTIL = DAYS[17]
 """Training ends on the 8th day, its labels ten days later; a window is ten days long."""
 
-Score = Callable[[int, int], Storage]
+Score = Callable[[int, int], Workspace]
 
 
 @pytest.fixture
 def score(tmp_path: Path) -> Score:
     """Scores days of a small fleet with the champion, by their numbers."""
     rule = {"type": "counter_rule", "features": ["smart_5_level"]}
-    storage = storage_of(watched_table(str(tmp_path / "source"), detector=rule), tmp_path / "home")
+    space = storage_of(watched_table(str(tmp_path / "source"), detector=rule), tmp_path / "home")
     for day in DAYS:
         write_day(tmp_path / "source", day, [(f"D{drive}", 0, drive) for drive in range(12)])
-    list(load_raw(storage, open_source(storage.table.source.location), DAYS))
-    list(build_features(storage, DAYS))
-    train(storage, TrainingRange.of(DAYS[0], DAYS[7], 10))
-    calibrate_latest(storage)
+    list(load_raw(space, open_source(space.table.source.location), DAYS))
+    list(build_features(space, DAYS))
+    train(space, TrainingRange.of(DAYS[0], DAYS[7], 10))
+    calibrate_latest(space)
 
-    def scored(first: int, last: int) -> Storage:
+    def scored(first: int, last: int) -> Workspace:
         if days := DAYS[first : last + 1]:
-            list(find_anomalies(storage, load_champion(storage), days))
-        return storage
+            list(find_anomalies(space, load_champion(space), days))
+        return space
 
     return scored
 
 
 def test_they_are_the_latest_whole_windows_after_what_the_champion_has_seen(score: Score) -> None:
-    storage = score(0, 44)
-    assert load_champion(storage).seen_until == SEEN_UNTIL
-    assert latest_unseen_days(storage) == (DAYS[25], DAYS[44])
+    space = score(0, 44)
+    assert load_champion(space).seen_until == SEEN_UNTIL
+    assert latest_unseen_days(space) == (DAYS[25], DAYS[44])
 
 
 @pytest.mark.parametrize(("last", "days"), [(27, (DAYS[18], DAYS[27])), (36, (DAYS[27], DAYS[36]))])
@@ -69,20 +69,20 @@ def test_without_anomalies_there_are_none(score: Score) -> None:
 
 
 def test_they_begin_after_a_day_without_anomalies_and_after_one_that_another_model_has_scored(score: Score) -> None:
-    storage = score(0, 44)
-    with storage.tables.writer("fleet.anomalies") as writer:
+    space = score(0, 44)
+    with space.tables.writer("fleet.anomalies") as writer:
         writer.write(DAYS[26], NO_ROWS)
-    assert latest_unseen_days(storage) == (DAYS[35], DAYS[44])
+    assert latest_unseen_days(space) == (DAYS[35], DAYS[44])
     score(26, 26)
-    other = replace(load_champion(storage), version="20130101T000000000Z-00000000")
-    list(find_anomalies(storage, other, DAYS[34:35]))
-    assert latest_unseen_days(storage) == (DAYS[35], DAYS[44])
-    list(find_anomalies(storage, other, DAYS[35:36]))
-    assert "it has scored 9 days" in str(latest_unseen_days(storage))
+    other = replace(load_champion(space), version="20130101T000000000Z-00000000")
+    list(find_anomalies(space, other, DAYS[34:35]))
+    assert latest_unseen_days(space) == (DAYS[35], DAYS[44])
+    list(find_anomalies(space, other, DAYS[35:36]))
+    assert "it has scored 9 days" in str(latest_unseen_days(space))
 
 
 def test_for_fits_of_their_own_the_latest_window_with_features_is_taken(score: Score) -> None:
-    storage = score(1, 0)
-    assert latest_days(storage) == (DAYS[35], DAYS[44])
-    short = replace(storage, table=storage.table.model_copy(update={"table": "another"}))
+    space = score(1, 0)
+    assert latest_days(space) == (DAYS[35], DAYS[44])
+    short = replace(space, table=space.table.model_copy(update={"table": "another"}))
     assert "0 have features" in str(latest_days(short))

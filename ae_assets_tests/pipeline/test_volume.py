@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
+from ae_assets.chain.challenger import Reason
+from ae_assets.chain.champion import load_champion
+from ae_assets.chain.features import build_features
+from ae_assets.chain.model import TrainingRange, train, training_windows
+from ae_assets.chain.raw import load_raw
+from ae_assets.chain.threshold import calibrate_latest, calibration_scores
+from ae_assets.chain.training_days import default_training_days
+from ae_assets.chain.volume import in_words
+from ae_assets.chain.workspace import Workspace, day_range
 from ae_assets.errors import ModelError
-from ae_assets.pipeline.chain.challenger import Reason
-from ae_assets.pipeline.chain.champion import load_champion
-from ae_assets.pipeline.chain.features import build_features
-from ae_assets.pipeline.chain.model import TrainingRange, train, training_windows
-from ae_assets.pipeline.chain.raw import load_raw
-from ae_assets.pipeline.chain.storage import Storage, day_range
-from ae_assets.pipeline.chain.threshold import calibrate_latest, calibration_scores
-from ae_assets.pipeline.chain.volume import in_words
-from ae_assets.pipeline.training_days import default_training_days
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, materialise, storage_of, watched_table, write_day
 
@@ -29,7 +29,7 @@ LEFT_OUT = [day.isoformat() for day in OUTAGE]
 FAILING = 10
 
 
-def storage(home: Path, **more: Any) -> Storage:
+def space(home: Path, **more: Any) -> Workspace:
     sections = {"training": {"horizon_days": 5, "days": 20, "max_rows": 100_000}, **more}
     return storage_of(watched_table(str(home / "source"), detector=RULE, **sections), home / "home")
 
@@ -46,27 +46,27 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for drive in alive
         ]
         write_day(home / "source", day, rows)
-    held = storage(home)
+    held = space(home)
     list(load_raw(held, open_source(held.table.source.location), DAYS))
     build_features(held, DAYS)
     return home
 
 
-OfFleet = Callable[..., Storage]
+OfFleet = Callable[..., Workspace]
 
 
 @pytest.fixture
 def of_fleet(fleet: Path, tmp_path: Path) -> OfFleet:
     """The fleet's storage under sections of the YAML, with models of the test's own."""
 
-    def of(**more: Any) -> Storage:
-        held = storage(fleet, **more)
+    def of(**more: Any) -> Workspace:
+        held = space(fleet, **more)
         return replace(held, models=storage_of(held.table, tmp_path).models)
 
     return of
 
 
-def trained(held: Storage, first: int, last: int) -> str:
+def trained(held: Workspace, first: int, last: int) -> str:
     return train(held, TrainingRange.of(DAYS[first], DAYS[last], held.table.horizon_days)).version
 
 
@@ -142,7 +142,7 @@ def test_champion_and_challenger_are_compared_on_other_days_and_the_verdict_says
 
 
 def test_the_ui_says_which_days_were_left_out(fleet: Path) -> None:
-    held = storage(fleet)
+    held = space(fleet)
     config = {"train_start": str(DAYS[0]), "train_end": str(DAYS[40])}
     result = materialise(held.table, fleet / "home", ("model", "threshold"), None, {"model": config})
     assert result.success

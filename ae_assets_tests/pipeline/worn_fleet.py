@@ -7,9 +7,9 @@ from functools import cache
 import numpy as np
 import polars as pl
 
+from ae_assets.chain.workspace import Workspace, day_range
 from ae_assets.features.catalogue import feature_names
-from ae_assets.pipeline.chain.storage import Storage, day_range
-from ae_assets.pipeline.table import WatchedTable
+from ae_assets.model.definition import WatchedTable
 from ae_assets_tests.pipeline.tables import watched_table
 from benchmarks.feature_frame import storage_over
 
@@ -58,7 +58,7 @@ def fleet() -> tuple[Mapping[str, np.ndarray], np.ndarray]:
     return {name: columns.get(name, nothing) for name in feature_names(table().features)}, failed
 
 
-def storage_of(features: Mapping[str, np.ndarray], failed: np.ndarray) -> Storage:
+def storage_of(features: Mapping[str, np.ndarray], failed: np.ndarray) -> Workspace:
     entity, day = (axis.ravel() for axis in np.mgrid[:DEVICES, :DAYS])
     frame = pl.DataFrame(
         {

@@ -12,7 +12,7 @@ import pytest
 
 from ae_assets.errors import ConfigError, ContractError
 from ae_assets.features.validation import validate_day
-from ae_assets.schemas.raw import contract_of
+from ae_assets.schemas.layouts import contract_of
 from ae_assets.sources import open_source
 from ae_assets_tests.conftest import real_data
 from ae_assets_tests.schemas.frames import DAY, raw_rows

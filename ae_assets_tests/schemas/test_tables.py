@@ -5,9 +5,9 @@ import pytest
 from pandera.errors import SchemaError
 
 from ae_assets.features.config import FeatureConfig
+from ae_assets.features.schema import feature_schema
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
 from ae_assets.schemas.describe import columns
-from ae_assets.schemas.features import feature_schema
 from ae_assets.schemas.quarantine import QUARANTINE_SCHEMA
 
 CONFIG = FeatureConfig.model_validate({"attributes": {"smart_5_raw": {"kind": "counter", "meaning": "bad sectors"}}})

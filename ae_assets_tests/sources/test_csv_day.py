@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import SourceError
+from ae_assets.schemas.layouts.drive_stats_columns import IDENTITY_COLUMNS, day_schema
+from ae_assets.schemas.reading import Reading
 from ae_assets.sources import csv_day
 from ae_assets.sources.csv_day import parse_day
-from ae_assets.sources.layout import IDENTITY_COLUMNS, day_schema
-from ae_assets.sources.reading import Reading
 from ae_assets_tests.conftest import real_data
 from ae_assets_tests.sources.oracle import check_rows
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import SourceError
+from ae_assets.schemas.reading import Reading
 from ae_assets.sources import csv_day, layout
 from ae_assets.sources.csv_day import parse_day
-from ae_assets.sources.reading import Reading
 from ae_assets_tests.sources.files import HEADER, day_csv
 from ae_assets_tests.sources.oracle import check_rows
 

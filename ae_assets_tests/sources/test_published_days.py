@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from ae_assets.schemas.layouts.drive_stats_columns import IDENTITY_COLUMNS, column_type
 from ae_assets.sources import open_source
-from ae_assets.sources.layout import IDENTITY_COLUMNS, column_type
 from ae_assets_tests.conftest import real_data
 
 

@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from ae_assets.errors import SourceError
+from ae_assets.schemas.layouts.drive_stats_columns import MODERN_COLUMNS, day_schema
 from ae_assets.sources import SourceDay, open_source
 from ae_assets.sources.csv_day import parse_day
-from ae_assets.sources.layout import MODERN_COLUMNS, day_schema
 from ae_assets.sources.simulated import SimulatedSource, write_csv
 from ae_assets_tests.conftest import real_data
 

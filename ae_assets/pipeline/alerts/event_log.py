@@ -17,10 +17,10 @@ from dagster._core.events import JobFailureData
 from dagster._core.instance import RUNLESS_RUN_ID
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
+from ae_assets.chain.failed_day import FailedDay
 from ae_assets.errors import DaysFailedError
 from ae_assets.pipeline.alerts.cursor import Cursor
 from ae_assets.pipeline.alerts.problems import Kind, Severity, Sighting, Subject
-from ae_assets.pipeline.chain.failed_day import FailedDay
 from ae_assets.pipeline.checks import FAILED_DAYS, HOLDS_BACK
 from ae_assets.pipeline.daily import days_of_run, failure_in, in_words
 from ae_assets.pipeline.failures import is_caused_by, root_message

@@ -7,10 +7,10 @@ from datetime import date
 
 import polars as pl
 
+from ae_assets.chain import Workspace
+from ae_assets.chain.champion import load_version
+from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT, FEATURES, QUARANTINE, RAW
 from ae_assets.errors import AeAssetsError
-from ae_assets.pipeline.chain import Storage
-from ae_assets.pipeline.chain.champion import load_version
-from ae_assets.pipeline.chain.storage import ANOMALIES, DAILY_INPUT, FEATURES, QUARANTINE, RAW
 from ae_assets_tests.integration.kills.work import DAYS, DRIVES, VERSIONS, WORK, Place
 from ae_assets_tests.pipeline.ledgers import hold_what_raw_says
 
@@ -58,16 +58,16 @@ class Models:
     versions: int
 
     @classmethod
-    def of(cls, storage: Storage) -> "Models":
-        table = storage.table.table
-        return cls(storage.models.champion(table), len(storage.models.versions(table)))
+    def of(cls, space: Workspace) -> "Models":
+        table = space.table.table
+        return cls(space.models.champion(table), len(space.models.versions(table)))
 
 
 def inspect(place: Place, found: Found, old: int, new: int, before: Models) -> None:
     """Looks at everything with a newly opened catalog, while the asset may hold days of both versions."""
-    storage, asset = place.storage(new), found.asset
+    space, asset = place.space(new), found.asset
     try:
-        held = {name: storage.days_of(name) for name in TABLES}
+        held = {name: space.days_of(name) for name in TABLES}
     except AeAssetsError as error:
         found.closed_catalogs += 1
         found.words.append(f"{asset}: {error}")
@@ -78,30 +78,30 @@ def inspect(place: Place, found: Found, old: int, new: int, before: Models) -> N
         allowed = {new} if order.index(_MAKER[name]) < order.index(asset) else {old}
         if _MAKER[name] == asset:
             allowed = {old, new}
-        stored[name] = {day: _look(storage, name, day, held[name].get(day, 0), allowed, found) for day in DAYS}
+        stored[name] = {day: _look(space, name, day, held[name].get(day, 0), allowed, found) for day in DAYS}
     if asset == RAW and held[RAW]:
-        _look_at_lives(storage, found)
+        _look_at_lives(space, found)
     if asset == FEATURES:
         found.unpaired_days += sum(stored[FEATURES][day] == new != stored[QUARANTINE][day] for day in DAYS)
-    _look_at_models(storage, found)
-    found.committed = _committed(asset, stored, old, new, before, Models.of(storage))
+    _look_at_models(space, found)
+    found.committed = _committed(asset, stored, old, new, before, Models.of(space))
     if asset == "maintenance":
         found.committed = {"began": "nothing", "done": "all"}.get(found.phase, "part")
 
 
-def _look_at_lives(storage: Storage, found: Found) -> None:
+def _look_at_lives(space: Workspace, found: Found) -> None:
     try:
-        hold_what_raw_says(storage, DAYS)
+        hold_what_raw_says(space, DAYS)
     except (AeAssetsError, AssertionError) as error:
         found.stale_lives += 1
         found.words.append(f"lives: {error}")
 
 
-def _look(storage: Storage, name: str, day: date, rows: int, allowed: Collection[int], found: Found) -> int:
+def _look(space: Workspace, name: str, day: date, rows: int, allowed: Collection[int], found: Found) -> int:
     """The version of a day; adds to the findings if it is none that is allowed."""
     version = _NONE
     if rows:
-        frame = storage.tables.read(storage.name(name), day, day)
+        frame = space.read(name, day, day)
         keys = {RAW: "serial_number", QUARANTINE: "source_row"}.get(name, "entity")
         found.doubled_rows += frame.height - frame[keys].n_unique()
         version = _version(name, frame)
@@ -123,17 +123,17 @@ def _version(name: str, rows: pl.DataFrame) -> int:
     return version if name != RAW or good[marker][0] == version else _BROKEN
 
 
-def _look_at_models(storage: Storage, found: Found) -> None:
+def _look_at_models(space: Workspace, found: Found) -> None:
     """The champion is a complete version with a threshold, and the versions that are seen can be loaded."""
     from ae_assets.detectors import load_detector
 
-    table = storage.table.table
+    table = space.table.table
     try:
-        champion = storage.models.champion(table)
+        champion = space.models.champion(table)
         if champion is not None:
-            load_version(storage, champion)
-        for version in storage.models.versions(table)[-2:]:
-            load_detector(storage.models.path(table, version))
+            load_version(space, champion)
+        for version in space.models.versions(table)[-2:]:
+            load_detector(space.models.path(table, version))
     except (AeAssetsError, ValueError, OSError) as error:
         found.orphaned_champions += 1
         found.words.append(f"champion: {error}")
@@ -152,10 +152,10 @@ def _committed(
 
 def run_again(place: Place, found: Found, old: int, new: int) -> None:
     """Runs the asset to its end; afterwards it holds exactly the new version, and raw = features + quarantine."""
-    storage, asset = place.storage(new), found.asset
-    before = Models.of(storage)
+    space, asset = place.space(new), found.asset
+    before = Models.of(space)
     try:
-        WORK[asset](storage)
+        WORK[asset](space)
     except AeAssetsError as error:
         found.failed_reruns += 1
         found.words.append(f"{asset} again: {error}")
@@ -164,17 +164,17 @@ def run_again(place: Place, found: Found, old: int, new: int) -> None:
     inspect(place, after, old, new, before)
     conserved = True
     if asset == FEATURES:
-        raw, features, quarantine = (storage.days_of(name) for name in DAILY_INPUT)
+        raw, features, quarantine = (space.days_of(name) for name in DAILY_INPUT)
         conserved = raw == {day: features[day] + quarantine[day] for day in DAYS}
     if asset == "threshold":
-        after.committed = "all" if storage.models.champion(place.table) == _newest(storage) else "nothing"
+        after.committed = "all" if space.models.champion(place.table) == _newest(space) else "nothing"
     if after.faults or not conserved or after.committed != "all":
         found.failed_reruns += 1
         found.words.append(f"{asset} again: {after}, rows conserved: {conserved}")
 
 
-def _newest(storage: Storage) -> str:
-    return storage.models.versions(storage.table.table)[-1]
+def _newest(space: Workspace) -> str:
+    return space.models.versions(space.table.table)[-1]
 
 
 def total(founds: Iterable[Found]) -> Counter[str]:

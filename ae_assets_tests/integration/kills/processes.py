@@ -95,12 +95,12 @@ def _start(place: Place, asset: str, version: int, mark: int | None) -> tuple[Fo
 
 def _run(place: Place, asset: str, version: int, marks: Connection, last: int | None) -> None:
     os.environ.update(place.environment)
-    storage = place.storage(version)
+    space = place.space(version)
     marks.send_bytes(b"began")
     mark = Marks(marks, last)
     mark_writes(mark)
     with committing_often():
-        WORK[asset](storage)
+        WORK[asset](space)
     mark("done")
 
 

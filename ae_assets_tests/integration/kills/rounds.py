@@ -21,14 +21,14 @@ def rounds(place: Place, trials: int, chance: random.Random, assets: Collection[
     """
     with committing_often():
         for work in WORK.values():
-            work(place.storage(1))
+            work(place.space(1))
         usual = {asset: measure(place, asset, 2) for asset in ASSETS}
         old, new, done = 2, 1, 0
         while done < trials:
             for asset in ASSETS:
                 found = Found(asset)
                 if asset in assets and done < trials:
-                    before = Models.of(place.storage(new))
+                    before = Models.of(place.space(new))
                     found.phase = kill(place, asset, new, usual[asset], chance)
                     inspect(place, found, old, new, before)
                     run_again(place, found, old, new)

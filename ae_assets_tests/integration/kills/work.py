@@ -6,16 +6,16 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
+from ae_assets.chain import Workspace
+from ae_assets.chain.anomalies import find_anomalies
+from ae_assets.chain.champion import load_champion
+from ae_assets.chain.features import build_features
+from ae_assets.chain.maintenance import maintain
+from ae_assets.chain.model import TrainingRange, train
+from ae_assets.chain.raw import load_raw
+from ae_assets.chain.threshold import calibrate_latest
+from ae_assets.chain.workspace import day_range
 from ae_assets.lakehouse import Lakehouse, ModelStore, remains
-from ae_assets.pipeline.chain import Storage
-from ae_assets.pipeline.chain.anomalies import find_anomalies
-from ae_assets.pipeline.chain.champion import load_champion
-from ae_assets.pipeline.chain.features import build_features
-from ae_assets.pipeline.chain.maintenance import maintain
-from ae_assets.pipeline.chain.model import TrainingRange, train
-from ae_assets.pipeline.chain.raw import load_raw
-from ae_assets.pipeline.chain.storage import day_range
-from ae_assets.pipeline.chain.threshold import calibrate_latest
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, watched_table, write_day
 
@@ -38,7 +38,7 @@ class Place:
     environment: dict[str, str] = field(default_factory=dict)
     table: str = "fleet"
 
-    def storage(self, version: int) -> Storage:
+    def space(self, version: int) -> Workspace:
         """A newly opened storage whose source has this version."""
         definition = watched_table(
             str(self.sources / f"version_{version}"),
@@ -47,7 +47,7 @@ class Place:
             training={"horizon_days": 1, "days": 2, "max_rows": 5000},
             calibration={"embargo_days": 0, "days": 3},
         )
-        return Storage(definition, Lakehouse.open(self.home, self.catalog), ModelStore.open(self.home, self.models))
+        return Workspace(definition, Lakehouse.open(self.home, self.catalog), ModelStore.open(self.home, self.models))
 
 
 def write_sources(folder: Path) -> Path:
@@ -62,27 +62,27 @@ def write_sources(folder: Path) -> Path:
     return folder
 
 
-def _train(storage: Storage) -> None:
-    train(storage, TrainingRange.of(DAYS[0], DAYS[1], 1))
+def _train(space: Workspace) -> None:
+    train(space, TrainingRange.of(DAYS[0], DAYS[1], 1))
 
 
-def _maintain(storage: Storage) -> None:
+def _maintain(space: Workspace) -> None:
     """Takes everything that is not in use for old; a file's true age cannot be waited for."""
-    section = storage.table.maintenance.model_copy(update={"keep_days": -30, "keep_snapshots": 1})
+    section = space.table.maintenance.model_copy(update={"keep_days": -30, "keep_snapshots": 1})
     shortest = remains.SHORTEST
     remains.SHORTEST = timedelta(days=-31)
     try:
-        maintain(replace(storage, table=storage.table.model_copy(update={"maintenance": section})))
+        maintain(replace(space, table=space.table.model_copy(update={"maintenance": section})))
     finally:
         remains.SHORTEST = shortest
 
 
-WORK: dict[str, Callable[[Storage], object]] = {
-    "raw": lambda storage: list(load_raw(storage, open_source(storage.table.source.location), DAYS)),
-    "features": lambda storage: build_features(storage, DAYS),
+WORK: dict[str, Callable[[Workspace], object]] = {
+    "raw": lambda space: list(load_raw(space, open_source(space.table.source.location), DAYS)),
+    "features": lambda space: build_features(space, DAYS),
     "model": _train,
-    "threshold": lambda storage: calibrate_latest(storage, "always"),
-    "anomalies": lambda storage: list(find_anomalies(storage, load_champion(storage), DAYS)),
+    "threshold": lambda space: calibrate_latest(space, "always"),
+    "anomalies": lambda space: list(find_anomalies(space, load_champion(space), DAYS)),
     "maintenance": _maintain,
 }
 """The work of each asset, in the order of the chain."""

@@ -1,0 +1,293 @@
+"""What a day's anomaly table says to a person: its counts, the day in a sentence, and which devices to look at."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from ae_assets.chain.day_before import Alarms, DayBefore
+from ae_assets.chain.judgement import NotJudged, not_judged
+from ae_assets.chain.open_episodes import GoneDevice, OpenEpisodes
+from ae_assets.chain.volume import gaps_until
+from ae_assets.chain.workspace import ANOMALIES, Workspace
+from ae_assets.decisions import Mute, is_listed, unknown_mutes
+from ae_assets.decisions.episodes import CLOSED, OPEN, OPENED, absent_before, with_episodes
+from ae_assets.errors import ConfigError
+from ae_assets.features.wording import Wording, wording_of
+from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
+
+MOST_GONE = 10
+
+REASONS_OF_OLD_ROWS = 3
+"""Of rows from before there were reasons in words, the strongest features are put into words instead."""
+
+
+@dataclass(frozen=True)
+class AnomalyDay:
+    """What one day's anomaly table says; ``frame`` is that table."""
+
+    day: date
+    rows: int
+    alarms: int
+    """Devices with an alarm that are not muted."""
+    new_alarms: int
+    """Those of them whose episode opens on the day."""
+    listed: int
+    """Devices with an open episode that are not muted, whether or not they have an alarm on the day."""
+    closed: int
+    """Devices that are not muted and whose episode ends on the day."""
+    muted_alarms: int
+    muted_rows: int
+    threshold: float | None
+    """The cut of the day; None where it has no rows."""
+    before: DayBefore | None
+    """The alarms of the last day before and what became of them; None where none is known."""
+    not_judged: tuple[NotJudged, ...]
+    """Devices that are not muted and have no score, by cohort and reason, the most first."""
+    mutes: tuple[Mute, ...]
+    """The mute list that was used."""
+    unknown_mutes: tuple[Mute, ...]
+    """Its entries that were in force and named no device or cohort of the day."""
+    gone: tuple[GoneDevice, ...]
+    """Devices with an open episode the day before, not known to have failed on it, that have no row."""
+    frame: pl.DataFrame
+
+    @classmethod
+    def of(
+        cls,
+        day: date,
+        frame: pl.DataFrame,
+        before: Alarms | None,
+        mutes: Sequence[Mute] = (),
+        gone: Sequence[GoneDevice] = (),
+    ) -> "AnomalyDay":
+        """What the rows of a day say.
+
+        Args:
+            day: the day.
+            frame: its anomaly table.
+            before: the alarms of the last day before; None where none is known.
+            mutes: the mute list that was used.
+            gone: devices with an open episode the day before that have no row.
+        """
+        muted = pl.col("muted_until").is_not_null()
+        heard = frame.filter(~muted)
+        return cls(
+            day,
+            rows=frame.height,
+            alarms=heard.filter("is_anomaly").height,
+            new_alarms=heard.filter("is_new").height,
+            listed=frame.filter(is_listed()).height,
+            closed=heard.filter(pl.col("episode") == CLOSED).height,
+            muted_alarms=frame.filter("is_anomaly", muted).height,
+            muted_rows=frame.filter(muted).height,
+            threshold=frame["threshold"][0] if frame.height else None,
+            before=None if before is None else before.now(frame),
+            not_judged=not_judged(heard),
+            mutes=tuple(mutes),
+            unknown_mutes=unknown_mutes(mutes, frame, day),
+            gone=tuple(gone),
+            frame=frame,
+        )
+
+    @property
+    def devices_not_judged(self) -> int:
+        """Devices that are not muted and have no score."""
+        return sum(group.devices for group in self.not_judged)
+
+    def without_rows(self) -> "AnomalyDay":
+        """The counts alone, for runs over many days."""
+        return replace(self, frame=self.frame.clear())
+
+    def in_words(self, *, simulated: bool) -> str:
+        """The day in a sentence or two.
+
+        Args:
+            simulated: whether the devices are invented.
+        """
+        devices = "simulated devices" if simulated else "devices"
+        before = f"; {self.before.in_words(self.day)}" if self.before else ""
+        alarms = f"{_of(self.alarms, 'alarm')}, {self.new_alarms:,} of them new"
+        said = [f"{self.day}: {alarms}, among {self.rows:,} {devices}{before}."]
+        if self.listed != self.alarms:
+            said.append(f"{_of(self.listed, 'episode')} {_are(self.listed)} open.")
+        if self.muted_alarms:
+            said.append(f"{_of(self.muted_alarms, 'more alarm')} {_are(self.muted_alarms)} muted.")
+        if self.devices_not_judged:
+            said.append(f"{_of(self.devices_not_judged, 'device')} {_are(self.devices_not_judged)} not judged.")
+        if self.gone:
+            names = ", ".join(device.in_words for device in self.gone[:MOST_GONE])
+            more = f" and {len(self.gone) - MOST_GONE:,} more" if len(self.gone) > MOST_GONE else ""
+            said.append(f"Devices with an open episode are gone: {names}{more}.")
+        return " ".join(said)
+
+
+@dataclass(frozen=True)
+class StoredDay:
+    """A day as it is stored.
+
+    Attributes:
+        table: the watched table.
+        facts: what it says; the mute list is that of its rows, not the file.
+        newest_day: the newest day that has anomalies.
+        simulated: whether the devices are invented.
+        wording: puts a feature into words.
+    """
+
+    table: str
+    facts: AnomalyDay
+    newest_day: date
+    simulated: bool
+    wording: Wording
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Everything, as plain values; the keys are documented in docs/commands.md and stay."""
+        facts = self.facts
+        open_now = pl.col("episode").is_in([OPENED, OPEN])
+        heard = pl.col("muted_until").is_null()
+        muted = self._entries(open_now & ~heard)
+        newer = "" if facts.day == self.newest_day else f" The newest day is {self.newest_day}."
+        return {
+            "table": self.table,
+            "day": facts.day,
+            "newest_day": self.newest_day,
+            "simulated": self.simulated,
+            "summary": facts.in_words(simulated=self.simulated) + newer,
+            "model_versions": facts.frame["model_version"].unique().sort().to_list(),
+            "counts": {
+                "devices": facts.rows,
+                "alarms": facts.alarms,
+                "new": facts.new_alarms,
+                "open": facts.listed,
+                "closed": facts.closed,
+                "muted": len(muted),
+                "not_judged": facts.devices_not_judged,
+            },
+            "open": self._entries(open_now & heard),
+            "closed": self._entries((pl.col("episode") == CLOSED) & heard),
+            "muted": muted,
+            "not_judged": [vars(group) for group in facts.not_judged],
+        }
+
+    def _entries(self, condition: pl.Expr) -> list[dict[str, Any]]:
+        rows = self.facts.frame.filter(condition).sort(["score", "entity"], descending=[True, False], nulls_last=True)
+        return [entry(row, self.wording) for row in rows.iter_rows(named=True)]
+
+
+def entry(row: dict[str, Any], wording: Wording) -> dict[str, Any]:
+    """A row of the anomalies table as a person or a script asks for it, in plain values.
+
+    Args:
+        row: a row of `anomaly_rows`.
+        wording: puts a feature into words, for rows from before there were reasons.
+
+    Returns:
+        ``entity, cohort``; ``since`` and ``days_open``, first day and age of its episode; ``is_new``; ``is_alarm``,
+        null where it is not judged; ``score, threshold, severity``; ``reasons``, and ``context``, what they are judged
+        against; ``not_judged_because``;
+        ``muted_until, mute_reason``; ``failed``, whether it failed on the day, null where nobody knows.
+    """
+    since, failed = row["episode_start"], row["label"]
+    return {
+        "entity": row["entity"],
+        "cohort": row["cohort"],
+        "since": since,
+        "days_open": None if since is None else (row["day"] - since).days + 1,
+        "is_new": row["is_new"],
+        "is_alarm": row["is_anomaly"],
+        "score": row["score"],
+        "threshold": row["threshold"],
+        "severity": row["severity"],
+        "reasons": reasons_in(row, wording),
+        "context": row["context"],
+        "not_judged_because": row["not_judged_because"],
+        "muted_until": row["muted_until"],
+        "mute_reason": row["mute_reason"],
+        "failed": None if failed is None else bool(failed),
+    }
+
+
+def reasons_in(row: dict[str, Any], wording: Wording) -> list[str]:
+    """The attributes behind a row's score in words; none where it has no alarm and no episode.
+
+    Rows without reasons are from before there were any; the values of their features are those of the features table.
+    """
+    if row["reasons"] is not None:
+        return list(row["reasons"])
+    strongest = (row["top_features"] or [])[:REASONS_OF_OLD_ROWS] if row["is_anomaly"] else []
+    return [wording(feature["name"], feature["value"], feature["expected"]) for feature in strongest]
+
+
+def stored_day(space: Workspace, day: date | None = None) -> StoredDay:
+    """A day of the anomalies, as it is stored.
+
+    Args:
+        space: the table.
+        day: which day; None: the newest that has anomalies.
+
+    Raises:
+        ConfigError: the table has no anomalies, or none of that day; which days there are is said.
+    """
+    held = days_with_anomalies(space)
+    asked = held[-1] if day is None else day
+    if asked not in held:
+        raise ConfigError(f"{space.name(ANOMALIES)} has no anomalies of {asked}; {_days_in_words(held, asked)}")
+    continued = absent_before(asked, gaps_until(space, asked))
+    earlier = [other for other, rows in space.days_of(ANOMALIES).items() if rows and continued <= other < asked]
+    rows = anomaly_rows(space, asked, asked)
+    previous = anomaly_rows(space, max(earlier), max(earlier)) if earlier else None
+    before, open_before = (None, None) if previous is None else (Alarms.of(previous), OpenEpisodes.of(previous))
+    gone = () if open_before is None else open_before.gone(space, asked, rows)
+    facts = AnomalyDay.of(asked, rows, before, gone=gone)
+    return StoredDay(space.table.table, facts, held[-1], space.simulated, wording_of(space.table.features))
+
+
+def days_with_anomalies(space: Workspace) -> list[date]:
+    """The days that have anomalies, in order.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    held = sorted(space.days_of(ANOMALIES))
+    if not held:
+        raise ConfigError(
+            f"{space.name(ANOMALIES)} holds no day yet; `ae-assets run {space.table.table} --start DAY --end DAY` "
+            "makes some"
+        )
+    return held
+
+
+def anomaly_rows(space: Workspace, first: date, last: date, entities: Collection[str] | None = None) -> pl.DataFrame:
+    """Stored rows of a range of days, with all columns of the schema: one that a table is too old to have is null.
+
+    Args:
+        space: the table.
+        first: first day.
+        last: last day.
+        entities: whose rows; None: all.
+    """
+    stored, columns = space.schema(ANOMALIES), list(ANOMALY_SCHEMA.columns)
+    wanted = [column for column in columns if column in stored]
+    rows = space.read(ANOMALIES, first, last, wanted, entities)
+    missing = {
+        column: pl.lit(None, ANOMALY_SCHEMA.columns[column].dtype.type) for column in columns if column not in stored
+    }
+    return with_episodes(rows.with_columns(**missing)).select(columns)
+
+
+def _days_in_words(held: Sequence[date], asked: date) -> str:
+    """Which days there are, and which of them lie nearest to the one that was asked for."""
+    nearest = [*[day for day in held if day < asked][-1:], *[day for day in held if day > asked][:1]]
+    days = f"{len(held)} days from {held[0]} to {held[-1]}"
+    return f"it has those of {days}, the nearest of {' and '.join(map(str, nearest))}"
+
+
+def _of(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"

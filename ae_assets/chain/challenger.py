@@ -1,0 +1,243 @@
+"""Champion and challenger: whether a newly calibrated version takes the place of the one in use."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+from typing import Any, Literal
+
+import polars as pl
+
+from ae_assets.chain.champion import Champion, load_version
+from ae_assets.chain.lives import lives_in
+from ae_assets.chain.scoring import score_days
+from ae_assets.chain.settings import changed_settings
+from ae_assets.chain.volume import day_before, days_left_out, in_words
+from ae_assets.chain.workspace import FEATURES, Workspace, day_range
+from ae_assets.errors import EvaluationError, ModelError
+from ae_assets.evaluation import Comparison, Difference, OperatingPoint, Protocol, compare
+from ae_assets.features.catalogue import feature_names
+
+PromotionRule = Literal["if_not_worse", "always"]
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+
+FEW_FAILURES = 20
+"""With fewer failed devices a difference is hardly ever shown to be one; said beside the verdict."""
+
+
+class Reason(StrEnum):
+    """Why a version became the champion, or why not."""
+
+    FIRST = "the first model"
+    SAME = "the champion itself, calibrated again"
+    ASKED = "promoted as asked, without a comparison"
+    NOT_COMPARED = "promoted, the two cannot be compared"
+    NOT_WORSE = "promoted, not worse than the champion"
+    WORSE = "rejected, worse than the champion"
+    LOWER = "rejected, finds fewer than the margin allows"
+
+    @property
+    def promotes(self) -> bool:
+        """Whether the version becomes the champion, or stays it."""
+        return self not in (Reason.WORSE, Reason.LOWER)
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What became of a newly calibrated version, and what it rests on."""
+
+    version: str
+    champion_before: str | None
+    reason: Reason
+    words: str
+    """The verdict with its figures and, where it was rejected, what to do to promote it nevertheless."""
+    margin: float | None = None
+    comparison: Comparison | None = None
+    left_out: tuple[date, ...] = ()
+    """Days within those compared on that did not count, for their implausible volume."""
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the version is the champion from now on."""
+        return self.reason.promotes
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Plain values, kept with the threshold."""
+        known = {
+            "version": self.version,
+            "champion_before": self.champion_before,
+            "promoted": self.promoted,
+            "reason": self.reason.value,
+            "words": self.words,
+        }
+        if self.comparison is None:
+            return known
+        (difference,) = self.comparison.differences
+        sample = self.comparison.evaluations[0].sample
+        rates = {evaluation.detector: evaluation.points[0].detection for evaluation in self.comparison.evaluations}
+        return {
+            **known,
+            "window": [sample.start.isoformat(), sample.end.isoformat()],
+            "days_left_out": [day.isoformat() for day in self.left_out],
+            "failed": sample.failed,
+            "healthy_windows": sample.healthy_windows,
+            "false_alarm_rate": difference.target_false_alarm_rate,
+            "detection": {
+                name: {"value": found.value, "low": found.low, "high": found.high} for name, found in rates.items()
+            },
+            "difference": {"value": difference.value, "low": difference.low, "high": difference.high},
+            "margin": self.margin,
+        }
+
+
+def judge_challenger(space: Workspace, challenger: Champion, rule: PromotionRule) -> Promotion:
+    """Decides whether a newly calibrated version becomes the champion.
+
+    Champion and challenger score the same latest labelled days, which lie after everything that the fits and the
+    thresholds of both have seen, labels included: a champion that had been trained on these days would look better
+    than it is. They are compared by the detection rate at one false alarm rate, each at its own cut for it on these
+    days, so that the policy of the threshold plays no part. `decide` says what follows.
+
+    Where they cannot be compared the challenger is promoted, since nothing speaks against it but that nobody knows:
+    there is no complete unseen window, no device failed in it, or the champion was trained on other features than the
+    table has now. The verdict says which.
+
+    Args:
+        space: the table, its champion and its `retraining` settings.
+        challenger: the version with its new threshold.
+        rule: `always` promotes without a comparison.
+    """
+    name, version = space.table.table, challenger.version
+    before = space.models.champion(name)
+    if before is None:
+        return Promotion(version, None, Reason.FIRST, f"{version} is the first champion of {name}")
+    if before == version:
+        return Promotion(version, before, Reason.SAME, f"{version} is the champion and has a new threshold")
+    if rule == "always":
+        return Promotion(version, before, Reason.ASKED, f"{version} replaces {before}, as asked, without a comparison")
+    settings = space.table.retraining
+    try:
+        comparison, left_out = _compared(space, before, challenger)
+    except (EvaluationError, ModelError) as error:
+        words = f"{version} replaces {before}; the two cannot be compared: {error}"
+        return Promotion(version, before, Reason.NOT_COMPARED, words)
+    (difference,) = comparison.differences
+    reason = decide(difference, settings.margin)
+    words = _in_words(name, version, before, reason, comparison, settings.margin)
+    if left_out:
+        words += f". Left out, for their implausible number of rows: {in_words(left_out)}"
+    return Promotion(version, before, reason, words, settings.margin, comparison, left_out)
+
+
+def decide(difference: Difference, margin: float) -> Reason:
+    """The verdict on a difference of detection rates, challenger minus champion.
+
+    The challenger is rejected where it is shown to be worse: the whole 95% interval of the paired bootstrap over
+    devices lies below 0. A few failures show nothing, and "not shown to be worse" would then promote whatever comes;
+    so it is rejected as well where it detects less by more than the margin, whatever the interval. A challenger that
+    is as good as the champion is therefore rejected now and then when failures are few, which costs no more than
+    keeping a champion that is as good; one that is worse by less than the margin is promoted unless failures are many.
+
+    Args:
+        difference: challenger minus champion, with its interval.
+        margin: largest loss of detection rate that is put down to chance, in [0, 1).
+    """
+    if difference.high < 0:
+        return Reason.WORSE
+    # One device of few must not pass a margin of its size by rounding, nor fail it.
+    if difference.value < -margin - 1e-9:
+        return Reason.LOWER
+    return Reason.NOT_WORSE
+
+
+def window_to_judge(
+    last: date, seen_until: date, longest_days: int, shortest_days: int, left_out: Collection[date] = ()
+) -> tuple[date, date]:
+    """First and last of the latest days that may be judged.
+
+    Args:
+        last: last day with features and labels.
+        seen_until: last day that either version has seen, labels included.
+        longest_days: most days that are judged.
+        shortest_days: fewest.
+        left_out: days that count as none.
+
+    Raises:
+        EvaluationError: too few days follow what was seen.
+    """
+    first = max(day_before(last, longest_days, left_out), seen_until) + timedelta(days=1)
+    days = (last - first).days + 1 - sum(first <= day <= last for day in left_out)
+    if days < shortest_days:
+        raise EvaluationError(
+            f"the champion or the challenger has seen days and labels until {seen_until}, and until {last} "
+            f"{max(days, 0)} unseen days follow, which hold no complete window of {shortest_days} days"
+        )
+    return first, last
+
+
+def _compared(space: Workspace, champion_version: str, challenger: Champion) -> tuple[Comparison, tuple[date, ...]]:
+    """The two on the latest days that neither has seen, and the days left out; raises what makes that impossible."""
+    table = space.table
+    if changes := changed_settings(space, champion_version):
+        words = "; ".join(change.in_words("the champion has", "the YAML") for change in changes)
+        raise EvaluationError(f"the champion was trained on features of other settings: {words}")
+    champion = load_version(space, champion_version)
+    gone = sorted(set(champion.detector.feature_names) - set(feature_names(table.features)))
+    if gone:
+        raise EvaluationError(f"the champion was trained on features that the table no longer has: {', '.join(gone)}")
+    lives = lives_in(space)
+    left_out = days_left_out(space)
+    held = {day for day, rows in space.days_of(FEATURES).items() if rows and day <= lives.known_until} - left_out
+    if not held:
+        raise EvaluationError("no day with features and labels has a plausible number of rows")
+    seen_until = max(champion.seen_until, challenger.seen_until)
+    longest, shortest = table.retraining.window_days, table.checks.window_days
+    first, last = window_to_judge(max(held), seen_until, longest, shortest, left_out)
+    days = [day for day in day_range(first, last) if day in held]
+    scores = {name: _scores(space, one, days, name) for name, one in ((CHAMPION, champion), (CHALLENGER, challenger))}
+    protocol = Protocol(
+        first,
+        last,
+        table.horizon_days,
+        table.checks.window_days,
+        false_alarm_rates=(table.retraining.false_alarm_rate,),
+    )
+    comparison = compare(scores, lives, protocol, reference=CHAMPION)
+    if not comparison.differences:
+        raise EvaluationError(f"no device that was scored before failed between {first} and {last}")
+    return comparison, tuple(sorted(day for day in left_out if first <= day <= last))
+
+
+def _scores(space: Workspace, one: Champion, days: list[date], name: str) -> pl.DataFrame:
+    scored = score_days(space, one.detector, one.aggregation, days, stage=f"scoring the {name}")
+    return pl.concat([of_day.scores for of_day in scored])
+
+
+def _in_words(table: str, version: str, before: str, reason: Reason, comparison: Comparison, margin: float) -> str:
+    (difference,) = comparison.differences
+    sample = comparison.evaluations[0].sample
+    points = {evaluation.detector: evaluation.points[0] for evaluation in comparison.evaluations}
+    figures = (
+        f"from {sample.start} to {sample.end}, at {points[CHALLENGER].name} per {sample.window_days} days, it detects "
+        f"{_rate(points[CHALLENGER])} of {sample.failed} failed devices and the champion {_rate(points[CHAMPION])}: "
+        f"{difference.value:+.3f} with a 95% interval of {difference.low:+.3f} to {difference.high:+.3f}"
+    )
+    few = (
+        f"; {sample.failed} failures are few, so only a large difference would show"
+        if sample.failed < FEW_FAILURES
+        else ""
+    )
+    if reason is Reason.NOT_WORSE:
+        return f"{version} replaces {before}: {figures}{few}"
+    why = "which is worse" if reason is Reason.WORSE else f"which is lower by more than the margin of {margin}"
+    return (
+        f"{version} is rejected and {before} stays the champion: {figures}, {why}{few}. The rejected version is kept; "
+        f"to use it nevertheless: `ae-assets promote {table} {version}`, or materialise {table}/threshold with "
+        f"`promote: always` and `version: {version}`"
+    )
+
+
+def _rate(point: OperatingPoint) -> str:
+    return f"{point.detection.value or 0.0:.3f}"

@@ -1,0 +1,152 @@
+"""The champion: the model version in use, with its threshold and the ranges it has seen."""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import polars as pl
+
+from ae_assets.chain.model import TrainingRange
+from ae_assets.chain.settings import require_settings
+from ae_assets.chain.volume import day_after
+from ae_assets.chain.workspace import Workspace
+from ae_assets.decisions import AggregationConfig
+from ae_assets.detectors import FittedDetector, load_detector
+from ae_assets.errors import ModelError
+from ae_assets.evaluation.drift import Reference
+from ae_assets.thresholds import Threshold
+
+
+@dataclass(frozen=True)
+class CalibrationRange:
+    """The days whose scores set the threshold. Labels after its end are not known to it."""
+
+    start: date
+    end: date
+    left_out: tuple[date, ...] = ()
+    """Days between them whose scores do not count, for their implausible volume."""
+
+    @classmethod
+    def after(
+        cls, training: TrainingRange, embargo_days: int, days: int, left_out: Collection[date] = ()
+    ) -> "CalibrationRange":
+        """The range that follows a training range, longer by the days that are left out of it."""
+        start = training.end + timedelta(days=1 + embargo_days)
+        end = day_after(start, days, left_out)
+        return cls(start, end, tuple(sorted(day for day in left_out if start <= day <= end)))
+
+
+@dataclass(frozen=True)
+class NotJudgedRows:
+    """How much of a range has no score, for want of what a score would rest on."""
+
+    rows: int
+    entities: int
+    """Devices that have no other rows in it."""
+
+    @classmethod
+    def of(cls, scores: pl.DataFrame) -> "NotJudgedRows":
+        """Counts them in ``entity, score``."""
+        judged = scores.drop_nulls("score")
+        return cls(scores.height - judged.height, scores["entity"].n_unique() - judged["entity"].n_unique())
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A detector and its cut."""
+
+    version: str
+    detector: FittedDetector
+    threshold: Threshold
+    aggregation: AggregationConfig
+    """How the scores were aggregated on which the cut was chosen; a change in the YAML counts from the next one on."""
+    training: TrainingRange
+    calibration: CalibrationRange
+    """The days on which the cut was chosen; a change in the YAML counts from the next one on."""
+    reference: Reference
+    """What the devices of the calibration range looked like."""
+
+    @property
+    def seen_until(self) -> date:
+        """Last day that the fit or the threshold has seen, labels included."""
+        return max(self.training.known_until, self.calibration.end)
+
+
+def load_champion(space: Workspace) -> Champion:
+    """Loads the champion from the model store.
+
+    Raises:
+        ModelError: when the table has none yet, or as `load_version`.
+    """
+    name = space.table.table
+    version = space.models.champion(name)
+    if version is None:
+        raise ModelError(
+            f"{name} has no champion yet; train one: `ae-assets run {name} --start DAY --end DAY --train-start DAY "
+            f"--train-end DAY`, or materialise {name}/model and {name}/threshold in the UI"
+        )
+    return load_version(space, version)
+
+
+def load_version(space: Workspace, version: str) -> Champion:
+    """Loads a model version that has a threshold.
+
+    Raises:
+        ModelError: when it was trained on features of other settings than the YAML has, or its threshold does not say
+            on which days it was chosen.
+    """
+    name = space.table.table
+    require_settings(space, version)
+    detector = load_detector(space.models.path(name, version))
+    text = space.models.read_threshold(name, version)
+    kept = json.loads(text)
+    if "calibrated_on" not in kept:
+        raise ModelError(
+            f"the threshold of {version} does not say on which days it was chosen; choose it again: materialise "
+            f"{name}/threshold with `version: {version}`"
+        )
+    return Champion(
+        version,
+        detector,
+        Threshold.from_json(text),
+        AggregationConfig.model_validate(kept["aggregation"]),
+        training_of(space, version),
+        _calibration_of(kept),
+        Reference.from_dict(kept["reference"]),
+    )
+
+
+def _calibration_of(kept: Mapping[str, Any]) -> CalibrationRange:
+    start, end = (date.fromisoformat(day) for day in kept["calibrated_on"])
+    return CalibrationRange(start, end, tuple(date.fromisoformat(day) for day in kept.get("days_left_out", ())))
+
+
+def write_threshold(
+    space: Workspace, calibrated: Champion, promotion: Mapping[str, Any], not_judged: NotJudgedRows
+) -> None:
+    """Stores the threshold of a version with what belongs to it.
+
+    Args:
+        space: the table.
+        calibrated: the version; how its scores are aggregated and what the devices looked like go with the threshold.
+        promotion: why it became the champion, or why not, as plain values.
+        not_judged: rows of the calibration range that count for nothing.
+    """
+    content = {
+        **json.loads(calibrated.threshold.to_json()),
+        "aggregation": calibrated.aggregation.model_dump(mode="json"),
+        "calibrated_on": [calibrated.calibration.start.isoformat(), calibrated.calibration.end.isoformat()],
+        "days_left_out": [day.isoformat() for day in calibrated.calibration.left_out],
+        "reference": calibrated.reference.as_dict(),
+        "promotion": dict(promotion),
+        "not_judged": asdict(not_judged),
+    }
+    space.models.write_threshold(space.table.table, calibrated.version, json.dumps(content, indent=2))
+
+
+def training_of(space: Workspace, version: str) -> TrainingRange:
+    """The training range on a version's card."""
+    card = space.models.card(space.table.table, version)["training"]
+    return TrainingRange(**{key: date.fromisoformat(value) for key, value in card.items()})

@@ -1,0 +1,166 @@
+"""Drift: the reference that is kept beside a threshold, and whether the latest records still look like it.
+
+Both sides hold one row per entity, since the rows of one are alike: a random day of the calibration range for the
+reference, the latest record for the days that are judged.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date, timedelta
+
+import polars as pl
+
+from ae_assets.chain.champion import Champion
+from ae_assets.chain.verdict import PooledVerdict
+from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
+from ae_assets.evaluation.drift import Drift, Reference, feature_drifts, score_drift
+
+MOST_ENTITIES = 20_000
+"""Larger fleets are sampled by a hash: more entities would only show shifts that are too small to matter."""
+
+LARGEST_NAMED = 5
+
+_HASH_STEPS = 1_000_000
+_SEED = 11
+
+
+def reference_of(space: Workspace, first: date, last: date, scores: pl.DataFrame, features: Sequence[str]) -> Reference:
+    """The reference of a calibration range.
+
+    Args:
+        space: the table.
+        first: first calibration day.
+        last: last calibration day.
+        scores: `day, entity, score` of the range as far as it was judged; entities that are known to fail may be left
+            out, and whole days.
+        features: the detector's features.
+    """
+    # Which of its days stands for an entity is chosen by a hash, so that no single day colours the reference.
+    number = pl.col("entity").hash(_SEED).first() % pl.len()
+    keys = space.read(FEATURES, first, last, ["day", "entity"])
+    keys = _sampled(keys.filter(pl.col("day").is_in(scores["day"].unique().implode())))
+    chosen = keys.sort("entity", "day").group_by("entity", maintain_order=True).agg(pl.col("day").get(number))
+    rows = _rows_at(space, FEATURES, chosen, features)
+    return Reference.of(rows, features, scores.join(chosen, on=["entity", "day"])["score"].to_numpy())
+
+
+def judge_drift(space: Workspace, champion: Champion, last: date) -> dict[str, PooledVerdict]:
+    """Judges each device's latest record of the last days against the champion's reference.
+
+    Args:
+        space: the table.
+        champion: whose reference and scores.
+        last: last day that is judged.
+    """
+    limits = space.table.checks
+    first = last - timedelta(days=limits.drift_days - 1)
+    judged = (pl.col("model_version") == champion.version) & pl.col("score").is_not_null()
+    scored = _latest(space, ANOMALIES, first, last, ["score"], judged)
+    rows = _latest(space, FEATURES, first, last, list(champion.reference.features))
+    unscored = PooledVerdict(
+        True, f"too few to judge: {champion.version} has scored no day between {first} and {last}", {}
+    )
+    absent = PooledVerdict(True, f"too few to judge: there are no features between {first} and {last}", {})
+    rate = limits.drift_false_alarm_rate
+    return {
+        "scores_have_not_drifted": unscored
+        if scored.is_empty()
+        else _score_verdict(
+            space,
+            champion.reference,
+            scored,
+            score_drift(champion.reference, scored["score"], limits.max_score_drift, rate),
+        ),
+        "features_have_not_drifted": absent
+        if rows.is_empty()
+        else _feature_verdict(
+            space, champion.reference, rows, feature_drifts(champion.reference, rows, limits.max_feature_drift, rate)
+        ),
+    }
+
+
+def _score_verdict(space: Workspace, reference: Reference, rows: pl.DataFrame, drift: Drift) -> PooledVerdict:
+    words = "are not distributed" if drift.drifted else "are distributed"
+    return PooledVerdict(
+        not drift.drifted,
+        f"the latest scores of {rows.height:,} devices until {_last_day(rows)} {words} as in calibration: population "
+        f"stability index {drift.index:.3f} (allowed {drift.bound:.3f})",
+        {**_facts(space, reference, rows), "population_stability_index": drift.index, "bound": drift.bound},
+    )
+
+
+def _feature_verdict(
+    space: Workspace, reference: Reference, rows: pl.DataFrame, drifts: Sequence[Drift]
+) -> PooledVerdict:
+    drifted = [drift for drift in drifts if drift.drifted]
+    largest = drifts[0]
+    text = (
+        f"{len(drifted)} of {len(drifts)} quantities are not distributed as in calibration: "
+        + "; ".join(_in_words(drift) for drift in drifted[:LARGEST_NAMED])
+        + (f" and {len(drifted) - LARGEST_NAMED} more" if len(drifted) > LARGEST_NAMED else "")
+        if drifted
+        else f"the features and the cohort mix of {rows.height:,} devices until {_last_day(rows)} are distributed as "
+        f"in calibration; the largest population stability index is {largest.index:.3f}, of {largest.name} (allowed "
+        f"{largest.bound:.3f})"
+    )
+    return PooledVerdict(
+        not drifted,
+        text,
+        {
+            **_facts(space, reference, rows),
+            "drifted": [asdict(drift) for drift in drifted],
+            "largest": [asdict(drift) for drift in drifts[:LARGEST_NAMED]],
+        },
+    )
+
+
+def _last_day(rows: pl.DataFrame) -> str:
+    return str(rows["day"].max())
+
+
+def _in_words(drift: Drift) -> str:
+    missing = (
+        f", unknown in {drift.unknown_now:.1%} after {drift.unknown_then:.1%}"
+        if abs(drift.unknown_now - drift.unknown_then) >= 0.001
+        else ""
+    )
+    return f"{drift.name} {drift.index:.3f} (allowed {drift.bound:.3f}{missing})"
+
+
+def _facts(space: Workspace, reference: Reference, rows: pl.DataFrame) -> dict[str, object]:
+    """What both verdicts stand on."""
+    return {
+        "devices": rows.height,
+        "window_start": str(rows["day"].min()),
+        "window_end": _last_day(rows),
+        "reference_devices": reference.entities,
+        "reference_start": str(reference.first_day),
+        "reference_end": str(reference.last_day),
+        "false_alarm_rate": space.table.checks.drift_false_alarm_rate,
+    }
+
+
+def _latest(
+    space: Workspace, asset: str, first: date, last: date, columns: Sequence[str], where: pl.Expr | None = None
+) -> pl.DataFrame:
+    """The latest of each entity's rows between two days; which rows may be restricted."""
+    if not any(first <= day <= last for day, rows in space.days_of(asset).items() if rows):
+        return pl.DataFrame()
+    needed = ["day", "entity", *([] if where is None else where.meta.root_names())]
+    keys = space.read(asset, first, last, needed)
+    keys = _sampled(keys if where is None else keys.filter(where))
+    chosen = keys.group_by("entity").agg(pl.col("day").max()).sort("entity")
+    return _rows_at(space, asset, chosen, columns) if chosen.height else pl.DataFrame()
+
+
+def _sampled(keys: pl.DataFrame) -> pl.DataFrame:
+    share = MOST_ENTITIES / max(keys["entity"].n_unique(), 1)
+    return keys.filter((pl.col("entity").hash(_SEED + 1) % _HASH_STEPS) / _HASH_STEPS < share)
+
+
+def _rows_at(space: Workspace, asset: str, chosen: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """The rows of the chosen (entity, day), a day at a time; columns that the table lacks are left out."""
+    stored = space.schema(asset)
+    wanted = ["day", "entity", "cohort", *(column for column in columns if column in stored)]
+    by_day = chosen.group_by("day").agg("entity").sort("day")
+    return pl.concat([space.read(asset, day, day, wanted, of_day) for day, of_day in by_day.rows()])

@@ -1,0 +1,45 @@
+"""Days that were made and hold no row, told from those that nobody has made: an empty table is an answer."""
+
+from datetime import date
+
+import polars as pl
+
+from ae_assets.chain.ledger import ledger_of
+from ae_assets.chain.workspace import ANOMALIES, FEATURES, QUARANTINE, RAW, Workspace
+
+
+def empty_days(space: Workspace, asset: str, first: date, last: date) -> list[date]:
+    """The loaded days of a range of which one of the daily assets has no row, and can have none.
+
+    Of a day, raw rows are rows of features or of quarantine: where the one has them all the other is empty. Anomalies
+    have a row for each of features.
+
+    Args:
+        space: the table.
+        asset: which of its daily assets.
+        first: first day.
+        last: last day.
+    """
+    if not space.exists(RAW):
+        return []
+    ledger = ledger_of(space).filter(pl.col("period").is_between(first, last))
+    raw = dict(ledger.select("period", "rows").iter_rows())
+    others = {RAW: None, FEATURES: QUARANTINE, ANOMALIES: QUARANTINE, QUARANTINE: FEATURES}[asset]
+    held = {} if others is None else space.days_of(others)
+    return sorted(day for day, rows in raw.items() if rows == held.get(day, 0))
+
+
+def no_rows_of(space: Workspace, asset: str) -> pl.DataFrame:
+    """A frame without rows that has the columns of one of the daily assets; raw must have been written once."""
+    from ae_assets.features.schema import feature_schema
+    from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
+    from ae_assets.schemas.quarantine import QUARANTINE_SCHEMA
+
+    if space.exists(asset):
+        return pl.DataFrame(schema=space.schema(asset))
+    promised = {
+        FEATURES: feature_schema(space.table.features),
+        QUARANTINE: QUARANTINE_SCHEMA,
+        ANOMALIES: ANOMALY_SCHEMA,
+    }[asset]
+    return pl.DataFrame(schema={name: column.dtype.type for name, column in promised.columns.items()})

@@ -1,0 +1,287 @@
+"""Evaluation: the champion and the table's comparisons on days that neither a fit nor a threshold has seen.
+
+Beside them the threshold policies, fitted on the champion's calibration scores: what each promises and what came of it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+
+from ae_assets.chain.champion import Champion, load_champion
+from ae_assets.chain.lives import lives_in
+from ae_assets.chain.rolling import fitted_detectors
+from ae_assets.chain.scoring import score_days
+from ae_assets.chain.stories import JudgedDrives, judged_drives
+from ae_assets.chain.threshold import calibration_scores
+from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace, day_range
+from ae_assets.decisions import aggregate
+from ae_assets.detectors import FittedDetector
+from ae_assets.errors import EvaluationError, ModelError
+from ae_assets.evaluation import (
+    CalibrationTable,
+    Comparison,
+    Lives,
+    Protocol,
+    calibration_table,
+    compare,
+    judge_threshold_on,
+    population_of,
+    require_labels,
+)
+from ae_assets.model.baselines import compared_detectors
+from ae_assets.reports.answer import answer, headline_figures
+from ae_assets.reports.evaluation import (
+    IN_USE,
+    comparison_figures,
+    comparison_markdown,
+    comparison_text,
+    rates_table,
+)
+from ae_assets.reports.promises import promises_figures, promises_markdown, promises_text
+from ae_assets.reports.rolling import not_fitted_words
+from ae_assets.thresholds import Threshold, default_policies, fit_threshold
+
+ROUNDING = 1e-9
+"""Relative difference of scores that are equal, once as they were stored and once as they are aggregated again."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came out, and on what."""
+
+    start: date
+    end: date
+    version: str
+    comparison: Comparison
+    promises: CalibrationTable
+    champion: str
+    drives: JudgedDrives
+    not_fitted: Mapping[str, str]
+    """Why a baseline with default settings could not be fitted or calibrated, by its name."""
+    simulated: bool
+
+    @property
+    def answer(self) -> str:
+        """Whether the champion is any good, in a few sentences."""
+        return answer(self.comparison, (self.start, self.end), simulated=self.simulated)
+
+    @property
+    def headline(self) -> dict[str, float | int | None]:
+        """The figures of the answer by name; None where there is nothing to count."""
+        return headline_figures(self.comparison)
+
+    @property
+    def rates(self) -> pl.DataFrame:
+        """Detection rate by detector and false alarm rate, as text."""
+        return rates_table(self.comparison)
+
+    @property
+    def markdown(self) -> str:
+        """The tables for the UI."""
+        parts = [comparison_markdown(self.comparison), *not_fitted_words(self.not_fitted)]
+        return "\n\n".join([*parts, promises_markdown(self.promises)])
+
+    @property
+    def text(self) -> str:
+        """The tables for the terminal."""
+        parts = [comparison_text(self.comparison), *not_fitted_words(self.not_fitted)]
+        return "\n\n".join([*parts, promises_text(self.promises)])
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Everything, as plain values."""
+        promises = {"table": self.promises.to_table().to_dicts(), "not_fitted": dict(self.promises.not_fitted)}
+        return {**json.loads(self.comparison.to_json()), "promises": promises, "not_fitted": dict(self.not_fitted)}
+
+    @cached_property
+    def figures(self) -> Mapping[str, bytes]:
+        """PNG figures by name."""
+        return {**comparison_figures(self.comparison), **promises_figures(self.promises), **self.drives.figures}
+
+
+def evaluate(
+    space: Workspace, start: date, end: date, *, with_comparisons: bool, with_baselines: bool = False
+) -> Evaluation:
+    """Judges the champion's stored scores, and beside it every comparison, fitted on the champion's training range.
+
+    Args:
+        space: the table.
+        start: first day to judge.
+        end: last day.
+        with_comparisons: whether to judge the comparisons of the table's YAML.
+        with_baselines: whether to judge every baseline with default settings.
+
+    Raises:
+        EvaluationError: when the range touches what the champion has seen, or its anomalies are not complete.
+    """
+    champion = load_champion(space)
+    if start <= champion.seen_until:
+        raise EvaluationError(
+            f"the champion {champion.version} has seen days and labels until {champion.seen_until}; "
+            f"evaluate from {champion.seen_until + timedelta(days=1)} on, received {start}"
+        )
+    lives = lives_in(space)
+    protocol = Protocol(start, end, space.table.horizon_days, space.table.checks.window_days)
+    require_labels(protocol, lives)
+    name: str = space.table.detector.type
+    stored = _champion_scores(space, champion, start, end)
+    scores = {name: stored.drop("threshold")}
+    margins = {name: stored.select("day", "entity", "cohort", score=pl.col("score") - pl.col("threshold"))}
+    cuts = {name: champion.threshold.cut}
+    days = stored["day"].unique().sort().to_list()
+    not_fitted = {}
+    _, *others = compared_detectors(space.table, comparisons=with_comparisons, baselines=with_baselines)
+    for other, fitted in fitted_detectors(space, others, champion.training):
+        try:
+            scores[other.name], threshold = _comparison_scores(space, other.name, fitted, champion, days)
+        except ModelError as error:
+            if other.required:
+                raise
+            not_fitted[other.name] = str(error)
+            continue
+        margins[other.name] = _margins(scores[other.name], threshold)
+        cuts[other.name] = threshold.cut
+    comparison = compare(scores, lives, protocol, reference=name)
+    return Evaluation(
+        start,
+        end,
+        champion.version,
+        _with_points_in_use(comparison, margins, cuts, lives, protocol),
+        _promises(space, champion, scores[name], lives, protocol),
+        name,
+        judged_drives(space, champion, stored, lives, protocol),
+        not_fitted,
+        space.simulated,
+    )
+
+
+def _margins(scores: pl.DataFrame, threshold: Threshold) -> pl.DataFrame:
+    """How far each score lies above the cut of its day."""
+    cuts = threshold.cuts(scores)
+    return scores.join(cuts, on="day", maintain_order="left").select(
+        "day", "entity", "cohort", score=pl.col("score") - pl.col("cut")
+    )
+
+
+def _with_points_in_use(
+    comparison: Comparison,
+    margins: Mapping[str, pl.DataFrame],
+    cuts: Mapping[str, float],
+    lives: Lives,
+    protocol: Protocol,
+) -> Comparison:
+    """The comparison with a further point for each detector: what its threshold does, with each day's own cut."""
+    population = population_of(protocol, lives, margins[comparison.reference])
+    return replace(
+        comparison,
+        evaluations=tuple(
+            replace(
+                evaluation,
+                points=(
+                    *evaluation.points,
+                    replace(
+                        judge_threshold_on(population, margins[evaluation.detector], 0.0, IN_USE),
+                        threshold=cuts[evaluation.detector],
+                    ),
+                ),
+            )
+            for evaluation in comparison.evaluations
+        ),
+    )
+
+
+def _promises(
+    space: Workspace, champion: Champion, scores: pl.DataFrame, lives: Lives, protocol: Protocol
+) -> CalibrationTable:
+    """The threshold in use, and every other policy with its default settings, on the champion's scores."""
+    in_use = champion.threshold.policy
+    thresholds = {f"{in_use.name} ({IN_USE})": champion.threshold}
+    not_fitted = {}
+    others = {name: policy for name, policy in default_policies().items() if name != in_use.name}
+    try:
+        calibrated = calibration_scores(
+            space,
+            champion.detector,
+            champion.aggregation,
+            champion.training,
+            champion.calibration,
+            earlier_failures=True,
+        )
+    except ModelError as error:
+        return calibration_table(thresholds, scores, lives, protocol, not_fitted=dict.fromkeys(others, str(error)))
+    for name, policy in others.items():
+        try:
+            thresholds[name] = fit_threshold(policy, calibrated)
+        except ModelError as error:
+            not_fitted[name] = str(error)
+    return calibration_table(thresholds, scores, lives, protocol, not_fitted=not_fitted)
+
+
+def _champion_scores(space: Workspace, champion: Champion, start: date, end: date) -> pl.DataFrame:
+    held, wanted = space.days_of(ANOMALIES), space.days_of(FEATURES)
+    missing = [day for day in day_range(start, end) if wanted.get(day) and not held.get(day)]
+    if missing:
+        raise EvaluationError(
+            f"{len(missing)} days between {start} and {end} have features and no anomalies, the first is {missing[0]}; "
+            f"materialise {space.name(ANOMALIES)} for them first"
+        )
+    rows = space.read(ANOMALIES, start, end, ["day", "entity", "cohort", "score", "threshold", "model_version"])
+    others = rows.filter(pl.col("model_version") != champion.version)["day"].unique().sort()
+    if len(others):
+        raise EvaluationError(
+            f"{len(others)} days were scored by another model than the champion {champion.version}, the first is "
+            f"{others[0]}; materialise {space.name(ANOMALIES)} for them again"
+        )
+    _require_aggregated(space, champion, start, end)
+    return rows.drop("model_version")
+
+
+def _require_aggregated(space: Workspace, champion: Champion, first: date, last: date) -> None:
+    """Refuses stored scores that were aggregated in another way than those on which the champion's cut was chosen.
+
+    The first days, whose look-back is not among the rows, pass; a table from before there were aggregates has none.
+    """
+    aggregation = champion.aggregation
+    aggregated = "day_score" in space.schema(ANOMALIES)
+    columns = ["day", "entity", "score", *(["day_score"] if aggregated else [])]
+    rows = space.read(ANOMALIES, first, last, columns)
+    of_day = pl.coalesce("day_score", "score") if aggregated else pl.col("score")
+    expected = aggregate(rows.select("day", "entity", score=of_day), aggregation)["score"]
+    others = (
+        rows.filter(
+            (pl.col("score") - expected).abs() > ROUNDING * expected.abs(),
+            pl.col("day") >= first + timedelta(days=aggregation.look_back_days),
+        )["day"]
+        .unique()
+        .sort()
+    )
+    if len(others):
+        raise EvaluationError(
+            f"the scores of {len(others)} days, the first is {others[0]}, are not aggregated as those were on which "
+            f"the threshold of {champion.version} was chosen ({aggregation.model_dump()}); "
+            f"materialise {space.name(ANOMALIES)} for them again"
+        )
+
+
+def _comparison_scores(
+    space: Workspace, name: str, detector: FittedDetector | ModelError, champion: Champion, days: list[date]
+) -> tuple[pl.DataFrame, Threshold]:
+    if isinstance(detector, ModelError):
+        raise detector
+    policy = space.table.threshold
+    calibrated = calibration_scores(
+        space,
+        detector,
+        champion.aggregation,
+        champion.training,
+        champion.calibration,
+        earlier_failures=policy.sees_failures,
+    )
+    threshold = fit_threshold(policy, calibrated)
+    scored = score_days(space, detector, champion.aggregation, days, stage=f"scoring {name}")
+    return pl.concat([of_day.scores for of_day in scored]), threshold

@@ -1,0 +1,139 @@
+"""Features and quarantine: every raw row of a day becomes a validated drive-day or is set aside with its reason."""
+
+import time
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+
+from ae_assets.chain.failed_day import FailedDay
+from ae_assets.chain.set_aside import BrokenRule, GoneCohort, broken_rules, gone_cohorts
+from ae_assets.chain.settings import remember_settings
+from ae_assets.chain.volume import gaps_in
+from ae_assets.chain.workspace import FEATURES, NO_ROWS, QUARANTINE, RAW, Workspace
+from ae_assets.errors import ContractError
+from ae_assets.features.config import FeatureConfig
+from ae_assets.features.day import features_of_day
+from ae_assets.features.look_back import LookBack
+from ae_assets.features.schema import SETTINGS
+from ae_assets.features.validation import valid_rows, validate_day, with_whole_records
+from ae_assets.progress import Progress
+from ae_assets.schemas.layouts import contract_of
+
+
+@dataclass(frozen=True)
+class FeatureDay:
+    """What became of one day's raw rows."""
+
+    day: date
+    feature_rows: int
+    set_aside: tuple[BrokenRule, ...]
+    """Rows set aside, by the rule that they broke first, the most first."""
+    gone: tuple[GoneCohort, ...]
+    """Cohorts without a row of features, though the day itself or the day before it has rows of theirs."""
+    unreported: frozenset[str]
+    """Attributes of the YAML that no row of features has a value of."""
+
+    @property
+    def rows(self) -> int:
+        """Raw rows."""
+        return self.feature_rows + self.quarantine_rows
+
+    @property
+    def share_set_aside(self) -> float:
+        """Rows set aside, of all; 0 on a day without rows."""
+        return self.quarantine_rows / self.rows if self.rows else 0.0
+
+    @property
+    def quarantined(self) -> dict[str, int]:
+        """Rows set aside, by the rule that they broke first."""
+        return {broken.rule: broken.rows for broken in self.set_aside}
+
+    @property
+    def quarantine_rows(self) -> int:
+        """Rows set aside."""
+        return sum(broken.rows for broken in self.set_aside)
+
+
+def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | FailedDay]:
+    """Validates the raw rows of the given days and writes their features and their quarantine.
+
+    The look-back window of the first day is read before it, as far as features need it; after that each raw day is read
+    once, whatever the length of the range, and only the look-back is held in memory. A day without raw rows becomes an
+    empty day. One whose raw rows break the contract of the layout as a whole fails and keeps what was made of it
+    before; the days after it take it for a day without records.
+
+    Args:
+        space: the table.
+        days: the days to build, in order.
+
+    Raises:
+        LakehouseError: when raw was never loaded.
+    """
+    config = space.table.features
+    contract = contract_of(space.table.source.layout, tuple(config.attributes), config.low_bits)
+    look_back = LookBack(config)
+    built: dict[date, FeatureDay | FailedDay] = {}
+    before: dict[str, int] = {}
+    began, rows = time.monotonic(), 0
+    made_by = pl.lit(space.table.feature_settings.digest).alias(SETTINGS)
+    remember_settings(space)
+    # Days without a valid row tell nothing of who was away, as those that the table lacks.
+    gaps = set(gaps_in(space, RAW, min(days) - timedelta(days=config.look_back_days), max(days)))
+    with (
+        space.writer(QUARANTINE) as quarantine,
+        # Two tables take two commits: a day whose features are there has its quarantine, wherever a run breaks off.
+        space.writer(FEATURES, after=quarantine) as features,
+    ):
+        columns = contract.read_in(list(space.schema(RAW)))
+        for day, asked, raw in space.read_with_look_back(RAW, days, config.look_back_days, columns):
+            try:
+                if not asked:
+                    valid = valid_rows(raw, day, contract)
+                    look_back.push(valid)
+                    before = _rows_by(valid, "cohort") or before
+                    gaps.update([day] if valid.is_empty() else [])
+                    continue
+                validated = validate_day(raw, day, contract)
+            except ContractError as error:
+                gaps.add(day)
+                if asked:
+                    built[day] = FailedDay(day, FEATURES, str(error))
+                continue
+            look_back.push(validated.valid)
+            watched = _rows_by(validated.valid, "cohort")
+            gone = gone_cohorts(_rows_by(raw, contract.names["cohort"]), watched, before)
+            before = watched or before
+            gaps.update([day] if validated.valid.is_empty() else [])
+            frame = features_of_day(look_back.history(day), day, config, gaps).with_columns(made_by)
+            aside, unreported = broken_rules(validated.quarantine), _unreported(validated.valid, config)
+            built[day] = FeatureDay(day, frame.height, aside, gone, unreported)
+            quarantine.write(day, _whole(space, day, validated.quarantine))
+            features.write(day, frame.sort("entity"))  # so that one of them is found without reading the others
+            rows += frame.height
+            done = bisect_right(days, day)
+            space.progress(Progress("features", done, len(days), "days", rows, time.monotonic() - began))
+        for day in set(days) - set(built):
+            built[day] = FeatureDay(day, 0, (), (), frozenset(config.attributes))
+            quarantine.write(day, NO_ROWS)
+            features.write(day, NO_ROWS)
+    remember_settings(space)  # of a table that was made just now
+    return [built[day] for day in days]
+
+
+def _whole(space: Workspace, day: date, quarantine: pl.DataFrame) -> pl.DataFrame:
+    """The quarantine with its whole rows, of which only what is validated was read."""
+    if quarantine.is_empty():
+        return quarantine
+    return with_whole_records(quarantine, space.read(RAW, day, day))
+
+
+def _rows_by(frame: pl.DataFrame, column: str) -> dict[str, int]:
+    counts = frame.drop_nulls(column).group_by(column).len()
+    return dict(zip(counts[column], counts["len"], strict=True))
+
+
+def _unreported(valid: pl.DataFrame, config: FeatureConfig) -> frozenset[str]:
+    return frozenset(column for column in config.attributes if column not in valid.columns or not valid[column].count())

@@ -1,0 +1,211 @@
+"""The ledger of raw: which version of which file each day was loaded from; and the lives of the devices, as spells.
+
+Two small tables that are made of raw and kept up to date by the days that changed, never by reading all of raw. Both
+are partitioned by year: a partition's ``day`` is the first of January.
+"""
+
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from ae_assets.chain.workspace import LEDGER, LIVES, RAW, Workspace, stretches
+from ae_assets.evaluation.spells import SPELL_SCHEMA, touches, with_days
+from ae_assets.sources import SourceDay
+
+LEDGER_SCHEMA = pl.Schema(
+    {
+        "period": pl.Date(),
+        "source_file": pl.String(),
+        "fingerprint": pl.String(),
+        "size_bytes": pl.Int64(),
+        "rows": pl.Int64(),
+        "loaded_at": pl.Datetime("us", "UTC"),
+        "raw_version": pl.String(),
+    }
+)
+"""A row is a loaded day, ``period``. ``size_bytes`` is of the source's file, null where nobody remembers it;
+``raw_version`` is what raw's day consisted of when the row was made, null where it had no rows."""
+
+DAYS_AT_ONCE = 8
+"""Days that are summed up together: what bounds the memory of a range of days, and of a home without these tables."""
+
+_ORIGIN = ("day", "source_file", "source_fingerprint", "loaded_at")
+_RECORD = ("serial_number", "failure")
+
+
+def ledger_of(space: Workspace) -> pl.DataFrame:
+    """The loaded days, in order, as raw holds them now: with the columns of `LEDGER_SCHEMA`.
+
+    Days that the ledger does not know yet, since a run was killed before it came to it, are looked up in raw; nothing
+    is written.
+    """
+    ledger = _stored(space, LEDGER, LEDGER_SCHEMA)
+    versions = space.day_versions(RAW)
+    changed = _changed_days(ledger, versions)
+    origins = [_origins(rows) for rows in _days_of_raw(space, [day for day in changed if day in versions])]
+    return _with_entries(ledger, _entries(changed, versions, origins, {}))
+
+
+def spells_of(space: Workspace, entities: Collection[str] | None = None) -> pl.DataFrame:
+    """The spells of devices as raw holds them now, of all where none is named; the tables are brought up to date."""
+    catch_up(space)
+    return _stored(space, LIVES, SPELL_SCHEMA, entities)
+
+
+def catch_up(space: Workspace, loaded: Mapping[date, SourceDay] | None = None) -> None:
+    """Brings ledger and lives up to what raw holds now.
+
+    Which days have changed is seen from what they consist of, so it does not matter who wrote them: a run that was
+    killed after its commit to raw, maintenance, an older version of this program, which knew no ledger. The ledger is
+    written last and says which version of a day is in the lives. A day is taken out of the lives and put back as a
+    whole, so what was broken off, or is done by two runs at once, is done again without harm.
+
+    Args:
+        space: the table.
+        loaded: what the source says of the days that were just loaded, those without rows included.
+    """
+    loaded = loaded or {}
+    versions = space.day_versions(RAW)
+    changed = _changed_days(_stored(space, LEDGER, LEDGER_SCHEMA), versions)
+    for days in _batches(changed, versions):
+        # The version is older than what is read of the day, if they differ: then the day is seen as changed again.
+        origins = _revise_lives(space, days[0], days[-1])
+        _revise_ledger(space, _entries(days, versions, [origins], loaded))
+    if empty := sorted(loaded.keys() - versions.keys() - set(changed)):
+        _revise_ledger(space, _entries(empty, versions, [], loaded))
+
+
+def _changed_days(ledger: pl.DataFrame, versions: Mapping[date, str]) -> list[date]:
+    """The days, in order, of which raw holds something else than the ledger says."""
+    known = dict(ledger.select("period", "raw_version").drop_nulls().iter_rows())
+    return sorted(day for day in known.keys() | versions.keys() if known.get(day) != versions.get(day))
+
+
+def _batches(changed: Sequence[date], in_raw: Collection[date]) -> Iterator[list[date]]:
+    """The changed days in groups of at most `DAYS_AT_ONCE`, without an unchanged day between those of a group."""
+    unchanged = sorted(set(in_raw) - set(changed))
+    batch: list[date] = []
+    for day in changed:
+        if batch and (len(batch) == DAYS_AT_ONCE or _any_between(unchanged, batch[-1], day)):
+            yield batch
+            batch = []
+        batch.append(day)
+    if batch:
+        yield batch
+
+
+def _any_between(days: Sequence[date], first: date, last: date) -> bool:
+    return bisect_right(days, first) < bisect_right(days, last)
+
+
+def _revise_lives(space: Workspace, first: date, last: date) -> pl.DataFrame:
+    """Takes the days from first to last out of the spells and puts them back as raw holds them.
+
+    Returns:
+        what `_origins` says of these days.
+    """
+    origins = pl.DataFrame()
+
+    def change(stored: pl.DataFrame) -> dict[date, pl.DataFrame]:
+        spells = stored if stored.width else pl.DataFrame(schema={"day": pl.Date, **SPELL_SCHEMA})
+        # Read after the spells: whoever committed to them before this cannot have known a newer raw.
+        rows = space.read(RAW, first, last, [*_ORIGIN, *_RECORD])
+        nonlocal origins
+        origins = _origins(rows)
+        records = rows.rename({"serial_number": "entity", "failure": "label"})
+        near = touches(first, last)
+        before = spells.filter(near)
+        after = with_days(before.select(SPELL_SCHEMA.names()), first, last, records).with_columns(day=_year_of("end"))
+        years = pl.concat([before["day"], after["day"]]).unique().to_list()
+        now = pl.concat([spells.filter(~near), after.select(spells.columns)])
+        return {year: now.filter(pl.col("day") == year) for year in years}
+
+    space.tables.revise(space.name(LIVES), _first_of_year(first - timedelta(days=1)), date.max, change)
+    return origins
+
+
+def _revise_ledger(space: Workspace, entries: pl.DataFrame) -> None:
+    def change(stored: pl.DataFrame) -> dict[date, pl.DataFrame]:
+        ledger = stored.select(LEDGER_SCHEMA.names()) if stored.width else pl.DataFrame(schema=LEDGER_SCHEMA)
+        now = _with_entries(ledger, entries).with_columns(day=_year_of("period"))
+        return {year: now.filter(pl.col("day") == year) for year in map(_first_of_year, periods)}
+
+    periods = entries["period"].to_list()
+    space.tables.revise(space.name(LEDGER), _first_of_year(min(periods)), _first_of_year(max(periods)), change)
+
+
+def _entries(
+    days: Sequence[date],
+    versions: Mapping[date, str],
+    origins: Sequence[pl.DataFrame],
+    loaded: Mapping[date, SourceDay],
+) -> pl.DataFrame:
+    """The ledger's rows of some days; without a file where raw has no rows and the source has just said nothing.
+
+    Args:
+        days: the days.
+        versions: what raw's days consist of.
+        origins: of the days with rows, as `_origins` gives them.
+        loaded: what the source said of days that were just loaded.
+    """
+    of_day = {row["day"]: row for frame in origins for row in frame.iter_rows(named=True)}
+    return pl.DataFrame(
+        [_entry(day, versions.get(day), of_day.get(day), loaded.get(day)) for day in days], LEDGER_SCHEMA
+    )
+
+
+def _entry(
+    day: date, version: str | None, origin: Mapping[str, Any] | None, said: SourceDay | None
+) -> dict[str, object]:
+    if origin is None:
+        known = {} if said is None else {"source_file": said.origin, "fingerprint": said.fingerprint}
+        size, now = (None, None) if said is None else (said.size_bytes, datetime.now(tz=UTC))
+        return {"period": day, "rows": 0, "size_bytes": size, "loaded_at": now, **known}
+    size = said.size_bytes if said is not None and said.fingerprint == origin["source_fingerprint"] else None
+    return {
+        "period": day,
+        "source_file": origin["source_file"],
+        "fingerprint": origin["source_fingerprint"],
+        "size_bytes": size,
+        "rows": origin["rows"],
+        "loaded_at": origin["loaded_at"],
+        "raw_version": version,
+    }
+
+
+def _days_of_raw(space: Workspace, days: Sequence[date]) -> Iterator[pl.DataFrame]:
+    """Where the rows of some days are from, a day at a time."""
+    for first, last in stretches(days):
+        yield from (rows for _, rows in space.iter_days(RAW, first, last, _ORIGIN))
+
+
+def _origins(rows: pl.DataFrame) -> pl.DataFrame:
+    """Of each day the file, fingerprint and time of loading, and the number of its rows."""
+    return rows.group_by("day").agg(pl.col(*_ORIGIN[1:]).first(), pl.len().cast(pl.Int64).alias("rows"))
+
+
+def _with_entries(ledger: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
+    """The ledger with rows replaced; a day that only lost its rows is still known to have been loaded."""
+    before = entries.select("period").join(ledger, on="period", how="left", maintain_order="left")
+    lost = entries["source_file"].is_null()
+    kept = ("source_file", "fingerprint", "size_bytes", "loaded_at")
+    now = entries.with_columns(pl.when(lost).then(before[name]).otherwise(name).alias(name) for name in kept)
+    others = ledger.filter(~pl.col("period").is_in(entries["period"].implode()))
+    return pl.concat([others, now]).sort("period")
+
+
+def _stored(space: Workspace, asset: str, schema: pl.Schema, entities: Collection[str] | None = None) -> pl.DataFrame:
+    if not space.exists(asset):
+        return pl.DataFrame(schema=schema)
+    return space.read(asset, date.min, date.max, schema.names(), entities)
+
+
+def _first_of_year(day: date) -> date:
+    return day.replace(month=1, day=1)
+
+
+def _year_of(column: str) -> pl.Expr:
+    return pl.col(column).dt.truncate("1y")

@@ -1,0 +1,41 @@
+"""The lives of a table's devices: first and last day seen, first failure. What quarantine set aside counts as well."""
+
+from datetime import date
+
+import polars as pl
+
+from ae_assets.chain.ledger import spells_of
+from ae_assets.chain.workspace import Workspace
+from ae_assets.evaluation import Lives
+from ae_assets.evaluation.spells import failures_of_spells, lives_of_spells
+
+
+def lives_in(space: Workspace, known_until: date | None = None) -> Lives:
+    """The lives that raw tells up to a day; None: up to its last one.
+
+    Raises:
+        EvaluationError: raw has no record up to that day.
+    """
+    return lives_of_spells(spells_of(space), known_until)
+
+
+def failures_in(space: Workspace, known_until: date | None = None) -> pl.DataFrame:
+    """Every (entity, day) with a failure label, as the raw rows say; a later day's label does not exist yet.
+
+    Args:
+        space: the table.
+        known_until: last day whose labels the caller may know; None: all of them.
+
+    Returns:
+        Frame with ``entity`` (String) and ``day`` (Date), in order of days.
+    """
+    return failures_of_spells(spells_of(space), known_until)
+
+
+def life_of(space: Workspace, entity: str) -> tuple[date, date, date | None] | None:
+    """First and last day seen and first failure of one device, as raw holds them; None where no record names it."""
+    spells = spells_of(space, [entity])
+    if spells.is_empty():
+        return None
+    _, first_day, last_day, failed_on = lives_of_spells(spells).frame.row(0)
+    return first_day, last_day, failed_on

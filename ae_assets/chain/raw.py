@@ -1,0 +1,94 @@
+"""Raw: the source's rows of each day, typed, nothing dropped, with the file they came from."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Literal
+
+import polars as pl
+
+from ae_assets.chain.failed_day import FailedDay
+from ae_assets.chain.ledger import catch_up
+from ae_assets.chain.raw_columns import RawColumns
+from ae_assets.chain.workspace import RAW, Workspace
+from ae_assets.errors import ContractError, LakehouseError, SourceError
+from ae_assets.progress import Progress
+from ae_assets.sources import Source, SourceDay
+
+
+@dataclass(frozen=True)
+class RawDay:
+    """What became of one day of the source."""
+
+    day: date
+    status: Literal["loaded", "missing", "kept"]
+    """kept: the source does not list the day any more; the rows that were loaded before stay."""
+    rows: int
+    rescued_rows: int = 0
+    origin: str = ""
+    fingerprint: str = ""
+    size_bytes: int = 0
+
+
+def load_raw(space: Workspace, source: Source, days: Sequence[date]) -> Iterator[RawDay | FailedDay]:
+    """Writes the source's rows of the given days, and brings the ledger and the lives up to them.
+
+    A day that the source lacks is reported; rows loaded for it before are kept, since a file that is away for a moment
+    (an archive that is being replaced) must not empty a table. So are those of a day whose file cannot be read or does
+    not fit the table, which fails and stops no other day.
+
+    Raises:
+        SourceError: the source cannot be listed.
+        LakehouseError: simulated and real rows would meet in one table, or the table cannot be written.
+    """
+    _refuse_a_mixture(space, source)
+    listed, held = source.days(), space.days_of(RAW)
+    columns = RawColumns(space.name(RAW), space.schema(RAW) if held else {})
+    written: dict[date, SourceDay] = {}
+    began, rows = time.monotonic(), 0
+    with space.writer(RAW) as writer:
+        for done, day in enumerate(sorted(days), start=1):
+            entry = listed.get(day)
+            if entry is None:
+                yield RawDay(day, "kept" if day in held else "missing", held.get(day, 0))
+                continue
+            try:
+                loaded = columns.fit(source.read(entry), entry.origin).with_columns(
+                    day=pl.lit(day, dtype=pl.Date),
+                    source_file=pl.lit(entry.origin),
+                    source_fingerprint=pl.lit(entry.fingerprint),
+                    loaded_at=pl.lit(datetime.now(tz=UTC)).cast(pl.Datetime("us", "UTC")),
+                )
+                writer.write(day, loaded)
+            except SourceError as error:
+                yield FailedDay(day, RAW, str(error))
+                continue
+            except ContractError as error:
+                yield FailedDay(day, RAW, f"{entry.origin}: {error}")
+                continue
+            written[day] = entry
+            rows += loaded.height
+            space.progress(Progress("raw", done, len(days), "days", rows, time.monotonic() - began))
+            yield RawDay(
+                day,
+                "loaded",
+                loaded.height,
+                loaded["rescued"].count(),
+                entry.origin,
+                entry.fingerprint,
+                entry.size_bytes,
+            )
+    catch_up(space, written)
+
+
+def _refuse_a_mixture(space: Workspace, source: Source) -> None:
+    if not space.days_of(RAW):
+        return
+    held = space.simulated
+    if held != source.simulated:
+        kinds = ("simulated", "real") if held else ("real", "simulated")
+        raise LakehouseError(
+            f"{space.name(RAW)} holds {kinds[0]} devices and the source {source.location} has {kinds[1]} ones; "
+            "name another folder in AE_ASSETS_HOME for it"
+        )

@@ -1,0 +1,58 @@
+"""How the columns of a day's file become those of the raw table, where the two spell or type them otherwise."""
+
+from collections.abc import Iterator, Mapping
+
+import polars as pl
+
+from ae_assets.chain.workspace import RAW, Workspace
+from ae_assets.errors import SourceError
+from ae_assets.model.unknown_names import is_attribute, nearest
+from ae_assets.sources.rescue import as_whole_numbers
+
+
+class RawColumns:
+    """The columns of a raw table; those of each day that is fitted are added, since it will be written.
+
+    Args:
+        table: the table's name, for messages.
+        known: its columns with the types that a read gives; empty for a table that is not there yet.
+    """
+
+    def __init__(self, table: str, known: Mapping[str, pl.DataType]) -> None:
+        self._table = table
+        self._known = dict(known)
+        self._spelled = {name.lower(): name for name in known}
+
+    def fit(self, frame: pl.DataFrame, origin: str) -> pl.DataFrame:
+        """The rows of a file with the table's columns.
+
+        A name that differs from one of the table's in upper and lower case only is that column: engines beside this one
+        do not tell them apart. A text that came in earlier versions as a number is read as one, and kept in `rescued`
+        where it is none.
+
+        Args:
+            frame: rows as a source gives them.
+            origin: printable place of the file, named in errors.
+
+        Raises:
+            SourceError: the table has a column of numbers of the file as text.
+        """
+        spelled = {name: self._spelled.setdefault(name.lower(), name) for name in frame.columns}
+        frame = frame.rename({name: other for name, other in spelled.items() if name != other})
+        for name, kind in frame.schema.items():
+            if kind.is_integer() and self._known.setdefault(name, kind) == pl.String:
+                raise SourceError(
+                    f"{origin}: the column {name!r} holds numbers, and {self._table} has it as text, as earlier"
+                    " versions read it. Load the source into a new home (AE_ASSETS_HOME)."
+                )
+        texts = [name for name, kind in frame.schema.items() if kind == pl.String]
+        return as_whole_numbers(frame, [name for name in texts if self._known.get(name, pl.String()).is_integer()])
+
+
+def never_delivered(space: Workspace) -> Iterator[tuple[str, str]]:
+    """The attributes that no file of the table had a column of so far, with words that name the nearest columns."""
+    known = space.schema(RAW) if space.exists(RAW) else {}
+    others = [column for column in known if is_attribute(column)]
+    for column in space.table.features.attributes:
+        if known and column not in known:
+            yield column, f"no file had this column{nearest(column, others)}"

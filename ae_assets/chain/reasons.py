@@ -1,0 +1,151 @@
+"""Why a device is flagged: the attributes that moved its score, what it was judged against, and the features behind it.
+
+A cause is a reading of the device. Its age is context: it says what is usual of such a device, so it is told beside the
+causes. That an attribute is missing is a cause only where most devices of the same kind report it.
+"""
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ae_assets.chain.scoring import ScoredDay
+from ae_assets.decisions import reasons_of
+from ae_assets.decisions.explanation import LEAST_SHARE
+from ae_assets.features.catalogue import Feature, catalogue
+from ae_assets.features.config import FeatureConfig
+from ae_assets.features.units import SCALES, in_own_units, scale_of, undone
+from ae_assets.features.wording import attribute_wording_of, context_wording_of
+
+TOP_FEATURES = 5
+
+UNUSUAL_SHARE = 0.5
+"""An attribute that at least this share of a cohort lacks is not missed."""
+
+NOTHING_ON_THE_DAY = "nothing on this day, its score is that of days before"
+CONTEXT_ALONE = "its age and kind, no reading of its own"
+
+
+def reasons(scored: ScoredDay, features: FeatureConfig, explained: pl.Series) -> pl.DataFrame:
+    """Reasons and context of the rows that are to be explained, in words; null for the others.
+
+    Args:
+        scored: the day's scores.
+        features: what the features mean.
+        explained: which rows (n,).
+
+    Returns:
+        ``reasons`` (List of String, those that moved the score most first) and ``context`` (String) of each row.
+    """
+    rows = explained.arg_true().to_numpy()
+    windows, says = scored.windows, scored.of_day
+    named = _features_of(windows.feature_names, features)
+    scales = [scale_of(feature, features) for feature in named]
+    values = windows.values[windows.last_row[rows]]
+    readings, expected = (in_own_units(part, scales) for part in (values, says.expected[rows]))
+    found = reasons_of(
+        says.contributions[rows] * _is_cause(scored, named, features, rows, values),
+        says.contributions[rows].sum(axis=1, dtype=np.float64),
+        readings,
+        expected,
+        windows.feature_names,
+        {feature.name: feature.column for feature in named if feature.column is not None},
+    )
+    words, context = attribute_wording_of(features), context_wording_of(features)
+    seen_days = _seen_days(scored, rows)
+    age = next((place for place, feature in enumerate(named) if _is_age(feature, features)), None)
+    told: list[list[str] | None] = [None] * len(explained)
+    against: list[str | None] = [None] * len(explained)
+    for place, row in enumerate(rows):
+        told[row] = [words(reason.attribute, reason.readings, seen_days[place]) for reason in found[place]]
+        if not told[row]:
+            told[row] = [CONTEXT_ALONE if says.contributions[row].any() else NOTHING_ON_THE_DAY]
+        hours = np.nan if age is None else readings[place, age]
+        against[row] = context(None if np.isnan(hours) else float(hours))
+    return pl.DataFrame(
+        {
+            "reasons": pl.Series(told, dtype=pl.List(pl.String)),
+            "context": pl.Series(against, dtype=pl.String),
+        }
+    )
+
+
+def top_features(scored: ScoredDay, features: FeatureConfig) -> pl.Series:
+    """The features with the largest contributions, largest first, with their value and what was expected instead.
+
+    Values and expectations are in the unit of the feature's attribute.
+    """
+    contributions, windows = scored.of_day.contributions, scored.windows
+    count = min(TOP_FEATURES, contributions.shape[1])
+    top = np.argpartition(-contributions, count - 1, axis=1)[:, :count]
+    order = np.argsort(-np.take_along_axis(contributions, top, axis=1), axis=1, kind="stable")
+    top = np.take_along_axis(top, order, axis=1)
+    named = _features_of(windows.feature_names, features)
+    scales = np.array([SCALES.index(scale_of(feature, features)) for feature in named], np.int8)[top]
+
+    def picked(array: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.take_along_axis(array, top, axis=1)
+
+    columns: dict[str, NDArray[np.floating]] = {
+        "contribution": picked(contributions),
+        "value": undone(windows.values[windows.last_row[:, None], top], scales),
+        "expected": undone(picked(scored.of_day.expected), scales),
+    }
+    names = pl.Series(list(windows.feature_names), dtype=pl.String)
+    fields = pl.DataFrame(
+        {"name": names.gather(top.ravel())}
+        | {name: pl.Series(values.ravel().astype(np.float64)) for name, values in columns.items()}
+    ).with_columns(pl.col("value", "expected").fill_nan(None))
+    return (
+        fields.select(pl.struct("name", "contribution", "value", "expected").alias("top_features"))
+        .to_series()
+        .reshape((len(top), count))
+        .arr.to_list()
+        if len(top)
+        else pl.Series("top_features", [], dtype=pl.List(fields.select(pl.struct(pl.all())).dtypes[0]))
+    )
+
+
+def _is_cause(
+    scored: ScoredDay,
+    named: list[Feature],
+    features: FeatureConfig,
+    rows: NDArray[np.int64],
+    values: NDArray[np.float32],
+) -> NDArray[np.bool_]:
+    """Which features of the explained rows may be causes (rows, features)."""
+    causes = np.ones(values.shape, np.bool_)
+    causes[:, [place for place, feature in enumerate(named) if _is_age(feature, features)]] = False
+    flags = np.array([place for place, feature in enumerate(named) if feature.transform == "missing"], np.int64)
+    contributions = scored.of_day.contributions[rows]
+    tells = contributions[:, flags] >= LEAST_SHARE * contributions.sum(axis=1, keepdims=True)
+    causes[:, flags] = tells & (values[:, flags] == 1)
+    asked = flags[causes[:, flags].any(axis=0)]
+    if len(asked):
+        causes[:, asked] &= _is_unusual(scored, asked, rows)
+    return causes
+
+
+def _is_unusual(scored: ScoredDay, flags: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether most devices of each row's cohort report, on the day, what each flag says is missing (rows, flags)."""
+    windows, cohorts = scored.windows, scored.keys.select("cohort")
+    lacks = {str(flag): pl.Series(windows.values[windows.last_row, flag]) for flag in flags}
+    share = cohorts.with_columns(**lacks).group_by("cohort").mean()
+    of_rows = cohorts[rows].join(share, on="cohort", how="left", nulls_equal=True, maintain_order="left")
+    return of_rows.select(pl.col(list(lacks)) < UNUSUAL_SHARE).to_numpy()
+
+
+def _is_age(feature: Feature, features: FeatureConfig) -> bool:
+    """Whether a feature is how old the device is; that its clock departs from the calendar is a reading."""
+    return feature.column is not None and feature.column == features.age_column and feature.transform == "level"
+
+
+def _seen_days(scored: ScoredDay, rows: NDArray[np.int64]) -> list[int | None]:
+    entities = scored.keys["entity"].gather(rows)
+    records = scored.records.filter(pl.col("entity").is_in(entities.implode()))
+    return entities.replace_strict(records["entity"], records["seen_days"], return_dtype=pl.Int16).to_list()
+
+
+def _features_of(names: tuple[str, ...], features: FeatureConfig) -> list[Feature]:
+    """What is known of each feature; one that the table has no more stands for itself."""
+    known = {feature.name: feature for feature in catalogue(features)}
+    return [known.get(name, Feature(name, name, None, "gap_days")) for name in names]

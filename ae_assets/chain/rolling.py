@@ -1,0 +1,193 @@
+"""Rolling origin: the table's detector and its rivals, fitted at several points in time and judged on the days after.
+
+No champion is needed and none is touched: what is fitted here is judged and forgotten.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from ae_assets.chain.lives import lives_in
+from ae_assets.chain.model import TrainingRange, TrainingWindows, training_windows
+from ae_assets.chain.scoring import score_days
+from ae_assets.chain.workspace import FEATURES, Workspace, day_range
+from ae_assets.detectors import FittedDetector
+from ae_assets.errors import EvaluationError, ModelError
+from ae_assets.evaluation import Origin, Pooled, Protocol, Split, judge_split, origins, pooled, require_labels
+from ae_assets.model.baselines import Compared, compared_detectors
+from ae_assets.progress import Progress
+from ae_assets.reports.answer import pooled_answer, pooled_figures
+from ae_assets.reports.rolling import not_fitted_words, pooled_markdown, pooled_rates, pooled_text
+
+
+@dataclass(frozen=True)
+class RollingEvaluation:
+    """What came out, over all splits."""
+
+    start: date
+    end: date
+    pooled: Pooled
+    not_fitted: Mapping[str, str]
+    """Why a baseline with default settings is missing from a split, by its name."""
+    version: str = "none: fitted anew for each split"
+    figures: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def answer(self) -> str:
+        """Whether the table's detector is any good, in a few sentences."""
+        return pooled_answer(self.pooled, (self.start, self.end))
+
+    @property
+    def headline(self) -> dict[str, float | int | None]:
+        """The figures of the answer by name; None where there is nothing to count."""
+        return pooled_figures(self.pooled)
+
+    @property
+    def rates(self) -> pl.DataFrame:
+        """Pooled detection rate by detector and false alarm rate, as text."""
+        return pooled_rates(self.pooled)
+
+    @property
+    def markdown(self) -> str:
+        """The tables for the UI."""
+        return "\n\n".join([pooled_markdown(self.pooled), *not_fitted_words(self.not_fitted)])
+
+    @property
+    def text(self) -> str:
+        """The tables for the terminal."""
+        return "\n\n".join([pooled_text(self.pooled), *not_fitted_words(self.not_fitted)])
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Everything, as plain values."""
+        return {**json.loads(self.pooled.to_json()), "not_fitted": dict(self.not_fitted)}
+
+
+def evaluate_origins(
+    space: Workspace, start: date, end: date, count: int, *, with_comparisons: bool, with_baselines: bool
+) -> RollingEvaluation:
+    """Judges the table's detector and its rivals on a range of days and on as long ranges before it.
+
+    Each range is preceded by an embargo as long as the horizon and by a training range as long as the YAML says.
+
+    Args:
+        space: the table.
+        start: first day of the last range to judge.
+        end: its last day.
+        count: ranges to judge.
+        with_comparisons: whether to judge the comparisons of the table's YAML.
+        with_baselines: whether to judge every baseline with default settings.
+
+    Raises:
+        EvaluationError: the features do not reach back far enough, or a range cannot be judged.
+        ModelError: the table's detector or one of its comparisons cannot be fitted.
+    """
+    compared = compared_detectors(space.table, comparisons=with_comparisons, baselines=with_baselines)
+    lives = lives_in(space)
+    not_fitted: dict[str, str] = {}
+    splits: list[Split] = []
+    planned = plan(space, start, end, count)
+    table = space.table
+    protocols = [Protocol(*origin.test, table.horizon_days, table.checks.window_days) for origin in planned]
+    require_labels(protocols[-1], lives)
+    for number, (origin, protocol) in enumerate(zip(planned, protocols, strict=True), 1):
+        telling = _telling(space, f"split {number} of {count}")
+        scores = {}
+        days = day_range(*origin.test)
+        for one, fitted in fitted_detectors(telling, compared, training_of(space, origin)):
+            if isinstance(fitted, ModelError):
+                not_fitted[one.name] = f"split {number}: {fitted}"
+                continue
+            scored = score_days(telling, fitted, table.decision.aggregation, days, f"scoring {one.name}")
+            frames = [of_day.scores for of_day in scored]
+            if not frames:
+                raise EvaluationError(
+                    f"there are no features between {origin.test[0]} and {origin.test[1]}; materialise "
+                    f"{space.name(FEATURES)} for these days, or judge fewer splits"
+                )
+            scores[one.name] = pl.concat(frames)
+        name = f"split {number}"
+        splits.append(judge_split(name, origin.training, scores, lives, protocol, reference=compared[0].name))
+    return RollingEvaluation(planned[0].test[0], end, pooled(splits), not_fitted)
+
+
+def plan(space: Workspace, start: date, end: date, count: int) -> list[Origin]:
+    """The splits to judge, earliest first.
+
+    Raises:
+        EvaluationError: fewer fit into the days that have features.
+    """
+    held = [day for day, rows in space.days_of(FEATURES).items() if rows and day <= end]
+    if not held:
+        raise EvaluationError(f"{space.name(FEATURES)} holds no day up to {end}; materialise features first")
+    test_days = (end - start).days + 1
+    horizon = space.table.horizon_days
+    fitting = origins(
+        min(held),
+        end,
+        train_days=space.table.training.days,
+        test_days=test_days,
+        embargo_days=horizon,
+        step_days=test_days,
+        horizon_days=horizon,
+    )
+    if len(fitting) < count:
+        raise EvaluationError(
+            f"{len(fitting)} of {count} splits fit between {min(held)} and {end}, each of {test_days} days to judge "
+            f"after {space.table.training.days} to fit and {horizon} of embargo; ask for {len(fitting)}, judge "
+            "shorter ranges, or load earlier days"
+        )
+    return fitting[-count:]
+
+
+def training_of(space: Workspace, origin: Origin) -> TrainingRange:
+    """What a fit may know at an origin.
+
+    Raises:
+        EvaluationError: that reaches into the days to judge.
+    """
+    training = TrainingRange.of(*origin.training, space.table.horizon_days)
+    if training.known_until >= origin.test[0]:
+        raise EvaluationError(
+            f"a fit on days until {training.end} knows labels until {training.known_until}, and is to be judged from "
+            f"{origin.test[0]} on; judge later days"
+        )
+    return training
+
+
+def fitted_detectors(
+    space: Workspace, compared: Sequence[Compared], training: TrainingRange
+) -> Iterator[tuple[Compared, FittedDetector | ModelError]]:
+    """Fits the detectors one after another on the same rows, which are read once for each length of windows.
+
+    Yields:
+        Each with its fit, or with what kept a detector from it that the table does not name itself; those with windows
+        of one length together.
+
+    Raises:
+        ModelError: there is nothing to fit on, or a detector that the table names cannot be fitted.
+    """
+    for window_days in dict.fromkeys(one.config.window_days for one in compared):
+        windows: TrainingWindows = training_windows(space, training, window_days)
+        for one in compared:
+            if one.config.window_days != window_days:
+                continue
+            try:
+                yield one, windows.fit(one.config, space.progress)
+            except ModelError as error:
+                if one.required:
+                    raise
+                yield one, error
+
+
+def _telling(space: Workspace, where: str) -> Workspace:
+    """The storage whose progress says where it stands in the whole."""
+
+    def tell(progress: Progress) -> None:
+        space.progress(replace(progress, stage=f"{where}: {progress.stage}"))
+
+    return replace(space, progress=tell)

@@ -1,0 +1,207 @@
+"""Single drives: the highest scores of all in an evaluation, and the last days of some, with attributes and score."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+
+from ae_assets.chain.champion import Champion
+from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
+from ae_assets.evaluation import Lives, Protocol
+from ae_assets.evaluation.drives import Drives, drives_of
+from ae_assets.features.catalogue import Feature, catalogue
+from ae_assets.features.config import FeatureConfig
+from ae_assets.features.units import in_own_units, scale_of
+
+STORY_DAYS = 60
+ATTRIBUTES = 4
+
+DRAWN_TRANSFORMS = ("level", "growth", "per_1000_hours", "drift", "deviation")
+"""Of an attribute with several features the one that says most to a person is drawn, the longest growth of several."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """The last days of a drive.
+
+    Attributes:
+        entity: which drive.
+        last_day: the day that it ends with.
+        history: `day, score, threshold` and the attributes' columns, one row per day; null where nothing is known.
+        attributes: what each of those columns means, those that raised the score most first;
+            an attribute that the drive does not report is left out.
+    """
+
+    entity: str
+    last_day: date
+    history: pl.DataFrame
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class JudgedDrives:
+    """The drives of an evaluated range, with what their figures need."""
+
+    drives: Drives
+    stories: Mapping[str, Story]
+    window_days: int
+    horizon_days: int
+
+    @property
+    def figures(self) -> dict[str, bytes]:
+        """PNG figures by name."""
+        from ae_assets.reports.evaluation_figures import drive_score_histogram
+        from ae_assets.reports.figures import entity_story
+
+        scores = drive_score_histogram(
+            self.drives.healthy,
+            self.drives.failing,
+            self.drives.cut,
+            healthy_alarms=self.drives.healthy_alarms,
+            failing_alarms=self.drives.failing_alarms,
+            window_days=self.window_days,
+            horizon_days=self.horizon_days,
+        )
+        told = {
+            f"story_of_a_{name}_drive": entity_story(
+                self.stories[name].history,
+                drive.entity,
+                attributes=self.stories[name].attributes,
+                failed_on=drive.failed_on,
+                remark=f"alarms on {drive.streak} judged days in a row" if drive.streak else "missed",
+            )
+            for name, drive in self.drives.examples.items()
+            if name in self.stories
+        }
+        return {"drive_scores": scores, **told}
+
+
+def judged_drives(
+    space: Workspace, champion: Champion, scores: pl.DataFrame, lives: Lives, protocol: Protocol
+) -> JudgedDrives:
+    """Looks at the drives of an evaluated range, and reads the stories of two of them where their features are kept.
+
+    Args:
+        space: with anomalies and features.
+        champion: whose scores they are.
+        scores: `day, entity, cohort, score, threshold` of the range.
+        lives: lives of all scored drives.
+        protocol: range and rules.
+    """
+    drives = drives_of(scores, lives, protocol)
+    chosen = {name: (drive.entity, drive.failed_on) for name, drive in drives.examples.items()}
+    stories = _stories(space, champion, chosen)
+    return JudgedDrives(drives, stories, protocol.window_days, protocol.horizon_days)
+
+
+def story_of_top_alarm(space: Workspace, champion: Champion, day: date) -> Story | None:
+    """The story of the drive with the highest score among a day's alarms, however long it has had one.
+
+    Muted drives are passed over; None where there is no alarm or the drive's features are not kept.
+    """
+    columns = ["entity", "score", "is_anomaly", "muted_until"]
+    rows = space.read(ANOMALIES, day, day, columns)
+    alarms = rows.filter("is_anomaly", pl.col("muted_until").is_null())
+    if alarms.is_empty():
+        return None
+    entity = alarms.sort("score", "entity", descending=[True, False])["entity"][0]
+    return _stories(space, champion, {"top": (entity, day)}).get("top")
+
+
+def _stories(space: Workspace, champion: Champion, chosen: Mapping[str, tuple[str, date]]) -> dict[str, Story]:
+    """Stories of drives up to a day each; those without scores by this champion or without features are left out."""
+    drives = list(chosen.values())
+    columns = ["day", "entity", "score", "threshold", "top_features", "model_version"]
+    # Scores of an earlier model are on another scale.
+    judged = _rows_of(space, ANOMALIES, drives, columns).filter(pl.col("model_version") == champion.version)
+    kept = space.schema(FEATURES) if drives else {}
+    drawn = {name: feature for name, feature in drawn_features(space.table.features).items() if feature.name in kept}
+    values = _rows_of(space, FEATURES, drives, ["day", "entity", *(feature.name for feature in drawn.values())])
+    stories = {
+        name: _story(entity, last_day, judged, values, space.table.features, drawn)
+        for name, (entity, last_day) in chosen.items()
+        if entity in judged["entity"] and entity in values["entity"]
+    }
+    return {name: story for name, story in stories.items() if story.history["score"].count()}
+
+
+def _rows_of(space: Workspace, asset: str, drives: Sequence[tuple[str, date]], columns: Sequence[str]) -> pl.DataFrame:
+    """The rows of the drives on their last days."""
+    if not drives:
+        return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+    names, last_days = zip(*drives, strict=True)
+    first = min(last_days) - timedelta(days=STORY_DAYS - 1)
+    return space.read(asset, first, max(last_days), columns, names)
+
+
+def _story(
+    entity: str,
+    last_day: date,
+    judged: pl.DataFrame,
+    values: pl.DataFrame,
+    config: FeatureConfig,
+    drawn: Mapping[str, Feature],
+) -> Story:
+    told = pl.col("day").is_between(last_day - timedelta(days=STORY_DAYS - 1), last_day)
+    scored = judged.filter(pl.col("entity") == entity, told)
+    mine = values.filter(pl.col("entity") == entity, told)
+    reported = [column for column, feature in drawn.items() if mine[feature.name].count()]
+    columns = strongest_attributes(scored["top_features"], config, reported)[:ATTRIBUTES]
+    read = mine.select("day", **{column: in_own_unit(mine, drawn[column], config) for column in columns})
+    history = scored.select("day", "score", "threshold").join(read, on="day", how="full", coalesce=True).sort("day")
+    return Story(entity, last_day, history, {column: title_of(drawn[column], config) for column in columns})
+
+
+def drawn_features(config: FeatureConfig) -> dict[str, Feature]:
+    """For each attribute the feature that is drawn of it, in the order of the YAML."""
+    chosen: dict[str, Feature] = {}
+    for feature in catalogue(config):
+        if feature.column is not None and feature.transform in DRAWN_TRANSFORMS:
+            held = chosen.get(feature.column)
+            if held is None or _rank(feature) < _rank(held):
+                chosen[feature.column] = feature
+    return {column: chosen[column] for column in config.attributes if column in chosen}
+
+
+def _rank(feature: Feature) -> tuple[int, int]:
+    return DRAWN_TRANSFORMS.index(feature.transform), -(feature.span or 0)
+
+
+def strongest_attributes(top_features: pl.Series, config: FeatureConfig, drawn: Collection[str]) -> list[str]:
+    """The attributes that can be drawn, those first whose features raised the scores most, then in the YAML's order.
+
+    Args:
+        top_features: of each row, as in the anomalies table.
+        config: what the features are made of.
+        drawn: attributes that can be drawn.
+    """
+    columns = {feature.name: feature.column for feature in catalogue(config)}
+    raised: dict[str, float] = dict.fromkeys(drawn, 0.0)
+    for features in top_features.to_list():
+        for feature in features or []:
+            column = columns.get(feature["name"])
+            if column in raised:
+                raised[column] += max(feature["contribution"], 0.0)
+    return sorted(raised, key=lambda column: -raised[column])
+
+
+def in_own_unit(rows: pl.DataFrame, feature: Feature, config: FeatureConfig) -> pl.Series:
+    """A feature's column with its logarithm undone, null where it is unknown."""
+    values = rows[feature.name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    return pl.Series(in_own_units(values[:, None], [scale_of(feature, config)])[:, 0]).fill_nan(None)
+
+
+def title_of(feature: Feature, config: FeatureConfig) -> str:
+    """What a feature's values in its own unit are, in words."""
+    if feature.column is None:
+        return feature.description
+    meaning = config.attributes[feature.column].meaning.partition(" (")[0]
+    number = feature.column.removeprefix("smart_").removesuffix("_raw")
+    said = {
+        "growth": f": change over {feature.span} days",
+        "per_1000_hours": " per 1,000 hours",
+        "drift": ": days by which it departs from the calendar",
+        "deviation": " against its own past",
+    }.get(feature.transform, "")
+    return f"{meaning}{said} (SMART {number})" if number != feature.column else f"{meaning}{said}"

@@ -1,0 +1,182 @@
+"""Threshold: the cut chosen on the calibration range, which follows the training range after an embargo."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+
+from ae_assets.chain.challenger import Promotion, PromotionRule, judge_challenger
+from ae_assets.chain.champion import (
+    CalibrationRange,
+    Champion,
+    NotJudgedRows,
+    training_of,
+    write_threshold,
+)
+from ae_assets.chain.drift import reference_of
+from ae_assets.chain.lives import failures_in
+from ae_assets.chain.model import TrainingRange
+from ae_assets.chain.scoring import score_days
+from ae_assets.chain.settings import require_settings
+from ae_assets.chain.volume import LEAST_SHARE, WIDEN, days_left_out, in_words
+from ae_assets.chain.workspace import FEATURES, Workspace, day_range
+from ae_assets.decisions import AggregationConfig
+from ae_assets.detectors import FittedDetector, load_detector
+from ae_assets.errors import ModelError
+from ae_assets.thresholds import Threshold, fit_threshold
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A model version with its new threshold."""
+
+    version: str
+    threshold: Threshold
+    calibration: CalibrationRange
+    scores: pl.DataFrame
+    """Of the drives that are not known to fail, as far as they were judged."""
+    not_judged: NotJudgedRows
+    """Rows and drives of the calibration range that were not."""
+    promotion: Promotion
+    """Whether it is the champion from now on, and why."""
+
+
+def calibrate_latest(
+    space: Workspace, promote: PromotionRule = "if_not_worse", version: str | None = None
+) -> Calibrated:
+    """Chooses the cut of a model version and makes that version the champion, unless it is worse than the one in use.
+
+    Args:
+        space: the table.
+        promote: whether it must be no worse than the champion where the two can be compared (`judge_challenger`).
+        version: which version; None: the newest.
+
+    Raises:
+        ModelError: when there is no such version, when it was trained on features of other settings, when its training
+            did not converge, or when the calibration range holds no features.
+    """
+    table = space.table
+    versions = space.models.versions(table.table)
+    if not versions:
+        raise ModelError(f"{table.table} has no model yet; materialise {table.table}/model first")
+    version = version or versions[-1]
+    require_settings(space, version)
+    detector = load_detector(space.models.path(table.table, version))
+    if not detector.history.converged:
+        raise ModelError(
+            f"model {version} did not converge and does not become the champion; look at its training curve, then "
+            "train again with more epochs, another learning rate or a longer range"
+        )
+    training = training_of(space, version)
+    calibration = calibration_after(space, training)
+    scores = calibration_scores(
+        space,
+        detector,
+        table.decision.aggregation,
+        training,
+        calibration,
+        earlier_failures=table.threshold.sees_failures,
+    )
+    threshold = fit_threshold(table.threshold, scores)
+    of_range = scores.filter(pl.col("fails_in").is_null())
+    healthy = of_range.drop_nulls("score")
+    left_out = NotJudgedRows.of(of_range)
+    reference = reference_of(space, calibration.start, calibration.end, healthy, detector.feature_names)
+    challenger = Champion(version, detector, threshold, table.decision.aggregation, training, calibration, reference)
+    promotion = judge_challenger(space, challenger, promote)
+    write_threshold(space, challenger, promotion.record, left_out)
+    if promotion.promoted:
+        space.models.promote(table.table, version)
+    return Calibrated(version, threshold, calibration, healthy, left_out, promotion)
+
+
+def calibration_after(space: Workspace, training: TrainingRange) -> CalibrationRange:
+    """The days on which the threshold of a model is chosen, by the YAML.
+
+    Raises:
+        ModelError: too few of them have a plausible volume.
+    """
+    asked_for = space.table.calibration
+    calibration = CalibrationRange.after(training, asked_for.embargo_days, asked_for.days, days_left_out(space))
+    left = len(_days_of(space, calibration))
+    if calibration.left_out and left < LEAST_SHARE * asked_for.days:
+        raise ModelError(
+            f"the threshold is chosen on the {asked_for.days} days (calibration.days) from {calibration.start} on, and "
+            f"only {left} days with features remain until {calibration.end}, since {in_words(calibration.left_out)} "
+            f"have an implausible number of rows; load the days after them, train on other days (--train-start and "
+            f"--train-end), or {WIDEN}"
+        )
+    return calibration
+
+
+def _days_of(space: Workspace, calibration: CalibrationRange) -> list[date]:
+    held = space.days_of(FEATURES)
+    days = day_range(calibration.start, calibration.end)
+    return [day for day in days if held.get(day) and day not in calibration.left_out]
+
+
+def calibration_scores(
+    space: Workspace,
+    detector: FittedDetector,
+    aggregation: AggregationConfig,
+    training: TrainingRange,
+    calibration: CalibrationRange,
+    *,
+    earlier_failures: bool,
+) -> pl.DataFrame:
+    """The scores that a threshold may see, for `fit_threshold`.
+
+    A drive that is known, by the end of calibration, to fail or to have failed is not normal: of its rows only those
+    within the horizon before its first failure are kept, marked by ``fails_in``. The calibration range holds few of
+    them, so those between its start and that of training may be added. They are in-sample for the training days, which
+    makes them no better where the detector never learned from rows near a failure. A detector that learned from
+    failures knows those until `training.known_until`, wherever their rows lie: of its scores only those before later
+    failures are kept.
+
+    Args:
+        space: the table.
+        detector: whose scores.
+        aggregation: how they are aggregated.
+        training: what the detector was fitted on.
+        calibration: the days that the threshold is chosen on.
+        earlier_failures: whether a policy asks for failures from before the calibration range.
+
+    Returns:
+        ``day, entity, cohort, score, fails_in``; rows without ``fails_in`` are of the calibration range, those whose
+        score is null were not judged.
+
+    Raises:
+        ModelError: when the calibration range holds no features.
+    """
+    held = space.days_of(FEATURES)
+    days = _days_of(space, calibration)
+    if not days:
+        raise ModelError(
+            f"there are no features between {calibration.start} and {calibration.end}, where the threshold is "
+            f"calibrated; materialise {space.name(FEATURES)} for these days, or train on an earlier range"
+        )
+    failures = failures_in(space, calibration.end).group_by("entity").agg(failed_on=pl.col("day").min())
+    frames = [scored.scores for scored in score_days(space, detector, aggregation, days, "calibration")]
+    if earlier_failures and not detector.learns_from_failures:
+        last = calibration.start - timedelta(days=1)
+        left_out = days_left_out(space)
+        before = [day for day in day_range(training.start, last) if held.get(day) and day not in left_out]
+        failing = failures.filter(pl.col("failed_on") > training.start)["entity"].to_list()
+        earlier = score_days(space, detector, aggregation, before, "calibration", failing)
+        frames += [scored.scores for scored in earlier]
+    marked = _marked(pl.concat(frames), failures, space.table.horizon_days)
+    if not detector.learns_from_failures:
+        return marked
+    failed_on = pl.col("day") + pl.duration(days="fails_in")
+    return marked.filter(pl.col("fails_in").is_null() | (failed_on > training.known_until))
+
+
+def _marked(scores: pl.DataFrame, failures: pl.DataFrame, horizon_days: int) -> pl.DataFrame:
+    """With ``fails_in``; rows of drives that fail, or failed, are kept within the horizon before it only."""
+    ahead = (pl.col("failed_on") - pl.col("day")).dt.total_days()
+    return (
+        scores.join(failures, on="entity", how="left", maintain_order="left")
+        .with_columns(fails_in=ahead)
+        .filter(pl.col("failed_on").is_null() | pl.col("fails_in").is_between(1, horizon_days))
+        .drop("failed_on")
+    )

@@ -1,0 +1,105 @@
+"""What the YAML says and the champion does not follow yet: such a change waits for a calibration or a training."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from ae_assets.chain.champion import Champion
+from ae_assets.chain.settings import retraining_command, settings_are_known
+from ae_assets.chain.workspace import Workspace
+from ae_assets.decisions import AggregationConfig
+from ae_assets.features.catalogue import feature_names
+
+Remedy = Literal["calibrate", "train"]
+
+_ABSENT = "not set"
+
+
+@dataclass(frozen=True)
+class Unapplied:
+    """A setting that the champion does not follow.
+
+    Attributes:
+        key: its path in the YAML, below ``attributes``.
+        champion: the value that the champion was made with.
+        yaml: the value that the YAML has now.
+        remedy: what applies it: a new threshold, or a new model.
+    """
+
+    key: str
+    champion: object
+    yaml: object
+    remedy: Remedy
+
+    @property
+    def words(self) -> str:
+        """Both values."""
+        return f"{self.key}: the champion has {self.champion}, the YAML {self.yaml}"
+
+
+def unapplied_settings(space: Workspace, champion: Champion) -> list[Unapplied]:
+    """The settings of the YAML that count from the next calibration or training on, where the champion has others.
+
+    Settings of the features are not among them: under other ones a champion is not loaded at all.
+    """
+    return [*_of_the_fit(space, champion), *_of_the_threshold(space, champion)]
+
+
+def unapplied_words(space: Workspace, champion: Champion) -> str:
+    """What differs, and which commands apply it; where nothing does, that the champion follows the YAML."""
+    table = space.table.table
+    found = unapplied_settings(space, champion)
+    if not found:
+        words = f"{champion.version} was trained and calibrated as the YAML says"
+        unknown = "; by which settings its features were made was not kept when it was trained"
+        return words + ("" if settings_are_known(space, champion.version) else unknown)
+    command = (
+        f"{retraining_command(space)} trains by the YAML"
+        if any(one.remedy == "train" for one in found)
+        else f"`ae-assets calibrate {table}` chooses the threshold by the YAML"
+    )
+    return f"{champion.version} does not follow the YAML: {'; '.join(one.words for one in found)}; {command}"
+
+
+def _of_the_fit(space: Workspace, champion: Champion) -> Iterator[Unapplied]:
+    table = space.table
+    yield from _differences("detector", champion.detector.config, table.detector, "train")
+    card = space.models.card(table.table, champion.version)
+    horizon = card["horizon_days"]
+    if horizon != table.horizon_days:
+        yield Unapplied("training.horizon_days", horizon, table.horizon_days, "train")
+    read = set(champion.detector.feature_names)
+    if unread := [name for name in feature_names(table.features) if name not in read]:
+        yield Unapplied("features", "none of them", ", ".join(unread), "train")
+
+
+def _of_the_threshold(space: Workspace, champion: Champion) -> Iterator[Unapplied]:
+    table = space.table
+    yield from _differences("threshold", champion.threshold.policy, table.threshold, "calibrate")
+    in_use, now = _in_force(champion.aggregation), _in_force(table.decision.aggregation)
+    yield from _unlike("decision.aggregation", in_use, now, "calibrate")
+    days, training = champion.calibration, champion.training
+    used = {
+        "embargo_days": (days.start - training.end).days - 1,
+        "days": (days.end - days.start).days + 1 - len(days.left_out),
+    }
+    yield from _unlike("calibration", used, table.calibration.model_dump(), "calibrate")
+
+
+def _in_force(aggregation: AggregationConfig) -> dict[str, Any]:
+    """The keys that the method looks at."""
+    looked_at = {"none": {"method"}, "exponential": {"method", "days", "half_life_days"}}
+    return aggregation.model_dump(mode="json", include=looked_at.get(aggregation.method, {"method", "days"}))
+
+
+def _differences(section: str, champion: BaseModel, yaml: BaseModel, remedy: Remedy) -> Iterator[Unapplied]:
+    return _unlike(section, champion.model_dump(mode="json"), yaml.model_dump(mode="json"), remedy)
+
+
+def _unlike(section: str, champion: Mapping[str, Any], yaml: Mapping[str, Any], remedy: Remedy) -> Iterator[Unapplied]:
+    """Where two sections differ; of another type or policy that alone, since its other keys are other keys."""
+    keys = [key for key in {**champion, **yaml} if champion.get(key) != yaml.get(key)]
+    for key in [key for key in keys if key in {"type", "policy", "method"}] or keys:
+        yield Unapplied(f"{section}.{key}", champion.get(key, _ABSENT), yaml.get(key, _ABSENT), remedy)

@@ -1,0 +1,52 @@
+"""Which days an evaluation judges where nobody names any: the latest that the champion has scored and not seen."""
+
+from datetime import date, timedelta
+
+from ae_assets.chain.champion import Champion, load_champion
+from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
+
+
+def latest_unseen_days(space: Workspace) -> tuple[date, date] | str:
+    """First and last of the latest days that can be judged, as many whole windows as there are.
+
+    Returns:
+        The days, or why there are too few yet and from when on there are enough.
+
+    Raises:
+        ModelError: there is no champion, or it was trained on features of other settings.
+    """
+    champion = load_champion(space)
+    window = space.table.checks.window_days
+    last = max((day for day, rows in space.days_of(ANOMALIES).items() if rows), default=champion.seen_until)
+    first = _first_judged(space, champion, last)
+    days = (last - first).days + 1
+    if days < window:
+        return (
+            f"too few days to judge yet: the champion {champion.version} has seen days and labels until "
+            f"{champion.seen_until}, it has scored {max(days, 0)} days since then without a gap until {last}, and a "
+            f"false alarm rate needs a window of {window} (checks.window_days). It can be judged once there are "
+            f"anomalies of all days until {champion.seen_until + timedelta(days=window)}"
+        )
+    return last - timedelta(days=days // window * window - 1), last
+
+
+def latest_days(space: Workspace) -> tuple[date, date] | str:
+    """The latest window with features, which needs no champion; or that there is none."""
+    window = space.table.checks.window_days
+    held = [day for day, rows in space.days_of(FEATURES).items() if rows]
+    if not held or (max(held) - min(held)).days + 1 < window:
+        return f"too few days to judge yet: {len(held)} have features, and a window is {window} (checks.window_days)"
+    return max(held) - timedelta(days=window - 1), max(held)
+
+
+def _first_judged(space: Workspace, champion: Champion, last: date) -> date:
+    """The first of the days until the last one that it has scored, each that has features, and not seen."""
+    first = champion.seen_until + timedelta(days=1)
+    scored = space.days_of(ANOMALIES)
+    gaps = [day for day, rows in space.days_of(FEATURES).items() if rows and not scored.get(day)]
+    first = max([first, *(day + timedelta(days=1) for day in gaps if day <= last)])
+    if first > last:
+        return first
+    versions = space.iter_days(ANOMALIES, first, last, ["model_version"])
+    others = [day for day, rows in versions if (rows["model_version"] != champion.version).any()]
+    return max([first, *(day + timedelta(days=1) for day in others)])

@@ -1,0 +1,92 @@
+"""Days that are not what a fleet delivers: nothing is learned from them, chosen on them or compared on them."""
+
+from collections.abc import Collection, Sequence
+from datetime import date, timedelta
+from itertools import pairwise
+
+from ae_assets.chain.set_aside import are_many
+from ae_assets.chain.workspace import FEATURES, QUARANTINE, RAW, Workspace
+from ae_assets.features.volume import ImplausibleDay, implausible_days, table_gaps
+
+LEAST_SHARE = 0.5
+"""Share of the days asked for that must be left where implausible ones are left out."""
+
+WIDEN = (
+    "if these days are complete, as after a fleet was bought or retired, widen checks.volume_low and checks.volume_high"
+)
+"""What to do where a check finds a change of the fleet implausible that is none."""
+
+
+def implausible_volumes(space: Workspace, first: date | None = None, last: date | None = None) -> list[ImplausibleDay]:
+    """The days of raw with far fewer or far more rows than the plausible days before each, missing ones included.
+
+    Args:
+        space: the table and its `checks.volume_low` and `checks.volume_high`.
+        first: first day to judge; None: the first that is held.
+        last: last day; None: the last that is held.
+    """
+    limits = space.table.checks
+    return implausible_days(
+        space.days_of(RAW),
+        first_day=first,
+        last_day=last,
+        lowest_share=limits.volume_low,
+        highest_share=limits.volume_high,
+    )
+
+
+def days_left_out(space: Workspace) -> frozenset[date]:
+    """The days that hold an implausible number of rows, or of whose rows so many are set aside that none is scored."""
+    raw, most = space.days_of(RAW), space.table.checks.max_share_set_aside
+    aside = space.days_of(QUARANTINE)
+    held_back = {day for day, rows in aside.items() if day in raw and are_many(rows, raw[day], most)}
+    return frozenset(day.day for day in implausible_volumes(space) if day.rows) | held_back
+
+
+def gaps_in(space: Workspace, asset: str, first: date, last: date) -> frozenset[date]:
+    """The days of a range on which a table cannot tell who was away: missing ones, and those too small for the fleet.
+
+    Args:
+        space: the table.
+        asset: which of the chain's tables is asked.
+        first: where the range starts.
+        last: where it ends.
+    """
+    limits = space.table.checks
+    return table_gaps(
+        space.days_of(asset), first, last, lowest_share=limits.volume_low, highest_share=limits.volume_high
+    )
+
+
+def gaps_until(space: Workspace, last: date) -> frozenset[date]:
+    """All days up to one on which the features cannot tell who was away."""
+    held = [day for day, rows in space.days_of(FEATURES).items() if rows]
+    return gaps_in(space, FEATURES, min(held), last) if held and min(held) <= last else frozenset()
+
+
+def day_before(day: date, days: int, left_out: Collection[date]) -> date:
+    """The day before the last so many days until a day, both counted without those left out."""
+    while days:
+        days -= day not in left_out
+        day -= timedelta(days=1)
+    return day
+
+
+def day_after(day: date, days: int, left_out: Collection[date]) -> date:
+    """The last of so many days from a day on, counted without those left out."""
+    while True:
+        days -= day not in left_out
+        if not days:
+            return day
+        day += timedelta(days=1)
+
+
+def in_words(days: Sequence[date]) -> str:
+    """Days, at least one, as stretches with their number, e.g. ``2013-08-20 to 2013-10-14 (56 days)``."""
+    ordered = sorted(days)
+    breaks = [place for place, (day, after) in enumerate(pairwise(ordered), 1) if (after - day).days > 1]
+    stretches = [
+        f"{ordered[first]} to {ordered[last - 1]}" if last - first > 1 else str(ordered[first])
+        for first, last in pairwise([0, *breaks, len(ordered)])
+    ]
+    return f"{', '.join(stretches)} ({len(ordered)} day{'s' if len(ordered) > 1 else ''})"

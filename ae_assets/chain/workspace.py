@@ -1,0 +1,136 @@
+"""What every step of the chain is given: the table's definition, its tables in the lakehouse, its models."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+
+from ae_assets.lakehouse import DayWriter, Lakehouse, ModelStore
+from ae_assets.model.definition import WatchedTable
+from ae_assets.progress import ProgressSink, silent
+
+RAW, FEATURES, QUARANTINE = "raw", "features", "quarantine"
+MODEL, THRESHOLD, ANOMALIES, EVALUATION = "model", "threshold", "anomalies", "evaluation"
+MAINTENANCE = "maintenance"
+LEDGER, LIVES = "ledger", "lives"
+"""Tables that are no assets: what was loaded, and from when to when each device was seen."""
+
+SIMULATED_SCHEME = "simulated:"
+"""How the source file of invented rows begins."""
+
+DAILY_INPUT = (RAW, FEATURES, QUARANTINE)
+"""The daily tables that need no model."""
+
+DAILY = (*DAILY_INPUT, ANOMALIES)
+"""The tables that are made day by day."""
+
+NO_ROWS = pl.DataFrame(schema={"day": pl.Date})
+"""Written for a day, it makes the day empty."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A watched table with the places where its tables and models are kept."""
+
+    table: WatchedTable
+    tables: Lakehouse
+    models: ModelStore
+    progress: ProgressSink = silent
+
+    def name(self, asset: str) -> str:
+        """Full name of one of the chain's tables, e.g. ``drive_stats.raw``."""
+        return f"{self.table.table}.{asset}"
+
+    def exists(self, asset: str) -> bool:
+        """Whether one of the chain's tables has been written at least once."""
+        return self.tables.exists(self.name(asset))
+
+    def schema(self, asset: str) -> pl.Schema:
+        """Its columns and the types that a read gives."""
+        return self.tables.schema(self.name(asset))
+
+    def read(
+        self,
+        asset: str,
+        first: date,
+        last: date,
+        columns: Sequence[str] | None = None,
+        entities: Collection[str] | None = None,
+    ) -> pl.DataFrame:
+        """Rows of a range of days of one of the chain's tables, as `Lakehouse.read` gives them."""
+        return self.tables.read(self.name(asset), first, last, columns, entities=entities)
+
+    def iter_days(
+        self,
+        asset: str,
+        first: date,
+        last: date,
+        columns: Sequence[str] | None = None,
+        entities: Collection[str] | None = None,
+    ) -> Iterator[tuple[date, pl.DataFrame]]:
+        """The same one day at a time."""
+        return self.tables.iter_days(self.name(asset), first, last, columns, entities=entities)
+
+    def writer(self, asset: str, after: DayWriter | None = None) -> DayWriter:
+        """Replaces days of one of the chain's tables, as `Lakehouse.writer` does."""
+        return self.tables.writer(self.name(asset), after=after)
+
+    def day_versions(self, asset: str) -> dict[date, str]:
+        """What each of its days consists of, as `Lakehouse.day_versions` says."""
+        return self.tables.day_versions(self.name(asset))
+
+    def days_of(self, asset: str) -> dict[date, int]:
+        """Rows of each day that one of the chain's tables holds."""
+        return self.tables.day_rows(self.name(asset))
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the rows that are held were invented: the file that they name says so."""
+        held = self.days_of(RAW)
+        if not held:
+            return False
+        last = max(held)
+        files = self.tables.read(self.name(RAW), last, last, ["source_file"])
+        return bool(files["source_file"].str.starts_with(SIMULATED_SCHEME).any())
+
+    def read_with_look_back(
+        self,
+        asset: str,
+        days: Collection[date],
+        look_back_days: int,
+        columns: Sequence[str] | None = None,
+        entities: Collection[str] | None = None,
+    ) -> Iterator[tuple[date, bool, pl.DataFrame]]:
+        """The given days in order, each preceded by the days it looks back on, one at a time and each once.
+
+        With ``entities`` only their rows are read.
+
+        Yields:
+            Day, whether it was asked for itself, and its rows; days without rows are left out.
+        """
+        asked = set(days)
+        for first, last in stretches(asked, look_back_days):
+            for day, frame in self.tables.iter_days(self.name(asset), first, last, columns, entities=entities):
+                if frame.height:
+                    yield day, day in asked, frame
+
+
+def day_range(first: date, last: date) -> list[date]:
+    """All days from first to last, both included."""
+    return [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
+
+
+def stretches(days: Iterable[date], look_back_days: int = 0) -> Iterator[tuple[date, date]]:
+    """First and last day of each run of calendar days that the given days need; two days a year apart need two."""
+    stretch: tuple[date, date] | None = None
+    for day in sorted(set(days)):
+        first = day - timedelta(days=look_back_days)
+        if stretch is not None and first <= stretch[1] + timedelta(days=1):
+            stretch = (stretch[0], day)
+            continue
+        if stretch is not None:
+            yield stretch
+        stretch = (first, day)
+    if stretch is not None:
+        yield stretch

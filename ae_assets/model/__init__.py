@@ -1,0 +1,1 @@
+"""What a table's YAML defines, and what decides by it."""

@@ -1,0 +1,106 @@
+"""Which detectors are judged beside a table's own: those that its YAML names, and every baseline with default settings.
+
+Nothing here imports a library that fits.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from ae_assets.detectors.config import (
+    CounterRuleConfig,
+    DetectorConfig,
+    EcodConfig,
+    GradientBoostingConfig,
+    GrowthRuleConfig,
+    IsolationForestConfig,
+    KMeansConfig,
+    OrdinalAutoencoderConfig,
+    PcaConfig,
+)
+from ae_assets.features.catalogue import catalogue
+from ae_assets.features.config import FeatureConfig, feature_prefix
+from ae_assets.model.definition import WatchedTable
+
+WEAR = "(wear)"
+"""Marks a baseline that looks at what counters of wear read and how they grow, and at nothing else."""
+
+DEFAULTS = "(defaults)"
+"""Marks a baseline of a type that the table's YAML names with other settings."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A detector to fit and judge.
+
+    Attributes:
+        name: what the tables call it.
+        config: its settings.
+        required: whether the table names it itself, so that a fit that fails is an error.
+    """
+
+    name: str
+    config: DetectorConfig
+    required: bool
+
+
+def compared_detectors(table: WatchedTable, *, comparisons: bool, baselines: bool) -> list[Compared]:
+    """The table's detector, then what it is compared with; no two with one name or with equal settings.
+
+    Args:
+        table: the table.
+        comparisons: whether to take the comparisons of its YAML.
+        baselines: whether to take every baseline with default settings as well.
+    """
+    compared = [Compared(table.detector.type, table.detector, required=True)]
+    for config in table.comparisons if comparisons else ():
+        compared.append(Compared(_unused(config.type, compared), config, required=True))
+    judged = table.detector.judged if isinstance(table.detector, OrdinalAutoencoderConfig) else ()
+    for name, config in all_baselines(table.features, judged).items() if baselines else ():
+        if all(config != other.config for other in compared):
+            taken = any(name == other.name for other in compared)
+            compared.append(Compared(f"{name} {DEFAULTS}" if taken else name, config, required=False))
+    return compared
+
+
+def all_baselines(features: FeatureConfig, judged: Collection[str] = ()) -> dict[str, DetectorConfig]:
+    """Every baseline that makes sense on a table's features, by name, with default settings.
+
+    The rules add up what counters of wear read, or by how much they have grown over their longest span. The fitted ones
+    look at all features, and once more at the readings and growths of the counters of wear alone, which are few enough
+    for the harmless features not to drown them.
+
+    Args:
+        features: the table's features.
+        judged: prefixes of the counters that tell wear, e.g. smart_5; all attributes of kind counter where empty.
+    """
+    counters = [
+        feature
+        for feature in catalogue(features)
+        if feature.column is not None
+        and features.attributes[feature.column].kind == "counter"
+        and (not judged or feature_prefix(feature.column) in judged)
+    ]
+    levels = tuple(feature.name for feature in counters if feature.transform == "level")
+    growths = tuple(feature.name for feature in counters if feature.transform == "growth")
+    longest = tuple(
+        feature.name
+        for feature in counters
+        if feature.column is not None and feature.span == max(features.spans_of(feature.column))
+    )
+    wear = levels + growths
+    baselines: dict[str, DetectorConfig] = {}
+    if levels:
+        baselines["counter_rule"] = CounterRuleConfig(features=levels)
+    if longest:
+        baselines["growth_rule"] = GrowthRuleConfig(features=longest)
+    for kind in (PcaConfig, IsolationForestConfig, KMeansConfig, EcodConfig, GradientBoostingConfig):
+        config = kind()
+        baselines[config.type] = config
+        if wear:
+            baselines[f"{config.type} {WEAR}"] = kind(features=wear)
+    return baselines
+
+
+def _unused(name: str, taken: Collection[Compared]) -> str:
+    names = {one.name for one in taken}
+    return name if name not in names else next(f"{name} {i}" for i in range(2, 100) if f"{name} {i}" not in names)

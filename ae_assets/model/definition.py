@@ -1,0 +1,351 @@
+"""The definition of one watched table: every key of its ``defs.yaml``, typed, with defaults and a word on each.
+
+No Dagster in here: the component reads this model from YAML, the chain is driven by it.
+"""
+
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ae_assets.decisions.config import DecisionConfig
+from ae_assets.detectors.config import DenseAutoencoderConfig, DetectorConfig
+from ae_assets.features.config import FeatureConfig
+from ae_assets.features.settings import FeatureSettings
+from ae_assets.schemas.reading import MISSING_MARKERS, LastLineEnd, Reading
+from ae_assets.thresholds.config import ThresholdConfig
+from ae_assets.thresholds.percentile import PercentileConfig
+
+Rate = Annotated[float, Field(gt=0, lt=1)]
+Days = Annotated[int, Field(ge=1)]
+Hours = Annotated[float, Field(ge=0.02)]  # Dagster takes a minute at least
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+class SourceSection(_Section):
+    """Where the raw rows come from."""
+
+    location: str = Field(
+        min_length=1,
+        description="A folder of YYYY-MM-DD.csv, an official zip archive, a folder of archives, an http(s) address "
+        "of an archive, or simulated://?drives=4000&days=120&seed=7.",
+    )
+    layout: Literal["drive_stats"] = Field(
+        default="drive_stats", description="The column contract that the raw rows follow."
+    )
+    missing_markers: tuple[str, ...] = Field(
+        default=MISSING_MARKERS,
+        description="Cells that hold nothing but one of these are missing, in upper or lower case alike. An empty cell "
+        "always is, also in quotes. Numbers (-9999) stand for their value.",
+    )
+    last_line_end: LastLineEnd = Field(
+        default="required",
+        description="required: a CSV file whose last line has no line end was cut off and fails its day. optional: it "
+        "is read if that line has all its fields, for writers that leave the line end out.",
+    )
+
+    @field_validator("location", mode="before")
+    @classmethod
+    def _a_folder_may_be_called_by_a_number(cls, location: object) -> object:
+        if isinstance(location, int) and not isinstance(location, bool):
+            return str(location)
+        if isinstance(location, bool | float | date):
+            # A ValueError, since pydantic does not report a TypeError with its key.
+            raise ValueError("expected text; put ./ before a folder that is called so, e.g. ./2024.10")  # noqa: TRY004
+        return location
+
+    @field_validator("missing_markers", mode="before")
+    @classmethod
+    def _markers_are_words(cls, markers: object) -> object:
+        if not isinstance(markers, list | tuple):
+            return markers
+        # YAML takes the word null, and a template the word None, for nothing.
+        words = ["null" if marker is None else str(marker) if _is_number(marker) else marker for marker in markers]
+        return [*words, "none"] if None in markers else words
+
+    @property
+    def reading(self) -> Reading:
+        """How the source's files are written."""
+        return Reading(self.missing_markers, self.last_line_end)
+
+    @field_validator("location")
+    @classmethod
+    def _location_is_filled_in(cls, location: str) -> str:
+        if location.strip().upper() == "FILL_IN":
+            raise ValueError("name the folder, archive or address of the source here")
+        return location
+
+
+class TrainingSection(_Section):
+    """Which drive-days a detector learns from."""
+
+    horizon_days: Days = Field(
+        default=30,
+        description="Days before a failure in which a drive does not count as healthy; also the horizon of detection.",
+    )
+    days: Days = Field(
+        default=60, description="Length of the training range when a run names none, counted from its start."
+    )
+    validation_share: Rate = Field(default=0.1, description="Share of drives, chosen by hash, kept for early stopping.")
+    max_rows: Annotated[int, Field(ge=1_000)] = Field(
+        default=2_000_000,
+        description="Drive-days held in memory for training; larger ranges keep whole drives, chosen by hash.",
+    )
+    seed: int = Field(default=7, description="Seed of the split, the sampling and the weights.")
+
+
+class CalibrationSection(_Section):
+    """Which days the threshold is chosen on: they follow the training range and precede every day it is judged on."""
+
+    embargo_days: Annotated[int, Field(ge=0)] = Field(
+        default=7, description="Days left out between the training range and the calibration range."
+    )
+    days: Days = Field(default=23, description="Length of the calibration range.")
+
+
+class ChecksSection(_Section):
+    """What the asset checks allow."""
+
+    window_days: Days = Field(default=30, description="Days that the two rate checks pool.")
+    min_detection_rate: Rate = Field(
+        default=0.1, description="detection_rate_is_acceptable fails when even the upper 95% bound lies below."
+    )
+    max_false_alarm_rate: Rate = Field(
+        default=0.05, description="false_alarm_rate_is_acceptable fails when even the lower 95% bound lies above."
+    )
+    max_alarm_share: Rate = Field(
+        default=0.05, description="Largest plausible share of a day's judged drives with an alarm."
+    )
+    max_share_not_judged: Rate = Field(
+        default=0.02, description="Largest share of a day's drives that report nothing which a score would rest on."
+    )
+    max_share_set_aside: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.05,
+        description="Largest share of a day's rows in quarantine with which the others are still scored.",
+    )
+    min_cohort_devices: Annotated[int, Field(ge=1)] = Field(
+        default=5, description="Devices from which on a cohort is missed when a day has no row of features of it."
+    )
+    max_open_episodes_gone: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="Devices with an open episode that may be gone on a day: without a row, and not muted or known to "
+        "have failed.",
+    )
+    max_score_drift: Annotated[float, Field(gt=0)] = Field(
+        default=0.25,
+        description="Largest population stability index of the latest scores against calibration that does not matter; "
+        "of few devices chance alone may reach a higher one, which is allowed too.",
+    )
+    max_feature_drift: Annotated[float, Field(gt=0)] = Field(
+        default=0.25, description="The same for each feature and for the cohort mix."
+    )
+    drift_days: Days = Field(
+        default=7, description="Days of which the two drift checks take each device's latest record."
+    )
+    drift_false_alarm_rate: Rate = Field(
+        default=0.01,
+        description="Largest probability that a drift check names anything though devices are distributed as in "
+        "calibration, over all its quantities together.",
+    )
+    volume_low: Rate = Field(
+        default=0.5, description="A day with fewer rows than this share of the usual is implausible."
+    )
+    volume_high: Annotated[float, Field(gt=1)] = Field(
+        default=2.0, description="A day with more rows than this multiple of the usual is implausible."
+    )
+
+
+class RetrainingSection(_Section):
+    """When a challenger is trained without being asked for, and when a new model replaces the champion."""
+
+    cron_schedule: str | None = Field(
+        default=None,
+        description='Five fields of cron, e.g. "0 6 * * 1" for Mondays at six; without it no schedule trains a model.',
+    )
+    timezone: str = Field(default="UTC", description="Time zone of the cron schedule, e.g. Europe/Berlin.")
+    window_days: Days = Field(
+        default=30,
+        description="Latest labelled days on which champion and challenger are compared. More days hold more failures; "
+        "a scheduled challenger learns from days that are older by as many.",
+    )
+    false_alarm_rate: Rate = Field(
+        default=0.01, description="False alarm rate at which their detection rates are compared."
+    )
+    margin: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.05,
+        description="A challenger that detects less by more than this is rejected even where failures are too few to "
+        "show that it is worse.",
+    )
+
+
+class RetentionSection(_Section):
+    """How many days the tables hold, counted back from the newest day that each holds; without a number all of them."""
+
+    raw: Days | None = Field(default=None, description="Days of raw rows.")
+    features: Days | None = Field(default=None, description="Days of features.")
+    quarantine: Days | None = Field(default=None, description="Days of quarantined rows.")
+    anomalies: Days | None = Field(default=None, description="Days of anomalies.")
+
+
+class MaintenanceSection(_Section):
+    """How long replaced rows stay readable, when files that nothing names are removed, and how many days are held."""
+
+    cron_schedule: str | None = Field(
+        default=None, description='Five fields of cron, e.g. "30 3 * * 0" for Sundays; without it only on demand.'
+    )
+    timezone: str = Field(default="UTC", description="Time zone of the cron schedule.")
+    keep_days: Days = Field(
+        default=5,
+        description="Days for which the tables can be read as they were, and for which files of broken runs are left "
+        "alone. Longer than the longest run.",
+    )
+    keep_snapshots: Annotated[int, Field(ge=1)] = Field(
+        default=5,
+        description="Last states of each table that stay readable however old they are, the current one included.",
+    )
+    retention_days: RetentionSection = RetentionSection()
+
+
+class FreshnessSection(_Section):
+    """How old the newest raw and anomalies may be. Not judged unless set: a source may publish once a quarter."""
+
+    warn_after_hours: Hours | None = Field(
+        default=None, description="Hours after the end of the newest day (midnight UTC) until a warning."
+    )
+    fail_after_hours: Hours | None = Field(
+        default=None, description="Hours until it counts as failed; without it nothing is judged."
+    )
+
+    @model_validator(mode="after")
+    def _a_warning_comes_before_the_failure(self) -> "FreshnessSection":
+        if self.warn_after_hours is not None and not self.warn_after_hours < (self.fail_after_hours or 0):
+            raise ValueError(
+                f"warn_after_hours {self.warn_after_hours:g} needs a fail_after_hours that is longer, received "
+                f"{self.fail_after_hours}"
+            )
+        return self
+
+
+class SensorSection(_Section):
+    """The landing sensor, which requests runs for new or replaced days, and the automation of the days that follow."""
+
+    enabled: bool = Field(default=False, description="Whether the two sensors start switched on.")
+    interval_seconds: Annotated[int, Field(ge=5)] = Field(default=60, description="Seconds between two looks.")
+    max_runs_per_tick: Annotated[int, Field(ge=1)] = Field(default=10, description="Most runs requested by one look.")
+
+
+class WatchedTable(_Section):
+    """One table under watch."""
+
+    table: str = Field(
+        pattern=r"^[a-z][a-z0-9_]*$", description="Name of the table: lower case letters, digits and underscores."
+    )
+    description: str = Field(default="", description="What the table holds, shown in the UI.")
+    owners: tuple[str, ...] = Field(default=(), description="E-mail addresses or team:NAME, shown in the UI.")
+    start: date | None = Field(
+        default=None, description="The first day that can be watched; left out: the first of the source."
+    )
+    end: date | None = Field(
+        default=None,
+        description="The last day, for a table that has ended; left out: the last of a source that has ended, or none.",
+    )
+    source: SourceSection
+    features: FeatureConfig
+    training: TrainingSection = TrainingSection()
+    detector: DetectorConfig = Field(
+        default=DenseAutoencoderConfig(), description="The detector whose scores are in the anomaly table."
+    )
+    comparisons: tuple[DetectorConfig, ...] = Field(
+        default=(), description="Detectors and rules fitted and judged beside it on the same split."
+    )
+    threshold: ThresholdConfig = Field(default=PercentileConfig(), description="The policy that chooses the cut.")
+    calibration: CalibrationSection = CalibrationSection()
+    decision: DecisionConfig = Field(
+        default=DecisionConfig(), description="What becomes of a score: aggregation, episodes, mute list."
+    )
+    checks: ChecksSection = ChecksSection()
+    retraining: RetrainingSection = RetrainingSection()
+    maintenance: MaintenanceSection = MaintenanceSection()
+    freshness: FreshnessSection = FreshnessSection()
+    sensor: SensorSection = SensorSection()
+
+    @field_validator("owners")
+    @classmethod
+    def _owners_are_people_or_teams(cls, owners: tuple[str, ...]) -> tuple[str, ...]:
+        for owner in owners:
+            if "@" not in owner and not owner.startswith("team:"):
+                raise ValueError("an owner is an e-mail address or team:NAME")
+        return owners
+
+    @model_validator(mode="after")
+    def _range_is_ordered(self) -> "WatchedTable":
+        if self.end is not None and self.start is not None and self.end < self.start:
+            raise ValueError(f"end {self.end} lies before start {self.start}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_table_that_has_ended_is_not_expected_to_be_fresh(self) -> "WatchedTable":
+        if self.end is not None and self.freshness.fail_after_hours is not None:
+            raise ValueError(f"the table ends on {self.end}, so it would never be fresh again; leave out freshness")
+        return self
+
+    @model_validator(mode="after")
+    def _calibration_looks_back_on_no_training_day(self) -> "WatchedTable":
+        look_back, embargo = self.decision.aggregation.look_back_days, self.calibration.embargo_days
+        if look_back > embargo:
+            raise ValueError(
+                f"decision.aggregation.days {look_back + 1} looks back on {look_back} days before the calibration "
+                f"range and calibration.embargo_days is {embargo}, so the cut would rest on scores of training days; "
+                f"make the embargo {look_back} days or longer, or aggregate over fewer"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _challengers_are_compared_on_a_complete_window(self) -> "WatchedTable":
+        if self.retraining.window_days < self.checks.window_days:
+            raise ValueError(
+                f"retraining.window_days {self.retraining.window_days} is shorter than checks.window_days "
+                f"{self.checks.window_days}, so no false alarm rate could be measured; make it as long or longer"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _retention_holds_what_the_chain_reads(self) -> "WatchedTable":
+        needed = {
+            "features.spans": self.features.look_back_days,
+            "training.days": self.training.days,
+            "calibration.embargo_days": self.calibration.embargo_days,
+            "calibration.days": self.calibration.days,
+            "training.horizon_days": self.training.horizon_days,
+            "retraining.window_days": self.retraining.window_days,
+        }
+        for asset in ("raw", "features", "anomalies"):
+            retained = getattr(self.maintenance.retention_days, asset)
+            if retained is not None and retained < sum(needed.values()):
+                parts = " + ".join(f"{days} ({key})" for key, days in needed.items())
+                raise ValueError(
+                    f"maintenance.retention_days.{asset} {retained} is shorter than the chain reads back: "
+                    f"{parts} = {sum(needed.values())} days; make it as long or longer, or leave it out to keep all"
+                )
+        return self
+
+    @property
+    def horizon_days(self) -> int:
+        """Days before a failure in which an alarm counts as detection."""
+        return self.training.horizon_days
+
+    @property
+    def feature_settings(self) -> FeatureSettings:
+        """What features are made by: the attributes, and of the source its contract, but not where it lies."""
+        contract = self.source.model_dump(mode="json", exclude={"location", "last_line_end"})
+        return FeatureSettings(
+            self.features,
+            {key: sorted(value) if isinstance(value, list) else value for key, value in contract.items()},
+        )
