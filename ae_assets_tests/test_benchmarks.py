@@ -1,4 +1,4 @@
-"""The rolling-origin benchmark, from a source to its tables: what is kept between runs is only what still holds."""
+"""Benchmarks that others rest on: rolling origin, which keeps only what still holds, and what a daily run reads."""
 
 import json
 from datetime import date, timedelta
@@ -7,7 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from ae_assets.lakehouse import Lakehouse
 from benchmarks import feature_file, rolling_origin
+from benchmarks.history_run import counted_reads
 
 FIRST = date(2024, 1, 1)
 SIMULATED = f"simulated://?drives=700&days=130&seed=3&start={FIRST}"
@@ -79,3 +81,27 @@ def test_scores_are_kept_between_runs_and_made_anew_for_other_features(
     )
     scores = pl.read_parquet(tmp_path / "out" / "scores" / "two.parquet")
     assert scores["counter_rule"].max() > 0 == scores["growth_rule"].max()
+
+
+def test_reads_are_counted_by_table_file_and_column(tmp_path: Path) -> None:
+    lakehouse = Lakehouse.open(tmp_path)
+    first, last = FIRST, FIRST + timedelta(days=1)
+    for table in ("fleet.raw", "fleet.lives"):
+        with lakehouse.writer(table) as writer:
+            for one in (first, last):
+                rows = {"day": [one] * 500, "entity": [f"{n:03}" for n in range(500)], "value": list(range(500))}
+                writer.write(one, pl.DataFrame(rows))
+    with counted_reads() as of_one_day:
+        lakehouse.read("fleet.raw", first, first, ["value"])
+    with counted_reads() as reads:
+        lakehouse.read("fleet.raw", first, last, ["value"])
+        list(lakehouse.iter_days("fleet.raw", first, first, ["day", "value"], entities=["007"]))
+        lakehouse.revise("fleet.lives", first, last, lambda rows: {first: rows.filter(pl.col("day") == first)})
+    lakehouse.read("fleet.raw", first, last)
+
+    raw, lives = reads["raw"].plain, reads["lives"].plain
+    assert (raw["files"], raw["most_reads_of_a_file"], raw["columns"]) == (2, 2, 2)
+    assert (lives["files"], lives["most_reads_of_a_file"], lives["columns"]) == (2, 1, 3)
+    value = of_one_day["raw"].bytes
+    assert value > 500
+    assert 3 * value < raw["bytes"] < 4 * value

@@ -15,6 +15,7 @@ BENCHMARKS = {
     "bad_input": "memory that input made to harm takes",
     "maintenance": "what maintenance gains on a table of 400 days",
     "load_figure": "a thousand days of 20,000 rows beside ten (a quarter of an hour)",
+    "history": "a daily run with 10, 100 and 1,000 days held, and what it reads (some minutes)",
     "chain": "a range run and a modern day, raw to anomalies",
 }
 

@@ -33,7 +33,7 @@ def run() -> list[Row]:
     """Range runs of 33 and 132 days, and a modern day."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        models = _train(home / "trained")
+        models = train(home / "trained")
         return [*_range_runs(home, models), *_modern_day(home, models)]
 
 
@@ -97,7 +97,7 @@ def _modern_day(home: Path, models: Path) -> list[Row]:
     ]
 
 
-def _train(home: Path) -> Path:
+def train(home: Path) -> Path:
     """A model trained on a small simulated fleet: its speed in use does not depend on what it was trained on."""
     last = FIRST + timedelta(days=59)
     trained = FIRST + timedelta(days=29)

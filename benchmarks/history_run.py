@@ -1,4 +1,7 @@
-"""The timed part of ``benchmarks.history``: ``python -m benchmarks.history_run DAY`` prints one line of JSON."""
+"""The timed part of ``benchmarks.history``: ``python -m benchmarks.history_run DAY`` prints one line of JSON.
+
+Processor time is that of all threads: other work on the machine does not count in it.
+"""
 
 import importlib
 import json
@@ -10,13 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
+from unittest.mock import patch
 
 import polars as pl
 import pyarrow.parquet as pq
 
 from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT
 from ae_assets.cli.instance import open_chain
-from ae_assets.lakehouse import files
+from ae_assets.lakehouse import files, revision
 
 
 @dataclass
@@ -41,7 +45,6 @@ class Reads:
         """The figures."""
         return {
             "files": len(self.paths),
-            "reads": self.paths.total(),
             "most_reads_of_a_file": max(self.paths.values(), default=0),
             "columns": self.columns,
             "bytes": self.bytes,
@@ -61,13 +64,12 @@ def counted_reads() -> Iterator[dict[str, Reads]]:
         asked.append((table.name()[-1], [file.file_path for file in data_files], list(columns)))
         return read(table, layout, data_files, columns, entities)
 
-    files.read_files = counting
-    try:
-        yield found
-    finally:
-        files.read_files = read
-        for name, paths, columns in asked:
-            found.setdefault(name, Reads()).add(paths, columns)
+    with patch.object(files, "read_files", counting), patch.object(revision, "read_files", counting):
+        try:
+            yield found
+        finally:
+            for name, paths, columns in asked:
+                found.setdefault(name, Reads()).add(paths, columns)
 
 
 def _column_bytes(path: str, columns: Collection[str]) -> int:
@@ -84,19 +86,21 @@ def _column_bytes(path: str, columns: Collection[str]) -> int:
 def main() -> int:
     """Runs the chain of one day; start-up (loading the code location, keras and jax) is not counted."""
     day = date.fromisoformat(sys.argv[1])
-    with open_chain("drive_stats") as chain, counted_reads() as reads:
+    with open_chain("drive_stats") as chain:
         importlib.import_module("ae_assets.detectors.networks")
-        began = time.monotonic()
-        outcome = chain.run((*DAILY_INPUT, ANOMALIES), (day, day))
-        seconds = time.monotonic() - began
-        began = time.monotonic()
+        with counted_reads() as reads:
+            began, wall = time.process_time(), time.monotonic()
+            outcome = chain.run((*DAILY_INPUT, ANOMALIES), (day, day))
+            seconds, wall = time.process_time() - began, time.monotonic() - wall
+        began = time.process_time()
         maintained = chain.run(("maintenance",))
-        maintenance_seconds = time.monotonic() - began
+        maintenance_seconds = time.process_time() - began
     if not (outcome.success and maintained.success):
         print(outcome.failure or maintained.failure, file=sys.stderr)
         return 1
     figures = {
         "seconds": seconds,
+        "wall_seconds": wall,
         "maintenance_seconds": maintenance_seconds,
         "reads": {name: of_table.plain for name, of_table in sorted(reads.items())},
     }
