@@ -21,6 +21,7 @@ from ae_assets.evaluation import Origin, Pooled, Protocol, Split, judge_split, o
 from ae_assets.model.baselines import Compared, compared_detectors
 from ae_assets.progress import Progress
 from ae_assets.reports.answer import pooled_answer, pooled_figures
+from ae_assets.reports.evaluation import HEADLINES
 from ae_assets.reports.rolling import not_fitted_words, pooled_markdown, pooled_rates, pooled_text
 
 
@@ -48,8 +49,8 @@ class RollingEvaluation:
 
     @property
     def rates(self) -> pl.DataFrame:
-        """Pooled detection rate by detector and false alarm rate, as text."""
-        return pooled_rates(self.pooled)
+        """Pooled detection rate by detector and false alarm rate, the two that matter most, as text."""
+        return pooled_rates(self.pooled, HEADLINES)
 
     @property
     def markdown(self) -> str:

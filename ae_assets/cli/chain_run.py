@@ -20,6 +20,7 @@ from ae_assets.cli.screen import say, say_lines, shown_progress, text_width
 from ae_assets.errors import ConfigError
 from ae_assets.pipeline.checks import HOLDS_BACK
 from ae_assets.pipeline.daily import in_words
+from ae_assets.pipeline.judged_days import require_window
 from ae_assets.pipeline.metadata import FENCE, IN_WORDS, SUMMARY, THIS_RUN, TO_TIDY
 from ae_assets.pipeline.resources import handing_over
 from ae_assets.reports.alarms_text import aligned, day_text, folded
@@ -117,7 +118,22 @@ def run_evaluation(chain: Chain, days: tuple[date, date] | None, *, compare: str
 
     Returns:
         The exit code.
+
+    Raises:
+        ConfigError: the range is too short to be judged.
     """
+    outcome = evaluate(chain, days, compare=compare, origins=origins)
+    say_answer(outcome)
+    values = outcome.metadata.get("evaluation", {})
+    if IN_WORDS in values:
+        say("\n" + str(values[IN_WORDS].value).removeprefix(FENCE).removesuffix(FENCE))
+    return report(chain, [("evaluation", outcome)])
+
+
+def evaluate(chain: Chain, days: tuple[date, date] | None = None, *, compare: str, origins: int = 0) -> RunOutcome:
+    """Materialises the evaluation; arguments and errors as `run_evaluation`."""
+    if days is not None:
+        require_window(chain.definition, *days)
     config = {
         **({} if days is None else {"start": days[0].isoformat(), "end": days[1].isoformat()}),
         "compare": compare != "none",
@@ -125,13 +141,14 @@ def run_evaluation(chain: Chain, days: tuple[date, date] | None, *, compare: str
         "origins": origins,
     }
     with shown_progress("evaluation"):
-        outcome = chain.run(("evaluation",), None, {"evaluation": config})
+        return chain.run(("evaluation",), None, {"evaluation": config})
+
+
+def say_answer(outcome: RunOutcome) -> None:
+    """What an evaluation found, in words; nothing where it failed."""
     values = outcome.metadata.get("evaluation", {})
     if SUMMARY in values:
         say_lines(folded(str(values[SUMMARY].value), text_width()))
-    if IN_WORDS in values:
-        say("\n" + str(values[IN_WORDS].value).removeprefix(FENCE).removesuffix(FENCE))
-    return report(chain, [("evaluation", outcome)])
 
 
 def announce_source(source: Source, days: tuple[date, date]) -> Collection[date]:

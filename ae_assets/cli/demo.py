@@ -1,4 +1,4 @@
-"""``demo``: the whole chain on the default source, from nothing to the flagged drives and what became of them."""
+"""``demo``: the whole chain on the default source, from nothing to the flagged drives and an evaluation."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -7,11 +7,13 @@ import polars as pl
 
 from ae_assets.chain.champion import load_champion
 from ae_assets.chain.workspace import ANOMALIES, RAW, Workspace
-from ae_assets.cli.chain_run import open_ui_hint, run_chain
+from ae_assets.cli.chain_run import evaluate, open_ui_hint, report, run_chain, say_answer
 from ae_assets.cli.exit_codes import RUN_FAILED
 from ae_assets.cli.instance import Chain, open_chain
-from ae_assets.cli.screen import print_table, say
+from ae_assets.cli.screen import say, say_lines, text_width
 from ae_assets.errors import ConfigError
+from ae_assets.reports.alarms_text import fitted, folded
+from ae_assets.reports.tables import number
 from ae_assets.sources import open_source
 
 TABLE = "drive_stats"
@@ -19,7 +21,7 @@ DRIVES_SHOWN = 20
 
 
 def run_demo() -> int:
-    """Runs the chain over all days of the source, trained on their first half, and shows what the other days brought.
+    """Runs the chain over all days of the source, trained on their first half, and judges it on those that are left.
 
     Returns:
         The exit code.
@@ -39,8 +41,13 @@ def run_demo() -> int:
         code = run_chain(chain, (listed[0], listed[-1]), training, retrain=False)
         if code == RUN_FAILED:
             return code
+        evaluation = evaluate(chain, compare="none")
         first = load_champion(chain.space).seen_until + timedelta(days=1)
         show_followed(followed(chain.space, first, listed[-1]), simulated=source.simulated)
+        say("\nIs the model any good?", style="bold")
+        say_answer(evaluation)
+        say(f"Beside rules and another network, in a minute or two: `ae-assets evaluate {TABLE}`.")
+        code = report(chain, [("evaluation", evaluation)]) or code
         say("\nOpen the UI on the same home:")
         say(f"  {open_ui_hint(chain)}", folded=False)
     return code
@@ -110,33 +117,33 @@ def followed(space: Workspace, first: date, last: date) -> Followed:
 
 
 def show_followed(found: Followed, *, simulated: bool) -> None:
-    """Prints the flagged drives, which of them then failed, and how many failures were flagged before."""
+    """Prints the flagged drives, and which of them then failed."""
     kind = "simulated drives" if simulated else "drives"
     days = (found.last - found.first).days + 1
-    say(
-        f"\nFrom {found.first} to {found.last}, {days} days that neither the fit nor the threshold has seen, "
-        f"{found.flagged.height} of {found.drives:,} {kind} are flagged and {len(found.failed)} fail.\n"
+    width = text_width()
+    said = (
+        f"From {found.first} to {found.last}, {days} days that neither the fit nor the threshold has seen, "
+        f"{found.flagged.height} of {found.drives:,} {kind} are flagged."
     )
+    say_lines(["", *folded(said, width)])
     shown = [
         (
             drive["entity"],
             drive["cohort"],
             f"{drive['flagged_on']:%m-%d}",
             str(drive["alarm_days"]),
-            f"{drive['score']:.3g}",
+            number(drive["score"]),
             drive["reasons"][0].partition(", ")[0],
             f"failed {found.failed[drive['entity']]:%m-%d}" if drive["entity"] in found.failed else "works",
         )
         for drive in found.flagged.head(DRIVES_SHOWN).iter_rows(named=True)
     ]
     if shown:
+        head = ("drive", "kind", "since", "days", "score", "most because of", f"on {found.last:%m-%d}")
         left = found.flagged.height - len(shown)
-        title = f"Highest scores{f' ({left} more are not shown)' if left else ''}"
-        last = f"on {found.last:%m-%d}"
-        print_table(title, ("drive", "model", "since", "days", "score", "most because of", last), shown, right=(3, 4))
-        say(
-            f"\n{found.hits} of the {found.flagged.height} flagged drives failed; "
+        more = [f"{left:,} more with lower scores are not shown."] if left else []
+        came_true = (
+            f"{found.hits} of the {found.flagged.height} flagged drives failed; "
             "the latest flags had little time to come true."
         )
-    if found.failed:
-        say(f"{found.hits} of the {len(found.failed)} drives that failed were flagged before their day of failure.")
+        say_lines(["", *fitted([head, *shown], width, shortened=5, right={3, 4}), *more, *folded(came_true, width)])

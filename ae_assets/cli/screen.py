@@ -4,16 +4,14 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import click
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
 
 from ae_assets.progress import Progress, listening
 
@@ -104,13 +102,3 @@ def rate(progress: Progress) -> str:
         return ""
     rows, units = progress.rows / progress.seconds, progress.done / progress.seconds
     return f"{rows:,.0f} rows/s, {units:,.{1 if units >= 1 else 2}f} {progress.unit}/s"
-
-
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
-    """Prints a plain table that fits the terminal; ``right`` names the columns to align right."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for index, name in enumerate(columns):
-        table.add_column(name, justify="right" if index in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table, markup=False)

@@ -27,6 +27,7 @@ from ae_assets.pipeline import checks, maintenance_metadata, metadata
 from ae_assets.pipeline.automation import anomalies_condition, features_condition
 from ae_assets.pipeline.daily import MADE_DAYS, DailyStep
 from ae_assets.pipeline.freshness import freshness_policy
+from ae_assets.pipeline.judged_days import EvaluationConfig, as_day, named_days, refusing_before_the_run
 from ae_assets.pipeline.partitions import remember_days
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.progress import Progress, publish
@@ -68,27 +69,6 @@ class CalibrationConfig(dg.Config):
         "days that neither has seen; where the two cannot be compared it replaces it. `always`: without a comparison.",
     )
     version: str | None = Field(default=None, description="Which model version; empty: the newest.")
-
-
-class EvaluationConfig(dg.Config):
-    """Which days are judged."""
-
-    start: str | None = Field(
-        default=None,
-        description="First day judged, YYYY-MM-DD, after what the champion has seen; empty: the latest days that it "
-        "has scored and not seen are judged, in whole windows.",
-    )
-    end: str | None = Field(default=None, description="Last day judged; named together with `start`.")
-    compare: bool = Field(default=True, description="Whether the table's comparisons are fitted and judged beside it.")
-    baselines: bool = Field(
-        default=False, description="Whether every baseline with default settings is fitted and judged beside it."
-    )
-    origins: int = Field(
-        default=0,
-        ge=0,
-        description="Rolling origin: how many ranges as long as this one, going back in time, are judged after a fit "
-        "of their own, the table's detector included; their figures are pooled. 0: the champion on this range.",
-    )
 
 
 def build_assets(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
@@ -270,11 +250,12 @@ def _anomalies(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) ->
 
 def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
     spec = _spec(table, EVALUATION, {"python"}, [_dep(table, ANOMALIES)])
+    op_name = f"{table.table}__judge"
 
-    @dg.multi_asset(name=f"{table.table}__evaluation", specs=[spec], pool=ACCELERATOR)
-    def evaluation(
-        context: dg.AssetExecutionContext, config: EvaluationConfig, lakehouse: LakehouseResource
-    ) -> Iterator[Result]:
+    @dg.op(name=op_name, ins={ANOMALIES: dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing), pool=ACCELERATOR)
+    def judge(
+        context: dg.OpExecutionContext, config: EvaluationConfig, lakehouse: LakehouseResource
+    ) -> dg.Output[None]:
         from ae_assets.chain.evaluation import evaluate
         from ae_assets.chain.rolling import evaluate_origins
 
@@ -282,8 +263,7 @@ def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
         days = judged_range(space, config)
         if isinstance(days, str):
             context.log.info(days)
-            yield dg.MaterializeResult(metadata=metadata.not_evaluated(days))
-            return
+            return dg.Output(None, metadata=metadata.not_evaluated(days))
         first, last = days
         rivals = {"with_comparisons": config.compare, "with_baselines": config.baselines}
         judged = (
@@ -291,7 +271,21 @@ def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
             if config.origins
             else evaluate(space, first, last, **rivals)
         )
-        yield dg.MaterializeResult(metadata=metadata.evaluation_run(judged))
+        return dg.Output(None, metadata=metadata.evaluation_run(judged))
+
+    # An asset of its own op would be given its config when the run has begun; the config of a graph is read before.
+    @dg.graph_asset(
+        key=spec.key,
+        ins={ANOMALIES: dg.AssetIn([table.table, ANOMALIES], dagster_type=dg.Nothing)},
+        config=refusing_before_the_run(table, op_name),
+        description=spec.description,
+        metadata=spec.metadata,
+        group_name=spec.group_name,
+        owners=list(spec.owners),
+        kinds=spec.kinds,
+    )
+    def evaluation(anomalies: None) -> Any:  # what an op gives while a graph is put together is no output yet
+        return judge(anomalies)
 
     return evaluation
 
@@ -326,19 +320,9 @@ def _dep(table: WatchedTable, name: str) -> dg.AssetDep:
     return dg.AssetDep(dg.AssetKey([table.table, name]))
 
 
-def as_day(text: str, key: str) -> date:
-    """Reads a configured day.
-
-    Raises:
-        ConfigError: when it is not written YYYY-MM-DD.
-    """
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"{key}: received {text!r}; a day is written YYYY-MM-DD") from None
-
-
-def _space(context: dg.AssetExecutionContext, table: WatchedTable, lakehouse: LakehouseResource) -> Workspace:
+def _space(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext, table: WatchedTable, lakehouse: LakehouseResource
+) -> Workspace:
     def log(progress: Progress) -> None:
         rate = progress.rows / progress.seconds if progress.seconds else 0.0
         context.log.info(
@@ -354,15 +338,14 @@ def judged_range(space: Workspace, config: EvaluationConfig) -> tuple[date, date
     """The days that an evaluation judges: those configured, else the latest that there are, or why there are too few.
 
     Raises:
-        ConfigError: a day is badly written, or one is named without the other.
+        ConfigError: as `named_days`.
     """
     from ae_assets.chain.unseen import latest_days, latest_unseen_days
 
-    if config.start is None and config.end is None:
-        return latest_days(space) if config.origins else latest_unseen_days(space)
-    if config.start is None or config.end is None:
-        raise ConfigError(f"start and end go together: received {config.start} and {config.end}; name both or neither")
-    return as_day(config.start, "start"), as_day(config.end, "end")
+    named = named_days(space.table, config.start, config.end)
+    if named is not None:
+        return named
+    return latest_days(space) if config.origins else latest_unseen_days(space)
 
 
 def training_range(space: Workspace, config: ModelConfig) -> "TrainingRange":

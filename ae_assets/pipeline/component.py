@@ -105,7 +105,9 @@ class AnomalyPipeline(dg.Component):
         daily = dg.define_asset_job(
             f"{table.table}_daily",
             selection=dg.AssetSelection.assets(*([table.table, name] for name in (*DAILY_INPUT, ANOMALIES))),
-            description=f"One day or a range of days of {table.table}: raw, features, quarantine and anomalies.",
+            description=f"The job to begin with: a day or a range of days of {table.table}, from raw to anomalies. "
+            "Without a model it makes the features and fails at the anomalies: "
+            f"then run {table.table}_retrain, and these days again.",
             executor_def=dg.in_process_executor,
         )
         retrain = dg.define_asset_job(

@@ -99,25 +99,29 @@ def describe(table: WatchedTable, asset: str) -> str:
     attributes = "\n".join(
         f"| `{name}` | {attribute.kind} | {attribute.meaning} |" for name, attribute in features.attributes.items()
     )
+    daily, retrain = f"`{table.table}_daily`", f"`{table.table}_retrain`"
     return {
         RAW: f"{watched}\n\nThe source's rows of each day as they are, typed, nothing dropped, with the file they came "
-        f"from. A day that the source lacks is an empty day. Source: `{_source(table)}`.",
+        f"from. A day that the source lacks is an empty day. Source: `{_source(table)}`.\n\n"
+        f"To begin: the job {daily} makes days, from here to the anomalies; {retrain} the model that they need first.",
         FEATURES: "Validated rows turned into features: one row per device and day, each made of the device's own last "
         f"{features.look_back_days} days. Unknown values stay null and have a flag.\n\n"
         f"| attribute | kind | meaning |\n| --- | --- | --- |\n{attributes}",
         QUARANTINE: "Rows that cannot be true, with the rule they break and the value that breaks it. "
         "Raw = features + quarantine, every day.",
-        MODEL: f"`{table.detector.type}` fitted on devices that stay healthy for {table.horizon_days} days. "
-        "Configure `train_start` and `train_end` when you launch it. A version becomes the champion when its "
-        "threshold is materialised after it, unless it is worse than the champion in use.",
+        MODEL: f"`{table.detector.type}` fitted on devices that stay healthy for {table.horizon_days} days. The job "
+        f"{retrain} makes a version and its threshold, which makes it the champion unless it is worse than the one in "
+        "use. Without `train_start` and `train_end` it takes the latest days that leave room for the threshold.",
         THRESHOLD: f"The cut of the newest model by the policy `{table.threshold.policy}`, on the "
         f"{table.calibration.days} days that follow the training range after {table.calibration.embargo_days} days. "
         "The version then becomes the champion, unless it detects less than the one in use on the latest labelled days "
         "that neither has seen; configure `promote: always` to do without the comparison.",
-        ANOMALIES: "One row per device and day: score, threshold, verdict, severity (how rare such a score was in "
-        "calibration), episode and the reasons for it. Sorted by falling score.",
-        EVALUATION: "Detection and false alarms of the champion and of the comparisons, on days that neither fit nor "
-        f"threshold has seen. An alarm counts in the {table.horizon_days} days before a failure.",
+        ANOMALIES: "Which devices to look at, and why: the tab *Partitions* shows the list of each day. The job "
+        f"{daily} makes a day with all that it rests on.\n\nOne row per device and day: score, threshold, verdict, "
+        "severity (how rare such a score was in calibration), episode and the reasons for it. Sorted by falling score.",
+        EVALUATION: "Whether the model is any good: what the champion detects and how often it is wrong, beside the "
+        "comparisons, on days that neither fit nor threshold has seen. Without `start` and `end` the latest of them. "
+        f"An alarm counts in the {table.horizon_days} days before a failure.",
         MAINTENANCE: maintenance_metadata.describe(table.maintenance),
     }[asset]
 
@@ -174,7 +178,7 @@ def features_days(space: Workspace, built: Sequence["FeatureDay"]) -> Days:
     rows, aside = (
         sum(counts) for counts in zip(*((one.feature_rows, one.quarantine_rows) for one in built), strict=True)
     )
-    said = f"{rows:,} rows; {aside:,} raw rows were set aside"
+    said = f"{rows:,} rows" + (f"; {aside:,} raw rows were set aside" if aside else "")
     run = {**_unreported(space, built), **_this_run([facts.day for facts in built], said)}
     raw = dg.AssetKey([space.table.table, RAW])
     deps = {
@@ -471,7 +475,7 @@ def evaluation_run(evaluation: "Evaluation | RollingEvaluation") -> Metadata:
     return {
         SUMMARY: evaluation.answer,
         **first,
-        "Found before failure, by false alarm rate": _table(evaluation.rates),
+        "Found at a false alarm rate (FAR)": _table(evaluation.rates),
         **{name: value for name, value in evaluation.headline.items() if value is not None},
         "All tables": dg.MetadataValue.md(evaluation.markdown),
         **{name: figure for name, figure in figures.items() if name not in first},

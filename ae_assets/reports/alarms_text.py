@@ -102,7 +102,7 @@ def _episodes(episodes: Sequence[Mapping[str, Any]], width: int) -> list[str]:
         )
         for one in episodes
     ]
-    first, *rows = _fitted([("since", "until", "state", "alarms", "highest score"), *cells], width, right={3, 4})
+    first, *rows = fitted([("since", "until", "state", "alarms", "highest score"), *cells], width, right={3, 4})
     told = [
         [row, *folded("; ".join(one["reasons"][:1]), width, INDENT)] for row, one in zip(rows, episodes, strict=True)
     ]
@@ -141,7 +141,7 @@ def _devices(entries: Sequence[Mapping[str, Any]], width: int) -> list[str]:
         for one in entries
     ]
     head = ("device", "kind", "since", "days", "score", "as rare as")
-    first, *rows = _fitted([head, *cells], width, shortened=1, right={3, 4})
+    first, *rows = fitted([head, *cells], width, shortened=1, right={3, 4})
     told = [[row, *folded(why(one), width, INDENT)] for row, one in zip(rows, entries, strict=True)]
     return [first, *(line for lines in told for line in lines)]
 
@@ -209,7 +209,7 @@ def aligned(rows: Sequence[Sequence[str]], width: int, right: Iterable[int] = ()
     return lines
 
 
-def _fitted(rows: Sequence[Sequence[str]], width: int, *, right: set[int], shortened: int = 0) -> list[str]:
+def fitted(rows: Sequence[Sequence[str]], width: int, *, right: set[int], shortened: int = 0) -> list[str]:
     """Rows of cells as aligned columns, one of which is cut short where they do not fit the width."""
     widths = _widths(rows)
     over = sum(widths) + 2 * (len(widths) - 1) - width

@@ -133,7 +133,7 @@ def _compared(best: str, found: str, differences: pl.DataFrame, head: str) -> st
     )
     return (
         f"At a false alarm rate of {100 * rate:g}% the best of the others, {best}, finds {found}: "
-        f"{100 * value:+.0f} points (95% interval {100 * low:+.0f} to {100 * high:+.0f}), {verdict}."
+        f"{_points(value)} points (95% interval {_points(low)} to {_points(high)}), {verdict}."
     )
 
 
@@ -157,6 +157,12 @@ def _interval(row: Row, name: str) -> str:
 
 def _ends(low: float, high: float) -> str:
     return f"{_share(low).removesuffix('%')} to {_share(high)}"
+
+
+def _points(difference: float) -> str:
+    """A difference of shares in whole points, with its sign unless it is none."""
+    points = round(100 * difference)
+    return f"{points:+d}" if points else "0"
 
 
 def _share(value: float) -> str:

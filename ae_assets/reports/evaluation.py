@@ -11,6 +11,8 @@ from ae_assets.reports.tables import MISSING, markdown_table
 COHORTS_SHOWN = 15
 HEADLINE_POINT = "FAR 1%"
 IN_USE = "in use"
+HEADLINES = (0.001, 0.01)
+"""False alarm rates of the tables that show no more than two."""
 TERMINAL_WIDTH = 80
 
 
@@ -83,16 +85,18 @@ def comparison_figures(comparison: Comparison) -> dict[str, bytes]:
     }
 
 
-def rates_table(comparison: Comparison) -> pl.DataFrame:
-    """One row per detector: detection rate and interval at each false alarm rate, as text."""
+def rates_table(comparison: Comparison, rates: tuple[float, ...] = ()) -> pl.DataFrame:
+    """One row per detector: detection rate and interval at the given false alarm rates, at all where empty, as text."""
     rows = []
     for evaluation in comparison.evaluations:
-        at = {
-            row["point"]: _with_interval(row, "detection")
+        points = {
+            row["point"]: row
             for row in evaluation.to_table().iter_rows(named=True)
             if row["target_false_alarm_rate"] is not None
         }
-        rows.append({"detector": evaluation.detector, **at})
+        chosen = [name for name, row in points.items() if row["target_false_alarm_rate"] in rates] or list(points)
+        cells = {name: _with_interval(points[name], "detection") for name in chosen}
+        rows.append({"detector": evaluation.detector, **cells})
     return pl.DataFrame(rows)
 
 

@@ -5,11 +5,8 @@ from collections.abc import Mapping
 import polars as pl
 
 from ae_assets.evaluation.pooling import Pooled
-from ae_assets.reports.evaluation import percent, plain_table
+from ae_assets.reports.evaluation import HEADLINES, percent, plain_table
 from ae_assets.reports.tables import markdown_table
-
-HEADLINES = (0.001, 0.01)
-"""False alarm rates of the tables that show no more than two."""
 
 
 def pooled_markdown(pooled: Pooled) -> str:

@@ -34,6 +34,8 @@ DAYS = ("--start", "2013-04-10", "--end", "2013-04-12")
         (("run", "drive_stats", *DAYS, "--train-end", "2013-04-11"), "--train-start and --train-end go together"),
         (("run", "drive_stats", "--start", "2013-04-10"), "Missing option '--end'"),
         (("evaluate", "drive_stats", *DAYS, "--compare", "some"), "'some' is not one of"),
+        (("evaluate", "drive_stats", *DAYS), "are 3 days, and a false alarm rate needs a window of 30"),
+        (("evaluate", "drive_stats", *DAYS, "--origins", "2"), "judge 30 days or more"),
         (("evaluate", "drive_stats", *DAYS, "--origins", "0"), "0 is not in the range x>=1"),
         (("export", "drive_stats", "model", *DAYS, "--output", "x.csv"), "'model' is not one of"),
         (("run", "drive_stats", "--start", "2012-01-01", "--end", "2012-01-02"), f"from {FIRST} to {LAST}; received"),

@@ -64,6 +64,11 @@ def test_the_verdict_is_what_the_paired_interval_shows(own: float, other: float,
     assert text.endswith(f", {verdict}.")
 
 
+def test_a_difference_of_nothing_has_no_sign() -> None:
+    text = answer(comparison_of({"model": 3.0, "rule": 3.0}), DAYS, simulated=False)
+    assert ": 0 points (95% interval 0 to 0), neither shown" in text
+
+
 def test_a_simulated_fleet_is_named_as_one_and_a_detector_alone_is_compared_with_nothing(
     comparison: Comparison,
 ) -> None:
