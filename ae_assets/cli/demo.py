@@ -46,7 +46,7 @@ def run_demo() -> int:
         show_followed(followed(chain.space, first, listed[-1]), simulated=source.simulated)
         say("\nIs the model any good?", style="bold")
         say_answer(evaluation)
-        say(f"Beside rules and another network, in a minute or two: `ae-assets evaluate {TABLE}`.")
+        say(f"For a comparison with rules and another network: `ae-assets evaluate {TABLE}`")
         code = report(chain, [("evaluation", evaluation)]) or code
         say("\nOpen the UI on the same home:")
         say(f"  {open_ui_hint(chain)}", folded=False)
@@ -76,8 +76,8 @@ class Followed:
         last: the last of them; what happens later is not known.
         drives: drives with a record on these days.
         failed: the day of failure of those that failed.
-        flagged: a row per drive with an alarm before its failure, if any: entity, cohort, flagged_on, alarm_days,
-            and of its highest score: score, reasons; highest score first.
+        flagged: a row per drive with an alarm before its failure, if any: entity, flagged_on, alarm_days, and
+            of its highest score: score, reasons; highest score first.
     """
 
     first: date
@@ -94,7 +94,7 @@ class Followed:
 
 def followed(space: Workspace, first: date, last: date) -> Followed:
     """What the anomaly table says of a range of days, read a day at a time."""
-    columns = ["day", "entity", "cohort", "score", "is_anomaly", "reasons", "label"]
+    columns = ["day", "entity", "score", "is_anomaly", "reasons", "label"]
     drives: set[str] = set()
     kept = []
     for _, frame in space.iter_days(ANOMALIES, first, last, columns):
@@ -108,7 +108,7 @@ def followed(space: Workspace, first: date, last: date) -> Followed:
         .sort("score", descending=True)
         .group_by("entity", maintain_order=True)
         .agg(
-            pl.col("cohort", "score", "reasons").first(),
+            pl.col("score", "reasons").first(),
             pl.col("day").min().alias("flagged_on"),
             pl.len().alias("alarm_days"),
         )
@@ -129,7 +129,6 @@ def show_followed(found: Followed, *, simulated: bool) -> None:
     shown = [
         (
             drive["entity"],
-            drive["cohort"],
             f"{drive['flagged_on']:%m-%d}",
             str(drive["alarm_days"]),
             number(drive["score"]),
@@ -139,11 +138,11 @@ def show_followed(found: Followed, *, simulated: bool) -> None:
         for drive in found.flagged.head(DRIVES_SHOWN).iter_rows(named=True)
     ]
     if shown:
-        head = ("drive", "kind", "since", "days", "score", "most because of", f"on {found.last:%m-%d}")
+        head = ("drive", "since", "days", "score", "most because of", f"on {found.last:%m-%d}")
         left = found.flagged.height - len(shown)
         more = [f"{left:,} more with lower scores are not shown."] if left else []
         came_true = (
             f"{found.hits} of the {found.flagged.height} flagged drives failed; "
             "the latest flags had little time to come true."
         )
-        say_lines(["", *fitted([head, *shown], width, shortened=5, right={3, 4}), *more, *folded(came_true, width)])
+        say_lines(["", *fitted([head, *shown], width, shortened=4, right={2, 3}), *more, *folded(came_true, width)])
