@@ -10,22 +10,14 @@ from ae_assets.chain.anomaly_day import AnomalyDay
 from ae_assets.chain.champion import Champion
 from ae_assets.chain.day_before import Alarms
 from ae_assets.chain.failed_day import FailedDay
-from ae_assets.chain.judgement import lacks_what_it_reported, not_judged_because
 from ae_assets.chain.open_episodes import OpenEpisodes
-from ae_assets.chain.reasons import reasons, top_features
-from ae_assets.chain.scoring import ScoredDay, score_days
+from ae_assets.chain.scoring import score_days
 from ae_assets.chain.volume import gaps_until
 from ae_assets.chain.workspace import ANOMALIES, NO_ROWS, Workspace
-from ae_assets.decisions import Episodes, Mute, first_continued, is_clear, read_mutes, with_mutes
-from ae_assets.decisions.episodes import OPEN, OPENED, STATE_COLUMNS
+from ae_assets.decisions import Episodes, first_continued, read_mutes
+from ae_assets.decisions.episodes import STATE_COLUMNS
 from ae_assets.errors import AeAssetsError
-from ae_assets.features.config import FeatureConfig
-from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
-
-FORMAT = 2
-"""How rows are written; to be raised when a column says something else than before. Rows from before have none."""
-
-COLUMNS = {name: column.dtype.type for name, column in ANOMALY_SCHEMA.columns.items()}
+from ae_assets.model.model import COLUMNS
 
 
 def find_anomalies(space: Workspace, champion: Champion, days: Sequence[date]) -> Iterator[AnomalyDay | FailedDay]:
@@ -41,8 +33,8 @@ def find_anomalies(space: Workspace, champion: Champion, days: Sequence[date]) -
     decision = space.table.decision
     mutes = () if decision.mute_list is None else read_mutes(Path(decision.mute_list))
     gaps = gaps_until(space, max(days))
-    past = _past(space, first_continued(decision.episodes, min(days), gaps), min(days))
-    episodes = Episodes(decision.episodes, past, gaps)
+    past = _past(space, first_continued(champion.episodes, min(days), gaps), min(days))
+    episodes = Episodes(champion.episodes, past, gaps)
     previous = None if past is None else Alarms.of(past)
     open_before = None if past is None else OpenEpisodes.of(past)
     failed: dict[date, FailedDay] = {}
@@ -55,7 +47,7 @@ def find_anomalies(space: Workspace, champion: Champion, days: Sequence[date]) -
     with space.writer(ANOMALIES) as writer:
         for scored in scores:
             empty.discard(scored.day)
-            frame = anomaly_table(scored, champion, space.table.features, episodes, mutes)
+            frame = champion.judge(scored, episodes, mutes)
             writer.write(scored.day, frame)
             gone = () if open_before is None else open_before.gone(space, scored.day, frame)
             yield AnomalyDay.of(scored.day, frame, previous, mutes, gone)
@@ -73,51 +65,6 @@ def withdraw_anomalies(space: Workspace, days: Collection[date]) -> None:
         for day in days:
             if day in held:
                 writer.write(day, NO_ROWS)
-
-
-def anomaly_table(
-    scored: ScoredDay, champion: Champion, features: FeatureConfig, episodes: Episodes, mutes: Sequence[Mute]
-) -> pl.DataFrame:
-    """The anomaly table of one day.
-
-    Args:
-        scored: the day's scores.
-        champion: whose threshold they are held against.
-        features: what the features mean, for the reasons.
-        episodes: the episodes up to the day before; they are taken on to this day.
-        mutes: the mute list.
-
-    Returns:
-        One row per drive, with the columns of ``schemas.anomalies``, sorted by falling score.
-    """
-    keys = with_mutes(scored.keys, mutes, scored.day)
-    # A policy may let the cut follow the day, as a budget of alarms does; muted rows take none of it.
-    cut = champion.threshold.cut_of_day(scored.score.filter(keys["muted_until"].is_null()).drop_nulls())
-    judged = keys.with_columns(
-        score=scored.score,
-        threshold=pl.lit(cut, dtype=pl.Float64),
-        is_anomaly=scored.score > cut,
-        model_version=pl.lit(champion.version),
-        format=pl.lit(FORMAT, pl.Int32),
-        not_judged_because=not_judged_because(scored, champion.detector, features),
-        **{
-            name: pl.when(scored.judged).then(values)
-            for name, values in {
-                "day_score": pl.Series(scored.of_day.score).cast(pl.Float64),
-                "severity": pl.Series(champion.threshold.severity(scored.score.fill_null(0.0))),
-                "top_features": top_features(scored, features),
-            }.items()
-        },
-    )
-    clear = is_clear(episodes.config, champion.threshold.cut)
-    unseen = lacks_what_it_reported(scored, champion.detector, features)
-    decided = episodes.push(scored.day, judged.with_columns(is_clear=pl.when(~clear | ~unseen).then(clear)))
-    explained = pl.col("score").is_not_null() & (pl.col("is_anomaly") | pl.col("episode").is_in([OPENED, OPEN]))
-    return (
-        decided.hstack(reasons(scored, features, decided.select(explained).to_series()))
-        .select(*ANOMALY_SCHEMA.columns)
-        .sort(["score", "entity"], descending=[True, False], nulls_last=True)
-    )
 
 
 def _past(space: Workspace, start: date, first: date) -> pl.DataFrame | None:

@@ -8,7 +8,6 @@ from typing import Any
 import polars as pl
 
 from ae_assets.chain.day_before import Alarms, DayBefore
-from ae_assets.chain.judgement import NotJudged, not_judged
 from ae_assets.chain.open_episodes import GoneDevice, OpenEpisodes
 from ae_assets.chain.volume import gaps_until
 from ae_assets.chain.workspace import ANOMALIES, Workspace
@@ -16,6 +15,7 @@ from ae_assets.decisions import Mute, is_listed, unknown_mutes
 from ae_assets.decisions.episodes import CLOSED, OPEN, OPENED, absent_before, with_episodes
 from ae_assets.errors import ConfigError
 from ae_assets.features.wording import Wording, wording_of
+from ae_assets.model.judgement import NotJudged, not_judged
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
 
 MOST_GONE = 10

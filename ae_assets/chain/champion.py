@@ -12,10 +12,13 @@ from ae_assets.chain.model import TrainingRange
 from ae_assets.chain.settings import require_settings
 from ae_assets.chain.volume import day_after
 from ae_assets.chain.workspace import Workspace
-from ae_assets.decisions import AggregationConfig
-from ae_assets.detectors import FittedDetector, load_detector
+from ae_assets.decisions import AggregationConfig, EpisodeConfig
+from ae_assets.detectors import load_detector
 from ae_assets.errors import ModelError
 from ae_assets.evaluation.drift import Reference
+from ae_assets.features.settings import FeatureSettings
+from ae_assets.model.definition import WatchedTable
+from ae_assets.model.model import Model, volume_of
 from ae_assets.thresholds import Threshold
 
 
@@ -54,14 +57,9 @@ class NotJudgedRows:
 
 
 @dataclass(frozen=True)
-class Champion:
-    """A detector and its cut."""
+class Champion(Model):
+    """A model with the ranges that it has seen."""
 
-    version: str
-    detector: FittedDetector
-    threshold: Threshold
-    aggregation: AggregationConfig
-    """How the scores were aggregated on which the cut was chosen; a change in the YAML counts from the next one on."""
     training: TrainingRange
     calibration: CalibrationRange
     """The days on which the cut was chosen; a change in the YAML counts from the next one on."""
@@ -112,10 +110,16 @@ def load_version(space: Workspace, version: str) -> Champion:
         detector,
         Threshold.from_json(text),
         AggregationConfig.model_validate(kept["aggregation"]),
+        *decided_by(space.table),
         training_of(space, version),
         _calibration_of(kept),
         Reference.from_dict(kept["reference"]),
     )
+
+
+def decided_by(table: WatchedTable) -> tuple[FeatureSettings, EpisodeConfig, tuple[float, float]]:
+    """What of a model the YAML says; a change counts from the next day on, if the version can follow it."""
+    return table.feature_settings, table.decision.episodes, volume_of(table.checks)
 
 
 def _calibration_of(kept: Mapping[str, Any]) -> CalibrationRange:

@@ -15,10 +15,9 @@ from ae_assets.chain.volume import gaps_in
 from ae_assets.chain.workspace import FEATURES, NO_ROWS, QUARANTINE, RAW, Workspace
 from ae_assets.errors import ContractError
 from ae_assets.features.config import FeatureConfig
-from ae_assets.features.day import features_of_day
-from ae_assets.features.look_back import LookBack
 from ae_assets.features.schema import SETTINGS
-from ae_assets.features.validation import valid_rows, validate_day, with_whole_records
+from ae_assets.features.validation import with_whole_records
+from ae_assets.model.preparation import Preparation
 from ae_assets.progress import Progress
 from ae_assets.schemas.layouts import contract_of
 
@@ -74,14 +73,13 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
     """
     config = space.table.features
     contract = contract_of(space.table.source.layout, tuple(config.attributes), config.low_bits)
-    look_back = LookBack(config)
     built: dict[date, FeatureDay | FailedDay] = {}
     before: dict[str, int] = {}
     began, rows = time.monotonic(), 0
     made_by = pl.lit(space.table.feature_settings.digest).alias(SETTINGS)
     remember_settings(space)
-    # Days without a valid row tell nothing of who was away, as those that the table lacks.
-    gaps = set(gaps_in(space, RAW, min(days) - timedelta(days=config.look_back_days), max(days)))
+    gaps = gaps_in(space, RAW, min(days) - timedelta(days=config.look_back_days), max(days))
+    preparation = Preparation(contract, config, gaps)
     with (
         space.writer(QUARANTINE) as quarantine,
         # Two tables take two commits: a day whose features are there has its quarantine, wherever a run breaks off.
@@ -91,28 +89,21 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
         for day, asked, raw in space.read_with_look_back(RAW, days, config.look_back_days, columns):
             try:
                 if not asked:
-                    valid = valid_rows(raw, day, contract)
-                    look_back.push(valid)
-                    before = _rows_by(valid, "cohort") or before
-                    gaps.update([day] if valid.is_empty() else [])
+                    before = _rows_by(preparation.look_back_on(raw, day), "cohort") or before
                     continue
-                validated = validate_day(raw, day, contract)
+                prepared = preparation.prepare(raw, day)
             except ContractError as error:
-                gaps.add(day)
                 if asked:
                     built[day] = FailedDay(day, FEATURES, str(error))
                 continue
-            look_back.push(validated.valid)
-            watched = _rows_by(validated.valid, "cohort")
+            watched = _rows_by(prepared.valid, "cohort")
             gone = gone_cohorts(_rows_by(raw, contract.names["cohort"]), watched, before)
             before = watched or before
-            gaps.update([day] if validated.valid.is_empty() else [])
-            frame = features_of_day(look_back.history(day), day, config, gaps).with_columns(made_by)
-            aside, unreported = broken_rules(validated.quarantine), _unreported(validated.valid, config)
-            built[day] = FeatureDay(day, frame.height, aside, gone, unreported)
-            quarantine.write(day, _whole(space, day, validated.quarantine))
-            features.write(day, frame.sort("entity"))  # so that one of them is found without reading the others
-            rows += frame.height
+            aside, unreported = broken_rules(prepared.quarantine), _unreported(prepared.valid, config)
+            built[day] = FeatureDay(day, prepared.features.height, aside, gone, unreported)
+            quarantine.write(day, _whole(space, day, prepared.quarantine))
+            features.write(day, prepared.features.with_columns(made_by))
+            rows += prepared.features.height
             done = bisect_right(days, day)
             space.progress(Progress("features", done, len(days), "days", rows, time.monotonic() - began))
         for day in set(days) - set(built):

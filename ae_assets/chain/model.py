@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from ae_assets.chain.lives import failures_in
-from ae_assets.chain.settings import CARD_KEY, DaySettings
+from ae_assets.chain.settings import DaySettings
 from ae_assets.chain.volume import LEAST_SHARE, WIDEN, days_left_out, in_words
 from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.detectors import FittedDetector, Windows, fit, windows_of
@@ -19,6 +19,7 @@ from ae_assets.detectors.config import DetectorConfig
 from ae_assets.errors import ModelError
 from ae_assets.features.catalogue import feature_names
 from ae_assets.model.definition import TrainingSection
+from ae_assets.model.model import card_of
 from ae_assets.progress import ProgressSink
 
 _HASH_STEPS = 1_000_000
@@ -57,7 +58,7 @@ def train(space: Workspace, training: TrainingRange) -> TrainedModel:
         "table": space.table.table,
         "detector": space.table.detector.model_dump(mode="json"),
         "features": list(detector.feature_names),
-        CARD_KEY: space.table.feature_settings.record,
+        **card_of(space.table),
         "training": {key: value.isoformat() for key, value in asdict(training).items()},
         "horizon_days": space.table.horizon_days,
         "data": windows.facts,

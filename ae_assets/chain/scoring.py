@@ -1,55 +1,17 @@
-"""Scoring: features of each day in, scores and contributions out, holding only the days looked back on in memory.
-
-The score that counts is made here for whoever asks, calibration, anomalies and evaluation alike, so that a cut is
-never held against another kind of score than it was chosen on.
-"""
+"""Scores of stored features, for whoever asks: calibration, anomalies and evaluation alike."""
 
 import time
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
-
-import polars as pl
 
 from ae_assets.chain.settings import DaySettings
 from ae_assets.chain.workspace import FEATURES, Workspace
-from ae_assets.decisions import AggregationConfig, RollingScores
-from ae_assets.detectors import FittedDetector, Scores, Windows, windows_of
+from ae_assets.decisions import AggregationConfig
+from ae_assets.detectors import FittedDetector
 from ae_assets.errors import AeAssetsError, ContractError, ModelError
+from ae_assets.model.scoring import ABOUT_RECORDS, ScoredDay, Scorer
 from ae_assets.progress import Progress
-
-ABOUT_RECORDS = {"lost_attributes": pl.List(pl.String), "seen_days": pl.Int16()}
-"""Columns of the features table that describe a record and are no features."""
-
-
-@dataclass(frozen=True)
-class ScoredDay:
-    """The scores of one day, row by row beside their keys."""
-
-    day: date
-    keys: pl.DataFrame
-    """day, entity, cohort, label of each row."""
-    score: pl.Series
-    """The score that is held against the cut: that of the day, aggregated over the entity's last days. Null where the
-    day's record is not judged, since it knows nothing that the detector's score rests on."""
-    windows: Windows
-    of_day: Scores
-    """What the detector says of the day's own records; of those that are not judged it says nothing."""
-    records: pl.DataFrame
-    """``entity, lost_attributes, seen_days``: what the features say of the day's records beside the features, in any
-    order; null in a table from before they said it."""
-
-    @property
-    def judged(self) -> pl.Series:
-        """Whether each row has a score."""
-        return self.score.is_not_null()
-
-    @property
-    def scores(self) -> pl.DataFrame:
-        """``day, entity, cohort, score`` of each row, for thresholds and evaluation; null = not judged."""
-        return self.keys.select("day", "entity", "cohort", self.score)
 
 
 def score_days(
@@ -73,18 +35,14 @@ def score_days(
     """
     made_by = DaySettings(space, detector.feature_names)
     stored = space.schema(FEATURES)
-    said = [name for name in ABOUT_RECORDS if name in stored]
-    columns = [*made_by.columns, *said]
-    window, scored_before = detector.window_days - 1, aggregation.look_back_days
+    columns = [*made_by.columns, *(name for name in ABOUT_RECORDS if name in stored)]
+    scored_before = aggregation.look_back_days
     needed = {day - timedelta(days=back) for day in days for back in range(scored_before + 1)}
-    rolling = RollingScores(aggregation)
-    recent: deque[tuple[date, pl.DataFrame]] = deque()
+    scorer = Scorer(detector, aggregation)
     began, rows = time.monotonic(), 0
-    look_back = window + scored_before
+    look_back = detector.window_days - 1 + scored_before
     unusable: tuple[date, ModelError] | None = None
     for day, asked, rows_of_day in space.read_with_look_back(FEATURES, days, look_back, columns, entities):
-        while recent and recent[0][0] < day - timedelta(days=window):
-            recent.popleft()
         frame = rows_of_day.clear()
         try:
             frame = made_by.require(day, rows_of_day)
@@ -95,28 +53,18 @@ def score_days(
         if on_failure is not None and unusable is not None and unusable[0] >= day - timedelta(days=look_back):
             on_failure(day, unusable[1])
             continue
-        recent.append((day, frame))
         if day not in needed or frame.is_empty():
+            scorer.look_back_on(day, frame)
             continue
         try:
-            windows = windows_of(
-                pl.concat([frame for _, frame in recent]), detector.feature_names, detector.window_days, days=[day]
-            )
-            of_day = detector.score(windows)
+            scored = scorer.push(day, frame)
         except ContractError as error:
             if on_failure is None:
                 raise
             on_failure(day, error)
             continue
-        keys = windows.keys()
-        known = pl.Series(detector.judges(windows))
-        own = keys.select("entity", score=pl.when(known).then(pl.Series(of_day.score)))
-        aggregated = rolling.push(day, own)
-        rows += keys.height
-        if not asked:
-            continue
-        done = bisect_right(days, day)
-        space.progress(Progress(stage, done, len(days), "days", rows, time.monotonic() - began))
-        unsaid = [pl.lit(None, dtype).alias(name) for name, dtype in ABOUT_RECORDS.items() if name not in said]
-        records = frame.select("entity", *said, *unsaid)
-        yield ScoredDay(day, keys, aggregated["score"], windows, of_day, records)
+        rows += scored.keys.height
+        if asked:
+            done = bisect_right(days, day)
+            space.progress(Progress(stage, done, len(days), "days", rows, time.monotonic() - began))
+            yield scored

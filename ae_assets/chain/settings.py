@@ -15,8 +15,8 @@ from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.errors import ModelError
 from ae_assets.features.schema import SETTINGS
 from ae_assets.features.settings import Change, FeatureSettings
+from ae_assets.model.model import SETTINGS as CARD_KEY
 
-CARD_KEY = "feature_settings"
 KEYS = ("day", "entity", "cohort", "label")
 _PROPERTY = "ae_assets.settings."
 

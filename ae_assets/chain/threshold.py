@@ -10,6 +10,7 @@ from ae_assets.chain.champion import (
     CalibrationRange,
     Champion,
     NotJudgedRows,
+    decided_by,
     training_of,
     write_threshold,
 )
@@ -82,7 +83,10 @@ def calibrate_latest(
     healthy = of_range.drop_nulls("score")
     left_out = NotJudgedRows.of(of_range)
     reference = reference_of(space, calibration.start, calibration.end, healthy, detector.feature_names)
-    challenger = Champion(version, detector, threshold, table.decision.aggregation, training, calibration, reference)
+    aggregation = table.decision.aggregation
+    challenger = Champion(
+        version, detector, threshold, aggregation, *decided_by(table), training, calibration, reference
+    )
     promotion = judge_challenger(space, challenger, promote)
     write_threshold(space, challenger, promotion.record, left_out)
     if promotion.promoted:

@@ -49,9 +49,7 @@ def export_days(
             or it cannot be written.
         LakehouseError: the state asked for is not held.
     """
-    write = WRITERS.get(output.suffix)
-    if write is None:
-        raise ConfigError(f"--output {output}: the file's ending says its format; use {' or '.join(WRITERS)}")
+    require_format(output)
     if spreadsheet_safe and output.suffix != ".csv":
         raise ConfigError(
             f"--spreadsheet-safe marks texts in a CSV file, and --output is {output}; leave one of them out"
@@ -68,22 +66,45 @@ def export_days(
             f"{name} in {home_folder()} holds no rows between {start} and {end}; "
             f"`ae-assets run {table} --start {start} --end {end}` makes them"
         )
+    frames: Iterable[pl.DataFrame] = (
+        (frame for _, frame in tables.iter_days(name, min(held), max(held), None, as_of))
+        if held
+        else [no_rows_of(space, asset)]
+    )
+    return write_frames(map(_without_formulas, frames) if spreadsheet_safe else frames, output), len(days)
+
+
+def require_format(output: Path) -> None:
+    """Refuses a file of an unknown format.
+
+    Raises:
+        ConfigError: its ending says none that can be written.
+    """
+    if output.suffix not in WRITERS:
+        raise ConfigError(f"--output {output}: the file's ending says its format; use {' or '.join(WRITERS)}")
+
+
+def write_frames(frames: Iterable[pl.DataFrame], output: Path) -> int:
+    """Writes frames of equal columns to one file, which appears under its name only when it is complete.
+
+    Returns:
+        The rows.
+
+    Raises:
+        ConfigError: as `require_format`, or the file cannot be written.
+    """
+    require_format(output)
     partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         try:
-            frames: Iterable[pl.DataFrame] = (
-                (frame for _, frame in tables.iter_days(name, min(held), max(held), None, as_of))
-                if held
-                else [no_rows_of(space, asset)]
-            )
-            rows = write(map(_without_formulas, frames) if spreadsheet_safe else frames, partial)
+            rows = WRITERS[output.suffix](frames, partial)
             partial.replace(output)
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"--output {output}: the file cannot be written ({error.strerror})") from None
-    return rows, len(days)
+    return rows
 
 
 def _write_parquet(frames: Iterable[pl.DataFrame], path: Path) -> int:
@@ -104,8 +125,8 @@ def _write_parquet(frames: Iterable[pl.DataFrame], path: Path) -> int:
 def _write_csv(frames: Iterable[pl.DataFrame], path: Path) -> int:
     rows = 0
     with path.open("wb") as file:
-        for frame in frames:
-            _flat(frame).write_csv(file, include_header=rows == 0)
+        for number, frame in enumerate(frames):
+            _flat(frame).write_csv(file, include_header=number == 0)
             rows += frame.height
     return rows
 

@@ -21,8 +21,6 @@ LOOK_BACK = "features.spans, whose longest is the look-back"
 CLOCK = "features.attributes, the one of kind age"
 PRESENT, ABSENT = "present", "absent"
 
-_MEANING = {"meaning": "not kept"}
-
 
 @dataclass(frozen=True)
 class Change:
@@ -74,12 +72,20 @@ class FeatureSettings:
         return {"format": self.format, "source": dict(self.source), "features": features}
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> "FeatureSettings":
-        """Reads what `record` gave; settings of a newer version of this package are left out."""
+    def from_record(cls, record: Mapping[str, Any], meanings: Mapping[str, str] | None = None) -> "FeatureSettings":
+        """Reads what `record` gave; settings of a newer version of this package are left out.
+
+        Args:
+            record: the settings.
+            meanings: what each attribute means, which is no setting; None: not known.
+        """
         known = AttributeConfig.model_fields.keys()
         features = record["features"]
         attributes = {
-            column: {**_MEANING, **{key: value for key, value in settings.items() if key in known}}
+            column: {
+                "meaning": (meanings or {}).get(column, "not kept"),
+                **{key: value for key, value in settings.items() if key in known},
+            }
             for column, settings in features["attributes"].items()
         }
         config = FeatureConfig.model_validate({"spans": features["spans"], "attributes": attributes})

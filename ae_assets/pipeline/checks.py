@@ -299,7 +299,7 @@ def _devices_are_judged(
         watched: devices of each day that are not muted.
         unknown: those of them without a score, with ``cohort, not_judged_because``.
     """
-    from ae_assets.chain.judgement import not_judged
+    from ae_assets.model.judgement import not_judged
 
     most = space.table.checks.max_share_not_judged
     shares = {day: unknown[day].height / watched[day] for day in watched}

@@ -159,7 +159,7 @@ def test_the_days_before_are_read_as_far_as_features_need_them(tmp_path: Path, m
 
     monkeypatch.setattr(Lakehouse, "iter_days", noting)
     monkeypatch.setattr(Lakehouse, "read", noting_whole)
-    monkeypatch.setattr("ae_assets.chain.features.validate_day", validating)
+    monkeypatch.setattr("ae_assets.model.preparation.validate_day", validating)
     build_features(space, DAYS[3:4])
     keys = {"date", "serial_number", "model", "failure", "capacity_bytes", "rescued", "source_file", "source_row"}
     needed = keys | set(table.features.attributes)

@@ -14,7 +14,6 @@ from ae_assets.chain.champion import NotJudgedRows, load_champion
 from ae_assets.chain.day_before import DayBefore
 from ae_assets.chain.evaluation import evaluate
 from ae_assets.chain.features import build_features
-from ae_assets.chain.judgement import NotJudged
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.rates import judge_rates
 from ae_assets.chain.raw import load_raw
@@ -22,6 +21,7 @@ from ae_assets.chain.stories import story_of_top_alarm
 from ae_assets.chain.threshold import Calibrated, calibrate_latest
 from ae_assets.chain.workspace import Workspace, day_range
 from ae_assets.decisions import AggregationConfig
+from ae_assets.model.judgement import NotJudged
 from ae_assets.pipeline.checks import anomalies_checks
 from ae_assets.pipeline.metadata import anomalies_day, anomalies_days, threshold_run
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA

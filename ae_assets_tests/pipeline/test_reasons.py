@@ -7,10 +7,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ae_assets.chain.reasons import CONTEXT_ALONE, NOTHING_ON_THE_DAY, reasons, top_features
-from ae_assets.chain.scoring import ScoredDay
 from ae_assets.detectors import Scores, windows_of
 from ae_assets.features.catalogue import feature_names
+from ae_assets.model.reasons import CONTEXT_ALONE, NOTHING_ON_THE_DAY, reasons, top_features
+from ae_assets.model.scoring import ScoredDay
 from ae_assets_tests.pipeline.tables import FIRST, watched_table
 
 FEATURES = watched_table().features

@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ae_assets.chain.scoring import ScoredDay
 from ae_assets.decisions import reasons_of
 from ae_assets.decisions.explanation import LEAST_SHARE
 from ae_assets.features.catalogue import Feature, catalogue
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.units import SCALES, in_own_units, scale_of, undone
 from ae_assets.features.wording import attribute_wording_of, context_wording_of
+from ae_assets.model.scoring import ScoredDay
 
 TOP_FEATURES = 5
 

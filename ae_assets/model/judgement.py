@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from ae_assets.chain.scoring import ScoredDay
 from ae_assets.detectors import FittedDetector
 from ae_assets.features.catalogue import catalogue
 from ae_assets.features.config import FeatureConfig, feature_prefix
 from ae_assets.features.wording import unknown_wording_of
+from ae_assets.model.scoring import ScoredDay
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,131 @@
+"""``score``: decisions on raw rows of a file, a folder or an archive, without a lakehouse."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import click
+
+from ae_assets.cli.commands import Day, explains_errors, main
+from ae_assets.cli.exit_codes import DONE, EXIT_CODES, RUN_FAILED
+from ae_assets.cli.screen import say, shown_progress
+from ae_assets.errors import ConfigError, ContractError, SourceError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ae_assets.model.model import Model, State
+    from ae_assets.sources import Source
+
+
+@main.command(short_help="Decide on raw rows of a file, without a lakehouse.", epilog=EXIT_CODES)
+@click.argument("table")
+@click.argument("location")
+@click.option("--start", type=Day(), help="First day to decide on; left out: the first of LOCATION.")
+@click.option("--end", type=Day(), help="Last day; left out: the last of LOCATION.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="FILE.parquet or FILE.csv"
+)
+@click.option(
+    "--model",
+    "path",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="Folder of a model version, models/TABLE/VERSION of a home; left out: the champion of TABLE.",
+)
+@explains_errors
+def score(table: str, location: str, start: date | None, end: date | None, output: Path, path: Path | None) -> int:
+    """Decides on the raw rows at LOCATION, which are written as TABLE's are, and stores nothing but OUTPUT.
+
+    LOCATION is a folder, file, archive or address as in a table's YAML. OUTPUT has the rows and columns of an anomalies
+    table. Days before --start that LOCATION has are read as far as features, scores and episodes look back.
+    """
+    from ae_assets.chain.champion import load_champion
+    from ae_assets.cli.export import require_format, write_frames
+    from ae_assets.cli.instance import load_table, open_workspace
+    from ae_assets.decisions import read_mutes
+    from ae_assets.model.model import load_model
+    from ae_assets.sources import open_source
+
+    require_format(output)
+    definition = load_table(table)[1]
+    model: Model = load_champion(open_workspace(table)) if path is None else load_model(path)
+    mute_list = definition.decision.mute_list
+    mutes = () if mute_list is None else read_mutes(Path(mute_list))
+    source = open_source(location, definition.source.reading)
+    days = _days(source, start, end)
+    counts = _Counts()
+    with shown_progress(f"{table}: {len(days)} days of {source.location} by model {model.version}"):
+        rows = write_frames(_decisions(model, model.start(mutes), source, days, counts), output)
+    for line in counts.lines():
+        say(line)
+    say(f"{output}: {rows:,} rows of {len(days) - len(counts.failed)} days")
+    return RUN_FAILED if counts.failed else DONE
+
+
+@dataclass
+class _Counts:
+    alarms: int = 0
+    listed: int = 0
+    not_judged: int = 0
+    set_aside: Counter[str] = field(default_factory=Counter)
+    failed: dict[date, str] = field(default_factory=dict)
+
+    def add(self, decided: "pl.DataFrame", state: "State") -> None:
+        from ae_assets.decisions import is_listed
+
+        self.alarms += int(decided["is_anomaly"].sum())
+        self.listed = decided.filter(is_listed()).height
+        self.not_judged += decided["score"].null_count()
+        self.set_aside.update(state.set_aside["rule"].to_list())
+
+    def lines(self) -> Iterator[str]:
+        yield (
+            f"{self.alarms:,} alarms; {self.listed:,} devices with an open episode on the last day; "
+            f"{self.not_judged:,} rows not judged"
+        )
+        if self.set_aside:
+            rules = ", ".join(f"{rule} {rows:,}" for rule, rows in self.set_aside.most_common())
+            yield f"{self.set_aside.total():,} rows set aside, which are not in the output: {rules}"
+        for day, reason in self.failed.items():
+            yield f"failed: {day}: {reason}"
+
+
+def _days(source: "Source", start: date | None, end: date | None) -> list[date]:
+    listed = sorted(source.days())
+    days = [day for day in listed if (start is None or day >= start) and (end is None or day <= end)]
+    if not days:
+        has = f"has the days {listed[0]} to {listed[-1]}" if listed else "has no day"
+        raise ConfigError(f"{source.location} {has}; none lies between {start or 'its first'} and {end or 'its last'}")
+    return days
+
+
+def _decisions(
+    model: "Model", state: "State", source: "Source", days: list[date], counts: _Counts
+) -> Iterator["pl.DataFrame"]:
+    from ae_assets.chain.raw_columns import RawColumns
+    from ae_assets.model.model import no_decisions
+    from ae_assets.progress import Progress, publish
+
+    columns = RawColumns(source.location, {})
+    listed = source.days()
+    first = days[0] - timedelta(days=model.look_back_days)
+    needed = [day for day in sorted(listed) if first <= day <= days[-1]]
+    began, rows, asked = monotonic(), 0, set(days)
+    yield no_decisions()
+    for done, day in enumerate(needed, 1):
+        try:
+            raw = columns.fit(source.read(listed[day]), listed[day].origin)
+            decided = model.decide_day(raw, day, state)
+        except (ContractError, SourceError) as error:
+            if day in asked:
+                counts.failed[day] = str(error)
+            continue
+        rows += raw.height
+        publish(Progress("score", done, len(needed), "days", rows, monotonic() - began))
+        if day in asked:
+            counts.add(decided, state)
+            yield decided

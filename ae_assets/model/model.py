@@ -1,0 +1,279 @@
+"""The model: raw rows in, decisions out, for the daily assets, a file of rows or a notebook alike."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ae_assets.decisions import AggregationConfig, EpisodeConfig, Episodes, Mute, is_clear, with_mutes
+from ae_assets.decisions.episodes import ABSENT_DAYS, OPEN, OPENED
+from ae_assets.detectors import FittedDetector, load_detector
+from ae_assets.errors import ContractError, ModelError
+from ae_assets.features.config import FeatureConfig
+from ae_assets.features.settings import FeatureSettings
+from ae_assets.features.validation import QUARANTINE_TYPES
+from ae_assets.features.volume import table_gaps
+from ae_assets.model.definition import ChecksSection, WatchedTable
+from ae_assets.model.judgement import lacks_what_it_reported, not_judged_because
+from ae_assets.model.preparation import Preparation
+from ae_assets.model.reasons import reasons, top_features
+from ae_assets.model.scoring import ScoredDay, Scorer
+from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
+from ae_assets.schemas.layouts import contract_of
+from ae_assets.schemas.raw import RawContract
+from ae_assets.thresholds import Threshold
+
+FORMAT = 2
+"""How rows are written; to be raised when a column says something else than before. Rows from before have none."""
+
+COLUMNS = {name: column.dtype.type for name, column in ANOMALY_SCHEMA.columns.items()}
+
+VERSION_FILE, THRESHOLD_FILE = "version.json", "threshold.json"
+SETTINGS, MEANINGS, DECISION, VOLUME = "feature_settings", "meanings", "decision", "volume"
+"""Keys of a model card that say how raw rows become features and scores become decisions."""
+
+
+@dataclass
+class State:
+    """What a model knows of the days that it has seen.
+
+    Attributes:
+        preparation: the rows that features look back on.
+        scorer: the features and scores that windows and aggregation look back on.
+        episodes: the episodes until the last day.
+        mutes: the mute list.
+        gaps: days on which nobody can tell who was away.
+        raw_rows: rows of each day.
+        feature_rows: valid rows of each day.
+        set_aside: rows of the days of the last call that cannot be true, with the columns of a quarantine.
+    """
+
+    preparation: Preparation
+    scorer: Scorer
+    episodes: Episodes
+    mutes: Sequence[Mute]
+    gaps: set[date]
+    raw_rows: dict[date, int] = field(default_factory=dict)
+    feature_rows: dict[date, int] = field(default_factory=dict)
+    set_aside: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=QUARANTINE_TYPES))
+
+
+@dataclass(frozen=True)
+class Model:
+    """Everything between raw rows and decisions.
+
+    Attributes:
+        version: its name in the model store.
+        detector: what scores.
+        threshold: the cut.
+        aggregation: how scores were aggregated on which the cut was chosen.
+        settings: the contract of raw rows, and how features are made of them.
+        episodes: when an episode opens and closes.
+        volume: shares of the usual rows below and above which a day is implausible.
+    """
+
+    version: str
+    detector: FittedDetector
+    threshold: Threshold
+    aggregation: AggregationConfig
+    settings: FeatureSettings
+    episodes: EpisodeConfig
+    volume: tuple[float, float]
+
+    @property
+    def features(self) -> FeatureConfig:
+        """The attributes and what is made of them."""
+        return self.settings.config
+
+    @property
+    def look_back_days(self) -> int:
+        """Days before a day that its decisions rest on; an episode that is older has its start on the first of them."""
+        seen = self.features.look_back_days + self.detector.window_days - 1 + self.aggregation.look_back_days
+        return seen + max(self.episodes.within_days - 1, ABSENT_DAYS)
+
+    @property
+    def contract(self) -> RawContract:
+        """What raw rows promise."""
+        return contract_of_settings(self.settings)
+
+    def start(self, mutes: Sequence[Mute] = ()) -> State:
+        """The state before the first day."""
+        gaps: set[date] = set()
+        return State(
+            Preparation(self.contract, self.features),
+            Scorer(self.detector, self.aggregation),
+            Episodes(self.episodes, None, gaps),
+            mutes,
+            gaps,
+        )
+
+    def decide(self, rows: pl.DataFrame, state: State | None = None) -> tuple[pl.DataFrame, State]:
+        """Decides on the rows of one day or of several.
+
+        A first call knows nothing of the days before: growths have nothing to be measured against, and episodes begin.
+        For decisions on a day as the daily assets make them, pass the days that it looks back on too, or first.
+
+        Args:
+            rows: raw rows in the columns of the contract; the day of each is in its column of dates. Days are taken in
+                rising order, whatever the order of the rows.
+            state: what an earlier call returned; it is carried on, not copied. None: `start`.
+
+        Returns:
+            One row per valid row with the columns of an anomalies table, by day and falling score; and the state after
+            the last day, whose ``set_aside`` holds the other rows.
+
+        Raises:
+            ContractError: the rows lack a column of the contract, or a day is not later than the days before.
+        """
+        state = self.start() if state is None else state
+        decided, set_aside = [], []
+        for day, of_day in self._days(rows):
+            decided.append(self.decide_day(of_day, day, state))
+            set_aside.append(state.set_aside)
+        state.set_aside = pl.concat(set_aside) if set_aside else pl.DataFrame(schema=QUARANTINE_TYPES)
+        return pl.concat(decided) if decided else no_decisions(), state
+
+    def decide_day(self, rows: pl.DataFrame, day: date, state: State) -> pl.DataFrame:
+        """Decides on the raw rows of one day, and carries the state on; rows of other days are set aside.
+
+        Raises:
+            ContractError: as `decide`; the state then counts the day as one that is missing.
+        """
+        state.set_aside = pl.DataFrame(schema=QUARANTINE_TYPES)
+        state.raw_rows[day] = rows.height
+        prepared = state.preparation.prepare(rows, day, self._gaps(state.raw_rows, day))
+        state.set_aside = prepared.quarantine
+        state.feature_rows[day] = prepared.features.height
+        state.gaps.update(self._gaps(state.feature_rows, day))
+        if prepared.features.is_empty():
+            return no_decisions()
+        return self.judge(state.scorer.push(day, prepared.features), state.episodes, state.mutes)
+
+    def judge(self, scored: ScoredDay, episodes: Episodes, mutes: Sequence[Mute]) -> pl.DataFrame:
+        """Holds the scores of a day against the threshold, and says what each alarm means and why.
+
+        Args:
+            scored: the day's scores.
+            episodes: the episodes up to the day before; they are taken on to this day.
+            mutes: the mute list.
+
+        Returns:
+            One row per device, with the columns of ``schemas.anomalies``, sorted by falling score.
+        """
+        keys = with_mutes(scored.keys, mutes, scored.day)
+        # A policy may let the cut follow the day, as a budget of alarms does; muted rows take none of it.
+        cut = self.threshold.cut_of_day(scored.score.filter(keys["muted_until"].is_null()).drop_nulls())
+        judged = keys.with_columns(
+            score=scored.score,
+            threshold=pl.lit(cut, dtype=pl.Float64),
+            is_anomaly=scored.score > cut,
+            model_version=pl.lit(self.version),
+            format=pl.lit(FORMAT, pl.Int32),
+            not_judged_because=not_judged_because(scored, self.detector, self.features),
+            **{
+                name: pl.when(scored.judged).then(values)
+                for name, values in {
+                    "day_score": pl.Series(scored.of_day.score).cast(pl.Float64),
+                    "severity": pl.Series(self.threshold.severity(scored.score.fill_null(0.0))),
+                    "top_features": top_features(scored, self.features),
+                }.items()
+            },
+        )
+        clear = is_clear(episodes.config, self.threshold.cut)
+        unseen = lacks_what_it_reported(scored, self.detector, self.features)
+        decided = episodes.push(scored.day, judged.with_columns(is_clear=pl.when(~clear | ~unseen).then(clear)))
+        explained = pl.col("score").is_not_null() & (pl.col("is_anomaly") | pl.col("episode").is_in([OPENED, OPEN]))
+        return (
+            decided.hstack(reasons(scored, self.features, decided.select(explained).to_series()))
+            .select(*ANOMALY_SCHEMA.columns)
+            .sort(["score", "entity"], descending=[True, False], nulls_last=True)
+        )
+
+    def _days(self, rows: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:
+        column = self.contract.names["day"]
+        if rows.schema.get(column) != pl.Date:
+            raise ContractError(
+                f"the rows have no column {column!r} of dates; received the columns {rows.columns[:12]}"
+            )
+        if rows[column].null_count():
+            raise ContractError(
+                f"{rows[column].null_count()} of {rows.height} rows have no {column}; leave them out, or pass each day "
+                "with `decide_day`, which sets them aside"
+            )
+        by_day = rows.partition_by(column, maintain_order=True)
+        return ((of_day[column][0], of_day) for of_day in sorted(by_day, key=lambda frame: frame[column][0]))
+
+    def _gaps(self, day_rows: Mapping[date, int], day: date) -> frozenset[date]:
+        low, high = self.volume
+        return table_gaps(day_rows, min(day_rows), day, lowest_share=low, highest_share=high)
+
+
+def no_decisions() -> pl.DataFrame:
+    """The decisions on no rows."""
+    return pl.DataFrame(schema=COLUMNS)
+
+
+def contract_of_settings(settings: FeatureSettings) -> RawContract:
+    """The contract of the raw rows that features are made of."""
+    config = settings.config
+    return contract_of(str(settings.source["layout"]), tuple(config.attributes), config.low_bits)
+
+
+def card_of(table: WatchedTable) -> dict[str, Any]:
+    """What a model card keeps so that `load_model` needs no YAML."""
+    return {
+        SETTINGS: table.feature_settings.record,
+        MEANINGS: {column: attribute.meaning for column, attribute in table.features.attributes.items()},
+        DECISION: table.decision.model_dump(mode="json", exclude={"mute_list"}),
+        VOLUME: volume_of(table.checks),
+    }
+
+
+def volume_of(checks: ChecksSection) -> tuple[float, float]:
+    """The shares between which the rows of a day are plausible."""
+    return checks.volume_low, checks.volume_high
+
+
+def load_model(path: str | Path) -> Model:
+    """Loads a version of the model store from its folder, ``models/<table>/<version>``.
+
+    Nothing in the folder is run: weights are arrays, all else is JSON.
+
+    Raises:
+        ModelError: the folder holds no complete version with a threshold, or one of an earlier release.
+    """
+    folder = Path(path)
+    manifest, threshold = (_read(folder / name) for name in (VERSION_FILE, THRESHOLD_FILE))
+    card = manifest.get("card", {})
+    if missing := [key for key in (SETTINGS, MEANINGS, DECISION, VOLUME) if key not in card]:
+        raise ModelError(
+            f"the version in {folder} does not say {', '.join(missing)}, since an earlier release made it; train "
+            "again, or score with the champion of a table: `ae-assets score TABLE LOCATION`"
+        )
+    low, high = card[VOLUME]
+    return Model(
+        manifest["version"],
+        load_detector(folder),
+        Threshold.from_json(json.dumps(threshold)),
+        AggregationConfig.model_validate(threshold["aggregation"]),
+        FeatureSettings.from_record(card[SETTINGS], card[MEANINGS]),
+        EpisodeConfig.model_validate(card[DECISION]["episodes"]),
+        (low, high),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{path.parent} holds no model with a threshold ({path.name}: {error}); expected the folder of a version, "
+            "such as models/drive_stats/VERSION of AE_ASSETS_HOME"
+        ) from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} holds {type(content).__name__}, expected an object")
+    return content

@@ -1,0 +1,94 @@
+"""Raw rows of a day in, features and quarantine out: the half of a model that comes before its detector."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from ae_assets.errors import ContractError
+from ae_assets.features.config import FeatureConfig
+from ae_assets.features.day import features_of_day
+from ae_assets.features.look_back import LookBack
+from ae_assets.features.validation import valid_rows, validate_day
+from ae_assets.schemas.raw import RawContract
+
+
+@dataclass(frozen=True)
+class PreparedDay:
+    """What became of a day's raw rows.
+
+    Attributes:
+        day: the day.
+        valid: the rows that can be true, as ``validate_day`` gives them.
+        quarantine: the others, each with its reason.
+        features: one row per valid row, as ``features_of_day`` gives them, ordered by entity.
+    """
+
+    day: date
+    valid: pl.DataFrame
+    quarantine: pl.DataFrame
+    features: pl.DataFrame
+
+
+class Preparation:
+    """Prepares days in rising order and holds no more than what the features look back on."""
+
+    def __init__(self, contract: RawContract, config: FeatureConfig, gaps: Iterable[date] = ()) -> None:
+        """Starts without any day.
+
+        Args:
+            contract: what raw rows promise.
+            config: which features are made.
+            gaps: days on which the table cannot tell who was away; days without a valid row join them.
+        """
+        self._contract = contract
+        self._config = config
+        self._look_back = LookBack(config)
+        self._gaps = set(gaps)
+
+    def look_back_on(self, raw: pl.DataFrame, day: date) -> pl.DataFrame:
+        """Takes a day that later ones look back on.
+
+        Returns:
+            Its valid rows.
+
+        Raises:
+            ContractError: the rows break the contract as a whole; the day is a gap then.
+        """
+        with self._gap_unless_read(day):
+            return self._remembered(day, valid_rows(raw, day, self._contract))
+
+    def prepare(self, raw: pl.DataFrame, day: date, gaps: Iterable[date] = ()) -> PreparedDay:
+        """Validates a day and makes its features.
+
+        Args:
+            raw: its raw rows, in the file's order or with ``source_row``.
+            day: the day, later than every day before.
+            gaps: further days on which the table cannot tell who was away.
+
+        Raises:
+            ContractError: as `look_back_on`.
+        """
+        self._gaps.update(gaps)
+        with self._gap_unless_read(day):
+            validated = validate_day(raw, day, self._contract)
+        valid = self._remembered(day, validated.valid)
+        features = features_of_day(self._look_back.history(day), day, self._config, self._gaps)
+        # Ordered, so that one entity is found without reading the others.
+        return PreparedDay(day, valid, validated.quarantine, features.sort("entity"))
+
+    def _remembered(self, day: date, valid: pl.DataFrame) -> pl.DataFrame:
+        self._look_back.push(valid)
+        if valid.is_empty():
+            self._gaps.add(day)
+        return valid
+
+    @contextmanager
+    def _gap_unless_read(self, day: date) -> Iterator[None]:
+        try:
+            yield
+        except ContractError:
+            self._gaps.add(day)
+            raise
