@@ -16,6 +16,7 @@ EXAMPLE = """\b
 Example:
   ae-assets run drive_stats --start 2013-04-10 --end 2013-08-07 \\
       --train-start 2013-04-10 --train-end 2013-06-08
+  ae-assets alarms drive_stats
   ae-assets evaluate drive_stats --start 2013-07-09 --end 2013-08-07
   ae-assets export drive_stats anomalies --start 2013-08-01 --end 2013-08-07 \\
       --output alarms.csv
@@ -141,7 +142,7 @@ def run(table: str, start: date, end: date, train_start: date | None, train_end:
 def evaluate(table: str, start: date | None, end: date | None, *, compare: str, origins: int | None) -> int:
     """Judges the champion of TABLE on days that neither its fit nor its threshold has seen.
 
-    With --origins no champion is needed and none is changed: the table's detector is fitted anew before each range,
+    With --origins no champion is needed and none is changed: the table's detector is fitted again before each range,
     on the days that training.days says and after an embargo as long as the horizon.
     """
     from ae_assets.cli.chain_run import run_evaluation
@@ -192,7 +193,8 @@ def export(
 def demo() -> int:
     """Runs the whole chain on the default source into a fresh home.
 
-    Shows which drives are flagged after the training, which of them then failed, and how to open the UI.
+    Shows which drives are flagged after the training, which of them then failed, whether the model is any good, and
+    how to open the UI.
     """
     from ae_assets.cli.demo import run_demo
 

@@ -203,7 +203,7 @@ def aligned(rows: Sequence[Sequence[str]], width: int, right: Iterable[int] = ()
     start = sum(widths[:-1]) + 2 * (len(widths) - 1)
     lines = []
     for row in rows:
-        first, *more = wrap(row[-1], max(width - start, 20)) or [""]
+        first, *more = wrap(row[-1], max(width - start, 20), break_on_hyphens=False) or [""]
         lines.append(_line([*row[:-1], first], widths, set(right)))
         lines += [" " * start + text for text in more]
     return lines
@@ -242,4 +242,4 @@ def _shortened(text: str, width: int) -> str:
 
 def folded(text: str, width: int, indent: str = "") -> list[str]:
     """Text in lines of a width, broken between words."""
-    return wrap(text, width, initial_indent=indent, subsequent_indent=indent)
+    return wrap(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)

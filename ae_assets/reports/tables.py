@@ -92,7 +92,11 @@ def listed_alarms(anomalies: pl.DataFrame, limit: int, *, wording: Wording | Non
         pl.col("cohort").alias("kind"),
         pl.when(pl.col("is_new")).then(pl.format("{}, new", since)).otherwise(since).alias("since"),
         pl.col("score").map_elements(number, return_dtype=pl.String).fill_null(MISSING),
-        pl.Series("why", [_because(alarm, wording, limit=1) for alarm in shown.iter_rows(named=True)], dtype=pl.String),
+        pl.Series(
+            "why",
+            [_in_short(alarm, wording) for alarm in shown.iter_rows(named=True)],
+            dtype=pl.String,
+        ),
     )
 
 
@@ -138,6 +142,15 @@ def _because(alarm: Mapping[str, Any], wording: Wording | None, limit: int = TOP
         return feature_words(alarm["top_features"], wording, limit)
     context = alarm.get("context")
     return "; ".join(reasons[:limit]) + (f" (at {context})" if context and limit > 1 else "")
+
+
+def _in_short(alarm: Mapping[str, Any], wording: Wording | None) -> str:
+    """The first reason without what was expected and without the growth over shorter spans than the longest."""
+    because = _because(alarm, wording, limit=1)
+    if alarm.get("not_judged_because") is not None:
+        return because
+    reading, *clauses = because.split(", ")
+    return ", ".join([reading, *[clause for clause in clauses if clause.startswith(("+", "-"))][-1:]])
 
 
 def severity_words(severity: float) -> str:

@@ -112,11 +112,13 @@ def test_the_list_says_of_each_device_its_kind_since_when_how_high_and_why_worst
 
 
 def test_an_alarm_gives_its_reasons_in_words_where_the_row_has_them() -> None:
-    told = ["pending sectors 24, expected 0, +16 in 7 days", "temperature 45, expected 30"]
+    told = ["pending sectors 1,024, expected 0, +2 in a day, +16 in 7 days", "temperature 45, expected 30"]
     reasons = pl.Series([None, None, told, None], dtype=pl.List(pl.String))
     frame = anomalies().with_columns(reasons=reasons)
     assert f"| {'; '.join(told)} |" in alarms_table(frame)
-    assert listed_alarms(frame, 9)["why"][0] == told[0]
+    assert listed_alarms(frame, 9)["why"][0] == "pending sectors 1,024, +16 in 7 days"
+    unjudged = frame.with_columns(not_judged_because=pl.lit("it reports no value of SMART 5, 197"))
+    assert listed_alarms(unjudged, 9)["why"][0] == "not judged: it reports no value of SMART 5, 197"
 
 
 def test_a_muted_device_is_left_out_of_the_alarms_and_listed_with_day_and_reason() -> None:
