@@ -24,6 +24,7 @@ from ae_assets.detectors import (
     DenseAutoencoderConfig,
     LstmAutoencoderConfig,
     OrdinalAutoencoderConfig,
+    TrainingData,
     TrainingHistory,
     Windows,
     fit,
@@ -114,14 +115,22 @@ def _memory(config: Config) -> list[Row]:
 def _flagship() -> list[Row]:
     """The default detector of drive stats on simulated days as long and wide as the real training range."""
     failing_rows = 6_000
-    train, validation, failing = (
-        worn_fleet(rows, seed, worn)
-        for seed, (rows, worn) in enumerate([(1_350_000, 0.02), (150_000, 0.02), (failing_rows, 0.7)])
+    healthy_rows = 1_500_000
+    train, failing = worn_fleet(healthy_rows, 0, 0.02), worn_fleet(failing_rows, 1, 0.7)
+    windows = Windows(
+        np.concatenate([train.values, failing.values]),
+        train.feature_names,
+        np.arange(healthy_rows + failing_rows),
+        np.concatenate([train.length, failing.length]),
+        pl.concat([train.rows, failing.rows]),
+        1,
     )
+    number = np.arange(len(windows))
+    data = TrainingData(windows, number >= healthy_rows, number < healthy_rows // 10)
     began = time.perf_counter()
-    detector = fit(FLAGSHIP, train, validation, failing=failing)
+    detector = fit(FLAGSHIP, data)
     seconds = time.perf_counter() - began
-    detector.score(validation)  # compiles
+    detector.score(data.validation)  # compiles
     rates = []
     for _ in range(ROUNDS):
         began = time.perf_counter()

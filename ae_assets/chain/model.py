@@ -14,7 +14,7 @@ from ae_assets.chain.lives import failures_in
 from ae_assets.chain.settings import DaySettings
 from ae_assets.chain.volume import LEAST_SHARE, WIDEN, days_left_out, in_words
 from ae_assets.chain.workspace import FEATURES, Workspace
-from ae_assets.detectors import FittedDetector, Windows, fit, windows_of
+from ae_assets.detectors import FittedDetector, TrainingData, fit, windows_of
 from ae_assets.detectors.config import DetectorConfig
 from ae_assets.errors import ModelError
 from ae_assets.features.catalogue import feature_names
@@ -89,16 +89,12 @@ class TrainingWindows:
     """What detectors of one window length are fitted on.
 
     Attributes:
-        train: windows of healthy devices to learn from.
-        validation: windows of other healthy devices, for early stopping.
-        failing: windows before the known failures.
+        data: the windows, of healthy devices and before the known failures.
         facts: how many rows and devices they are made of, and how many were left out.
         left_out: days of the range that are left out for their implausible volume.
     """
 
-    train: Windows
-    validation: Windows
-    failing: Windows
+    data: TrainingData
     facts: dict[str, int]
     left_out: tuple[date, ...]
 
@@ -108,7 +104,7 @@ class TrainingWindows:
         Raises:
             ModelError: when it cannot be fitted on them.
         """
-        return fit(config, self.train, self.validation, progress, self.failing)
+        return fit(config, self.data, progress)
 
 
 def training_windows(space: Workspace, training: TrainingRange, window_days: int) -> TrainingWindows:
@@ -131,26 +127,27 @@ def training_windows(space: Workspace, training: TrainingRange, window_days: int
             f"materialise {space.name(FEATURES)} for these days first"
         )
     ahead = _days_to_failure(rows, failures)
-    healthy = ahead.is_null() | (ahead > horizon)
+    healthy, failing = ahead.is_null() | (ahead > horizon), ahead.is_between(1, horizon).fill_null(False)
     sampled_rows = rows.select(sampled).to_series()
     held_out = _held_out(rows.filter(sampled_rows & healthy)["entity"].unique(), space.table.training)
-    roles = rows.select(
-        train=sampled & healthy & ~held_out,
-        validation=sampled & healthy & held_out,
-        failing=ahead.is_between(1, horizon),
+    windows = windows_of(rows, names, window_days, where=(sampled_rows & healthy) | failing)
+    keys = windows.keys()
+    data = TrainingData(
+        windows,
+        target=_days_to_failure(keys, failures).is_between(1, horizon).fill_null(False).to_numpy(),
+        held_out=keys.select(held_out).to_series().to_numpy(),
     )
-    windows = {name: windows_of(rows, names, window_days, where=roles[name]) for name in roles.columns}
     facts = {
         "rows_available": available,
         "rows_held": rows.height,
         "rows_left_out_near_failure": int((sampled_rows & ~healthy).sum()),
-        "rows_for_training": int(roles["train"].sum()),
-        "rows_for_validation": int(roles["validation"].sum()),
-        "rows_before_failure": int(roles["failing"].sum()),
+        "rows_for_training": len(data.train),
+        "rows_for_validation": len(data.validation),
+        "rows_before_failure": len(data.failing),
         "entities": rows["entity"].n_unique(),
-        "entities_before_failure": rows.filter(roles["failing"])["entity"].n_unique(),
+        "entities_before_failure": data.failing.keys()["entity"].n_unique(),
     }
-    return TrainingWindows(windows["train"], windows["validation"], windows["failing"], facts, left_out)
+    return TrainingWindows(data, facts, left_out)
 
 
 def _left_out(space: Workspace, training: TrainingRange, held: Mapping[date, int]) -> tuple[date, ...]:

@@ -6,10 +6,13 @@ and keras and jax cost seconds.
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from ae_assets.detectors.config import (
     CounterRuleConfig,
+    DayDetectorConfig,
     DenseAutoencoderConfig,
     DetectorConfig,
     EcodConfig,
@@ -20,16 +23,19 @@ from ae_assets.detectors.config import (
     LstmAutoencoderConfig,
     OrdinalAutoencoderConfig,
     PcaConfig,
+    WindowDetectorConfig,
 )
 from ae_assets.errors import ModelError
+from ae_assets.plugins import STORED
 from ae_assets.progress import ProgressSink, silent
 
 if TYPE_CHECKING:
-    from ae_assets.detectors.base import DetectorModule, FittedDetector, Scores, TrainingHistory
-    from ae_assets.detectors.windows import Windows, windows_of
+    from ae_assets.detectors.base import FittedDetector, Scores, TrainingHistory
+    from ae_assets.detectors.windows import TrainingData, Windows, windows_of
 
 __all__ = [
     "CounterRuleConfig",
+    "DayDetectorConfig",
     "DenseAutoencoderConfig",
     "DetectorConfig",
     "EcodConfig",
@@ -42,7 +48,9 @@ __all__ = [
     "OrdinalAutoencoderConfig",
     "PcaConfig",
     "Scores",
+    "TrainingData",
     "TrainingHistory",
+    "WindowDetectorConfig",
     "Windows",
     "fit",
     "load_detector",
@@ -53,23 +61,10 @@ _LOADED_LATER = {
     "FittedDetector": "base",
     "Scores": "base",
     "TrainingHistory": "base",
+    "TrainingData": "windows",
     "Windows": "windows",
     "windows_of": "windows",
 }
-
-_MODULES = {
-    "dense_autoencoder": "autoencoder",
-    "lstm_autoencoder": "autoencoder",
-    "ordinal_autoencoder": "ordinal_autoencoder",
-    "counter_rule": "rule",
-    "growth_rule": "rule",
-    "pca": "pca",
-    "kmeans": "kmeans",
-    "isolation_forest": "isolation_forest",
-    "ecod": "ecod",
-    "gradient_boosting": "gradient_boosting",
-}
-"""The module that fits and loads each type of detector, a ``base.DetectorModule``."""
 
 
 def __getattr__(name: str) -> object:
@@ -78,28 +73,20 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def fit(
-    config: DetectorConfig,
-    train: "Windows",
-    validation: "Windows",
-    progress: ProgressSink = silent,
-    failing: "Windows | None" = None,
-) -> "FittedDetector":
+def fit(config: DetectorConfig, data: "TrainingData", progress: ProgressSink = silent) -> "FittedDetector":
     """Fits a detector.
 
     Args:
         config: its settings.
-        train: windows to learn from, of entities believed healthy.
-        validation: windows of other entities, for early stopping only.
+        data: windows with what is known of each; detectors that do not learn from labelled failures leave those before
+            one aside.
         progress: told about each epoch.
-        failing: windows that end inside the horizon before a known failure, the day of failure left out, for detectors
-            that learn from labelled failures; the others do not look at them. None where no failure is known.
 
     Raises:
         ModelError: there are no windows, or windows that do not suit the config, or the loss is not finite, or a
             library that the detector needs is not installed.
     """
-    return _module_of(config.type).fit(config, train, validation, progress, failing)
+    return config.fit(data, progress)
 
 
 def load_detector(directory: Path, feature_names: tuple[str, ...] | None = None) -> "FittedDetector":
@@ -118,17 +105,23 @@ def load_detector(directory: Path, feature_names: tuple[str, ...] | None = None)
     try:
         if feature_names is not None:
             require_features(tuple(feature_names), tuple(record["feature_names"]), "the features to be scored")
-        kind = record["config"]["type"]
-        if kind not in _MODULES:
-            raise ModelError(
-                f"{directory} holds a detector of type {kind!r}, this release knows {sorted(_MODULES)}; load it with "
-                "the release that wrote it, or train one of these."
-            )
-        return _module_of(kind).load(directory, record)
+        return _config_of(record).load(directory, record)
     except (KeyError, TypeError) as error:
         lacks = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise ModelError(f"{directory / PREPROCESSING_FILE} is incomplete: {lacks}; train it again.") from error
 
 
-def _module_of(kind: str) -> "DetectorModule":
-    return cast("DetectorModule", import_module(f"{__name__}.{_MODULES[kind]}"))
+def _config_of(record: dict[str, Any]) -> DetectorConfig:
+    """The config in a ``preprocessing.json``.
+
+    Raises:
+        ModelError: this release does not know the detector, or does not allow one of its settings.
+    """
+    kind = record["config"]["type"]
+    try:
+        return TypeAdapter[DetectorConfig](DetectorConfig).validate_python(record["config"], context=STORED)
+    except ValidationError as error:
+        raise ModelError(
+            f"The config of a saved {kind} detector is not one of this release ({error}); "
+            "load it with the release that wrote it, or train it again."
+        ) from error

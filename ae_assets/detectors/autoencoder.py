@@ -11,8 +11,6 @@ from ae_assets.detectors.base import (
     FittedDetector,
     Scores,
     TrainingHistory,
-    config_of,
-    require_features,
     write_preprocessing,
 )
 from ae_assets.detectors.config import DenseAutoencoderConfig, LstmAutoencoderConfig
@@ -21,7 +19,7 @@ from ae_assets.detectors.preprocessing import RobustScaler
 from ae_assets.detectors.sampling import require_windows, sample
 from ae_assets.detectors.scoring import Scorer
 from ae_assets.detectors.training import on_devices, shards_for, train
-from ae_assets.detectors.windows import Windows
+from ae_assets.detectors.windows import TrainingData, Windows
 from ae_assets.errors import ModelError
 from ae_assets.progress import Progress, ProgressSink
 
@@ -63,21 +61,19 @@ class FittedAutoencoder(FittedDetector):
 
 def fit(
     config: DenseAutoencoderConfig | LstmAutoencoderConfig,
-    train_windows: Windows,
-    validation_windows: Windows,
+    data: TrainingData,
     progress: ProgressSink,
-    _failing: Windows | None,
 ) -> FittedAutoencoder:
     """Samples windows, fits the scaler on the training rows, trains the network; see ``detectors.fit``."""
-    require_features(validation_windows.feature_names, train_windows.feature_names, "the validation windows")
-    for name, windows in (("training", train_windows), ("validation", validation_windows)):
+    names = data.windows.feature_names
+    for name, windows in (("training", data.train), ("validation", data.validation)):
         _require_usable(windows, name, config.window_days)
     began = time.perf_counter()
     generator = np.random.default_rng(config.seed)
-    sampled = sample(train_windows, config.max_windows, generator)
-    checked = sample(validation_windows, max(1, config.max_windows // VALIDATION_SHARE), generator)
+    sampled = sample(data.train, config.max_windows, generator)
+    checked = sample(data.validation, max(1, config.max_windows // VALIDATION_SHARE), generator)
     scaler = RobustScaler.fit(sampled.values[sampled.last_row], config.clip)
-    model = build_model(config, len(train_windows.feature_names))
+    model = build_model(config, len(names))
     network = network_of(config)
     shards = min(shards_for(network, config.batch_size), len(sampled), len(checked))
 
@@ -92,7 +88,7 @@ def fit(
 
     trained = train(
         network,
-        [jnp.array(weight) for weight in initial_weights(config, len(train_windows.feature_names))],
+        [jnp.array(weight) for weight in initial_weights(config, len(names))],
         on_devices(sampled, scaler, config.window_days, shards),
         on_devices(checked, scaler, config.window_days, shards),
         config,
@@ -104,26 +100,28 @@ def fit(
         validation_loss=trained.validation_loss,
         best_epoch=trained.best_epoch,
         windows_seen=len(sampled),
-        windows_available=len(train_windows),
+        windows_available=len(data.train),
         validation_windows=len(checked),
         median_loss=trained.median_loss,
         seconds=time.perf_counter() - began,
         converged=trained.converged,
     )
-    return FittedAutoencoder(config, train_windows.feature_names, history, scaler, model)
+    return FittedAutoencoder(config, names, history, scaler, model)
 
 
-def load(directory: Path, record: dict[str, Any]) -> FittedAutoencoder:
+def load(
+    config: DenseAutoencoderConfig | LstmAutoencoderConfig, directory: Path, record: dict[str, Any]
+) -> FittedAutoencoder:
     """Loads the network of a saved detector.
 
     Args:
+        config: its config.
         directory: the folder of one model version.
         record: its ``preprocessing.json``.
 
     Raises:
         ModelError: the network's file is missing, cannot be read, or does not fit the record.
     """
-    config = config_of(record)
     names = tuple(record["feature_names"])
     model = load_model(directory / MODEL_FILE, like=build_model(config, len(names)))
     history = TrainingHistory.from_json(record["history"])

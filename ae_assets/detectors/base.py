@@ -4,16 +4,14 @@ import json
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel
 
-from ae_assets.detectors.config import DetectorConfig
 from ae_assets.detectors.windows import Windows, is_reading
 from ae_assets.errors import ModelError
-from ae_assets.progress import ProgressSink
 
 FORMAT_VERSION = 1
 PREPROCESSING_FILE = "preprocessing.json"
@@ -101,7 +99,7 @@ class FittedDetector(ABC):
 
     learns_from_failures: ClassVar[bool] = False
 
-    config: DetectorConfig
+    config: BaseModel
     feature_names: tuple[str, ...]
     window_days: int
     history: TrainingHistory
@@ -149,24 +147,6 @@ class FittedDetector(ABC):
                 f"The windows to score span {windows.window_days} days, the detector was fitted on windows of "
                 f"{self.window_days} days; build them with windows_of(..., window_days={self.window_days})."
             )
-
-
-class DetectorModule(Protocol):
-    """What the module of a detector type offers; ``detectors.fit`` and ``detectors.load_detector`` find it by type."""
-
-    def fit(
-        self,
-        config: Any,
-        train: Windows,
-        validation: Windows,
-        progress: ProgressSink,
-        failing: Windows | None,
-        /,
-    ) -> FittedDetector:
-        """Fits a detector of the config's type; see ``detectors.fit``."""
-
-    def load(self, directory: Path, record: dict[str, Any], /) -> FittedDetector:
-        """Loads a saved detector whose ``preprocessing.json`` is ``record``; see ``detectors.load_detector``."""
 
 
 def require_features(received: tuple[str, ...], expected: tuple[str, ...], where: str) -> None:
@@ -220,18 +200,3 @@ def read_preprocessing(directory: Path) -> dict[str, Any]:
             "load it with the release that wrote it, or train it again."
         )
     return dict(record)
-
-
-def config_of(record: dict[str, Any]) -> Any:
-    """The config in a ``preprocessing.json``.
-
-    Raises:
-        ModelError: this release does not allow one of its settings.
-    """
-    try:
-        return TypeAdapter[Any](DetectorConfig).validate_python(record["config"])
-    except ValidationError as error:
-        raise ModelError(
-            f"The config of a saved {record['config'].get('type')} detector is not one of this release ({error}); "
-            "load it with the release that wrote it, or train it again."
-        ) from error

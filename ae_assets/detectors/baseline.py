@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ae_assets.detectors.base import FittedDetector, Scores, TrainingHistory, config_of, write_preprocessing
+from ae_assets.detectors.base import FittedDetector, Scores, TrainingHistory, write_preprocessing
 from ae_assets.detectors.preprocessing import RobustScaler
 from ae_assets.detectors.sampling import require_windows, sample
 from ae_assets.detectors.windows import Windows
@@ -56,6 +56,8 @@ class FittedBaseline(FittedDetector):
     file_name: str = ARRAYS_FILE
     block: int = 4096
     """Rows judged at once: enough to hide the calls, few enough to stay in cache and to keep all cores busy."""
+    workers: int = os.cpu_count() or 1
+    """Threads that judge blocks."""
 
     def __init__(self, basis: Basis) -> None:
         """Takes what is common; a subclass adds what its fit found."""
@@ -100,7 +102,7 @@ class FittedBaseline(FittedDetector):
             contributions[block, columns] = judged.contributions
             expected[block, columns] = judged.expected
 
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(self.workers) as pool:
             for _ in pool.map(work, range(0, len(windows), self.block)):
                 pass
         return Scores(score, contributions, expected)
@@ -190,10 +192,10 @@ def read_content(directory: Path, record: dict[str, Any], file_name: str) -> byt
     return content
 
 
-def read_basis(record: dict[str, Any]) -> Basis:
-    """The basis in a ``preprocessing.json``."""
+def read_basis(config: Any, record: dict[str, Any]) -> Basis:
+    """The basis in the ``preprocessing.json`` of a config."""
     history = TrainingHistory.from_json(record["history"])
-    return Basis(config_of(record), tuple(record["feature_names"]), tuple(record["used"]), history)
+    return Basis(config, tuple(record["feature_names"]), tuple(record["used"]), history)
 
 
 def packed(arrays: Arrays) -> bytes:

@@ -1,17 +1,89 @@
 """Settings of the detectors, as they stand in a table's YAML. Nothing here imports a library that fits."""
 
-from typing import Annotated, Literal, Self
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    model_validator,
+)
+
+from ae_assets.plugins import Kinds
+from ae_assets.progress import ProgressSink
+
+if TYPE_CHECKING:
+    from ae_assets.detectors.base import FittedDetector
+    from ae_assets.detectors.windows import TrainingData
 
 
-class _Strict(BaseModel):
+class Settings(BaseModel):
     """A setting that is misspelt is an error, and a config in use never changes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
 
-class TrainingConfig(_Strict):
+class DetectorSettings(Settings):
+    """Base of the configs of all detectors; a config fits its detector and loads it again.
+
+    A detector of your own is a subclass of `DayDetectorConfig` or `WindowDetectorConfig` with the settings as fields,
+    and with `fit` and `load`, which import what computes: the module itself is read with the YAML in every process.
+
+    Attributes:
+        implementation: the module with functions `fit(config, data, progress)` and `load(config, directory, record)`
+            that stand in for the methods.
+    """
+
+    implementation: ClassVar[str]
+
+    type: str = Field(description="Which detector it is.")
+
+    @property
+    def name(self) -> str:
+        """What tables of several detectors call it."""
+        return self.type
+
+    def fit(self, data: "TrainingData", progress: ProgressSink) -> "FittedDetector":
+        """Fits the detector; see ``detectors.fit``."""
+        fitted: FittedDetector = import_module(self.implementation).fit(self, data, progress)
+        return fitted
+
+    def load(self, directory: Path, record: dict[str, Any]) -> "FittedDetector":
+        """Loads what ``FittedDetector.save`` wrote into ``directory``.
+
+        Args:
+            directory: the folder of one model version.
+            record: its ``preprocessing.json``, whose config is this one.
+
+        Raises:
+            ModelError: a file is missing or damaged.
+        """
+        loaded: FittedDetector = import_module(self.implementation).load(self, directory, record)
+        return loaded
+
+
+class DayDetectorConfig(DetectorSettings):
+    """A detector that sees the scored day only."""
+
+    @property
+    def window_days(self) -> int:
+        """One: the scored day alone."""
+        return 1
+
+
+class WindowDetectorConfig(DetectorSettings):
+    """A detector that sees the records of the last days."""
+
+    window_days: PositiveInt = Field(20, description="Calendar days of a window, the scored day included.")
+
+
+class TrainingConfig(Settings):
     """How a network is trained; shared by every network.
 
     Which entities are trained on and which validate is decided by the caller of ``fit``, who knows the split.
@@ -33,9 +105,10 @@ class TrainingConfig(_Strict):
     seed: int = Field(7, ge=0, description="Fixes sampling, initial weights and the order of windows.")
 
 
-class DenseAutoencoderConfig(TrainingConfig):
+class DenseAutoencoderConfig(TrainingConfig, DayDetectorConfig):
     """Dense autoencoder over the features of one day."""
 
+    implementation = "ae_assets.detectors.autoencoder"
     type: Literal["dense_autoencoder"] = "dense_autoencoder"
     units: tuple[PositiveInt, ...] = Field(
         (512, 256, 128, 64, 128, 256, 512),
@@ -43,17 +116,12 @@ class DenseAutoencoderConfig(TrainingConfig):
         description="Widths of the hidden layers (ReLU); the output layer is linear and as wide as the features.",
     )
 
-    @property
-    def window_days(self) -> int:
-        """One: the network sees the scored day only."""
-        return 1
 
-
-class LstmAutoencoderConfig(TrainingConfig):
+class LstmAutoencoderConfig(TrainingConfig, WindowDetectorConfig):
     """LSTM autoencoder over the days of one window."""
 
+    implementation = "ae_assets.detectors.autoencoder"
     type: Literal["lstm_autoencoder"] = "lstm_autoencoder"
-    window_days: PositiveInt = Field(20, description="Calendar days of a window, the scored day included.")
     encoder_units: tuple[PositiveInt, ...] = Field(
         (32, 16), min_length=1, description="Widths of the encoder's LSTM layers; the last state is the code."
     )
@@ -72,18 +140,10 @@ def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
 FeatureNames = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_distinct)]
 
 
-class _DayConfig(_Strict):
-    """A detector that sees the scored day only."""
-
-    @property
-    def window_days(self) -> int:
-        """One: the scored day alone."""
-        return 1
-
-
-class _RuleConfig(_DayConfig):
+class _RuleConfig(DayDetectorConfig):
     """Baseline without a fit: the sum of what some features are above 0."""
 
+    implementation = "ae_assets.detectors.rule"
     features: FeatureNames = Field(description="Features to add up; one that is missing or below 0 adds nothing.")
 
 
@@ -99,7 +159,7 @@ class GrowthRuleConfig(_RuleConfig):
     type: Literal["growth_rule"] = "growth_rule"
 
 
-class OrdinalAutoencoderConfig(_DayConfig):
+class OrdinalAutoencoderConfig(DayDetectorConfig):
     """Autoencoder of the steps that counters have reached, with a score head that learns from labelled failures.
 
     The counters' levels and growths are coded as steps ("above 0", "above 1", "above 2", "above 4", ...). An
@@ -110,6 +170,7 @@ class OrdinalAutoencoderConfig(_DayConfig):
     the sum of their negative logarithms (Fisher 1932, section 21.1).
     """
 
+    implementation = "ae_assets.detectors.ordinal_autoencoder"
     type: Literal["ordinal_autoencoder"] = "ordinal_autoencoder"
     counters: FeatureNames = Field(
         description="Prefixes of the counters to code, e.g. smart_5 for smart_5_level and smart_5_growth_28d."
@@ -154,7 +215,7 @@ class OrdinalAutoencoderConfig(_DayConfig):
         return self
 
 
-class _FittedConfig(_DayConfig):
+class _FittedConfig(DayDetectorConfig):
     """Baseline that is fitted on a sample of the training windows."""
 
     features: FeatureNames | None = Field(
@@ -175,6 +236,7 @@ class _ScaledConfig(_FittedConfig):
 class PcaConfig(_ScaledConfig):
     """Baseline: squared distance from the plane of the principal components of healthy drives."""
 
+    implementation = "ae_assets.detectors.pca"
     type: Literal["pca"] = "pca"
     explained_variance: float = Field(
         0.6, gt=0, lt=1, description="Share of the healthy variance that the kept components hold; fixes their number."
@@ -184,6 +246,7 @@ class PcaConfig(_ScaledConfig):
 class KMeansConfig(_ScaledConfig):
     """Baseline: squared distance to the nearest centre of healthy drives."""
 
+    implementation = "ae_assets.detectors.kmeans"
     type: Literal["kmeans"] = "kmeans"
     clusters: PositiveInt = Field(16, description="Centres.")
     clip: PositiveFloat = Field(
@@ -195,6 +258,7 @@ class KMeansConfig(_ScaledConfig):
 class IsolationForestConfig(_ScaledConfig):
     """Baseline: how few random splits set a drive-day apart."""
 
+    implementation = "ae_assets.detectors.isolation_forest"
     type: Literal["isolation_forest"] = "isolation_forest"
     trees: PositiveInt = Field(100, description="Trees of the forest.")
     windows_per_tree: int = Field(256, ge=2, description="Windows that each tree is grown on.")
@@ -203,12 +267,14 @@ class IsolationForestConfig(_ScaledConfig):
 class EcodConfig(_FittedConfig):
     """Baseline: how far out in the tails of the features' healthy distributions a drive-day lies."""
 
+    implementation = "ae_assets.detectors.ecod"
     type: Literal["ecod"] = "ecod"
 
 
 class GradientBoostingConfig(_FittedConfig):
     """Baseline that learns from labelled failures: gradient-boosted trees, healthy windows against failing ones."""
 
+    implementation = "ae_assets.detectors.gradient_boosting"
     type: Literal["gradient_boosting"] = "gradient_boosting"
     trees: PositiveInt = Field(200, description="Trees, one per boosting step.")
     leaves: int = Field(15, ge=2, le=256, description="Most leaves of a tree.")
@@ -217,17 +283,93 @@ class GradientBoostingConfig(_FittedConfig):
     l2: float = Field(1.0, ge=0, description="Quadratic penalty on the values of the leaves.")
 
 
+KNOWN_LIBRARIES = {"sklearn", "pyod"}
+"""Packages of estimators that a stored model may name without a YAML that names them."""
+
+
+class EstimatorConfig(_ScaledConfig):
+    """Any estimator with `fit` and `score_samples` or `decision_function`, as those of scikit-learn and PyOD.
+
+    It is fitted on scaled features, 0 (the median) where a value is missing. A model version keeps the training sample
+    and not the estimator, which only pickle could store, and fits it again when it is loaded: its library must be
+    installed there, and an estimator that draws numbers needs a `random_state` or `seed` among its options, or takes
+    the config's.
+    """
+
+    implementation = "ae_assets.detectors.estimator"
+    type: Literal["estimator"] = "estimator"
+    class_path: str = Field(
+        alias="class",
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$",
+        description="The class, e.g. pyod.models.iforest.IForest.",
+    )
+    options: dict[str, Any] = Field(default={}, description="What the class is called with, by name.")
+    method: Literal["decision_function", "score_samples"] = Field(
+        "decision_function", description="The method that scores rows."
+    )
+    higher: Literal["anomalous", "normal"] | None = Field(
+        None,
+        description="What a higher number of the method means; left out: normal for scikit-learn, anomalous for PyOD, "
+        "as these define it.",
+    )
+    max_windows: PositiveInt = Field(20_000, description="Healthy training windows to sample, by seed, and to store.")
+
+    @property
+    def higher_is_anomalous(self) -> bool:
+        """Whether a higher number of the method means more anomalous."""
+        return self.higher == "anomalous" or (self.higher is None and self.library == "pyod")
+
+    @property
+    def name(self) -> str:
+        """The class without its package."""
+        return self.class_path.rpartition(".")[2]
+
+    @property
+    def module(self) -> str:
+        """The module of the class."""
+        return self.class_path.rpartition(".")[0]
+
+    @property
+    def library(self) -> str:
+        """The package of the class."""
+        return self.class_path.partition(".")[0]
+
+    @model_validator(mode="after")
+    def _another_library_can_be_imported_and_says_what_its_numbers_mean(self, info: ValidationInfo) -> Self:
+        if self.library in KNOWN_LIBRARIES:  # heavy, so imported when it is fitted
+            return self
+        if self.higher is None:
+            raise ValueError(
+                f"higher must say whether a higher {self.method} of {self.class_path} means 'anomalous' or 'normal'"
+            )
+        if not (info.context or {}).get("stored"):
+            try:
+                import_module(self.module)
+            except ImportError as error:
+                raise ValueError(f"class {self.class_path} cannot be imported: {error}") from error
+        return self
+
+
 NetworkConfig = DenseAutoencoderConfig | LstmAutoencoderConfig
-DetectorConfig = Annotated[
-    DenseAutoencoderConfig
-    | LstmAutoencoderConfig
-    | OrdinalAutoencoderConfig
-    | CounterRuleConfig
-    | GrowthRuleConfig
-    | PcaConfig
-    | KMeansConfig
-    | IsolationForestConfig
-    | EcodConfig
-    | GradientBoostingConfig,
-    Field(discriminator="type"),
-]
+
+DETECTOR_KINDS = Kinds[DayDetectorConfig | WindowDetectorConfig](
+    tag="type",
+    group="ae_assets.detectors",
+    bases=(DayDetectorConfig, WindowDetectorConfig),
+    own={
+        "dense_autoencoder": DenseAutoencoderConfig,
+        "lstm_autoencoder": LstmAutoencoderConfig,
+        "ordinal_autoencoder": OrdinalAutoencoderConfig,
+        "counter_rule": CounterRuleConfig,
+        "growth_rule": GrowthRuleConfig,
+        "pca": PcaConfig,
+        "kmeans": KMeansConfig,
+        "isolation_forest": IsolationForestConfig,
+        "ecod": EcodConfig,
+        "gradient_boosting": GradientBoostingConfig,
+        "estimator": EstimatorConfig,
+    },
+)
+
+DetectorConfig = Annotated[DayDetectorConfig | WindowDetectorConfig, DETECTOR_KINDS]
+"""The settings of any detector."""

@@ -24,7 +24,7 @@ from ae_assets.detectors.baseline import (
     unpacked,
 )
 from ae_assets.detectors.config import EcodConfig
-from ae_assets.detectors.windows import Windows
+from ae_assets.detectors.windows import TrainingData
 from ae_assets.progress import ProgressSink
 
 TAIL_STEPS = 512
@@ -76,12 +76,10 @@ class FittedEcod(FittedBaseline):
         return packed(self.arrays)
 
 
-def fit(
-    config: EcodConfig, train: Windows, _validation: Windows, _progress: ProgressSink, _failing: Windows | None
-) -> FittedEcod:
+def fit(config: EcodConfig, data: TrainingData, _progress: ProgressSink) -> FittedEcod:
     """Counts the tails of a sample of the scored days; see ``detectors.fit``."""
     began = time.perf_counter()
-    taken = training_sample(config, train)
+    taken = training_sample(config, data.train)
     known = [column[np.isfinite(column)] for column in taken.values.T]
     tables = [_tails(column) for column in known]
     longest = max(len(values) for values, _, _ in tables)
@@ -93,13 +91,13 @@ def fit(
         "median": np.array([np.median(column) for column in known]),
     }
     history = TrainingHistory.without_epochs(len(taken.values), taken.available, time.perf_counter() - began)
-    basis = Basis(config, train.feature_names, taken.used, history)
+    basis = Basis(config, data.windows.feature_names, taken.used, history)
     return FittedEcod(basis, {name: array.astype(np.float32) for name, array in arrays.items()})
 
 
-def load(directory: Path, record: dict[str, Any]) -> FittedEcod:
+def load(config: EcodConfig, directory: Path, record: dict[str, Any]) -> FittedEcod:
     """Loads what ``save`` wrote; see ``detectors.load_detector``."""
-    return FittedEcod(read_basis(record), unpacked(read_content(directory, record, FittedEcod.file_name)))
+    return FittedEcod(read_basis(config, record), unpacked(read_content(directory, record, FittedEcod.file_name)))
 
 
 def _tails(known: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:

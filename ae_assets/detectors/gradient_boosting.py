@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ae_assets.detectors.base import Scores, TrainingHistory, require_features
+from ae_assets.detectors.base import Scores, TrainingHistory
 from ae_assets.detectors.baseline import (
     Basis,
     FittedBaseline,
@@ -20,7 +20,7 @@ from ae_assets.detectors.baseline import (
 )
 from ae_assets.detectors.config import GradientBoostingConfig
 from ae_assets.detectors.paths import Trees, shared_out, sums
-from ae_assets.detectors.windows import Windows
+from ae_assets.detectors.windows import TrainingData
 from ae_assets.errors import ModelError
 from ae_assets.progress import Progress, ProgressSink
 
@@ -60,13 +60,7 @@ class FittedGradientBoosting(FittedBaseline):
         return text.encode()
 
 
-def fit(
-    config: GradientBoostingConfig,
-    train: Windows,
-    _validation: Windows,
-    progress: ProgressSink,
-    failing: Windows | None,
-) -> FittedGradientBoosting:
+def fit(config: GradientBoostingConfig, data: TrainingData, progress: ProgressSink) -> FittedGradientBoosting:
     """Grows the trees on a sample of the healthy windows and on all failing ones; see ``detectors.fit``.
 
     Failed entities weigh alike, however many windows each has, and together as much as the healthy windows.
@@ -74,21 +68,21 @@ def fit(
     Raises:
         ModelError: there is no failing window, or the windows are so few that no tree splits them.
     """
-    if failing is None or not len(failing):
+    failing = data.failing
+    if not len(failing):
         raise ModelError(
             "gradient_boosting learns from labelled failures, and received no window inside the horizon before a known "
             "failure; train on a range with failures that its labels know of, or leave gradient_boosting out of "
             "detector and comparisons."
         )
-    require_features(failing.feature_names, train.feature_names, "the failing windows")
     lightgbm = baselines_library("lightgbm")
     began = time.perf_counter()
-    healthy = training_sample(config, train)
-    basis = Basis(config, train.feature_names, healthy.used, TrainingHistory.untrained())
+    healthy = training_sample(config, data.train)
+    basis = Basis(config, data.windows.feature_names, healthy.used, TrainingHistory.untrained())
     worn = picked(failing.values, failing.last_row, basis.columns)
     _, drive, windows_of_drive = np.unique(failing.entity[failing.last_row], return_inverse=True, return_counts=True)
     weight = 1 / windows_of_drive[drive]
-    data = lightgbm.Dataset(
+    labelled = lightgbm.Dataset(
         np.concatenate([healthy.values, worn]),
         np.repeat([0, 1], [len(healthy.values), len(worn)]),
         weight=np.concatenate([np.ones(len(healthy.values)), weight * len(healthy.values) / weight.sum()]),
@@ -99,9 +93,9 @@ def fit(
         done = environment.iteration + 1
         if done % REPORT_EVERY == 0 or done == config.trees:
             seconds = time.perf_counter() - began
-            progress(Progress(f"training {config.type}", done, config.trees, "trees", data.num_data(), seconds))
+            progress(Progress(f"training {config.type}", done, config.trees, "trees", labelled.num_data(), seconds))
 
-    booster = lightgbm.train(_parameters(config), data, config.trees, callbacks=[report])
+    booster = lightgbm.train(_parameters(config), labelled, config.trees, callbacks=[report])
     seen, available = len(healthy.values) + len(worn), healthy.available + len(failing)
     history = TrainingHistory.without_epochs(seen, available, time.perf_counter() - began)
     fitted = FittedGradientBoosting(Basis(config, basis.feature_names, basis.used, history), booster)
@@ -114,11 +108,11 @@ def fit(
     return fitted
 
 
-def load(directory: Path, record: dict[str, Any]) -> FittedGradientBoosting:
+def load(config: GradientBoostingConfig, directory: Path, record: dict[str, Any]) -> FittedGradientBoosting:
     """Loads what ``save`` wrote; see ``detectors.load_detector``."""
     content = read_content(directory, record, FittedGradientBoosting.file_name)
     booster = baselines_library("lightgbm").Booster(model_str=content.decode())
-    return FittedGradientBoosting(read_basis(record), booster)
+    return FittedGradientBoosting(read_basis(config, record), booster)
 
 
 def _parameters(config: GradientBoostingConfig) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from ae_assets.detectors.baseline import (
 from ae_assets.detectors.config import IsolationForestConfig
 from ae_assets.detectors.paths import Trees, shared_out, sums
 from ae_assets.detectors.preprocessing import RobustScaler
-from ae_assets.detectors.windows import Windows
+from ae_assets.detectors.windows import TrainingData
 from ae_assets.progress import ProgressSink
 
 
@@ -73,30 +73,24 @@ class FittedIsolationForest(FittedBaseline):
         return packed(self.arrays)
 
 
-def fit(
-    config: IsolationForestConfig,
-    train: Windows,
-    _validation: Windows,
-    _progress: ProgressSink,
-    _failing: Windows | None,
-) -> FittedIsolationForest:
+def fit(config: IsolationForestConfig, data: TrainingData, _progress: ProgressSink) -> FittedIsolationForest:
     """Grows the forest on a sample of the scored days; see ``detectors.fit``."""
     ensemble = baselines_library("sklearn.ensemble")
     began = time.perf_counter()
-    taken = training_sample(config, train)
+    taken = training_sample(config, data.train)
     scaled, scaler = taken.scaled(config.clip)
     per_tree = min(config.windows_per_tree, len(scaled))
     forest = ensemble.IsolationForest(n_estimators=config.trees, max_samples=per_tree, random_state=config.seed)
     grown = [estimator.tree_ for estimator in forest.fit(scaled).estimators_]
     history = TrainingHistory.without_epochs(len(scaled), taken.available, time.perf_counter() - began)
-    basis = Basis(config, train.feature_names, taken.used, history)
+    basis = Basis(config, data.windows.feature_names, taken.used, history)
     return FittedIsolationForest(basis, {"centre": scaler.centre, "scale": scaler.scale, **_numbered_through(grown)})
 
 
-def load(directory: Path, record: dict[str, Any]) -> FittedIsolationForest:
+def load(config: IsolationForestConfig, directory: Path, record: dict[str, Any]) -> FittedIsolationForest:
     """Loads what ``save`` wrote; see ``detectors.load_detector``."""
     content = read_content(directory, record, FittedIsolationForest.file_name)
-    return FittedIsolationForest(read_basis(record), unpacked(content))
+    return FittedIsolationForest(read_basis(config, record), unpacked(content))
 
 
 def _numbered_through(grown: list[Any]) -> Arrays:

@@ -22,7 +22,7 @@ from ae_assets.detectors.baseline import (
 )
 from ae_assets.detectors.config import KMeansConfig
 from ae_assets.detectors.preprocessing import RobustScaler
-from ae_assets.detectors.windows import Windows
+from ae_assets.detectors.windows import TrainingData
 from ae_assets.progress import ProgressSink
 
 BATCH = 4096
@@ -58,25 +58,23 @@ class FittedKMeans(FittedBaseline):
         return packed(self.arrays)
 
 
-def fit(
-    config: KMeansConfig, train: Windows, _validation: Windows, _progress: ProgressSink, _failing: Windows | None
-) -> FittedKMeans:
+def fit(config: KMeansConfig, data: TrainingData, _progress: ProgressSink) -> FittedKMeans:
     """Finds the centres of a sample of the scored days; see ``detectors.fit``."""
     cluster = baselines_library("sklearn.cluster")
     began = time.perf_counter()
-    taken = training_sample(config, train)
+    taken = training_sample(config, data.train)
     scaled, scaler = taken.scaled(config.clip)
     clusters = min(config.clusters, len(scaled))
     found = cluster.MiniBatchKMeans(clusters, batch_size=BATCH, n_init=3, random_state=config.seed).fit(scaled)
     centres = found.cluster_centers_.astype(np.float32)
     history = TrainingHistory.without_epochs(len(scaled), taken.available, time.perf_counter() - began)
-    basis = Basis(config, train.feature_names, taken.used, history)
+    basis = Basis(config, data.windows.feature_names, taken.used, history)
     return FittedKMeans(basis, {"centre": scaler.centre, "scale": scaler.scale, "centres": centres})
 
 
-def load(directory: Path, record: dict[str, Any]) -> FittedKMeans:
+def load(config: KMeansConfig, directory: Path, record: dict[str, Any]) -> FittedKMeans:
     """Loads what ``save`` wrote; see ``detectors.load_detector``."""
-    return FittedKMeans(read_basis(record), unpacked(read_content(directory, record, FittedKMeans.file_name)))
+    return FittedKMeans(read_basis(config, record), unpacked(read_content(directory, record, FittedKMeans.file_name)))
 
 
 def _squared(

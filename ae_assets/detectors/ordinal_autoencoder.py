@@ -16,8 +16,6 @@ from ae_assets.detectors.base import (
     FittedDetector,
     Scores,
     TrainingHistory,
-    config_of,
-    require_features,
     write_preprocessing,
 )
 from ae_assets.detectors.compilation import WIDE_VECTORS, compiled
@@ -49,7 +47,7 @@ from ae_assets.detectors.ordinal_training import (
 )
 from ae_assets.detectors.sampling import require_windows
 from ae_assets.detectors.tail import Tail
-from ae_assets.detectors.windows import Windows
+from ae_assets.detectors.windows import TrainingData, Windows
 from ae_assets.progress import Progress, ProgressSink
 
 MODEL_FILE = "model.keras"
@@ -133,22 +131,17 @@ class FittedOrdinalAutoencoder(FittedDetector):
         return model
 
 
-def fit(
-    config: OrdinalAutoencoderConfig,
-    train: Windows,
-    validation: Windows,
-    progress: ProgressSink,
-    failing: Windows | None,
-) -> FittedOrdinalAutoencoder:
+def fit(config: OrdinalAutoencoderConfig, data: TrainingData, progress: ProgressSink) -> FittedOrdinalAutoencoder:
     """Fits coding, autoencoder, heads and tails; see ``detectors.fit``.
 
     Without ``least_failures`` failed entities there are no heads, and the score is the surprise of the steps alone.
     """
     began = time.perf_counter()
-    require_features(validation.feature_names, train.feature_names, "the validation windows")
+    train, validation = data.train, data.validation
     require_windows(train, "training")
     require_windows(validation, "validation")
-    sick = _enough(config, failing, train.feature_names)
+    failures = data.failing.keys()["entity"].n_unique()
+    sick = data.failing if config.heads and failures >= config.least_failures else None
     coding = coding_of(config, train, sick)
     rows, held_out = coded_rows(coding, train), coded_rows(coding, validation)
     generator = np.random.default_rng(config.seed)
@@ -173,15 +166,6 @@ def fit(
         Tail.of(errors, healthy.weight),
         tuple(Tail.of(opinion, healthy.weight) for opinion in opinions),
     )
-
-
-def _enough(config: OrdinalAutoencoderConfig, failing: Windows | None, names: tuple[str, ...]) -> Windows | None:
-    """The windows before failures where there are heads and enough failed entities to train them."""
-    if failing is None:
-        return None
-    require_features(failing.feature_names, names, "the failing windows")
-    entities = failing.keys()["entity"].n_unique()
-    return failing if config.heads and entities >= config.least_failures else None
 
 
 def _reporter(config: OrdinalAutoencoderConfig, progress: ProgressSink, trainings: int) -> OnEpoch:
@@ -213,13 +197,12 @@ def _history(trained: Fitted, train: Windows, validation: Windows, seconds: floa
     )
 
 
-def load(directory: Path, record: dict[str, Any]) -> FittedOrdinalAutoencoder:
+def load(config: OrdinalAutoencoderConfig, directory: Path, record: dict[str, Any]) -> FittedOrdinalAutoencoder:
     """Loads what ``save`` wrote; see ``detectors.load_detector``.
 
     Raises:
         ModelError: the network's file is missing, cannot be read, or does not fit the record.
     """
-    config: OrdinalAutoencoderConfig = config_of(record)
     coding = Coding.from_json(record["coding"])
     shape = Shape.of(coding)
     model = load_model(directory / MODEL_FILE, like=keras_model(config, shape, record["heads"]))

@@ -22,7 +22,7 @@ from ae_assets.detectors.baseline import (
 )
 from ae_assets.detectors.config import PcaConfig
 from ae_assets.detectors.preprocessing import RobustScaler
-from ae_assets.detectors.windows import Windows
+from ae_assets.detectors.windows import TrainingData
 from ae_assets.progress import ProgressSink
 
 
@@ -61,23 +61,21 @@ class FittedPca(FittedBaseline):
         return packed(self.arrays)
 
 
-def fit(
-    config: PcaConfig, train: Windows, _validation: Windows, _progress: ProgressSink, _failing: Windows | None
-) -> FittedPca:
+def fit(config: PcaConfig, data: TrainingData, _progress: ProgressSink) -> FittedPca:
     """Fits the components on a sample of the scored days; see ``detectors.fit``."""
     decomposition = baselines_library("sklearn.decomposition")
     began = time.perf_counter()
-    taken = training_sample(config, train)
+    taken = training_sample(config, data.train)
     scaled, scaler = taken.scaled(config.clip)
     mean, components = scaled.mean(axis=0), np.zeros((0, scaled.shape[1]), np.float32)
     if (scaled != mean).any():
         components = decomposition.PCA(config.explained_variance, random_state=config.seed).fit(scaled).components_
     arrays = {"centre": scaler.centre, "scale": scaler.scale, "mean": mean, "components": components}
     history = TrainingHistory.without_epochs(len(scaled), taken.available, time.perf_counter() - began)
-    basis = Basis(config, train.feature_names, taken.used, history)
+    basis = Basis(config, data.windows.feature_names, taken.used, history)
     return FittedPca(basis, {name: array.astype(np.float32) for name, array in arrays.items()})
 
 
-def load(directory: Path, record: dict[str, Any]) -> FittedPca:
+def load(config: PcaConfig, directory: Path, record: dict[str, Any]) -> FittedPca:
     """Loads what ``save`` wrote; see ``detectors.load_detector``."""
-    return FittedPca(read_basis(record), unpacked(read_content(directory, record, FittedPca.file_name)))
+    return FittedPca(read_basis(config, record), unpacked(read_content(directory, record, FittedPca.file_name)))

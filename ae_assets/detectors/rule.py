@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ae_assets.detectors.base import FittedDetector, Scores, TrainingHistory, config_of, write_preprocessing
+from ae_assets.detectors.base import FittedDetector, Scores, TrainingHistory, write_preprocessing
 from ae_assets.detectors.config import CounterRuleConfig, GrowthRuleConfig
-from ae_assets.detectors.windows import Windows
+from ae_assets.detectors.windows import TrainingData, Windows
 from ae_assets.errors import ModelError
 from ae_assets.progress import ProgressSink
 
@@ -56,13 +56,11 @@ class FittedRule(FittedDetector):
         write_preprocessing(directory, self)
 
 
-def fit(
-    config: RuleConfig, train: Windows, _validation: Windows, _progress: ProgressSink, _failing: Windows | None
-) -> FittedRule:
+def fit(config: RuleConfig, data: TrainingData, _progress: ProgressSink) -> FittedRule:
     """The rule over the training windows' features; their values do not matter. See ``detectors.fit``."""
-    return FittedRule(config, train.feature_names)
+    return FittedRule(config, data.windows.feature_names)
 
 
-def load(_directory: Path, record: dict[str, Any]) -> FittedRule:
+def load(config: RuleConfig, _directory: Path, record: dict[str, Any]) -> FittedRule:
     """Rebuilds the rule from what ``save`` wrote."""
-    return FittedRule(config_of(record), tuple(record["feature_names"]))
+    return FittedRule(config, tuple(record["feature_names"]))

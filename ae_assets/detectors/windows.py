@@ -78,6 +78,37 @@ class Windows:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Windows to fit a detector on, with what is known of each.
+
+    Attributes:
+        windows: n windows; `windows.entity` and `windows.cohort` say which belong together.
+        target: boolean (n,), whether something is known to go wrong: a failure within the horizon after the window, its
+            own day left out, or a labelled interval that the window ends in.
+        held_out: boolean (n,), kept for early stopping; all windows of an entity are on one side.
+    """
+
+    windows: Windows
+    target: NDArray[np.bool_]
+    held_out: NDArray[np.bool_]
+
+    @cached_property
+    def train(self) -> Windows:
+        """Windows to learn from, of entities believed healthy."""
+        return self.windows.take(np.flatnonzero(~self.target & ~self.held_out))
+
+    @cached_property
+    def validation(self) -> Windows:
+        """Windows of other entities believed healthy, for early stopping only."""
+        return self.windows.take(np.flatnonzero(~self.target & self.held_out))
+
+    @cached_property
+    def failing(self) -> Windows:
+        """Windows of which something is known to go wrong, for detectors that learn from labels."""
+        return self.windows.take(np.flatnonzero(self.target))
+
+
 def is_reading(feature_name: str) -> bool:
     """Whether a feature is known only where the entity reports something; by its name."""
     return feature_name not in ABOUT_THE_RECORD and not feature_name.endswith(MISSING_FLAG)

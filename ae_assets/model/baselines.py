@@ -51,9 +51,9 @@ def compared_detectors(table: WatchedTable, *, comparisons: bool, baselines: boo
         comparisons: whether to take the comparisons of its YAML.
         baselines: whether to take every baseline with default settings as well.
     """
-    compared = [Compared(table.detector.type, table.detector, required=True)]
+    compared = [Compared(table.detector.name, table.detector, required=True)]
     for config in table.comparisons if comparisons else ():
-        compared.append(Compared(_unused(config.type, compared), config, required=True))
+        compared.append(Compared(_unused(config.name, compared), config, required=True))
     judged = table.detector.judged if isinstance(table.detector, OrdinalAutoencoderConfig) else ()
     for name, config in all_baselines(table.features, judged).items() if baselines else ():
         if all(config != other.config for other in compared):

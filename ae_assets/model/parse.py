@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from ae_assets.errors import ConfigError
 from ae_assets.model.definition import WatchedTable
 from ae_assets.model.unknown_names import unknown_names
+from ae_assets.plugins import Kinds
 
 
 def parse_table(
@@ -26,7 +27,7 @@ def parse_table(
     try:
         table = WatchedTable.model_validate(dict(attributes))
     except ValidationError as error:
-        raise _refusal(where, _explain(error, line_of or {})) from None
+        raise _refusal(where, _explain(error, attributes, line_of or {})) from None
     if unknown := list(_unknown(table, line_of or {})):
         raise _refusal(where, unknown)
     return table
@@ -42,24 +43,17 @@ def _unknown(table: WatchedTable, line_of: Mapping[tuple[str, ...], int]) -> Ite
         yield f"  attributes.{'.'.join(one.path)}{at}: received {one.name!r}; {one.expected}"
 
 
-def _explain(error: ValidationError, line_of: Mapping[tuple[str, ...], int]) -> Iterator[str]:
+def _explain(
+    error: ValidationError, attributes: Mapping[str, Any], line_of: Mapping[tuple[str, ...], int]
+) -> Iterator[str]:
     for problem in error.errors(include_url=False):
-        path = _without_union_tags(problem["loc"])
+        path = tuple(str(part) for part in problem["loc"])
         at = _line(path, line_of)
         received = "" if problem["type"] == "missing" else f" received {_short(problem['input'])};"
         if received and path in (("source",), ("source", "location")):  # which may hold a password
             received = f" received {type(problem['input']).__name__};"
-        allowed = _allowed(problem["type"], problem["msg"], problem["loc"])
+        allowed = _allowed(problem["type"], problem["msg"], problem["loc"], attributes)
         yield f"  attributes.{'.'.join(path)}{at}:{received} {allowed}"
-
-
-def _without_union_tags(loc: tuple[str | int, ...]) -> tuple[str, ...]:
-    """The path as the YAML writes it: pydantic puts the name of the chosen kind after a key that has several kinds."""
-    path = [str(part) for part in loc]
-    tag = {"detector": 1, "threshold": 1, "comparisons": 2}.get(path[0]) if path else None
-    if tag is not None and len(path) > tag + 1:
-        del path[tag]
-    return tuple(path)
 
 
 def _line(path: tuple[str, ...], line_of: Mapping[tuple[str, ...], int]) -> str:
@@ -74,34 +68,33 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _allowed(kind: str, message: str, loc: tuple[str | int, ...]) -> str:
+def _allowed(kind: str, message: str, loc: tuple[str | int, ...], attributes: Mapping[str, Any]) -> str:
     if kind == "extra_forbidden":
-        return f"no such key; allowed here: {', '.join(sorted(_keys_at(loc[:-1])))}"
+        return f"no such key; allowed here: {', '.join(sorted(_keys_at(loc[:-1], attributes)))}"
     if kind == "missing":
         return "this key is required"
     return message.removeprefix("Value error, ")
 
 
-def _keys_at(loc: tuple[str | int, ...]) -> Collection[str]:
+def _keys_at(loc: tuple[str | int, ...], attributes: Mapping[str, Any]) -> Collection[str]:
     """The keys that the model allows at a place; where it chose between kinds, those of the kind that was named."""
     annotation: Any = WatchedTable
+    value: Any = attributes
     for part in loc:
-        fields = getattr(annotation, "model_fields", None)
-        annotation = fields[part].annotation if fields else _member(annotation, part)
-    return getattr(annotation, "model_fields", {})
+        annotation, kinds = _within(annotation, part)
+        value = value[part]
+        if kinds is not None:
+            annotation = kinds.find(value[kinds.tag])
+    fields = getattr(annotation, "model_fields", {})
+    return [field.alias or name for name, field in fields.items()]
 
 
-def _member(annotation: Any, part: str | int) -> Any:
-    """What a place in a tuple or a dictionary holds, or the kind of that tag in a tagged union."""
-    members = get_args(annotation)
-    if get_origin(annotation) is tuple:
-        return get_args(members[0])[0] if get_origin(members[0]) is Annotated else members[0]
-    if get_origin(annotation) is dict:
-        return members[1]
-    return next((member for member in members if _tag(member) == part), None)
-
-
-def _tag(member: Any) -> object:
-    fields = getattr(member, "model_fields", {})
-    field = fields.get("type") or fields.get("policy")
-    return None if field is None else field.default
+def _within(annotation: Any, part: str | int) -> tuple[Any, Kinds[Any] | None]:
+    """What a key of a model, or a place in a tuple or a dictionary, holds; and its kinds where it has several."""
+    fields = getattr(annotation, "model_fields", None)
+    if fields is not None:
+        held, notes = fields[part].annotation, fields[part].metadata
+    else:
+        member = get_args(annotation)[1 if get_origin(annotation) is dict else 0]
+        held, *notes = get_args(member) if get_origin(member) is Annotated else (member,)
+    return held, next((note for note in notes if isinstance(note, Kinds)), None)

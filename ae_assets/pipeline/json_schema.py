@@ -20,7 +20,7 @@ def table_schema() -> Schema:
 
 
 def _mapped(schema: Mapping[str, Any]) -> Schema:
-    """A schema in which templates may stand for values and a union of kinds is told apart by its tag."""
+    """A schema in which templates may stand for values."""
     mapped: Schema = {}
     for key, value in schema.items():
         if key == "$defs":
@@ -33,26 +33,14 @@ def _mapped(schema: Mapping[str, Any]) -> Schema:
             mapped[key] = [_mapped(part) for part in value]
         elif key == "additionalProperties" and not value:
             mapped["propertyNames"] = {"enum": sorted(schema["properties"])}  # an error then says what is allowed
-        elif key not in {"oneOf", "discriminator"}:
+        elif key == "allOf":  # the kinds of `plugins.Kinds`, each with its condition
+            mapped[key] = [{**part, "then": _mapped(part["then"])} for part in value]
+        else:
             mapped[key] = value
-    return {**mapped, **_kinds(schema["discriminator"])} if "discriminator" in schema else mapped
+    return mapped
 
 
 def _or_template(schema: Mapping[str, Any]) -> Schema:
     """Written as a condition and not as a choice, so that what is wrong is said of the value alone."""
     shown = {key: schema[key] for key in ("title", "description", "default") if key in schema}
     return {**shown, "if": _TEMPLATE, "else": _mapped(schema)}
-
-
-def _kinds(discriminator: Mapping[str, Any]) -> Schema:
-    """Each kind by its tag: of a choice an error would name no key."""
-    tag, kinds = discriminator["propertyName"], discriminator["mapping"]
-    return {
-        "type": "object",
-        "required": [tag],
-        "properties": {tag: {"enum": sorted(kinds)}},
-        "allOf": [
-            {"if": {"required": [tag], "properties": {tag: {"const": name}}}, "then": {"$ref": where}}
-            for name, where in kinds.items()
-        ],
-    }

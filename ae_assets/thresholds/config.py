@@ -1,9 +1,8 @@
-"""The threshold section of a watched table's YAML. A further policy is one more member of the union."""
+"""The threshold section of a watched table's YAML: the policies of this package, and those that others add."""
 
-from typing import Annotated, get_args
+from typing import Annotated
 
-from pydantic import Field
-
+from ae_assets.plugins import Kinds
 from ae_assets.thresholds.alarm_budget import AlarmBudgetConfig
 from ae_assets.thresholds.conformal import ConformalConfig
 from ae_assets.thresholds.iqr import IqrConfig
@@ -13,20 +12,25 @@ from ae_assets.thresholds.percentile import PercentileConfig
 from ae_assets.thresholds.policy import ThresholdPolicy
 from ae_assets.thresholds.target_far import TargetFarConfig
 
-ThresholdConfig = Annotated[
-    PercentileConfig
-    | IqrConfig
-    | AlarmBudgetConfig
-    | TargetFarConfig
-    | PeaksOverThresholdConfig
-    | ConformalConfig
-    | LabelledConfig,
-    Field(discriminator="policy"),
-]
+POLICY_KINDS = Kinds[ThresholdPolicy](
+    tag="policy",
+    group="ae_assets.thresholds",
+    bases=(ThresholdPolicy,),
+    own={
+        "percentile": PercentileConfig,
+        "iqr": IqrConfig,
+        "alarm_budget": AlarmBudgetConfig,
+        "target_far": TargetFarConfig,
+        "peaks_over_threshold": PeaksOverThresholdConfig,
+        "conformal": ConformalConfig,
+        "labelled": LabelledConfig,
+    },
+)
+
+ThresholdConfig = Annotated[ThresholdPolicy, POLICY_KINDS]
+"""Any policy with its settings."""
 
 
 def default_policies() -> dict[str, ThresholdPolicy]:
-    """Every policy with its default settings, by the name that the YAML gives it."""
-    union, _ = get_args(ThresholdConfig)
-    policies = [member() for member in get_args(union)]
-    return {policy.name: policy for policy in policies}
+    """Every policy of this package with its default settings, by the name that the YAML gives it."""
+    return {name: policy.model_validate({"policy": name}) for name, policy in POLICY_KINDS.own.items()}

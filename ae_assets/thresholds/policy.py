@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ae_assets.thresholds.promise import Promise
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class ThresholdPolicy(BaseModel, ABC):
     """Base of the policies. A policy is its own configuration, so the YAML that names it is all there is to store.
 
-    A subclass lives in a file of its own, has a `policy` literal that names it in YAML, defaults for every setting, and
-    joins the union in `config.py`. Its docstring says what it assumes and when it fails.
+    A subclass lives in a file of its own and has defaults for every setting; `POLICY_KINDS` in `config.py` names those
+    of this package. Its docstring says what it assumes and when it fails.
 
     Attributes:
         sees_failures: whether `cut` is given the entities that are known to fail. Every other policy describes what is
@@ -29,10 +29,12 @@ class ThresholdPolicy(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
     sees_failures: ClassVar[bool] = False
 
+    policy: str = Field(description="Which policy it is.")
+
     @property
     def name(self) -> str:
         """The policy's name in the YAML."""
-        return str(self.model_dump()["policy"])
+        return self.policy
 
     @abstractmethod
     def cut(self, calibration: pl.DataFrame) -> float:

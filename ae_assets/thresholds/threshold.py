@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from ae_assets.errors import ContractError, ModelError
+from ae_assets.plugins import STORED
 from ae_assets.thresholds.config import ThresholdConfig
 from ae_assets.thresholds.curve import CalibrationCurve
 from ae_assets.thresholds.failures import KnownFailures
@@ -107,7 +108,7 @@ class Threshold:
         try:
             return cls(
                 cut=float(content["cut"]),
-                policy=TypeAdapter(ThresholdConfig).validate_python(content["policy"]),
+                policy=TypeAdapter[ThresholdPolicy](ThresholdConfig).validate_python(content["policy"], context=STORED),
                 calibration=CalibrationCurve.from_dict(content["calibration"]),
             )
         except ValidationError as error:

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 
 from ae_assets.decisions import Reason, reasons_of
 from ae_assets.decisions.explanation import LEAST_SHARE
-from ae_assets.detectors import DenseAutoencoderConfig, FittedDetector, Scores, Windows, fit, windows_of
+from ae_assets.detectors import DenseAutoencoderConfig, FittedDetector, Scores, TrainingData, Windows, fit, windows_of
 from ae_assets.features.catalogue import catalogue, feature_names
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.day import features_of_day
@@ -53,9 +53,9 @@ class Watched:
         self.last = max(self.valid)
         table = pl.concat(features_of(self.valid, day) for day in self.valid if day < self.last)
         validates = pl.col("entity").hash(1) % 5 == 0
-        self.detector = fit(
-            NETWORK, windows_of(table.filter(~validates), NAMES, 1), windows_of(table.filter(validates), NAMES, 1)
-        )
+        windows = windows_of(table, NAMES, 1)
+        held_out = windows.keys().select(validates).to_series().to_numpy()
+        self.detector = fit(NETWORK, TrainingData(windows, np.zeros(len(windows), np.bool_), held_out))
         self.calm = self.calm_drives()
 
     def calm_drives(self) -> set[str]:

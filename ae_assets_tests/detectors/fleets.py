@@ -19,12 +19,16 @@ from ae_assets.detectors import (
     LstmAutoencoderConfig,
     OrdinalAutoencoderConfig,
     PcaConfig,
+    TrainingData,
     Windows,
     fit,
     windows_of,
 )
+from ae_assets.detectors.config import EstimatorConfig
+from ae_assets_tests.detectors.own import HighestValueConfig
 
 FEATURES = 9
+OWN = "ae_assets_tests.detectors.own:HighestValueConfig"
 COUNTERS = ("wear_level", "wear_growth_1d", "wear_growth_7d", "errors_level")
 NAMES = (*COUNTERS, "age", *(f"feature_{number}" for number in range(len(COUNTERS) + 1, FEATURES)))
 START = date(2024, 1, 1)
@@ -51,9 +55,11 @@ DETECTORS: dict[str, DetectorConfig] = {
     "ordinal_autoencoder": ORDINAL,
     "counter_rule": CounterRuleConfig(features=(NAMES[2], NAMES[5])),
     "growth_rule": GrowthRuleConfig(features=NAMES[:4]),
+    "estimator": EstimatorConfig.model_validate({"class": "pyod.models.iforest.IForest"}),
+    OWN: HighestValueConfig(type=OWN),
     **BASELINES,
 }
-"""One config of every type."""
+"""One config of every type, one's own included."""
 
 
 def fleet(entities: int = 40, days: int = 15, seed: int = 0, missing: float = 0.2, gaps: float = 0.1) -> pl.DataFrame:
@@ -77,20 +83,42 @@ def fleet(entities: int = 40, days: int = 15, seed: int = 0, missing: float = 0.
     return keys.hstack(features).sample(fraction=1, shuffle=True, seed=seed)
 
 
-def split(config: DetectorConfig, table: pl.DataFrame) -> tuple[Windows, Windows]:
+def split(config: DetectorConfig, table: pl.DataFrame) -> TrainingData:
     """Training and validation windows, by entity."""
-    validates = pl.col("entity") >= table["entity"].sort()[int(0.75 * table.height)]
-    return (
-        windows_of(table.filter(~validates), NAMES, config.window_days),
-        windows_of(table.filter(validates), NAMES, config.window_days),
+    windows = windows_of(table, NAMES, config.window_days)
+    held_out = windows.keys()["entity"] >= table["entity"].sort()[int(0.75 * table.height)]
+    return TrainingData(windows, np.zeros(len(windows), np.bool_), held_out.to_numpy())
+
+
+def training_data(train: Windows, validation: Windows, failing: Windows | None = None) -> TrainingData:
+    """Windows of several tables with one list of features as one table."""
+    parts = [train, validation, *([] if failing is None else [failing])]
+    starts = np.cumsum([0, *(len(part.values) for part in parts)])
+    windows = Windows(
+        np.concatenate([part.values for part in parts]),
+        train.feature_names,
+        np.concatenate([part.last_row + start for part, start in zip(parts, starts, strict=False)]),
+        np.concatenate([part.length for part in parts]),
+        pl.concat([part.rows for part in parts]),
+        train.window_days,
     )
+    role = np.repeat(range(len(parts)), [len(part) for part in parts])
+    return TrainingData(windows, role == 2, role == 1)
+
+
+def fit_on(
+    config: DetectorConfig, train: Windows, validation: Windows, failing: Windows | None = None
+) -> FittedDetector:
+    """The detector fitted on windows of several tables."""
+    return fit(config, training_data(train, validation, failing))
 
 
 def fitted(config: DetectorConfig, table: pl.DataFrame | None = None) -> FittedDetector:
     """The detector on a small fleet, with failing windows whose first features are all raised."""
     table = fleet() if table is None else table
     worn = fleet(entities=10, days=8, seed=1).with_columns(pl.col(NAMES[:3]) + 6)
-    return fit(config, *split(config, table), failing=windows_of(worn, NAMES, config.window_days))
+    data = split(config, table)
+    return fit_on(config, data.train, data.validation, windows_of(worn, NAMES, config.window_days))
 
 
 def with_values(windows: Windows, values: np.ndarray) -> Windows:

@@ -1,7 +1,6 @@
 """What every detector promises, whatever its type."""
 
 from pathlib import Path
-from typing import get_args
 
 import jax
 import numpy as np
@@ -9,9 +8,10 @@ import polars as pl
 import pytest
 
 import ae_assets.detectors
-from ae_assets.detectors import DetectorConfig, FittedDetector, Windows, load_detector, windows_of
+from ae_assets.detectors import FittedDetector, Windows, load_detector, windows_of
+from ae_assets.detectors.config import DETECTOR_KINDS
 from ae_assets.errors import ModelError
-from ae_assets_tests.detectors.fleets import DETECTORS, NAMES, fitted, fleet, with_values
+from ae_assets_tests.detectors.fleets import DETECTORS, NAMES, OWN, fitted, fleet, with_values
 
 
 def windows_for(detector: FittedDetector, table: pl.DataFrame) -> Windows:
@@ -24,10 +24,11 @@ def assert_same_bits(first: ae_assets.detectors.Scores, second: ae_assets.detect
     assert np.array_equal(first.expected, second.expected, equal_nan=True)
 
 
-def test_every_type_of_config_has_a_module_and_is_tested_here() -> None:
-    types = {config.model_fields["type"].default for config in get_args(get_args(DetectorConfig)[0])}
-    assert types == set(ae_assets.detectors._MODULES) == set(DETECTORS)
-    assert all(config.type == name for name, config in DETECTORS.items())
+def test_every_type_of_config_and_one_of_ones_own_is_tested_here() -> None:
+    assert {name: config.model_fields["type"].default for name, config in DETECTOR_KINDS.own.items()} == {
+        name: name for name in DETECTOR_KINDS.own
+    }
+    assert {config.type for config in DETECTORS.values()} == {*DETECTOR_KINDS.own, OWN}
 
 
 def test_scores_are_finite_and_contributions_are_not_negative_and_sum_to_them(detector: FittedDetector) -> None:

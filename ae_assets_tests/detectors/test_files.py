@@ -33,7 +33,7 @@ def test_a_saved_network_is_a_keras_file_and_a_json_file(network: FittedDetector
 
 
 def test_a_saved_rule_is_one_json_file(tmp_path: Path) -> None:
-    rule = fit(CounterRuleConfig(features=NAMES[:2]), *split(DENSE, fleet()))
+    rule = fit(CounterRuleConfig(features=NAMES[:2]), split(DENSE, fleet()))
     rule.save(tmp_path)
     windows = windows_of(fleet(seed=5), NAMES, 1)
     assert np.array_equal(load_detector(tmp_path).score(windows).score, rule.score(windows).score)

@@ -10,13 +10,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ae_assets.detectors import OrdinalAutoencoderConfig, Windows, fit, load_detector, windows_of
+from ae_assets.detectors import OrdinalAutoencoderConfig, Windows, load_detector, windows_of
 from ae_assets.detectors.ordinal_autoencoder import FittedOrdinalAutoencoder
 from ae_assets.detectors.ordinal_coding import CodedFeature, coded_rows, coding_of
 from ae_assets.detectors.ordinal_network import Expansion, Shape, failure_log_odds, step_log_odds, weights_of
 from ae_assets.detectors.tail import KNOTS, Tail
 from ae_assets.errors import ModelError
-from ae_assets_tests.detectors.fleets import START
+from ae_assets_tests.detectors.fleets import START, fit_on
 
 NAMES = ("smart_5_level", "smart_5_growth_7d", "smart_197_level", "smart_9_level", "gap_days", "smart_5_missing")
 CONFIG = OrdinalAutoencoderConfig(
@@ -69,7 +69,7 @@ FAILING = windows(drives(60, 5, worn=True))
 
 @pytest.fixture(scope="module")
 def detector() -> FittedOrdinalAutoencoder:
-    fitted = fit(CONFIG, HEALTHY, HELD_OUT, failing=FAILING)
+    fitted = fit_on(CONFIG, HEALTHY, HELD_OUT, failing=FAILING)
     assert isinstance(fitted, FittedOrdinalAutoencoder)
     return fitted
 
@@ -155,7 +155,7 @@ def test_a_fleet_without_large_cohorts_is_fitted_and_scored(cohort: str | None) 
     each = pl.concat_str(pl.lit("model "), pl.col("entity")) if cohort else pl.lit(None, pl.String)
     fleet = windows(drives(1000, 1).with_columns(cohort=each))
     few_epochs = CONFIG.model_copy(update={"epochs": 1})
-    detector = fit(few_epochs, fleet, fleet, failing=windows(drives(30, 5, worn=True).with_columns(cohort=each)))
+    detector = fit_on(few_epochs, fleet, fleet, failing=windows(drives(30, 5, worn=True).with_columns(cohort=each)))
     assert isinstance(detector, FittedOrdinalAutoencoder)
     assert detector.coding.cohorts == ()
     assert np.isfinite(detector.score(fleet).score).all()
@@ -164,14 +164,14 @@ def test_a_fleet_without_large_cohorts_is_fitted_and_scored(cohort: str | None) 
 @pytest.mark.parametrize("changes", [{"epochs": 1}, {"learning_rate": 1e-5}])
 def test_training_that_is_cut_off_while_it_still_learns_has_not_converged(changes: dict[str, float]) -> None:
     quick = {"units": 8, "bottleneck": 2, "steps": (0, 1), **changes}
-    history = fit(CONFIG.model_copy(update=quick), cohorts_apart(1), cohorts_apart(2)).history
+    history = fit_on(CONFIG.model_copy(update=quick), cohorts_apart(1), cohorts_apart(2)).history
     assert not history.converged
     assert history.kept_loss < history.median_loss
 
 
 def test_epochs_that_only_harm_leave_the_constant_answer() -> None:
     wild = CONFIG.model_copy(update={"learning_rate": 3.0, "heads": 0, "epochs": 4})
-    detector = fit(wild, windows(drives(200, 1)), HELD_OUT)
+    detector = fit_on(wild, windows(drives(200, 1)), HELD_OUT)
     assert detector.history.best_epoch == -1
     assert detector.history.kept_loss == detector.history.median_loss < min(detector.history.validation_loss)
 
@@ -192,7 +192,7 @@ def test_a_raised_attribute_contributes_most(detector: FittedOrdinalAutoencoder,
 
 def test_without_enough_failures_the_score_is_the_surprise_of_the_steps_alone() -> None:
     few = windows(drives(9, 5, worn=True))
-    alone, unlabelled = (fit(CONFIG, HEALTHY, HELD_OUT, failing=failing) for failing in (few, None))
+    alone, unlabelled = (fit_on(CONFIG, HEALTHY, HELD_OUT, failing=failing) for failing in (few, None))
     assert isinstance(alone, FittedOrdinalAutoencoder)
     assert alone.heads is None
     assert np.array_equal(alone.score(HELD_OUT).score, unlabelled.score(HELD_OUT).score)
@@ -203,7 +203,7 @@ def test_shuffled_labels_teach_the_heads_nothing(shuffled: bool, least: float, m
     everyone = pl.concat([drives(3000, 1), drives(300, 5, worn=True)])
     healthy = everyone.sample(fraction=0.9, seed=1, shuffle=True) if shuffled else drives(3000, 1)
     labelled = everyone.join(healthy, on="entity", how="anti")
-    detector = fit(CONFIG, windows(healthy), HELD_OUT, failing=windows(labelled))
+    detector = fit_on(CONFIG, windows(healthy), HELD_OUT, failing=windows(labelled))
     assert isinstance(detector, FittedOrdinalAutoencoder)
     new = windows(drives(3000, 11), drives(300, 12, worn=True))
     codes = coded_rows(detector.coding, new)
@@ -220,8 +220,8 @@ def test_shuffled_labels_teach_the_heads_nothing(shuffled: bool, least: float, m
 
 
 def test_equal_seeds_give_equal_bits_and_others_do_not(detector: FittedOrdinalAutoencoder) -> None:
-    again = fit(CONFIG, HEALTHY, HELD_OUT, failing=FAILING)
-    other = fit(CONFIG.model_copy(update={"seed": 8}), HEALTHY, HELD_OUT, failing=FAILING)
+    again = fit_on(CONFIG, HEALTHY, HELD_OUT, failing=FAILING)
+    other = fit_on(CONFIG.model_copy(update={"seed": 8}), HEALTHY, HELD_OUT, failing=FAILING)
     assert detector.score(HELD_OUT).score.tobytes() == again.score(HELD_OUT).score.tobytes()
     assert not np.array_equal(detector.score(HELD_OUT).score, other.score(HELD_OUT).score)
 
@@ -229,7 +229,7 @@ def test_equal_seeds_give_equal_bits_and_others_do_not(detector: FittedOrdinalAu
 @pytest.mark.parametrize("bottleneck", [0, 2])
 def test_the_keras_model_gives_what_the_pure_functions_give(bottleneck: int) -> None:
     config = CONFIG.model_copy(update={"bottleneck": bottleneck, "epochs": 2})
-    detector = fit(config, HEALTHY, HELD_OUT, failing=FAILING)
+    detector = fit_on(config, HEALTHY, HELD_OUT, failing=FAILING)
     assert isinstance(detector, FittedOrdinalAutoencoder)
     rows = coded_rows(detector.coding, HELD_OUT)
     steps, context = Expansion(detector.coding)(jnp.asarray(rows.codes))
@@ -248,7 +248,7 @@ def test_the_keras_model_gives_what_the_pure_functions_give(bottleneck: int) -> 
 
 
 def test_a_detector_without_heads_is_saved_and_loaded(tmp_path: Path) -> None:
-    detector = fit(CONFIG.model_copy(update={"heads": 0, "epochs": 2}), HEALTHY, HELD_OUT, failing=FAILING)
+    detector = fit_on(CONFIG.model_copy(update={"heads": 0, "epochs": 2}), HEALTHY, HELD_OUT, failing=FAILING)
     detector.save(tmp_path)
     loaded = load_detector(tmp_path, NAMES)
     assert loaded.score(FAILING).score.tobytes() == detector.score(FAILING).score.tobytes()
@@ -256,7 +256,9 @@ def test_a_detector_without_heads_is_saved_and_loaded(tmp_path: Path) -> None:
 
 def test_a_model_file_of_another_version_is_refused(detector: FittedOrdinalAutoencoder, tmp_path: Path) -> None:
     detector.save(tmp_path / "one")
-    fit(CONFIG.model_copy(update={"heads": 1, "epochs": 1}), HEALTHY, HELD_OUT, failing=FAILING).save(tmp_path / "two")
+    fit_on(CONFIG.model_copy(update={"heads": 1, "epochs": 1}), HEALTHY, HELD_OUT, failing=FAILING).save(
+        tmp_path / "two"
+    )
     (tmp_path / "two" / "model.keras").replace(tmp_path / "one" / "model.keras")
     with pytest.raises(ModelError, match="not of one model version"):
         load_detector(tmp_path / "one", NAMES)
@@ -264,13 +266,13 @@ def test_a_model_file_of_another_version_is_refused(detector: FittedOrdinalAutoe
 
 def test_counters_that_the_table_lacks_are_named() -> None:
     with pytest.raises(ModelError, match="no feature smart_6_level"):
-        fit(CONFIG.model_copy(update={"counters": ("smart_5", "smart_6", "smart_197")}), HEALTHY, HELD_OUT)
+        fit_on(CONFIG.model_copy(update={"counters": ("smart_5", "smart_6", "smart_197")}), HEALTHY, HELD_OUT)
 
 
 def test_where_no_counter_has_risen_yet_the_first_to_rise_scores_highest() -> None:
     few = drives(5, 1).with_columns(smart_5_level=pl.lit(0.0), smart_197_level=pl.lit(0.0))
     flat = windows(few)
-    detector = fit(CONFIG, flat, flat)
+    detector = fit_on(CONFIG, flat, flat)
     risen = pl.when(pl.int_range(pl.len()) == 3).then(pl.lit(np.log1p(4))).otherwise(0.0)
     scores = detector.score(windows(few.with_columns(smart_5_level=risen))).score
     assert scores.argmax() == 3
@@ -282,7 +284,7 @@ def test_counters_that_no_drive_reports_cannot_be_judged() -> None:
     none = pl.lit(None, pl.Float64)
     unknown = windows(drives(100, 1).with_columns(smart_5_level=none, smart_5_growth_7d=none, smart_197_level=none))
     with pytest.raises(ModelError, match="nothing to tell drives by"):
-        fit(CONFIG, unknown, unknown)
+        fit_on(CONFIG, unknown, unknown)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from ae_assets_tests.detectors.fleets import DENSE, NAMES, fleet, split
 
 
 def test_the_score_is_the_sum_of_the_counters_and_missing_counts_as_0() -> None:
-    rule = fit(CounterRuleConfig(features=(NAMES[2], NAMES[5])), *split(DENSE, fleet()))
+    rule = fit(CounterRuleConfig(features=(NAMES[2], NAMES[5])), split(DENSE, fleet()))
     windows = windows_of(fleet(seed=5), NAMES, 1)
     counters = np.maximum(np.nan_to_num(windows.values[:, [2, 5]]), 0)
     scores = rule.score(windows)
@@ -20,25 +20,25 @@ def test_the_score_is_the_sum_of_the_counters_and_missing_counts_as_0() -> None:
 
 
 def test_only_its_own_features_have_an_expectation_and_it_is_0() -> None:
-    rule = fit(CounterRuleConfig(features=(NAMES[2],)), *split(DENSE, fleet()))
+    rule = fit(CounterRuleConfig(features=(NAMES[2],)), split(DENSE, fleet()))
     expected = rule.score(windows_of(fleet(seed=5), NAMES, 1)).expected
     assert not expected[:, 2].any()
     assert np.isnan(np.delete(expected, 2, axis=1)).all()
 
 
 def test_it_needs_no_training_and_counts_as_converged() -> None:
-    rule = fit(CounterRuleConfig(features=NAMES[:1]), *split(DENSE, fleet()))
+    rule = fit(CounterRuleConfig(features=NAMES[:1]), split(DENSE, fleet()))
     assert rule.history.converged
     assert rule.history.windows_seen == 0
 
 
 def test_a_feature_that_the_table_lacks_is_named() -> None:
     with pytest.raises(ModelError, match=r"adds up \['smart_5'\], which the features lack"):
-        fit(CounterRuleConfig(features=("smart_5",)), *split(DENSE, fleet()))
+        fit(CounterRuleConfig(features=("smart_5",)), split(DENSE, fleet()))
 
 
 def test_the_growth_rule_adds_up_growth_and_leaves_falling_counters_out() -> None:
-    rule = fit(GrowthRuleConfig(features=NAMES[:3]), *split(DENSE, fleet()))
+    rule = fit(GrowthRuleConfig(features=NAMES[:3]), split(DENSE, fleet()))
     windows = windows_of(fleet(seed=5, missing=0), NAMES, 1)
     growth = windows.values[:, :3]
     assert (growth < 0).any()

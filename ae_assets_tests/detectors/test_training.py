@@ -11,7 +11,7 @@ from ae_assets.detectors.preprocessing import RobustScaler
 from ae_assets.detectors.training import Trainer, has_converged, initial_state, on_devices, train
 from ae_assets.errors import ModelError
 from ae_assets.progress import Progress
-from ae_assets_tests.detectors.fleets import DENSE, FEATURES, LSTM, NAMES, fleet, split
+from ae_assets_tests.detectors.fleets import DENSE, FEATURES, LSTM, NAMES, fit_on, fleet, split
 
 Config = DenseAutoencoderConfig | LstmAutoencoderConfig
 
@@ -30,29 +30,29 @@ def test_the_same_seed_gives_the_same_scores_bit_for_bit(
     config: Config, dense: FittedDetector, lstm: FittedDetector
 ) -> None:
     before = dense if config is DENSE else lstm
-    again = fit(config, *split(config, fleet()))
+    again = fit(config, split(config, fleet()))
     windows = windows_of(fleet(seed=5), NAMES, config.window_days)
     assert again.history.validation_loss == before.history.validation_loss
     assert np.array_equal(again.score(windows).contributions, before.score(windows).contributions)
 
 
 def test_another_seed_gives_other_scores(dense: FittedDetector) -> None:
-    other = fit(DENSE.model_copy(update={"seed": 8, "epochs": 1}), *split(DENSE, fleet()))
+    other = fit(DENSE.model_copy(update={"seed": 8, "epochs": 1}), split(DENSE, fleet()))
     windows = windows_of(fleet(seed=5), NAMES, 1)
     assert not np.array_equal(other.score(windows).score, dense.score(windows).score)
 
 
 def test_more_windows_than_the_setting_are_sampled_and_counted() -> None:
-    train_windows, validation = split(DENSE, fleet())
-    fitted = fit(DENSE.model_copy(update={"max_windows": 100, "epochs": 1}), train_windows, validation)
+    data = split(DENSE, fleet())
+    fitted = fit(DENSE.model_copy(update={"max_windows": 100, "epochs": 1}), data)
     history = fitted.history
     assert (history.windows_seen, history.validation_windows) == (100, 25)
-    assert history.windows_available == len(train_windows)
+    assert history.windows_available == len(data.train)
 
 
 def test_each_epoch_is_reported() -> None:
     seen: list[Progress] = []
-    fit(DENSE.model_copy(update={"epochs": 2}), *split(DENSE, fleet()), seen.append)
+    fit(DENSE.model_copy(update={"epochs": 2}), split(DENSE, fleet()), seen.append)
     assert [(step.done, step.total, step.unit) for step in seen] == [(1, 2, "epochs"), (2, 2, "epochs")]
     assert "validation loss" in seen[0].note
 
@@ -90,7 +90,7 @@ def test_a_part_of_the_batch_on_each_device_is_the_whole_batch() -> None:
 
 def test_a_feature_never_seen_in_training_does_not_break_it() -> None:
     table = fleet().with_columns(pl.lit(None, pl.Float32).alias(NAMES[0]))
-    fitted = fit(DENSE.model_copy(update={"epochs": 1}), *split(DENSE, table))
+    fitted = fit(DENSE.model_copy(update={"epochs": 1}), split(DENSE, table))
     scores = fitted.score(windows_of(table, NAMES, 1))
     assert np.isfinite(scores.score).all()
     assert not scores.contributions[:, 0].any()
@@ -98,22 +98,22 @@ def test_a_feature_never_seen_in_training_does_not_break_it() -> None:
 
 def test_a_learning_rate_that_diverges_is_named() -> None:
     with pytest.raises(ModelError, match=r"not finite.*lower learning_rate"):
-        fit(DENSE.model_copy(update={"learning_rate": 1e30}), *split(DENSE, fleet()))
+        fit(DENSE.model_copy(update={"learning_rate": 1e30}), split(DENSE, fleet()))
 
 
 def test_no_windows_are_refused() -> None:
-    train_windows, validation = split(DENSE, fleet())
-    none = validation.take(np.zeros(0, np.int64))
+    data = split(DENSE, fleet())
+    none = data.validation.take(np.zeros(0, np.int64))
     with pytest.raises(ModelError, match="no validation windows"):
-        fit(DENSE, train_windows, none)
+        fit_on(DENSE, data.train, none)
     with pytest.raises(ModelError, match="no training windows"):
-        fit(DENSE, none, validation)
+        fit_on(DENSE, none, data.validation)
 
 
 def test_windows_of_other_days_are_refused() -> None:
     windows = windows_of(fleet(), NAMES, 5)
     with pytest.raises(ModelError, match="span 5 days, the config says 6"):
-        fit(LSTM, windows, windows)
+        fit_on(LSTM, windows, windows)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,15 @@ from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, fit_detector, train
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.workspace import Workspace, day_range
-from ae_assets.detectors import CounterRuleConfig, FittedDetector, LstmAutoencoderConfig, Windows, fit, windows_of
+from ae_assets.detectors import (
+    CounterRuleConfig,
+    FittedDetector,
+    LstmAutoencoderConfig,
+    TrainingData,
+    Windows,
+    fit,
+    windows_of,
+)
 from ae_assets.errors import ModelError
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
@@ -53,9 +61,9 @@ def fitted_on(monkeypatch: pytest.MonkeyPatch) -> dict[str, Windows]:
     """The windows of each role that the last fit was given; a rule is fitted in place of the config, for speed."""
     given: dict[str, Windows] = {}
 
-    def remember(_: Any, train: Windows, validation: Windows, progress: Any, failing: Windows) -> FittedDetector:
-        given.update(train=train, validation=validation, failing=failing)
-        return fit(CounterRuleConfig(features=("smart_5_level",)), train, validation)
+    def remember(_: Any, data: TrainingData, progress: Any) -> FittedDetector:
+        given.update(train=data.train, validation=data.validation, failing=data.failing)
+        return fit(CounterRuleConfig(features=("smart_5_level",)), data)
 
     monkeypatch.setattr(model, "fit", remember)
     return given

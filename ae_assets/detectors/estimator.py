@@ -1,0 +1,177 @@
+"""Any scikit-learn-like estimator as a detector: fitted here, scored by its own method, stored as its training sample.
+
+Nothing but pickle stores the estimators of every library, and a pickle runs what it holds. So a model version keeps the
+sample with its scores: loading fits the estimator again, and refuses one that now scores otherwise.
+"""
+
+import inspect
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ae_assets.detectors.base import Scores, TrainingHistory
+from ae_assets.detectors.baseline import (
+    Arrays,
+    Basis,
+    FittedBaseline,
+    packed,
+    read_basis,
+    read_content,
+    scaled_rows,
+    training_sample,
+    unpacked,
+)
+from ae_assets.detectors.config import KNOWN_LIBRARIES, EstimatorConfig
+from ae_assets.detectors.preprocessing import RobustScaler
+from ae_assets.detectors.windows import TrainingData
+from ae_assets.errors import ModelError
+from ae_assets.progress import ProgressSink
+
+PROBES = 10
+"""Rows of the sample that are scored alone, to tell whether that changes their scores."""
+
+TOLERANCE = 1e-4
+"""Largest difference of two scores that count as equal, as a share of the scores' standard deviation."""
+
+EXPLAINED_FROM = 0.98
+"""Quantile of the training scores from which a score is explained by what it loses without each feature."""
+
+RawScore = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+"""From scaled rows (rows, used) to scores (rows,) of which higher is more anomalous."""
+
+
+class FittedEstimator(FittedBaseline):
+    """A scaler and a fitted estimator.
+
+    The score is the estimator's, turned so that higher is more anomalous, minus the lowest of the training sample. A
+    high one is shared out among the features in proportion to what it loses when each is put to its training median; a
+    usual one, which nobody asks about, in proportion to how far the features lie from their medians.
+    """
+
+    config: EstimatorConfig
+    block = 16384
+    workers = 1  # an estimator of any library need not allow several threads
+
+    def __init__(self, basis: Basis, arrays: Arrays, raw_score: RawScore) -> None:
+        """Takes the estimator.
+
+        Args:
+            basis: what every baseline keeps.
+            arrays: ``centre`` and ``scale`` of the scaler; ``sample`` float32 (rows, used), scaled; ``scores`` float64
+                (rows,) of the sample.
+            raw_score: scores rows by the estimator.
+        """
+        super().__init__(basis)
+        self.arrays = arrays
+        self.raw_score = raw_score
+        self.scaler = RobustScaler(arrays["centre"], arrays["scale"], self.config.clip)
+        self.lowest, self.high = arrays["scores"].min(), np.quantile(arrays["scores"], EXPLAINED_FROM)
+
+    def judge(self, values: NDArray[np.float32]) -> Scores:
+        """Scores and explains rows."""
+        scaled, known = scaled_rows(values, self.scaler)
+        raw = self.raw_score(scaled)
+        shares = np.abs(scaled).astype(np.float64)
+        for column in range(scaled.shape[1]):
+            high = np.flatnonzero((raw >= self.high) & known[:, column])
+            if len(high):
+                without = scaled[high]
+                without[:, column] = 0
+                shares[high, column] = np.maximum(raw[high] - self.raw_score(without), 0)
+        shares[shares.sum(axis=1) == 0] = 1
+        score = np.maximum(raw - self.lowest, 0)
+        contributions = score[:, None] * shares / shares.sum(axis=1, keepdims=True)
+        return Scores(score.astype(np.float32), contributions.astype(np.float32), np.full_like(scaled, np.nan))
+
+    def content(self) -> bytes:
+        """The arrays."""
+        return packed(self.arrays)
+
+
+def fit(config: EstimatorConfig, data: TrainingData, _progress: ProgressSink) -> FittedEstimator:
+    """Fits the estimator on a sample of the scored days; see ``detectors.fit``.
+
+    Raises:
+        ModelError: the class cannot be imported, fitted or asked for scores, or scores a row by the rows beside it.
+    """
+    began = time.perf_counter()
+    taken = training_sample(config, data.train)
+    scaled, scaler = taken.scaled(config.clip)
+    raw_score = _fitted(config, scaled)
+    scores = raw_score(scaled)
+    _require_rows_by_themselves(config, raw_score, scaled, scores)
+    history = TrainingHistory.without_epochs(len(scaled), taken.available, time.perf_counter() - began)
+    basis = Basis(config, data.windows.feature_names, taken.used, history)
+    arrays: Arrays = {"centre": scaler.centre, "scale": scaler.scale, "sample": scaled, "scores": scores}
+    return FittedEstimator(basis, arrays, raw_score)
+
+
+def load(config: EstimatorConfig, directory: Path, record: dict[str, Any]) -> FittedEstimator:
+    """Fits the estimator again on the stored sample; see ``detectors.load_detector``.
+
+    Raises:
+        ModelError: a file is damaged, the class is of a package that a file alone does not make Python import, or the
+            estimator scores the sample otherwise than it did.
+    """
+    if config.library not in KNOWN_LIBRARIES and config.module not in sys.modules:
+        raise ModelError(
+            f"{directory} names {config.class_path}, whose module no YAML in use names and nothing else has imported; "
+            f"import {config.module} first."
+        )
+    arrays = unpacked(read_content(directory, record, FittedEstimator.file_name))
+    raw_score = _fitted(config, arrays["sample"])
+    if not _close(raw_score(arrays["sample"]), arrays["scores"], arrays["scores"]):
+        raise ModelError(
+            f"{config.class_path} scores its training sample otherwise than when it was trained: its library has "
+            "changed, or it draws numbers that no option fixes; train it again."
+        )
+    return FittedEstimator(read_basis(config, record), arrays, raw_score)
+
+
+def _fitted(config: EstimatorConfig, sample: NDArray[np.float32]) -> RawScore:
+    """The estimator's method after a fit on the sample, turned so that higher is more anomalous."""
+    try:
+        kind = getattr(import_module(config.module), config.class_path.rpartition(".")[2], None)
+    except (ImportError, OSError) as error:
+        raise ModelError(
+            f"{config.module} cannot be imported ({error}); install {config.library} where the model is trained and "
+            "used, or correct detector.class."
+        ) from error
+    if not (isinstance(kind, type) and all(hasattr(kind, method) for method in ("fit", config.method))):
+        raise ModelError(f"{config.class_path} is no class with the methods fit and {config.method}.")
+    taken = inspect.signature(kind).parameters
+    seeds = {name: config.seed for name in ("random_state", "seed") if name in taken}
+    try:
+        estimator = kind(**{**seeds, **config.options})
+        estimator.fit(sample)
+        score = getattr(estimator, config.method)
+        shape = np.shape(score(sample[:2]))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ModelError(f"{config.class_path} cannot be fitted with the options {config.options}: {error}") from error
+    if shape != (len(sample[:2]),):
+        raise ModelError(f"{config.class_path}.{config.method} gives {shape} for 2 rows, expected one number a row.")
+    sign = 1 if config.higher_is_anomalous else -1
+    return lambda rows: sign * np.asarray(score(rows), np.float64)
+
+
+def _require_rows_by_themselves(
+    config: EstimatorConfig, raw_score: RawScore, sample: NDArray[np.float32], scores: NDArray[np.float64]
+) -> None:
+    """Refuses an estimator whose score of a row depends on the rows beside it."""
+    rows = np.linspace(0, len(sample) - 1, PROBES).astype(int)
+    alone = np.concatenate([raw_score(sample[row : row + 1]) for row in rows])
+    if not _close(alone, scores[rows], scores):
+        raise ModelError(
+            f"{config.class_path} scores a row by the rows beside it, so that a device's score would change with the "
+            "fleet; choose an estimator that judges each row by itself."
+        )
+
+
+def _close(received: NDArray[np.float64], expected: NDArray[np.float64], scores: NDArray[np.float64]) -> bool:
+    return bool(np.abs(received - expected).max() <= TOLERANCE * scores.std())
