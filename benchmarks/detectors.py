@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ae_assets.detectors import (
     DenseAutoencoderConfig,
     LstmAutoencoderConfig,
-    OrdinalAutoencoderConfig,
+    OrdinalConfig,
     TrainingData,
     TrainingHistory,
     Windows,
@@ -50,7 +50,7 @@ LSTM_PREDICT_BATCHES = (128, 512, 2048)
 
 Config = DenseAutoencoderConfig | LstmAutoencoderConfig
 
-FLAGSHIP = OrdinalAutoencoderConfig(
+FLAGSHIP = OrdinalConfig(
     counters=tuple(f"counter_{number}" for number in range(12)),
     judged=tuple(f"counter_{number}" for number in range(4)),
 )

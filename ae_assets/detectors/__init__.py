@@ -21,7 +21,7 @@ from ae_assets.detectors.config import (
     IsolationForestConfig,
     KMeansConfig,
     LstmAutoencoderConfig,
-    OrdinalAutoencoderConfig,
+    OrdinalConfig,
     PcaConfig,
     WindowDetectorConfig,
 )
@@ -45,7 +45,7 @@ __all__ = [
     "IsolationForestConfig",
     "KMeansConfig",
     "LstmAutoencoderConfig",
-    "OrdinalAutoencoderConfig",
+    "OrdinalConfig",
     "PcaConfig",
     "Scores",
     "TrainingData",

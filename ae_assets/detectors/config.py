@@ -159,23 +159,24 @@ class GrowthRuleConfig(_RuleConfig):
     type: Literal["growth_rule"] = "growth_rule"
 
 
-class OrdinalAutoencoderConfig(DayDetectorConfig):
-    """Autoencoder of the steps that counters have reached, with a score head that learns from labelled failures.
+class OrdinalConfig(DayDetectorConfig):
+    """Which steps counters have reached, held against those that are usual, with heads that learn from failures.
 
-    The counters' levels and growths are coded as steps ("above 0", "above 1", "above 2", "above 4", ...). An
-    autoencoder that knows cohort, age and missing attributes learns by Bernoulli likelihood which steps healthy drives
-    have set; the error of a drive-day is the negative log-likelihood of the steps that it has set, one-sided, since a
-    counter that is lower than expected is no wear. Where failures are known, small networks learn to tell drive-days
-    before them from healthy ones. Error and opinions become tail probabilities among healthy drive-days; the score is
-    the sum of their negative logarithms (Fisher 1932, section 21.1).
+    The counters' levels and growths are coded as steps ("above 0", "above 1", "above 2", "above 4", ...). A model that
+    knows cohort, age and missing attributes learns by Bernoulli likelihood which steps healthy drives have set; with a
+    bottleneck above 0 it is an autoencoder, which sees the steps as well. The error of a drive-day is the negative
+    log-likelihood of the steps that it has set, one-sided, since a counter that is lower than expected is no wear.
+    Where failures are known, small networks learn to tell drive-days before them from healthy ones. Error and opinions
+    become tail probabilities among healthy drive-days; the score is the sum of their negative logarithms (Fisher 1932,
+    section 21.1).
     """
 
-    implementation = "ae_assets.detectors.ordinal_autoencoder"
-    type: Literal["ordinal_autoencoder"] = "ordinal_autoencoder"
+    implementation = "ae_assets.detectors.ordinal"
+    type: Literal["ordinal"] = "ordinal"
     counters: FeatureNames = Field(
         description="Prefixes of the counters to code, e.g. smart_5 for smart_5_level and smart_5_growth_28d."
     )
-    judged: FeatureNames = Field(description="Those of the counters whose surprise counts as error of the autoencoder.")
+    judged: FeatureNames = Field(description="Those of the counters whose surprise counts as error.")
     age: str | None = Field(None, description="Log-hours feature that holds the age, e.g. smart_9_level.")
     steps: tuple[int, ...] = Field(
         (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384, 65535),
@@ -359,7 +360,7 @@ DETECTOR_KINDS = Kinds[DayDetectorConfig | WindowDetectorConfig](
     own={
         "dense_autoencoder": DenseAutoencoderConfig,
         "lstm_autoencoder": LstmAutoencoderConfig,
-        "ordinal_autoencoder": OrdinalAutoencoderConfig,
+        "ordinal": OrdinalConfig,
         "counter_rule": CounterRuleConfig,
         "growth_rule": GrowthRuleConfig,
         "pca": PcaConfig,
@@ -369,6 +370,7 @@ DETECTOR_KINDS = Kinds[DayDetectorConfig | WindowDetectorConfig](
         "gradient_boosting": GradientBoostingConfig,
         "estimator": EstimatorConfig,
     },
+    former={"ordinal_autoencoder": "ordinal"},
 )
 
 DetectorConfig = Annotated[DayDetectorConfig | WindowDetectorConfig, DETECTOR_KINDS]

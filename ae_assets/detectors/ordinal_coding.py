@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ae_assets.detectors.config import OrdinalAutoencoderConfig
+from ae_assets.detectors.config import OrdinalConfig
 from ae_assets.detectors.windows import Windows
 from ae_assets.errors import ModelError
 
@@ -39,7 +39,7 @@ class CodedFeature:
     Attributes:
         name: the feature.
         kind: what is counted: bounds passed (``counter``), bounds of which the value is short (``age``), whether it is
-            missing (``missing``), whether it is above 1 (``gap``). Counters are what the autoencoder rebuilds, the
+            missing (``missing``), whether it is above 1 (``gap``). Counters are what the step model expects, the
             other kinds are context.
         bounds: ascending and > 0, in feature units; empty for ``missing`` and ``gap``.
         falls: number of bounds, the first ones, that also count when passed downwards, mirrored at 0.
@@ -87,7 +87,7 @@ class Coding:
 
     @property
     def counters(self) -> tuple[CodedFeature, ...]:
-        """The features that the autoencoder rebuilds."""
+        """The features that the step model expects."""
         return tuple(feature for feature in self.features if feature.kind == "counter")
 
     @property
@@ -159,7 +159,7 @@ class CodedRows:
             )
 
 
-def coding_of(config: OrdinalAutoencoderConfig, train: Windows, failing: Windows | None) -> Coding:
+def coding_of(config: OrdinalConfig, train: Windows, failing: Windows | None) -> Coding:
     """Chooses the coding from training rows.
 
     Args:
@@ -217,7 +217,7 @@ def coded_rows(coding: Coding, windows: Windows, weight: NDArray[np.float64] | N
     )
 
 
-def _counters(config: OrdinalAutoencoderConfig, names: tuple[str, ...]) -> list[CodedFeature]:
+def _counters(config: OrdinalConfig, names: tuple[str, ...]) -> list[CodedFeature]:
     """All features of the config's counters, with all steps."""
     bounds = tuple((np.log1p(np.array(config.steps, np.float64)) + ROUNDING).tolist())
     features = []
@@ -244,7 +244,7 @@ def _reached(feature: CodedFeature, values: NDArray[np.float32]) -> CodedFeature
     return replace(feature, bounds=feature.bounds[: max(up, down)], falls=down)
 
 
-def _context(config: OrdinalAutoencoderConfig, names: tuple[str, ...]) -> list[CodedFeature]:
+def _context(config: OrdinalConfig, names: tuple[str, ...]) -> list[CodedFeature]:
     features = []
     if config.age is not None:
         if config.age not in names:

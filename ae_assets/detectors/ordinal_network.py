@@ -1,7 +1,8 @@
-"""The network of the ordinal autoencoder: a Keras model for the file, and the same arithmetic as pure functions.
+"""The network of the ordinal model: a Keras model for the file, and the same arithmetic as pure functions.
 
-Autoencoder: steps and context pass a hidden layer into a narrow code; code, context and cohort give the log-odds of
-every step. Heads: steps, context and cohort give the log-odds that a failure is near, one number per head.
+Step model: context and cohort give the log-odds of every step; with a bottleneck a code does as well, which steps and
+context give through a hidden layer. Heads: steps, context and cohort give the
+log-odds that a failure is near, one number per head.
 """
 
 from typing import NamedTuple
@@ -12,7 +13,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from ae_assets.detectors.config import OrdinalAutoencoderConfig
+from ae_assets.detectors.config import OrdinalConfig
 from ae_assets.detectors.networks import Model
 from ae_assets.detectors.ordinal_coding import CodedFeature, Coding
 
@@ -57,8 +58,8 @@ def _expanded(codes: jax.Array, position: NDArray[np.int32], rank: NDArray[np.in
     return jnp.where(rank > 0, taken >= rank, taken <= rank).astype(jnp.float32)
 
 
-class Autoencoder(NamedTuple):
-    """Weights of the autoencoder; the encoder's are empty where the bottleneck is 0."""
+class StepModel(NamedTuple):
+    """Weights of the step model; the encoder's are empty where the bottleneck is 0."""
 
     hidden_kernel: Array
     hidden_bias: Array
@@ -81,9 +82,9 @@ class Heads(NamedTuple):
     bias: Array
 
 
-def initial_autoencoder(
-    config: OrdinalAutoencoderConfig, shape: Shape, frequency: NDArray[np.float64], generator: np.random.Generator
-) -> Autoencoder:
+def initial_step_model(
+    config: OrdinalConfig, shape: Shape, frequency: NDArray[np.float64], generator: np.random.Generator
+) -> StepModel:
     """Weights to start from: every step as frequent as in training, whatever the drive.
 
     Args:
@@ -93,7 +94,7 @@ def initial_autoencoder(
         generator: draws the kernels.
     """
     inputs = shape.steps + shape.context
-    return Autoencoder(
+    return StepModel(
         hidden_kernel=_glorot(generator, inputs, config.units),
         hidden_bias=jnp.zeros(config.units),
         code_kernel=_glorot(generator, config.units, config.bottleneck),
@@ -106,7 +107,7 @@ def initial_autoencoder(
     )
 
 
-def initial_heads(config: OrdinalAutoencoderConfig, shape: Shape, generator: np.random.Generator) -> Heads:
+def initial_heads(config: OrdinalConfig, shape: Shape, generator: np.random.Generator) -> Heads:
     """Weights to start from: random hidden layers, nothing known of cohorts."""
     inputs, units, heads = shape.steps + shape.context, config.head_units, config.heads
     return Heads(
@@ -120,11 +121,11 @@ def initial_heads(config: OrdinalAutoencoderConfig, shape: Shape, generator: np.
     )
 
 
-def step_log_odds(weights: Autoencoder, steps: Array, context: Array, cohort: Array) -> Array:
+def step_log_odds(weights: StepModel, steps: Array, context: Array, cohort: Array) -> Array:
     """Log-odds (rows, K) that a healthy drive-day has each step set.
 
     Args:
-        weights: of the autoencoder.
+        weights: of the step model.
         steps: float32 (rows, K).
         context: float32 (rows, context width).
         cohort: int32 (rows,).
@@ -159,7 +160,7 @@ def negative_log_likelihood(log_odds: Array, steps: Array) -> Array:
     return jax.nn.softplus(log_odds) - steps * log_odds
 
 
-def keras_model(config: OrdinalAutoencoderConfig, shape: Shape, heads: int) -> Model:
+def keras_model(config: OrdinalConfig, shape: Shape, heads: int) -> Model:
     """The network as a Keras model: (steps, context, cohort) to step log-odds and, with heads, failure log-odds."""
     steps = keras.Input((shape.steps,), name="steps")
     context = keras.Input((shape.context,), name="context")
@@ -180,15 +181,13 @@ def keras_model(config: OrdinalAutoencoderConfig, shape: Shape, heads: int) -> M
     return keras.Model([steps, context, cohort], outputs, name=config.type)
 
 
-def set_weights(model: Model, autoencoder: Autoencoder, heads: Heads | None) -> None:
+def set_weights(model: Model, step_model: StepModel, heads: Heads | None) -> None:
     """Puts trained weights into the Keras model."""
-    for name, weights in _by_layer(autoencoder, heads).items():
+    for name, weights in _by_layer(step_model, heads).items():
         model.get_layer(name).set_weights([np.asarray(weight) for weight in weights])
 
 
-def weights_of(
-    model: Model, config: OrdinalAutoencoderConfig, shape: Shape, heads: int
-) -> tuple[Autoencoder, Heads | None]:
+def weights_of(model: Model, config: OrdinalConfig, shape: Shape, heads: int) -> tuple[StepModel, Heads | None]:
     """The weights in a Keras model, as the pure functions take them."""
 
     def layer(name: str) -> list[Array]:
@@ -197,9 +196,9 @@ def weights_of(
     inputs = shape.steps + shape.context
     no_code = [jnp.zeros((inputs, config.units)), jnp.zeros(config.units), jnp.zeros((config.units, 0)), jnp.zeros(0)]
     encoder = [*layer("encoder"), *layer("code")] if config.bottleneck else no_code
-    autoencoder = Autoencoder(*encoder, *layer("decoder"), *layer("cohort_log_odds"))
+    step_model = StepModel(*encoder, *layer("decoder"), *layer("cohort_log_odds"))
     if not heads:
-        return autoencoder, None
+        return step_model, None
     single = []
     for position in range(heads):
         hidden_kernel, hidden_bias = layer(f"head_{position}_hidden")
@@ -209,11 +208,11 @@ def weights_of(
         (direct_cohort,) = layer(f"head_{position}_direct_cohort")
         parts = (hidden_kernel, hidden_bias, hidden_cohort, output_kernel[:, 0])
         single.append(Heads(*parts, direct_kernel[:, 0], direct_cohort[:, 0], bias[0]))
-    return autoencoder, Heads(*(jnp.stack(parts) for parts in zip(*single, strict=True)))
+    return step_model, Heads(*(jnp.stack(parts) for parts in zip(*single, strict=True)))
 
 
 def _head(
-    inputs: keras.KerasTensor, cohort: keras.KerasTensor, config: OrdinalAutoencoderConfig, shape: Shape, position: int
+    inputs: keras.KerasTensor, cohort: keras.KerasTensor, config: OrdinalConfig, shape: Shape, position: int
 ) -> keras.KerasTensor:
     name = f"head_{position}"
     layers = keras.layers
@@ -226,14 +225,14 @@ def _head(
     return layers.Add(name=name)([opinion, direct, direct_cohort])
 
 
-def _by_layer(autoencoder: Autoencoder, heads: Heads | None) -> dict[str, list[Array]]:
+def _by_layer(step_model: StepModel, heads: Heads | None) -> dict[str, list[Array]]:
     layers = {
-        "decoder": [autoencoder.decoder_kernel, autoencoder.decoder_bias],
-        "cohort_log_odds": [autoencoder.cohort],
+        "decoder": [step_model.decoder_kernel, step_model.decoder_bias],
+        "cohort_log_odds": [step_model.cohort],
     }
-    if autoencoder.code_bias.size:
-        layers["encoder"] = [autoencoder.hidden_kernel, autoencoder.hidden_bias]
-        layers["code"] = [autoencoder.code_kernel, autoencoder.code_bias]
+    if step_model.code_bias.size:
+        layers["encoder"] = [step_model.hidden_kernel, step_model.hidden_bias]
+        layers["code"] = [step_model.code_kernel, step_model.code_bias]
     for position in range(0 if heads is None else len(heads.bias)):
         head = jax.tree.map(lambda weight, position=position: weight[position], heads)
         layers |= {

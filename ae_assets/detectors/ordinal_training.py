@@ -1,4 +1,4 @@
-"""Training of the ordinal autoencoder: distinct coded rows, drawn on the device as often as they weigh."""
+"""Training of the ordinal model: distinct coded rows, drawn on the device as often as they weigh."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_assets.detectors.compilation import WIDE_VECTORS, compiled
-from ae_assets.detectors.config import OrdinalAutoencoderConfig
+from ae_assets.detectors.config import OrdinalConfig
 from ae_assets.detectors.ordinal_coding import CodedRows
 from ae_assets.detectors.ordinal_network import (
-    Autoencoder,
     Expansion,
     Heads,
+    StepModel,
     head_log_odds,
     negative_log_likelihood,
     step_log_odds,
@@ -71,12 +71,12 @@ class Fitted(NamedTuple):
         return lowest_halfway - lowest <= LATE_FALL * (self.start_loss - lowest)
 
 
-def train_autoencoder(
-    weights: Autoencoder,
+def train_step_model(
+    weights: StepModel,
     expand: Expansion,
     rows: CodedRows,
     validation: CodedRows,
-    config: OrdinalAutoencoderConfig,
+    config: OrdinalConfig,
     on_epoch: OnEpoch,
 ) -> Fitted:
     """Maximises the Bernoulli likelihood of the steps of healthy rows.
@@ -86,13 +86,13 @@ def train_autoencoder(
     """
     data, key = on_device(rows), jax.random.key(config.seed)
 
-    def loss(weights: Autoencoder, key: jax.Array) -> jax.Array:
+    def loss(weights: StepModel, key: jax.Array) -> jax.Array:
         codes, cohort = _drawn(data, key, config.batch_size)
         steps, context = expand(codes)
         error = negative_log_likelihood(step_log_odds(weights, steps, context, cohort), steps).sum(axis=1).mean()
         return error + config.decay * _squares(weights._replace(decoder_bias=jnp.zeros(())))
 
-    def held_out(weights: Autoencoder) -> float:
+    def held_out(weights: StepModel) -> float:
         return mean_error(weights, expand, validation)
 
     return _train(weights, loss, held_out, config, key, on_epoch)
@@ -103,7 +103,7 @@ def train_heads(
     expand: Expansion,
     rows: CodedRows,
     failing: CodedRows,
-    config: OrdinalAutoencoderConfig,
+    config: OrdinalConfig,
     on_epoch: OnEpoch,
 ) -> Fitted:
     """Minimises the logistic loss of healthy rows against rows before a failure; each failed entity weighs alike.
@@ -145,7 +145,7 @@ def train_heads(
     return fitted._replace(weights=allowed(fitted.weights))
 
 
-def mean_error(weights: Autoencoder, expand: Expansion, rows: CodedRows) -> float:
+def mean_error(weights: StepModel, expand: Expansion, rows: CodedRows) -> float:
     """Mean negative log-likelihood of a row's steps, in nats."""
 
     @jax.jit
@@ -173,7 +173,7 @@ def _train(
     weights: Any,
     loss: Callable[[Any, jax.Array], jax.Array],
     held_out: Callable[[Any], float],
-    config: OrdinalAutoencoderConfig,
+    config: OrdinalConfig,
     key: jax.Array,
     on_epoch: OnEpoch,
 ) -> Fitted:

@@ -14,7 +14,7 @@ from ae_assets.detectors.config import (
     GrowthRuleConfig,
     IsolationForestConfig,
     KMeansConfig,
-    OrdinalAutoencoderConfig,
+    OrdinalConfig,
     PcaConfig,
 )
 from ae_assets.features.catalogue import catalogue
@@ -54,7 +54,7 @@ def compared_detectors(table: WatchedTable, *, comparisons: bool, baselines: boo
     compared = [Compared(table.detector.name, table.detector, required=True)]
     for config in table.comparisons if comparisons else ():
         compared.append(Compared(_unused(config.name, compared), config, required=True))
-    judged = table.detector.judged if isinstance(table.detector, OrdinalAutoencoderConfig) else ()
+    judged = table.detector.judged if isinstance(table.detector, OrdinalConfig) else ()
     for name, config in all_baselines(table.features, judged).items() if baselines else ():
         if all(config != other.config for other in compared):
             taken = any(name == other.name for other in compared)

@@ -173,7 +173,7 @@ def test_evaluate_prints_tables_that_fit_eighty_columns(demo: Demo) -> None:
     said = command(demo.home, "evaluate", "drive_stats", *UNSEEN, "--compare", "none")
     assert said.code == 0, said
     assert "Detection rate at a false alarm rate (FAR) per 30 days, with 95% intervals:" in said.out
-    assert "What ordinal_autoencoder does at each threshold:" in said.out
+    assert "What ordinal does at each threshold:" in said.out
     tables = re.findall(r"^.*\n-[- ]+-\n(?:.+\n)+", said.out, re.MULTILINE)
     assert len(tables) >= 3
     assert max(len(line) for table in tables for line in table.splitlines()) <= 80

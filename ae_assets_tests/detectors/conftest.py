@@ -32,8 +32,9 @@ def network(request: pytest.FixtureRequest) -> FittedDetector:
 @pytest.fixture(scope="session", params=DETECTORS)
 def detector(request: pytest.FixtureRequest) -> FittedDetector:
     """Each of all detectors."""
-    if request.param.endswith("_autoencoder"):
-        network: FittedDetector = request.getfixturevalue(request.param.removesuffix("_autoencoder"))
+    shared = request.param.removesuffix("_autoencoder")
+    if shared in {"dense", "lstm", "ordinal"}:
+        network: FittedDetector = request.getfixturevalue(shared)
         return network
     return fitted(DETECTORS[request.param])
 

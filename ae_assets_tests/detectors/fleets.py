@@ -17,7 +17,7 @@ from ae_assets.detectors import (
     IsolationForestConfig,
     KMeansConfig,
     LstmAutoencoderConfig,
-    OrdinalAutoencoderConfig,
+    OrdinalConfig,
     PcaConfig,
     TrainingData,
     Windows,
@@ -37,7 +37,7 @@ DENSE = DenseAutoencoderConfig(units=(32, 8, 32), epochs=6, batch_size=64, learn
 LSTM = LstmAutoencoderConfig(
     window_days=6, encoder_units=(8, 4), decoder_units=(4, 8), epochs=8, batch_size=64, learning_rate=0.02
 )
-ORDINAL = OrdinalAutoencoderConfig(
+ORDINAL = OrdinalConfig(
     counters=("wear", "errors"), judged=("wear",), age="age", epochs=6, batch_size=256, heads=2, least_failures=5
 )
 BASELINES: dict[str, DetectorConfig] = {
@@ -52,7 +52,7 @@ BASELINES: dict[str, DetectorConfig] = {
 DETECTORS: dict[str, DetectorConfig] = {
     "dense_autoencoder": DENSE,
     "lstm_autoencoder": LSTM,
-    "ordinal_autoencoder": ORDINAL,
+    "ordinal": ORDINAL,
     "counter_rule": CounterRuleConfig(features=(NAMES[2], NAMES[5])),
     "growth_rule": GrowthRuleConfig(features=NAMES[:4]),
     "estimator": EstimatorConfig.model_validate({"class": "pyod.models.iforest.IForest"}),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from ae_assets.detectors import CounterRuleConfig, DetectorConfig, OrdinalAutoencoderConfig, PcaConfig
+from ae_assets.detectors import CounterRuleConfig, DetectorConfig, OrdinalConfig, PcaConfig
 from ae_assets.features.catalogue import feature_names
 from ae_assets.features.config import FeatureConfig
 from ae_assets.model.baselines import all_baselines, compared_detectors
@@ -89,8 +89,6 @@ def test_what_is_not_asked_for_is_not_compared(comparisons: bool, baselines: boo
 
 
 def test_what_the_detector_judges_is_what_the_rules_add_up() -> None:
-    table = watched_table(
-        detector=OrdinalAutoencoderConfig(counters=("smart_5", "smart_197"), judged=("smart_197",)).model_dump()
-    )
+    table = watched_table(detector=OrdinalConfig(counters=("smart_5", "smart_197"), judged=("smart_197",)).model_dump())
     named = {one.name: one.config for one in compared_detectors(table, comparisons=False, baselines=True)}
     assert looked_at(named["counter_rule"]) == ("smart_197_level",)

@@ -142,11 +142,11 @@ def test_an_attribute_that_the_layout_cannot_have_is_named_with_the_nearest(colu
         ),
         ({"comparisons": [{"type": "pca", "features": ["smart_6_level"]}]}, ["attributes.comparisons.0.features"]),
         (
-            {"detector": {"type": "ordinal_autoencoder", "counters": ["smart_5", "smart_179"], "judged": ["smart_5"]}},
+            {"detector": {"type": "ordinal", "counters": ["smart_5", "smart_179"], "judged": ["smart_5"]}},
             ["attributes.detector.counters", "'smart_179'", "smart_179_level", "nearest: ", "smart_197"],
         ),
         (
-            {"detector": {"type": "ordinal_autoencoder", "counters": ["smart_5"], "judged": ["smart_5"],
+            {"detector": {"type": "ordinal", "counters": ["smart_5"], "judged": ["smart_5"],
                           "age": "smart_9"}},
             ["attributes.detector.age", "'smart_9'", "smart_9_level"],
         ),

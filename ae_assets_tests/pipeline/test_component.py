@@ -78,7 +78,7 @@ def test_a_scaffolded_table_passes_the_check_once_its_location_is_filled_in(proj
 def test_the_check_of_a_broken_table_says_path_received_and_allowed(project: Path) -> None:
     path = project / "ae_assets" / "defs" / "drive_stats" / "defs.yaml"
     text = path.read_text()
-    path.write_text(text.replace("type: ordinal_autoencoder", "type: ordinal_autoencoder\n    unit: 3"))
+    path.write_text(text.replace("type: ordinal", "type: ordinal\n    unit: 3"))
     line = path.read_text().splitlines().index("    unit: 3") + 1
     checked = tool(project, "dg", "check", "defs")
     assert checked.returncode != 0

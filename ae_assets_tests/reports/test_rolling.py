@@ -6,7 +6,7 @@ import polars as pl
 
 from ae_assets.reports.rolling import not_fitted_words, pooled_markdown, pooled_text
 
-NAMES = ("ordinal_autoencoder", "gradient_boosting (wear)", "isolation_forest (wear)")
+NAMES = ("ordinal", "gradient_boosting (wear)", "isolation_forest (wear)")
 HEADS = ("FAR 0.1%", "FAR 0.5%", "FAR 1%", "FAR 2%", "FAR 5%")
 
 

@@ -1,5 +1,6 @@
-"""The ordinal autoencoder: its coding, its tails, what its score means and what its files hold."""
+"""The ordinal model: its coding, its tails, what its score means and what its files hold."""
 
+import json
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -8,10 +9,10 @@ import polars as pl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from ae_assets.detectors import OrdinalAutoencoderConfig, Windows, load_detector, windows_of
-from ae_assets.detectors.ordinal_autoencoder import FittedOrdinalAutoencoder
+from ae_assets.detectors import DetectorConfig, OrdinalConfig, Windows, load_detector, windows_of
+from ae_assets.detectors.ordinal import FittedOrdinal
 from ae_assets.detectors.ordinal_coding import CodedFeature, coded_rows, coding_of
 from ae_assets.detectors.ordinal_network import Expansion, Shape, failure_log_odds, step_log_odds, weights_of
 from ae_assets.detectors.tail import KNOTS, Tail
@@ -19,7 +20,7 @@ from ae_assets.errors import ModelError
 from ae_assets_tests.detectors.fleets import START, fit_on
 
 NAMES = ("smart_5_level", "smart_5_growth_7d", "smart_197_level", "smart_9_level", "gap_days", "smart_5_missing")
-CONFIG = OrdinalAutoencoderConfig(
+CONFIG = OrdinalConfig(
     counters=("smart_5", "smart_197"),
     judged=("smart_5", "smart_197"),
     age="smart_9_level",
@@ -68,9 +69,9 @@ FAILING = windows(drives(60, 5, worn=True))
 
 
 @pytest.fixture(scope="module")
-def detector() -> FittedOrdinalAutoencoder:
+def detector() -> FittedOrdinal:
     fitted = fit_on(CONFIG, HEALTHY, HELD_OUT, failing=FAILING)
-    assert isinstance(fitted, FittedOrdinalAutoencoder)
+    assert isinstance(fitted, FittedOrdinal)
     return fitted
 
 
@@ -137,14 +138,14 @@ def test_the_surprise_of_a_tail_rises_with_the_value_and_is_its_tail_probability
     assert Tail.from_json(tail.to_json()).to_json() == tail.to_json()
 
 
-def test_worn_drives_score_above_healthy_ones(detector: FittedOrdinalAutoencoder) -> None:
+def test_worn_drives_score_above_healthy_ones(detector: FittedOrdinal) -> None:
     healthy = detector.score(HELD_OUT).score
     worn = detector.score(windows(drives(100, 6, worn=True))).score
     assert np.mean(worn > np.quantile(healthy, 0.99)) > 0.8
     assert detector.history.converged
 
 
-def test_the_same_counter_surprises_more_in_a_cohort_where_it_is_rare(detector: FittedOrdinalAutoencoder) -> None:
+def test_the_same_counter_surprises_more_in_a_cohort_where_it_is_rare(detector: FittedOrdinal) -> None:
     alike = drives(1, 7).with_columns(smart_5_level=pl.lit(np.log1p(8.0)))
     rare, usual = (detector.score(windows(alike.with_columns(cohort=pl.lit(name)))).score[0] for name in "AB")
     assert rare > usual + 1
@@ -156,7 +157,7 @@ def test_a_fleet_without_large_cohorts_is_fitted_and_scored(cohort: str | None) 
     fleet = windows(drives(1000, 1).with_columns(cohort=each))
     few_epochs = CONFIG.model_copy(update={"epochs": 1})
     detector = fit_on(few_epochs, fleet, fleet, failing=windows(drives(30, 5, worn=True).with_columns(cohort=each)))
-    assert isinstance(detector, FittedOrdinalAutoencoder)
+    assert isinstance(detector, FittedOrdinal)
     assert detector.coding.cohorts == ()
     assert np.isfinite(detector.score(fleet).score).all()
 
@@ -176,13 +177,13 @@ def test_epochs_that_only_harm_leave_the_constant_answer() -> None:
     assert detector.history.kept_loss == detector.history.median_loss < min(detector.history.validation_loss)
 
 
-def test_an_unknown_cohort_is_scored(detector: FittedOrdinalAutoencoder) -> None:
+def test_an_unknown_cohort_is_scored(detector: FittedOrdinal) -> None:
     strange = windows(drives(50, 8, worn=True, cohort="never seen"))
     assert np.isfinite(detector.score(strange).score).all()
 
 
 @pytest.mark.parametrize("name", ["smart_5_level", "smart_197_level"])
-def test_a_raised_attribute_contributes_most(detector: FittedOrdinalAutoencoder, name: str) -> None:
+def test_a_raised_attribute_contributes_most(detector: FittedOrdinal, name: str) -> None:
     calm = drives(30, 9).with_columns(pl.lit(0.0).alias("smart_5_level"), pl.lit(0.0).alias("smart_197_level"))
     raised = detector.score(windows(calm.with_columns(pl.lit(np.log1p(40.0)).alias(name))))
     assert (raised.contributions.argmax(axis=1) == NAMES.index(name)).all()
@@ -193,7 +194,7 @@ def test_a_raised_attribute_contributes_most(detector: FittedOrdinalAutoencoder,
 def test_without_enough_failures_the_score_is_the_surprise_of_the_steps_alone() -> None:
     few = windows(drives(9, 5, worn=True))
     alone, unlabelled = (fit_on(CONFIG, HEALTHY, HELD_OUT, failing=failing) for failing in (few, None))
-    assert isinstance(alone, FittedOrdinalAutoencoder)
+    assert isinstance(alone, FittedOrdinal)
     assert alone.heads is None
     assert np.array_equal(alone.score(HELD_OUT).score, unlabelled.score(HELD_OUT).score)
 
@@ -204,7 +205,7 @@ def test_shuffled_labels_teach_the_heads_nothing(shuffled: bool, least: float, m
     healthy = everyone.sample(fraction=0.9, seed=1, shuffle=True) if shuffled else drives(3000, 1)
     labelled = everyone.join(healthy, on="entity", how="anti")
     detector = fit_on(CONFIG, windows(healthy), HELD_OUT, failing=windows(labelled))
-    assert isinstance(detector, FittedOrdinalAutoencoder)
+    assert isinstance(detector, FittedOrdinal)
     new = windows(drives(3000, 11), drives(300, 12, worn=True))
     codes = coded_rows(detector.coding, new)
     assert detector.heads is not None
@@ -219,7 +220,7 @@ def test_shuffled_labels_teach_the_heads_nothing(shuffled: bool, least: float, m
     assert least <= area_under_curve <= most
 
 
-def test_equal_seeds_give_equal_bits_and_others_do_not(detector: FittedOrdinalAutoencoder) -> None:
+def test_equal_seeds_give_equal_bits_and_others_do_not(detector: FittedOrdinal) -> None:
     again = fit_on(CONFIG, HEALTHY, HELD_OUT, failing=FAILING)
     other = fit_on(CONFIG.model_copy(update={"seed": 8}), HEALTHY, HELD_OUT, failing=FAILING)
     assert detector.score(HELD_OUT).score.tobytes() == again.score(HELD_OUT).score.tobytes()
@@ -230,20 +231,20 @@ def test_equal_seeds_give_equal_bits_and_others_do_not(detector: FittedOrdinalAu
 def test_the_keras_model_gives_what_the_pure_functions_give(bottleneck: int) -> None:
     config = CONFIG.model_copy(update={"bottleneck": bottleneck, "epochs": 2})
     detector = fit_on(config, HEALTHY, HELD_OUT, failing=FAILING)
-    assert isinstance(detector, FittedOrdinalAutoencoder)
+    assert isinstance(detector, FittedOrdinal)
     rows = coded_rows(detector.coding, HELD_OUT)
     steps, context = Expansion(detector.coding)(jnp.asarray(rows.codes))
     model = detector.model()
     of_steps, of_failure = model([steps, context, jnp.asarray(rows.cohort)])
-    expected = step_log_odds(detector.autoencoder, steps, context, jnp.asarray(rows.cohort))
+    expected = step_log_odds(detector.step_model, steps, context, jnp.asarray(rows.cohort))
     np.testing.assert_allclose(of_steps, expected, rtol=1e-4, atol=1e-4)
     assert detector.heads is not None
     opinions = failure_log_odds(detector.heads, steps, context, jnp.asarray(rows.cohort))
     np.testing.assert_allclose(np.asarray(of_failure).T, opinions, rtol=1e-4, atol=1e-4)
-    autoencoder, heads = weights_of(model, config, Shape.of(detector.coding), 3)
+    step_model, heads = weights_of(model, config, Shape.of(detector.coding), 3)
     assert heads is not None
-    for read, kept in zip([*autoencoder, *heads], [*detector.autoencoder, *detector.heads], strict=True):
-        if kept.size and (bottleneck or kept.shape != detector.autoencoder.hidden_kernel.shape):
+    for read, kept in zip([*step_model, *heads], [*detector.step_model, *detector.heads], strict=True):
+        if kept.size and (bottleneck or kept.shape != detector.step_model.hidden_kernel.shape):
             assert np.array_equal(read, kept)
 
 
@@ -254,7 +255,7 @@ def test_a_detector_without_heads_is_saved_and_loaded(tmp_path: Path) -> None:
     assert loaded.score(FAILING).score.tobytes() == detector.score(FAILING).score.tobytes()
 
 
-def test_a_model_file_of_another_version_is_refused(detector: FittedOrdinalAutoencoder, tmp_path: Path) -> None:
+def test_a_model_file_of_another_version_is_refused(detector: FittedOrdinal, tmp_path: Path) -> None:
     detector.save(tmp_path / "one")
     fit_on(CONFIG.model_copy(update={"heads": 1, "epochs": 1}), HEALTHY, HELD_OUT, failing=FAILING).save(
         tmp_path / "two"
@@ -293,4 +294,24 @@ def test_counters_that_no_drive_reports_cannot_be_judged() -> None:
 )
 def test_wrong_settings_are_explained(wrong: dict[str, object], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
-        OrdinalAutoencoderConfig.model_validate({"counters": ("smart_5",), "judged": ("smart_5",), **wrong})
+        OrdinalConfig.model_validate({"counters": ("smart_5",), "judged": ("smart_5",), **wrong})
+
+
+def test_what_was_saved_under_the_former_name_is_loaded(detector: FittedOrdinal, tmp_path: Path) -> None:
+    detector.save(tmp_path)
+    path = tmp_path / "preprocessing.json"
+    record = json.loads(path.read_text())
+    record["config"]["type"] = "ordinal_autoencoder"
+    path.write_text(json.dumps(record))
+    loaded = load_detector(tmp_path, NAMES)
+    assert loaded.config == detector.config
+    assert loaded.score(FAILING).score.tobytes() == detector.score(FAILING).score.tobytes()
+
+
+def test_the_former_name_in_a_yaml_means_the_ordinal_model() -> None:
+    settings = {"counters": ["smart_5"], "judged": ["smart_5"]}
+    old, new = (
+        TypeAdapter(DetectorConfig).validate_python({"type": name, **settings})
+        for name in ("ordinal_autoencoder", "ordinal")
+    )
+    assert old == new == OrdinalConfig(counters=("smart_5",), judged=("smart_5",))

@@ -1,4 +1,4 @@
-"""The ordinal autoencoder: coding, autoencoder and heads tied together, scoring, and the files of a model version."""
+"""The ordinal model: coding, step model and heads tied together, scoring, and the files of a model version."""
 
 import time
 from collections.abc import Callable
@@ -19,18 +19,18 @@ from ae_assets.detectors.base import (
     write_preprocessing,
 )
 from ae_assets.detectors.compilation import WIDE_VECTORS, compiled
-from ae_assets.detectors.config import OrdinalAutoencoderConfig
+from ae_assets.detectors.config import OrdinalConfig
 from ae_assets.detectors.networks import Model, load_model
 from ae_assets.detectors.ordinal_coding import CodedFeature, CodedRows, Coding, coded_rows, coding_of
 from ae_assets.detectors.ordinal_network import (
-    Autoencoder,
     Expansion,
     Heads,
     Shape,
+    StepModel,
     failure_log_odds,
     head_log_odds,
-    initial_autoencoder,
     initial_heads,
+    initial_step_model,
     keras_model,
     negative_log_likelihood,
     set_weights,
@@ -42,8 +42,8 @@ from ae_assets.detectors.ordinal_training import (
     STEPS_OF_AN_EPOCH,
     Fitted,
     OnEpoch,
-    train_autoencoder,
     train_heads,
+    train_step_model,
 )
 from ae_assets.detectors.sampling import require_windows
 from ae_assets.detectors.tail import Tail
@@ -55,19 +55,19 @@ EXPECTED_ABOVE = 0.0
 """Log-odds from which a step is expected: more likely than not."""
 
 
-class FittedOrdinalAutoencoder(FittedDetector):
-    """A trained ordinal autoencoder with its coding, its heads and the healthy tails of both."""
+class FittedOrdinal(FittedDetector):
+    """A trained ordinal model with its coding, its heads and the healthy tails of both."""
 
     learns_from_failures = True
-    config: OrdinalAutoencoderConfig
+    config: OrdinalConfig
 
     def __init__(
         self,
-        config: OrdinalAutoencoderConfig,
+        config: OrdinalConfig,
         feature_names: tuple[str, ...],
         history: TrainingHistory,
         coding: Coding,
-        autoencoder: Autoencoder,
+        step_model: StepModel,
         heads: Heads | None,
         error_tail: Tail,
         head_tails: tuple[Tail, ...],
@@ -78,11 +78,11 @@ class FittedOrdinalAutoencoder(FittedDetector):
         self.window_days = config.window_days
         self.history = history
         self.coding = coding
-        self.autoencoder = autoencoder
+        self.step_model = step_model
         self.heads = heads
         self.error_tail = error_tail
         self.head_tails = head_tails
-        function = score_function(config, feature_names, coding, autoencoder, heads, error_tail, head_tails)
+        function = score_function(config, feature_names, coding, step_model, heads, error_tail, head_tails)
         self._score_block = compiled(function, WIDE_VECTORS)
 
     @property
@@ -127,12 +127,12 @@ class FittedOrdinalAutoencoder(FittedDetector):
         """The network as a Keras model."""
         heads = 0 if self.heads is None else len(self.heads.bias)
         model = keras_model(self.config, Shape.of(self.coding), heads)
-        set_weights(model, self.autoencoder, self.heads)
+        set_weights(model, self.step_model, self.heads)
         return model
 
 
-def fit(config: OrdinalAutoencoderConfig, data: TrainingData, progress: ProgressSink) -> FittedOrdinalAutoencoder:
-    """Fits coding, autoencoder, heads and tails; see ``detectors.fit``.
+def fit(config: OrdinalConfig, data: TrainingData, progress: ProgressSink) -> FittedOrdinal:
+    """Fits coding, step model, heads and tails; see ``detectors.fit``.
 
     Without ``least_failures`` failed entities there are no heads, and the score is the surprise of the steps alone.
     """
@@ -147,8 +147,8 @@ def fit(config: OrdinalAutoencoderConfig, data: TrainingData, progress: Progress
     generator = np.random.default_rng(config.seed)
     on_epoch = _reporter(config, progress, trainings=1 if sick is None else 2)
     shape, expand = Shape.of(coding), Expansion(coding)
-    start = initial_autoencoder(config, shape, _frequency(expand, rows), generator)
-    trained = train_autoencoder(start, expand, rows, held_out, config, on_epoch)
+    start = initial_step_model(config, shape, _frequency(expand, rows), generator)
+    trained = train_step_model(start, expand, rows, held_out, config, on_epoch)
     heads = None
     if sick is not None:
         before_failure = coded_rows(coding, sick, _weight_per_entity(sick))
@@ -156,7 +156,7 @@ def fit(config: OrdinalAutoencoderConfig, data: TrainingData, progress: Progress
         heads = train_heads(fresh, expand, rows, before_failure, config, on_epoch).weights
     healthy = rows + held_out
     errors, opinions = _raw_scores(expand, _judged(coding), trained.weights, heads, healthy)
-    return FittedOrdinalAutoencoder(
+    return FittedOrdinal(
         config,
         train.feature_names,
         _history(trained, train, validation, time.perf_counter() - began),
@@ -168,7 +168,7 @@ def fit(config: OrdinalAutoencoderConfig, data: TrainingData, progress: Progress
     )
 
 
-def _reporter(config: OrdinalAutoencoderConfig, progress: ProgressSink, trainings: int) -> OnEpoch:
+def _reporter(config: OrdinalConfig, progress: ProgressSink, trainings: int) -> OnEpoch:
     """Tells the progress over the epochs of all trainings."""
     began, numbers = time.perf_counter(), count(1)
 
@@ -197,7 +197,7 @@ def _history(trained: Fitted, train: Windows, validation: Windows, seconds: floa
     )
 
 
-def load(config: OrdinalAutoencoderConfig, directory: Path, record: dict[str, Any]) -> FittedOrdinalAutoencoder:
+def load(config: OrdinalConfig, directory: Path, record: dict[str, Any]) -> FittedOrdinal:
     """Loads what ``save`` wrote; see ``detectors.load_detector``.
 
     Raises:
@@ -206,13 +206,13 @@ def load(config: OrdinalAutoencoderConfig, directory: Path, record: dict[str, An
     coding = Coding.from_json(record["coding"])
     shape = Shape.of(coding)
     model = load_model(directory / MODEL_FILE, like=keras_model(config, shape, record["heads"]))
-    autoencoder, heads = weights_of(model, config, shape, record["heads"])
-    return FittedOrdinalAutoencoder(
+    step_model, heads = weights_of(model, config, shape, record["heads"])
+    return FittedOrdinal(
         config,
         tuple(record["feature_names"]),
         TrainingHistory.from_json(record["history"]),
         coding,
-        autoencoder,
+        step_model,
         heads,
         Tail.from_json(record["error_tail"]),
         tuple(Tail.from_json(tail) for tail in record["head_tails"]),
@@ -220,10 +220,10 @@ def load(config: OrdinalAutoencoderConfig, directory: Path, record: dict[str, An
 
 
 def score_function(
-    config: OrdinalAutoencoderConfig,
+    config: OrdinalConfig,
     feature_names: tuple[str, ...],
     coding: Coding,
-    autoencoder: Autoencoder,
+    step_model: StepModel,
     heads: Heads | None,
     error_tail: Tail,
     head_tails: tuple[Tail, ...],
@@ -252,7 +252,7 @@ def score_function(
 
     def score_block(codes: jax.Array, cohort: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         steps, context = expand(codes)
-        log_odds = step_log_odds(autoencoder, steps, context, cohort)
+        log_odds = step_log_odds(step_model, steps, context, cohort)
         errors = set_step_errors(log_odds, steps, judged)
         contributions = shared(error_tail(errors.sum(axis=1)), errors @ of_steps)
         if heads is not None:
@@ -315,14 +315,14 @@ def _frequency(expand: Expansion, rows: CodedRows) -> NDArray[np.float64]:
 
 
 def _raw_scores(
-    expand: Expansion, judged: NDArray[np.bool_], autoencoder: Autoencoder, heads: Heads | None, rows: CodedRows
+    expand: Expansion, judged: NDArray[np.bool_], step_model: StepModel, heads: Heads | None, rows: CodedRows
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Error (rows,) and failure log-odds (heads, rows) of coded rows."""
 
     @jax.jit
     def of_block(codes: jax.Array, cohort: jax.Array) -> tuple[jax.Array, jax.Array]:
         steps, context = expand(codes)
-        errors = set_step_errors(step_log_odds(autoencoder, steps, context, cohort), steps, judged).sum(axis=1)
+        errors = set_step_errors(step_log_odds(step_model, steps, context, cohort), steps, judged).sum(axis=1)
         if heads is None:
             return errors, jnp.zeros((0, len(errors)))
         return errors, failure_log_odds(heads, steps, context, cohort)
