@@ -1,6 +1,6 @@
 """How the columns of a day's file become those of the raw table, where the two spell or type them otherwise."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -49,10 +49,13 @@ class RawColumns:
         return as_whole_numbers(frame, [name for name in texts if self._known.get(name, pl.String()).is_integer()])
 
 
-def never_delivered(space: Workspace) -> Iterator[tuple[str, str]]:
-    """The attributes that no file of the table had a column of so far, with words that name the nearest columns."""
+def never_delivered(space: Workspace) -> dict[str, str]:
+    """The attributes that no file of the table had a column of so far, in words that name the nearest columns.
+
+    A column that the YAML names as well is none that could have been meant.
+    """
     known = space.schema(RAW) if space.exists(RAW) else {}
-    others = [column for column in known if is_attribute(column)]
-    for column in space.table.features.attributes:
-        if known and column not in known:
-            yield column, f"no file had this column{nearest(column, others)}"
+    asked = space.table.features.attributes
+    others = [column for column in known if is_attribute(column) and column not in asked]
+    absent = [column for column in asked if known and column not in known]
+    return {column: f"{column} ({near[2:]})" if (near := nearest(column, others)) else column for column in absent}

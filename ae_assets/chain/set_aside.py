@@ -17,12 +17,14 @@ class BrokenRule:
         rows: how many they are.
         column: the column that broke it in the first of them.
         value: what that column held there; None where it was empty.
+        reason: why such a row cannot be true.
     """
 
     rule: str
     rows: int
     column: str
     value: str | None
+    reason: str = ""
 
     @property
     def place(self) -> str:
@@ -33,6 +35,11 @@ class BrokenRule:
     def in_words(self) -> str:
         """E.g. ``180 by date_is_the_partition_day (date '2024-04-18')``."""
         return f"{self.rows:,} by {self.rule} ({self.place})"
+
+    @property
+    def because(self) -> str:
+        """E.g. ``date_is_the_partition_day: a row of the file says ...``."""
+        return f"{self.rule}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -71,13 +78,13 @@ def broken_rules(quarantine: pl.DataFrame) -> tuple[BrokenRule, ...]:
     """The rules that rows of a day broke first, the one with the most rows first.
 
     Args:
-        quarantine: ``rule, column, value`` of each row set aside.
+        quarantine: ``rule, column, value, reason`` of each row set aside.
     """
     found = quarantine.group_by("rule", maintain_order=True).agg(
-        pl.len().alias("rows"), pl.col("column", "value").first()
+        pl.len().alias("rows"), pl.col("column", "value", "reason").first()
     )
     ordered = found.sort("rows", descending=True, maintain_order=True)
-    return tuple(BrokenRule(*row) for row in ordered.select("rule", "rows", "column", "value").iter_rows())
+    return tuple(BrokenRule(*row) for row in ordered.select("rule", "rows", "column", "value", "reason").iter_rows())
 
 
 def gone_cohorts(

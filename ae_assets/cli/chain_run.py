@@ -77,7 +77,8 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
     if goes_on and not too_early and (has_days or has_champion):
         stage("anomalies", ("anomalies",), days)  # withdraws those of days that are held back
     print_facts([outcome for _, outcome in outcomes])
-    list_newest_day(chain, days)
+    failed = {day for _, outcome in outcomes for day in outcome.failed_days}
+    list_newest_day(chain, [day for day in day_range(*days) if day not in failed])
     code = report(chain, outcomes, len(day_range(*days)))
     if too_early:
         say(f"The days are loaded and have features; {chain.table} has no anomalies yet, since it has no model.")
@@ -230,9 +231,9 @@ def print_facts(outcomes: Sequence[RunOutcome]) -> None:
         say_lines(["", *aligned(rows, text_width()), ""])
 
 
-def list_newest_day(chain: Chain, days: tuple[date, date]) -> None:
-    """The devices that the newest day of a range asks to look at; nothing where none of them has anomalies."""
-    made = [day for day in chain.space.days_of(ANOMALIES) if days[0] <= day <= days[1]]
+def list_newest_day(chain: Chain, days: Collection[date]) -> None:
+    """The devices that the newest of some days asks to look at; nothing where none of them has anomalies."""
+    made = chain.space.days_of(ANOMALIES).keys() & set(days)
     if made:
         record = stored_day(chain.space, max(made)).record
         say_lines([*day_text(record, text_width(), MOST_LISTED), ""])

@@ -155,8 +155,8 @@ def _rows_set_aside_are_few(space: Workspace, built: Sequence["FeatureDay"]) -> 
     """Judges the share of each day's rows that are in quarantine; a single row does not hold back what is left."""
     most = space.table.checks.max_share_set_aside
     many = {
-        facts.day: f"{_set_aside(facts)}, at most {most:.1%} may be. Mend the file or the setting that the rule looks "
-        "at, or raise checks.max_share_set_aside"
+        facts.day: f"{_set_aside(facts)}, at most {most:.1%} may be. {facts.set_aside[0].because}. Mend the file or "
+        "the setting that the rule looks at, or raise checks.max_share_set_aside"
         for facts in built
         if are_many(facts.quarantine_rows, facts.rows, most)
     }
@@ -394,8 +394,8 @@ def _row_checks(
 
 def _never_delivered(space: Workspace) -> str:
     """What the YAML asks for and no file had: a year may lack an attribute, so it is said and not judged."""
-    never = [f"{column} ({words})" for column, words in never_delivered(space)]
-    return f"; of attributes of the YAML there is nothing in raw: {_named(never)}" if never else ""
+    never = list(never_delivered(space).values())
+    return f"; in no file: {', '.join(never)}" if never else ""
 
 
 def _violations(frame: pl.DataFrame, schema: "DataFrameSchema") -> list[str]:

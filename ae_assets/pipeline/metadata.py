@@ -195,9 +195,10 @@ def _unreported(space: Workspace, built: Sequence["FeatureDay"]) -> Metadata:
     """The attributes that no row of a run has a value of: those that raw never had a column of with the nearest."""
     rows = [facts.unreported for facts in built if facts.feature_rows]
     names = sorted(frozenset.intersection(*rows)) if rows else []
-    never = dict(never_delivered(space))
-    words = [f"{name} ({never[name]})" if name in never else name for name in names]
-    return {UNREPORTED: ", ".join(words)} if words else {}
+    never = never_delivered(space)
+    empty, absent = [name for name in names if name not in never], [never[name] for name in names if name in never]
+    said = [", ".join(empty)] * bool(empty) + [f"in no file: {', '.join(absent)}"] * bool(absent)
+    return {UNREPORTED: "; ".join(said)} if said else {}
 
 
 def quarantine_days(space: Workspace, built: Sequence["FeatureDay"]) -> Days:

@@ -71,8 +71,8 @@ def parse_day(data: bytes, origin: str, reading: Reading | None = None) -> pl.Da
         `\xNN`.
 
     Raises:
-        SourceError: the file is empty, ends within a line, has an unacceptable header or a second one, none of its
-            dates can be read, or it is larger than a day can be.
+        SourceError: the file is empty, ends within a line, has an unacceptable header or a second one, or it is larger
+            than a day can be.
     """
     reading = reading or Reading()
     if not data:
@@ -114,7 +114,7 @@ def parse_day(data: bytes, origin: str, reading: Reading | None = None) -> pl.Da
         return pl.DataFrame(schema=day_schema(columns))
     rows = pl.concat(frames)
     _refuse_broken_lines_alone(rows, len(columns), origin)
-    return with_dates(_without_markers(rows, columns, reading), origin)
+    return with_dates(_without_markers(rows, columns, reading))
 
 
 def _refuse_a_cut_file(data: bytes, columns: Sequence[str], origin: str, reading: Reading) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
@@ -12,6 +13,9 @@ from ae_assets.chain import Workspace
 from ae_assets.cli import main
 from ae_assets.cli.instance import load_table
 from ae_assets.lakehouse import Lakehouse, ModelStore
+
+if TYPE_CHECKING:
+    from ae_assets_tests.cli.fleet import Fleet
 
 FLEET = "simulated://?drives=120&days=120&seed=6"
 FIRST, LAST = date(2013, 4, 10), date(2013, 8, 7)
@@ -65,6 +69,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 def run_in(tmp_path: Path) -> Callable[..., Said]:
     """Runs a command in a fresh home of its own."""
     return lambda *arguments, **settings: command(tmp_path / "home", *arguments, **settings)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Fleet":
+    """A small table with a champion, in a home of its own."""
+    from ae_assets_tests.cli.fleet import fleet_in
+
+    return fleet_in(tmp_path, monkeypatch)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

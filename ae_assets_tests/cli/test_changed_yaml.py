@@ -1,66 +1,18 @@
 """A YAML that has changed since the champion was made: `run` says so, `calibrate` and `run --retrain` apply it."""
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from ae_assets.chain import Workspace
 from ae_assets.chain.champion import load_champion
-from ae_assets.chain.features import build_features
-from ae_assets.chain.model import TrainingRange, train
-from ae_assets.chain.raw import load_raw
-from ae_assets.chain.threshold import calibrate_latest
+from ae_assets.chain.model import train
 from ae_assets.chain.unapplied import unapplied_settings
-from ae_assets.chain.workspace import day_range
 from ae_assets.cli import instance
-from ae_assets.sources import open_source
-from ae_assets_tests.cli.conftest import Said, command
-from ae_assets_tests.pipeline.tables import FIRST, attributes, definitions_of, storage_of, watched_table, write_day
-
-RULE = {"type": "counter_rule", "features": ["smart_5_level"]}
-UNMOVED = {"window_days": 10, "max_feature_drift": 1000}
-"""Twenty drives of one age grow old together, which is not looked at here."""
-DAYS = day_range(FIRST, FIRST + timedelta(days=29))
-NEWEST = ("--start", str(DAYS[-2]), "--end", str(DAYS[-1]))
-TRAINED = TrainingRange.of(DAYS[0], DAYS[7], 10)
-
-
-class Fleet:
-    """A home with a champion, and the YAML that the commands find, which tests change."""
-
-    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.home = home
-        self._monkeypatch = monkeypatch
-        self.space = self.with_yaml()
-
-    def with_yaml(self, **sections: Any) -> Workspace:
-        """Changes sections of the YAML."""
-        table = watched_table(str(self.home / "source"), **{"detector": RULE, "checks": UNMOVED, **sections})
-        self._monkeypatch.setattr(instance, "load_table", lambda _: (definitions_of(table, self.home), table))
-        self.space = storage_of(table, self.home)
-        return self.space
-
-    def says(self, *arguments: str) -> Said:
-        return command(self.home, *arguments)
-
-    def runs(self) -> int:
-        with dg.DagsterInstance.from_config(str(self.home / "dagster")) as recorded:
-            return len(recorded.get_runs())
-
-
-@pytest.fixture
-def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
-    for day in DAYS:
-        write_day(tmp_path / "source", day, [(f"D{drive:02}", 0, drive) for drive in range(20)])
-    made = Fleet(tmp_path, monkeypatch)
-    list(load_raw(made.space, open_source(made.space.table.source.location), DAYS))
-    build_features(made.space, DAYS)
-    train(made.space, TRAINED)
-    calibrate_latest(made.space)
-    return made
+from ae_assets_tests.cli.conftest import command
+from ae_assets_tests.cli.fleet import DAYS, NEWEST, RULE, TRAINED, Fleet
+from ae_assets_tests.pipeline.tables import attributes, definitions_of, watched_table
 
 
 def capped(**more: Any) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def test_a_file_of_another_day_is_set_aside_as_a_whole():
 
 
 def test_rows_of_which_a_rule_cannot_be_asked_are_an_error_and_not_valid():
-    with pytest.raises(ContractError, match=r"rules could not be asked: cells_are_readable of 'rescued'"):
+    with pytest.raises(ContractError, match=r"rules could not be asked: .*cells_are_readable of 'rescued'"):
         validate_day(raw_rows({"rescued": "no JSON"}, {}), DAY)
 
 

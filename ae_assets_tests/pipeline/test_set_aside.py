@@ -17,10 +17,14 @@ def test_rules_are_named_by_their_rows_with_the_first_value_that_broke_them() ->
             "rule": ["hours", "dates", "dates"],
             "column": ["smart_9_raw", "date", "date"],
             "value": ["-4", None, "2013-04-11"],
+            "reason": ["no hours", "no such day", "no such day"],
         }
     )
     rules = broken_rules(quarantine)
-    assert rules == (BrokenRule("dates", 2, "date", None), BrokenRule("hours", 1, "smart_9_raw", "-4"))
+    assert rules == (
+        BrokenRule("dates", 2, "date", None, "no such day"),
+        BrokenRule("hours", 1, "smart_9_raw", "-4", "no hours"),
+    )
     assert [rule.in_words for rule in rules] == ["2 by dates (date empty)", "1 by hours (smart_9_raw '-4')"]
     assert broken_rules(quarantine.clear()) == ()
 
@@ -74,6 +78,21 @@ def test_a_day_with_many_rows_set_aside_is_not_scored_and_keeps_no_anomalies(
     assert BAD not in space.days_of("anomalies"), "those that were there rest on other rows"
     assert check_of(result, "features", "rows_are_conserved").passed
     assert days_left_out(space) == {BAD}, "nor is anything learned from it"
+
+
+def test_a_day_whose_dates_could_be_of_two_days_is_held_back_and_says_how_to_write_them(
+    short_fleet: ShortFleet,
+) -> None:
+    assert short_fleet.run(DAILY, GOOD, ALSO_GOOD).success
+    short_fleet.write(BAD, date=[f"{BAD:%m/%d/%y}"] * 8)
+    result = short_fleet.run(DAILY, GOOD, ALSO_GOOD)
+    check = check_of(result, "features", "rows_set_aside_are_few")
+    reason = check.metadata["reasons"].value[str(BAD)]  # type: ignore[index]
+    assert f"8 of 8 rows (100.0%) are set aside, 8 by date_is_certain (date '{BAD:%m/%d/%y}')" in reason
+    assert "write all dates of the file as YYYY-MM-DD and load the day again" in reason
+    space = short_fleet.space
+    assert (space.days_of("raw")[BAD], space.days_of("quarantine")[BAD]) == (8, 8)
+    assert [BAD in space.days_of(asset) for asset in ("features", "anomalies")] == [False, False]
 
 
 def test_a_single_row_holds_nothing_back(short_fleet: ShortFleet) -> None:

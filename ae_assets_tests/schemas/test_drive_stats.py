@@ -44,6 +44,12 @@ IMPOSSIBLE = {
     "more bad sectors than sectors": ({"smart_5_raw": 10**12}, "sectors_fit_the_drive", "smart_5_raw", str(10**12)),
     "boiling": ({"smart_194_raw": 126}, "temperature_is_plausible", "smart_194_raw", "126"),
     "older than disks": ({"smart_9_raw": 1_000_001}, "power_on_hours_are_plausible", "smart_9_raw", "1000001"),
+    "an uncertain date": (
+        {"date": None, "rescued": '{"date": "4/17/24", "smart_7_raw": "x"}'},
+        "date_is_certain",
+        "date",
+        "4/17/24",
+    ),
     "an unreadable cell": ({"rescued": '{"smart_7_raw": "a\\"b"}'}, "cells_are_readable", "smart_7_raw", 'a"b'),
     "an unreadable cell behind one that nothing reads": (
         {"rescued": '{"pod_id": "\\\\xff", "failure": "x"}'},
@@ -148,8 +154,9 @@ def test_a_cell_that_no_feature_reads_cannot_set_a_row_aside(cell):
 def test_an_unreadable_cell_that_is_read_sets_its_row_aside(column):
     contract = contract_of("drive_stats", ["smart_9_raw", "smart_5_raw"])
     rescued = json.dumps({"smart_99_raw": "garbled", column: "x"})
+    rule = "date_is_certain" if column == "date" else "cells_are_readable"
     aside = validate_day(raw_rows({"rescued": rescued}), DAY, contract).quarantine
-    assert aside.select("rule", "column", "value").rows() == [("cells_are_readable", column, "x")]
+    assert aside.select("rule", "column", "value").rows() == [(rule, column, "x")]
 
 
 PACKED_HOURS = (13 << 40) + 32_037

@@ -93,12 +93,20 @@ def _rules_of_row(is_read: Callable[[str], bool], day: date) -> list[Rule]:
     serial, model, capacity = pl.col("serial_number"), pl.col("model"), pl.col("capacity_bytes")
     return [
         Rule(
+            "date_is_certain",
+            "rescued",
+            "which number of a date is the day and which the month is not guessed: write all dates of the file as "
+            "YYYY-MM-DD and load the day again",
+            pl.col("rescued").map_batches(partial(_spoils_none, _is_date), return_dtype=pl.Boolean()),
+            locate=partial(_first_spoilt_cell, _is_date),
+        ),
+        Rule(
             "cells_are_readable",
             "rescued",
             "a cell that is read is not of its column's type or the line has another number of fields, so its "
             "neighbours may be shifted too",
-            pl.col("rescued").map_batches(partial(_spoils_nothing, is_read), return_dtype=pl.Boolean()),
-            locate=partial(_first_spoilt_cell, is_read),
+            pl.col("rescued").map_batches(partial(_spoils_none, partial(_spoils, is_read)), return_dtype=pl.Boolean()),
+            locate=partial(_first_spoilt_cell, partial(_spoils, is_read)),
         ),
         Rule(
             "serial_number_is_plain_text",
@@ -183,16 +191,20 @@ def _rules_of_attribute(low_bits: Mapping[str, int], column: str) -> list[Rule]:
     return rules
 
 
-def _spoils_nothing(is_read: Callable[[str], bool], rescued: pl.Series) -> pl.Series:
-    """Per row: whether all cells that are read could be typed; what else could not be is in ``rescued`` only."""
+def _spoils_none(spoils: Callable[[str], bool], rescued: pl.Series) -> pl.Series:
+    """Per row: whether no cell that could not be typed spoils it."""
     texts = rescued.drop_nulls().unique()
-    harmless = [text for text in texts if not any(_spoils(is_read, column) for column in json.loads(text))]
+    harmless = [text for text in texts if not any(map(spoils, json.loads(text)))]
     return rescued.is_null() | rescued.is_in(harmless)
 
 
-def _first_spoilt_cell(is_read: Callable[[str], bool], rescued: str) -> dict[str, str]:
-    column, text = next(cell for cell in json.loads(rescued).items() if _spoils(is_read, cell[0]))
+def _first_spoilt_cell(spoils: Callable[[str], bool], rescued: str) -> dict[str, str]:
+    column, text = next(cell for cell in json.loads(rescued).items() if spoils(cell[0]))
     return {"column": str(column), "value": str(text)}
+
+
+def _is_date(column: str) -> bool:
+    return column == "date"
 
 
 def _spoils(is_read: Callable[[str], bool], column: str) -> bool:
