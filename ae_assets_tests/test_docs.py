@@ -1,0 +1,45 @@
+"""The docs: no link leads nowhere, the reference of keys is that of the code, the README is read in one go."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ae_assets.model.reference import reference
+from ae_assets_tests.conftest import REPOSITORY
+
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+LONGEST_README = 150
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link can point at within a page, as GitHub names its headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", page.read_text()) if "://" not in link]
+    for link in links:
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_the_reference_of_keys_is_that_of_the_model() -> None:
+    assert (REPOSITORY / "docs" / "reference.md").read_text() == reference(), (
+        "renew it: python -m ae_assets.model.reference > docs/reference.md"
+    )
+
+
+def test_the_reference_has_every_section_and_kind() -> None:
+    text = reference()
+    for said in ("## `source`", "`type: ordinal`", "`policy: target_far`", "## `decision.episodes`", "`counters`"):
+        assert said in text
+    assert "type: ordinal_autoencoder`" not in text
+
+
+def test_the_readme_is_short() -> None:
+    assert len((REPOSITORY / "README.md").read_text().splitlines()) <= LONGEST_README
