@@ -82,8 +82,8 @@ def load_champion(space: Workspace) -> Champion:
     version = space.models.champion(name)
     if version is None:
         raise ModelError(
-            f"{name} has no champion yet; train one: `ae-assets run {name} --start DAY --end DAY --train-start DAY "
-            f"--train-end DAY`, or materialise {name}/model and {name}/threshold in the UI"
+            f"{name} has no champion yet; train one: `ae-assets run {name} --start DAY --end DAY`, "
+            f"or the job {name}_retrain in the UI"
         )
     return load_version(space, version)
 

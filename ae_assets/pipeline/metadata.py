@@ -267,7 +267,7 @@ def model_run(trained: "TrainedModel") -> Metadata:
         SUMMARY: f"{trained.version}: {card['detector']['type']}, fitted on {history.windows_seen:,} windows "
         f"{learned}. It is not in use before its threshold is chosen.",
         **drawn,
-        "Validation loss": history.kept_loss,
+        "Validation loss": _short(history.kept_loss),
         "Epochs": len(history.train_loss),
         "Windows for training": history.windows_seen,
         "Windows available": history.windows_available,
@@ -301,7 +301,7 @@ def threshold_run(calibrated: "Calibrated") -> Metadata:
         f"{threshold.promise.words}.",
         "Scores": _image(markdown_image(png, "calibration scores with the threshold")),
         "Threshold": threshold.cut,
-        "Share of calibration rows over it": share,
+        "Share of calibration rows over it": _short(share),
         "Calibration rows": threshold.calibration.rows,
         "Calibration rows not judged": calibrated.not_judged.rows,
         "Devices never judged in calibration": calibrated.not_judged.entities,
@@ -477,7 +477,11 @@ def evaluation_run(evaluation: "Evaluation | RollingEvaluation") -> Metadata:
         SUMMARY: evaluation.answer,
         **first,
         "Found at a false alarm rate (FAR)": _table(evaluation.rates),
-        **{name: value for name, value in evaluation.headline.items() if value is not None},
+        **{
+            name: _short(value) if isinstance(value, float) else value
+            for name, value in evaluation.headline.items()
+            if value is not None
+        },
         "All tables": dg.MetadataValue.md(evaluation.markdown),
         **{name: figure for name, figure in figures.items() if name not in first},
         "Judged days": f"{evaluation.start} to {evaluation.end}",
@@ -485,6 +489,11 @@ def evaluation_run(evaluation: "Evaluation | RollingEvaluation") -> Metadata:
         IN_WORDS: dg.MetadataValue.md(f"{FENCE}{evaluation.text}{FENCE}"),
         "Result": dg.MetadataValue.json(evaluation.record),
     }
+
+
+def _short(value: float) -> float:
+    """A number as a person reads it, with four significant digits."""
+    return float(f"{value:.4g}")
 
 
 def _image(markdown: str) -> dg.MarkdownMetadataValue:

@@ -289,3 +289,11 @@ def test_an_evaluation_without_days_judges_whole_windows_that_the_champion_has_s
     (event,) = result.get_asset_materialization_events()
     # It has seen labels until the 40th day and a window is 10 days long.
     assert event.materialization.metadata["Judged days"].value == f"{last - timedelta(days=19)} to {last}"
+    rates = event.materialization.metadata["Found at a false alarm rate (FAR)"]
+    assert [column.name for column in rates.schema.columns] == [
+        "detector",
+        "FAR 0.1%",
+        "FAR 1%",
+    ]  # the page holds no more
+    share = event.materialization.metadata["False alarm rate"].value
+    assert share == float(f"{share:.4g}")
