@@ -21,7 +21,7 @@ from ae_assets.features.look_back import LookBack
 from ae_assets.features.validation import validate_day
 from ae_assets.features.volume import table_gaps
 from ae_assets.model.definition import WatchedTable
-from ae_assets.schemas.layouts import contract_of
+from ae_assets.schemas.contracts import contract_of
 from ae_assets.sources import Source, open_source
 
 
@@ -48,7 +48,7 @@ def write(table: WatchedTable, source: Source, output: Path, start: date, end: d
     Returns:
         Rows written, and rows set aside by validation.
     """
-    contract = contract_of(table.source.layout, tuple(table.features.attributes), table.features.low_bits)
+    contract = contract_of(table.layout, tuple(table.features.attributes), table.features.low_bits)
     look_back, began, rows, set_aside = LookBack(table.features), time.monotonic(), 0, 0
     day_rows: dict[date, int] = {}
     limits = {"lowest_share": table.checks.volume_low, "highest_share": table.checks.volume_high}

@@ -17,7 +17,8 @@ from ae_assets.features.config import FeatureConfig
 from ae_assets.features.day import features_of_day
 from ae_assets.features.look_back import LookBack
 from ae_assets.features.validation import validate_day
-from ae_assets.schemas.layouts import contract_of
+from ae_assets.schemas.contracts import contract_of
+from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.sources import open_source
 from benchmarks.row import Row
 
@@ -34,7 +35,7 @@ def run() -> list[Row]:
 
 def _day_with_look_back(config: FeatureConfig) -> list[Row]:
     source = open_source(f"simulated://?drives={FLEET}&days={config.look_back_days + 1}&seed=7")
-    contract = contract_of("drive_stats", tuple(config.attributes), config.low_bits)
+    contract = contract_of(DRIVE_STATS, tuple(config.attributes), config.low_bits)
     look_back = LookBack(config)
     listed = source.days()
     for day in sorted(listed):
@@ -67,7 +68,7 @@ def _day_with_look_back(config: FeatureConfig) -> list[Row]:
 
 def _modern_day(config: FeatureConfig) -> list[Row]:
     source = open_source(f"simulated://?drives={MODERN_FLEET}&days=1&seed=7")
-    contract = contract_of("drive_stats", tuple(config.attributes), config.low_bits)
+    contract = contract_of(DRIVE_STATS, tuple(config.attributes), config.low_bits)
     day, listed = next(iter(source.days().items()))
     raw = source.read(listed)
     valid = validate_day(raw, day, contract).valid

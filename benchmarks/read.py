@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from ae_assets.schemas.layouts.drive_stats_columns import RESCUED_COLUMN, ROW_COLUMN
+from ae_assets.schemas.layouts.layout import RESCUED_COLUMN, ROW_COLUMN
 from ae_assets.sources import open_source
 from ae_assets.sources.csv_day import parse_day
 from benchmarks.row import Row

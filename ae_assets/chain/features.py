@@ -19,7 +19,8 @@ from ae_assets.features.schema import SETTINGS
 from ae_assets.features.validation import with_whole_records
 from ae_assets.model.preparation import Preparation
 from ae_assets.progress import Progress
-from ae_assets.schemas.layouts import contract_of
+from ae_assets.schemas.contracts import contract_of
+from ae_assets.schemas.layouts.layout import ONE_COHORT
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
         LakehouseError: when raw was never loaded.
     """
     config = space.table.features
-    contract = contract_of(space.table.source.layout, tuple(config.attributes), config.low_bits)
+    contract = contract_of(space.table.layout, tuple(config.attributes), config.low_bits)
     built: dict[date, FeatureDay | FailedDay] = {}
     before: dict[str, int] = {}
     began, rows = time.monotonic(), 0
@@ -97,7 +98,7 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
                     built[day] = FailedDay(day, FEATURES, str(error))
                 continue
             watched = _rows_by(prepared.valid, "cohort")
-            gone = gone_cohorts(_rows_by(raw, contract.names["cohort"]), watched, before)
+            gone = gone_cohorts(_cohorts_of(raw, contract.names.get("cohort")), watched, before)
             before = watched or before
             aside, unreported = broken_rules(prepared.quarantine), _unreported(prepared.valid, config)
             built[day] = FeatureDay(day, prepared.features.height, aside, gone, unreported)
@@ -119,6 +120,10 @@ def _whole(space: Workspace, day: date, quarantine: pl.DataFrame) -> pl.DataFram
     if quarantine.is_empty():
         return quarantine
     return with_whole_records(quarantine, space.read(RAW, day, day))
+
+
+def _cohorts_of(raw: pl.DataFrame, column: str | None) -> dict[str, int]:
+    return {ONE_COHORT: raw.height} if column is None else _rows_by(raw, column)
 
 
 def _rows_by(frame: pl.DataFrame, column: str) -> dict[str, int]:

@@ -33,7 +33,6 @@ DAYS_AT_ONCE = 8
 """Days that are summed up together: what bounds the memory of a range of days, and of a home without these tables."""
 
 _ORIGIN = ("day", "source_file", "source_fingerprint", "loaded_at")
-_RECORD = ("serial_number", "failure")
 
 
 def ledger_of(space: Workspace) -> pl.DataFrame:
@@ -112,10 +111,12 @@ def _revise_lives(space: Workspace, first: date, last: date) -> pl.DataFrame:
     def change(stored: pl.DataFrame) -> dict[date, pl.DataFrame]:
         spells = stored if stored.width else pl.DataFrame(schema={"day": pl.Date, **SPELL_SCHEMA})
         # Read after the spells: whoever committed to them before this cannot have known a newer raw.
-        rows = space.read(RAW, first, last, [*_ORIGIN, *_RECORD])
+        entity, label = space.table.layout.entity, space.table.layout.label
+        rows = space.read(RAW, first, last, [*_ORIGIN, entity, *([] if label is None else [label])])
         nonlocal origins
         origins = _origins(rows)
-        records = rows.rename({"serial_number": "entity", "failure": "label"})
+        known = pl.lit(None, pl.Int8) if label is None else pl.col(label)
+        records = rows.select("day", pl.col(entity).alias("entity"), known.alias("label"))
         near = touches(first, last)
         before = spells.filter(near)
         after = with_days(before.select(SPELL_SCHEMA.names()), first, last, records).with_columns(day=_year_of("end"))

@@ -6,8 +6,7 @@ import polars as pl
 
 from ae_assets.chain.workspace import RAW, Workspace
 from ae_assets.errors import SourceError
-from ae_assets.model.unknown_names import is_attribute, nearest
-from ae_assets.sources.rescue import as_whole_numbers
+from ae_assets.model.unknown_names import nearest
 
 
 class RawColumns:
@@ -45,6 +44,9 @@ class RawColumns:
                     f"{origin}: the column {name!r} holds numbers, and {self._table} has it as text, as earlier"
                     " versions read it. Load the source into a new home (AE_ASSETS_HOME)."
                 )
+        # The code location names attributes that no file had; only reading a day needs numpy.
+        from ae_assets.sources.rescue import as_whole_numbers
+
         texts = [name for name, kind in frame.schema.items() if kind == pl.String]
         return as_whole_numbers(frame, [name for name in texts if self._known.get(name, pl.String()).is_integer()])
 
@@ -55,7 +57,7 @@ def never_delivered(space: Workspace) -> dict[str, str]:
     A column that the YAML names as well is none that could have been meant.
     """
     known = space.schema(RAW) if space.exists(RAW) else {}
-    asked = space.table.features.attributes
-    others = [column for column in known if is_attribute(column) and column not in asked]
+    asked, layout = space.table.features.attributes, space.table.layout
+    others = [column for column in known if layout.is_attribute(column) and column not in asked]
     absent = [column for column in asked if known and column not in known]
     return {column: f"{column} ({near[2:]})" if (near := nearest(column, others)) else column for column in absent}

@@ -6,8 +6,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ae_assets.errors import ConfigError
-
 Kind = Literal["counter", "gauge", "age", "rate"]
 Transform = Literal["level", "growth", "per_1000_hours", "deviation", "drift"]
 
@@ -25,25 +23,6 @@ ALLOWED_TRANSFORMS: dict[str, frozenset[Transform]] = {
     "age": frozenset({"level", "drift"}),
     "rate": frozenset({"level", "deviation"}),
 }
-
-IDENTIFYING_COLUMNS: dict[str, str] = {
-    **dict.fromkeys(("serial_number", "entity"), "names one drive: a detector would learn drives by heart"),
-    **dict.fromkeys(
-        ("model", "cohort"), "names the cohort: compare cohorts in the evaluation, do not learn their names"
-    ),
-    "capacity_bytes": "never changes on a drive and only tells its model; it also holds the artefact -1",
-    **dict.fromkeys(
-        ("date", "day", "loaded_at"), "is a date: it separates training days from later ones, not sick drives"
-    ),
-    **dict.fromkeys(
-        ("datacenter", "cluster_id", "vault_id", "pod_id", "pod_slot_num"),
-        "is a place: drives move, and a bad rack would be remembered long after its repair",
-    ),
-    "is_legacy_format": "tells how the row was collected, not how the drive is",
-    **dict.fromkeys(("failure", "label"), "is the answer itself"),
-    **dict.fromkeys(("source_file", "source_fingerprint", "source_row", "rescued"), "tells where the row came from"),
-}
-"""Columns that are never features, each with the reason that the error message gives."""
 
 
 def _at_least_one_day(span: int) -> int:
@@ -124,16 +103,6 @@ class FeatureConfig(BaseModel):
     @classmethod
     def _spans_rise(cls, spans: tuple[int, ...]) -> tuple[int, ...]:
         return _rising(spans)
-
-    @model_validator(mode="after")
-    def _attributes_are_measurements(self) -> "FeatureConfig":
-        for column in self.attributes:
-            if (reason := IDENTIFYING_COLUMNS.get(column.strip().lower())) is not None:
-                raise ConfigError(
-                    f"attributes.{column}: {column!r} {reason}. Columns that identify a drive, a place or a date "
-                    f"are never features; remove it from attributes."
-                )
-        return self
 
     @model_validator(mode="after")
     def _one_clock(self) -> "FeatureConfig":

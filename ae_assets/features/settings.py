@@ -103,10 +103,11 @@ class FeatureSettings:
         of the source that one side does not know: it was no setting then.
         """
         found = [] if self.format == now.format else [Change(COMPUTATION, self.format, now.format)]
+        before, after = _flat(self.source, "source"), _flat(now.source, "source")
         found += [
-            Change(f"source.{key}", self.source[key], now.source[key])
-            for key in sorted(self.source.keys() & now.source.keys())
-            if self.source[key] != now.source[key]
+            Change(key, before[key], after[key])
+            for key in sorted(before.keys() & after.keys())
+            if before[key] != after[key]
         ]
         known = {feature.name: feature for feature in (*catalogue(now.config), *catalogue(self.config))}
         of_features = (
@@ -146,6 +147,14 @@ class FeatureSettings:
     def _spans(self, column: str) -> tuple[int, ...]:
         grows = "growth" in self.config.attributes[column].chosen_transforms
         return self.config.spans_of(column) if grows else ()
+
+
+def _flat(section: Mapping[str, object], key: str) -> dict[str, object]:
+    """The settings of a section, and of those in it, by their keys with dots."""
+    flat: dict[str, object] = {}
+    for name, value in section.items():
+        flat |= _flat(value, f"{key}.{name}") if isinstance(value, Mapping) else {f"{key}.{name}": value}
+    return flat
 
 
 def _unlike(before: Mapping[str, object], now: Mapping[str, object]) -> list[Change]:

@@ -14,7 +14,9 @@ from pandera.config import ValidationDepth, config_context
 from pandera.errors import SchemaErrorReason
 
 from ae_assets.errors import ContractError
-from ae_assets.schemas.layouts import contract_of
+from ae_assets.schemas.contracts import contract_of
+from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
+from ae_assets.schemas.layouts.layout import ONE_COHORT
 from ae_assets.schemas.quarantine import QUARANTINE_SCHEMA
 from ae_assets.schemas.raw import RawContract, Rule
 
@@ -54,7 +56,7 @@ def validate_day(raw: pl.DataFrame, day: date, contract: RawContract | None = No
     Raises:
         ContractError: ``raw`` lacks a column or has one of another type, so that nothing can be said about its rows.
     """
-    contract = contract or contract_of("drive_stats")
+    contract = contract or contract_of(DRIVE_STATS)
     frame = contract.widened(raw)
     broken = _broken_rules(frame, day, contract)
     if not broken:
@@ -172,6 +174,8 @@ def _repeats(judged: pl.DataFrame, rules: int, contract: RawContract) -> pl.Seri
 
 def _with_labels_of_repeats(valid: pl.DataFrame, frame: pl.DataFrame, contract: RawContract) -> pl.DataFrame:
     """Each row with the largest label of its entity on the day: the row that was set aside may be the failure."""
+    if "label" not in contract.names:
+        return valid
     rows = frame.select(entity=contract.names["entity"], known=contract.names["label"])
     repeated = rows.filter(pl.col("entity").is_duplicated(), pl.col("known").is_between(0, 1))
     if repeated.is_empty():
@@ -182,11 +186,12 @@ def _with_labels_of_repeats(valid: pl.DataFrame, frame: pl.DataFrame, contract: 
 
 
 def _normalised(frame: pl.DataFrame, day: date, contract: RawContract) -> pl.DataFrame:
+    cohort, label = contract.names.get("cohort"), contract.names.get("label")
     return frame.select(
         pl.lit(day).alias("day"),
         pl.col(contract.names["entity"]).alias("entity"),
-        pl.col(contract.names["cohort"]).alias("cohort"),
-        pl.col(contract.names["label"]).cast(pl.Int8).alias("label"),
+        (pl.lit(ONE_COHORT) if cohort is None else pl.col(cohort)).alias("cohort"),
+        (pl.lit(None) if label is None else pl.col(label)).cast(pl.Int8).alias("label"),
         *contract.attributes_in(frame.columns),
     )
 

@@ -4,7 +4,7 @@ No Dagster in here: the component reads this model from YAML, the chain is drive
 """
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -12,7 +12,11 @@ from ae_assets.decisions.config import DecisionConfig
 from ae_assets.detectors.config import DenseAutoencoderConfig, DetectorConfig
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.settings import FeatureSettings
-from ae_assets.schemas.reading import MISSING_MARKERS, LastLineEnd, Reading
+from ae_assets.schemas.columns import ColumnsSection
+from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
+from ae_assets.schemas.layouts.layout import Layout
+from ae_assets.schemas.layouts.own import layout_of
+from ae_assets.schemas.reading import MISSING_MARKERS, DecimalMark, LastLineEnd, Reading, Separator
 from ae_assets.thresholds.config import ThresholdConfig
 from ae_assets.thresholds.percentile import PercentileConfig
 
@@ -37,9 +41,16 @@ class SourceSection(_Section):
         description="A folder of YYYY-MM-DD.csv, an official zip archive, a folder of archives, an http(s) address "
         "of an archive, or simulated://?drives=4000&days=120&seed=7.",
     )
-    layout: Literal["drive_stats"] = Field(
-        default="drive_stats", description="The column contract that the raw rows follow."
+    layout: Literal["drive_stats", "columns"] = Field(
+        default="drive_stats",
+        description="What the files' columns are called: drive_stats, the official files of Backblaze; columns: as "
+        "source.columns says, which need not be written beside them.",
     )
+    columns: ColumnsSection | None = Field(
+        default=None, description="The contract of a table's own columns, instead of layout: drive_stats."
+    )
+    separator: Separator = Field(default=",", description="What stands between the fields of a line of a CSV file.")
+    decimal_mark: DecimalMark = Field(default=".", description="What stands before the decimals of a number in CSV.")
     missing_markers: tuple[str, ...] = Field(
         default=MISSING_MARKERS,
         description="Cells that hold nothing but one of these are missing, in upper or lower case alike. An empty cell "
@@ -70,10 +81,34 @@ class SourceSection(_Section):
         words = ["null" if marker is None else str(marker) if _is_number(marker) else marker for marker in markers]
         return [*words, "none"] if None in markers else words
 
+    @model_validator(mode="before")
+    @classmethod
+    def _columns_are_a_layout(cls, section: object) -> object:
+        if isinstance(section, dict) and section.get("columns") is not None and "layout" not in section:
+            return {**section, "layout": "columns"}
+        return section
+
+    @model_validator(mode="after")
+    def _one_contract(self) -> Self:
+        if self.layout == "columns" and self.columns is None:
+            raise ValueError("layout: columns needs source.columns, which name the time, the entity and the values")
+        if self.layout != "columns" and self.columns is not None:
+            raise ValueError(f"received source.columns and layout: {self.layout}; leave out one of them")
+        if self.separator == self.decimal_mark:
+            raise ValueError(
+                'separator and decimal_mark are both ","; name the separator that the files have, e.g. ";"'
+            )
+        return self
+
+    @property
+    def contract(self) -> Layout:
+        """What the columns of the files are called, and what their rows promise."""
+        return DRIVE_STATS if self.columns is None else layout_of(self.columns)
+
     @property
     def reading(self) -> Reading:
         """How the source's files are written."""
-        return Reading(self.missing_markers, self.last_line_end)
+        return Reading(self.missing_markers, self.last_line_end, self.contract, self.separator, self.decimal_mark)
 
     @field_validator("location")
     @classmethod
@@ -337,6 +372,11 @@ class WatchedTable(_Section):
         return self
 
     @property
+    def layout(self) -> Layout:
+        """What the columns of its files are called, and what their rows promise."""
+        return self.source.contract
+
+    @property
     def horizon_days(self) -> int:
         """Days before a failure in which an alarm counts as detection."""
         return self.training.horizon_days
@@ -344,8 +384,11 @@ class WatchedTable(_Section):
     @property
     def feature_settings(self) -> FeatureSettings:
         """What features are made by: the attributes, and of the source its contract, but not where it lies."""
-        contract = self.source.model_dump(mode="json", exclude={"location", "last_line_end"})
-        return FeatureSettings(
-            self.features,
-            {key: sorted(value) if isinstance(value, list) else value for key, value in contract.items()},
-        )
+        source: dict[str, object] = {
+            "layout": self.source.layout,
+            "missing_markers": sorted(self.source.missing_markers),
+        }
+        if self.source.columns is not None:
+            unit = {"values": {"__all__": {"unit"}}}  # changes no number
+            source["columns"] = self.source.columns.model_dump(mode="json", exclude=unit)
+        return FeatureSettings(self.features, source)

@@ -23,7 +23,8 @@ from ae_assets.model.preparation import Preparation
 from ae_assets.model.reasons import reasons, top_features
 from ae_assets.model.scoring import ScoredDay, Scorer
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
-from ae_assets.schemas.layouts import contract_of
+from ae_assets.schemas.contracts import contract_of
+from ae_assets.schemas.layouts.own import layout_of_record
 from ae_assets.schemas.raw import RawContract
 from ae_assets.thresholds import Threshold
 
@@ -220,7 +221,7 @@ def no_decisions() -> pl.DataFrame:
 def contract_of_settings(settings: FeatureSettings) -> RawContract:
     """The contract of the raw rows that features are made of."""
     config = settings.config
-    return contract_of(str(settings.source["layout"]), tuple(config.attributes), config.low_bits)
+    return contract_of(layout_of_record(settings.source), tuple(config.attributes), config.low_bits)
 
 
 def card_of(table: WatchedTable) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Names in a table's YAML that must be known elsewhere: attributes to the layout, features to what is made of them."""
 
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -9,11 +8,19 @@ from ae_assets.detectors.config import DetectorConfig
 from ae_assets.features.catalogue import feature_names
 from ae_assets.features.config import feature_prefix
 from ae_assets.model.definition import WatchedTable
-from ae_assets.schemas.layouts.drive_stats_columns import MODERN_COLUMNS
 
-_ATTRIBUTE = re.compile(r"smart_([1-9]\d*)_(raw|normalized)")
-_LARGEST_NUMBER = 255
 _NEAREST = 3
+
+WRITTEN_BESIDE: Mapping[str, str] = {
+    "entity": "names one device: a detector would learn devices by heart",
+    "cohort": "names the cohort: compare cohorts in the evaluation, do not learn their names",
+    **dict.fromkeys(
+        ("day", "time", "loaded_at"), "is a date: it separates training days from later ones, not sick devices"
+    ),
+    "label": "is the answer itself",
+    **dict.fromkeys(("source_file", "source_fingerprint", "source_row", "rescued"), "tells where the row came from"),
+}
+"""Columns of the tables themselves that are never features, each with the reason."""
 
 
 @dataclass(frozen=True)
@@ -33,22 +40,17 @@ class UnknownName:
 
 def unknown_names(table: WatchedTable) -> Iterator[UnknownName]:
     """The names of a table's attributes and of the features of its detectors that are not known, with the nearest."""
+    layout = table.layout
     for column in table.features.attributes:
-        if not is_attribute(column):
-            path = ("features", "attributes", column)
-            expected = (
-                f"the layout {table.source.layout} has attributes smart_N_raw and smart_N_normalized, N from 1 to "
-            )
-            yield UnknownName(path, column, f"{expected}{_LARGEST_NUMBER}{nearest(column, MODERN_COLUMNS)}")
+        path = ("features", "attributes", column)
+        if (reason := {**WRITTEN_BESIDE, **layout.never_features}.get(column.strip().lower())) is not None:
+            expected = f"it {reason}. Columns that identify a device, a place or a date are never features; remove it"
+            yield UnknownName(path, column, expected)
+        elif not layout.is_attribute(column):
+            yield UnknownName(path, column, layout.attributes + nearest(column, layout.attribute_names))
     yield from _of_detector(table, table.detector, ("detector",))
     for number, detector in enumerate(table.comparisons):
         yield from _of_detector(table, detector, ("comparisons", str(number)))
-
-
-def is_attribute(column: str) -> bool:
-    """Whether the layout can have a column of this name that features are made of."""
-    named = _ATTRIBUTE.fullmatch(column)
-    return named is not None and int(named[1]) <= _LARGEST_NUMBER
 
 
 def nearest(name: str, known: Collection[str]) -> str:

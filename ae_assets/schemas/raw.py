@@ -42,10 +42,11 @@ class RawContract:
         layout: its name, e.g. ``drive_stats``.
         columns: the typed columns of the layout, attributes left out; any integer type passes for Int64.
         optional: those of them that a day may lack.
-        names: ``day, entity, cohort, label`` -> the layout's own column.
+        names: ``day, entity, cohort, label`` -> the layout's own column; without cohort or label where it has none.
         rules_of_row: rules about the columns above, for a partition day.
         rules_of_attribute: rules of one raw attribute column, about the value that features read of it.
         is_attribute: tells raw attribute columns from others.
+        type_of_attribute: the type of such a column; any integer type passes for Int64.
         unique: the rule that an entity has one row a day; asked of rows that hold all others, in the file's order.
         attributes: raw attribute columns to check and keep; None = all that a frame has.
     """
@@ -57,6 +58,7 @@ class RawContract:
     rules_of_row: Callable[[date], list[Rule]] = field(repr=False)
     rules_of_attribute: Callable[[str], list[Rule]] = field(repr=False)
     is_attribute: Callable[[str], bool] = field(repr=False)
+    type_of_attribute: Callable[[str], pl.DataType] = field(repr=False)
     unique: Rule = field(repr=False)
     attributes: tuple[str, ...] | None = None
 
@@ -92,7 +94,7 @@ class RawContract:
         )
 
     def widened(self, raw: pl.DataFrame) -> pl.DataFrame:
-        """A frame whose integers have the width of the contract and whose columns without a value have its types."""
+        """A frame whose numbers have the width of the contract and whose columns without a value have its types."""
         return raw.with_columns(
             pl.col(column).cast(dtype)
             for column, dtype in self._types(raw.columns).items()
@@ -108,7 +110,7 @@ class RawContract:
         )
 
     def _types(self, columns: Sequence[str]) -> dict[str, pl.DataType]:
-        return {**self.columns, **dict.fromkeys(self.attributes_in(columns), pl.Int64())}
+        return {**self.columns, **{name: self.type_of_attribute(name) for name in self.attributes_in(columns)}}
 
 
 def pandera_check(rule: Rule) -> pa.Check:

@@ -1,4 +1,4 @@
-"""How the cells and the end of a daily file are to be read, where the writers of such files differ."""
+"""How the files of a table are to be read: their columns, and what the writers of such files do differently."""
 
 import re
 from collections.abc import Iterable
@@ -8,11 +8,17 @@ from typing import Literal
 
 import polars as pl
 
+from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
+from ae_assets.schemas.layouts.layout import Layout
+
 MISSING_MARKERS = ("NULL", r"\N", "NA", "N/A", "NaN", "None")
 """What databases, R and Python write for an empty cell. A cell with nothing in it, also in quotes, is always empty."""
 
 LastLineEnd = Literal["required", "optional"]
+Separator = Literal[",", ";", "\t", "|"]
+DecimalMark = Literal[".", ","]
 
+_NUMBER = re.compile(r"[+-]?(\d{1,18}(\.\d{0,18})?|\.\d{1,18})", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 
 
@@ -25,34 +31,50 @@ class Reading:
             of numbers spaces around do not count, and a whole number stands for its value.
         last_line_end: "required": a file whose last line has no line end is refused, since its last cell and any
             number of rows may be gone. "optional": it is taken for complete if that line has all its fields.
+        layout: what the columns are called and of which type they are.
+        separator: what stands between the fields of a line.
+        decimal_mark: what stands before the decimals of a number.
     """
 
     missing_markers: tuple[str, ...] = MISSING_MARKERS
     last_line_end: LastLineEnd = "required"
+    layout: Layout = DRIVE_STATS
+    separator: Separator = ","
+    decimal_mark: DecimalMark = "."
 
     @cached_property
     def spellings(self) -> list[str]:
         """The markers as they are mostly written, for a parser that does not look at them without regard to case."""
         return sorted({f(marker) for marker in self.missing_markers for f in (str, str.lower, str.upper)})
 
-    @cached_property
-    def numbers(self) -> list[int]:
-        """The markers that are whole numbers, e.g. -9999."""
-        return sorted({int(marker) for marker in self.missing_markers if _WHOLE.fullmatch(marker)})
+    def numbers(self, column: str) -> list[int]:
+        """The markers of a column that are whole numbers, e.g. -9999."""
+        return sorted({int(marker) for marker in self._markers(column) if _WHOLE.fullmatch(marker)})
 
-    def is_missing(self, text: str) -> bool:
+    def floats(self, column: str) -> list[float]:
+        """The markers of a column that are numbers."""
+        return sorted({float(marker) for marker in self._markers(column) if _NUMBER.fullmatch(marker)})
+
+    def is_missing(self, text: str, column: str = "") -> bool:
         """Whether a cell with this text is missing."""
-        return text.lower() in self._lowered
+        return text.lower() in self._lowered or (column in self.layout.missing and text.lower() in self._of(column))
 
     def missing_among(self, texts: pl.Series) -> list[str]:
-        """The different texts of a column that stand for a missing cell."""
-        longest = max((len(marker.encode()) for marker in self._lowered), default=-1)
+        """The different texts of a column, named as it is, that stand for a missing cell."""
+        longest = max((len(marker.encode()) for marker in self._of(texts.name)), default=-1)
         short = texts.filter(texts.str.len_bytes() <= longest)
-        return [text for text in distinct(short) if self.is_missing(text)]
+        return [text for text in distinct(short) if self.is_missing(text, texts.name)]
 
     @cached_property
     def _lowered(self) -> frozenset[str]:
         return frozenset(marker.strip(" \t").lower() for marker in self.missing_markers)
+
+    def _of(self, column: str) -> frozenset[str]:
+        own = self.layout.missing.get(column)
+        return self._lowered | {marker.strip(" \t").lower() for marker in own} if own else self._lowered
+
+    def _markers(self, column: str) -> tuple[str, ...]:
+        return (*self.missing_markers, *self.layout.missing.get(column, ()))
 
 
 def distinct(texts: pl.Series) -> Iterable[str]:

@@ -13,16 +13,10 @@ import numpy as np
 import polars as pl
 
 from ae_assets.errors import SourceError
-from ae_assets.schemas.layouts.drive_stats_columns import (
-    IDENTITY_COLUMNS,
-    RESCUED_COLUMN,
-    ROW_COLUMN,
-    column_type,
-    day_schema,
-)
+from ae_assets.schemas.layouts.layout import RESCUED_COLUMN, ROW_COLUMN, Layout
 from ae_assets.schemas.reading import Reading
-from ae_assets.sources.dates import DATE, with_dates
-from ae_assets.sources.header import header_columns, is_header
+from ae_assets.sources.dates import with_times
+from ae_assets.sources.header import SEPARATORS, header_columns, is_header
 from ae_assets.sources.printable import quoted
 from ae_assets.sources.rescue import EXACT_DOUBLES, fields_of, rescued_rows
 
@@ -51,7 +45,7 @@ _IN_NUMBERS = np.isin(np.arange(256), list(b"0123456789."))
 
 
 def parse_day(data: bytes, origin: str, reading: Reading | None = None) -> pl.DataFrame:
-    r"""Rows of one daily file in the official layout.
+    r"""Rows of one CSV file.
 
     A field never spans lines: a quote that is opened and not closed spoils its own line only. Blank lines are no rows
     but count as lines. LF and CRLF line ends, a UTF-8 byte order mark and quoted fields are understood.
@@ -59,12 +53,13 @@ def parse_day(data: bytes, origin: str, reading: Reading | None = None) -> pl.Da
     Args:
         data: the whole file.
         origin: printable place of the file, named in errors.
-        reading: which words stand for a missing cell, and whether the last line needs its line end; None: the defaults.
+        reading: layout, separator, which words stand for a missing cell, and whether the last line needs its line end;
+            None: drive stats and the defaults.
 
     Returns:
-        One row per line that is not blank, in file order: the file's columns in file order, published ones in their
-        published spelling, typed by `layout.column_type` (whole numbers may be written `24.0` or `2.4E1` or with spaces
-        around, and nothing but spaces is empty; failure also `False`/`True`; dates as `dates` says), then `source_row`
+        One row per line that is not blank, in file order: the file's columns in file order, those of the layout as it
+        spells them, typed by `Layout.type_of` (whole numbers may be written `24.0` or `2.4E1` or with spaces around,
+        and nothing but spaces is empty; a label also `False`/`True`; times as `dates` says), then `source_row`
         (Int32, 1-based line after the header) and `rescued` (String): null for a clean row; JSON
         `{column: original text}` for cells that are null because they could not be typed; JSON `{"line": text}` for a
         line with a wrong number of fields, whose cells are all null. Bytes that are not UTF-8 stand in `rescued` as
@@ -83,14 +78,14 @@ def parse_day(data: bytes, origin: str, reading: Reading | None = None) -> pl.Da
     if header_end - start > MAX_HEADER_BYTES:
         raise SourceError(
             f"{origin}: the first line has {header_end - start:,} bytes, more than the {MAX_HEADER_BYTES:,} a header"
-            " may have. Is this a drive-stats file, and do its lines end with a line feed?"
+            f" may have. Is this {reading.layout.file}, and do its lines end with a line feed?"
         )
     header = data[start:header_end].removesuffix(b"\r")
-    columns = header_columns(header, origin, complete=line_end >= 0)
+    columns = header_columns(header, origin, reading, complete=line_end >= 0)
     if not data.endswith(b"\n"):
         _refuse_a_cut_file(data, columns, origin, reading)
     if line_end < 0:
-        return pl.DataFrame(schema=day_schema(columns))
+        return pl.DataFrame(schema=reading.layout.day_schema(columns))
     _refuse_too_many_rows(data.count(b"\n", line_end + 1), len(columns), origin)
     frames = []
     first_row, rescued_bytes = 1, 0
@@ -98,7 +93,7 @@ def parse_day(data: bytes, origin: str, reading: Reading | None = None) -> pl.Da
         lines = stretch.count(b"\n") + (not stretch.endswith(b"\n"))
         parsed = _typed_at_once(stretch, columns, lines, reading)
         if parsed is None:
-            _refuse_a_second_header(stretch, first_row, origin)
+            _refuse_a_second_header(stretch, first_row, origin, reading)
             parsed = rescued_rows(stretch, columns, first_row, reading)
             rescued_bytes += int(parsed[RESCUED_COLUMN].str.len_bytes().sum())
             if rescued_bytes > MAX_RESCUED_BYTES:
@@ -111,10 +106,10 @@ def parse_day(data: bytes, origin: str, reading: Reading | None = None) -> pl.Da
         frames.append(parsed)
         first_row += lines
     if not frames:
-        return pl.DataFrame(schema=day_schema(columns))
+        return pl.DataFrame(schema=reading.layout.day_schema(columns))
     rows = pl.concat(frames)
-    _refuse_broken_lines_alone(rows, len(columns), origin)
-    return with_dates(_without_markers(rows, columns, reading))
+    _refuse_broken_lines_alone(rows, len(columns), origin, reading)
+    return with_times(without_markers(rows, columns, reading), reading.layout.time)
 
 
 def _refuse_a_cut_file(data: bytes, columns: Sequence[str], origin: str, reading: Reading) -> None:
@@ -124,9 +119,9 @@ def _refuse_a_cut_file(data: bytes, columns: Sequence[str], origin: str, reading
         return  # refused as a line that is too long
     number, last = data.count(b"\n"), data[begin:].removesuffix(b"\r")
     place = f"line {number:,} after the header" if number else "its header line"
-    fields = fields_of(last.decode("utf-8", "surrogateescape"), len(columns))
+    fields = fields_of(last.decode("utf-8", "surrogateescape"), len(columns), reading.separator)
     if fields is None:
-        count = last.count(b",") + 1
+        count = last.count(reading.separator.encode()) + 1
         raise SourceError(
             f"{origin}: the file ends within a line: of its {len(data):,} bytes the last {len(last):,} are {place},"
             f" {count} of {len(columns)} fields without a line end. It was cut off: fetch it again."
@@ -139,13 +134,13 @@ def _refuse_a_cut_file(data: bytes, columns: Sequence[str], origin: str, reading
         )
 
 
-def _refuse_a_second_header(stretch: bytes, first_row: int, origin: str) -> None:
+def _refuse_a_second_header(stretch: bytes, first_row: int, origin: str, reading: Reading) -> None:
     """Raises SourceError where a line is a header again, as in files that were written one behind another."""
-    lowered, mark = stretch.lower(), IDENTITY_COLUMNS[1].encode()
+    lowered, mark = stretch.lower(), max(reading.layout.required, key=len).lower().encode()
     place = lowered.find(mark)
     while place >= 0:
         end = lowered.find(b"\n", place) + 1 or len(lowered)
-        if is_header(lowered[lowered.rfind(b"\n", 0, place) + 1 : end].decode("utf-8", "replace")):
+        if is_header(lowered[lowered.rfind(b"\n", 0, place) + 1 : end].decode("utf-8", "replace"), reading):
             row = first_row + lowered.count(b"\n", 0, place)
             raise SourceError(
                 f"{origin}: line {row:,} after the header is a header again, so several files were joined into one."
@@ -154,24 +149,25 @@ def _refuse_a_second_header(stretch: bytes, first_row: int, origin: str) -> None
         place = lowered.find(mark, end)
 
 
-def _refuse_broken_lines_alone(rows: pl.DataFrame, width: int, origin: str) -> None:
+def _refuse_broken_lines_alone(rows: pl.DataFrame, width: int, origin: str, reading: Reading) -> None:
     """Raises SourceError where no line has the fields of the header: nothing of the file could be watched."""
     notes = rows[RESCUED_COLUMN]
     if notes.null_count() == 0 and rows.height and notes.str.starts_with('{"line": ').all():
         raise SourceError(
             f"{origin}: none of its {rows.height:,} lines has the {width} fields of the header; the first is"
-            f" {quoted(json.loads(notes[0])['line'])}. Expected fields separated by commas, quoted where they hold one."
+            f" {quoted(json.loads(notes[0])['line'])}. Expected fields separated by {SEPARATORS[reading.separator]},"
+            " quoted where they hold one."
         )
 
 
-def _without_markers(frame: pl.DataFrame, columns: Sequence[str], reading: Reading) -> pl.DataFrame:
+def without_markers(frame: pl.DataFrame, columns: Sequence[str], reading: Reading) -> pl.DataFrame:
     """The rows with nulls where a text column holds a marker of a missing cell, or a number the value of one."""
     emptied = []
     for name in columns:
         if frame.schema[name] == pl.String:
-            missing: list[str] | list[int] = reading.missing_among(frame[name])
+            missing: list[str] | list[int] | list[float] = reading.missing_among(frame[name])
         else:
-            missing = reading.numbers
+            missing = reading.floats(name) if frame.schema[name].is_float() else reading.numbers(name)
         if missing:
             emptied.append(pl.when(~pl.col(name).is_in(missing)).then(pl.col(name)).alias(name))
     return frame.with_columns(emptied)
@@ -211,19 +207,38 @@ def _typed_at_once(stretch: bytes, columns: Sequence[str], lines: int, reading: 
         b'"' in stretch
         or stretch.startswith(BYTE_ORDER_MARK)  # Polars would drop it
         or stretch.count(b"\r") != stretch.count(b"\r\n")  # so it would with one at the end of a cell
-        or _count(stretch, b",") != lines * (len(columns) - 1)
+        or _count(stretch, reading.separator.encode()) != lines * (len(columns) - 1)
     ):
         return None
-    types = {name: pl.String if name == DATE else column_type(name) for name in columns}
+    types = types_before_times(columns, reading.layout)
     for schema, missing in product((types, _with_doubles(types)), ([], reading.spellings)):
         try:
-            frame = pl.read_csv(stretch, has_header=False, schema=schema, quote_char=None, null_values=missing)
+            frame = pl.read_csv(
+                stretch,
+                has_header=False,
+                schema=schema,
+                separator=reading.separator,
+                quote_char=None,
+                null_values=missing,
+                decimal_comma=reading.decimal_mark == ",",
+            )
         except pl.exceptions.PolarsError:
             continue
-        if frame.height != lines:
+        if frame.height != lines or not _are_finite(frame, types):
             return None
         return frame if schema is types else _whole_numbers(frame, stretch, types)
     return None
+
+
+def types_before_times(columns: Sequence[str], layout: Layout) -> dict[str, type[pl.DataType]]:
+    """The types of a file's columns while times are still text."""
+    return {name: pl.String if name in layout.time.column else layout.type_of(name) for name in columns}
+
+
+def _are_finite(frame: pl.DataFrame, types: Mapping[str, type[pl.DataType]]) -> bool:
+    """Whether all floats are numbers: NaN may be a marker of a missing cell, an infinity is no value."""
+    floats = [pl.col(name).is_finite().all() for name, kind in types.items() if kind.is_float()]
+    return not floats or all(frame.select(pl.all_horizontal(floats)).row(0))
 
 
 def _with_doubles(types: Mapping[str, type[pl.DataType]]) -> dict[str, type[pl.DataType]]:

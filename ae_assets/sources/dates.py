@@ -1,6 +1,7 @@
-"""How a daily file writes its dates: in one form, the year first. What could be either of two days is never guessed.
+"""How a file writes its times: as the YAML says, or as dates in one form, the year first.
 
-Rows whose date is not read are for the contract to set aside, as `schemas/drive_stats.py` says with the remedy.
+What could be either of two days is never guessed: rows whose time is not read are for the contract to set aside, as
+`schemas/layouts/drive_stats.py` says with the remedy.
 """
 
 import re
@@ -8,10 +9,10 @@ from datetime import date
 
 import polars as pl
 
+from ae_assets.schemas.columns import TimeSection
+from ae_assets.schemas.layouts.layout import ROW_COLUMN
 from ae_assets.schemas.reading import distinct
 from ae_assets.sources.notes import with_notes
-
-DATE = "date"
 
 _YEAR_FIRST = re.compile(
     r"(?P<year>\d{4})(?P<mark>[-/.]?)(?P<month>\d{2})(?P=mark)(?P<day>\d{2})"
@@ -24,7 +25,49 @@ _Form = tuple[str, bool]
 """What stands between year, month and day, and whether a time of day follows."""
 
 
-def with_dates(frame: pl.DataFrame) -> pl.DataFrame:
+def with_times(frame: pl.DataFrame, time: TimeSection) -> pl.DataFrame:
+    """The rows of a file with their times as the contract has them: days, or points in time in UTC.
+
+    A text that cannot be read becomes null and is kept in `rescued`, so that a row with a garbled time is a matter of
+    that row.
+
+    Args:
+        frame: rows of a whole file, the columns of the time and `rescued` as text.
+        time: the columns and how they are written. Several are put together; the time stands before `source_row` then.
+    """
+    if not time.format:
+        return _with_dates(frame, time.name)
+    text = pl.concat_str(time.column, separator=" ") if len(time.column) > 1 else pl.col(time.name)
+    written = frame.select(text.alias(time.name)).to_series()
+    times = _times(written, time)
+    unread = times.is_null() & written.is_not_null()
+    for column in time.column:
+        frame = with_notes(frame, column, unread.arg_true())
+    if len(time.column) == 1:
+        return frame.with_columns(times)
+    return frame.insert_column(frame.get_column_index(ROW_COLUMN), times)
+
+
+def _times(written: pl.Series, time: TimeSection) -> pl.Series:
+    """The times of some texts, by the first of the formats that reads them; null where none does."""
+    texts = written.drop_nulls().unique()
+    read = [_parsed_by(texts, one, time).alias(str(number)) for number, one in enumerate(time.format)]
+    values = pl.select(pl.coalesce(read)).to_series()
+    return written.replace_strict(texts, values, default=None, return_dtype=time.dtype).alias(time.name)
+
+
+def _parsed_by(texts: pl.Series, form: str, time: TimeSection) -> pl.Series:
+    if not time.has_time_of_day:
+        return texts.str.to_date(form, strict=False)
+    naive = texts.str.to_datetime(form, strict=False, time_unit="us")
+    if naive.dtype == time.dtype:  # with an offset
+        return naive
+    # The hour that a clock shows twice in autumn is the first of the two; one that it leaves out in spring was none.
+    local = naive.dt.replace_time_zone(time.time_zone, ambiguous="earliest", non_existent="null")
+    return local.dt.convert_time_zone("UTC")
+
+
+def _with_dates(frame: pl.DataFrame, column: str) -> pl.DataFrame:
     """The rows of a file with their dates as dates; the time of day and the mark of UTC behind a date are left out.
 
     Dates of the file's own form are read: of ISO's where any date is written so, else of the one form that all dates
@@ -32,16 +75,17 @@ def with_dates(frame: pl.DataFrame) -> pl.DataFrame:
     so that a row with a garbled date is a matter of that row.
 
     Args:
-        frame: rows of a whole file, `date` and `rescued` as text.
+        frame: rows of a whole file, dates and `rescued` as text.
+        column: the column of dates.
     """
-    texts = distinct(frame[DATE])
+    texts = distinct(frame[column])
     read = {text: parsed for text in sorted(texts) if (parsed := _parsed(text)) is not None}
     forms = {form for form, _ in read.values()}
     form = _ISO if _ISO in forms or len(forms) != 1 else next(iter(forms))
     days = {text: day for text, (own, day) in read.items() if own == form}
-    dates = frame[DATE].replace_strict(days, default=None, return_dtype=pl.Date)
-    unread = (dates.is_null() & frame[DATE].is_not_null()).arg_true()
-    return with_notes(frame, DATE, unread).with_columns(dates.alias(DATE))
+    dates = frame[column].replace_strict(days, default=None, return_dtype=pl.Date)
+    unread = (dates.is_null() & frame[column].is_not_null()).arg_true()
+    return with_notes(frame, column, unread).with_columns(dates.alias(column))
 
 
 def _parsed(text: str) -> tuple[_Form, date] | None:

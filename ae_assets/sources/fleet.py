@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ae_assets.schemas.layouts.drive_stats_columns import MODERN_ATTRIBUTES, MODERN_COLUMNS, ROW_COLUMN, day_schema
+from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS, MODERN_ATTRIBUTES, MODERN_COLUMNS
+from ae_assets.schemas.layouts.layout import ROW_COLUMN
 from ae_assets.sources.fleet_settings import Fleet
 
 Integers = npt.NDArray[np.int64]
@@ -233,7 +234,7 @@ def fleet_day(fleet: Fleet, day: date) -> pl.DataFrame:
         for form, values in (("normalized", normalized), ("raw", raw)):
             if number in values:
                 columns[f"smart_{number}_{form}"] = _where(reporting, values[number])
-    schema = day_schema(MODERN_COLUMNS)
+    schema = DRIVE_STATS.day_schema(MODERN_COLUMNS)
     for name, kind in schema.items():
         if name not in columns:
             columns[name] = pl.Series([None], dtype=kind).new_from_index(0, rows)

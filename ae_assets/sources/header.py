@@ -1,19 +1,18 @@
-"""What makes the header of a drive-stats file acceptable.
+"""What makes the header of a daily file acceptable.
 
 How bytes become cells is decided in `csv_day`; which values are plausible is decided by the contracts in `schemas`.
 """
 
 import csv
-import re
 from collections import Counter
 from collections.abc import Sequence
 
 from ae_assets.errors import SourceError
-from ae_assets.schemas.layouts.drive_stats_columns import ATTRIBUTE, IDENTITY_COLUMNS, PLACE_COLUMNS, RESERVED_COLUMNS
+from ae_assets.schemas.layouts.layout import Layout
+from ae_assets.schemas.reading import Reading
 from ae_assets.sources.printable import quoted
 
-_PUBLISHED_NAME = re.compile("|".join([*IDENTITY_COLUMNS, *PLACE_COLUMNS, ATTRIBUTE]), re.ASCII)
-_OTHER_SEPARATORS = (";", "\t", "|")
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "upright lines (|)"}
 _SHOWN_NAMES = 12
 
 MAX_NAME_SIGNS = 128
@@ -23,44 +22,65 @@ MAX_COLUMNS = 1_000
 """Five times the columns of the 2024 files; each costs time and files in every table behind."""
 
 
-def header_columns(header: bytes, origin: str, *, complete: bool = True) -> list[str]:
+def header_columns(header: bytes, origin: str, reading: Reading, *, complete: bool = True) -> list[str]:
     """Column names of a header line.
 
     Args:
         header: the first line without its line end and byte order mark.
         origin: named in errors.
+        reading: the layout and the separator.
         complete: False if the file ends within this line; then names that the layout does not know show a cut file.
 
     Returns:
-        The names as the file has them, published ones in their published spelling, whatever case the file writes.
+        The names as `acceptable_names` gives them.
 
     Raises:
-        SourceError: the line is not the header of a drive-stats file.
+        SourceError: the line is not the header of a file of the layout.
     """
+    layout = reading.layout
     try:
         text = header.decode("utf-8")
-        columns = next(csv.reader([text], strict=True), [])
+        columns = next(csv.reader([text], strict=True, delimiter=reading.separator), [])
     except (UnicodeDecodeError, csv.Error) as problem:
         raise SourceError(
             f"{origin}: the first line is no CSV header in UTF-8 ({problem}). Expected names that begin with"
-            f" {', '.join(IDENTITY_COLUMNS)}; save the file as UTF-8 CSV."
+            f" {', '.join(layout.required)}; save the file as UTF-8 CSV."
         ) from problem
-    columns = [name.lower() if _PUBLISHED_NAME.fullmatch(name.lower()) else name for name in columns]
+    columns = [layout.spelled(name) for name in columns]
+    missing = [name for name in layout.required if name not in columns]
+    others = [separator for separator in SEPARATORS if separator != reading.separator]
+    if missing and (separator := max(others, key=text.count)) and text.count(separator) >= len(missing):
+        setting = "" if layout.values == {} else f", or set source.separator: {separator!r}"
+        raise SourceError(
+            f"{origin}: the columns of the header are separated by {separator!r}, expected"
+            f" {SEPARATORS[reading.separator]}. Received {_shown([text])}. Write the file with"
+            f" {SEPARATORS[reading.separator]}{setting}."
+        )
+    columns = acceptable_names(columns, origin, layout)
+    if not complete and not all(layout.knows(name.lower()) for name in columns):
+        raise SourceError(
+            f"{origin}: the file ends within its header line (…{text[-30:]!r}). It looks cut off: fetch it again."
+        )
+    return columns
+
+
+def acceptable_names(names: Sequence[str], origin: str, layout: Layout) -> list[str]:
+    """The names of a file's columns, those of the layout as it spells them, whatever case the file writes.
+
+    Raises:
+        SourceError: the names are not those of a file of the layout, or nothing can be stored under them.
+    """
+    columns = [layout.spelled(name) for name in names]
     if len(columns) > MAX_COLUMNS:
         raise SourceError(
             f"{origin}: the header names {len(columns):,} columns, more than the {MAX_COLUMNS:,} a file may have."
-            f" Received {_shown(columns)}. Is this a drive-stats file?"
+            f" Received {_shown(columns)}. Is this {layout.file}?"
         )
-    missing = [name for name in IDENTITY_COLUMNS if name not in columns]
-    if missing and (separator := max(_OTHER_SEPARATORS, key=text.count)) and text.count(separator) >= len(missing):
-        raise SourceError(
-            f"{origin}: the columns of the header are separated by {separator!r}, expected commas. Received"
-            f" {_shown([text])}. Write the file with commas."
-        )
+    missing = [name for name in layout.required if name not in columns]
     if missing:
         raise SourceError(
-            f"{origin}: the header lacks {', '.join(missing)}. Expected the columns {', '.join(IDENTITY_COLUMNS)},"
-            f" received {_shown(columns)}. Is this a drive-stats file, and is its first line the header?"
+            f"{origin}: the header lacks {', '.join(missing)}. Expected the columns {', '.join(layout.required)},"
+            f" received {_shown(columns)}. Is this {layout.file}, and is its first line the header?"
         )
     times = Counter(name.lower() for name in columns)
     repeated = sorted(name for name in columns if times[name.lower()] > 1)
@@ -80,22 +100,21 @@ def header_columns(header: bytes, origin: str, *, complete: bool = True) -> list
             f"{origin}: the names {_shown(odd)} in the header hold invisible signs or have more than {MAX_NAME_SIGNS}"
             " signs. The file is damaged, or these columns need other names."
         )
-    reserved = sorted(name for name in columns if name.lower() in RESERVED_COLUMNS)
+    reserved = sorted(name for name in columns if name.lower() in layout.reserved)
     if reserved:
         raise SourceError(
             f"{origin}: the names {', '.join(reserved)} are kept for the raw table. Rename these columns."
         )
-    if not complete and not all(_PUBLISHED_NAME.fullmatch(name) for name in columns):
-        raise SourceError(
-            f"{origin}: the file ends within its header line (…{text[-30:]!r}). It looks cut off: fetch it again."
-        )
     return columns
 
 
-def is_header(line: str) -> bool:
-    """Whether a line of a file names all identity columns, in upper or lower case."""
-    lowered = line.lower()
-    return all(name in lowered for name in IDENTITY_COLUMNS)
+def is_header(line: str, reading: Reading) -> bool:
+    """Whether a line of a file names all columns that a file must have, in upper or lower case."""
+    fields = [field.strip("\ufeff\"' \r\n") for field in line.lower().split(reading.separator)]
+    absent = [name for name in map(str.lower, reading.layout.required) if name not in fields]
+    # Where the line before it has no end, the last field of that stands before one of the names.
+    glued = len(absent) == 1 and len(fields) > 1 and any(field.endswith(absent[0]) for field in fields)
+    return not absent or glued
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ import json
 
 import polars as pl
 
-from ae_assets.schemas.layouts.drive_stats_columns import RESCUED_COLUMN
+from ae_assets.schemas.layouts.layout import RESCUED_COLUMN
 
 
 def note_of(texts: dict[str, str]) -> str:

@@ -5,7 +5,7 @@
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ae_assets.schemas.layouts.drive_stats_columns import RESCUED_COLUMN, ROW_COLUMN, column_type
+from ae_assets.schemas.layouts.layout import RESCUED_COLUMN, ROW_COLUMN
 from ae_assets.schemas.reading import Reading, distinct
 from ae_assets.sources.notes import note_of, with_notes
 
-_COMMA, _QUOTE, _LINE_FEED, _CARRIAGE_RETURN, _MARK = b',"\n\r\xef'
+_QUOTE, _LINE_FEED, _CARRIAGE_RETURN, _MARK = b'"\n\r\xef'
 _NUMBER = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,3})?", re.ASCII)
+_DECIMAL = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
 _SHORT_SCIENTIFIC = r"^[+-]?[0-9]\.[0-9]{1,14}[eE][+]?[0-9]{1,3}$"
 """At most 15 digits: no two such numbers have the same double, so one that is a whole number below 2^53 is exact."""
 EXACT_DOUBLES = 2**53
@@ -26,7 +27,7 @@ EXACT_DOUBLES = 2**53
 
 _SPACES, _ALL_SPACES = " \t", " \t\r\f\v"
 _TRUTH = {"true": 1, "false": 0}
-_LIMITS: dict[type[pl.DataType], int] = {pl.Int8: 2**7, pl.Int64: 2**63}
+_LIMITS: Mapping[type[pl.DataType], int] = {pl.Int8: 2**7, pl.Int64: 2**63}
 
 
 def rescued_rows(stretch: bytes, columns: Sequence[str], first_row: int, reading: Reading) -> pl.DataFrame:
@@ -36,19 +37,38 @@ def rescued_rows(stretch: bytes, columns: Sequence[str], first_row: int, reading
         stretch: whole lines.
         columns: names, as the header has them.
         first_row: number of the first line.
-        reading: which words stand for a missing cell.
+        reading: layout, separator, and which words stand for a missing cell.
 
     Returns:
-        What `csv_day.parse_day` describes, but dates and text columns as they are written.
+        What `csv_day.parse_day` describes, but times and text columns as they are written.
     """
-    lines = _lines(stretch, len(columns))
+    lines = _lines(stretch, len(columns), ord(reading.separator))
     regular = _texts_of_regular(stretch, lines, columns, reading)
     if regular is None:
         regular, others = pl.DataFrame(schema=_text_schema(columns)), ~lines.blank
     else:
         others = ~lines.blank & ~lines.regular
-    irregular, notes = _texts_of_irregular(stretch, lines, np.flatnonzero(others), columns)
+    irregular, notes = _texts_of_irregular(stretch, lines, np.flatnonzero(others), columns, reading.separator)
     texts = pl.concat([regular, irregular]).sort(ROW_COLUMN)
+    return typed_rows(texts, columns, first_row, reading, notes)
+
+
+def typed_rows(
+    texts: pl.DataFrame,
+    columns: Sequence[str],
+    first_row: int,
+    reading: Reading,
+    notes: Mapping[int, Mapping[str, str]],
+) -> pl.DataFrame:
+    """Rows of text with their numbers as numbers; a text that is none is null then and kept in `rescued`.
+
+    Args:
+        texts: the columns as text, and `source_row` from 0.
+        columns: names of the columns.
+        first_row: number of row 0.
+        reading: the layout, and which words stand for a missing cell.
+        notes: by `source_row`, texts that stand for cells that are null already.
+    """
     typed, misfits = _typed_texts(texts, columns, reading)
     rescued: list[str | None] = [None] * texts.height
     if notes or misfits:
@@ -71,7 +91,7 @@ def as_whole_numbers(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFram
     """
     for name in columns:
         known = frame[name].is_not_null().arg_true()
-        values, fits = _values(frame[name].gather(known), pl.Int64, Reading())
+        values, fits = _whole_values(frame[name].gather(known), pl.Int64, Reading())
         numbers = pl.repeat(None, frame.height, dtype=pl.Int64, eager=True).scatter(known, values)
         frame = with_notes(frame, name, known.filter(~fits)).with_columns(numbers.alias(name))
     return frame
@@ -87,7 +107,7 @@ class _Lines:
     regular: npt.NDArray[np.bool_]
 
 
-def _lines(stretch: bytes, width: int) -> _Lines:
+def _lines(stretch: bytes, width: int, separator: int) -> _Lines:
     values = np.frombuffer(stretch, dtype=np.uint8)
     feeds = np.flatnonzero(values == _LINE_FEED)
     start = np.concatenate([[0], feeds + 1])
@@ -95,15 +115,15 @@ def _lines(stretch: bytes, width: int) -> _Lines:
     if stretch.endswith(b"\n"):
         start, end = start[:-1], end[:-1]
     end = end - ((end > start) & (values[np.maximum(end - 1, 0)] == _CARRIAGE_RETURN))
-    commas = np.flatnonzero(values == _COMMA)
+    separators = np.flatnonzero(values == separator)
     quotes = np.flatnonzero(values == _QUOTE)
     if len(quotes):
-        well_quoted, separators = _quoting(values, start, end, commas, quotes)
+        well_quoted, count = _quoting(values, start, end, separators, quotes)
     else:
         well_quoted = np.ones(len(start), dtype=bool)
-        separators = np.searchsorted(commas, end) - np.searchsorted(commas, start)
+        count = np.searchsorted(separators, end) - np.searchsorted(separators, start)
     blank = end == start
-    regular = ~blank & well_quoted & (separators == width - 1) & _readable(stretch, start, end)
+    regular = ~blank & well_quoted & (count == width - 1) & _readable(stretch, start, end)
     return _Lines(start, end, blank, regular & ~_changed_by_polars(values, start, end))
 
 
@@ -120,23 +140,24 @@ def _quoting(
     values: npt.NDArray[np.uint8],
     start: npt.NDArray[np.int64],
     end: npt.NDArray[np.int64],
-    commas: npt.NDArray[np.int64],
+    separators: npt.NDArray[np.int64],
     quotes: npt.NDArray[np.int64],
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-    """Per line: whether its quotes stand where RFC 4180 wants them, and its number of commas outside quotes."""
+    """Per line: whether its quotes stand where RFC 4180 wants them, and its number of separators outside quotes."""
+    separator = values[separators[0]] if len(separators) else _QUOTE
     odd_so_far = np.logical_xor.accumulate(values == _QUOTE)
     odd_before = np.where(start > 0, odd_so_far[np.maximum(start - 1, 0)], False)
     line = _line_of(quotes, start)
     opens = odd_so_far[quotes] != odd_before[line]
     before = values[np.maximum(quotes - 1, 0)]
     after = values[np.minimum(quotes + 1, len(values) - 1)]
-    good_open = (quotes == start[line]) | (before == _COMMA) | (before == _QUOTE)
-    good_close = (quotes + 1 == end[line]) | (after == _COMMA) | (after == _QUOTE)
+    good_open = (quotes == start[line]) | (before == separator) | (before == _QUOTE)
+    good_close = (quotes + 1 == end[line]) | (after == separator) | (after == _QUOTE)
     bad = np.bincount(line[~np.where(opens, good_open, good_close)], minlength=len(start)) > 0
     odd = np.bincount(line, minlength=len(start)) % 2 == 1
-    comma_line = _line_of(commas, start)
-    outside = odd_so_far[commas] == odd_before[comma_line]
-    return ~(bad | odd), np.bincount(comma_line[outside], minlength=len(start))
+    separator_line = _line_of(separators, start)
+    outside = odd_so_far[separators] == odd_before[separator_line]
+    return ~(bad | odd), np.bincount(separator_line[outside], minlength=len(start))
 
 
 def _line_of(places: npt.NDArray[np.int64], start: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -177,6 +198,7 @@ def _texts_of_regular(stretch: bytes, lines: _Lines, columns: Sequence[str], rea
             stretch,
             has_header=False,
             schema=dict.fromkeys(columns, pl.String),
+            separator=reading.separator,
             quote_char=quote,
             null_values=reading.spellings,
         )
@@ -190,14 +212,14 @@ def _texts_of_regular(stretch: bytes, lines: _Lines, columns: Sequence[str], rea
 
 
 def _texts_of_irregular(
-    stretch: bytes, lines: _Lines, chosen: npt.NDArray[np.int64], columns: Sequence[str]
+    stretch: bytes, lines: _Lines, chosen: npt.NDArray[np.int64], columns: Sequence[str], separator: str
 ) -> tuple[pl.DataFrame, dict[int, dict[str, str]]]:
     """Cells of other lines as text, and per line number the texts that stand for null cells."""
     rows: list[list[str | int | None]] = []
     notes: dict[int, dict[str, str]] = {}
     for line in (int(line) for line in chosen):
         text = stretch[lines.start[line] : lines.end[line]].decode("utf-8", "surrogateescape")
-        fields = fields_of(text, len(columns))
+        fields = fields_of(text, len(columns), separator)
         if fields is None:
             notes[line] = {"line": _printable(text)}
             fields = [""] * len(columns)
@@ -208,15 +230,15 @@ def _texts_of_irregular(
     return pl.DataFrame(rows, schema=_text_schema(columns), orient="row"), notes
 
 
-def fields_of(text: str, width: int) -> list[str] | None:
+def fields_of(text: str, width: int, separator: str) -> list[str] | None:
     """Fields of a line if it has `width` of them, with quotes read as quotes or else as plain signs."""
     try:
-        fields = next(csv.reader([text]))
+        fields = next(csv.reader([text], delimiter=separator))
         if len(fields) == width:
             return fields
     except csv.Error:
         pass
-    fields = text.split(",")
+    fields = text.split(separator)
     return fields if len(fields) == width else None
 
 
@@ -232,15 +254,25 @@ def _typed_texts(
     texts: pl.DataFrame, columns: Sequence[str], reading: Reading
 ) -> tuple[pl.DataFrame, dict[int, dict[str, str]]]:
     """Columns of numbers in their own types, and by row place the texts that fit no value and are null now."""
-    types = {name: kind for name in columns if (kind := column_type(name)) in _LIMITS}
-    typed = texts.with_columns(
-        pl.col(name).str.strip_suffix(".0").cast(kind, strict=False) for name, kind in types.items()
+    types = {
+        name: kind
+        for name in columns
+        if name not in reading.layout.time.column and (kind := reading.layout.type_of(name)).is_numeric()
+    }
+    decimals = [name for name, kind in types.items() if kind.is_float()] if reading.decimal_mark == "," else []
+    points = texts.with_columns(pl.col(decimals).str.replace(",", ".", literal=True)) if decimals else texts
+    typed = points.with_columns(
+        (pl.col(name).str.strip_suffix(".0") if kind.is_integer() else pl.col(name)).cast(kind, strict=False)
+        for name, kind in types.items()
+    )
+    typed = typed.with_columns(
+        pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name, kind in types.items() if kind.is_float()
     )
     misfits: dict[int, dict[str, str]] = {}
     lost = typed.select((pl.col(name).null_count() - texts[name].null_count()).alias(name) for name in types)
     for name in (name for name, count in lost.row(0, named=True).items() if count):
         places = (typed[name].is_null() & texts[name].is_not_null()).arg_true()
-        values, fits = _values(texts[name].gather(places), types[name], reading)
+        values, fits = _values(points[name].gather(places), types[name], reading)
         typed.replace_column(typed.get_column_index(name), typed[name].scatter(places, values))
         unfit = places.filter(~fits)
         for place, text in zip(unfit, texts[name].gather(unfit), strict=True):
@@ -250,11 +282,28 @@ def _typed_texts(
 
 def _values(texts: pl.Series, kind: type[pl.DataType], reading: Reading) -> tuple[pl.Series, pl.Series]:
     """The numbers that texts stand for, null where there is none, and whether a text is a number or a missing cell."""
+    return _whole_values(texts, kind, reading) if kind.is_integer() else _float_values(texts, reading)
+
+
+def _float_values(texts: pl.Series, reading: Reading) -> tuple[pl.Series, pl.Series]:
+    stripped = texts.str.strip_chars(_ALL_SPACES)
+    values = stripped.str.strip_prefix("+").cast(pl.Float64, strict=False).set(~stripped.str.contains(_DECIMAL), None)
+    values = values.set(~values.is_finite().fill_null(value=False), None)
+    empty = [text for text in distinct(texts.filter(values.is_null())) if _is_empty(text, texts.name, reading)]
+    return values, values.is_not_null() | texts.is_in(empty)
+
+
+def _is_empty(text: str, column: str, reading: Reading) -> bool:
+    stripped = text.strip(_SPACES)
+    return not stripped or reading.is_missing(stripped, column)
+
+
+def _whole_values(texts: pl.Series, kind: type[pl.DataType], reading: Reading) -> tuple[pl.Series, pl.Series]:
     doubles = texts.cast(pl.Float64, strict=False)
     whole = texts.str.contains(_SHORT_SCIENTIFIC) & (doubles.abs() < EXACT_DOUBLES) & (doubles == doubles.floor())
     values = doubles.set(~whole.fill_null(value=False), None).cast(kind, strict=False)
     rest = values.is_null()
-    found = {text: _value(text, kind, reading) for text in distinct(texts.filter(rest))}
+    found = {text: _value(text, texts.name, kind, reading) for text in distinct(texts.filter(rest))}
     numbers = {text: value for text, value in found.items() if isinstance(value, int)}
     if numbers:
         read = texts.filter(rest).replace_strict(numbers, default=None, return_dtype=kind)
@@ -265,10 +314,9 @@ def _values(texts: pl.Series, kind: type[pl.DataType], reading: Reading) -> tupl
 _MISFIT = "misfit"
 
 
-def _value(text: str, kind: type[pl.DataType], reading: Reading) -> int | str | None:
+def _value(text: str, column: str, kind: type[pl.DataType], reading: Reading) -> int | str | None:
     """The whole number that a text stands for without loss; None for a missing cell, else `_MISFIT`."""
-    stripped = text.strip(_SPACES)
-    if not stripped or reading.is_missing(stripped):
+    if _is_empty(text, column, reading):
         return None
     stripped = text.strip(_ALL_SPACES)
     if kind == pl.Int8 and stripped.lower() in _TRUTH:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import polars as pl
 
 from ae_assets.errors import SourceError
-from ae_assets.schemas.layouts.drive_stats_columns import RESCUED_COLUMN, ROW_COLUMN
+from ae_assets.schemas.layouts.layout import RESCUED_COLUMN, ROW_COLUMN
 from ae_assets.sources.fleet_settings import Fleet
 from ae_assets.sources.source import SourceDay
 

@@ -20,7 +20,8 @@ from ae_assets.features.look_back import LookBack
 from ae_assets.features.units import in_own_units, scale_of
 from ae_assets.features.validation import validate_day
 from ae_assets.features.wording import attribute_wording_of
-from ae_assets.schemas.layouts import contract_of
+from ae_assets.schemas.contracts import contract_of
+from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.sources import open_source
 from ae_assets_tests.decisions.histories import QUICK
 
@@ -48,7 +49,7 @@ class Watched:
 
     def __init__(self) -> None:
         source = open_source(f"simulated://?drives=200&days={DAYS}&seed=3")
-        files, contract = source.days(), contract_of("drive_stats", tuple(CONFIG.attributes))
+        files, contract = source.days(), contract_of(DRIVE_STATS, tuple(CONFIG.attributes))
         self.valid = {day: validate_day(source.read(files[day]), day, contract).valid for day in sorted(files)}
         self.last = max(self.valid)
         table = pl.concat(features_of(self.valid, day) for day in self.valid if day < self.last)

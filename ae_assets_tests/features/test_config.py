@@ -6,10 +6,8 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from ae_assets.errors import ConfigError
 from ae_assets.features.catalogue import catalogue, feature_names
-from ae_assets.features.config import IDENTIFYING_COLUMNS, FeatureConfig
-from ae_assets.schemas.layouts.drive_stats_columns import IDENTITY_COLUMNS, PLACE_COLUMNS, RESERVED_COLUMNS
+from ae_assets.features.config import FeatureConfig
 
 COUNTER = {"kind": "counter", "meaning": "bad sectors"}
 HOURS = {"kind": "age", "meaning": "power-on hours"}
@@ -17,21 +15,6 @@ HOURS = {"kind": "age", "meaning": "power-on hours"}
 
 def config_of(**attributes: dict[str, object]) -> FeatureConfig:
     return FeatureConfig.model_validate({"attributes": attributes})
-
-
-@pytest.mark.parametrize("column", sorted(IDENTIFYING_COLUMNS))
-def test_a_column_that_identifies_a_drive_a_place_or_a_date_is_never_a_feature(column):
-    with pytest.raises(ConfigError, match=rf"attributes\.{column}: .* never features; remove it"):
-        config_of(**{column: {"kind": "gauge", "meaning": "a trap"}})
-
-
-def test_every_column_of_the_layout_that_is_no_measurement_is_refused():
-    assert {*IDENTITY_COLUMNS, *PLACE_COLUMNS, *RESERVED_COLUMNS} <= set(IDENTIFYING_COLUMNS)
-
-
-def test_capitals_do_not_smuggle_a_place_in():
-    with pytest.raises(ConfigError):
-        config_of(Datacenter={"kind": "gauge", "meaning": "a trap"})
 
 
 def test_the_order_of_the_yaml_is_the_order_of_the_features():

@@ -9,7 +9,8 @@ from ae_assets.features.config import FeatureConfig
 from ae_assets.features.day import features_of_day
 from ae_assets.features.look_back import LookBack
 from ae_assets.features.validation import validate_day
-from ae_assets.schemas.layouts import contract_of
+from ae_assets.schemas.contracts import contract_of
+from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.sources import open_source
 from ae_assets_tests.conftest import real_data
 from ae_assets_tests.features.frames import CONFIG, DAY, series, valid_rows
@@ -106,7 +107,7 @@ def test_a_year_without_an_attribute_and_the_next_one_with_it_stand_in_one_histo
 def test_real_days_alone_and_in_a_range_are_equal_across_a_gap_in_the_fleet():
     source = open_source(str(real_data("drive_stats/data_2013.zip")))
     listed = source.days()
-    contract = contract_of("drive_stats", tuple(CONFIG.attributes))
+    contract = contract_of(DRIVE_STATS, tuple(CONFIG.attributes))
     first = date(2013, 8, 15)
     days = {
         day: validate_day(source.read(listed[day]), day, contract).valid.sort("entity").gather_every(20)

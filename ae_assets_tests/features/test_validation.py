@@ -11,7 +11,8 @@ from polars.testing import assert_frame_equal
 
 from ae_assets.errors import ContractError
 from ae_assets.features.validation import valid_rows, validate_day, with_whole_records
-from ae_assets.schemas.layouts import contract_of
+from ae_assets.schemas.contracts import contract_of
+from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.schemas.quarantine import QUARANTINE_SCHEMA
 from ae_assets_tests.schemas.frames import DAY, raw_rows
 
@@ -154,7 +155,7 @@ def test_every_row_is_either_valid_or_set_aside_once_and_a_drive_is_valid_once(c
 @settings(deadline=None, max_examples=100)
 @given(st.lists(mangled(), max_size=6))
 def test_what_is_read_of_a_day_says_the_same_as_its_whole_rows(changes):
-    contract = contract_of("drive_stats", ("smart_5_raw", "smart_194_raw"))
+    contract = contract_of(DRIVE_STATS, ("smart_5_raw", "smart_194_raw"))
     whole = raw_rows(*changes).with_columns(source_file=pl.lit("a.csv"), day=pl.lit(DAY))
     narrow = whole.select(contract.read_in(whole.columns))
     assert narrow.width == whole.width - 4
@@ -167,7 +168,7 @@ def test_what_is_read_of_a_day_says_the_same_as_its_whole_rows(changes):
 
 def test_a_day_that_holds_all_rules_is_looked_back_on_without_pandera(monkeypatch):
     monkeypatch.setattr("ae_assets.features.validation.validate_day", None)
-    raw, contract = raw_rows({}, {}), contract_of("drive_stats")
+    raw, contract = raw_rows({}, {}), contract_of(DRIVE_STATS)
     assert valid_rows(raw, DAY, contract)["entity"].to_list() == ["ZA0000", "ZA0001"]
 
 
@@ -176,7 +177,7 @@ def test_a_day_that_holds_all_rules_is_looked_back_on_without_pandera(monkeypatc
 )
 def test_a_day_without_the_columns_of_its_layout_is_refused_when_it_is_looked_back_on(raw):
     with pytest.raises(ContractError, match="do not have the columns of the layout"):
-        valid_rows(raw, DAY, contract_of("drive_stats"))
+        valid_rows(raw, DAY, contract_of(DRIVE_STATS))
 
 
 def test_valid_rows_stay_valid_when_they_are_validated_with_others():

@@ -7,7 +7,10 @@ from ae_assets.cli.instance import load_table
 from ae_assets.errors import ConfigError
 from ae_assets.model.definition import SourceSection
 from ae_assets.model.parse import parse_table
+from ae_assets.model.unknown_names import WRITTEN_BESIDE
 from ae_assets.pipeline.component import TEMPLATE
+from ae_assets.schemas.columns import RESERVED_COLUMNS
+from ae_assets.schemas.layouts.drive_stats_columns import IDENTITY_COLUMNS, NEVER_FEATURES, PLACE_COLUMNS
 from ae_assets.schemas.reading import MISSING_MARKERS
 from ae_assets.sources import Reading
 from ae_assets_tests.pipeline.tables import attributes
@@ -119,6 +122,14 @@ def attribute(column: str) -> dict[str, object]:
 @pytest.mark.parametrize("column", ["smart_5_raw", "smart_5_normalized", "smart_255_raw"])
 def test_attributes_of_the_layout_are_taken(column: str) -> None:
     assert list(parse_table({**attributes(), **attribute(column)}, "defs.yaml").features.attributes) == [column]
+
+
+@pytest.mark.parametrize(
+    "column", sorted({*WRITTEN_BESIDE, *NEVER_FEATURES, *IDENTITY_COLUMNS, *PLACE_COLUMNS, *RESERVED_COLUMNS, "Model"})
+)
+def test_a_column_that_identifies_a_drive_a_place_or_a_date_is_never_a_feature(column: str) -> None:
+    with pytest.raises(ConfigError, match=rf"features\.attributes\.{column}: .* never features; remove it"):
+        parse_table({**attributes(), **attribute(column)}, "defs.yaml")
 
 
 @pytest.mark.parametrize("column", ["smart_5_rwa", "smrt_5_raw", "smart_05_raw", "Smart_5_raw", "smart_256_raw"])

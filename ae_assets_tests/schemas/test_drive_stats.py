@@ -10,9 +10,10 @@ import pandera.polars as pa
 import polars as pl
 import pytest
 
-from ae_assets.errors import ConfigError, ContractError
+from ae_assets.errors import ContractError
 from ae_assets.features.validation import validate_day
-from ae_assets.schemas.layouts import contract_of
+from ae_assets.schemas.contracts import contract_of
+from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.sources import open_source
 from ae_assets_tests.conftest import real_data
 from ae_assets_tests.schemas.frames import DAY, raw_rows
@@ -95,7 +96,7 @@ def test_an_unusual_row_is_left_to_the_detector(change):
 def test_the_failure_cases_of_pandera_are_the_rows_set_aside():
     changes = [change for change, *_ in IMPOSSIBLE.values()] + list(UNUSUAL.values())
     raw = raw_rows(*({"serial_number": f"S{number}", **change} for number, change in enumerate(changes)), {})
-    contract = contract_of("drive_stats")
+    contract = contract_of(DRIVE_STATS)
     with pytest.raises(pa.errors.SchemaErrors) as caught:
         contract.schema(DAY, raw.columns).validate(contract.widened(raw), lazy=True)
     by_pandera = set(caught.value.failure_cases.select("index", "check").rows())
@@ -123,19 +124,19 @@ def test_no_setting_of_the_environment_switches_the_rules_off(value):
 
 def test_pandera_passes_what_the_contract_passes():
     raw = raw_rows(*UNUSUAL.values())
-    contract = contract_of("drive_stats")
+    contract = contract_of(DRIVE_STATS)
     assert contract.schema(DAY, raw.columns).validate(contract.widened(raw), lazy=True).height == len(UNUSUAL)
 
 
 def test_every_rule_has_a_reason_and_a_name_that_is_a_proposition():
-    contract = contract_of("drive_stats")
+    contract = contract_of(DRIVE_STATS)
     rules = [*contract.rules(DAY, raw_rows({}).columns), contract.unique]
     assert all(len(rule.reason.split()) > 5 for rule in rules)
     assert all({"is", "are", "fits", "fit"} & set(rule.name.split("_")) for rule in rules)
 
 
 def test_an_attribute_that_no_feature_reads_sets_nothing_aside_and_is_not_kept():
-    contract = contract_of("drive_stats", ["smart_9_raw", "smart_187_raw"])
+    contract = contract_of(DRIVE_STATS, ["smart_9_raw", "smart_187_raw"])
     validated = validate_day(raw_rows({"smart_5_raw": -1}), DAY, contract)
     assert validated.valid.columns == ["day", "entity", "cohort", "label", "smart_9_raw"]
     assert validated.quarantine.is_empty()
@@ -143,7 +144,7 @@ def test_an_attribute_that_no_feature_reads_sets_nothing_aside_and_is_not_kept()
 
 @pytest.mark.parametrize("cell", ['{"smart_240_raw": "18446744073709551615"}', '{"smart_health": "PASSED"}'])
 def test_a_cell_that_no_feature_reads_cannot_set_a_row_aside(cell):
-    contract = contract_of("drive_stats", ["smart_9_raw", "smart_5_raw"])
+    contract = contract_of(DRIVE_STATS, ["smart_9_raw", "smart_5_raw"])
     validated = validate_day(raw_rows({"rescued": cell}), DAY, contract)
     assert (validated.valid.height, validated.quarantine.height) == (1, 0)
 
@@ -152,7 +153,7 @@ def test_a_cell_that_no_feature_reads_cannot_set_a_row_aside(cell):
     "column", ["date", "serial_number", "model", "capacity_bytes", "failure", "smart_5_raw", "line"]
 )
 def test_an_unreadable_cell_that_is_read_sets_its_row_aside(column):
-    contract = contract_of("drive_stats", ["smart_9_raw", "smart_5_raw"])
+    contract = contract_of(DRIVE_STATS, ["smart_9_raw", "smart_5_raw"])
     rescued = json.dumps({"smart_99_raw": "garbled", column: "x"})
     rule = "date_is_certain" if column == "date" else "cells_are_readable"
     aside = validate_day(raw_rows({"rescued": rescued}), DAY, contract).quarantine
@@ -165,17 +166,17 @@ PACKED_HOURS = (13 << 40) + 32_037
 
 def test_rules_look_at_the_bits_that_carry_the_value():
     rows = raw_rows({"smart_9_raw": PACKED_HOURS, "smart_5_raw": 7 << 16}, {"smart_9_raw": 1_000_001})
-    contract = contract_of("drive_stats", ["smart_9_raw", "smart_5_raw"], {"smart_9_raw": 32, "smart_5_raw": 16})
+    contract = contract_of(DRIVE_STATS, ["smart_9_raw", "smart_5_raw"], {"smart_9_raw": 32, "smart_5_raw": 16})
     validated = validate_day(rows.with_columns(capacity_bytes=pl.lit(10**9)), DAY, contract)
     assert validated.valid.select("smart_9_raw", "smart_5_raw").rows() == [(PACKED_HOURS, 7 << 16)]
     assert validated.quarantine["rule"].to_list() == ["power_on_hours_are_plausible"]
-    whole = validate_day(rows, DAY, contract_of("drive_stats", ["smart_9_raw"]))
+    whole = validate_day(rows, DAY, contract_of(DRIVE_STATS, ["smart_9_raw"]))
     assert whole.quarantine["rule"].to_list() == ["power_on_hours_are_plausible"] * 2
 
 
 @pytest.mark.parametrize(("bits", "value"), [(32, 2**48), (32, -1), (8, 2**63 - 1)])
 def test_the_whole_value_fits_six_bytes_however_few_bits_are_read(bits, value):
-    contract = contract_of("drive_stats", ["smart_9_raw"], {"smart_9_raw": bits})
+    contract = contract_of(DRIVE_STATS, ["smart_9_raw"], {"smart_9_raw": bits})
     aside = validate_day(raw_rows({"smart_9_raw": value}), DAY, contract).quarantine
     assert aside.select("rule", "value").rows() == [("raw_value_fits_six_bytes", str(value))]
 
@@ -189,11 +190,6 @@ def test_a_missing_column_and_a_column_of_another_type_are_named_at_once():
 def test_integers_that_a_lakehouse_has_widened_pass():
     raw = raw_rows({}).with_columns(pl.col("failure").cast(pl.Int32), pl.col("source_row").cast(pl.Int64))
     assert validate_day(raw, DAY).valid.schema["label"] == pl.Int8
-
-
-def test_an_unknown_layout_is_refused_by_name():
-    with pytest.raises(ConfigError, match="layout: received 'smartmon', expected one of"):
-        contract_of("smartmon")
 
 
 PUBLISHED = {

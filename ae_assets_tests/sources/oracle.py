@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import polars as pl
 
-from ae_assets.schemas.layouts.drive_stats_columns import RESCUED_COLUMN, ROW_COLUMN
+from ae_assets.schemas.layouts.layout import RESCUED_COLUMN, ROW_COLUMN
 
 _NUMBER = re.compile(r"[+-]?([0-9]{1,40}[.]?[0-9]{0,40}|[.][0-9]{1,40})([eE][+-]?[0-9]{1,3})?")
 _DATE = re.compile(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import SourceError
-from ae_assets.schemas.layouts.drive_stats_columns import IDENTITY_COLUMNS, day_schema
+from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS, IDENTITY_COLUMNS
 from ae_assets.schemas.reading import Reading
 from ae_assets.sources import csv_day
 from ae_assets.sources.csv_day import parse_day
@@ -37,7 +37,7 @@ def rescued(frame: pl.DataFrame) -> list[dict[str, str] | None]:
 
 def test_a_clean_file_is_typed_and_nothing_is_rescued() -> None:
     frame = parse_day(file_of(*clean_lines(3)), "a.csv")
-    assert dict(frame.schema) == day_schema(HEADER.decode().split(","))
+    assert dict(frame.schema) == DRIVE_STATS.day_schema(HEADER.decode().split(","))
     assert frame.row(0) == (date(2024, 1, 1), "Z0", "ST4000", 4000787030016, 0, "ams5", 100, 8, 1, None)
     assert frame["source_row"].to_list() == [1, 2, 3]
 
@@ -366,7 +366,7 @@ def test_the_rescue_path_agrees_with_the_fast_path_on_clean_lines(monkeypatch: p
 def test_a_file_with_only_a_header_is_an_empty_typed_frame(line_end: bytes) -> None:
     frame = parse_day(HEADER + line_end, "a.csv", Reading(last_line_end="optional"))
     assert frame.is_empty()
-    assert dict(frame.schema) == day_schema(HEADER.decode().split(","))
+    assert dict(frame.schema) == DRIVE_STATS.day_schema(HEADER.decode().split(","))
 
 
 def test_an_empty_file_is_an_error() -> None:

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import SourceError
+from ae_assets.schemas.layouts.drive_stats_columns import MODERN_COLUMNS
 from ae_assets.schemas.reading import Reading
-from ae_assets.sources import csv_day, layout
+from ae_assets.sources import csv_day
 from ae_assets.sources.csv_day import parse_day
+from ae_assets.sources.header import MAX_COLUMNS
 from ae_assets_tests.sources.files import HEADER, day_csv
 from ae_assets_tests.sources.oracle import check_rows
 
@@ -232,7 +234,7 @@ def whole_files() -> dict[str, bytes]:
         "a NUL in a name": good.replace(b"smart_5_raw", b"smart_5\0raw"),
         "an invisible sign in a name": good.replace(b"smart_5_raw", "smart_5\u200braw".encode()),
         "a name without end": good.replace(b"smart_5_raw", b"x" * 200),
-        "too many columns": header + b"," + b",".join(b"c%d" % number for number in range(layout.MAX_COLUMNS)) + b"\n",
+        "too many columns": header + b"," + b",".join(b"c%d" % number for number in range(MAX_COLUMNS)) + b"\n",
         "a header without end": header + b"," * csv_day.MAX_HEADER_BYTES + b"\n" + rest,
         "two files in one": good + good,
         "two files with a mark between": good + b"\xef\xbb\xbf" + good,
@@ -298,11 +300,11 @@ def test_a_file_most_of_which_fits_nowhere_is_refused(monkeypatch: pytest.Monkey
 
 
 def test_the_limits_leave_room_for_the_largest_official_days() -> None:
-    rows, columns = 320_000, len(layout.MODERN_COLUMNS)
+    rows, columns = 320_000, len(MODERN_COLUMNS)
     assert 5 * rows < csv_day.MAX_DAY_ROWS
     assert 5 * rows * columns < csv_day.MAX_DAY_CELLS
-    assert 5 * columns < layout.MAX_COLUMNS + 5
-    assert 5 * len(",".join(layout.MODERN_COLUMNS)) < csv_day.MAX_HEADER_BYTES
+    assert 5 * columns < MAX_COLUMNS + 5
+    assert 5 * len(",".join(MODERN_COLUMNS)) < csv_day.MAX_HEADER_BYTES
 
 
 def test_marks_and_returns_that_polars_drops_stay_in_their_cells() -> None:

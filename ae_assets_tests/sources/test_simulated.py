@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from ae_assets.errors import SourceError
-from ae_assets.schemas.layouts.drive_stats_columns import MODERN_COLUMNS, day_schema
+from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS, MODERN_COLUMNS
 from ae_assets.sources import SourceDay, open_source
 from ae_assets.sources.csv_day import parse_day
 from ae_assets.sources.simulated import SimulatedSource, write_csv
@@ -55,7 +55,7 @@ def test_another_seed_is_another_fleet() -> None:
 def test_the_layout_is_the_official_one_of_2024() -> None:
     source = open_source("simulated://?drives=50")
     frame = source.read(source.days()[date(2013, 4, 10)])
-    assert dict(frame.schema) == day_schema(MODERN_COLUMNS)
+    assert dict(frame.schema) == DRIVE_STATS.day_schema(MODERN_COLUMNS)
     assert len(MODERN_COLUMNS) == 197
     for name in ("data_Q1_2024_failed_drives_only.zip", "data_2024-12-15_selected_rows.zip"):
         published = open_source(str(real_data(f"drive_stats/{name}")))

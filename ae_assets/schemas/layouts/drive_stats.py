@@ -4,7 +4,6 @@ Quarantine is for rows that cannot be true, not for unusual ones: those are what
 held against 23.8 million rows (all of 2013, the fleet of 2014/2015, drives of 2016 and 2024) and sets none aside.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -13,6 +12,7 @@ from functools import partial
 import polars as pl
 
 from ae_assets.schemas.raw import RawContract, Rule
+from ae_assets.schemas.rules import cells_are_readable, times_are_readable
 
 LARGEST_RAW_VALUE = 2**48 - 1
 """A raw value is six bytes of the drive's SMART data (ATA8-ACS, SMART READ DATA)."""
@@ -38,9 +38,6 @@ TEMPERATURE, POWER_ON_HOURS = "smart_194_raw", "smart_9_raw"
 LOW_BITS = {TEMPERATURE: 8}
 """Where the value of an attribute is for certain: the low byte is the temperature, some vendors pack the lowest and
 highest ones above it. That hours are the low 32 bits is for a table's YAML to say, since features must read it so."""
-
-BROKEN_LINE = "line"
-"""What ``rescued`` names instead of a column where the line has a wrong number of fields."""
 
 NOT_PLAIN = r"[\p{C}\s\x{FFFD}]"
 """Control and format characters, white space, and U+FFFD, which stands where a byte was not text."""
@@ -79,6 +76,7 @@ def drive_stats_contract(attributes: tuple[str, ...] | None, low_bits: Mapping[s
         rules_of_row=partial(_rules_of_row, is_read),
         rules_of_attribute=partial(_rules_of_attribute, {**LOW_BITS, **low_bits}),
         is_attribute=is_attribute,
+        type_of_attribute=lambda _: pl.Int64(),
         unique=Rule(
             name="entity_is_unique",
             column="serial_number",
@@ -92,22 +90,13 @@ def drive_stats_contract(attributes: tuple[str, ...] | None, low_bits: Mapping[s
 def _rules_of_row(is_read: Callable[[str], bool], day: date) -> list[Rule]:
     serial, model, capacity = pl.col("serial_number"), pl.col("model"), pl.col("capacity_bytes")
     return [
-        Rule(
+        times_are_readable(
             "date_is_certain",
-            "rescued",
+            ("date",),
             "which number of a date is the day and which the month is not guessed: write all dates of the file as "
             "YYYY-MM-DD and load the day again",
-            pl.col("rescued").map_batches(partial(_spoils_none, _is_date), return_dtype=pl.Boolean()),
-            locate=partial(_first_spoilt_cell, _is_date),
         ),
-        Rule(
-            "cells_are_readable",
-            "rescued",
-            "a cell that is read is not of its column's type or the line has another number of fields, so its "
-            "neighbours may be shifted too",
-            pl.col("rescued").map_batches(partial(_spoils_none, partial(_spoils, is_read)), return_dtype=pl.Boolean()),
-            locate=partial(_first_spoilt_cell, partial(_spoils, is_read)),
-        ),
+        cells_are_readable(is_read),
         Rule(
             "serial_number_is_plain_text",
             "serial_number",
@@ -189,23 +178,3 @@ def _rules_of_attribute(low_bits: Mapping[str, int], column: str) -> list[Rule]:
             )
         )
     return rules
-
-
-def _spoils_none(spoils: Callable[[str], bool], rescued: pl.Series) -> pl.Series:
-    """Per row: whether no cell that could not be typed spoils it."""
-    texts = rescued.drop_nulls().unique()
-    harmless = [text for text in texts if not any(map(spoils, json.loads(text)))]
-    return rescued.is_null() | rescued.is_in(harmless)
-
-
-def _first_spoilt_cell(spoils: Callable[[str], bool], rescued: str) -> dict[str, str]:
-    column, text = next(cell for cell in json.loads(rescued).items() if spoils(cell[0]))
-    return {"column": str(column), "value": str(text)}
-
-
-def _is_date(column: str) -> bool:
-    return column == "date"
-
-
-def _spoils(is_read: Callable[[str], bool], column: str) -> bool:
-    return column == BROKEN_LINE or is_read(column)

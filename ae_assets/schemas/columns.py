@@ -1,0 +1,196 @@
+"""`source.columns` of a table's YAML: which columns say when, who, of what kind and failed, and which are values."""
+
+import re
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import polars as pl
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+TIME_COLUMN, ENTITY_COLUMN = "time", "entity"
+"""What a reader adds where no column of the file is the time, or the entity."""
+
+RESERVED_COLUMNS = frozenset({"day", "source_file", "source_fingerprint", "source_row", "loaded_at", "rescued"})
+"""Written beside the file's own columns, so a file may not bring them."""
+
+RULE_NAMES = ("known", "whole", "not_negative", "positive", "share", "percentage")
+"""Rules of a value, see `schemas.rules`."""
+
+_TIME_OF_DAY = re.compile(r"%[-_0]?[HIklMSTRrXcs]")
+
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _column_alone(given: object) -> object:
+    """A section that is written as the name of a column."""
+    return {"column": given} if isinstance(given, str) else given
+
+
+def _listed(given: object) -> object:
+    """A list that is written as its only member."""
+    return [given] if isinstance(given, str | int | float) and not isinstance(given, bool) else given
+
+
+def _as_text(given: object) -> object:
+    given = _listed(given)
+    if not isinstance(given, list | tuple):
+        return given
+    return [str(one) if isinstance(one, int | float) and not isinstance(one, bool) else one for one in given]
+
+
+class TimeSection(_Section):
+    """How a record says when it was taken."""
+
+    column: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = Field(
+        min_length=1,
+        description="The column of the file; or several, whose texts are put together with a space between.",
+    )
+    format: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = Field(
+        default=(),
+        description='How it is written, as strftime has it, e.g. "%d.%m.%Y" or "%Y-%m-%d %H:%M"; or several ways. Left '
+        "out: a date with the year first (2024-04-17, 20240417, 2024/04/17), whose time of day does not count.",
+    )
+    time_zone: str = Field(
+        default="UTC", description="Where the clock stood that wrote a time of day without an offset: Europe/Berlin."
+    )
+
+    @field_validator("format")
+    @classmethod
+    def _formats_are_formats(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
+        for one in formats:
+            if "%" not in one:
+                raise ValueError(f'expected a format such as "%d.%m.%Y", received {one!r}')
+        return formats
+
+    @field_validator("time_zone")
+    @classmethod
+    def _time_zone_is_known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(
+                f"expected the name of a time zone such as UTC or Europe/Berlin, received {name!r}"
+            ) from None
+        return name
+
+    @model_validator(mode="after")
+    def _several_columns_have_a_format(self) -> Self:
+        if len(self.column) > 1 and not self.format:
+            raise ValueError(
+                f"a time that is put together of {', '.join(self.column)} needs a format, such as "
+                f'"{" ".join(["%Y", "%m", "%d", "%H", "%M", "%S"][: len(self.column)])}"'
+            )
+        return self
+
+    @property
+    def name(self) -> str:
+        """The column of the rows that holds it: the file's own, or the one that a reader adds."""
+        return self.column[0] if len(self.column) == 1 else TIME_COLUMN
+
+    @property
+    def has_time_of_day(self) -> bool:
+        """Whether it says more than a day."""
+        return any(_TIME_OF_DAY.search(one) for one in self.format)
+
+    @property
+    def dtype(self) -> pl.DataType:
+        """Of the column of the rows: a day, or a point in time in UTC."""
+        return pl.Datetime("us", "UTC") if self.has_time_of_day else pl.Date()
+
+
+class EntitySection(_Section):
+    """What names the device of a record."""
+
+    column: Name | None = Field(default=None, description="The column that names it.")
+    file_name: str | None = Field(
+        default=None,
+        description="Instead of a column: a regular expression that finds it in the file's name (without folders), by "
+        "its group, e.g. '(.+)_\\d{4}\\.csv'.",
+    )
+
+    @field_validator("file_name")
+    @classmethod
+    def _expression_has_a_group(cls, expression: str | None) -> str | None:
+        try:
+            groups = 1 if expression is None else re.compile(expression).groups
+        except re.error as error:
+            raise ValueError(f"no regular expression ({error}), received {expression!r}") from None
+        if groups != 1:
+            raise ValueError(f"expected one group (…) that holds the device's name, received {expression!r}")
+        return expression
+
+    @model_validator(mode="after")
+    def _one_of_the_two(self) -> Self:
+        if (self.column is None) == (self.file_name is None):
+            raise ValueError("name either the column of the device, or file_name, which finds it in the file's name")
+        return self
+
+
+class ValueSection(_Section):
+    """A column that is measured."""
+
+    type: Literal["int", "float", "text"] = Field(
+        default="float", description="int: whole numbers of 64 bits; float; or text, of which no feature is made."
+    )
+    unit: str = Field(default="", description="Its unit, e.g. bar.")
+    at_least: float | None = Field(default=None, description="A lower value cannot be true: its row is set aside.")
+    at_most: float | None = Field(default=None, description="A higher value cannot be true: its row is set aside.")
+    missing: Annotated[tuple[str, ...], BeforeValidator(_as_text)] = Field(
+        default=(), description="Cells that are missing in this column, beside source.missing_markers, e.g. -9999."
+    )
+    rules: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        default=(), description="Rules by name: known, whole, not_negative, positive, share, percentage."
+    )
+
+    @field_validator("rules")
+    @classmethod
+    def _rules_are_known(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
+        for one in rules:
+            if one not in RULE_NAMES:
+                raise ValueError(f"no such rule as {one!r}; expected {', '.join(RULE_NAMES)}")
+        return rules
+
+    @model_validator(mode="after")
+    def _bounds_are_of_numbers_and_in_order(self) -> Self:
+        bounded = self.at_least is not None or self.at_most is not None
+        if self.type == "text" and (bounded or set(self.rules) - {"known"}):
+            raise ValueError("a column of text has no bounds, and no rule but known; give it the type int or float")
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError(f"at_least {self.at_least:g} lies above at_most {self.at_most:g}")
+        return self
+
+
+class ColumnsSection(_Section):
+    """The contract of a table's own columns. Columns of a file that are not named here are kept as text."""
+
+    time: Annotated[TimeSection, BeforeValidator(_column_alone)] = Field(
+        description="When a record was taken: the name of the column, or how it is put together and written."
+    )
+    entity: Annotated[EntitySection, BeforeValidator(_column_alone)] = Field(
+        description="The device of a record: the name of the column, or how to find it in the file's name."
+    )
+    cohort: Name | None = Field(
+        default=None, description="The column that names the device's kind; left out: all are of one kind."
+    )
+    label: Name | None = Field(
+        default=None,
+        description="The column that is 1 (or true) where the device failed on that day, else 0; left out: nothing is "
+        "known of failures, and nothing is judged by them.",
+    )
+    values: dict[Name, ValueSection] = Field(min_length=1, description="The columns that are measured, by name.")
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        named = [*self.time.column, self.entity.column, self.cohort, self.label, *self.values]
+        names = [name.lower() for name in named if name is not None]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{repeated[0]!r} has two meanings; expected one for each column, whatever its case")
+        added = {TIME_COLUMN} if len(self.time.column) > 1 else set()
+        added |= {ENTITY_COLUMN} if self.entity.file_name else set()
+        if taken := sorted(set(names) & (RESERVED_COLUMNS | added)):
+            raise ValueError(f"the name {taken[0]!r} is used by the tables themselves; rename the column in the source")
+        return self

@@ -1,0 +1,107 @@
+"""The contract of a table's raw rows, by its layout. It is made of Pandera, so load it late."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from functools import partial
+
+import polars as pl
+
+from ae_assets.schemas.columns import TimeSection
+from ae_assets.schemas.layouts.drive_stats import drive_stats_contract
+from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
+from ae_assets.schemas.layouts.layout import Layout
+from ae_assets.schemas.raw import RawContract, Rule
+from ae_assets.schemas.rules import (
+    cells_are_readable,
+    label_is_zero_or_one,
+    name_is_plain_text,
+    time_is_of_the_partition_day,
+    times_are_readable,
+    value_rules,
+)
+
+_PRESETS = {DRIVE_STATS.name: drive_stats_contract}
+
+
+def contract_of(
+    layout: Layout, attributes: Sequence[str] | None = None, low_bits: Mapping[str, int] | None = None
+) -> RawContract:
+    """The contract of a layout.
+
+    Args:
+        layout: a preset, or that of a table's own columns.
+        attributes: the raw attribute columns that features are made of: they are checked and kept. A column
+            that no feature reads cannot set a row aside. None = every attribute column of a frame.
+        low_bits: how many low bits carry the value, of columns into which vendors pack more; rules look at these.
+    """
+    chosen = None if attributes is None else tuple(attributes)
+    preset = _PRESETS.get(layout.name)
+    return _own_contract(layout, chosen) if preset is None else preset(chosen, low_bits or {})
+
+
+def _own_contract(layout: Layout, attributes: tuple[str, ...] | None) -> RawContract:
+    names = {"day": layout.time.name, "entity": layout.entity, "cohort": layout.cohort, "label": layout.label}
+    columns: dict[str, pl.DataType] = {
+        "rescued": pl.String(),
+        layout.entity: pl.String(),
+        layout.time.name: layout.time.dtype,
+    }
+    if layout.cohort is not None:
+        columns[layout.cohort] = pl.String()
+    if layout.label is not None:
+        columns[layout.label] = pl.Int64()
+
+    def is_read(column: str) -> bool:
+        return (
+            column in columns
+            or column in layout.time.column
+            or (layout.is_attribute(column) if attributes is None else column in attributes)
+        )
+
+    return RawContract(
+        layout=layout.name,
+        columns=columns,
+        optional=frozenset({"rescued"}),
+        names={key: name for key, name in names.items() if name is not None},
+        rules_of_row=partial(_rules_of_row, layout, is_read),
+        rules_of_attribute=partial(value_rules, layout.values),
+        is_attribute=layout.is_attribute,
+        type_of_attribute=lambda column: layout.type_of(column)(),
+        unique=Rule(
+            name="entity_is_unique",
+            column=layout.entity,
+            reason="only one record of a device a day is supported yet; a second row would count it twice, so the "
+            "first row of the file stays",
+            check=pl.col(layout.entity).is_first_distinct(),
+        ),
+        attributes=attributes,
+    )
+
+
+def _rules_of_row(layout: Layout, is_read: Callable[[str], bool], day: date) -> list[Rule]:
+    rules = [
+        times_are_readable("time_is_readable", layout.time.column, _how_times_are_written(layout.time)),
+        cells_are_readable(is_read),
+        name_is_plain_text(
+            "entity_is_plain_text",
+            layout.entity,
+            "without its name a row belongs to no device; white space at its ends, control characters or undecodable "
+            "bytes in it would make one device two",
+        ),
+        time_is_of_the_partition_day(layout.time.name, layout.time.dtype, day),
+    ]
+    if layout.cohort is not None:
+        reason = "the cohort says of which kind the device is; control characters in it would make a kind of their own"
+        rules.append(name_is_plain_text("cohort_is_plain_text", layout.cohort, reason))
+    if layout.label is not None:
+        rules.append(label_is_zero_or_one(layout.label))
+    return rules
+
+
+def _how_times_are_written(time: TimeSection) -> str:
+    if time.format:
+        return f"times are written as {' or '.join(time.format)}, as source.columns.time.format says"
+    return (
+        "which number of a date is the day and which the month is not guessed: say in source.columns.time.format how "
+        "they are written, e.g. %d.%m.%Y"
+    )

@@ -1,0 +1,79 @@
+"""What the files of a table look like: what their columns are called, of which type they are, and who and when.
+
+A layout is a preset, such as `drive_stats`, or made of `source.columns` of a table's YAML.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import polars as pl
+
+from ae_assets.schemas.columns import RESERVED_COLUMNS, TimeSection, ValueSection
+
+ROW_COLUMN = "source_row"
+RESCUED_COLUMN = "rescued"
+ONE_COHORT = "all"
+"""The cohort of every entity of a table whose contract names none."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a table's files, and the contract that their rows are held to.
+
+    Attributes:
+        name: of a preset, e.g. ``drive_stats``; ``columns`` of a table's own.
+        file: what a file of it is called in messages, e.g. ``a drive-stats file``.
+        time: how a record says when it was taken.
+        entity: the column that names the device.
+        entity_of_file: what finds the device in a file's name, by its first group; None: a column names it.
+        cohort: the column that names its kind; None: there is one kind.
+        label: the column that is 1 where the device failed; None: nothing is known of failures.
+        required: columns of the file without which its rows cannot be told from each other.
+        type_of: the type of a column by its name alone, so that days of different years stack.
+        knows: whether the layout has a column of this name, in lower case.
+        attributes: what the columns are called that features may be made of, in words.
+        is_attribute: whether features can be made of a column.
+        attribute_names: names of such columns, of which a misspelt one is said the nearest.
+        never_features: columns, in lower case, that are never features, each with the reason.
+        missing: cells of a column that are missing beside those of the whole source.
+        spellings: how a column is spelled, by its name in lower case, where that is not lower case.
+        values: the columns that a YAML names, with type, bounds and rules; a preset has rules of its own.
+    """
+
+    name: str
+    file: str
+    time: TimeSection
+    entity: str
+    cohort: str | None
+    label: str | None
+    required: tuple[str, ...]
+    type_of: Callable[[str], type[pl.DataType]] = field(repr=False)
+    knows: Callable[[str], bool] = field(repr=False)
+    attributes: str
+    is_attribute: Callable[[str], bool] = field(repr=False)
+    attribute_names: Collection[str] = field(repr=False)
+    never_features: Mapping[str, str] = field(repr=False)
+    entity_of_file: re.Pattern[str] | None = None
+    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    spellings: Mapping[str, str] = field(default_factory=dict, repr=False)
+    values: Mapping[str, ValueSection] = field(default_factory=dict, repr=False)
+
+    def spelled(self, name: str) -> str:
+        """A name of a file's column as the layout writes it, whatever case the file writes; others as they are."""
+        return self.spellings.get(name.lower(), name.lower()) if self.knows(name.lower()) else name
+
+    @cached_property
+    def reserved(self) -> frozenset[str]:
+        """Names that a file may not bring, in lower case."""
+        added = {self.time.name} if len(self.time.column) > 1 else set()
+        return RESERVED_COLUMNS | added | ({self.entity} if self.entity_of_file else set())
+
+    def day_schema(self, columns: Collection[str]) -> dict[str, pl.DataType | type[pl.DataType]]:
+        """Names and types of a day as readers return it: the file's columns, what is added, `source_row`, `rescued`."""
+        types: dict[str, pl.DataType | type[pl.DataType]] = {name: self.type_of(name) for name in columns}
+        if self.entity_of_file:
+            types[self.entity] = pl.String
+        types[self.time.name] = self.time.dtype
+        return {**types, ROW_COLUMN: pl.Int32, RESCUED_COLUMN: pl.String}

@@ -1,0 +1,67 @@
+"""The layout of a table whose columns its YAML names."""
+
+import re
+from collections.abc import Mapping
+
+import polars as pl
+
+from ae_assets.errors import ConfigError
+from ae_assets.schemas.columns import ENTITY_COLUMN, ColumnsSection
+from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
+from ae_assets.schemas.layouts.layout import Layout
+
+COLUMNS = "columns"
+"""The layout of a table that names its own columns, and the key under which it does."""
+
+TYPES: Mapping[str, type[pl.DataType]] = {"int": pl.Int64, "float": pl.Float64, "text": pl.String}
+
+
+def layout_of_record(source: Mapping[str, object]) -> Layout:
+    """The layout of the source's settings that a model version or a day of features keeps.
+
+    Raises:
+        ConfigError: a newer version of this package wrote them, with a layout that this one does not know.
+    """
+    name = source["layout"]
+    if name == COLUMNS:
+        return layout_of(ColumnsSection.model_validate(source[COLUMNS]))
+    if name == DRIVE_STATS.name:
+        return DRIVE_STATS
+    raise ConfigError(f"layout: received {name!r}, expected {DRIVE_STATS.name!r} or {COLUMNS!r}")
+
+
+def layout_of(columns: ColumnsSection) -> Layout:
+    """The layout of the columns that a YAML names; a file's other columns are text."""
+    entity, cohort, label = columns.entity.column, columns.cohort, columns.label
+    required = tuple(name for name in (*columns.time.column, entity, cohort, label) if name is not None)
+    types: dict[str, type[pl.DataType]] = {name: TYPES[value.type] for name, value in columns.values.items()}
+    if label is not None:
+        types[label] = pl.Int8
+    spellings = {name.lower(): name for name in (*required, *columns.values)}
+    a_time = "is when the record was taken: it separates training days from later ones, not sick devices"
+    reasons = {
+        a_time: columns.time.column,
+        "names one device: a detector would learn devices by heart": (entity,),
+        "names the cohort: compare cohorts in the evaluation, do not learn their names": (cohort,),
+        "is the answer itself": (label,),
+    }
+    numbers = [name for name, value in columns.values.items() if value.type != "text"]
+    return Layout(
+        name=COLUMNS,
+        file="a file of this table",
+        time=columns.time,
+        entity=entity or ENTITY_COLUMN,
+        cohort=cohort,
+        label=label,
+        required=required,
+        type_of=lambda name: types.get(name, pl.String),
+        knows=lambda name: name in spellings,
+        attributes=f"source.columns.values has the numbers {', '.join(numbers)}",
+        is_attribute=lambda name: name in numbers,
+        attribute_names=numbers,
+        never_features={name.lower(): reason for reason, names in reasons.items() for name in names if name},
+        entity_of_file=None if columns.entity.file_name is None else re.compile(columns.entity.file_name),
+        missing={name: value.missing for name, value in columns.values.items() if value.missing},
+        spellings=spellings,
+        values=columns.values,
+    )

@@ -1,0 +1,129 @@
+"""Rules of raw rows that any layout can have. Those of one layout alone stand in its module."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+
+import polars as pl
+
+from ae_assets.schemas.columns import ValueSection
+from ae_assets.schemas.raw import Rule
+
+BROKEN_LINE = "line"
+"""What ``rescued`` names instead of a column where the line has a wrong number of fields."""
+
+NOT_PLAIN = r"[\p{C}\x{FFFD}]|^\s|\s$|^$"
+"""Control and format characters, U+FFFD, which stands where a byte was not text, and white space at the ends."""
+
+
+def cells_are_readable(is_read: Callable[[str], bool]) -> Rule:
+    """The rule that all cells that are read could be typed."""
+
+    def spoils(column: str) -> bool:
+        return column == BROKEN_LINE or is_read(column)
+
+    return Rule(
+        "cells_are_readable",
+        "rescued",
+        "a cell that is read is not of its column's type or the line has another number of fields, so its "
+        "neighbours may be shifted too",
+        _nothing_spoils(spoils),
+        locate=partial(_first_spoilt_cell, spoils),
+    )
+
+
+def times_are_readable(name: str, columns: Sequence[str], reason: str) -> Rule:
+    """The rule that the time of a row could be read."""
+    return Rule(
+        name,
+        "rescued",
+        reason,
+        _nothing_spoils(columns.__contains__),
+        partial(_first_spoilt_cell, columns.__contains__),
+    )
+
+
+def name_is_plain_text(name: str, column: str, reason: str) -> Rule:
+    """The rule that a name is there and is the same text for every program that reads it."""
+    text = pl.col(column)
+    return Rule(name, column, reason, text.is_not_null() & ~text.str.contains(NOT_PLAIN))
+
+
+def time_is_of_the_partition_day(column: str, dtype: pl.DataType, day: date) -> Rule:
+    """The rule that a row is of the day whose file it came with."""
+    own = pl.col(column) if dtype == pl.Date else pl.col(column).dt.date()
+    return Rule(
+        "time_is_of_the_partition_day",
+        column,
+        f"a row of the day {day} says what a device was like on {day}; another day, or none, means the wrong file or a "
+        "shifted row",
+        (own == day).fill_null(value=False),
+    )
+
+
+def label_is_zero_or_one(column: str) -> Rule:
+    """The rule that a label is known to be one of two, or unknown."""
+    return Rule(
+        "label_is_zero_or_one",
+        column,
+        "the label says whether the device failed on this day; an empty cell is an unknown label and is kept",
+        pl.col(column).is_between(0, 1).fill_null(value=True),
+    )
+
+
+@dataclass(frozen=True)
+class _ValueRule:
+    """A rule that a YAML asks for by its name; unknown values hold it unless it says otherwise."""
+
+    reason: str
+    holds: Callable[[pl.Expr], pl.Expr]
+
+
+VALUE_RULES: Mapping[str, _ValueRule] = {
+    "known": _ValueRule("a record without it says nothing", lambda value: value.is_not_null()),
+    "whole": _ValueRule("it is counted, so it is a whole number", lambda value: value == value.floor()),
+    "not_negative": _ValueRule("it is counted or measured from zero on", lambda value: value >= 0),
+    "positive": _ValueRule("it is measured from above zero on", lambda value: value > 0),
+    "share": _ValueRule("it is a share, from 0 to 1", lambda value: value.is_between(0, 1)),
+    "percentage": _ValueRule("it is a percentage, from 0 to 100", lambda value: value.is_between(0, 100)),
+}
+"""The rules that `source.columns.values` can name; `schemas.columns.RULE_NAMES` lists them."""
+
+
+def value_rules(values: Mapping[str, ValueSection], column: str) -> list[Rule]:
+    """The rules of a column of values: its bounds and those that the YAML names."""
+    section = values[column]
+    value, unit = pl.col(column), f" {section.unit}" if section.unit else ""
+    rules = []
+    if section.at_least is not None:
+        reason = f"source.columns.values.{column}.at_least is {section.at_least:g}{unit}: less cannot be true"
+        rules.append(Rule("value_is_not_too_low", column, reason, _unknown_holds(value >= section.at_least)))
+    if section.at_most is not None:
+        reason = f"source.columns.values.{column}.at_most is {section.at_most:g}{unit}: more cannot be true"
+        rules.append(Rule("value_is_not_too_high", column, reason, _unknown_holds(value <= section.at_most)))
+    for name in section.rules:
+        rule = VALUE_RULES[name]
+        rules.append(Rule(f"value_is_{name}", column, rule.reason, _unknown_holds(rule.holds(value))))
+    return rules
+
+
+def _unknown_holds(check: pl.Expr) -> pl.Expr:
+    return check.fill_null(value=True)
+
+
+def _nothing_spoils(spoils: Callable[[str], bool]) -> pl.Expr:
+    """Per row: whether no cell that could not be typed spoils it; what else could not be is in ``rescued`` only."""
+    return pl.col("rescued").map_batches(partial(_spoils_none, spoils), return_dtype=pl.Boolean())
+
+
+def _spoils_none(spoils: Callable[[str], bool], rescued: pl.Series) -> pl.Series:
+    texts = rescued.drop_nulls().unique()
+    harmless = [text for text in texts if not any(map(spoils, json.loads(text)))]
+    return rescued.is_null() | rescued.is_in(harmless)
+
+
+def _first_spoilt_cell(spoils: Callable[[str], bool], rescued: str) -> dict[str, str]:
+    column, text = next(cell for cell in json.loads(rescued).items() if spoils(cell[0]))
+    return {"column": str(column), "value": str(text)}
