@@ -243,7 +243,6 @@ def whole_files() -> dict[str, bytes]:
         "cut within its last cell": good[:-1],
         "space behind the last line": good + b"  ",
         "NUL bytes behind the last line": good + bytes(100),
-        "dates of an ambiguous form": good.replace(b"2013-04-10", b"10.04.2013"),
         "a line without end": good + b"0" * (csv_day.STRETCH_BYTES + 1),
         "a quoted header over two lines": good.replace(b"smart_5_raw", b'"smart_5\nraw"'),
         "a page of a web server": b"<!DOCTYPE html>\n<html>503</html>\n",
