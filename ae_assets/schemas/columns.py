@@ -26,8 +26,8 @@ class _Section(BaseModel):
 
 
 def _column_alone(given: object) -> object:
-    """A section that is written as the name of a column."""
-    return {"column": given} if isinstance(given, str) else given
+    """A section that is written as the name of a column, or as several."""
+    return {"column": given} if isinstance(given, str | list) else given
 
 
 def _listed(given: object) -> object:

@@ -1,0 +1,66 @@
+"""A table of one's own, from its YAML alone: raw, features, model, threshold, anomalies, and what the checks say."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from ae_assets.model.definition import WatchedTable
+from ae_assets.model.parse import parse_table
+from ae_assets.pipeline.checks import DRIFT_CHECKS, build_pooled_checks
+from ae_assets_tests.pipeline import pumps
+from ae_assets_tests.pipeline.tables import failure_of, materialise, storage_of
+
+LAST = pumps.FIRST + timedelta(days=pumps.DAYS - 1)
+TRAINED_TO = pumps.FIRST + timedelta(days=24)
+
+
+def run_chain(table: WatchedTable, home: Path) -> None:
+    training = {"train_start": pumps.FIRST.isoformat(), "train_end": TRAINED_TO.isoformat()}
+    for assets, days, config in (
+        (("raw", "features", "quarantine"), (pumps.FIRST, LAST), None),
+        (("model", "threshold"), None, {"model": training}),
+        (("anomalies",), (pumps.FIRST, LAST), None),
+    ):
+        result = materialise(table, home, assets, days, config)
+        assert result.success, failure_of(result)
+
+
+@pytest.fixture(scope="module")
+def csv_home(tmp_path_factory: pytest.TempPathFactory) -> tuple[WatchedTable, Path]:
+    folder = tmp_path_factory.mktemp("pumps")
+    pumps.write_csv(folder / "in")
+    names = ("Druck (bar)", "Schwingung", "Stunden")
+    table = parse_table(
+        pumps.attributes(folder / "in", {"separator": ";", "columns": pumps.COLUMNS}, names), "defs.yaml"
+    )
+    run_chain(table, folder / "home")
+    return table, folder / "home"
+
+
+def test_the_worn_pump_is_flagged_and_the_others_are_not(csv_home: tuple[WatchedTable, Path]) -> None:
+    space = storage_of(*csv_home)
+    anomalies = space.read("anomalies", LAST, LAST)
+    assert anomalies.height == pumps.PUMPS
+    assert anomalies.row(0, named=True)["entity"] == pumps.WORN
+    assert space.read("anomalies", LAST - timedelta(days=5), LAST).filter(entity=pumps.WORN)["is_anomaly"].all()
+    assert anomalies["cohort"].unique().sort().to_list() == ["A 1", "B"]
+    assert anomalies["label"].null_count() == pumps.PUMPS
+    assert any("vibration" in reason for reason in anomalies.row(0, named=True)["reasons"])
+
+
+def test_what_a_pump_did_not_say_is_unknown_and_its_row_is_kept(csv_home: tuple[WatchedTable, Path]) -> None:
+    space = storage_of(*csv_home)
+    raw, features = space.read("raw", pumps.FIRST, LAST), space.read("features", pumps.FIRST, LAST)
+    assert raw.schema["Datum"] == pl.Date
+    assert raw.schema["Druck (bar)"] == pl.Float64
+    assert raw["Schwingung"].null_count() == features["Schwingung_missing"].sum() == 21
+    assert features.height == raw.height == pumps.PUMPS * pumps.DAYS
+    assert space.days_of("quarantine") == {}
+
+
+def test_without_a_label_no_rate_is_checked(csv_home: tuple[WatchedTable, Path]) -> None:
+    table, _ = csv_home
+    specs = {key.name for key in build_pooled_checks(table).check_keys}
+    assert specs == set(DRIFT_CHECKS)
