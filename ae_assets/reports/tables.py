@@ -185,29 +185,6 @@ def _plain_wording(name: str, value: float | None, expected: float | None) -> st
     return f"{name}: {'missing' if value is None else _cell(value)} (expected {_cell(expected)})"
 
 
-def quarantine_table(quarantine: pl.DataFrame, limit: int = 20) -> str:
-    """Quarantined rows by rule, the most frequent first, with an example each.
-
-    Args:
-        quarantine: rows of the quarantine table.
-        limit: rules to write.
-    """
-    if quarantine.is_empty():
-        return "Nothing was set aside."
-    summary = (
-        quarantine.sort("day", "entity", "source_row")
-        .group_by("rule", "column", maintain_order=True)
-        .agg(
-            pl.len().alias("rows"),
-            pl.col("entity").n_unique().alias("devices"),
-            pl.col("value").first().alias("for example"),
-            pl.col("reason").first(),
-        )
-        .sort(["rows", "rule"], descending=[True, False])
-    )
-    return markdown_table(summary, limit=limit)
-
-
 def markdown_image(png: bytes, alt: str) -> str:
     """A figure inside Markdown, as a data URI.
 

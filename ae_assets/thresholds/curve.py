@@ -104,17 +104,6 @@ class CalibrationCurve:
         shares = np.where(values > self.scores[-1], 0.0, shares)
         return np.asarray((1 + self.entities * shares) / (1 + self.entities), dtype=np.float64)
 
-    def score_at(self, tail_probability: ArrayLike) -> NDArray[np.float64]:
-        """The score with this tail probability: the inverse of `tail_probability` between smallest and largest score.
-
-        Args:
-            tail_probability: probabilities in (0, 1]; smaller than the largest score's give scores beyond it.
-        """
-        wanted = np.log(np.asarray(tail_probability, dtype=np.float64))
-        known = np.log(self.tail_probabilities)
-        within = np.interp(wanted, known[::-1], np.asarray(self.scores)[::-1])
-        return np.asarray(within + self.tail_scale * np.maximum(known[-1] - wanted, 0.0), dtype=np.float64)
-
     def as_dict(self) -> dict[str, Any]:
         """The curve as plain values for JSON."""
         return {

@@ -16,7 +16,6 @@ from ae_assets.reports.tables import (
     markdown_table,
     muted_table,
     number,
-    quarantine_table,
     severity_words,
 )
 
@@ -174,25 +173,6 @@ def test_only_the_three_strongest_features_are_said() -> None:
     ]
     assert feature_words(features) == "f0: 0 (expected 0); f1: 1 (expected 0); f2: 2 (expected 0)"
     assert feature_words(None) == "n/a"
-
-
-def test_quarantine_is_summed_up_by_rule_with_an_example() -> None:
-    quarantine = pl.DataFrame(
-        {
-            "day": [date(2024, 1, 1)] * 3,
-            "entity": ["a", "b", "b"],
-            "rule": ["counter_is_not_negative", "temperature_is_plausible", "temperature_is_plausible"],
-            "column": ["smart_5_raw", "smart_194_raw", "smart_194_raw"],
-            "value": ["-1", "300", "301"],
-            "reason": ["a count cannot be negative", "no drive runs at that heat", "no drive runs at that heat"],
-            "source_row": [3, 4, 5],
-        }
-    )
-    lines = quarantine_table(quarantine).split("\n")
-    assert lines[0] == "| rule | column | rows | devices | for example | reason |"
-    assert lines[2] == "| temperature_is_plausible | smart_194_raw | 2 | 1 | 300 | no drive runs at that heat |"
-    assert len(lines) == 4
-    assert quarantine_table(quarantine.clear()) == "Nothing was set aside."
 
 
 def test_an_image_is_a_data_uri_with_words_for_those_who_do_not_see_it() -> None:

@@ -81,12 +81,6 @@ def test_severity_follows_a_known_distribution_within_and_beyond_calibration(exp
     assert np.log(exponential.severity(40.0)) == pytest.approx(-20.0, abs=2.5)
 
 
-def test_the_score_of_a_tail_probability_is_the_inverse_of_severity(exponential: Threshold) -> None:
-    probabilities = np.array([0.5, 0.01, 1e-4, 1e-9])
-    scores = exponential.calibration.score_at(probabilities)
-    assert exponential.severity(scores) == pytest.approx(probabilities, rel=1e-6)
-
-
 def test_a_curve_keeps_a_few_hundred_points_most_of_them_in_the_tail(exponential: Threshold) -> None:
     levels = np.array(exponential.calibration.tail_probabilities)
     assert 200 <= len(levels) <= 400
