@@ -163,10 +163,7 @@ def evaluate(
 
 def _margins(scores: pl.DataFrame, threshold: Threshold) -> pl.DataFrame:
     """How far each score lies above the cut of its day."""
-    cuts = threshold.cuts(scores)
-    return scores.join(cuts, on="day", maintain_order="left").select(
-        "day", "entity", "cohort", score=pl.col("score") - pl.col("cut")
-    )
+    return scores.select("day", "entity", "cohort", score=scores["score"] - threshold.cuts(scores, scores["score"]))
 
 
 def _with_points_in_use(

@@ -8,7 +8,7 @@ from typing import Protocol as Shape
 
 import numpy as np
 import polars as pl
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ae_assets.errors import ConfigError, EvaluationError
 from ae_assets.evaluation.evaluate import CONFIDENCE, rate_by_entity
@@ -53,8 +53,8 @@ class Cutting(Shape):
     def promise(self) -> Promised:
         """What it promises of later days."""
 
-    def cut_of_day(self, scores: ArrayLike) -> float:
-        """The cut of a day with these scores."""
+    def cuts(self, keys: pl.DataFrame, scores: pl.Series) -> pl.Series:
+        """The cut of each row, given the rows of whole days."""
 
 
 class Kept(StrEnum):
@@ -178,15 +178,13 @@ class _Judged:
         return len(self._rows_of_days)
 
     def cuts_of(self, threshold: Cutting) -> Floats:
-        """The cut of each day, in order."""
-        return np.array([threshold.cut_of_day(self.scores[rows]) for rows in self._rows_of_days])
+        """The cut of each row."""
+        days = pl.DataFrame({"day": self.population.days})
+        return threshold.cuts(days, pl.Series(self.scores)).to_numpy()
 
-    def alarms(self, cuts: Floats) -> Flags:
-        """Which rows are alarms, given each day's cut."""
-        flags = np.empty(len(self.scores), np.bool_)
-        for rows, cut in zip(self._rows_of_days, cuts, strict=True):
-            flags[rows] = self.scores[rows] > cut
-        return flags
+    def days_of(self, rows: Flags) -> int:
+        """Days that have any of the rows."""
+        return int((self.alarms_a_day(rows) > 0).sum())
 
     def alarms_a_day(self, alarms: Flags) -> NDArray[np.int64]:
         return np.array([int(alarms[rows].sum()) for rows in self._rows_of_days])
@@ -206,7 +204,7 @@ class _Judged:
 def _result(policy: str, threshold: Cutting, judged: _Judged) -> PromiseResult:
     promise, population = threshold.promise, judged.population
     cuts = judged.cuts_of(threshold)
-    alarms = judged.alarms(cuts)
+    alarms: Flags = judged.scores > cuts
     kept, explanation, observed = _held_against(promise, alarms, judged)
     found = population.failed_rows.any(alarms)
     return PromiseResult(
@@ -220,7 +218,7 @@ def _result(policy: str, threshold: Cutting, judged: _Judged) -> PromiseResult:
         kept=kept,
         explanation=explanation,
         cut=threshold.cut,
-        days_with_another_cut=int((cuts != threshold.cut).sum()),
+        days_with_another_cut=judged.days_of(cuts != threshold.cut),
         days=judged.days,
         detection=rate(int(found.sum()), len(found), CONFIDENCE),
         false_alarm=_false_alarm_rate(population, alarms),

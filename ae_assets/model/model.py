@@ -167,11 +167,13 @@ class Model:
         """
         keys = with_mutes(scored.keys, mutes, scored.day)
         # A policy may let the cut follow the day, as a budget of alarms does; muted rows take none of it.
-        cut = self.threshold.cut_of_day(scored.score.filter(keys["muted_until"].is_null()).drop_nulls())
+        counted = pl.select(pl.when(keys["muted_until"].is_null()).then(scored.score)).to_series()
+        cuts = self.threshold.cuts(keys, counted)
         judged = keys.with_columns(
             score=scored.score,
-            threshold=pl.lit(cut, dtype=pl.Float64),
-            is_anomaly=scored.score > cut,
+            threshold=cuts,
+            is_anomaly=scored.score > cuts,
+            severity=self.threshold.severity(scored.score),
             model_version=pl.lit(self.version),
             format=pl.lit(FORMAT, pl.Int32),
             not_judged_because=not_judged_because(scored, self.detector, self.features),
@@ -179,7 +181,6 @@ class Model:
                 name: pl.when(scored.judged).then(values)
                 for name, values in {
                     "day_score": pl.Series(scored.of_day.score).cast(pl.Float64),
-                    "severity": pl.Series(self.threshold.severity(scored.score.fill_null(0.0))),
                     "top_features": top_features(scored, self.features),
                 }.items()
             },

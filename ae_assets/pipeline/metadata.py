@@ -293,8 +293,8 @@ def threshold_run(calibrated: "Calibrated") -> Metadata:
     from ae_assets.reports.tables import markdown_image, number
 
     threshold, promotion = calibrated.threshold, calibrated.promotion
-    scores = calibrated.scores.join(threshold.cuts(calibrated.scores), on="day")
-    share = scores.select((pl.col("score") > pl.col("cut")).mean()).item()
+    scores = calibrated.scores["score"]
+    share = int((scores > threshold.cuts(calibrated.scores, scores)).sum()) / len(scores)
     png = score_histogram(threshold.calibration, threshold.cut)
     return {
         SUMMARY: f"{promotion.words}. A score over {number(threshold.cut)} is an alarm. Promised: "

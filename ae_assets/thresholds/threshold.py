@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from ae_assets.errors import ContractError, ModelError
@@ -25,7 +25,7 @@ class Threshold:
     """A cut on a detector's score.
 
     Attributes:
-        cut: the cut that was fitted. A day may have a higher or a lower one: `cut_of_day`.
+        cut: the cut that was fitted. A day may have a higher or a lower one: `cuts`.
         policy: the policy that chose the cut, as it stood in the YAML.
         calibration: distribution of the calibration scores of healthy entities.
     """
@@ -39,42 +39,44 @@ class Threshold:
         """What the policy promises of the days after calibration."""
         return self.policy.promise()
 
-    def cut_of_day(self, scores: ArrayLike) -> float:
-        """The cut of one day: an entity has an alarm on it when its score is strictly above.
+    def cuts(self, keys: pl.DataFrame, scores: pl.Series) -> pl.Series:
+        """The cut that each row is held against: its entity has an alarm when its score is strictly above.
 
         Args:
-            scores: the scores of all entities on that day that are not muted, one each; without any, the cut that was
-                fitted.
-
-        Raises:
-            ContractError: a score is NaN.
-        """
-        values = _known(scores).ravel()
-        return self.policy.cut_of_day(self.cut, self.calibration, values) if len(values) else self.cut
-
-    def cuts(self, scores: pl.DataFrame) -> pl.DataFrame:
-        """The cut of each day.
-
-        Args:
-            scores: `day, score` of all entities on the days; null = not judged.
+            keys: ``day`` of each row (n,); of a day all rows are given.
+            scores: the score of each row (n,); null = not judged, or not to be counted where a policy lets the cut
+                follow the scores of a day, as of those that are muted.
 
         Returns:
-            `day, cut`, one row per day, in order.
+            Float64 (n,), named ``cut``.
 
         Raises:
             ContractError: a score is NaN.
         """
-        days = scores.group_by("day").agg(pl.col("score").cast(pl.Float64).drop_nulls()).sort("day")
-        cuts = [self.cut_of_day(values.to_numpy()) for values in days["score"]]
-        return days.select("day", pl.Series("cut", cuts, dtype=pl.Float64))
+        rows = keys.select("day", score=_known(scores))
+        days = rows.group_by("day").agg(pl.col("score").drop_nulls()).sort("day")
+        cuts = [self._cut_of_day(values.to_numpy()) for values in days["score"]]
+        of_days = days.select("day", pl.Series("cut", cuts, dtype=pl.Float64))
+        return rows.join(of_days, on="day", maintain_order="left")["cut"]
 
-    def severity(self, score: ArrayLike) -> NDArray[np.float64]:
+    def _cut_of_day(self, scores: NDArray[np.float64]) -> float:
+        return self.policy.cut_of_day(self.cut, self.calibration, scores) if len(scores) else self.cut
+
+    def severity(self, scores: pl.Series) -> pl.Series:
         """Tail probability of each score under calibration, in (0, 1]; the smaller, the more anomalous.
 
+        Args:
+            scores: (n,); null = not judged.
+
+        Returns:
+            Float64 (n,), named ``severity``, null where the score is.
+
         Raises:
             ContractError: a score is NaN.
         """
-        return self.calibration.tail_probability(_known(score))
+        known = _known(scores)
+        tail = pl.Series("severity", self.calibration.tail_probability(known.fill_null(0.0).to_numpy()), pl.Float64)
+        return pl.select(pl.when(known.is_not_null()).then(tail).alias("severity")).to_series()
 
     def to_json(self) -> str:
         """The threshold as JSON text with a format version."""
@@ -178,9 +180,8 @@ def _check(calibration: pl.DataFrame) -> None:
         )
 
 
-def _known(score: ArrayLike) -> NDArray[np.float64]:
-    values = np.asarray(score, dtype=np.float64)
-    unknown = int(np.isnan(values).sum())
-    if unknown:
-        raise ContractError(f"{unknown} of {values.size} scores are NaN; the detector must score every row it is given")
+def _known(scores: pl.Series) -> pl.Series:
+    values = scores.cast(pl.Float64)
+    if unknown := int(values.is_nan().sum()):
+        raise ContractError(f"{unknown} of {len(values)} scores are NaN; pass null where a row is not judged")
     return values

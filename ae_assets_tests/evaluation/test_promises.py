@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 import pytest
-from numpy.typing import ArrayLike
 
 from ae_assets.errors import ConfigError
 from ae_assets.evaluation import Protocol, judge_threshold, lives_of
@@ -22,16 +21,17 @@ class Fixed:
     cut: float
     promise: Promise
 
-    def cut_of_day(self, scores: ArrayLike) -> float:
-        return self.cut
+    def cuts(self, keys: pl.DataFrame, scores: pl.Series) -> pl.Series:
+        return pl.repeat(self.cut, len(scores), dtype=pl.Float64, eager=True)
 
 
 @dataclass(frozen=True)
 class HighestOfDay(Fixed):
     """A threshold that lets the highest score of a day through and nothing else."""
 
-    def cut_of_day(self, scores: ArrayLike) -> float:
-        return float(np.sort(scores)[-2])
+    def cuts(self, keys: pl.DataFrame, scores: pl.Series) -> pl.Series:
+        second = pl.col("score").sort().get(-2).over("day")
+        return keys.select("day", score=scores).select(second).to_series()
 
 
 def promised(quantity: str, at_most: float | None = None, window_days: int | None = None) -> Promise:

@@ -117,7 +117,7 @@ def test_scores_are_aggregated_and_the_score_of_the_day_is_kept_beside(home: Pat
     assert (rows["score"] >= rows["day_score"]).all()
     assert (rows["score"] > rows["day_score"]).any()
     assert (rows["is_anomaly"] == (rows["score"] > rows["threshold"])).all()
-    assert (rows["severity"].to_numpy() == load_champion(space).threshold.severity(rows["score"])).all()
+    assert (rows["severity"] == load_champion(space).threshold.severity(rows["score"])).all()
 
 
 def test_an_aggregation_counts_once_a_threshold_was_chosen_with_it(home: Path) -> None:

@@ -27,6 +27,7 @@ from ae_assets.pipeline.metadata import anomalies_day, anomalies_days, threshold
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
+from ae_assets_tests.thresholds.scores import cut_of_day
 
 DAYS = day_range(FIRST, FIRST + timedelta(days=29))
 JUDGED = DAYS[13:]
@@ -224,7 +225,7 @@ def test_the_cut_of_a_day_follows_the_judged_devices_alone(home: Path) -> None:
     _, days = followed(space)
     for number in (NO_VALUE - 1, NO_VALUE):
         frame = days[number].frame
-        cut = load_champion(space).threshold.cut_of_day(frame["score"].drop_nulls())
+        cut = cut_of_day(load_champion(space).threshold, frame["score"].drop_nulls())
         assert frame["threshold"].unique().to_list() == [cut]
 
 

@@ -26,6 +26,7 @@ from ae_assets.sources import open_source
 from ae_assets.thresholds import default_policies, fit_threshold
 from ae_assets_tests.pipeline.conftest import LAST
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
+from ae_assets_tests.thresholds.scores import cut_of_day
 
 BUDGET = 3
 HORIZON = 3
@@ -158,7 +159,7 @@ def test_the_anomaly_table_holds_the_cut_of_the_day(budgeted: Workspace) -> None
         pl.col("threshold").unique(), pl.col("score").drop_nulls(), alarms=pl.col("is_anomaly").sum()
     )
     cuts = [cut for (cut,) in by_day["threshold"]]
-    assert cuts == [champion.threshold.cut_of_day(scores.to_numpy()) for scores in by_day["score"]]
+    assert cuts == [cut_of_day(champion.threshold, scores) for scores in by_day["score"]]
     assert min(cuts) == champion.threshold.cut < max(cuts)
     assert by_day["alarms"].max() <= BUDGET
     assert (rows["is_anomaly"] == (rows["score"] > rows["threshold"])).all()

@@ -5,7 +5,9 @@ from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from ae_assets.thresholds import Threshold
 
 START = date(2024, 1, 1)
 
@@ -70,3 +72,16 @@ def autoregressive(entities: int, days: int, seed: int, *, memory: float, spread
         deviation[:, day] = memory * deviation[:, day - 1] + np.sqrt(1 - memory**2) * shocks[:, day]
     level = generator.normal(size=(entities, 1))
     return np.asarray(np.sqrt(spread) * level + np.sqrt(1 - spread) * deviation)
+
+
+def cut_of_day(threshold: Threshold, scores: ArrayLike) -> float:
+    """The cut of one day with these scores; the fitted one without any."""
+    values = pl.Series(np.asarray(scores, np.float64))
+    keys = pl.DataFrame({"day": pl.repeat(date(2024, 1, 1), len(values), eager=True)})
+    cuts: list[float] = threshold.cuts(keys, values).unique().to_list()
+    return cuts[0] if cuts else threshold.cut
+
+
+def severity_of(threshold: Threshold, scores: ArrayLike) -> NDArray[np.float64]:
+    """The severity of scores, none of them unknown."""
+    return threshold.severity(pl.Series(np.atleast_1d(np.asarray(scores, np.float64)))).to_numpy()

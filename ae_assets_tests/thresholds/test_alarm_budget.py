@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ae_assets.errors import ModelError
 from ae_assets.thresholds import AlarmBudgetConfig, fit_threshold
-from ae_assets_tests.thresholds.scores import autoregressive, panel_of
+from ae_assets_tests.thresholds.scores import autoregressive, cut_of_day, panel_of
 
 PANEL = panel_of(autoregressive(200, 20, 3, memory=0.9))
 COARSE = st.lists(st.integers(-3, 8).map(float), min_size=1, max_size=80)
@@ -18,7 +18,7 @@ COARSE = st.lists(st.integers(-3, 8).map(float), min_size=1, max_size=80)
 @given(day=COARSE, budget=st.integers(1, 30))
 def test_no_day_has_more_alarms_than_the_budget_however_many_scores_are_tied(day: list[float], budget: int) -> None:
     threshold = fit_threshold(AlarmBudgetConfig(alarms_a_day=budget), PANEL)
-    assert sum(score > threshold.cut_of_day(day) for score in day) <= budget
+    assert sum(score > cut_of_day(threshold, day) for score in day) <= budget
 
 
 @settings(deadline=None)
@@ -30,7 +30,7 @@ def test_the_alarms_of_a_day_are_the_highest_scores_over_the_fitted_cut_as_far_a
 ) -> None:
     threshold = fit_threshold(AlarmBudgetConfig(alarms_a_day=budget), PANEL)
     expected = sorted((score for score in day if score > threshold.cut), reverse=True)[:budget]
-    assert sorted((score for score in day if score > threshold.cut_of_day(day)), reverse=True) == expected
+    assert sorted((score for score in day if score > cut_of_day(threshold, day)), reverse=True) == expected
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9, 1.0])

@@ -12,7 +12,15 @@ from pydantic import TypeAdapter, ValidationError
 from ae_assets.errors import ModelError
 from ae_assets.thresholds import Threshold, ThresholdConfig, ThresholdPolicy, default_policies, fit_threshold
 from ae_assets_tests.conftest import REPOSITORY
-from ae_assets_tests.thresholds.scores import START, autoregressive, calibration_of, failing_of, panel_of, with_failures
+from ae_assets_tests.thresholds.scores import (
+    START,
+    autoregressive,
+    calibration_of,
+    cut_of_day,
+    failing_of,
+    panel_of,
+    with_failures,
+)
 
 POLICIES = default_policies()
 DAY = 30
@@ -101,7 +109,7 @@ def test_the_cut_of_a_day_is_the_fitted_one_unless_the_policy_follows_the_day(ca
     following = {
         name
         for name, policy in POLICIES.items()
-        if (t := fit_threshold(policy, calibration)).cut_of_day(wild_day) != t.cut
+        if cut_of_day(t := fit_threshold(policy, calibration), wild_day) != t.cut
     }
     assert following == {"alarm_budget", "conformal"}
 

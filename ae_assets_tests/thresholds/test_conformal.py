@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ae_assets.errors import ModelError
 from ae_assets.thresholds import CalibrationCurve, ConformalConfig, Threshold, fit_threshold
-from ae_assets_tests.thresholds.scores import calibration_of, panel_of
+from ae_assets_tests.thresholds.scores import calibration_of, cut_of_day, panel_of
 
 
 def fitted(scores: np.ndarray, level: float = 0.1) -> Threshold:
@@ -33,7 +33,7 @@ def test_the_alarms_of_a_day_are_those_that_benjamini_and_hochberg_reject(
 ) -> None:
     threshold, scores = fitted(np.array(calibration), level), np.array(day)
     rejected = benjamini_hochberg(threshold.calibration.entity_p_values(scores), level)
-    assert ((scores > threshold.cut_of_day(scores)) == rejected).all()
+    assert ((scores > cut_of_day(threshold, scores)) == rejected).all()
 
 
 @pytest.mark.parametrize("sick", [0, 30, 200])
@@ -44,7 +44,7 @@ def test_the_share_of_false_alarms_stays_within_the_level_on_average(sick: int) 
         threshold = fitted(generator.normal(size=1000), 0.2)
         day = generator.normal(size=600)
         day[:sick] += 4
-        alarms = day > threshold.cut_of_day(day)
+        alarms = day > cut_of_day(threshold, day)
         false_shares.append(alarms[sick:].sum() / max(alarms.sum(), 1))
         found.append(alarms[:sick].mean() if sick else 0)
     # At most level times the share of healthy entities; 3 standard errors of the mean on top.
@@ -58,7 +58,7 @@ def test_the_share_of_false_alarms_stays_within_the_level_on_average(sick: int) 
 def test_a_higher_level_never_raises_the_cut_of_a_day(level: float, seed: int) -> None:
     generator = np.random.default_rng(seed)
     calibration, day = generator.normal(size=200), generator.normal(1, 2, size=100)
-    assert fitted(calibration, 2 * level).cut_of_day(day) <= fitted(calibration, level).cut_of_day(day)
+    assert cut_of_day(fitted(calibration, 2 * level), day) <= cut_of_day(fitted(calibration, level), day)
 
 
 def test_p_values_of_healthy_entities_are_no_smaller_than_uniform_ones() -> None:
@@ -100,7 +100,7 @@ def test_fewer_outliers_than_one_over_the_level_are_not_raised_in_a_fleet_of_the
     alarms = []
     for outliers in (9, 11):
         day[:outliers] = 100.0
-        alarms.append(int((day > threshold.cut_of_day(day)).sum()))
+        alarms.append(int((day > cut_of_day(threshold, day)).sum()))
     assert alarms == [0, 11]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ae_assets.errors import ContractError, ModelError
 from ae_assets.thresholds import AlarmBudgetConfig, ConformalConfig, PercentileConfig, Threshold, fit_threshold
-from ae_assets_tests.thresholds.scores import calibration_of
+from ae_assets_tests.thresholds.scores import calibration_of, cut_of_day, severity_of
 
 SCORES = st.lists(st.floats(-1e4, 1e4, allow_nan=False).map(lambda score: round(score, 2)), min_size=1, max_size=300)
 
@@ -28,29 +28,31 @@ def exponential() -> Threshold:
 def test_a_score_equal_to_the_cut_is_no_alarm() -> None:
     threshold = fitted([float(score) for score in range(1, 201)])
     day = np.array([threshold.cut, np.nextafter(threshold.cut, np.inf)])
-    assert (day > threshold.cut_of_day(day)).tolist() == [False, True]
+    assert (day > cut_of_day(threshold, day)).tolist() == [False, True]
 
 
-def test_the_cuts_of_days_are_those_of_each_day_alone() -> None:
+def test_each_row_is_held_against_the_cut_of_its_day() -> None:
     calibration = calibration_of([float(score) for score in range(1000)])
     threshold = fit_threshold(AlarmBudgetConfig(alarms_a_day=3), calibration)
-    days = calibration.with_columns(pl.col("score").cast(pl.Float32)).sample(fraction=1, shuffle=True, seed=1)
-    cuts = threshold.cuts(days)
+    rows = calibration.with_columns(pl.col("score").cast(pl.Float32)).sample(fraction=1, shuffle=True, seed=1)
+    cuts = rows.select("day", cut=threshold.cuts(rows, rows["score"])).unique().sort("day")
     assert cuts["day"].to_list() == sorted(set(calibration["day"]))
     for day, cut in cuts.iter_rows():
-        assert cut == threshold.cut_of_day(calibration.filter(pl.col("day") == day)["score"].to_numpy())
+        assert cut == cut_of_day(threshold, calibration.filter(pl.col("day") == day)["score"])
 
 
-def test_a_day_without_scores_has_the_fitted_cut() -> None:
+def test_a_day_without_a_judged_row_has_the_fitted_cut() -> None:
     threshold = fit_threshold(ConformalConfig(), calibration_of([float(score) for score in range(1000)]))
-    assert threshold.cut_of_day([]) == threshold.cut
+    keys = pl.DataFrame({"day": [date(2024, 1, 1)] * 2})
+    assert threshold.cuts(keys, pl.Series([None, None], dtype=pl.Float64)).to_list() == [threshold.cut] * 2
+    assert threshold.cuts(keys.clear(), pl.Series([], dtype=pl.Float64)).to_list() == []
 
 
 @example(calibration=[0.0, 0.0, 0.0, -192.0, -192.0, -191.25, -191.25], asked=[0.0, -1.8e-273])
 @settings(deadline=None)
 @given(calibration=SCORES, asked=st.lists(st.floats(-1e6, 1e6, allow_nan=False), min_size=2, max_size=50))
 def test_severity_lies_in_0_to_1_and_never_rises_with_the_score(calibration: list[float], asked: list[float]) -> None:
-    severity = fitted(calibration).severity(np.sort(asked))
+    severity = severity_of(fitted(calibration), np.sort(asked))
     assert np.all((severity > 0) & (severity <= 1))
     assert np.all(np.diff(severity) <= 0)
 
@@ -60,7 +62,7 @@ def test_severity_lies_in_0_to_1_and_never_rises_with_the_score(calibration: lis
 def test_severity_of_a_few_scores_is_the_share_of_calibration_rows_at_least_as_high(calibration: list[float]) -> None:
     few = calibration[:60]
     expected = [(1 + sum(other >= score for other in few)) / (1 + len(few)) for score in few]
-    assert fitted(few).severity(few) == pytest.approx(expected)
+    assert severity_of(fitted(few), few) == pytest.approx(expected)
 
 
 @settings(deadline=None)
@@ -69,16 +71,16 @@ def test_severity_is_continuous_at_the_largest_calibration_score_and_falls_beyon
     threshold = fitted(calibration)
     largest = max(calibration)
     scale = threshold.calibration.tail_scale
-    at, just_beyond, far = threshold.severity([largest, largest + 1e-6 * scale, largest + 3 * scale])
+    at, just_beyond, far = severity_of(threshold, [largest, largest + 1e-6 * scale, largest + 3 * scale])
     assert just_beyond == pytest.approx(at, rel=1e-4)
     assert far == pytest.approx(at * np.exp(-3), rel=1e-4)
 
 
 def test_severity_follows_a_known_distribution_within_and_beyond_calibration(exponential: Threshold) -> None:
     within = np.array([0.1, 1.0, 4.0, 10.0, 16.0])
-    assert exponential.severity(within) == pytest.approx(np.exp(-within / 2), rel=0.1)
+    assert severity_of(exponential, within) == pytest.approx(np.exp(-within / 2), rel=0.1)
     # Beyond 200,000 rows of an exponential distribution its tail is known only through the fitted scale.
-    assert np.log(exponential.severity(40.0)) == pytest.approx(-20.0, abs=2.5)
+    assert np.log(severity_of(exponential, 40.0)) == pytest.approx(-20.0, abs=2.5)
 
 
 def test_a_curve_keeps_a_few_hundred_points_most_of_them_in_the_tail(exponential: Threshold) -> None:
@@ -91,11 +93,11 @@ def test_a_curve_keeps_a_few_hundred_points_most_of_them_in_the_tail(exponential
 
 
 def test_an_absurdly_high_score_still_has_a_severity_above_0(exponential: Threshold) -> None:
-    assert 0 < exponential.severity([1e300, np.inf]).max() < 1e-300
+    assert 0 < severity_of(exponential, [1e300, np.inf]).max() < 1e-300
 
 
 def test_equal_calibration_scores_give_a_usable_severity() -> None:
-    severity = fitted([4.0] * 100).severity([3.0, 4.0, 5.0, 50.0])
+    severity = severity_of(fitted([4.0] * 100), [3.0, 4.0, 5.0, 50.0])
     assert severity[0] == severity[1] == 1.0
     assert severity[3] < severity[2] < 1.0
 
@@ -141,8 +143,9 @@ def test_rows_that_were_not_judged_change_no_threshold() -> None:
     unknown = calibration.with_columns(pl.lit(None, pl.Float64).alias("score"), pl.col("entity") + "-nvme")
     config = PercentileConfig(percentile=50)
     assert fit_threshold(config, pl.concat([calibration, unknown])) == fit_threshold(config, calibration)
-    cuts = fit_threshold(config, calibration).cuts(pl.concat([calibration, unknown]))
-    assert cuts.equals(fit_threshold(config, calibration).cuts(calibration))
+    threshold, both = fit_threshold(config, calibration), pl.concat([calibration, unknown])
+    assert threshold.cuts(both, both["score"])[:3].equals(threshold.cuts(calibration, calibration["score"]))
+    assert threshold.severity(both["score"]).is_null().to_list() == [False] * 3 + [True] * 3
     with pytest.raises(ModelError, match="none of the 3 calibration rows was judged"):
         fit_threshold(config, unknown)
 
@@ -155,6 +158,6 @@ def test_calibration_without_a_score_column_is_refused() -> None:
 def test_a_score_that_is_nan_is_neither_normal_nor_anomalous() -> None:
     threshold = fitted([1.0, 2.0])
     with pytest.raises(ContractError, match="1 of 2 scores are NaN"):
-        threshold.cut_of_day([1.0, float("nan")])
+        cut_of_day(threshold, [1.0, float("nan")])
     with pytest.raises(ContractError, match="NaN"):
-        threshold.severity(float("nan"))
+        severity_of(threshold, float("nan"))
