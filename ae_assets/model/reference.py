@@ -93,7 +93,11 @@ def _default(raw: Schema, field: Schema) -> str:
 def _meaning(raw: Schema, field: Schema) -> str:
     words = _one_line(str(raw.get("description") or field.get("description") or ""))
     choices = field.get("enum") or [name for _, name, _ in _kinds(field)]
-    return f"{words} One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else words
+    return f"{words} One of {', '.join(_code(choice) for choice in choices)}." if choices else words
+
+
+def _code(value: object) -> str:
+    return f"`{str(value).encode('unicode_escape').decode()}`".replace("|", "\\|")
 
 
 def _one_line(text: str) -> str:

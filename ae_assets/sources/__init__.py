@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable
 from datetime import date
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +25,10 @@ _KINDS = (
     "a folder of YYYY-MM-DD.csv files or zip archives, one such file, the http(s) address of a .zip file or of an index"
     " page of such files (with / at the end), s3://bucket/prefix, or simulated://?drives=4000&days=120"
 )
+ENTRY_POINTS = "ae_assets.sources"
+"""The group of entry points that add kinds of locations: each is named by its scheme and opens such a location."""
+
+_DOTTED = re.compile(r"([A-Za-z_][\w.]*:[A-Za-z_]\w*)://", re.ASCII)
 _MISTYPED = re.compile(r"(https?|s3)[:/].*@", re.IGNORECASE | re.DOTALL)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 
@@ -39,7 +44,8 @@ def open_source(
     Args:
         location: a folder, a .zip file or a YYYY-MM-DD.csv file (also as file://), the http(s) address of a .zip file
             or of an index page (with / at the end), s3://bucket/prefix, s3://bucket/archive.zip or
-            s3://bucket/YYYY-MM-DD.csv, or simulated://?...
+            s3://bucket/YYYY-MM-DD.csv, simulated://?..., or one of a kind of one's own: its scheme is that of an
+            entry point, or module:name, e.g. my_package.stores:open_store://anything.
         reading: how the files are written: words for a missing cell, the end of the last line; None: the defaults.
         memory: folder in which it is remembered what local files hold, so that looking at them again is cheap; None:
             nowhere.
@@ -63,6 +69,8 @@ def open_source(
         return s3_source(location, reading, make_client=make_s3_client)
     if kind == "file":
         return _local(Path(url2pathname(urlsplit(location).path)), reading, memory)
+    if (own := _of_ones_own(location, kind)) is not None:
+        return own(location, reading or Reading())
     if kind and "://" in location:
         raise SourceError(f"A source location of the kind {kind}:// is not known. Expected {_KINDS}.")
     if _MISTYPED.match(location):
@@ -80,6 +88,23 @@ def listed_day(source: Source, day: date) -> SourceDay:
     if listed is None:
         raise SourceError(absent_day(source.location, day, source.strays()))
     return listed
+
+
+def _of_ones_own(location: str, scheme: str) -> Callable[[str, Reading], Source] | None:
+    """What opens a location of a kind that is not of this package; None where nothing is registered for it."""
+    registered = {point.name: point for point in entry_points(group=ENTRY_POINTS)} if "://" in location else {}
+    named = _DOTTED.match(location)
+    point = EntryPoint(named[1], named[1], ENTRY_POINTS) if named else registered.get(scheme)
+    if point is None:
+        return None
+    try:
+        opens: Callable[[str, Reading], Source] = point.load()
+    except (ImportError, AttributeError) as error:
+        raise SourceError(
+            f"{point.value}, which opens source locations that begin with {point.name}://, cannot be imported"
+            f" ({error}). Install it where Dagster loads the code."
+        ) from error
+    return opens
 
 
 def _remote(address: str, reading: Reading | None) -> Source:
