@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ae_assets.errors import SourceError
+from ae_assets.schemas.reading import Reading
 
 READERS = {
     "csv": tuple(f"ae_assets.sources.{module}" for module in ("csv_day", "rescue", "layout", "dates", "reading")),
@@ -51,7 +52,7 @@ def read_zip(data: bytes) -> None:
 
     held = types.SimpleNamespace(name="a.zip", open=lambda _part: io.BytesIO(data), version=lambda: "1")
     try:
-        files = archive_listing(held).files
+        files = archive_listing(held, Reading()).files
     except SourceError:
         return
     for file in files:

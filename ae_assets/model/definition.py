@@ -16,7 +16,7 @@ from ae_assets.schemas.columns import ColumnsSection
 from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.schemas.layouts.layout import Layout
 from ae_assets.schemas.layouts.own import layout_of
-from ae_assets.schemas.reading import MISSING_MARKERS, DecimalMark, LastLineEnd, Reading, Separator
+from ae_assets.schemas.reading import MISSING_MARKERS, DaysPerFile, DecimalMark, Format, LastLineEnd, Reading, Separator
 from ae_assets.thresholds.config import ThresholdConfig
 from ae_assets.thresholds.percentile import PercentileConfig
 
@@ -81,6 +81,15 @@ class SourceSection(_Section):
         words = ["null" if marker is None else str(marker) if _is_number(marker) else marker for marker in markers]
         return [*words, "none"] if None in markers else words
 
+    format: Format | None = Field(
+        default=None, description="The format of all files; left out: by the ending, .csv, .parquet, .jsonl or .ndjson."
+    )
+    days_per_file: DaysPerFile = Field(
+        default="one",
+        description="one: a file holds a day and is named after it, YYYY-MM-DD.csv. many: a file holds many days, by "
+        "the time of each row, and may have any name; when it changes, the days that changed are loaded again.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _columns_are_a_layout(cls, section: object) -> object:
@@ -108,7 +117,15 @@ class SourceSection(_Section):
     @property
     def reading(self) -> Reading:
         """How the source's files are written."""
-        return Reading(self.missing_markers, self.last_line_end, self.contract, self.separator, self.decimal_mark)
+        return Reading(
+            self.missing_markers,
+            self.last_line_end,
+            self.contract,
+            self.separator,
+            self.decimal_mark,
+            self.format,
+            self.days_per_file,
+        )
 
     @field_validator("location")
     @classmethod

@@ -197,17 +197,18 @@ class Model:
 
     def _days(self, rows: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:
         column = self.contract.names["day"]
-        if rows.schema.get(column) != pl.Date:
+        if rows.schema.get(column) != self.contract.columns[column]:
+            kind = "dates" if self.contract.columns[column] == pl.Date else "times in UTC"
             raise ContractError(
-                f"the rows have no column {column!r} of dates; received the columns {rows.columns[:12]}"
+                f"the rows have no column {column!r} of {kind}; received the columns {rows.columns[:12]}"
             )
         if rows[column].null_count():
             raise ContractError(
                 f"{rows[column].null_count()} of {rows.height} rows have no {column}; leave them out, or pass each day "
                 "with `decide_day`, which sets them aside"
             )
-        by_day = rows.partition_by(column, maintain_order=True)
-        return ((of_day[column][0], of_day) for of_day in sorted(by_day, key=lambda frame: frame[column][0]))
+        days = rows.select(pl.col(column).dt.date()).to_series()
+        return ((day, rows.filter(days == day)) for day in days.unique().sort().to_list())
 
     def _gaps(self, day_rows: Mapping[date, int], day: date) -> frozenset[date]:
         low, high = self.volume

@@ -1,9 +1,11 @@
 """How the files of a table are to be read: their columns, and what the writers of such files do differently."""
 
+import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import Literal
 
 import polars as pl
@@ -17,6 +19,16 @@ MISSING_MARKERS = ("NULL", r"\N", "NA", "N/A", "NaN", "None")
 LastLineEnd = Literal["required", "optional"]
 Separator = Literal[",", ";", "\t", "|"]
 DecimalMark = Literal[".", ","]
+Format = Literal["csv", "parquet", "jsonl"]
+DaysPerFile = Literal["one", "many"]
+
+FORMAT_OF_ENDING: Mapping[str, Format] = {
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+"""The format of a file by the ending of its name, in lower case."""
 
 _NUMBER = re.compile(r"[+-]?(\d{1,18}(\.\d{0,18})?|\.\d{1,18})", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
@@ -34,6 +46,8 @@ class Reading:
         layout: what the columns are called and of which type they are.
         separator: what stands between the fields of a line.
         decimal_mark: what stands before the decimals of a number.
+        format: of all files; None: that of each file's ending.
+        days_per_file: one: a file is named after its day. many: each row says its day.
     """
 
     missing_markers: tuple[str, ...] = MISSING_MARKERS
@@ -41,6 +55,21 @@ class Reading:
     layout: Layout = DRIVE_STATS
     separator: Separator = ","
     decimal_mark: DecimalMark = "."
+    format: Format | None = None
+    days_per_file: DaysPerFile = "one"
+
+    def format_of(self, name: str) -> Format | None:
+        """The format of a file of this name; None where it is no file of rows."""
+        ending = FORMAT_OF_ENDING.get(PurePosixPath(name).suffix.lower())
+        return self.format or ending
+
+    @cached_property
+    def digest(self) -> str:
+        """Differs where the same file would give other rows."""
+        layout = self.layout
+        columns = (layout.name, layout.time, layout.entity, layout.entity_of_file, layout.cohort, layout.label)
+        said = (columns, layout.values, self.missing_markers, self.separator, self.decimal_mark, self.format)
+        return hashlib.sha256(repr(said).encode()).hexdigest()[:12]
 
     @cached_property
     def spellings(self) -> list[str]:

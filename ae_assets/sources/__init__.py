@@ -59,6 +59,8 @@ def open_source(
     scheme = _SCHEME.match(location)
     kind = scheme[1].lower() if scheme else ""
     if kind == "simulated":
+        if reading is not None and reading.layout.values:
+            raise SourceError(f"{location}: only a fleet of drives is simulated; this table names its own columns.")
         return SimulatedSource.from_location(location)
     if kind in ("http", "https"):
         return _remote(location, reading)

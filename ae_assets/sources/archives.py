@@ -20,13 +20,11 @@ from ae_assets.errors import SourceError
 from ae_assets.schemas.reading import Reading
 from ae_assets.sources.day_files import (
     MAX_DAY_BYTES,
-    DayFile,
     DayFileSource,
     Listing,
-    day_of_name,
     left_out_folder,
-    stray_name_reason,
 )
+from ae_assets.sources.files import DataFile, day_of_name, stray_name_reason
 from ae_assets.sources.fingerprints import fingerprint_of
 from ae_assets.sources.printable import printable
 from ae_assets.sources.source import SourceDay
@@ -121,9 +119,14 @@ class LocalArchive:
 
 
 class DirectoryCache:
-    """Listings of archives by name, reused while the archive's version stays the same."""
+    """Listings of archives by name, reused while the archive's version stays the same.
 
-    def __init__(self) -> None:
+    Args:
+        reading: which members hold days.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
         self._known: dict[str, tuple[str, Listing]] = {}
 
     def listing(self, archive: ArchiveFile) -> Listing:
@@ -131,12 +134,12 @@ class DirectoryCache:
         version = archive.version()
         known = self._known.get(archive.name)
         if known is None or known[0] != version:
-            known = (version, archive_listing(archive))
+            known = (version, archive_listing(archive, self._reading))
             self._known[archive.name] = known
         return known[1]
 
     def combined(
-        self, location: str, archives: Iterable[ArchiveFile], files: Sequence[DayFile], strays: Sequence[str]
+        self, location: str, archives: Iterable[ArchiveFile], files: Sequence[DataFile], strays: Sequence[str]
     ) -> Listing:
         """Days of several archives and of files found beside them.
 
@@ -161,11 +164,11 @@ class ArchiveSource(DayFileSource):
     def __init__(self, location: str, archive: ArchiveFile, reading: Reading | None = None) -> None:
         super().__init__(location, reading)
         self._archive = archive
-        self._cache = DirectoryCache()
+        self._cache = DirectoryCache(self._reading)
 
     def span(self) -> tuple[date, date] | None:
-        """First and last day by the directory of an archive on this machine."""
-        if not isinstance(self._archive, LocalArchive):
+        """First and last day by the directory of an archive on this machine; None where rows say it."""
+        if not isinstance(self._archive, LocalArchive) or self._reading.days_per_file == "many":
             return None
         try:
             days = [file.listed.day for file in self._listing().files]
@@ -177,7 +180,7 @@ class ArchiveSource(DayFileSource):
         return self._cache.listing(self._archive)
 
 
-def archive_listing(archive: ArchiveFile) -> Listing:
+def archive_listing(archive: ArchiveFile, reading: Reading) -> Listing:
     """Days among the members of an archive; each is fingerprinted by CRC32 and size, which the zip directory holds.
 
     Raises:
@@ -185,26 +188,26 @@ def archive_listing(archive: ArchiveFile) -> Listing:
     """
     with _opened(archive) as opened:
         members = opened.infolist()
-    files: list[DayFile] = []
+    files: list[DataFile] = []
     strays: list[str] = []
     overlapping = _overlapping(members)
     for member in members:
         if member.filename.endswith("/"):  # a folder
             continue
         origin = f"{archive.name}!{member.filename}"
-        reason = _reason_to_leave_out(member)
+        reason = _reason_to_leave_out(member, reading)
         if reason is None and (left_out := left_out_folder(_slashed(member))) is not None:
             folder, reason = left_out
             strays.append(f"{archive.name}!{folder}: {reason}")
             continue
         if reason is None and member.header_offset in overlapping:
             reason = "refused, it overlaps another member, as only made-up archives have it"
-        day = day_of_name(_base_name(member))
+        day = day_of_name(_base_name(member), reading)
         if reason is not None or day is None:
-            strays.append(f"{origin}: {reason or stray_name_reason(_base_name(member))}")
+            strays.append(f"{origin}: {reason or stray_name_reason(_base_name(member), reading)}")
             continue
         listed = SourceDay(day, fingerprint_of(member.CRC, member.file_size), origin, member.file_size)
-        files.append(DayFile(listed, partial(int, member.CRC), partial(_fetch, archive, member, listed)))
+        files.append(DataFile(listed, partial(int, member.CRC), partial(_fetch, archive, member, listed)))
     return Listing(files, list(dict.fromkeys(strays)))
 
 
@@ -228,7 +231,7 @@ def _base_name(member: zipfile.ZipInfo) -> str:
     return _slashed(member).rsplit("/", 1)[-1]
 
 
-def _reason_to_leave_out(member: zipfile.ZipInfo) -> str | None:
+def _reason_to_leave_out(member: zipfile.ZipInfo, reading: Reading) -> str | None:
     parts = _slashed(member).split("/")
     if "\0" in member.orig_filename:
         return "refused, its name holds a NUL, behind which other readers see another name"
@@ -236,7 +239,7 @@ def _reason_to_leave_out(member: zipfile.ZipInfo) -> str | None:
         return "refused, its name points outside the archive"
     if stat.S_ISLNK(member.external_attr >> 16):
         return "refused, it is a symbolic link"
-    if day_of_name(parts[-1]) is None:
+    if day_of_name(parts[-1], reading) is None:
         return None
     return _reason_not_to_unpack(member)
 

@@ -86,10 +86,10 @@ def parse_day(data: bytes, origin: str, reading: Reading | None = None) -> pl.Da
         _refuse_a_cut_file(data, columns, origin, reading)
     if line_end < 0:
         return pl.DataFrame(schema=reading.layout.day_schema(columns))
-    _refuse_too_many_rows(data.count(b"\n", line_end + 1), len(columns), origin)
+    refuse_too_many_rows(data.count(b"\n", line_end + 1), len(columns), origin)
     frames = []
     first_row, rescued_bytes = 1, 0
-    for stretch in _stretches(data, line_end + 1, origin):
+    for stretch in stretches(data, line_end + 1, origin):
         lines = stretch.count(b"\n") + (not stretch.endswith(b"\n"))
         parsed = _typed_at_once(stretch, columns, lines, reading)
         if parsed is None:
@@ -173,7 +173,8 @@ def without_markers(frame: pl.DataFrame, columns: Sequence[str], reading: Readin
     return frame.with_columns(emptied)
 
 
-def _refuse_too_many_rows(rows: int, width: int, origin: str) -> None:
+def refuse_too_many_rows(rows: int, width: int, origin: str) -> None:
+    """Raises SourceError for more rows than a file of so many columns may have."""
     most = min(MAX_DAY_ROWS, MAX_DAY_CELLS // width)
     if rows > most:
         raise SourceError(
@@ -182,7 +183,8 @@ def _refuse_too_many_rows(rows: int, width: int, origin: str) -> None:
         )
 
 
-def _stretches(data: bytes, start: int, origin: str) -> Iterator[bytes]:
+def stretches(data: bytes, start: int, origin: str) -> Iterator[bytes]:
+    """Whole lines of a file, some MiB at a time. SourceError for a line that is longer."""
     while start < len(data):
         end = len(data)
         if end - start > STRETCH_BYTES:

@@ -32,9 +32,11 @@ def with_times(frame: pl.DataFrame, time: TimeSection) -> pl.DataFrame:
     that row.
 
     Args:
-        frame: rows of a whole file, the columns of the time and `rescued` as text.
+        frame: rows of a whole file, `rescued` and the columns of the time as text, or one that is a time already.
         time: the columns and how they are written. Several are put together; the time stands before `source_row` then.
     """
+    if len(time.column) == 1 and (given := frame[time.name]).dtype.is_temporal():
+        return frame.with_columns(_converted(given, time))
     if not time.format:
         return _with_dates(frame, time.name)
     text = pl.concat_str(time.column, separator=" ") if len(time.column) > 1 else pl.col(time.name)
@@ -59,11 +61,21 @@ def _times(written: pl.Series, time: TimeSection) -> pl.Series:
 def _parsed_by(texts: pl.Series, form: str, time: TimeSection) -> pl.Series:
     if not time.has_time_of_day:
         return texts.str.to_date(form, strict=False)
-    naive = texts.str.to_datetime(form, strict=False, time_unit="us")
-    if naive.dtype == time.dtype:  # with an offset
-        return naive
+    return _in_utc(texts.str.to_datetime(form, strict=False, time_unit="us"), time)
+
+
+def _converted(given: pl.Series, time: TimeSection) -> pl.Series:
+    """Days or points in time as the contract has them."""
+    if given.dtype == pl.Date:
+        return _in_utc(given.cast(pl.Datetime("us")), time) if time.has_time_of_day else given
+    return _in_utc(given.dt.cast_time_unit("us"), time) if time.has_time_of_day else given.dt.date()
+
+
+def _in_utc(times: pl.Series, time: TimeSection) -> pl.Series:
+    if times.dtype.time_zone is not None:  # type: ignore[attr-defined]
+        return times.dt.convert_time_zone("UTC")
     # The hour that a clock shows twice in autumn is the first of the two; one that it leaves out in spring was none.
-    local = naive.dt.replace_time_zone(time.time_zone, ambiguous="earliest", non_existent="null")
+    local = times.dt.replace_time_zone(time.time_zone, ambiguous="earliest", non_existent="null")
     return local.dt.convert_time_zone("UTC")
 
 

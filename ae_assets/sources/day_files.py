@@ -3,20 +3,24 @@
 Where the files lie (a folder, an archive, a web server) is known to `folder`, `archives` and `https`.
 """
 
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
-from typing import NoReturn
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import polars as pl
 
 from ae_assets.errors import SourceError
 from ae_assets.schemas.reading import Reading
+from ae_assets.sources.files import DataFile
 from ae_assets.sources.printable import printable
 from ae_assets.sources.source import SourceDay
+
+if TYPE_CHECKING:
+    from ae_assets.sources.many_days import ManyDays
 
 MAX_DAY_BYTES = 2 * 2**30
 """A day larger than this is refused: the largest official day is near 0.12 GiB, and a day is held in memory."""
@@ -30,39 +34,14 @@ _SYSTEM_FOLDERS = frozenset(
         *("temporary items", "_temporary"),  # Spark's, of days that are being written
     }
 )
-_DAY_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})\.csv", re.IGNORECASE | re.ASCII)
-
-
-@dataclass(frozen=True)
-class DayFile:
-    """A file that holds one day.
-
-    Attributes:
-        listed: the day as it is listed.
-        checksum: CRC32 of the content; free for a member of an archive, reads a plain file.
-        fetch: the content; SourceError where it cannot be had or is no longer what was listed.
-    """
-
-    listed: SourceDay
-    checksum: Callable[[], int]
-    fetch: Callable[[], bytes]
 
 
 @dataclass(frozen=True)
 class Listing:
     """The files that hold days, and what was left out, one line each with the reason."""
 
-    files: Sequence[DayFile]
+    files: Sequence[DataFile]
     strays: Sequence[str]
-
-
-def day_of_name(name: str) -> date | None:
-    """The day that a file name (without folders) stands for, None if it is not named `YYYY-MM-DD.csv`."""
-    match = _DAY_NAME.fullmatch(name)
-    try:
-        return date.fromisoformat(match[1]) if match else None
-    except ValueError:
-        return None
 
 
 def is_archive_name(name: str) -> bool:
@@ -90,24 +69,17 @@ def left_out_folder(name: str) -> tuple[str, str] | None:
     return None
 
 
-def stray_name_reason(name: str) -> str:
-    """Why a file name (without folders) does not stand for a day."""
-    if name == ".DS_Store" or name.startswith("._"):
-        return "a macOS side file, no data"
-    if name.startswith("."):
-        return "a hidden file"
-    return "not named YYYY-MM-DD.csv after a day of the calendar"
-
-
 class DayFileSource(ABC):
-    """A source that lists files and reads each as one official daily CSV."""
+    """A source that lists files and reads each as the rows of a day, or of many."""
 
     simulated = False
 
-    def __init__(self, location: str, reading: Reading | None = None) -> None:
+    def __init__(self, location: str, reading: Reading | None = None, memory: Path | None = None) -> None:
         self.location = printable(location)
         self._reading = reading or Reading()
-        self._files: dict[date, DayFile] | None = None
+        self._files: dict[date, DataFile] = {}
+        self._listed: dict[date, SourceDay] | None = None
+        self._memory = memory
         self._strays: list[str] = []
 
     @abstractmethod
@@ -121,34 +93,45 @@ class DayFileSource(ABC):
     def days(self) -> dict[date, SourceDay]:
         """Days with their files, oldest first. A day that files claim differently is listed, but `read` refuses it."""
         listing = self._listing()
-        self._files, doubles = one_file_per_day(listing.files)
-        self._strays = [printable(stray) for stray in (*listing.strays, *doubles)]
-        return {day: file.listed for day, file in self._files.items()}
+        if self._reading.days_per_file == "many":
+            self._listed, left_out = self._many_days.days(listing.files)
+        else:
+            self._files, left_out = one_file_per_day(listing.files)
+            self._listed = {day: file.listed for day, file in self._files.items()}
+        self._strays = [printable(stray) for stray in (*listing.strays, *left_out)]
+        return dict(self._listed)
 
     def strays(self) -> list[str]:
         """What the latest listing left out and why."""
-        if self._files is None:
+        if self._listed is None:
             self.days()
         return list(self._strays)
 
     def read(self, day: SourceDay) -> pl.DataFrame:
         """Rows of a listed day, see `csv_day.parse_day`. SourceError if it is gone or changed since it was listed."""
-        file = (self._files or {}).get(day.day)
-        if file is None or file.listed != day:
-            self.days()
-            file = (self._files or {}).get(day.day)
-        if file is None:
+        listed = (self._listed or {}).get(day.day)
+        if listed != day:
+            listed = self.days().get(day.day)
+        if listed is None:
             raise SourceError(absent_day(self.location, day.day, self._strays))
-        if file.listed != day:
+        if listed != day:
             raise SourceError(
                 f"{day.origin}: {day.day} has changed since it was listed (fingerprint {day.fingerprint} then,"
-                f" {file.listed.fingerprint} in {file.listed.origin} now). List the source again and read"
+                f" {listed.fingerprint} in {listed.origin} now). List the source again and read"
                 " what it lists."
             )
+        if self._reading.days_per_file == "many":
+            return self._many_days.read(day)
         # Sources are opened in every process to list their days; only reading a day needs numpy.
-        from ae_assets.sources.csv_day import parse_day
+        from ae_assets.sources.reader import read_file
 
-        return parse_day(file.fetch(), day.origin, self._reading)
+        return read_file(self._files[day.day].fetch(), day.origin, self._reading)
+
+    @cached_property
+    def _many_days(self) -> "ManyDays":
+        from ae_assets.sources.many_days import ManyDays
+
+        return ManyDays(self._reading, self._memory, self.location)
 
 
 def absent_day(location: str, day: date, strays: Sequence[str]) -> str:
@@ -158,7 +141,7 @@ def absent_day(location: str, day: date, strays: Sequence[str]) -> str:
     return f"{location}: there is no file for {day}. Add {day}.csv or an archive that holds it.{left_out}{more}"
 
 
-def one_file_per_day(files: Sequence[DayFile]) -> tuple[dict[date, DayFile], list[str]]:
+def one_file_per_day(files: Sequence[DataFile]) -> tuple[dict[date, DataFile], list[str]]:
     """Settles days that several files claim.
 
     Copies with the same content count once. Files that differ leave the day listed under a fingerprint of all of them
@@ -168,10 +151,10 @@ def one_file_per_day(files: Sequence[DayFile]) -> tuple[dict[date, DayFile], lis
     Returns:
         The file of each day, oldest first, and one line per copy that was left out.
     """
-    by_day: dict[date, list[DayFile]] = {}
+    by_day: dict[date, list[DataFile]] = {}
     for file in sorted(files, key=lambda file: (file.listed.day, file.listed.origin)):
         by_day.setdefault(file.listed.day, []).append(file)
-    settled: dict[date, DayFile] = {}
+    settled: dict[date, DataFile] = {}
     copies: list[str] = []
     for day, claims in by_day.items():
         first, *others = claims
@@ -185,7 +168,7 @@ def one_file_per_day(files: Sequence[DayFile]) -> tuple[dict[date, DayFile], lis
     return settled, copies
 
 
-def _same_content(one: DayFile, other: DayFile) -> bool:
+def _same_content(one: DataFile, other: DataFile) -> bool:
     if one.listed.size_bytes != other.listed.size_bytes:
         return False
     try:
@@ -194,7 +177,7 @@ def _same_content(one: DayFile, other: DayFile) -> bool:
         return False
 
 
-def _conflict(claims: Sequence[DayFile]) -> DayFile:
+def _conflict(claims: Sequence[DataFile]) -> DataFile:
     day = claims[0].listed.day
     origins = " and ".join(claim.listed.origin for claim in claims)
     message = (
@@ -206,7 +189,7 @@ def _conflict(claims: Sequence[DayFile]) -> DayFile:
         origins,
         max(claim.listed.size_bytes for claim in claims),
     )
-    return DayFile(listed, partial(_refuse, message), partial(_refuse, message))
+    return DataFile(listed, partial(_refuse, message), partial(_refuse, message))
 
 
 def _refuse(message: str) -> NoReturn:

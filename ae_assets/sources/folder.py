@@ -16,14 +16,12 @@ from ae_assets.schemas.reading import Reading
 from ae_assets.sources.archives import DirectoryCache, LocalArchive
 from ae_assets.sources.day_files import (
     MAX_DAY_BYTES,
-    DayFile,
     DayFileSource,
     Listing,
-    day_of_name,
     folder_to_leave_out,
     is_archive_name,
-    stray_name_reason,
 )
+from ae_assets.sources.files import DataFile, day_of_name, stray_name_reason
 from ae_assets.sources.fingerprints import Fingerprints, fingerprint_of
 from ae_assets.sources.printable import printable
 from ae_assets.sources.source import SourceDay
@@ -46,22 +44,23 @@ class FolderSource(DayFileSource):
     """
 
     def __init__(self, path: Path, reading: Reading | None = None, memory: Path | None = None) -> None:
-        super().__init__(str(path), reading)
+        super().__init__(str(path), reading, memory)
         self._path = path
-        self._cache = DirectoryCache()
-        self._memory = memory
+        self._cache = DirectoryCache(self._reading)
         self._fingerprints: Fingerprints | None = None
 
     def span(self) -> tuple[date, date] | None:
-        """First and last day by the names of files, and by the directories of archives."""
+        """First and last day by the names of files, and by the directories of archives; None where rows say it."""
+        if self._reading.days_per_file == "many":
+            return None
         root = Path(os.path.realpath(self._path))
         if not root.is_dir():
-            single = day_of_name(self._path.name) or day_of_name(root.name)
+            single = day_of_name(self._path.name, self._reading) or day_of_name(root.name, self._reading)
             return None if single is None else (single, single)
         days: list[date] = []
         with suppress(SourceError):
             for path in _walk(root, []):
-                day = day_of_name(path.name)
+                day = day_of_name(path.name, self._reading)
                 days += [] if day is None else [day]
                 if is_archive_name(path.name):
                     with suppress(SourceError):
@@ -71,7 +70,7 @@ class FolderSource(DayFileSource):
 
     def _listing(self) -> Listing:
         root = Path(os.path.realpath(self._path))
-        day = day_of_name(self._path.name) or day_of_name(root.name)
+        day = day_of_name(self._path.name, self._reading) or day_of_name(root.name, self._reading)
         if day is not None and root.is_file():
             listing = Listing([self._day_file(root, self._path.name, day)], [])
             self._end_of_look()
@@ -86,13 +85,13 @@ class FolderSource(DayFileSource):
         for path in _walk(root, strays):
             name = path.relative_to(root).as_posix()
             reason = _reason_to_leave_out(path, root)
-            day = day_of_name(path.name)
+            day = day_of_name(path.name, self._reading)
             if reason is not None:
                 strays.append(f"{name}: {reason}")
             elif is_archive_name(path.name):
                 archives.append(LocalArchive(path, name))
             elif day is None:
-                strays.append(f"{name}: {stray_name_reason(path.name)}")
+                strays.append(f"{name}: {stray_name_reason(path.name, self._reading)}")
             else:
                 try:
                     files.append(self._day_file(path, name, day))
@@ -101,7 +100,7 @@ class FolderSource(DayFileSource):
         self._end_of_look()
         return self._cache.combined(self.location, archives, files, strays)
 
-    def _day_file(self, path: Path, name: str, day: date) -> DayFile:
+    def _day_file(self, path: Path, name: str, day: date) -> DataFile:
         """A file as a day; one that cannot be read is listed and says so when it is read. OSError where it is gone."""
         state = path.stat()
         listed = SourceDay(day, f"unread:{state.st_size:x}-{state.st_mtime_ns:x}", name, state.st_size)
@@ -115,7 +114,7 @@ class FolderSource(DayFileSource):
         except OSError as problem:
             return _unreadable(path, listed, f"the file cannot be read ({problem.strerror})")
         listed = replace(listed, fingerprint=fingerprint_of(checksum, state.st_size))
-        return DayFile(listed, partial(int, checksum), partial(_fetch, path, listed))
+        return DataFile(listed, partial(int, checksum), partial(_fetch, path, listed))
 
     def _end_of_look(self) -> None:
         if self._fingerprints is not None:
@@ -157,11 +156,11 @@ def _reason_to_leave_out(path: Path, root: Path) -> str | None:
     return None
 
 
-def _unreadable(path: Path, listed: SourceDay, reason: str) -> DayFile:
+def _unreadable(path: Path, listed: SourceDay, reason: str) -> DataFile:
     def refuse() -> NoReturn:
         raise SourceError(f"{printable(str(path))}: {reason}.")
 
-    return DayFile(listed, refuse, refuse)
+    return DataFile(listed, refuse, refuse)
 
 
 def _fetch(path: Path, listed: SourceDay) -> bytes:

@@ -64,8 +64,14 @@ def header_columns(header: bytes, origin: str, reading: Reading, *, complete: bo
     return columns
 
 
-def acceptable_names(names: Sequence[str], origin: str, layout: Layout) -> list[str]:
+def acceptable_names(names: Sequence[str], origin: str, layout: Layout, place: str = "the header") -> list[str]:
     """The names of a file's columns, those of the layout as it spells them, whatever case the file writes.
+
+    Args:
+        names: as the file has them.
+        origin: named in errors.
+        layout: what they are to be.
+        place: where the file names them, for messages.
 
     Raises:
         SourceError: the names are not those of a file of the layout, or nothing can be stored under them.
@@ -73,31 +79,31 @@ def acceptable_names(names: Sequence[str], origin: str, layout: Layout) -> list[
     columns = [layout.spelled(name) for name in names]
     if len(columns) > MAX_COLUMNS:
         raise SourceError(
-            f"{origin}: the header names {len(columns):,} columns, more than the {MAX_COLUMNS:,} a file may have."
+            f"{origin}: {place} names {len(columns):,} columns, more than the {MAX_COLUMNS:,} a file may have."
             f" Received {_shown(columns)}. Is this {layout.file}?"
         )
     missing = [name for name in layout.required if name not in columns]
     if missing:
         raise SourceError(
-            f"{origin}: the header lacks {', '.join(missing)}. Expected the columns {', '.join(layout.required)},"
+            f"{origin}: {place} lacks {', '.join(missing)}. Expected the columns {', '.join(layout.required)},"
             f" received {_shown(columns)}. Is this {layout.file}, and is its first line the header?"
         )
     times = Counter(name.lower() for name in columns)
     repeated = sorted(name for name in columns if times[name.lower()] > 1)
     if repeated:
         raise SourceError(
-            f"{origin}: the header names {_shown(repeated)} more than once (upper or lower case does not make another"
+            f"{origin}: {place} names {_shown(repeated)} more than once (upper or lower case does not make another"
             " name); which column is meant cannot be known. Rename or remove the repeated columns."
         )
     nameless = [place for place, name in enumerate(columns, start=1) if not name.strip()]
     if nameless:
         raise SourceError(
-            f"{origin}: column {nameless[0]} of {len(columns)} has no name in the header. Name or remove it."
+            f"{origin}: column {nameless[0]} of {len(columns)} has no name in {place}. Name or remove it."
         )
     odd = [name for name in columns if not name.isprintable() or len(name) > MAX_NAME_SIGNS]
     if odd:
         raise SourceError(
-            f"{origin}: the names {_shown(odd)} in the header hold invisible signs or have more than {MAX_NAME_SIGNS}"
+            f"{origin}: the names {_shown(odd)} in {place} hold invisible signs or have more than {MAX_NAME_SIGNS}"
             " signs. The file is damaged, or these columns need other names."
         )
     reserved = sorted(name for name in columns if name.lower() in layout.reserved)

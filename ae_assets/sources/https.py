@@ -20,7 +20,8 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsp
 from ae_assets.errors import SourceError
 from ae_assets.schemas.reading import Reading
 from ae_assets.sources.archives import DirectoryCache
-from ae_assets.sources.day_files import DayFileSource, Listing, is_archive_name, stray_name_reason
+from ae_assets.sources.day_files import DayFileSource, Listing, is_archive_name
+from ae_assets.sources.files import stray_name_reason
 from ae_assets.sources.printable import printable, without_secrets
 from ae_assets.sources.ranges import Patience, RangedArchive, State
 
@@ -76,7 +77,7 @@ class HttpFolderSource(DayFileSource):
         super().__init__(self._remote.location, reading)
         self._address = urlunsplit(urlsplit(address)._replace(query="", fragment=""))
         self._archives: dict[str, HttpArchive] = {}
-        self._cache = DirectoryCache()
+        self._cache = DirectoryCache(self._reading)
 
     def _listing(self) -> Listing:
         strays: list[str] = []
@@ -88,7 +89,7 @@ class HttpFolderSource(DayFileSource):
                     raise SourceError(f"{self.location}: the index page links to more than {MOST_ARCHIVES:,} archives.")
                 archives[name] = self._archives.get(name) or HttpArchive(self._address + quote(name), self._patience)
             else:
-                hidden = stray_name_reason(name) if name.startswith(".") else None
+                hidden = stray_name_reason(name, self._reading) if name.startswith(".") else None
                 strays.append(f"{name}: {hidden or 'not a zip archive; over http(s) only archives are read'}")
         self._archives = archives
         return self._cache.combined(self.location, archives.values(), [], strays)

@@ -221,12 +221,14 @@ def _texts_of_irregular(
         text = stretch[lines.start[line] : lines.end[line]].decode("utf-8", "surrogateescape")
         fields = fields_of(text, len(columns), separator)
         if fields is None:
-            notes[line] = {"line": _printable(text)}
+            notes[line] = {"line": printable_bytes(text)}
             fields = [""] * len(columns)
-        spoilt = {name: _printable(field) for name, field in zip(columns, fields, strict=True) if not _is_text(field)}
+        spoilt = {
+            name: printable_bytes(field) for name, field in zip(columns, fields, strict=True) if not is_text(field)
+        }
         if spoilt:
             notes[line] = spoilt
-        rows.append([*(field if field and _is_text(field) else None for field in fields), line])
+        rows.append([*(field if field and is_text(field) else None for field in fields), line])
     return pl.DataFrame(rows, schema=_text_schema(columns), orient="row"), notes
 
 
@@ -242,11 +244,13 @@ def fields_of(text: str, width: int, separator: str) -> list[str] | None:
     return fields if len(fields) == width else None
 
 
-def _is_text(text: str) -> bool:
+def is_text(text: str) -> bool:
+    """Whether all bytes of a text were UTF-8."""
     return text.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
-def _printable(text: str) -> str:
+def printable_bytes(text: str) -> str:
+    r"""A text whose bytes that were not UTF-8 stand as `\xNN`."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

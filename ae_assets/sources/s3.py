@@ -21,14 +21,12 @@ from ae_assets.schemas.reading import Reading
 from ae_assets.sources.archives import ArchiveSource, DirectoryCache
 from ae_assets.sources.day_files import (
     MAX_DAY_BYTES,
-    DayFile,
     DayFileSource,
     Listing,
-    day_of_name,
     is_archive_name,
     left_out_folder,
-    stray_name_reason,
 )
+from ae_assets.sources.files import DataFile, day_of_name, stray_name_reason
 from ae_assets.sources.printable import printable, without_secrets
 from ae_assets.sources.ranges import Patience, RangedArchive, State
 from ae_assets.sources.source import SourceDay
@@ -73,7 +71,7 @@ def s3_source(
     if key.lower().endswith(".zip"):
         archive = RangedArchive(key.rsplit("/", 1)[-1], _Object(client, key))
         return ArchiveSource(f"s3://{bucket}/{key}", archive, reading)
-    if (day := day_of_name(key.rsplit("/", 1)[-1])) is not None:
+    if (day := day_of_name(key.rsplit("/", 1)[-1], reading or Reading())) is not None:
         return S3Day(client, key, day, reading)
     return S3Source(client, key.strip("/"), reading)
 
@@ -101,16 +99,16 @@ class S3Source(DayFileSource):
         self._client = client
         self._prefix = f"{prefix}/" if prefix else ""
         self._archives: dict[str, RangedArchive] = {}
-        self._cache = DirectoryCache()
+        self._cache = DirectoryCache(self._reading)
 
     def _listing(self) -> Listing:
-        files: list[DayFile] = []
+        files: list[DataFile] = []
         strays: list[str] = []
         archives: dict[str, RangedArchive] = {}
         for key, state in self._client.objects(self._prefix):
             name = key.removeprefix(self._prefix)
             base = name.rsplit("/", 1)[-1]
-            day = day_of_name(base)
+            day = day_of_name(base, self._reading)
             if not base:
                 continue  # what consoles write for a folder
             if (left_out := left_out_folder(name)) is not None:
@@ -118,7 +116,7 @@ class S3Source(DayFileSource):
             elif is_archive_name(base):
                 archives[name] = RangedArchive(name, _Object(self._client, key, state))
             elif day is None:
-                strays.append(f"{name}: {stray_name_reason(base)}")
+                strays.append(f"{name}: {stray_name_reason(base, self._reading)}")
             else:
                 files.append(_day_file(_Object(self._client, key, state), name, day, state))
         if not (files or archives or strays):
@@ -150,10 +148,10 @@ class S3Day(DayFileSource):
         return Listing([_day_file(_Object(self._client, self._key, state), name, self._day, state)], [])
 
 
-def _day_file(stored: "_Object", name: str, day: date, state: State) -> DayFile:
+def _day_file(stored: "_Object", name: str, day: date, state: State) -> DataFile:
     listed = SourceDay(day, f"{state.size:x}-{state.mark}", name, state.size)
     fetch = partial(_fetch, stored, state)
-    return DayFile(listed, lambda: zlib.crc32(fetch()), fetch)
+    return DataFile(listed, lambda: zlib.crc32(fetch()), fetch)
 
 
 def _fetch(stored: "_Object", state: State) -> bytes:

@@ -14,7 +14,7 @@ WORN_FROM = 42
 
 
 def records() -> pl.DataFrame:
-    """`pump, kind, day, pressure, vibration, hours, broken` of every pump on every day."""
+    """`pump, kind, date, pressure, vibration, hours, broken` of every pump on every day."""
     random = np.random.default_rng(11)
     days, pumps = np.repeat(np.arange(DAYS), PUMPS), np.tile(np.arange(PUMPS), DAYS)
     wear = np.where((pumps == 7) & (days >= WORN_FROM), (days - WORN_FROM + 1) * 1.5, 0.0)
@@ -22,7 +22,7 @@ def records() -> pl.DataFrame:
         {
             "pump": [f"pump {number:02}" for number in pumps],
             "kind": np.where(pumps % 2 == 0, "A 1", "B").tolist(),
-            "day": [FIRST + timedelta(days=int(day)) for day in days],
+            "date": [FIRST + timedelta(days=int(day)) for day in days],
             "pressure": np.round(6 + 0.2 * random.standard_normal(len(days)), 3),
             "vibration": np.round(1.5 + 0.1 * random.standard_normal(len(days)) + wear, 3),
             "hours": 1_000 + 24 * days + pumps,
@@ -68,18 +68,32 @@ def attributes(location: Path, source: dict[str, Any], names: tuple[str, str, st
     }
 
 
+LABELLED: dict[str, Any] = {
+    "time": "date",
+    "entity": "pump",
+    "label": "broken",
+    "values": {"pressure": {"unit": "bar"}, "vibration": {}, "hours": {"type": "int"}},
+}
+
+
+def write_parquet(path: Path) -> None:
+    """One file for all days, which knows the pump that broke."""
+    path.parent.mkdir()
+    records().write_parquet(path)
+
+
 def write_csv(folder: Path) -> None:
     """A file for each day, with semicolons, days first, -9999 for what a pump did not say, and no labels."""
     folder.mkdir()
     rows = records().select(
-        pl.col("day").dt.strftime("%d.%m.%Y").alias("Datum"),
+        pl.col("date").dt.strftime("%d.%m.%Y").alias("Datum"),
         pl.col("pump").alias("Pumpe"),
         pl.col("kind").alias("Bauart"),
         pl.col("pressure").alias("Druck (bar)"),
         pl.when(pl.int_range(pl.len()) % 97 != 5).then("vibration").otherwise(-9999.0).alias("Schwingung"),
         pl.col("hours").alias("Stunden"),
         pl.lit("Halle 2").alias("Ort"),
-        "day",
+        "date",
     )
-    for (day,), part in rows.partition_by("day", as_dict=True, include_key=False).items():
+    for (day,), part in rows.partition_by("date", as_dict=True, include_key=False).items():
         part.write_csv(folder / f"{day}.csv", separator=";")

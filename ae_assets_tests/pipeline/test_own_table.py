@@ -6,9 +6,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from ae_assets.chain.champion import load_champion
+from ae_assets.chain.ledger import ledger_of
+from ae_assets.chain.lives import failures_in
+from ae_assets.chain.rates import judge_rates
 from ae_assets.model.definition import WatchedTable
 from ae_assets.model.parse import parse_table
-from ae_assets.pipeline.checks import DRIFT_CHECKS, build_pooled_checks
+from ae_assets.pipeline.checks import DRIFT_CHECKS, RATE_CHECKS, build_pooled_checks
+from ae_assets.sources import open_source
+from ae_assets.sources.landing import plan as landing_plan
 from ae_assets_tests.pipeline import pumps
 from ae_assets_tests.pipeline.tables import failure_of, materialise, storage_of
 
@@ -64,3 +70,50 @@ def test_without_a_label_no_rate_is_checked(csv_home: tuple[WatchedTable, Path])
     table, _ = csv_home
     specs = {key.name for key in build_pooled_checks(table).check_keys}
     assert specs == set(DRIFT_CHECKS)
+
+
+@pytest.fixture(scope="module")
+def parquet_home(tmp_path_factory: pytest.TempPathFactory) -> tuple[WatchedTable, Path]:
+    folder = tmp_path_factory.mktemp("labelled")
+    pumps.write_parquet(folder / "in" / "pumps.parquet")
+    source = {"columns": pumps.LABELLED, "days_per_file": "many"}
+    table = parse_table(pumps.attributes(folder / "in", source, ("pressure", "vibration", "hours")), "defs.yaml")
+    run_chain(table, folder / "home")
+    return table, folder / "home"
+
+
+def test_one_parquet_file_of_all_days_with_labels_is_judged_by_them(parquet_home: tuple[WatchedTable, Path]) -> None:
+    table, _ = parquet_home
+    space = storage_of(*parquet_home)
+    anomalies = space.read("anomalies", LAST, LAST)
+    assert anomalies.row(0, named=True)["entity"] == pumps.WORN
+    assert anomalies.filter(label=1)["entity"].to_list() == [pumps.WORN]
+    assert anomalies["cohort"].unique().to_list() == ["all"]
+    assert failures_in(space).rows() == [(pumps.WORN, LAST)]
+    assert set(RATE_CHECKS) < {key.name for key in build_pooled_checks(table).check_keys}
+    verdict = judge_rates(space)["detection_rate_is_acceptable"]
+    assert (verdict.facts["count"], verdict.facts["total"]) == (1, 1)
+
+
+def test_a_file_that_grows_loads_its_new_day_and_renews_no_other(parquet_home: tuple[WatchedTable, Path]) -> None:
+    table, home = parquet_home
+    space, file = storage_of(table, home), Path(table.source.location) / "pumps.parquet"
+    held = ledger_of(space).select("period", "fingerprint")
+    rows = pl.read_parquet(file)
+    newest = rows.filter(date=LAST).with_columns(pl.col("date") + timedelta(days=1), broken=False)
+    pl.concat([rows, newest]).write_parquet(file)
+    listed = open_source(table.source.location, table.source.reading).days()
+    plan = landing_plan(listed, dict(held.iter_rows()), {}, 10)
+    assert [day.day for day in plan.requests] == [LAST + timedelta(days=1)]
+
+
+def test_a_model_decides_on_rows_of_ones_own_table(parquet_home: tuple[WatchedTable, Path]) -> None:
+    table, home = parquet_home
+    space = storage_of(table, home)
+    stored = space.read("anomalies", LAST, LAST)
+    source = open_source(table.source.location, table.source.reading)
+    days = source.days()
+    rows = pl.concat(source.read(days[LAST - timedelta(days=ago)]) for ago in range(10, -1, -1))
+    decisions, _ = load_champion(space).decide(rows)
+    judged = ["entity", "score", "is_anomaly", "reasons"]
+    assert decisions.filter(day=LAST).select(judged).equals(stored.select(judged))

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import SourceError
+from ae_assets.schemas.reading import Reading
 from ae_assets.sources import archives, open_source
 from ae_assets.sources.archives import archive_listing
 from ae_assets_tests.sources.files import FIRST, day_csv
@@ -110,7 +111,7 @@ def test_a_damaged_archive_is_refused_in_words_or_its_days_are_what_they_were(da
     held = in_memory(content)
     read_anyway: list[bytes] = []
     try:
-        files = archive_listing(held).files
+        files = archive_listing(held, Reading()).files
     except SourceError as refused:
         assert re.match(r"a\.zip: not readable as a zip archive \(.+\)\. It is probably damaged", str(refused))  # noqa: PT017
         return
@@ -131,7 +132,7 @@ def test_any_bytes_and_any_names_are_refused_in_words(content: bytes, name: byte
     for forged in (content, forged_zip([Entry(name, content), Entry(b"in/" + NAME, content)])):
         held = in_memory(forged)
         try:
-            listing = archive_listing(held)
+            listing = archive_listing(held, Reading())
         except SourceError:
             continue
         assert [file.fetch() for file in listing.files][-1:] == [content]
