@@ -28,7 +28,7 @@ def cells_are_readable(is_read: Callable[[str], bool]) -> Rule:
         "cells_are_readable",
         "rescued",
         "a cell that is read is not of its column's type or the line has another number of fields, so its "
-        "neighbours may be shifted too",
+        "neighbours may be shifted too; a word for an empty cell belongs into source.missing_markers",
         _nothing_spoils(spoils),
         locate=partial(_first_spoilt_cell, spoils),
     )

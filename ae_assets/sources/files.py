@@ -11,6 +11,7 @@ from ae_assets.sources.source import SourceDay
 MANY_DAYS = date.min
 """Stands for the day of a file that holds many, until they are known."""
 
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz")
 _DAY_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})\.[^.]+", re.ASCII)
 
 
@@ -48,6 +49,8 @@ def stray_name_reason(name: str, reading: Reading) -> str:
         return "a macOS side file, no data"
     if name.startswith("."):
         return "a hidden file"
+    if name.lower().endswith(_COMPRESSED):
+        return "compressed in a form that is not read: unpack it, or put it into a .zip"
     if reading.days_per_file == "many":
         return f"its name ends with none of {', '.join(FORMAT_OF_ENDING)}; name its format in source.format"
     return "not named YYYY-MM-DD.csv after a day of the calendar"

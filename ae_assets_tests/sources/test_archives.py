@@ -58,7 +58,7 @@ def test_a_fingerprint_changes_with_the_content_and_only_with_it(tmp_path: Path)
         ("data/.DS_Store", "macOS side file"),
         ("2013-02-30.csv", "not named"),
         ("drive_stats.csv", "not named"),
-        ("2013-04-10.csv.gz", "not named"),
+        ("2013-04-10.csv.gz", "unpack it, or put it into a .zip"),
         ("notes.html", "not named"),
     ],
 )

@@ -162,6 +162,7 @@ def test_other_files_are_named_with_the_reason(tmp_path: Path) -> None:
         "._2013-04-10.csv",
         "._q2.zip",
         "2013-04-10.csv.part",
+        "2013-04-11.CSV.GZ",
         "2013-02-30.csv",
         "readme.txt",
     ):
@@ -181,6 +182,7 @@ def test_other_files_are_named_with_the_reason(tmp_path: Path) -> None:
         "._q2.zip": "a macOS side file, no data",
         "2013-02-30.csv": "not named YYYY-MM-DD.csv after a day of the calendar",
         "2013-04-10.csv.part": "not named YYYY-MM-DD.csv after a day of the calendar",
+        "2013-04-11.CSV.GZ": "compressed in a form that is not read: unpack it, or put it into a .zip",
         "2013-04-12.csv": "not a regular file",
         "readme.txt": "not named YYYY-MM-DD.csv after a day of the calendar",
     }
