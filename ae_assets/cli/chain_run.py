@@ -164,7 +164,7 @@ def announce_source(source: Source, days: tuple[date, date]) -> Collection[date]
     """
     listed, wanted = source.days(), day_range(*days)
     missing = [day for day in wanted if day not in listed]
-    strays = "".join(f"\nleft out: {stray}" for stray in source.strays()[:MOST_NAMED])
+    strays = "".join(f"\nleft out: {stray}" for stray in _nearest_first(source.strays(), missing))
     if len(missing) == len(wanted):
         held = f"{len(listed)} days from {min(listed)} to {max(listed)}" if listed else "no day at all"
         raise ConfigError(
@@ -174,7 +174,7 @@ def announce_source(source: Source, days: tuple[date, date]) -> Collection[date]
     kind = " of a SIMULATED fleet" if source.simulated else ""
     say(f"{source.location}: {len(wanted) - len(missing)} days{kind}, {days[0]} to {days[1]}{strays}")
     if missing:
-        say(f"{len(missing)} days are not in the source and stay empty: {_named(missing)}")
+        say(f"not in the source: {_named(missing)}; what was loaded of them before stays")
     return listed.keys()
 
 
@@ -237,6 +237,14 @@ def list_newest_day(chain: Chain, days: Collection[date]) -> None:
     if made:
         record = stored_day(chain.space, max(made)).record
         say_lines([*day_text(record, text_width(), MOST_LISTED), ""])
+
+
+def _nearest_first(strays: Sequence[str], missing: Collection[date]) -> list[str]:
+    """The first of what was left out of a source and how much more there is; what is called as a missing day leads."""
+    names = [form for day in missing for form in (f"{day}", f"{day:%Y%m%d}")]
+    ordered = sorted(strays, key=lambda stray: not any(name in stray for name in names))
+    more = len(ordered) - MOST_NAMED
+    return [*ordered[:MOST_NAMED], *([f"and {more} more"] if more > 0 else [])]
 
 
 def _named(days: Sequence[date]) -> str:

@@ -274,6 +274,8 @@ def test_missing_days_are_named_and_an_implausible_volume_ends_with_exit_code_3(
 
     for number in (0, 2):
         write_day(tmp_path / "source", FIRST + timedelta(days=number), [(f"D{n}", 0, 0) for n in range(10)])
+    for name in (*(f"{number}.txt" for number in range(7)), f"{FIRST + timedelta(days=1)}.csv.part"):
+        (tmp_path / "source" / name).touch()
     daily = chain_run.DAILY_INPUT
     run = chain_run.Chain.run
 
@@ -285,7 +287,12 @@ def test_missing_days_are_named_and_an_implausible_volume_ends_with_exit_code_3(
     monkeypatch.setattr(chain_run.Chain, "run", daily_only)
     said = run_in("run", "drive_stats", *FIRST_DAYS, location=str(tmp_path / "source"))
     assert said.code == 3
-    assert f"1 days are not in the source and stay empty: {FIRST + timedelta(days=1)}\n" in said.out
+    assert re.findall("^left out: (.*?)(?::|$)", said.out, re.MULTILINE) == [
+        f"{FIRST + timedelta(days=1)}.csv.part",
+        *(f"{number}.txt" for number in range(4)),
+        "and 3 more",
+    ]
+    assert f"not in the source: {FIRST + timedelta(days=1)}; what was loaded of them before stays\n" in said.out
     assert "check failed: drive_stats/raw day_volume_is_plausible\n  1 of 3 days do not: 2013-04-11" in said.out
     assert "5 of 6 checks passed\n" in said.out
 
