@@ -29,8 +29,9 @@ LEDGER_SCHEMA = pl.Schema(
 """A row is a loaded day, ``period``. ``size_bytes`` is of the source's file, null where nobody remembers it;
 ``raw_version`` is what raw's day consisted of when the row was made, null where it had no rows."""
 
-DAYS_AT_ONCE = 8
-"""Days that are summed up together: what bounds the memory of a range of days, and of a home without these tables."""
+ROWS_AT_ONCE = 250_000
+"""Rows of raw whose days are summed up together, one day at least: what bounds the memory of a range of days, and of a
+home without these tables. Each group is a commit to both tables."""
 
 _ORIGIN = ("day", "source_file", "source_fingerprint", "loaded_at")
 
@@ -69,7 +70,7 @@ def catch_up(space: Workspace, loaded: Mapping[date, SourceDay] | None = None) -
     loaded = loaded or {}
     versions = space.day_versions(RAW)
     changed = _changed_days(_stored(space, LEDGER, LEDGER_SCHEMA), versions)
-    for days in _batches(changed, versions):
+    for days in _batches(changed, space.days_of(RAW)):
         # The version is older than what is read of the day, if they differ: then the day is seen as changed again.
         origins = _revise_lives(space, days[0], days[-1])
         _revise_ledger(space, _entries(days, versions, [origins], loaded))
@@ -83,15 +84,23 @@ def _changed_days(ledger: pl.DataFrame, versions: Mapping[date, str]) -> list[da
     return sorted(day for day in known.keys() | versions.keys() if known.get(day) != versions.get(day))
 
 
-def _batches(changed: Sequence[date], in_raw: Collection[date]) -> Iterator[list[date]]:
-    """The changed days in groups of at most `DAYS_AT_ONCE`, without an unchanged day between those of a group."""
-    unchanged = sorted(set(in_raw) - set(changed))
+def _batches(changed: Sequence[date], rows: Mapping[date, int]) -> Iterator[list[date]]:
+    """The changed days in groups of at most `ROWS_AT_ONCE`, without an unchanged day between those of a group.
+
+    Args:
+        changed: the days, in order.
+        rows: of each day that raw holds.
+    """
+    unchanged = sorted(rows.keys() - set(changed))
     batch: list[date] = []
+    of_batch = 0
     for day in changed:
-        if batch and (len(batch) == DAYS_AT_ONCE or _any_between(unchanged, batch[-1], day)):
+        of_day = rows.get(day, 0)
+        if batch and (of_batch + of_day > ROWS_AT_ONCE or _any_between(unchanged, batch[-1], day)):
             yield batch
-            batch = []
+            batch, of_batch = [], 0
         batch.append(day)
+        of_batch += of_day
     if batch:
         yield batch
 

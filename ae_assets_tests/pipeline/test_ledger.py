@@ -134,8 +134,9 @@ def test_a_run_killed_between_the_commits_leaves_nothing_wrong(
     hold_what_raw_says(space, DAYS[::5])
 
 
+@pytest.mark.parametrize(("rows_at_once", "days_at_once"), [(13, 6), (1, 1)])
 def test_a_home_without_these_tables_makes_them_once_in_parts(
-    space: Workspace, monkeypatch: pytest.MonkeyPatch
+    space: Workspace, monkeypatch: pytest.MonkeyPatch, rows_at_once: int, days_at_once: int
 ) -> None:
     for day in DAYS:
         write_day(source_of(space), day, [("A", 0, 0), ("B", int(day == DAYS[20]), 0)])
@@ -145,7 +146,7 @@ def test_a_home_without_these_tables_makes_them_once_in_parts(
     assert not space.tables.exists("fleet.lives")
     assert ledger_of(space)["period"].to_list() == DAYS
     assert not space.tables.exists("fleet.ledger"), "looking makes nothing"
-    monkeypatch.setattr(ledger, "DAYS_AT_ONCE", 6)
+    monkeypatch.setattr(ledger, "ROWS_AT_ONCE", rows_at_once)
     parts: list[tuple[date, date]] = []
     revise = ledger._revise_lives
 
@@ -155,7 +156,7 @@ def test_a_home_without_these_tables_makes_them_once_in_parts(
 
     monkeypatch.setattr(ledger, "_revise_lives", noting)
     hold_what_raw_says(space, DAYS[::5])
-    assert parts == [(DAYS[at], DAYS[min(at + 5, len(DAYS) - 1)]) for at in range(0, len(DAYS), 6)]
+    assert parts == [(DAYS[at], DAYS[at : at + days_at_once][-1]) for at in range(0, len(DAYS), days_at_once)]
 
 
 def test_what_raw_holds_is_read_of_the_changed_days_alone(space: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
