@@ -55,7 +55,7 @@ def test_an_entry_point_names_a_detector_of_a_package() -> None:
         ({"type": "broken"}, "detector.type", "cannot be imported .*not_there"),
         ({"type": "not_there.at_all:Config"}, "detector.type", "cannot be imported .*not_there"),
         ({"type": "ae_assets_tests.detectors.own:Another"}, "detector.type", "cannot be imported .*Another"),
-        ({"type": "pathlib:Path"}, "detector.type", "is no subclass of ae_assets.detectors.config.DayDet"),
+        ({"type": "pathlib:Path"}, "detector.type", "is no subclass of ae_assets.detectors.settings.Day"),
         ({"factor": 2}, "detector.type", "required"),
         ({"type": OWN, "factr": 2}, "detector.factr", "no such key; allowed here: factor, type"),
         ({"type": OWN, "factor": -2}, "detector.factor", "greater than 0"),

@@ -55,7 +55,7 @@ def test_what_runs_what_it_reads_is_noticed(code: str) -> None:
 
 
 def test_a_network_file_that_holds_code_is_refused(tmp_path: Path) -> None:
-    from ae_assets.detectors.networks import keras, load_model
+    from ae_assets.detectors.backend import keras, load_weights
     from ae_assets.errors import ModelError
 
     ran = tmp_path / "ran"
@@ -69,5 +69,5 @@ def test_a_network_file_that_holds_code_is_refused(tmp_path: Path) -> None:
     hostile.save(tmp_path / "model.keras")
     ran.unlink()
     with pytest.raises(ModelError, match="safe mode"):
-        load_model(tmp_path / "model.keras", like=hostile)
+        load_weights(tmp_path / "model.keras", into=hostile)
     assert not ran.exists()

@@ -15,7 +15,7 @@ def main() -> int:
     """Runs the days in one Dagster run; start-up (loading the code location, keras and jax) is not counted."""
     first, last = (date.fromisoformat(text) for text in sys.argv[1:])
     with open_chain("drive_stats") as chain:
-        importlib.import_module("ae_assets.detectors.networks")
+        importlib.import_module("ae_assets.detectors.backend")
         began = time.monotonic()
         outcome = chain.run((*DAILY_INPUT, ANOMALIES), (first, last))
         seconds = time.monotonic() - began

@@ -31,10 +31,11 @@ from ae_assets.detectors import (
     windows_of,
 )
 from ae_assets.detectors.arithmetic import gather
-from ae_assets.detectors.autoencoder import FittedAutoencoder
-from ae_assets.detectors.networks import build_model, initial_weights, network_of
+from ae_assets.detectors.backend import initial_weights
+from ae_assets.detectors.network_detector import FittedNetwork
+from ae_assets.detectors.networks.network import Shape
 from ae_assets.detectors.preprocessing import RobustScaler
-from ae_assets.detectors.training import Trainer, initial_state, on_devices, shards_for
+from ae_assets.detectors.training import Trainer, on_devices, shards_for
 from benchmarks.machine import copy_rate
 from benchmarks.row import Row, table
 
@@ -87,13 +88,12 @@ def fleet(entities: int, window_days: int, days: int = DAYS, features: int = FEA
     return windows_of(table_of_features, names, window_days)
 
 
-def _untrained(config: Config, windows: Windows) -> FittedAutoencoder:
+def _untrained(config: Config, windows: Windows) -> FittedNetwork:
     """A detector with initial weights: how fast it scores does not depend on what they are."""
-    features = windows.values.shape[1]
-    model = build_model(config, features)
-    model.set_weights(initial_weights(config, features))
+    model = config.build(Shape(windows.values.shape[1], 1))
+    model.set_weights(initial_weights(model, config.seed))
     scaler = RobustScaler.fit(windows.values[:10_000], config.clip)
-    return FittedAutoencoder(config, windows.feature_names, TrainingHistory.untrained(), scaler, model)
+    return FittedNetwork(config, windows.feature_names, TrainingHistory.untrained(), scaler, (), model)
 
 
 def _memory(config: Config) -> list[Row]:
@@ -233,19 +233,16 @@ def _training(config: Config, windows: int, epochs: int) -> list[Row]:
     """Epochs of both sides in turns, from the same weights, on the same windows, by Adam at its usual rate of 0.001."""
     fleet_windows = fleet(windows // DAYS, config.window_days)
     scaler = RobustScaler.fit(fleet_windows.values, config.clip)
-    network = network_of(config)
-    shards = shards_for(network, config.batch_size)
-    data = on_devices(fleet_windows, scaler, config.window_days, shards)
-    trainer = Trainer(network, config.batch_size, config.learning_rate, shards)
-    weights = initial_weights(config, FEATURES)
-    start = [jnp.asarray(weight) for weight in weights]
-    state, key = initial_state(start, data), jax.random.key(config.seed)
-    trainer.epoch(initial_state(start, data), key, data)[1].block_until_ready()
+    shards, nothing = shards_for(config), np.zeros(len(fleet_windows), np.int32)
+    data = on_devices(fleet_windows, scaler, config.window_days, shards, nothing > 0, nothing)
+    model = config.build(Shape(FEATURES, 1))
+    trainer, weights = Trainer(config, model, shards), initial_weights(model, config.seed)
+    state, key, rate = trainer.initial_state(weights), jax.random.key(config.seed), config.learning_rate
+    trainer.epoch(trainer.initial_state(weights), key, rate, data)[1].block_until_ready()
 
     scaled = fleet_windows.values.copy()
     scaler.apply(scaled)
     inputs, targets = _keras_training_data(scaled, fleet_windows, config.window_days)
-    model = build_model(config, FEATURES)
     model.compile(optimizer="adam", loss=_masked_mean_squared_error)
     model.fit(inputs, targets, batch_size=config.batch_size, epochs=1, verbose=0)
     model.compile(optimizer="adam", loss=_masked_mean_squared_error)
@@ -258,7 +255,7 @@ def _training(config: Config, windows: int, epochs: int) -> list[Row]:
         history = model.fit(inputs, targets, batch_size=config.batch_size, epochs=1, verbose=0).history
         seconds["fit"].append(time.perf_counter() - began)
         began = time.perf_counter()
-        state, of_epoch = trainer.epoch(state, jax.random.fold_in(key, epoch), data)
+        state, of_epoch = trainer.epoch(state, jax.random.fold_in(key, epoch), rate, data)
         loss = float(of_epoch)
         seconds["ours"].append(time.perf_counter() - began)
     # the first fit after compile() compiles again
@@ -282,12 +279,12 @@ def _training(config: Config, windows: int, epochs: int) -> list[Row]:
 class _Predict:
     """``model.predict`` at one batch size."""
 
-    def __init__(self, detector: FittedAutoencoder, inputs: Any, batch: int) -> None:
+    def __init__(self, detector: FittedNetwork, inputs: Any, batch: int) -> None:
         self.batch = batch
         self.run: Callable[[], Any] = lambda: detector.model.predict(inputs, batch_size=batch, verbose=0)
 
 
-def _best_predict(detector: FittedAutoencoder, inputs: Any, batches: tuple[int, ...]) -> _Predict:
+def _best_predict(detector: FittedNetwork, inputs: Any, batches: tuple[int, ...]) -> _Predict:
     """The fastest batch size; each compiles once, then has two tries."""
     candidates = [_Predict(detector, inputs, batch) for batch in batches]
     for candidate in candidates:
@@ -310,7 +307,7 @@ def _in_turns(works: dict[str, Callable[[], Any]], rounds: int = ROUNDS, warm: b
     return seconds
 
 
-def _keras_inputs(detector: FittedAutoencoder, windows: Windows) -> Any:
+def _keras_inputs(detector: FittedNetwork, windows: Windows) -> Any:
     scaled = windows.values.copy()
     detector.scaler.apply(scaled)
     return _keras_training_data(scaled, windows, detector.window_days)[0]
@@ -319,9 +316,10 @@ def _keras_inputs(detector: FittedAutoencoder, windows: Windows) -> Any:
 def _keras_training_data(scaled: NDArray[np.float32], windows: Windows, window_days: int) -> tuple[Any, Any]:
     """Keras' inputs, and targets with NaN where nothing is known."""
     last_row, length = jnp.asarray(windows.last_row), jnp.asarray(windows.length)
-    values, weight, recorded = (np.asarray(part) for part in gather(scaled, last_row, length, window_days))
-    targets = np.where(weight > 0, values, np.nan)
-    return (values[:, 0], targets[:, 0]) if window_days == 1 else ([values, recorded], targets)
+    batch = gather(jnp.asarray(scaled), last_row, length, window_days)
+    values, recorded = np.asarray(batch.values), np.asarray(batch.recorded)
+    targets = np.where(np.asarray(batch.known) > 0, values, np.nan)
+    return [values] if window_days == 1 else [values, recorded], targets
 
 
 def _masked_mean_squared_error(target: Any, answer: Any) -> Any:

@@ -87,7 +87,7 @@ def main() -> int:
     """Runs the chain of one day; start-up (loading the code location, keras and jax) is not counted."""
     day = date.fromisoformat(sys.argv[1])
     with open_chain("drive_stats") as chain:
-        importlib.import_module("ae_assets.detectors.networks")
+        importlib.import_module("ae_assets.detectors.backend")
         with counted_reads() as reads:
             began, wall = time.process_time(), time.monotonic()
             outcome = chain.run((*DAILY_INPUT, ANOMALIES), (day, day))

@@ -12,19 +12,19 @@ from pydantic import TypeAdapter, ValidationError
 
 from ae_assets.detectors.config import (
     CounterRuleConfig,
-    DayDetectorConfig,
-    DenseAutoencoderConfig,
     DetectorConfig,
     EcodConfig,
     GradientBoostingConfig,
     GrowthRuleConfig,
     IsolationForestConfig,
     KMeansConfig,
-    LstmAutoencoderConfig,
     OrdinalConfig,
     PcaConfig,
-    WindowDetectorConfig,
 )
+from ae_assets.detectors.networks.convolutional import ConvolutionalAutoencoderConfig
+from ae_assets.detectors.networks.dense import DenseAutoencoderConfig
+from ae_assets.detectors.networks.lstm import LstmAutoencoderConfig
+from ae_assets.detectors.settings import DayDetectorConfig, WindowDetectorConfig
 from ae_assets.errors import ModelError
 from ae_assets.plugins import STORED
 from ae_assets.progress import ProgressSink, silent
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ae_assets.detectors.windows import TrainingData, Windows, windows_of
 
 __all__ = [
+    "ConvolutionalAutoencoderConfig",
     "CounterRuleConfig",
     "DayDetectorConfig",
     "DenseAutoencoderConfig",

@@ -1,7 +1,9 @@
-"""Arithmetic shared by training and scoring, inside jit: scaling, gathering windows, weighted squared errors."""
+"""Arithmetic shared by training and scoring, inside jit: scaling and gathering windows."""
 
 import jax
 import jax.numpy as jnp
+
+from ae_assets.detectors.networks.network import Batch
 
 
 def scale(values: jax.Array, centre: jax.Array, width: jax.Array, clip: jax.Array | float) -> jax.Array:
@@ -10,8 +12,13 @@ def scale(values: jax.Array, centre: jax.Array, width: jax.Array, clip: jax.Arra
 
 
 def gather(
-    rows: jax.Array, last_row: jax.Array, length: jax.Array, window_days: int
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+    rows: jax.Array,
+    last_row: jax.Array,
+    length: jax.Array,
+    window_days: int,
+    target: jax.Array | None = None,
+    cohort: jax.Array | None = None,
+) -> Batch:
     """Windows padded on the left.
 
     Args:
@@ -19,23 +26,17 @@ def gather(
         last_row: row of each window's scored day (windows,).
         length: records of each window (windows,); 0 masks the whole window.
         window_days: steps of a window.
-
-    Returns:
-        values (windows, days, features) with 0 for what is missing or padded, their weights 0.0 or 1.0 of the same
-        shape, and recorded, boolean (windows, days).
+        target: of each window (windows,), float32; 0 where left out.
+        cohort: of each window (windows,), int32; 0 where left out.
     """
     age = jnp.arange(window_days - 1, -1, -1)
     recorded = age < length[:, None]
     values = rows[jnp.maximum(last_row[:, None] - age, 0)]
     known = jnp.isfinite(values) & recorded[:, :, None]
-    return jnp.where(known, values, 0), known.astype(values.dtype), recorded
-
-
-def padded_width(features: int) -> int:
-    """The number of features rounded up to whole vector registers; see ``networks.padded``."""
-    return -(-features // 16) * 16
-
-
-def pad_rows(rows: jax.Array, width: int) -> jax.Array:
-    """Rows (rows, features) with missing features added up to ``width``."""
-    return jnp.pad(rows, ((0, 0), (0, width - rows.shape[1])), constant_values=jnp.nan)
+    return Batch(
+        values=jnp.where(known, values, 0),
+        known=known.astype(values.dtype),
+        recorded=recorded,
+        target=jnp.zeros(len(length)) if target is None else target,
+        cohort=jnp.zeros(len(length), jnp.int32) if cohort is None else cohort,
+    )

@@ -4,7 +4,7 @@ import json
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +97,7 @@ class FittedDetector(ABC):
         learns_from_failures: whether the fit looked at labelled failures, whose scores are then too good to judge by.
     """
 
-    learns_from_failures: ClassVar[bool] = False
+    learns_from_failures: bool = False
 
     config: BaseModel
     feature_names: tuple[str, ...]

@@ -1,133 +1,15 @@
 """Settings of the detectors, as they stand in a table's YAML. Nothing here imports a library that fits."""
 
 from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, ValidationInfo, model_validator
 
+from ae_assets.detectors.networks.convolutional import ConvolutionalAutoencoderConfig
+from ae_assets.detectors.networks.dense import DenseAutoencoderConfig
+from ae_assets.detectors.networks.lstm import LstmAutoencoderConfig
+from ae_assets.detectors.settings import DayDetectorConfig, WindowDetectorConfig
 from ae_assets.plugins import Kinds
-from ae_assets.progress import ProgressSink
-
-if TYPE_CHECKING:
-    from ae_assets.detectors.base import FittedDetector
-    from ae_assets.detectors.windows import TrainingData
-
-
-class Settings(BaseModel):
-    """A setting that is misspelt is an error, and a config in use never changes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
-
-
-class DetectorSettings(Settings):
-    """Base of the configs of all detectors; a config fits its detector and loads it again.
-
-    A detector of your own is a subclass of `DayDetectorConfig` or `WindowDetectorConfig` with the settings as fields,
-    and with `fit` and `load`, which import what computes: the module itself is read with the YAML in every process.
-
-    Attributes:
-        implementation: the module with functions `fit(config, data, progress)` and `load(config, directory, record)`
-            that stand in for the methods.
-    """
-
-    implementation: ClassVar[str]
-
-    type: str = Field(description="Which detector it is.")
-
-    @property
-    def name(self) -> str:
-        """What tables of several detectors call it."""
-        return self.type
-
-    def fit(self, data: "TrainingData", progress: ProgressSink) -> "FittedDetector":
-        """Fits the detector; see ``detectors.fit``."""
-        fitted: FittedDetector = import_module(self.implementation).fit(self, data, progress)
-        return fitted
-
-    def load(self, directory: Path, record: dict[str, Any]) -> "FittedDetector":
-        """Loads what ``FittedDetector.save`` wrote into ``directory``.
-
-        Args:
-            directory: the folder of one model version.
-            record: its ``preprocessing.json``, whose config is this one.
-
-        Raises:
-            ModelError: a file is missing or damaged.
-        """
-        loaded: FittedDetector = import_module(self.implementation).load(self, directory, record)
-        return loaded
-
-
-class DayDetectorConfig(DetectorSettings):
-    """A detector that sees the scored day only."""
-
-    @property
-    def window_days(self) -> int:
-        """One: the scored day alone."""
-        return 1
-
-
-class WindowDetectorConfig(DetectorSettings):
-    """A detector that sees the records of the last days."""
-
-    window_days: PositiveInt = Field(20, description="Calendar days of a window, the scored day included.")
-
-
-class TrainingConfig(Settings):
-    """How a network is trained; shared by every network.
-
-    Which entities are trained on and which validate is decided by the caller of ``fit``, who knows the split.
-    """
-
-    epochs: PositiveInt = Field(50, description="Most passes over the training windows; early stopping ends sooner.")
-    batch_size: PositiveInt = Field(256, description="Windows per gradient step.")
-    learning_rate: PositiveFloat = Field(0.001, description="Step size of Adam.")
-    patience: PositiveInt = Field(5, description="Epochs without a better validation loss before training stops.")
-    min_improvement: float = Field(
-        0.001, ge=0, lt=1, description="Relative fall of the validation loss that counts as better for patience."
-    )
-    max_windows: PositiveInt = Field(
-        200_000, description="Training windows to sample, by seed; validation takes at most a quarter as many."
-    )
-    clip: PositiveFloat = Field(
-        10.0, description="Scaled values are cut to [-clip, clip], so that one wild reading cannot own the training."
-    )
-    seed: int = Field(7, ge=0, description="Fixes sampling, initial weights and the order of windows.")
-
-
-class DenseAutoencoderConfig(TrainingConfig, DayDetectorConfig):
-    """Dense autoencoder over the features of one day."""
-
-    implementation = "ae_assets.detectors.autoencoder"
-    type: Literal["dense_autoencoder"] = "dense_autoencoder"
-    units: tuple[PositiveInt, ...] = Field(
-        (512, 256, 128, 64, 128, 256, 512),
-        min_length=1,
-        description="Widths of the hidden layers (ReLU); the output layer is linear and as wide as the features.",
-    )
-
-
-class LstmAutoencoderConfig(TrainingConfig, WindowDetectorConfig):
-    """LSTM autoencoder over the days of one window."""
-
-    implementation = "ae_assets.detectors.autoencoder"
-    type: Literal["lstm_autoencoder"] = "lstm_autoencoder"
-    encoder_units: tuple[PositiveInt, ...] = Field(
-        (32, 16), min_length=1, description="Widths of the encoder's LSTM layers; the last state is the code."
-    )
-    decoder_units: tuple[PositiveInt, ...] = Field(
-        (16, 32), min_length=1, description="Widths of the decoder's LSTM layers, which unroll the repeated code."
-    )
 
 
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -351,8 +233,6 @@ class EstimatorConfig(_ScaledConfig):
         return self
 
 
-NetworkConfig = DenseAutoencoderConfig | LstmAutoencoderConfig
-
 DETECTOR_KINDS = Kinds[DayDetectorConfig | WindowDetectorConfig](
     tag="type",
     group="ae_assets.detectors",
@@ -360,6 +240,7 @@ DETECTOR_KINDS = Kinds[DayDetectorConfig | WindowDetectorConfig](
     own={
         "dense_autoencoder": DenseAutoencoderConfig,
         "lstm_autoencoder": LstmAutoencoderConfig,
+        "convolutional_autoencoder": ConvolutionalAutoencoderConfig,
         "ordinal": OrdinalConfig,
         "counter_rule": CounterRuleConfig,
         "growth_rule": GrowthRuleConfig,

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from ae_assets.detectors.backend import Model, load_weights
 from ae_assets.detectors.base import (
     FittedDetector,
     Scores,
@@ -20,7 +21,6 @@ from ae_assets.detectors.base import (
 )
 from ae_assets.detectors.compilation import WIDE_VECTORS, compiled
 from ae_assets.detectors.config import OrdinalConfig
-from ae_assets.detectors.networks import Model, load_model
 from ae_assets.detectors.ordinal_coding import CodedFeature, CodedRows, Coding, coded_rows, coding_of
 from ae_assets.detectors.ordinal_network import (
     Expansion,
@@ -205,7 +205,8 @@ def load(config: OrdinalConfig, directory: Path, record: dict[str, Any]) -> Fitt
     """
     coding = Coding.from_json(record["coding"])
     shape = Shape.of(coding)
-    model = load_model(directory / MODEL_FILE, like=keras_model(config, shape, record["heads"]))
+    model = keras_model(config, shape, record["heads"])
+    load_weights(directory / MODEL_FILE, model)
     step_model, heads = weights_of(model, config, shape, record["heads"])
     return FittedOrdinal(
         config,

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ae_assets.detectors.cohorts import cohort_numbers, large_cohorts
 from ae_assets.detectors.config import OrdinalConfig
 from ae_assets.detectors.windows import Windows
 from ae_assets.errors import ModelError
@@ -23,9 +24,6 @@ from ae_assets.errors import ModelError
 GAP_FEATURE = "gap_days"
 RAREST = 3
 """Drive-days that must reach a step for it to be coded: what fewer have reached cannot be learned."""
-
-SMALLEST_COHORT = 0.002
-"""Share of the training rows below which a cohort is not told from the other small ones."""
 
 HOURS_OF_A_DAY = 24
 ROUNDING = 1e-5
@@ -101,11 +99,6 @@ class Coding:
         for position, feature in enumerate(self.features):
             codes[:, position] = feature.code(values[:, feature_names.index(feature.name)])
         return codes
-
-    def cohort_codes(self, cohorts: pl.Series) -> NDArray[np.int32]:
-        """Number of each row's cohort, 0 for one that is not told apart."""
-        codes = {cohort: position + 1 for position, cohort in enumerate(self.cohorts)}
-        return cohorts.replace_strict(codes, default=0, return_dtype=pl.Int32).to_numpy()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-serialisable dictionary, read back by :meth:`from_json`."""
@@ -190,7 +183,7 @@ def coding_of(config: OrdinalConfig, train: Windows, failing: Windows | None) ->
             f"None of the judged counters {list(config.judged)} is known on any of the {len(train)} training rows, so "
             "there is nothing to tell drives by; name counters that these drives report."
         )
-    return Coding((*counters, *_context(config, names)), _large_cohorts(train))
+    return Coding((*counters, *_context(config, names)), large_cohorts(train))
 
 
 def coded_rows(coding: Coding, windows: Windows, weight: NDArray[np.float64] | None = None) -> CodedRows:
@@ -201,7 +194,7 @@ def coded_rows(coding: Coding, windows: Windows, weight: NDArray[np.float64] | N
         codes[:, position] = feature.code(column[windows.last_row])
     words = codes.view(np.int64)
     columns = {f"word_{position}": words[:, position] for position in range(words.shape[1])}
-    cohort = coding.cohort_codes(windows.rows["cohort"].gather(windows.last_row))
+    cohort = cohort_numbers(coding.cohorts, windows)
     frame = pl.DataFrame({**columns, "cohort": cohort}).with_columns(
         weight=pl.lit(1.0) if weight is None else pl.Series(weight),
     )
@@ -255,10 +248,3 @@ def _context(config: OrdinalConfig, names: tuple[str, ...]) -> list[CodedFeature
     features += [CodedFeature(name, "missing") for name in levels if name in names]
     features += [CodedFeature(GAP_FEATURE, "gap")] if GAP_FEATURE in names else []
     return features
-
-
-def _large_cohorts(train: Windows) -> tuple[str, ...]:
-    sizes = train.rows["cohort"].gather(train.last_row).drop_nulls().value_counts(sort=True, name="rows")
-    large = sizes.filter(pl.col("rows") >= SMALLEST_COHORT * len(train))
-    large = large.sort("rows", "cohort", descending=[True, False])
-    return tuple(large["cohort"])

@@ -9,12 +9,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from ae_assets.detectors.backend import Model, keras
 from ae_assets.detectors.config import OrdinalConfig
-from ae_assets.detectors.networks import Model
 from ae_assets.detectors.ordinal_coding import CodedFeature, Coding
 
 Array = jax.Array

@@ -1,4 +1,8 @@
-"""Training of the ordinal model: distinct coded rows, drawn on the device as often as they weigh."""
+"""Training of the ordinal model: distinct coded rows, drawn on the device as often as they weigh.
+
+The common loop passes over windows of which each counts once; here two million drive-days are some ten thousand rows of
+very different weight, heads draw batches of their own from two sets of rows, and the number of steps is fixed.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -18,7 +22,6 @@ from ae_assets.detectors.ordinal_network import (
     negative_log_likelihood,
     step_log_odds,
 )
-from ae_assets.detectors.training import AdamState, adam
 from ae_assets.errors import ModelError
 
 STEPS_OF_AN_EPOCH = 100
@@ -26,6 +29,10 @@ FAILING_SHARE = 4
 """One row in so many of a head's batches is of a failing entity; the others are healthy."""
 
 LATE_FALL = 0.1
+
+FIRST_DECAY = 0.9
+SECOND_DECAY = 0.999
+EPSILON = 1e-7
 BLOCK = 4096
 
 OnEpoch = Callable[[float], None]
@@ -167,6 +174,27 @@ def _drawn(data: Rows, key: jax.Array, count: int) -> tuple[jax.Array, jax.Array
     chosen = jnp.searchsorted(data.share, jax.random.uniform(key, (count,)))
     chosen = jnp.minimum(chosen, len(data.cohort) - 1)
     return data.codes[chosen], data.cohort[chosen]
+
+
+class AdamState(NamedTuple):
+    """Weights, running moments of their gradients, and steps taken."""
+
+    weights: list[jax.Array]
+    first: list[jax.Array]
+    second: list[jax.Array]
+    steps: jax.Array
+
+
+def adam(state: AdamState, gradient: list[jax.Array], learning_rate: jax.Array) -> AdamState:
+    """One step of Adam (Kingma and Ba 2015, the variant at the end of section 2, as in Keras)."""
+    steps = state.steps + 1
+    rate = learning_rate * jnp.sqrt(1 - SECOND_DECAY**steps) / (1 - FIRST_DECAY**steps)
+    first = [m + (g - m) * (1 - FIRST_DECAY) for m, g in zip(state.first, gradient, strict=True)]
+    second = [v + (g * g - v) * (1 - SECOND_DECAY) for v, g in zip(state.second, gradient, strict=True)]
+    weights = [
+        weight - rate * m / (jnp.sqrt(v) + EPSILON) for weight, m, v in zip(state.weights, first, second, strict=True)
+    ]
+    return AdamState(weights, first, second, steps)
 
 
 def _train(

@@ -9,10 +9,14 @@ from ae_assets.errors import ModelError
 
 def sample(windows: Windows, most: int, generator: np.random.Generator) -> Windows:
     """At most ``most`` windows, without replacement, in their order."""
-    if len(windows) <= most:
-        return windows
-    chosen: NDArray[np.int64] = np.sort(generator.choice(len(windows), most, replace=False))
-    return windows.take(chosen)
+    return windows.take(chosen(len(windows), most, generator)) if len(windows) > most else windows
+
+
+def chosen(count: int, most: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """At most ``most`` of the numbers below ``count``, ascending."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(generator.choice(count, most, replace=False))
 
 
 def require_windows(windows: Windows, name: str) -> None:

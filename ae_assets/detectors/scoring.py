@@ -10,18 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from ae_assets.detectors.arithmetic import pad_rows, padded_width, scale
+from ae_assets.detectors.arithmetic import gather, scale
+from ae_assets.detectors.backend import Model
 from ae_assets.detectors.base import Scores
 from ae_assets.detectors.compilation import FUSED_NETWORK, NO_PRODUCT_LIBRARY, ONE_THREAD, WIDE_VECTORS, compiled
-from ae_assets.detectors.networks import DenseNetwork, Network, Weights, padded
+from ae_assets.detectors.networks.network import Answer, Batch, NetworkConfig, Outputs
 from ae_assets.detectors.preprocessing import RobustScaler
 from ae_assets.detectors.windows import Windows
 
-DENSE_BLOCK = 2048
-LSTM_BLOCK = 256
+BLOCK = 2048
+LOOPING_BLOCK = 256
 """Windows of a block: small enough that a block's activations stay in cache, large enough to hide the call."""
 
-ScoreBlock = Callable[[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]], tuple[jax.Array, ...]]
+ScoreBlock = Callable[..., tuple[jax.Array, ...]]
 
 
 class Scorer:
@@ -31,25 +32,27 @@ class Scorer:
     for itself, on its first block (and again where a block's windows hold many more rows).
     """
 
-    def __init__(self, network: Network, weights: Weights, scaler: RobustScaler) -> None:
+    def __init__(self, network: NetworkConfig, model: Model, scaler: RobustScaler) -> None:
         """Prepares the function; nothing is compiled yet."""
         self.window_days = network.window_days
-        self.block = DENSE_BLOCK if isinstance(network, DenseNetwork) else LSTM_BLOCK
-        options = (FUSED_NETWORK,) if isinstance(network, DenseNetwork) else (NO_PRODUCT_LIBRARY, ONE_THREAD)
-        self._score_block: ScoreBlock = compiled(score_function(network, weights, scaler), WIDE_VECTORS, *options)
+        self.block = LOOPING_BLOCK if network.loops_over_days else BLOCK
+        options = (NO_PRODUCT_LIBRARY, ONE_THREAD) if network.loops_over_days else (FUSED_NETWORK,)
+        self._score_block: ScoreBlock = compiled(score_function(network, model, scaler), WIDE_VECTORS, *options)
 
-    def score(self, windows: Windows) -> Scores:
-        """Scores all windows; memory beyond the result is a few blocks, whatever the number of windows."""
-        features = windows.values.shape[1]
-        scores = Scores(
-            np.empty(len(windows), np.float32),
-            np.empty((len(windows), features), np.float32),
-            np.empty((len(windows), features), np.float32),
-        )
+    def score(self, windows: Windows, cohort: NDArray[np.int32]) -> Scores:
+        """Scores all windows; memory beyond the result is a few blocks, whatever the number of windows.
+
+        Args:
+            windows: n windows.
+            cohort: number of each window's cohort (n,).
+        """
+        shape = len(windows), windows.values.shape[1]
+        scores = Scores(np.empty(shape[0], np.float32), np.empty(shape, np.float32), np.full(shape, np.nan, np.float32))
 
         def work(block: slice) -> None:
-            results = self._score_block(*_block_input(windows, block, self.block, self.window_days))
-            for whole, part in zip((scores.score, scores.contributions, scores.expected), results, strict=True):
+            inputs = _block_input(windows, block, self.block, self.window_days)
+            results = self._score_block(*inputs, _fill(cohort[block], self.block))
+            for whole, part in zip((scores.score, scores.contributions, scores.expected), results, strict=False):
                 whole[block] = np.asarray(part)[: block.stop - block.start]
 
         blocks = _blocks(len(windows), self.block)
@@ -61,31 +64,30 @@ class Scorer:
         return scores
 
 
-def score_function(
-    network: Network, weights: Weights, scaler: RobustScaler
-) -> Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array, jax.Array]]:
+def score_function(network: NetworkConfig, model: Model, scaler: RobustScaler) -> ScoreBlock:
     """The function of one block that a scorer compiles.
 
-    A window's score is the mean squared error, in scaled units, over the known values of its recorded days, which is
-    what training makes small; a feature's contribution is its part of that mean. For an LSTM all days of the window
-    count alike, as in the mean error of the document that the detector comes from: one odd reading moves the score by
-    a share, a drive that leaves its course moves it more each day.
-
     Returns:
-        A function of rows (rows, features) in feature units with NaN = missing, last_row (windows,) into them and
-        length (windows,), 0 for filling. It gives score (windows,), contributions (windows, features) and the values
-        expected on the scored day (windows, features) in feature units.
+        A function of rows (rows, features) in feature units with NaN = missing, last_row (windows,) into them, length
+        (windows,), 0 for filling, and cohort (windows,). It gives score (windows,), contributions (windows, features)
+        and, where the network has an expectation, the values expected on the scored day (windows, features) in feature
+        units.
     """
-    features = len(scaler.centre)
-    width = padded_width(features)
-    constants = padded(weights, width)
+    weights = [jnp.array(variable.value) for variable in model.trainable_variables]
+    carried = [jnp.array(variable.value) for variable in model.non_trainable_variables]
     centre, spread = jnp.asarray(scaler.centre), jnp.asarray(scaler.scale)
 
-    def score_block(rows: jax.Array, last_row: jax.Array, length: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        scaled = pad_rows(scale(rows, centre, spread, scaler.clip), width)
-        errors = network.errors(constants, scaled, last_row, length)
-        contributions = errors.squared[:, :features] / jnp.maximum(errors.known, 1)[:, None]
-        return contributions.sum(axis=1), contributions, errors.answer[:, :features] * spread + centre
+    def outputs(batch: Batch) -> Outputs:
+        return model.stateless_call(weights, carried, network.inputs(batch), training=False)[0]
+
+    def score_block(
+        rows: jax.Array, last_row: jax.Array, length: jax.Array, cohort: jax.Array
+    ) -> tuple[jax.Array, ...]:
+        scaled = scale(rows, centre, spread, scaler.clip)
+        batch = gather(scaled, last_row, length, network.window_days, cohort=cohort)
+        contributions, expected = network.verdict(Answer(outputs, weights), batch)
+        said = contributions.sum(axis=1), contributions
+        return said if expected is None else (*said, expected * spread + centre)
 
     return score_block
 

@@ -1,4 +1,4 @@
-"""Training: whole epochs inside one jitted loop over device-resident data, early stopping between epochs."""
+"""Training of networks: whole epochs inside one jitted loop over device-resident data, early stopping between them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,51 +7,65 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from numpy.typing import NDArray
 
-from ae_assets.detectors.arithmetic import gather, padded_width
+from ae_assets.detectors.arithmetic import gather
+from ae_assets.detectors.backend import Model
 from ae_assets.detectors.compilation import WIDE_VECTORS, compiled
-from ae_assets.detectors.config import TrainingConfig
-from ae_assets.detectors.networks import DenseNetwork, Network, Weights, padded, unpadded
+from ae_assets.detectors.networks.network import Batch, NetworkConfig
 from ae_assets.detectors.preprocessing import RobustScaler
 from ae_assets.detectors.scoring import rows_in_use
+from ae_assets.detectors.settings import TrainingConfig
 from ae_assets.detectors.windows import Windows
 from ae_assets.errors import ModelError
 
 AXIS = "shard"
 SMALLEST_PART = 32
 
-FIRST_DECAY = 0.9
-SECOND_DECAY = 0.999
-EPSILON = 1e-7
+ADAM_EPSILON = 1e-7
+"""As in Keras; optax' own is 1e-8."""
+
+
+class Part(NamedTuple):
+    """Windows over the rows of their own shard, each field (shards, windows), or (windows,) within a shard."""
+
+    last_row: jax.Array
+    length: jax.Array
+    target: jax.Array
+    cohort: jax.Array
 
 
 class WindowData(NamedTuple):
     """Windows on the devices, one shard per device on the leading axis.
 
-    ``rows`` are scaled values (shards, rows, features), NaN = missing; ``last_row`` and ``length`` (shards, windows)
-    are the windows over the rows of their own shard. Shards are filled up with windows of length 0.
+    ``rows`` are scaled values (shards, rows, features), NaN = missing. Shards are filled up with windows of length 0.
     """
 
     rows: jax.Array
-    last_row: jax.Array
-    length: jax.Array
+    windows: Part
 
 
-class AdamState(NamedTuple):
-    """Weights, running moments of their gradients, and steps taken."""
+class Variables(NamedTuple):
+    """What a Keras model holds: trainable weights, and what layers carry along (seeds of Dropout, running means)."""
 
-    weights: Weights
-    first: Weights
-    second: Weights
-    steps: jax.Array
+    weights: list[jax.Array]
+    carried: list[jax.Array]
+
+
+class State(NamedTuple):
+    """A training between two steps: the model's variables and the optimiser's state."""
+
+    variables: Variables
+    optimiser: Any
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The weights of the best epoch and the losses of all."""
+    """The variables of the best epoch and the losses of all."""
 
-    weights: Weights
+    variables: Variables
     train_loss: tuple[float, ...]
     validation_loss: tuple[float, ...]
     best_epoch: int
@@ -60,71 +74,86 @@ class Trained:
 
 
 def train(
-    network: Network,
-    weights: Weights,
+    network: NetworkConfig,
+    model: Model,
+    start: list[NDArray[np.float32]],
     data: WindowData,
     validation: WindowData,
-    config: TrainingConfig,
     on_epoch: Callable[[int, float], None],
 ) -> Trained:
-    """Trains by Adam (Kingma and Ba 2015, algorithm 1, with Keras' defaults) on the masked mean squared error.
+    """Trains by Adam (Kingma and Ba 2015, algorithm 1) on the network's loss.
 
-    Stops when the validation loss has not fallen by ``min_improvement`` for ``patience`` epochs; the weights of the
+    Stops when the validation loss has not fallen by ``min_improvement`` for ``patience`` epochs; the variables of the
     lowest validation loss are kept.
 
     Args:
-        network: pure functions of the network.
-        weights: initial weights.
+        network: the settings and the loss.
+        model: its Keras model; only its structure is used.
+        start: initial trainable weights.
         data: training windows.
         validation: windows for early stopping.
-        config: the settings.
         on_epoch: called after each epoch with its number and the validation loss.
 
     Raises:
         ModelError: a loss is not finite.
     """
-    state = initial_state(weights, data)
-    key = jax.random.key(config.seed)
-    trainer = Trainer(network, config.batch_size, config.learning_rate, data.rows.shape[0])
-    best_weights, train_loss, validation_loss, stale, reference = state.weights, [], [], 0, np.inf
-    of_median: jax.Array | float = np.inf
-    for epoch in range(config.epochs):
-        state, loss = trainer.epoch(state, jax.random.fold_in(key, epoch), data)
+    trainer = Trainer(network, model, data.rows.shape[0])
+    state = trainer.initial_state(start)
+    key, rate = jax.random.key(network.seed), network.learning_rate
+    best, train_loss, validation_loss, stale, reference = state.variables, [], [], 0, np.inf
+    of_constant: jax.Array | float = np.inf
+    for epoch in range(network.epochs):
+        state, loss = trainer.epoch(state, jax.random.fold_in(key, epoch), rate, data)
         train_loss.append(float(loss))
-        of_network, of_median = trainer.mean_loss(state.weights, validation)
+        of_network, of_constant = trainer.mean_loss(state.variables, validation)
         validation_loss.append(float(of_network))
         if not np.isfinite([train_loss[-1], validation_loss[-1]]).all():
             raise ModelError(
                 f"The loss of epoch {epoch} is not finite (training {train_loss[-1]}, validation "
-                f"{validation_loss[-1]}); lower learning_rate (now {config.learning_rate}) or clip (now {config.clip})."
+                f"{validation_loss[-1]}); lower learning_rate (now {network.learning_rate}) or clip (now "
+                f"{network.clip})."
             )
         if validation_loss[-1] == min(validation_loss):
-            best_weights = [jnp.array(weight) for weight in state.weights]
-        stale = 0 if validation_loss[-1] < reference * (1 - config.min_improvement) else stale + 1
+            best = jax.tree.map(jnp.array, state.variables)  # a copy: the next epoch gives its state up
+        stale = 0 if validation_loss[-1] < reference * (1 - network.min_improvement) else stale + 1
         reference = validation_loss[-1] if stale == 0 else reference
         on_epoch(epoch, validation_loss[-1])
-        if stale == config.patience:
+        if stale == network.patience:
             break
+        if stale and network.reduce_after is not None and stale % network.reduce_after == 0:
+            rate *= network.reduce_by
     return Trained(
-        weights=unpadded(best_weights, weights[-1].shape[0]),
+        variables=best,
         train_loss=tuple(train_loss),
         validation_loss=tuple(validation_loss),
         best_epoch=int(np.argmin(validation_loss)),
-        median_loss=float(of_median),
-        converged=has_converged(validation_loss, float(of_median), config.patience),
+        median_loss=float(of_constant),
+        converged=has_converged(validation_loss, float(of_constant), network.patience),
     )
 
 
 def has_converged(validation_loss: list[float], median_loss: float, patience: int, flat: float = 0.01) -> bool:
     """Whether training found something and had stopped finding more.
 
-    True when the best validation loss beats answering every feature's median, which a network that learned nothing
-    does not, and the last ``patience`` epochs lowered the loss by less than a share ``flat``: training that is cut off
-    by the number of epochs while still falling has not converged, training ended by early stopping has.
+    True when the best validation loss beats the constant answer (of a reconstruction every feature's median), which a
+    network that learned nothing does not, and the last ``patience`` epochs lowered the loss by less than a share
+    ``flat``: training that is cut off by the number of epochs while still falling has not converged, training ended by
+    early stopping has.
     """
     if len(validation_loss) <= patience or not min(validation_loss) < median_loss:
         return False
     return min(validation_loss) > min(validation_loss[:-patience]) * (1 - flat)
+
+
+def optimiser_of(config: TrainingConfig) -> optax.GradientTransformation:
+    """What becomes of a gradient before it is multiplied by the step size; defaults leave it to Adam alone."""
+    clip = [] if config.gradient_clip is None else [optax.clip_by_global_norm(config.gradient_clip)]
+    decay = [optax.add_decayed_weights(config.weight_decay, _kernels)] if config.weight_decay else []
+    return optax.chain(*clip, optax.scale_by_adam(eps=ADAM_EPSILON), *decay)
+
+
+def _kernels(weights: Any) -> Any:
+    return jax.tree.map(lambda weight: weight.ndim > 1, weights)
 
 
 class Trainer:
@@ -134,12 +163,13 @@ class Trainer:
     gradients are added up between them. Every device then takes the same step.
     """
 
-    def __init__(self, network: Network, batch_size: int, learning_rate: float, shards: int) -> None:
+    def __init__(self, network: NetworkConfig, model: Model, shards: int) -> None:
         """Prepares the functions for data in ``shards`` shards; each compiles when it is first called."""
         self.network = network
+        self.model = model
         self.shards = shards
-        self.batch = max(1, batch_size // shards)
-        self.learning_rate = learning_rate
+        self.batch = max(1, network.batch_size // shards)
+        self.optimiser = optimiser_of(network)
         mesh = _mesh(shards)
         shared, split = _sharding(shards).spec, _sharding(shards, AXIS).spec
 
@@ -147,70 +177,118 @@ class Trainer:
             mapped = jax.shard_map(function, mesh=mesh, in_specs=inputs, out_specs=shared, check_vma=False)
             return compiled(mapped, WIDE_VECTORS, **jit)
 
-        self.epoch = over_devices(self._epoch, (shared, shared, split), donate_argnums=0)
+        self.epoch = over_devices(self._epoch, (shared, shared, shared, split), donate_argnums=0)
         self.mean_loss = over_devices(self._mean_loss, (shared, split))
 
-    def _epoch(self, state: AdamState, key: jax.Array, data: WindowData) -> tuple[AdamState, jax.Array]:
+    def initial_state(self, weights: list[NDArray[np.float32]]) -> State:
+        """The state before the first step, on all devices."""
+        carried = [self._carried(number, part) for number, part in enumerate(self.model.non_trainable_variables)]
+        variables = Variables([jnp.array(weight) for weight in weights], carried)
+        state = State(variables, self.optimiser.init(variables.weights))
+        everywhere: State = jax.device_put(state, _sharding(self.shards))
+        return everywhere
+
+    def _carried(self, number: int, variable: Any) -> jax.Array:
+        """What a layer starts from; of one that draws a seed of ours, since Keras takes another one each time."""
+        seeds = variable.path.endswith("seed_generator_state")
+        return jnp.array([self.network.seed, number] if seeds else variable.value, variable.dtype)
+
+    def _epoch(self, state: State, key: jax.Array, rate: jax.Array, data: WindowData) -> tuple[State, jax.Array]:
         """One epoch in shuffled order: the new state and the mean loss of its batches. The old state is given up."""
-        rows, last_row, length = (part[0] for part in data)
+        rows, windows = jax.tree.map(lambda part: part[0], data)
+        own = jax.random.fold_in(key, jax.lax.axis_index(AXIS))
 
-        def step(state: AdamState, windows: tuple[jax.Array, jax.Array]) -> tuple[AdamState, jax.Array]:
-            (error, known), gradient = jax.value_and_grad(self._error, has_aux=True)(state.weights, rows, *windows)
-            error, known, gradient = self._over_devices((error, known, gradient))
-            known = jnp.maximum(known, 1)
-            return adam(state, [part / known for part in gradient], self.learning_rate), error / known
+        def step(state: State, now: tuple[jax.Array, Part]) -> tuple[State, jax.Array]:
+            number, part = now
+            batch = self._gather(rows, part)
+            seen = self._with_jitter(batch, jax.random.fold_in(own, number))
 
-        order = jax.random.permutation(jax.random.fold_in(key, jax.lax.axis_index(AXIS)), len(last_row))
-        state, losses = jax.lax.scan(step, state, self._batches(last_row[order], length[order]))
+            def loss(weights: list[jax.Array]) -> tuple[jax.Array, tuple[jax.Array, list[jax.Array]]]:
+                outputs, carried = self.model.stateless_call(
+                    weights, state.variables.carried, self.network.inputs(seen), training=True
+                )
+                total, weight = self.network.loss(outputs, batch)
+                return total, (weight, carried)
+
+            (total, (weight, carried)), gradient = jax.value_and_grad(loss, has_aux=True)(state.variables.weights)
+            total, weight, gradient = self._over_devices((total, weight, gradient))
+            weight = jnp.maximum(weight, 1)
+            moves, optimiser = self.optimiser.update(
+                jax.tree.map(lambda part: part / weight, gradient), state.optimiser, state.variables.weights
+            )
+            weights = jax.tree.map(lambda old, move: old - rate * move, state.variables.weights, moves)
+            return State(Variables(weights, self._alike(carried)), optimiser), total / weight
+
+        order = jax.random.permutation(own, len(windows.length))
+        batches = self._batches(jax.tree.map(lambda part: part[order], windows))
+        state, losses = jax.lax.scan(step, state, (jnp.arange(len(batches.length)), batches))
         return state, losses.mean()
 
-    def _mean_loss(self, weights: Weights, data: WindowData) -> tuple[jax.Array, jax.Array]:
-        """Masked mean squared error over all windows: of the network, and of answering 0, the scaled median."""
-        rows, last_row, length = (part[0] for part in data)
+    def _mean_loss(self, variables: Variables, data: WindowData) -> tuple[jax.Array, jax.Array]:
+        """Mean loss over all windows: of the network, and of the constant answer."""
+        rows, windows = jax.tree.map(lambda part: part[0], data)
 
-        def step(sums: jax.Array, windows: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-            error, known = self._error(weights, rows, *windows)
-            values, _, _ = gather(rows, *windows, self.network.window_days)
-            return sums + jnp.stack([error, (values**2).sum(), known]), None
+        def step(sums: jax.Array, part: Part) -> tuple[jax.Array, None]:
+            batch = self._gather(rows, part)
+            outputs, _ = self.model.stateless_call(*variables, self.network.inputs(batch), training=False)
+            total, weight = self.network.loss(outputs, batch)
+            of_constant, _ = self.network.loss(jax.tree.map(jnp.zeros_like, outputs), batch)
+            return sums + jnp.stack([total, of_constant, weight]), None
 
-        sums, _ = jax.lax.scan(step, jnp.zeros(3), self._batches(last_row, length))
-        error, of_median, known = self._over_devices(sums)
-        return error / jnp.maximum(known, 1), of_median / jnp.maximum(known, 1)
+        sums, _ = jax.lax.scan(step, jnp.zeros(3), self._batches(windows))
+        total, of_constant, weight = self._over_devices(sums)
+        return total / jnp.maximum(weight, 1), of_constant / jnp.maximum(weight, 1)
 
-    def _error(
-        self, weights: Weights, rows: jax.Array, last_row: jax.Array, length: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        """Sum of squared errors over the known values of recorded steps, and their number."""
-        values, weight, recorded = gather(rows, last_row, length, self.network.window_days)
-        answer = self.network.reconstruct(weights, values, recorded)
-        return (weight * (values - answer) ** 2).sum(), weight.sum()
+    def _gather(self, rows: jax.Array, part: Part) -> Batch:
+        return gather(rows, part.last_row, part.length, self.network.window_days, part.target, part.cohort)
+
+    def _with_jitter(self, batch: Batch, key: jax.Array) -> Batch:
+        """The batch with noise on the known values of a share of its windows."""
+        if not self.network.jitter:
+            return batch
+        of_values, of_windows = jax.random.split(key)
+        noise = self.network.jitter * jax.random.normal(of_values, batch.values.shape) * batch.known
+        noisy = jax.random.uniform(of_windows, (len(batch.values), 1, 1)) < self.network.jitter_share
+        return batch._replace(values=batch.values + noise * noisy)
 
     def _over_devices(self, parts: Any) -> Any:
         """The sum over the devices; one device is spared the copy that XLA would make."""
         return parts if self.shards == 1 else jax.lax.psum(parts, AXIS)  # type: ignore[no-untyped-call]  # JAX leaves it untyped
 
-    def _batches(self, last_row: jax.Array, length: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def _alike(self, carried: list[jax.Array]) -> list[jax.Array]:
+        """What layers carry, the same on every device: means of numbers; seeds are the same already."""
+        return [
+            self._over_devices(part) / self.shards if jnp.issubdtype(part.dtype, jnp.floating) else part
+            for part in carried
+        ]
+
+    def _batches(self, windows: Part) -> Part:
         """The device's windows in batches (steps, batch); the last is filled up with windows of length 0."""
-        steps = -(-len(last_row) // self.batch)
-        fill = steps * self.batch - len(last_row)
-        return (
-            jnp.pad(last_row, (0, fill)).reshape(steps, self.batch),
-            jnp.pad(length, (0, fill)).reshape(steps, self.batch),
-        )
+        steps = -(-len(windows.length) // self.batch)
+        fill = steps * self.batch - len(windows.length)
+        batches: Part = jax.tree.map(lambda part: jnp.pad(part, (0, fill)).reshape(steps, self.batch), windows)
+        return batches
 
 
-def shards_for(network: Network, batch_size: int) -> int:
+def shards_for(network: NetworkConfig) -> int:
     """Devices to train on.
 
-    XLA spreads the large products of a dense network over the cores by itself, but runs the loop over the days of a
-    window on one core: there each device takes a part of the batch, no smaller than what keeps its products efficient.
+    XLA spreads large products over the cores by itself, but runs a loop over the days of a window on one core: there
+    each device takes a part of the batch, no smaller than what keeps its products efficient.
     """
-    if isinstance(network, DenseNetwork) or jax.default_backend() != "cpu":
+    if not network.loops_over_days or jax.default_backend() != "cpu":
         return 1
-    return max(1, min(len(jax.devices()), batch_size // SMALLEST_PART))
+    return max(1, min(len(jax.devices()), network.batch_size // SMALLEST_PART))
 
 
-def on_devices(windows: Windows, scaler: RobustScaler, window_days: int, shards: int) -> WindowData:
+def on_devices(
+    windows: Windows,
+    scaler: RobustScaler,
+    window_days: int,
+    shards: int,
+    target: NDArray[np.bool_],
+    cohort: NDArray[np.int32],
+) -> WindowData:
     """Scales the rows that the windows hold and spreads the windows, in their order, over the shards.
 
     Consecutive windows share rows, so that the shards together hold hardly more rows than the windows do.
@@ -219,41 +297,16 @@ def on_devices(windows: Windows, scaler: RobustScaler, window_days: int, shards:
     length = np.minimum(windows.length, window_days)
     parts = [slice(start, start + size) for start in range(0, len(windows), size)]
     held = [rows_in_use(windows.last_row[part], length[part]) for part in parts]
-    width = padded_width(windows.values.shape[1])
-    rows = np.full((shards, max(len(used) for used, _ in held), width), np.nan, np.float32)
-    last_rows, lengths = (np.zeros((shards, size), np.int32) for _ in range(2))
+    rows = np.full((shards, max(len(used) for used, _ in held), windows.values.shape[1]), np.nan, np.float32)
+    arrays = [np.zeros((shards, size), kind) for kind in (np.int32, np.int32, np.float32, np.int32)]
     for shard, (part, (used, position)) in enumerate(zip(parts, held, strict=True)):
-        values = rows[shard, : len(used), : windows.values.shape[1]]
-        values[:] = windows.values[used]
-        scaler.apply(values)
-        last_rows[shard, : len(position)] = position
-        lengths[shard, : len(position)] = length[part]
-    return WindowData(*(jax.device_put(array, _sharding(shards, AXIS)) for array in (rows, last_rows, lengths)))
-
-
-def initial_state(weights: Weights, data: WindowData) -> AdamState:
-    """The state before the first step on ``data``, on all its devices, with weights padded to the width of its rows."""
-    start = padded(weights, data.rows.shape[-1])
-    state = AdamState(
-        [jnp.array(weight) for weight in start],
-        [jnp.zeros_like(weight) for weight in start],
-        [jnp.zeros_like(weight) for weight in start],
-        jnp.zeros((), jnp.int32),
-    )
-    everywhere: AdamState = jax.device_put(state, _sharding(data.rows.shape[0]))
-    return everywhere
-
-
-def adam(state: AdamState, gradient: Weights, learning_rate: float | jax.Array) -> AdamState:
-    """One step of Adam."""
-    steps = state.steps + 1
-    rate = learning_rate * jnp.sqrt(1 - SECOND_DECAY**steps) / (1 - FIRST_DECAY**steps)
-    first = [m + (g - m) * (1 - FIRST_DECAY) for m, g in zip(state.first, gradient, strict=True)]
-    second = [v + (g * g - v) * (1 - SECOND_DECAY) for v, g in zip(state.second, gradient, strict=True)]
-    weights = [
-        weight - rate * m / (jnp.sqrt(v) + EPSILON) for weight, m, v in zip(state.weights, first, second, strict=True)
-    ]
-    return AdamState(weights, first, second, steps)
+        rows[shard, : len(used)] = windows.values[used]
+        scaler.apply(rows[shard, : len(used)])
+        given: tuple[NDArray[Any], ...] = (position, length[part], target[part], cohort[part])
+        for array, values in zip(arrays, given, strict=True):
+            array[shard, : len(position)] = values
+    placed = [jax.device_put(array, _sharding(shards, AXIS)) for array in (rows, *arrays)]
+    return WindowData(placed[0], Part(*placed[1:]))
 
 
 def _sharding(shards: int, *axes: str) -> NamedSharding:

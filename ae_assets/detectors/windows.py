@@ -93,6 +93,10 @@ class TrainingData:
     target: NDArray[np.bool_]
     held_out: NDArray[np.bool_]
 
+    def take(self, windows: NDArray[np.int64]) -> "TrainingData":
+        """The windows at these positions."""
+        return TrainingData(self.windows.take(windows), self.target[windows], self.held_out[windows])
+
     @cached_property
     def train(self) -> Windows:
         """Windows to learn from, of entities believed healthy."""

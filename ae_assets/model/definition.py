@@ -9,7 +9,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ae_assets.decisions.config import DecisionConfig
-from ae_assets.detectors.config import DenseAutoencoderConfig, DetectorConfig
+from ae_assets.detectors.config import DetectorConfig
+from ae_assets.detectors.networks.dense import DenseAutoencoderConfig
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.settings import FeatureSettings
 from ae_assets.schemas.columns import ColumnsSection

@@ -3,7 +3,7 @@
 import pytest
 
 from ae_assets.detectors import FittedDetector
-from ae_assets_tests.detectors.fleets import DENSE, DETECTORS, LSTM, ORDINAL, fitted
+from ae_assets_tests.detectors.fleets import CONVOLUTIONAL, DENSE, DETECTORS, LSTM, ORDINAL, fitted
 from ae_assets_tests.detectors.simulated import SimulatedFleet, simulated_fleet
 
 
@@ -22,7 +22,12 @@ def ordinal() -> FittedDetector:
     return fitted(ORDINAL)
 
 
-@pytest.fixture(params=["dense", "lstm"])
+@pytest.fixture(scope="session")
+def convolutional() -> FittedDetector:
+    return fitted(CONVOLUTIONAL)
+
+
+@pytest.fixture(params=["dense", "lstm", "convolutional"])
 def network(request: pytest.FixtureRequest) -> FittedDetector:
     """Each of the networks."""
     detector: FittedDetector = request.getfixturevalue(request.param)
@@ -33,7 +38,7 @@ def network(request: pytest.FixtureRequest) -> FittedDetector:
 def detector(request: pytest.FixtureRequest) -> FittedDetector:
     """Each of all detectors."""
     shared = request.param.removesuffix("_autoencoder")
-    if shared in {"dense", "lstm", "ordinal"}:
+    if shared in {"dense", "lstm", "convolutional", "ordinal"}:
         network: FittedDetector = request.getfixturevalue(shared)
         return network
     return fitted(DETECTORS[request.param])

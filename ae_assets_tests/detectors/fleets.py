@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from ae_assets.detectors import (
+    ConvolutionalAutoencoderConfig,
     CounterRuleConfig,
     DenseAutoencoderConfig,
     DetectorConfig,
@@ -37,6 +38,9 @@ DENSE = DenseAutoencoderConfig(units=(32, 8, 32), epochs=6, batch_size=64, learn
 LSTM = LstmAutoencoderConfig(
     window_days=6, encoder_units=(8, 4), decoder_units=(4, 8), epochs=8, batch_size=64, learning_rate=0.02
 )
+CONVOLUTIONAL = ConvolutionalAutoencoderConfig(
+    window_days=6, filters=(16, 8), kernel_days=3, epochs=6, batch_size=64, learning_rate=0.01
+)
 ORDINAL = OrdinalConfig(
     counters=("wear", "errors"), judged=("wear",), age="age", epochs=6, batch_size=256, heads=2, least_failures=5
 )
@@ -52,6 +56,7 @@ BASELINES: dict[str, DetectorConfig] = {
 DETECTORS: dict[str, DetectorConfig] = {
     "dense_autoencoder": DENSE,
     "lstm_autoencoder": LSTM,
+    "convolutional_autoencoder": CONVOLUTIONAL,
     "ordinal": ORDINAL,
     "counter_rule": CounterRuleConfig(features=(NAMES[2], NAMES[5])),
     "growth_rule": GrowthRuleConfig(features=NAMES[:4]),

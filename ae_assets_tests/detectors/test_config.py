@@ -41,7 +41,7 @@ def test_the_room_loads_without_keras_and_jax() -> None:
 def test_keras_with_another_backend_is_refused_by_name() -> None:
     code = (
         "import sys, types; keras = types.ModuleType('keras'); keras.backend = types.SimpleNamespace(backend=lambda:"
-        "'tensorflow'); sys.modules['keras'] = keras; import ae_assets.detectors.networks"
+        "'tensorflow'); sys.modules['keras'] = keras; import ae_assets.detectors.backend"
     )
     result = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert "already loaded with the tensorflow backend" in result.stderr

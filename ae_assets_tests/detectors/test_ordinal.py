@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from ae_assets.detectors import DetectorConfig, OrdinalConfig, Windows, load_detector, windows_of
+from ae_assets.detectors.cohorts import cohort_numbers
 from ae_assets.detectors.ordinal import FittedOrdinal
 from ae_assets.detectors.ordinal_coding import CodedFeature, coded_rows, coding_of
 from ae_assets.detectors.ordinal_network import Expansion, Shape, failure_log_odds, step_log_odds, weights_of
@@ -107,7 +108,7 @@ def test_distinct_rows_stand_for_all_windows() -> None:
     assert rows.weight.sum() == len(HEALTHY)
     assert np.array_equal(np.bincount(rows.row_of), rows.weight)
     assert np.array_equal(rows.codes[rows.row_of], coding.codes(HEALTHY.values[HEALTHY.last_row], NAMES))
-    assert np.array_equal(rows.cohort[rows.row_of], coding.cohort_codes(HEALTHY.keys()["cohort"]))
+    assert np.array_equal(rows.cohort[rows.row_of], cohort_numbers(coding.cohorts, HEALTHY))
 
 
 def test_steps_are_set_up_to_the_code() -> None:

@@ -1,17 +1,21 @@
 """What training does, and that it does the same again."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
 
-from ae_assets.detectors import DenseAutoencoderConfig, FittedDetector, LstmAutoencoderConfig, fit, windows_of
-from ae_assets.detectors.networks import initial_weights, network_of
+from ae_assets.detectors import DenseAutoencoderConfig, FittedDetector, LstmAutoencoderConfig, Windows, fit, windows_of
+from ae_assets.detectors.backend import initial_weights, keras
+from ae_assets.detectors.networks.network import Shape
 from ae_assets.detectors.preprocessing import RobustScaler
-from ae_assets.detectors.training import Trainer, has_converged, initial_state, on_devices, train
+from ae_assets.detectors.training import Trainer, WindowData, has_converged, on_devices, optimiser_of, train
 from ae_assets.errors import ModelError
 from ae_assets.progress import Progress
 from ae_assets_tests.detectors.fleets import DENSE, FEATURES, LSTM, NAMES, fit_on, fleet, split
+
+SHAPE = Shape(FEATURES, 1)
 
 Config = DenseAutoencoderConfig | LstmAutoencoderConfig
 
@@ -57,35 +61,84 @@ def test_each_epoch_is_reported() -> None:
     assert "validation loss" in seen[0].note
 
 
+def on_device(windows: Windows, days: int, shards: int) -> WindowData:
+    nothing = np.zeros(len(windows))
+    return on_devices(
+        windows, RobustScaler.fit(windows.values, 10), days, shards, nothing > 0, nothing.astype(np.int32)
+    )
+
+
 def test_early_stopping_keeps_the_weights_of_the_best_epoch() -> None:
     """Validation data of another structure: the loss over it falls at first and then rises for good."""
     config = DENSE.model_copy(update={"epochs": 40, "patience": 3, "learning_rate": 0.02})
-    table = fleet()
-    training = windows_of(table, NAMES, 1)
-    scaler = RobustScaler.fit(training.values, config.clip)
+    table, model = fleet(), config.build(SHAPE)
     shuffled = table.with_columns(pl.col(name).shuffle(seed=number) for number, name in enumerate(NAMES))
-    data = on_devices(training, scaler, 1, 1)
-    validation = on_devices(windows_of(shuffled, NAMES, 1), scaler, 1, 1)
-    start = [jnp.asarray(weight) for weight in initial_weights(config, FEATURES)]
-    trained = train(network_of(config), start, data, validation, config, lambda epoch, loss: None)
+    data, validation = (on_device(windows_of(part, NAMES, 1), 1, 1) for part in (table, shuffled))
+    trained = train(config, model, initial_weights(model, 7), data, validation, lambda epoch, loss: None)
     assert len(trained.validation_loss) < config.epochs
     assert trained.best_epoch <= len(trained.validation_loss) - 1 - config.patience
-    trainer = Trainer(network_of(config), config.batch_size, config.learning_rate, 1)
-    loss, _ = trainer.mean_loss(initial_state(trained.weights, validation).weights, validation)
+    loss, _ = Trainer(config, model, 1).mean_loss(trained.variables, validation)
     assert float(loss) == pytest.approx(min(trained.validation_loss), rel=1e-6)
 
 
 def test_a_part_of_the_batch_on_each_device_is_the_whole_batch() -> None:
     """Both losses are means over the same windows, however many devices share them."""
-    windows = windows_of(fleet(), NAMES, 6)
-    scaler = RobustScaler.fit(windows.values, 10)
-    start = [jnp.asarray(weight) for weight in initial_weights(LSTM, FEATURES)]
+    windows, model = windows_of(fleet(), NAMES, 6), LSTM.build(SHAPE)
     losses = []
     for shards in (1, 2):
-        data = on_devices(windows, scaler, 6, shards)
-        trainer = Trainer(network_of(LSTM), LSTM.batch_size, LSTM.learning_rate, shards)
-        losses.append(float(trainer.mean_loss(initial_state(start, data).weights, data)[0]))
+        trainer = Trainer(LSTM, model, shards)
+        variables = trainer.initial_state(initial_weights(model, 7)).variables
+        losses.append(float(trainer.mean_loss(variables, on_device(windows, 6, shards))[0]))
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_the_defaults_are_adam_as_keras_has_it() -> None:
+    random = np.random.default_rng(0)
+    weight = random.normal(size=(5, 3)).astype(np.float32)
+    theirs, adam = keras.Variable(weight), keras.optimizers.Adam(0.01)
+    ours, optimiser = jnp.asarray(weight), optimiser_of(DENSE)
+    state = optimiser.init(ours)
+    for _ in range(20):
+        gradient = jnp.asarray(random.normal(size=weight.shape), jnp.float32)
+        adam.apply_gradients([(gradient, theirs)])
+        move, state = optimiser.update(gradient, state, ours)
+        ours = ours - 0.01 * move
+    np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_are_clipped_and_kernels_decay_where_the_settings_say_so() -> None:
+    weights = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
+    gradient = {"kernel": jnp.full((2, 2), 1e6), "bias": jnp.zeros(2)}
+    decaying = optimiser_of(DENSE.model_copy(update={"weight_decay": 0.1}))
+    move, _ = decaying.update(jax.tree.map(jnp.zeros_like, gradient), decaying.init(weights), weights)
+    assert move["kernel"].tolist() == pytest.approx(np.full((2, 2), 0.1))
+    assert not move["bias"].any()
+    clipping = optimiser_of(DENSE.model_copy(update={"gradient_clip": 1e-3}))
+    _, state = clipping.update(gradient, clipping.init(weights), weights)
+    moments = jax.tree.leaves(state)
+    assert max(float(jnp.abs(part).max()) for part in moments) <= 1.0  # the count of steps is 1, the moments are small
+
+
+@pytest.mark.parametrize("change", [{"jitter": 0.3}, {"jitter": 0.3, "jitter_share": 0.5}, {"dropout": 0.3}])
+def test_noise_and_dropout_act_in_training_only_and_by_the_seed(change: dict[str, float]) -> None:
+    config = DENSE.model_copy(update={"epochs": 2, **change})
+    first, again, plain = (
+        fit(one, split(one, fleet())) for one in (config, config, DENSE.model_copy(update={"epochs": 2}))
+    )
+    assert first.history.train_loss == again.history.train_loss
+    assert first.history.train_loss[0] > plain.history.train_loss[0]
+    windows = windows_of(fleet(seed=5), NAMES, 1)
+    assert first.score(windows).score.tobytes() == again.score(windows).score.tobytes()
+
+
+def test_the_step_size_is_cut_where_the_validation_loss_stays() -> None:
+    stuck = {"epochs": 6, "patience": 6, "min_improvement": 0.99}
+    config = DENSE.model_copy(update={**stuck, "reduce_after": 2, "reduce_by": 1e-6})
+    history = fit(config, split(config, fleet())).history
+    free = fit(DENSE.model_copy(update=stuck), split(config, fleet())).history
+    assert history.validation_loss[:3] == free.validation_loss[:3]
+    assert history.validation_loss[3:] == pytest.approx([history.validation_loss[2]] * 3, rel=1e-3)
+    assert free.validation_loss[-1] < 0.99 * history.validation_loss[-1]
 
 
 def test_a_feature_never_seen_in_training_does_not_break_it() -> None:

@@ -1,0 +1,132 @@
+"""Fitted networks: sampling, scaling and training tied together, scoring, and the files of a model version."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ae_assets.detectors.backend import Model, initial_weights, load_weights
+from ae_assets.detectors.base import FittedDetector, Scores, TrainingHistory, write_preprocessing
+from ae_assets.detectors.cohorts import cohort_numbers, large_cohorts
+from ae_assets.detectors.networks.network import NetworkConfig, Shape
+from ae_assets.detectors.preprocessing import RobustScaler
+from ae_assets.detectors.sampling import chosen, require_windows
+from ae_assets.detectors.scoring import Scorer
+from ae_assets.detectors.training import WindowData, on_devices, shards_for, train
+from ae_assets.detectors.windows import TrainingData, Windows
+from ae_assets.errors import ModelError
+from ae_assets.progress import Progress, ProgressSink
+
+MODEL_FILE = "model.keras"
+VALIDATION_SHARE = 4
+
+
+class FittedNetwork(FittedDetector):
+    """A trained network with its scaler."""
+
+    config: NetworkConfig
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        feature_names: tuple[str, ...],
+        history: TrainingHistory,
+        scaler: RobustScaler,
+        cohorts: tuple[str, ...],
+        model: Model,
+    ) -> None:
+        """Takes the parts as they are; see :func:`fit` and :func:`load`."""
+        self.config = config
+        self.feature_names = feature_names
+        self.window_days = config.window_days
+        self.history = history
+        self.learns_from_failures = config.uses_target
+        self.scaler = scaler
+        self.cohorts = cohorts
+        self.model = model
+        self._scorer = Scorer(config, model, scaler)
+
+    def score(self, windows: Windows) -> Scores:
+        """Scores by the network's verdict."""
+        self.require_fitting(windows)
+        return self._scorer.score(windows, cohort_numbers(self.cohorts, windows))
+
+    def save(self, directory: Path) -> None:
+        """Writes ``model.keras`` and ``preprocessing.json``."""
+        cohorts = {"cohorts": list(self.cohorts)} if self.config.uses_cohort else {}
+        write_preprocessing(directory, self, scaler=self.scaler.to_json(), **cohorts)
+        self.model.save(directory / MODEL_FILE)
+
+
+def fit(config: NetworkConfig, data: TrainingData, progress: ProgressSink) -> FittedNetwork:
+    """Samples windows, fits the scaler on the training rows, trains the network; see ``detectors.fit``."""
+    began = time.perf_counter()
+    names, generator = data.windows.feature_names, np.random.default_rng(config.seed)
+    offered, checkable = (_side(config, data, held_out) for held_out in (False, True))
+    sampled = offered.take(chosen(len(offered.windows), config.max_windows, generator))
+    most = max(1, config.max_windows // VALIDATION_SHARE)
+    checked = checkable.take(chosen(len(checkable.windows), most, generator))
+    healthy = sampled.train
+    scaler = RobustScaler.fit(healthy.values[healthy.last_row], config.clip)
+    cohorts = large_cohorts(sampled.windows) if config.uses_cohort else ()
+    model = config.build(Shape(len(names), len(cohorts) + 1))
+    shards = min(shards_for(config), len(sampled.windows), len(checked.windows))
+
+    def loaded(side: TrainingData) -> WindowData:
+        numbers = cohort_numbers(cohorts, side.windows)
+        return on_devices(side.windows, scaler, config.window_days, shards, side.target, numbers)
+
+    def report(epoch: int, loss: float) -> None:
+        seconds, rows = time.perf_counter() - began, (epoch + 1) * len(sampled.windows)
+        stage, note = f"training {config.type}", f"validation loss {loss:.4f}"
+        progress(Progress(stage, epoch + 1, config.epochs, "epochs", rows, seconds, note))
+
+    start = initial_weights(model, config.seed)
+    trained = train(config, model, start, loaded(sampled), loaded(checked), report)
+    variables = [*model.trainable_variables, *model.non_trainable_variables]
+    for variable, value in zip(variables, [*trained.variables.weights, *trained.variables.carried], strict=True):
+        variable.assign(value)
+    history = TrainingHistory(
+        train_loss=trained.train_loss,
+        validation_loss=trained.validation_loss,
+        best_epoch=trained.best_epoch,
+        windows_seen=len(sampled.windows),
+        windows_available=len(offered.windows),
+        validation_windows=len(checked.windows),
+        median_loss=trained.median_loss,
+        seconds=time.perf_counter() - began,
+        converged=trained.converged,
+    )
+    return FittedNetwork(config, names, history, scaler, cohorts, model)
+
+
+def load(config: NetworkConfig, directory: Path, record: dict[str, Any]) -> FittedNetwork:
+    """Loads a saved network.
+
+    Args:
+        config: its config.
+        directory: the folder of one model version.
+        record: its ``preprocessing.json``.
+
+    Raises:
+        ModelError: the network's file is missing, cannot be read, or does not fit the record.
+    """
+    names, cohorts = tuple(record["feature_names"]), tuple(record["cohorts"] if config.uses_cohort else ())
+    model = config.build(Shape(len(names), len(cohorts) + 1))
+    load_weights(directory / MODEL_FILE, model)
+    history = TrainingHistory.from_json(record["history"])
+    return FittedNetwork(config, names, history, RobustScaler.from_json(record["scaler"]), cohorts, model)
+
+
+def _side(config: NetworkConfig, data: TrainingData, held_out: bool) -> TrainingData:
+    """The windows to learn from, or those for early stopping."""
+    side = data.take(np.flatnonzero((data.held_out == held_out) & (config.uses_target | ~data.target)))
+    name = "validation" if held_out else "training"
+    require_windows(side.windows, name)
+    if config.window_days not in (1, data.windows.window_days):
+        raise ModelError(
+            f"The {name} windows span {data.windows.window_days} days, the config says {config.window_days}; "
+            f"build them with windows_of(..., window_days={config.window_days})."
+        )
+    return side

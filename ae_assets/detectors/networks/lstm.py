@@ -1,0 +1,57 @@
+"""LSTM autoencoder over the days of one window."""
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, PositiveInt
+
+from ae_assets.detectors.networks.network import Answer, Batch, ReconstructionConfig, Shape, Verdict
+
+if TYPE_CHECKING:
+    import jax
+    import keras
+
+
+class LstmAutoencoderConfig(ReconstructionConfig):
+    """LSTM autoencoder over the days of one window."""
+
+    loops_over_days = True
+    type: Literal["lstm_autoencoder"] = "lstm_autoencoder"
+    encoder_units: tuple[PositiveInt, ...] = Field(
+        (32, 16), min_length=1, description="Widths of the encoder's LSTM layers; the last state is the code."
+    )
+    decoder_units: tuple[PositiveInt, ...] = Field(
+        (16, 32), min_length=1, description="Widths of the decoder's LSTM layers, which unroll the repeated code."
+    )
+
+    def build(self, shape: Shape) -> "keras.Model":
+        """Values (windows, days, features) and the days that are recorded (windows, days) to the reconstruction.
+
+        A day that is not recorded leaves every state as it was.
+        """
+        from ae_assets.detectors.backend import dropped_out, keras
+
+        values = keras.Input((self.window_days, shape.features), name="values")
+        recorded = keras.Input((self.window_days,), dtype="bool", name="recorded")
+        hidden = values
+        for position, units in enumerate((*self.encoder_units, *self.decoder_units)):
+            if position == len(self.encoder_units):
+                hidden = keras.layers.RepeatVector(self.window_days)(hidden)
+            layer = keras.layers.LSTM(
+                units,
+                return_sequences=position != len(self.encoder_units) - 1,
+                kernel_initializer="zeros",
+                recurrent_initializer="zeros",
+            )
+            hidden = dropped_out(layer(hidden, mask=recorded), self.dropout)
+        output = keras.layers.Dense(shape.features, kernel_initializer="zeros")(hidden)
+        return keras.Model([values, recorded], output, name=self.type)
+
+    def inputs(self, batch: Batch) -> "list[jax.Array]":
+        """The values and the days that are recorded."""
+        return [batch.values, batch.recorded]
+
+    def verdict(self, answer: Answer, batch: Batch) -> Verdict:
+        """That of every reconstruction, faster than by Keras' layers; see ``lstm_scoring``."""
+        from ae_assets.detectors.networks.lstm_scoring import verdict
+
+        return verdict(answer.weights, len(self.encoder_units), batch)

@@ -1,0 +1,144 @@
+"""What a network is to the training loop and to scoring. Nothing here imports keras or jax before it is fitted.
+
+A network is its config: a file beside this one with its settings, its Keras model, and where it is no reconstruction
+what a loss and a verdict are. How others would be written:
+
+- Variational autoencoder: the model answers the reconstruction and each window's KL divergence, with the draw in a
+  layer that has a `keras.random.SeedGenerator`, whose state the loop carries; `loss` adds the two.
+- Conditional variational autoencoder: the same with `uses_cohort`; `inputs` hands the batch's cohort to an Embedding.
+- BiLSTM classifier, FCN: `uses_target`; the model answers log-odds, `loss` is their cross entropy with `batch.target`,
+  and `verdict` their softplus, shared out among the features by gradient times input.
+- Spectrogram CNN: the same, and the model begins with `keras.ops.stft` over the days.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from ae_assets.detectors.settings import TrainingConfig, WindowDetectorConfig
+
+if TYPE_CHECKING:
+    import jax
+    import keras
+
+Outputs = Any
+"""What a Keras model answers: an array, or a list of arrays."""
+
+
+class Shape(NamedTuple):
+    """What a network is built for.
+
+    Attributes:
+        features: of a day.
+        cohorts: numbers that the cohort of a batch may have, 0 included; 1 where the network does not use cohorts.
+    """
+
+    features: int
+    cohorts: int
+
+
+class Batch(NamedTuple):
+    """Windows as a network sees them, inside jit.
+
+    Attributes:
+        values: float32 (windows, days, features) in scaled units, 0 where a value is unknown.
+        known: float32 of the same shape, 1 where the value is known, else 0.
+        recorded: boolean (windows, days); false before the first record of a window, and on all days of filling.
+        target: float32 (windows,), 1 where something is known to go wrong; 0 in scoring.
+        cohort: int32 (windows,), from 1; 0 for a cohort that the fit did not tell apart, or without `uses_cohort`.
+    """
+
+    values: "jax.Array"
+    known: "jax.Array"
+    recorded: "jax.Array"
+    target: "jax.Array"
+    cohort: "jax.Array"
+
+
+class Verdict(NamedTuple):
+    """What is said of n windows.
+
+    Attributes:
+        contributions: (n, features), >= 0; the score is their sum.
+        expected: (n, features), the values expected on the scored day in scaled units; None without an expectation.
+    """
+
+    contributions: "jax.Array"
+    expected: "jax.Array | None"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A trained network as a function of batches.
+
+    Attributes:
+        answer: from a batch to the model's outputs; may be called with changed batches and differentiated.
+        weights: the model's trainable weights, in its order.
+    """
+
+    answer: Callable[[Batch], Outputs]
+    weights: "list[jax.Array]"
+
+    def __call__(self, batch: Batch) -> Outputs:
+        """The model's outputs."""
+        return self.answer(batch)
+
+
+class NetworkConfig(TrainingConfig, WindowDetectorConfig):
+    """A network with its settings.
+
+    Attributes:
+        uses_target: whether it learns from windows of which something is known to go wrong, too.
+        uses_cohort: whether its inputs hold the cohort.
+        loops_over_days: whether it takes one day after the other, as recurrent layers do; says how XLA is best used.
+    """
+
+    implementation: ClassVar[str] = "ae_assets.detectors.network_detector"
+    uses_target: ClassVar[bool] = False
+    uses_cohort: ClassVar[bool] = False
+    loops_over_days: ClassVar[bool] = False
+
+    @abstractmethod
+    def build(self, shape: Shape) -> "keras.Model":
+        """The Keras model, which is called with :meth:`inputs`."""
+
+    def inputs(self, batch: Batch) -> "list[jax.Array]":
+        """What of a batch the model is called with: the values."""
+        return [batch.values]
+
+    @abstractmethod
+    def loss(self, outputs: Outputs, batch: Batch) -> "tuple[jax.Array, jax.Array]":
+        """The loss of a batch as a sum, and what it is divided by, which must not depend on the outputs.
+
+        Both are added up over devices, and over batches where no gradient is taken; filling must count for nothing.
+        Outputs that are all 0 stand for the constant answer that training has to beat.
+        """
+
+    @abstractmethod
+    def verdict(self, answer: Answer, batch: Batch) -> Verdict:
+        """What the model's answer says of each window."""
+
+
+class ReconstructionConfig(NetworkConfig):
+    """A network that answers with the window itself, (windows, days, features).
+
+    Loss and score are the mean squared error in scaled units over the known values of a window's recorded days; a
+    feature's contribution is its part of that mean. All days of the window count alike, as in the mean error of the
+    document that the autoencoders come from: one odd reading moves the score by a share, a drive that leaves its course
+    moves it more each day.
+    """
+
+    def loss(self, outputs: Outputs, batch: Batch) -> "tuple[jax.Array, jax.Array]":
+        """Squared errors of known values, and their number."""
+        return (batch.known * (batch.values - outputs) ** 2).sum(), batch.known.sum()
+
+    def verdict(self, answer: Answer, batch: Batch) -> Verdict:
+        """Each feature's part of the mean squared error, and the answer for the scored day."""
+        import jax
+        import jax.numpy as jnp
+
+        # the barrier keeps the sums below out of the fused network, which XLA then runs faster
+        outputs = jax.lax.optimization_barrier(answer(batch))  # type: ignore[no-untyped-call]  # JAX leaves it untyped
+        squared = (batch.known * (batch.values - outputs) ** 2).sum(axis=1)
+        return Verdict(squared / jnp.maximum(batch.known.sum(axis=(1, 2)), 1)[:, None], outputs[:, -1])

@@ -1,0 +1,110 @@
+"""What the settings of detectors have in common, and what those of trained networks do. Nothing here computes."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+from ae_assets.progress import ProgressSink
+
+if TYPE_CHECKING:
+    from ae_assets.detectors.base import FittedDetector
+    from ae_assets.detectors.windows import TrainingData
+
+
+class Settings(BaseModel):
+    """A setting that is misspelt is an error, and a config in use never changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
+
+class DetectorSettings(Settings):
+    """Base of the configs of all detectors; a config fits its detector and loads it again.
+
+    A detector of your own is a subclass of `DayDetectorConfig` or `WindowDetectorConfig` with the settings as fields,
+    and with `fit` and `load`, which import what computes: the module itself is read with the YAML in every process.
+
+    Attributes:
+        implementation: the module with functions `fit(config, data, progress)` and `load(config, directory, record)`
+            that stand in for the methods.
+    """
+
+    implementation: ClassVar[str]
+
+    type: str = Field(description="Which detector it is.")
+
+    @property
+    def name(self) -> str:
+        """What tables of several detectors call it."""
+        return self.type
+
+    def fit(self, data: "TrainingData", progress: ProgressSink) -> "FittedDetector":
+        """Fits the detector; see ``detectors.fit``."""
+        fitted: FittedDetector = import_module(self.implementation).fit(self, data, progress)
+        return fitted
+
+    def load(self, directory: Path, record: dict[str, Any]) -> "FittedDetector":
+        """Loads what ``FittedDetector.save`` wrote into ``directory``.
+
+        Args:
+            directory: the folder of one model version.
+            record: its ``preprocessing.json``, whose config is this one.
+
+        Raises:
+            ModelError: a file is missing or damaged.
+        """
+        loaded: FittedDetector = import_module(self.implementation).load(self, directory, record)
+        return loaded
+
+
+class DayDetectorConfig(DetectorSettings):
+    """A detector that sees the scored day only."""
+
+    @property
+    def window_days(self) -> int:
+        """One: the scored day alone."""
+        return 1
+
+
+class WindowDetectorConfig(DetectorSettings):
+    """A detector that sees the records of the last days."""
+
+    window_days: PositiveInt = Field(20, description="Calendar days of a window, the scored day included.")
+
+
+class TrainingConfig(Settings):
+    """How a network is trained; shared by every network.
+
+    Which entities are trained on and which validate is decided by the caller of ``fit``, who knows the split.
+    """
+
+    epochs: PositiveInt = Field(50, description="Most passes over the training windows; early stopping ends sooner.")
+    batch_size: PositiveInt = Field(256, description="Windows per gradient step.")
+    learning_rate: PositiveFloat = Field(0.001, description="Step size of Adam.")
+    patience: PositiveInt = Field(5, description="Epochs without a better validation loss before training stops.")
+    min_improvement: float = Field(
+        0.001, ge=0, lt=1, description="Relative fall of the validation loss that counts as better for patience."
+    )
+    reduce_after: PositiveInt | None = Field(
+        None, description="Epochs without a better validation loss before the step size is cut; never where left out."
+    )
+    reduce_by: float = Field(0.5, gt=0, lt=1, description="What the step size is multiplied by then.")
+    weight_decay: float = Field(
+        0.0, ge=0, description="Share of each kernel that a step of size 1 takes away (decoupled, as in AdamW)."
+    )
+    gradient_clip: PositiveFloat | None = Field(
+        None, description="Longest gradient over all weights; longer ones are shortened to it."
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of each hidden layer's units that a step leaves out.")
+    jitter: float = Field(
+        0.0, ge=0, description="Standard deviation, in scaled units, of the noise on what the network sees in training."
+    )
+    jitter_share: float = Field(1.0, gt=0, le=1, description="Share of a batch's windows that the noise is added to.")
+    max_windows: PositiveInt = Field(
+        200_000, description="Training windows to sample, by seed; validation takes at most a quarter as many."
+    )
+    clip: PositiveFloat = Field(
+        10.0, description="Scaled values are cut to [-clip, clip], so that one wild reading cannot own the training."
+    )
+    seed: int = Field(7, ge=0, description="Fixes sampling, initial weights and the order of windows.")
