@@ -39,6 +39,14 @@ class Project:
     root_module: str
     module: str
 
+    @property
+    def defs_folder(self) -> Path:
+        """Where its components lie, a folder for each."""
+        if self.root_module == PACKAGE:
+            return Path(ae_assets.__file__).parent / "defs"
+        inside = [self.folder / "src" / self.root_module, self.folder / self.root_module]
+        return next((folder for folder in inside if folder.is_dir()), inside[-1]) / "defs"
+
     def load(self) -> tuple[dg.Definitions, list[AnomalyPipeline]]:
         """Its definitions and its watched tables; raises what Dagster or the project's own code raises."""
         if self.root_module == PACKAGE:

@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import polars as pl
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from ae_assets.schemas.times import has_time_of_day, require_format
+
 TIME_COLUMN, ENTITY_COLUMN = "time", "entity"
 """What a reader adds where no column of the file is the time, or the entity."""
 
@@ -15,8 +17,6 @@ RESERVED_COLUMNS = frozenset({"day", "source_file", "source_fingerprint", "sourc
 
 RULE_NAMES = ("known", "whole", "not_negative", "positive", "share", "percentage")
 """Rules of a value, see `schemas.rules`."""
-
-_TIME_OF_DAY = re.compile(r"%[-_0]?[HIklMSTRrXcs]")
 
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 
@@ -64,6 +64,7 @@ class TimeSection(_Section):
         for one in formats:
             if "%" not in one:
                 raise ValueError(f'expected a format such as "%d.%m.%Y", received {one!r}')
+            require_format(one)
         return formats
 
     @field_validator("time_zone")
@@ -94,7 +95,7 @@ class TimeSection(_Section):
     @property
     def has_time_of_day(self) -> bool:
         """Whether it says more than a day."""
-        return any(_TIME_OF_DAY.search(one) for one in self.format)
+        return any(has_time_of_day(one) for one in self.format)
 
     @property
     def dtype(self) -> pl.DataType:

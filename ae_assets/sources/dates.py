@@ -12,6 +12,7 @@ import polars as pl
 from ae_assets.schemas.columns import TimeSection
 from ae_assets.schemas.layouts.layout import ROW_COLUMN
 from ae_assets.schemas.reading import distinct
+from ae_assets.schemas.times import read_times
 from ae_assets.sources.notes import with_notes
 
 _YEAR_FIRST = re.compile(
@@ -59,9 +60,7 @@ def _times(written: pl.Series, time: TimeSection) -> pl.Series:
 
 
 def _parsed_by(texts: pl.Series, form: str, time: TimeSection) -> pl.Series:
-    if not time.has_time_of_day:
-        return texts.str.to_date(form, strict=False)
-    return _in_utc(texts.str.to_datetime(form, strict=False, time_unit="us"), time)
+    return _converted(read_times(texts, form), time)
 
 
 def _converted(given: pl.Series, time: TimeSection) -> pl.Series:

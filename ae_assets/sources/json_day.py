@@ -73,6 +73,12 @@ def parse_json_lines(data: bytes, origin: str, reading: Reading) -> pl.DataFrame
     return conformed(renamed, columns, origin, reading, spelled)
 
 
+def text_columns(data: bytes) -> pl.DataFrame:
+    """The columns of JSON lines as text, without a contract; lines that are no objects are left out."""
+    rows = [(row, cells) for row, line in enumerate(data.split(b"\n"), 1) if (cells := _cells(line)[0])]
+    return _frame(rows, list(dict.fromkeys(name for _, cells in rows for name in cells))).drop(ROW_COLUMN)
+
+
 def _frame(rows: Sequence[tuple[int, Cells]], names: Sequence[str]) -> pl.DataFrame:
     columns = {name: pl.Series([cells.get(name) for _, cells in rows], dtype=pl.String) for name in names}
     return pl.DataFrame({**columns, ROW_COLUMN: pl.Series([row for row, _ in rows], dtype=pl.Int64)})

@@ -49,6 +49,7 @@ def parse_parquet(data: bytes, origin: str, reading: Reading) -> pl.DataFrame:
             _refuse_too_much(rows, len(names), origin, size)
             batch.validate(full=True)
             parts.append(batch)
+        _refuse_lost_rows(file.metadata, rows, origin)
         frame = pl.DataFrame(pa.Table.from_batches(parts, file.schema_arrow))
     except SourceError:
         raise
@@ -60,6 +61,23 @@ def parse_parquet(data: bytes, origin: str, reading: Reading) -> pl.DataFrame:
     frame.columns = columns
     numbered = frame.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(ROW_COLUMN))
     return conformed(numbered, columns, origin, reading, {})
+
+
+def _refuse_lost_rows(metadata: pq.FileMetaData, rows: int, origin: str) -> None:
+    """Raises SourceError where the file contradicts itself on how many rows it has: a reader stops without a word."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    said = {metadata.num_rows, sum(group.num_rows for group in groups)}
+    for column in range(metadata.num_columns if groups else 0):
+        said.add(sum(group.column(column).num_values for group in groups))
+    if said | {rows} != {rows} and not _is_nested(metadata):
+        raise SourceError(
+            f"{origin}: {rows:,} rows can be read and the file says that it has {max(said):,}. It is damaged: fetch it"
+            " again."
+        )
+
+
+def _is_nested(metadata: pq.FileMetaData) -> bool:
+    return any(metadata.schema.column(number).max_repetition_level for number in range(metadata.num_columns))
 
 
 def _refuse_too_much(rows: int, width: int, origin: str, size: int = 0) -> None:

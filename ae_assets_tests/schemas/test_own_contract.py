@@ -114,6 +114,7 @@ def test_without_cohort_and_label_all_are_of_one_kind_and_nothing_is_known_of_fa
         ({"entity": {"file_name": "(a"}}, "no regular expression"),
         ({"time": ["year", "month"]}, "needs a format"),
         ({"time": {"column": "at", "format": "date"}}, "expected a format"),
+        ({"time": {"column": "at", "format": "%Y-%m-%d %Q!"}}, "no format of times"),
         ({"time": {"column": "at", "time_zone": "Berlin"}}, "time zone"),
         ({"label": "pump"}, "'pump' has two meanings"),
         ({"values": {"AT": {}}}, "'at' has two meanings"),

@@ -164,7 +164,7 @@ def test_bytes_of_parquet_that_are_no_text_refuse_the_file() -> None:
         read_file(content.getvalue(), "a.parquet", reading())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_damage_is_an_error_of_the_source_or_none(data: st.DataObject) -> None:
     whole = parquet(pl.DataFrame([ROW] * 20))

@@ -95,6 +95,12 @@ def test_a_time_is_put_together_of_several_columns_and_is_in_utc() -> None:
     assert [note and note["Mo"] for note in rescued(frame)] == [None, None, "03", None, "13"]
 
 
+def test_an_hour_without_minutes_is_the_full_hour() -> None:
+    columns = {**COLUMNS, "time": {"column": "Datum", "format": "%d.%m.%Y %H"}}
+    frame = rows_of("07.04.2024 06;P 1;0;1;3;;", "07.04.2024 25;P 2;0;1;3;;", columns=columns)
+    assert frame["Datum"].to_list() == [datetime(2024, 4, 7, 6, tzinfo=UTC), None]
+
+
 def test_names_of_the_yaml_are_found_in_any_case() -> None:
     assert rows_of("07.04.2024;P 1;1;5", header="DATUM;pumpe;Druck;defekt", columns=COLUMNS).columns[:4] == [
         "Datum",

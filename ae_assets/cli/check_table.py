@@ -1,0 +1,96 @@
+"""``check``: whether the source of a table keeps the contract of its YAML, told by one day, before any run."""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import TYPE_CHECKING
+
+import click
+
+from ae_assets.cli.commands import Day, explains_errors, main
+from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, EXIT_CODES
+from ae_assets.cli.screen import say
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ae_assets.features.validation import Validated
+    from ae_assets.model.definition import WatchedTable
+
+_MOST_NAMED = 5
+
+
+@main.command(short_help="Say whether a day of the source keeps the contract.", epilog=EXIT_CODES)
+@click.argument("table")
+@click.option("--day", type=Day(), help="The day to read; left out: the newest of the source.")
+@explains_errors
+def check(table: str, day: date | None) -> int:
+    """Reads one day of TABLE's source and says whether the contract of its YAML holds; nothing is stored.
+
+    It does not hold where rows are set aside beyond checks.max_share_set_aside, or where no row has a value of an
+    attribute that features are made of.
+    """
+    from ae_assets.chain.raw_columns import RawColumns
+    from ae_assets.cli.instance import load_table
+    from ae_assets.features.validation import validate_day
+    from ae_assets.schemas.contracts import contract_of
+    from ae_assets.sources import listed_day, open_source
+
+    definition = load_table(table)[1]
+    source = open_source(definition.source.location, definition.source.reading)
+    days = source.days()
+    strays = source.strays()
+    say(f"{source.location}: {_span(sorted(days))}; {len(strays)} left out")
+    for stray in strays[:_MOST_NAMED]:
+        say(f"  left out: {stray}")
+    if not days:
+        return CHECK_FAILED
+    listed = listed_day(source, max(days) if day is None else day)
+    raw = RawColumns(source.location, {}).fit(source.read(listed), listed.origin)
+    config = definition.features
+    validated = validate_day(raw, listed.day, contract_of(definition.layout, tuple(config.attributes), config.low_bits))
+    say(
+        f"{listed.day}, {listed.origin}: {raw.height:,} rows, {raw['rescued'].count():,} with cells that cannot be read"
+    )
+    for line in _told(definition, raw, validated):
+        say(f"  {line}")
+    problems = list(_problems(definition, validated))
+    for problem in problems:
+        say(f"  does not hold: {problem}")
+    say("the contract does not hold" if problems else "the contract holds")
+    return CHECK_FAILED if problems else DONE
+
+
+def _span(days: list[date]) -> str:
+    return f"{len(days):,} days from {days[0]} to {days[-1]}" if days else "no day"
+
+
+def _told(table: "WatchedTable", raw: "pl.DataFrame", validated: "Validated") -> Iterator[str]:
+    layout, valid = table.layout, validated.valid
+    labels = "no label is named, so nothing is judged by failures"
+    if layout.label is not None:
+        labels = f"{valid['label'].count():,} labels, {(valid['label'] == 1).sum():,} of them failures"
+    yield f"{valid['entity'].n_unique():,} devices of {valid['cohort'].n_unique():,} kinds; {labels}"
+    known = {layout.entity, layout.time.name, layout.cohort, layout.label, *layout.required, *layout.values}
+    if layout.values and (others := [name for name in raw.columns[:-2] if name not in known]):
+        yield f"kept as text, since the YAML does not name them: {', '.join(others)}"
+    for name in layout.values:
+        if name not in raw.columns:
+            yield f"the file has no column {name!r}"
+
+
+def _problems(table: "WatchedTable", validated: "Validated") -> Iterator[str]:
+    from ae_assets.chain.set_aside import are_many, broken_rules
+
+    valid, aside = validated.valid, validated.quarantine
+    rows = valid.height + aside.height
+    rules = broken_rules(aside)
+    words = "; ".join(rule.in_words for rule in rules[:_MOST_NAMED])
+    if are_many(aside.height, rows, table.checks.max_share_set_aside):
+        yield f"{aside.height:,} of {rows:,} rows are set aside: {words}"
+        for rule in rules[:_MOST_NAMED]:
+            yield f"{rule.rule}: {aside.filter(rule=rule.rule)['reason'][0]}"
+    elif aside.height:
+        say(f"  {aside.height:,} of {rows:,} rows are set aside: {words}")
+    for name in table.features.attributes:
+        if name not in valid.columns or not valid[name].count():
+            yield f"no row has a value of {name}, which features are made of"

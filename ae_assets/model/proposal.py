@@ -1,0 +1,417 @@
+"""The YAML that is proposed for a file of somebody's own: each key with its reason, and what it is unsure of.
+
+Nothing here is a decision: what a sample of rows suggests is written down, for a person to look at and change.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+import polars as pl
+
+from ae_assets.errors import ConfigError
+from ae_assets.schemas.columns import RESERVED_COLUMNS
+from ae_assets.schemas.times import read_times
+
+ENOUGH = 0.9
+"""Share of the known cells of a column that have to look alike."""
+
+_TIME_FORMS: Sequence[tuple[str, str]] = (
+    (r"\d{4}-\d{2}-\d{2}", ""),
+    (r"\d{8}", ""),
+    (r"\d{4}/\d{2}/\d{2}", ""),
+    (r"\d{1,2}\.\d{1,2}\.\d{4}", "%d.%m.%Y"),
+    (r"\d{1,2}/\d{1,2}/\d{4}", "%d/%m/%Y"),
+    (r"\d{1,2}/\d{1,2}/\d{4}", "%m/%d/%Y"),
+    (r"\d{1,2}-\d{1,2}-\d{4}", "%d-%m-%Y"),
+)
+_TIMES_OF_DAY: Sequence[tuple[str, str]] = (
+    (r"", ""),
+    (r" \d{1,2}:\d{2}", " %H:%M"),
+    (r" \d{1,2}:\d{2}:\d{2}", " %H:%M:%S"),
+    (r" \d{1,2}:\d{2}:\d{2}\.\d+", " %H:%M:%S%.f"),
+    (r"T\d{2}:\d{2}:\d{2}", "T%H:%M:%S"),
+    (r"T\d{2}:\d{2}:\d{2}Z", "T%H:%M:%SZ"),
+    (r"T\d{2}:\d{2}:\d{2}\.\d+Z?", "T%H:%M:%S%.f"),
+    (r"T\d{2}:\d{2}:\d{2}[+-]\d{2}:\d{2}", "T%H:%M:%S%:z"),
+)
+_ISO_FORMS = {r"\d{4}-\d{2}-\d{2}": "%Y-%m-%d", r"\d{8}": "%Y%m%d", r"\d{4}/\d{2}/\d{2}": "%Y/%m/%d"}
+_PARTS = (("year", "%Y"), ("month", "%m"), ("day", "%d"), ("hour", "%H"), ("minute", "%M"), ("second", "%S"))
+_TIME_WORDS = re.compile(r"date|time|datum|zeit|stamp|day", re.IGNORECASE)
+_ENTITY_WORDS = re.compile(
+    r"serial|device|station|sensor|machine|host|unit|asset|pump|entity|(^|_)id$|name|^id(_|$)", re.IGNORECASE
+)
+_COHORT_WORDS = re.compile(r"model|type|kind|class|cohort|vendor", re.IGNORECASE)
+_LABEL_WORDS = re.compile(r"fail|label|anomal|broken|fault|defect", re.IGNORECASE)
+_AGE_WORDS = re.compile(r"hour|runtime|uptime|age$|operating", re.IGNORECASE)
+_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*$"
+_COMMA_NUMBER = r"^\s*[+-]?\d+,\d+\s*$"
+_SENTINELS = (-9999.0, -999.0, -99999.0, -999.9, 9999.0, 99999.0)
+
+
+@dataclass
+class Proposal:
+    """What is proposed for a table.
+
+    Attributes:
+        time: columns and format of the time; an empty format for dates with the year first.
+        entity: the column of the device; None: none was found.
+        cohort: that of its kind.
+        label: that of failures.
+        decimal_mark: of its numbers.
+        values: the columns that are measured.
+        cadence: the usual step between the records of a device.
+        reasons: by key, why.
+        unsure: what a person is to look at, a sentence each.
+    """
+
+    time: tuple[tuple[str, ...], str]
+    entity: str | None = None
+    cohort: str | None = None
+    label: str | None = None
+    decimal_mark: Literal[".", ","] = "."
+    values: list["Measured"] = field(default_factory=list)
+    cadence: timedelta | None = None
+    reasons: dict[str, str] = field(default_factory=dict)
+    unsure: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A column of numbers: its type, what is missing in it, its bounds, and what kind of attribute it is."""
+
+    name: str
+    type: Literal["int", "float"]
+    kind: Literal["counter", "gauge", "age"]
+    reason: str
+    lowest: float
+    highest: float
+    missing: float | None
+
+
+def propose(texts: pl.DataFrame, decimal_comma_possible: bool) -> Proposal:
+    """What the rows of a sample suggest.
+
+    Args:
+        texts: columns as text, null = missing.
+        decimal_comma_possible: whether a comma may stand before decimals: it separates no fields.
+
+    Raises:
+        ConfigError: no column is a time, or none holds numbers.
+    """
+    columns, form, reason, doubt = _time(texts)
+    proposal = Proposal((columns, form), reasons={"time": reason}, unsure=[doubt] if doubt else [])
+    times = _parsed(texts, columns, form)
+    rest = [name for name in texts.columns if name not in columns and name.lower() not in RESERVED_COLUMNS]
+    if taken := sorted(set(texts.columns) & RESERVED_COLUMNS):
+        proposal.unsure.append(f"the columns {', '.join(taken)} have names of the tables themselves; rename them")
+    _find_entity(proposal, texts, times, rest)
+    _find_cohort_and_label(proposal, texts, rest)
+    named = {proposal.entity, proposal.cohort, proposal.label}
+    numbers = {
+        name: found for name in rest if name not in named and (found := _numbers(texts[name], decimal_comma_possible))
+    }
+    if any(mark == "," for _, mark in numbers.values()):
+        proposal.decimal_mark = ","
+    entities = texts[proposal.entity] if proposal.entity else pl.repeat("one", texts.height, eager=True)
+    order = pl.DataFrame({"entity": entities, "time": times})
+    proposal.values = [_measured(name, series, order) for name, (series, _) in numbers.items()]
+    if not proposal.values:
+        raise ConfigError(
+            f"none of the columns {', '.join(texts.columns[:12])} holds numbers that could be watched; expected a file "
+            "with a time, a device and what is measured of it in columns"
+        )
+    texts_left = [name for name in rest if name not in named and name not in numbers]
+    if texts_left:
+        proposal.reasons["values"] = f"left out, since they are text: {', '.join(texts_left)}"
+    _find_cadence(proposal, order)
+    return proposal
+
+
+def _time(texts: pl.DataFrame) -> tuple[tuple[str, ...], str, str, str]:
+    """Columns, format, reason and doubt of the time."""
+    parts = {part: name for part, _ in _PARTS for name in texts.columns if name.strip().lower() == part}
+    if {"year", "month", "day"} <= parts.keys():
+        chosen = [(parts[part], code) for part, code in _PARTS if part in parts]
+        form = " ".join(code for _, code in chosen)
+        return tuple(name for name, _ in chosen), form, "the columns are named after the parts of a time", ""
+    names = sorted(texts.columns, key=lambda name: _TIME_WORDS.search(name) is None)
+    for name in names:
+        known = texts[name].drop_nulls()
+        forms = [] if known.is_empty() else [form for form in _forms() if _share(known, *form) >= ENOUGH]
+        if forms:
+            form = forms[0][1]
+            share = _share(known, *forms[0])
+            example = json.dumps(known[0], ensure_ascii=False)
+            reason = f"{share:.0%} of its cells are written so, e.g. {example}"
+            others = [other for _, other in forms[1:] if ("%d/%m" in form) != ("%d/%m" in other)]
+            doubt = (
+                f"{name} may be written {others[0]} as well as {form}: nothing in the sample tells" if others else ""
+            )
+            return (name,), form, reason, doubt
+    raise ConfigError(
+        f"none of the columns {', '.join(texts.columns[:12])} looks like a time; expected dates such as 2024-04-17, "
+        "17.04.2024 or 2024-04-17 06:15, or columns named year, month, day"
+    )
+
+
+def _forms() -> Iterator[tuple[str, str]]:
+    """Patterns of times with their formats; the format is empty where it need not be said."""
+    for tail, tail_form in _TIMES_OF_DAY:
+        for head, form in _TIME_FORMS:
+            full = form or (_ISO_FORMS[head] if tail else "")
+            yield f"^{head}{tail}$", full + tail_form
+
+
+def _share(known: pl.Series, pattern: str, form: str) -> float:
+    """Share of the known texts that are times of a form."""
+    fit = known.filter(known.str.contains(pattern))
+    if len(fit) < ENOUGH * len(known):
+        return 0.0
+    return float(len(known) - (len(known) - len(fit)) - _read(fit, form).null_count()) / len(known)
+
+
+def _read(texts: pl.Series, form: str) -> pl.Series:
+    if not form:
+        digits = texts.str.replace_all(r"[-/]", "")
+        return digits.str.to_date("%Y%m%d", strict=False).cast(pl.Datetime("us"))
+    return read_times(texts, form).cast(pl.Datetime("us"))
+
+
+def _parsed(texts: pl.DataFrame, columns: Sequence[str], form: str) -> pl.Series:
+    text = texts.select(pl.concat_str(columns, separator=" ")).to_series()
+    return _read(text, form).alias("time")
+
+
+def _find_entity(proposal: Proposal, texts: pl.DataFrame, times: pl.Series, rest: Sequence[str]) -> None:
+    candidates: list[tuple[bool, float, int, str]] = []
+    for place, name in enumerate(rest):
+        column = texts[name]
+        known = column.drop_nulls()
+        # A name is no measurement: whole numbers may be names, numbers with decimals are none.
+        if known.is_empty() or _part(known.str.contains(r"^[+-]?\d*[.,]\d+$")) > 1 - ENOUGH:
+            continue
+        pairs = pl.DataFrame({"entity": column, "time": times}).drop_nulls()
+        unique = pairs.n_unique() / max(pairs.height, 1)
+        repeats = known.n_unique() <= max(1, len(known) // 2) or times.n_unique() == 1
+        hinted = _ENTITY_WORDS.search(name) is not None
+        numeric = known.str.contains(_NUMBER).all()
+        if unique >= ENOUGH and repeats and (hinted or not numeric):
+            candidates.append((not hinted, -unique, place, name))
+    if not candidates:
+        if _part(times.drop_nulls().is_unique()) >= ENOUGH:
+            proposal.reasons["entity"] = "no column names a device and each time stands once: the file is one device's"
+        else:
+            proposal.unsure.append("no column names the device of a row so that each has one record at a time")
+        return
+    _, unique, _, proposal.entity = min(candidates)
+    devices = texts[proposal.entity].n_unique()
+    proposal.reasons["entity"] = (
+        f"{devices:,} different names, and {-unique:.0%} of the rows are its only one at their time"
+    )
+    if len(candidates) > 1:
+        others = ", ".join(name for *_, name in sorted(candidates)[1:4])
+        proposal.unsure.append(f"the device may be named by {others} instead of {proposal.entity}")
+
+
+def _find_cohort_and_label(proposal: Proposal, texts: pl.DataFrame, rest: Sequence[str]) -> None:
+    others = [name for name in rest if name != proposal.entity]
+    if proposal.entity is not None:
+        devices = texts[proposal.entity].n_unique()
+        for name in sorted(others, key=lambda name: _COHORT_WORDS.search(name) is None):
+            kinds = texts[name].drop_nulls().n_unique()
+            steady = texts.select(pl.struct(proposal.entity, name).n_unique()).item() == devices
+            numeric = texts[name].drop_nulls().str.contains(_NUMBER).all()
+            if not steady or numeric or not 1 < kinds <= devices // 2:
+                continue
+            if _COHORT_WORDS.search(name):
+                proposal.cohort = name
+                proposal.reasons["cohort"] = f"{kinds} kinds, and no device changes its own"
+            else:
+                proposal.unsure.append(f"{name} has {kinds} texts that no device changes: it may be the cohort")
+            break
+    for name in others:
+        values = set(texts[name].drop_nulls().str.to_lowercase().unique().to_list())
+        if values and values <= {"0", "1", "true", "false", "0.0", "1.0"} and name != proposal.cohort:
+            failures = texts[name].str.to_lowercase().is_in(["1", "true", "1.0"]).sum()
+            said = f"{failures:,} of {texts.height:,} rows are 1"
+            if _LABEL_WORDS.search(name):
+                proposal.label = name
+                proposal.reasons["label"] = f"{said}; it should say that the device failed on that day"
+                break
+            proposal.unsure.append(f"{name} holds only 0 and 1 ({said}): a label, if it says that the device failed")
+
+
+def _numbers(column: pl.Series, comma_possible: bool) -> tuple[pl.Series, Literal[".", ","]] | None:
+    """A column of text as numbers, and what stands before their decimals; None where it holds others."""
+    known = column.drop_nulls()
+    if known.is_empty():
+        return None
+    if _part(known.str.contains(_NUMBER)) >= ENOUGH:
+        return column.str.strip_chars().cast(pl.Float64, strict=False), "."
+    either = f"{_NUMBER}|{_COMMA_NUMBER}"
+    if comma_possible and _part(known.str.contains(either)) >= ENOUGH:
+        return column.str.strip_chars().str.replace(",", ".").cast(pl.Float64, strict=False), ","
+    return None
+
+
+def _measured(name: str, numbers: pl.Series, order: pl.DataFrame) -> Measured:
+    missing = next((value for value in _SENTINELS if _is_far_off(numbers, value)), None)
+    values = numbers if missing is None else numbers.set(numbers == missing, None)
+    known = values.drop_nulls()
+    lowest, highest = (0.0, 0.0) if known.is_empty() else (_float(known.min()), _float(known.max()))
+    whole = bool((known == known.floor()).all())
+    kind, reason = _kind(name, values, order, whole=whole)
+    return Measured(name, "int" if whole else "float", kind, reason, lowest, highest, missing)
+
+
+def _kind(
+    name: str, values: pl.Series, order: pl.DataFrame, *, whole: bool
+) -> tuple[Literal["counter", "gauge", "age"], str]:
+    steps = (
+        order.with_columns(value=values)
+        .drop_nulls()
+        .sort("entity", "time")
+        .select(pl.col("value").diff().over("entity").alias("step"), pl.col("time").diff().over("entity").alias("ago"))
+        .drop_nulls()
+    )
+    rising = 0.0 if steps.is_empty() else _part(steps["step"] >= 0)
+    if whole and rising >= 0.98 and (steps["step"] > 0).any():
+        per_day = steps.filter(pl.col("ago") > timedelta()).select(
+            (pl.col("step") / (pl.col("ago").dt.total_seconds() / 86_400)).median()
+        )
+        if _AGE_WORDS.search(name) or 23 <= _float(per_day.item() or 0) <= 25:
+            return "age", "rises with the time in use"
+        return "counter", f"falls in {1 - rising:.1%} of the steps"
+    return "gauge", "goes up and down" if len(
+        steps
+    ) else "a device has one record only, so nothing shows whether it counts"
+
+
+def _is_far_off(numbers: pl.Series, value: float) -> bool:
+    """Whether a value stands so far from all others that it says that there is none."""
+    others = numbers.filter(numbers != value).drop_nulls()
+    if others.is_empty() or not (numbers == value).any():
+        return False
+    lowest, highest = _float(others.min()), _float(others.max())
+    return value < lowest - (highest - lowest) if value < 0 else value > highest + (highest - lowest)
+
+
+def _find_cadence(proposal: Proposal, order: pl.DataFrame) -> None:
+    steps = order.drop_nulls().sort("entity", "time").select(pl.col("time").diff().over("entity")).to_series()
+    positive = steps.filter(steps > timedelta())
+    if positive.is_empty():
+        return
+    middle = positive.median()
+    proposal.cadence = middle if isinstance(middle, timedelta) else None
+    if proposal.cadence is not None and proposal.cadence < timedelta(days=1):
+        proposal.unsure.append(
+            f"a device has a record every {_in_words(proposal.cadence)}: only one a day is supported yet"
+        )
+
+
+def _in_words(span: timedelta) -> str:
+    seconds = int(span.total_seconds())
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds % length == 0:
+            count = seconds // length
+            return unit if count == 1 else f"{count:,} {unit}s"
+    return f"{seconds:,} seconds"
+
+
+def _part(truths: pl.Series) -> float:
+    """Share of true values."""
+    return _float(truths.mean())
+
+
+def _float(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def yaml_of(proposal: Proposal, table: str, location: str, source: Mapping[str, str]) -> str:
+    """The text of the `defs.yaml`.
+
+    Args:
+        proposal: of its columns.
+        table: its name.
+        location: where its files lie.
+        source: further keys of the source, as YAML.
+    """
+    return "\n".join(_lines(proposal, table, location, source)) + "\n"
+
+
+def _lines(proposal: Proposal, table: str, location: str, source: Mapping[str, str]) -> Iterator[str]:
+    why = proposal.reasons
+    yield "# Proposed from a sample: look at each line, then try `ae-assets check " + table + "`."
+    for doubt in proposal.unsure:
+        yield f"# UNSURE: {doubt}."
+    yield from ("type: ae_assets.AnomalyPipeline", "", "attributes:", f"  table: {table}", "")
+    yield from ("  source:", f"    location: {_text(location)}")
+    yield from (f"    {key}: {value}" for key, value in source.items())
+    if proposal.decimal_mark == ",":
+        yield '    decimal_mark: ","'
+    columns, form = proposal.time
+    yield "    columns:"
+    cadence = f"; a device has one every {_in_words(proposal.cadence)}" if proposal.cadence else ""
+    yield f"      time: # {why['time']}{cadence}"
+    yield f"        column: {_text(columns[0]) if len(columns) == 1 else _text(list(columns))}"
+    if form:
+        yield f"        format: {_text(form)}"
+    if "%H" in form:
+        yield "        time_zone: UTC # where the clock stood that wrote these times"
+    if proposal.entity is None:
+        reason = why.get("entity", "not found")
+        yield f"      entity: # {reason}; name the column of the device, or find it in the file's name"
+        yield r"        file_name: '^(.+)\.[^.]+$'"
+    else:
+        yield f"      entity: {_text(proposal.entity)} # {why['entity']}"
+    for key, name in (("cohort", proposal.cohort), ("label", proposal.label)):
+        if name is not None:
+            yield f"      {key}: {_text(name)} # {why[key]}"
+        else:
+            yield f"      # {key}: COLUMN # {_LEFT_OUT[key]}"
+    yield f"      values:{' # ' + why['values'] if 'values' in why else ''}"
+    for value in proposal.values:
+        yield from _value_lines(value)
+    yield from ("", "  features:", "    spans: [1, 7, 28] # days over which growth is measured", "    attributes:")
+    clock = next((value.name for value in proposal.values if value.kind == "age"), None)
+    for value in proposal.values:
+        kind = "counter" if value.kind == "age" and value.name != clock else value.kind
+        meaning = f"meaning: {_text(value.name)}"
+        yield f"      {_text(value.name)}: {{kind: {kind}, {meaning}}} # {value.reason}"
+    yield from _REST.splitlines()
+
+
+def _value_lines(value: Measured) -> Iterator[str]:
+    yield f"        {_text(value.name)}: # from {value.lowest:g} to {value.highest:g} in the sample"
+    yield f"          type: {value.type}"
+    if value.missing is not None:
+        yield f"          missing: {value.missing:g} # stands far from all others"
+    if value.lowest >= 0:
+        yield "          at_least: 0 # none is below; a row with less is set aside"
+    else:
+        yield f"          # at_least: {value.lowest:g} # a row with less would be set aside"
+    yield f"          # at_most: {value.highest:g} # a row with more would be set aside"
+
+
+_LEFT_OUT = {
+    "cohort": "the device's kind; left out: all are of one kind",
+    "label": "1 where the device failed on that day; left out: nothing is judged by failures",
+}
+
+_REST = """
+  detector:
+    type: dense_autoencoder
+    units: [64, 32, 16, 32, 64]
+
+  threshold:
+    policy: percentile
+    percentile: 99.9"""
+
+
+def _text(value: object) -> str:
+    """A text, or a list of them, as YAML reads it back: JSON is YAML."""
+    return json.dumps(value, ensure_ascii=False)

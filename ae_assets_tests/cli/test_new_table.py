@@ -1,0 +1,194 @@
+"""``new`` proposes a YAML that loads, says what it is unsure of, and ``check`` says whether the contract holds."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from ae_assets.cli import main
+from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, WRONG_USE
+from ae_assets.model.definition import WatchedTable
+from ae_assets.model.parse import parse_table
+from ae_assets.sources.csv_day import parse_day
+from ae_assets_tests.pipeline import pumps
+
+PYPROJECT = '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "{module}"\n'
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    module = f"own_{abs(hash(tmp_path))}"
+    folder = tmp_path / "project"
+    (folder / module / "defs").mkdir(parents=True)
+    (folder / module / "__init__.py").touch()
+    (folder / "pyproject.toml").write_text(PYPROJECT.format(module=module))
+    monkeypatch.setenv("AE_ASSETS_PROJECT", str(folder))
+    monkeypatch.setenv("AE_ASSETS_HOME", str(tmp_path / "home"))
+    path = list(sys.path)
+    yield folder / module / "defs"
+    sys.path[:] = path
+
+
+def ae_assets(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def proposed(path: Path) -> WatchedTable:
+    return parse_table(yaml.safe_load(path.read_text())["attributes"], str(path))
+
+
+def proposal_of(tmp_path: Path, content: str, name: str = "a.csv") -> tuple[WatchedTable, Result]:
+    (tmp_path / name).write_text(content)
+    result = ae_assets("new", "table", "--from", tmp_path / name, "--output", tmp_path / "defs.yaml")
+    assert result.exit_code == DONE, result.output
+    return proposed(tmp_path / "defs.yaml"), result
+
+
+def columns_of(table: WatchedTable) -> Any:
+    assert table.source.columns is not None
+    return table.source.columns
+
+
+def test_files_of_a_day_each_are_proposed_loaded_and_hold(project: Path, tmp_path: Path) -> None:
+    pumps.write_csv(tmp_path / "in")
+    result = ae_assets("new", "pumps", "--from", tmp_path / "in")
+    assert result.exit_code == DONE, result.output
+    table = proposed(project / "pumps" / "defs.yaml")
+    columns = columns_of(table)
+    assert (table.source.separator, table.source.days_per_file) == (";", "one")
+    assert (columns.time.column, columns.time.format, columns.entity.column) == (("Datum",), ("%d.%m.%Y",), "Pumpe")
+    assert (columns.cohort, columns.label) == (None, None)
+    assert {name: value.type for name, value in columns.values.items()} == {
+        "Druck (bar)": "float",
+        "Schwingung": "float",
+        "Stunden": "int",
+    }
+    assert columns.values["Schwingung"].missing == ("-9999",)
+    assert table.features.age_column == "Stunden"
+    assert "unsure: Bauart" in result.output
+
+    result = ae_assets("check", "pumps")
+    assert (result.exit_code, result.output.splitlines()[-1]) == (DONE, "the contract holds")
+
+
+def test_one_file_of_all_days_with_cohort_and_label(project: Path, tmp_path: Path) -> None:
+    pumps.write_parquet(tmp_path / "in" / "pumps.parquet")
+    assert ae_assets("new", "pumps", "--from", tmp_path / "in" / "pumps.parquet").exit_code == DONE
+    table = proposed(project / "pumps" / "defs.yaml")
+    columns = columns_of(table)
+    assert (table.source.days_per_file, columns.entity.column, columns.cohort, columns.label) == (
+        "many",
+        "pump",
+        "kind",
+        "broken",
+    )
+    result = ae_assets("check", "pumps", "--day", pumps.FIRST)
+    assert result.exit_code == DONE
+    assert f"{pumps.FIRST}, pumps.parquet: 40 rows" in result.output
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    pumps.write_parquet(tmp_path / "in" / "pumps.parquet")
+    (tmp_path / "defs.yaml").write_text("mine")
+    result = ae_assets("new", "pumps", "--from", tmp_path / "in", "--output", tmp_path / "defs.yaml")
+    assert (result.exit_code, (tmp_path / "defs.yaml").read_text()) == (WRONG_USE, "mine")
+
+
+DAILY = "at,pump,v\n" + "".join(f"2024-04-{day:02},{pump},{day}.5\n" for day in range(1, 9) for pump in "ab")
+
+
+@pytest.mark.parametrize(
+    ("written", "form"),
+    [
+        ("{day:02}.04.2024", ("%d.%m.%Y",)),
+        ("2024-04-{day:02}", ()),
+        ("202404{day:02}", ()),
+        ("2024/04/{day:02}", ()),
+        ("2024-04-{day:02} 06:15", ("%Y-%m-%d %H:%M",)),
+        ("2024-04-{day:02} 06:15:00.000", ("%Y-%m-%d %H:%M:%S%.f",)),
+        ("2024-04-{day:02}T06:15:00Z", ("%Y-%m-%dT%H:%M:%SZ",)),
+        ("2024-04-{day:02}T06:15:00+02:00", ("%Y-%m-%dT%H:%M:%S%:z",)),
+    ],
+)
+def test_times_are_found_as_they_are_written_and_read_so(tmp_path: Path, written: str, form: tuple[str, ...]) -> None:
+    rows = [f"{written.format(day=day)},{pump},{day}.5" for day in range(13, 28) for pump in "ab"]
+    table, _ = proposal_of(tmp_path, "\n".join(["at,pump,v", *rows, ""]))
+    assert columns_of(table).time.format == form
+    rows_read = parse_day((tmp_path / "a.csv").read_bytes(), "a.csv", table.source.reading)
+    assert rows_read["at"].null_count() == 0
+
+
+@pytest.mark.parametrize(("last", "sure"), [(12, False), (27, True)])
+def test_a_date_that_could_be_two_is_said(tmp_path: Path, last: int, sure: bool) -> None:
+    rows = [f"{day:02}/04/2024,{pump},{day}.5" for day in range(last - 8, last + 1) for pump in "ab"]
+    table, result = proposal_of(tmp_path, "\n".join(["at,pump,v", *rows, ""]))
+    assert columns_of(table).time.format == ("%d/%m/%Y",)
+    assert ("may be written %m/%d/%Y" in result.output) == (not sure)
+    assert ("UNSURE" in (tmp_path / "defs.yaml").read_text()) == (not sure)
+
+
+def test_a_name_that_the_tables_use_themselves_is_refused(tmp_path: Path) -> None:
+    rows = [f"2024\t4\t{hour % 28 + 1}\t{hour % 24}\t{hour}.5" for hour in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["Year\tMonth\tDay\tHour\tflow", *rows, ""]))
+    result = ae_assets("new", "table", "--from", tmp_path / "a.csv", "--output", tmp_path / "defs.yaml")
+    assert result.exit_code == WRONG_USE
+    assert "'day' is used by the tables themselves" in result.output
+
+
+def test_decimals_behind_a_comma_are_numbers(tmp_path: Path) -> None:
+    table, _ = proposal_of(tmp_path, DAILY.replace(",", ";").replace(".5", ",5"))
+    assert (table.source.separator, table.source.decimal_mark) == (";", ",")
+
+
+def test_json_lines_without_a_line_end_are_proposed(tmp_path: Path) -> None:
+    frame = pl.read_csv(DAILY.encode())
+    content = "\n".join(json.dumps(row) for row in frame.to_dicts())
+    table, _ = proposal_of(tmp_path, content, "a.jsonl")
+    assert list(columns_of(table).values) == ["v"]
+
+
+def test_a_file_of_one_device_is_named_after_it(tmp_path: Path) -> None:
+    rows = [f"2024-04-{day:02},{day}.5" for day in range(1, 20)]
+    table, result = proposal_of(tmp_path, "\n".join(["at,v", *rows, ""]))
+    assert columns_of(table).entity.file_name == r"^(.+)\.[^.]+$"
+    assert "UNSURE" not in result.output
+
+
+def test_records_more_often_than_daily_are_said_to_wait(tmp_path: Path) -> None:
+    rows = [f"2024-04-{day:02} {hour:02}:00,{pump},1.5" for day in (1, 2) for hour in range(24) for pump in "ab"]
+    _, result = proposal_of(tmp_path, "\n".join(["at,pump,v", *rows, ""]))
+    assert "a device has a record every hour: only one a day is supported yet" in result.output
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("pump,v\na,1.5\nb,2.5\n", "looks like a time"),
+        ("at,pump\n2024-04-01,a\n2024-04-02,a\n", "holds numbers"),
+        ("at,pump,v\n", "no line after its header"),
+        ("", "no line after its header"),
+    ],
+)
+def test_a_file_that_no_table_can_be_made_of_is_refused(tmp_path: Path, content: str, says: str) -> None:
+    (tmp_path / "a.csv").write_text(content)
+    result = ae_assets("new", "table", "--from", tmp_path / "a.csv", "--output", tmp_path / "defs.yaml")
+    assert (result.exit_code, (tmp_path / "defs.yaml").exists()) == (WRONG_USE, False)
+    assert says in result.output
+
+
+def test_a_contract_that_does_not_hold_is_told_by_rule(project: Path, tmp_path: Path) -> None:
+    pumps.write_csv(tmp_path / "in")
+    assert ae_assets("new", "pumps", "--from", tmp_path / "in").exit_code == DONE
+    path = project / "pumps" / "defs.yaml"
+    path.write_text(path.read_text().replace("%d.%m.%Y", "%m.%d.%Y"))
+    result = ae_assets("check", "pumps")
+    assert result.exit_code == CHECK_FAILED
+    assert "40 of 40 rows are set aside: 40 by time_is_readable (Datum '19.04.2024')" in result.output
+    assert "no row has a value of Schwingung" in result.output
+    assert result.output.splitlines()[-1] == "the contract does not hold"
