@@ -5,15 +5,17 @@ reference, the latest record for the days that are judged.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, timedelta
 
 import polars as pl
 
 from ae_assets.chain.champion import Champion
 from ae_assets.chain.verdict import PooledVerdict
+from ae_assets.chain.volume import gaps_in
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
 from ae_assets.evaluation.drift import Drift, Reference, feature_drifts, score_drift
+from ae_assets.features.catalogue import catalogue
 
 MOST_ENTITIES = 20_000
 """Larger fleets are sampled by a hash: more entities would only show shifts that are too small to matter."""
@@ -73,9 +75,7 @@ def judge_drift(space: Workspace, champion: Champion, last: date) -> dict[str, P
         ),
         "features_have_not_drifted": absent
         if rows.is_empty()
-        else _feature_verdict(
-            space, champion.reference, rows, feature_drifts(champion.reference, rows, limits.max_feature_drift, rate)
-        ),
+        else _feature_verdict(space, _judgeable(space, champion.reference, rows), rows),
     }
 
 
@@ -89,9 +89,9 @@ def _score_verdict(space: Workspace, reference: Reference, rows: pl.DataFrame, d
     )
 
 
-def _feature_verdict(
-    space: Workspace, reference: Reference, rows: pl.DataFrame, drifts: Sequence[Drift]
-) -> PooledVerdict:
+def _feature_verdict(space: Workspace, reference: Reference, rows: pl.DataFrame) -> PooledVerdict:
+    limits = space.table.checks
+    drifts = feature_drifts(reference, rows, limits.max_feature_drift, limits.drift_false_alarm_rate)
     drifted = [drift for drift in drifts if drift.drifted]
     largest = drifts[0]
     text = (
@@ -111,6 +111,23 @@ def _feature_verdict(
             "drifted": [asdict(drift) for drift in drifted],
             "largest": [asdict(drift) for drift in drifts[:LARGEST_NAMED]],
         },
+    )
+
+
+def _judgeable(space: Workspace, reference: Reference, rows: pl.DataFrame) -> Reference:
+    """The reference without the features that look back from the newest day over none but days that the table lacks.
+
+    They are unknown of all devices then, which says nothing of the devices.
+    """
+    features, day = space.table.features, max(rows["day"].to_list())
+    gaps = gaps_in(space, FEATURES, day - timedelta(days=features.look_back_days), day)
+    into_a_gap = {
+        feature.name
+        for feature in catalogue(features)
+        if feature.span is not None and all(day - timedelta(days=back + 1) in gaps for back in range(feature.span))
+    }
+    return replace(
+        reference, features={name: bins for name, bins in reference.features.items() if name not in into_a_gap}
     )
 
 

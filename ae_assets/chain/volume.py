@@ -11,6 +11,8 @@ from ae_assets.features.volume import ImplausibleDay, implausible_days, table_ga
 LEAST_SHARE = 0.5
 """Share of the days asked for that must be left where implausible ones are left out."""
 
+MOST_STRETCHES = 6
+
 WIDEN = (
     "if these days are complete, as after a fleet was bought or retired, widen checks.volume_low and checks.volume_high"
 )
@@ -82,11 +84,12 @@ def day_after(day: date, days: int, left_out: Collection[date]) -> date:
 
 
 def in_words(days: Sequence[date]) -> str:
-    """Days, at least one, as stretches with their number, e.g. ``2013-08-20 to 2013-10-14 (56 days)``."""
+    """Days, at least one, as their first stretches and their number, e.g. ``2013-08-20 to 2013-10-14 (56 days)``."""
     ordered = sorted(days)
     breaks = [place for place, (day, after) in enumerate(pairwise(ordered), 1) if (after - day).days > 1]
     stretches = [
         f"{ordered[first]} to {ordered[last - 1]}" if last - first > 1 else str(ordered[first])
         for first, last in pairwise([0, *breaks, len(ordered)])
     ]
-    return f"{', '.join(stretches)} ({len(ordered)} day{'s' if len(ordered) > 1 else ''})"
+    more = f" and {len(stretches) - MOST_STRETCHES} more stretches" if len(stretches) > MOST_STRETCHES else ""
+    return f"{', '.join(stretches[:MOST_STRETCHES])}{more} ({len(ordered)} day{'s' if len(ordered) > 1 else ''})"

@@ -9,7 +9,7 @@ import pytest
 
 from ae_assets.chain.champion import load_champion
 from ae_assets.chain.rates import VERDICTS, judge_rates
-from ae_assets.chain.workspace import Workspace
+from ae_assets.chain.workspace import NO_ROWS, Workspace
 from ae_assets.evaluation.drift import Reference
 from ae_assets.pipeline.checks import POOLED_CHECKS
 from ae_assets_tests.pipeline.conftest import LAST
@@ -50,6 +50,17 @@ def test_the_finished_fleet_has_not_drifted(space: Workspace) -> None:
 def test_each_device_is_judged_by_its_latest_record(space: Workspace) -> None:
     rows = space.tables.read("fleet.features", LAST - timedelta(days=6), LAST, ["entity"])
     assert judge_rates(space)[FEATURES].facts["devices"] == rows["entity"].n_unique()
+
+
+@pytest.mark.parametrize("gap", [True, False])
+def test_a_growth_that_is_unknown_for_a_day_that_the_table_lacks_is_no_drift(space: Workspace, gap: bool) -> None:
+    rows = space.tables.read("fleet.features", LAST, LAST)
+    with space.writer("features") as writer:
+        writer.write(LAST, rows.with_columns(pl.lit(None, pl.Float32).alias("smart_5_growth_1d")))
+        if gap:
+            writer.write(LAST - timedelta(days=1), NO_ROWS)
+    drifted = {drift["name"] for drift in judge_rates(space)[FEATURES].facts["drifted"]}  # type: ignore[attr-defined]
+    assert ("smart_5_growth_1d" in drifted) is not gap
 
 
 def test_a_hotter_room_is_named_with_index_bound_and_shares_without_a_value(space: Workspace) -> None:

@@ -159,3 +159,5 @@ def test_days_in_words() -> None:
     days = [first + timedelta(days=offset) for offset in (3, 0, 1, 2, 5, 8, 9)]
     assert in_words(days) == "2024-02-27 to 2024-03-01, 2024-03-03, 2024-03-06 to 2024-03-07 (7 days)"
     assert in_words([first]) == "2024-02-27 (1 day)"
+    weekly = [first + timedelta(days=7 * week) for week in range(50)]
+    assert in_words(weekly).endswith("2024-04-02 and 44 more stretches (50 days)")
