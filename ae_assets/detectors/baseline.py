@@ -7,13 +7,14 @@ on the rows beside it, which rules out BLAS: a product of matrices sums in an or
 import hashlib
 import io
 import os
+import time
 from abc import abstractmethod
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from ae_assets.detectors.base import FittedDetector, Scores, TrainingHistory, write_preprocessing
 from ae_assets.detectors.preprocessing import RobustScaler
 from ae_assets.detectors.sampling import require_windows, sample
-from ae_assets.detectors.windows import Windows
+from ae_assets.detectors.windows import TrainingData, Windows
 from ae_assets.errors import ModelError
 
 ARRAYS_FILE = "arrays.npz"
@@ -59,9 +60,10 @@ class FittedBaseline(FittedDetector):
     workers: int = os.cpu_count() or 1
     """Threads that judge blocks."""
 
-    def __init__(self, basis: Basis) -> None:
-        """Takes what is common; a subclass adds what its fit found."""
+    def __init__(self, basis: Basis, arrays: Arrays) -> None:
+        """Takes what is common, and what the fit found; a subclass says what that is."""
         self.basis = basis
+        self.arrays = arrays
         self.config = basis.config
         self.feature_names = basis.feature_names
         self.window_days = basis.config.window_days
@@ -83,9 +85,16 @@ class FittedBaseline(FittedDetector):
             Scores whose contributions and expected values are of the used features.
         """
 
-    @abstractmethod
+    @classmethod
+    def load(cls, config: Any, directory: Path, record: dict[str, Any]) -> Self:
+        """Loads what ``save`` wrote; see ``detectors.load_detector``."""
+        return cls(read_basis(config, record), unpacked(read_content(directory, record, cls.file_name)))
+
     def content(self) -> bytes:
-        """What the fit found, as the bytes of ``file_name``."""
+        """What the fit found, as the bytes of ``file_name``: an .npz of the arrays unless a subclass differs."""
+        content = io.BytesIO()
+        np.savez_compressed(content, allow_pickle=False, **self.arrays)
+        return content.getvalue()
 
     def score(self, windows: Windows) -> Scores:
         """Scores the scored day of each window; the features that are not in use contribute nothing."""
@@ -120,14 +129,26 @@ class TrainingSample:
     """The rows that a baseline is fitted on.
 
     Attributes:
+        config: of the baseline.
         values: float32 (rows, used features) in feature units, NaN = missing.
-        used: the features of the columns.
+        feature_names: the features of the table.
+        used: those of the columns.
         available: training windows offered.
+        began: when the fit began, by ``time.perf_counter``.
     """
 
+    config: Any
     values: NDArray[np.float32]
+    feature_names: tuple[str, ...]
     used: tuple[str, ...]
     available: int
+    began: float
+
+    def basis(self, beside: int = 0) -> Basis:
+        """What the fitted baseline keeps, once the fit is over; ``beside`` windows were fitted on beside these."""
+        seconds = time.perf_counter() - self.began
+        history = TrainingHistory.without_epochs(len(self.values) + beside, self.available + beside, seconds)
+        return Basis(self.config, self.feature_names, self.used, history)
 
     def scaled(self, clip: float) -> tuple[NDArray[np.float32], RobustScaler]:
         """The rows in scaled units, 0 where a value is missing, and the scaler fitted on them."""
@@ -136,7 +157,7 @@ class TrainingSample:
         return scaled, scaler
 
 
-def training_sample(config: Any, train: Windows) -> TrainingSample:
+def training_sample(config: Any, data: TrainingData) -> TrainingSample:
     """Samples the config's features of at most ``max_windows`` scored days.
 
     Features that no sampled row knows are left out: nothing says which of their values are usual.
@@ -144,6 +165,7 @@ def training_sample(config: Any, train: Windows) -> TrainingSample:
     Raises:
         ModelError: there are no windows, the table lacks a feature of the config, or no feature is ever known.
     """
+    began, train = time.perf_counter(), data.train
     require_windows(train, "training")
     wanted = config.features or train.feature_names
     absent = [name for name in wanted if name not in train.feature_names]
@@ -162,7 +184,8 @@ def training_sample(config: Any, train: Windows) -> TrainingSample:
             " name features that the table's devices report."
         )
     used = tuple(wanted[position] for position in known)
-    return TrainingSample(np.ascontiguousarray(values[:, known]), used, len(train))
+    kept = np.ascontiguousarray(values[:, known])
+    return TrainingSample(config, kept, train.feature_names, used, len(train), began)
 
 
 def scaled_rows(values: NDArray[np.float32], scaler: RobustScaler) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -198,15 +221,8 @@ def read_basis(config: Any, record: dict[str, Any]) -> Basis:
     return Basis(config, tuple(record["feature_names"]), tuple(record["used"]), history)
 
 
-def packed(arrays: Arrays) -> bytes:
-    """Arrays as the bytes of an .npz file, read back by :func:`unpacked`."""
-    content = io.BytesIO()
-    np.savez_compressed(content, allow_pickle=False, **arrays)
-    return content.getvalue()
-
-
 def unpacked(content: bytes) -> dict[str, NDArray[Any]]:
-    """Arrays by name; an array of objects, which only pickle could read, is refused."""
+    """The arrays of an .npz file by name; an array of objects, which only pickle could read, is refused."""
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return dict(arrays)
 

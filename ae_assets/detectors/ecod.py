@@ -5,23 +5,17 @@ with the distributions taken from the training rows alone: pyod's version ranks 
 with as well, so that there a score depends on its neighbours.
 """
 
-import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ae_assets.detectors.base import Scores, TrainingHistory
+from ae_assets.detectors.base import Scores
 from ae_assets.detectors.baseline import (
     Arrays,
     Basis,
     FittedBaseline,
-    packed,
-    read_basis,
-    read_content,
     training_sample,
-    unpacked,
 )
 from ae_assets.detectors.config import EcodConfig
 from ae_assets.detectors.windows import TrainingData
@@ -46,8 +40,7 @@ class FittedEcod(FittedBaseline):
                 and ``right`` (used, steps + 1), -log of the tail at or below, and at or above, for each count of
                 values below; ``skewness`` and ``median`` (used,). All float32.
         """
-        super().__init__(basis)
-        self.arrays = arrays
+        super().__init__(basis, arrays)
 
     def judge(self, values: NDArray[np.float32]) -> Scores:
         """The largest of three sums: all left tails, all right tails, and each feature's longer tail.
@@ -71,15 +64,10 @@ class FittedEcod(FittedBaseline):
         expected = np.broadcast_to(self.arrays["median"], values.shape)
         return Scores(sums[largest, rows], tails[largest, rows], expected)
 
-    def content(self) -> bytes:
-        """The arrays."""
-        return packed(self.arrays)
-
 
 def fit(config: EcodConfig, data: TrainingData, _progress: ProgressSink) -> FittedEcod:
     """Counts the tails of a sample of the scored days; see ``detectors.fit``."""
-    began = time.perf_counter()
-    taken = training_sample(config, data.train)
+    taken = training_sample(config, data)
     known = [column[np.isfinite(column)] for column in taken.values.T]
     tables = [_tails(column) for column in known]
     longest = max(len(values) for values, _, _ in tables)
@@ -90,14 +78,10 @@ def fit(config: EcodConfig, data: TrainingData, _progress: ProgressSink) -> Fitt
         "skewness": np.array([_skewness(column) for column in known]),
         "median": np.array([np.median(column) for column in known]),
     }
-    history = TrainingHistory.without_epochs(len(taken.values), taken.available, time.perf_counter() - began)
-    basis = Basis(config, data.windows.feature_names, taken.used, history)
-    return FittedEcod(basis, {name: array.astype(np.float32) for name, array in arrays.items()})
+    return FittedEcod(taken.basis(), {name: array.astype(np.float32) for name, array in arrays.items()})
 
 
-def load(config: EcodConfig, directory: Path, record: dict[str, Any]) -> FittedEcod:
-    """Loads what ``save`` wrote; see ``detectors.load_detector``."""
-    return FittedEcod(read_basis(config, record), unpacked(read_content(directory, record, FittedEcod.file_name)))
+load = FittedEcod.load
 
 
 def _tails(known: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:

@@ -6,7 +6,6 @@ sample with its scores: loading fits the estimator again, and refuses one that n
 
 import inspect
 import sys
-import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -15,12 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ae_assets.detectors.base import Scores, TrainingHistory
+from ae_assets.detectors.base import Scores
 from ae_assets.detectors.baseline import (
     Arrays,
     Basis,
     FittedBaseline,
-    packed,
     read_basis,
     read_content,
     scaled_rows,
@@ -67,8 +65,7 @@ class FittedEstimator(FittedBaseline):
                 (rows,) of the sample.
             raw_score: scores rows by the estimator.
         """
-        super().__init__(basis)
-        self.arrays = arrays
+        super().__init__(basis, arrays)
         self.raw_score = raw_score
         self.scaler = RobustScaler(arrays["centre"], arrays["scale"], self.config.clip)
         self.lowest, self.high = arrays["scores"].min(), np.quantile(arrays["scores"], EXPLAINED_FROM)
@@ -89,10 +86,6 @@ class FittedEstimator(FittedBaseline):
         contributions = score[:, None] * shares / shares.sum(axis=1, keepdims=True)
         return Scores(score.astype(np.float32), contributions.astype(np.float32), np.full_like(scaled, np.nan))
 
-    def content(self) -> bytes:
-        """The arrays."""
-        return packed(self.arrays)
-
 
 def fit(config: EstimatorConfig, data: TrainingData, _progress: ProgressSink) -> FittedEstimator:
     """Fits the estimator on a sample of the scored days; see ``detectors.fit``.
@@ -100,16 +93,13 @@ def fit(config: EstimatorConfig, data: TrainingData, _progress: ProgressSink) ->
     Raises:
         ModelError: the class cannot be imported, fitted or asked for scores, or scores a row by the rows beside it.
     """
-    began = time.perf_counter()
-    taken = training_sample(config, data.train)
+    taken = training_sample(config, data)
     scaled, scaler = taken.scaled(config.clip)
     raw_score = _fitted(config, scaled)
     scores = raw_score(scaled)
     _require_rows_by_themselves(config, raw_score, scaled, scores)
-    history = TrainingHistory.without_epochs(len(scaled), taken.available, time.perf_counter() - began)
-    basis = Basis(config, data.windows.feature_names, taken.used, history)
     arrays: Arrays = {"centre": scaler.centre, "scale": scaler.scale, "sample": scaled, "scores": scores}
-    return FittedEstimator(basis, arrays, raw_score)
+    return FittedEstimator(taken.basis(), arrays, raw_score)
 
 
 def load(config: EstimatorConfig, directory: Path, record: dict[str, Any]) -> FittedEstimator:

@@ -3,12 +3,12 @@
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ae_assets.detectors.base import Scores, TrainingHistory
+from ae_assets.detectors.base import Scores
 from ae_assets.detectors.baseline import (
     Basis,
     FittedBaseline,
@@ -41,7 +41,7 @@ class FittedGradientBoosting(FittedBaseline):
 
     def __init__(self, basis: Basis, booster: Any) -> None:
         """Takes LightGBM's booster."""
-        super().__init__(basis)
+        super().__init__(basis, {})
         self.booster = booster
         trees, self.log_odds, self.leaves = _trees_of(booster.dump_model()["tree_info"])
         self.credit = trees.credits(self.log_odds, len(basis.used))
@@ -53,6 +53,12 @@ class FittedGradientBoosting(FittedBaseline):
         log_odds, credit = sums(nodes, self.log_odds, self.credit)
         score = np.logaddexp(0, log_odds)
         return Scores(score.astype(np.float32), shared_out(score, credit), np.full_like(values, np.nan))
+
+    @classmethod
+    def load(cls, config: Any, directory: Path, record: dict[str, Any]) -> Self:
+        """Loads what ``save`` wrote; see ``detectors.load_detector``."""
+        content = read_content(directory, record, cls.file_name)
+        return cls(read_basis(config, record), baselines_library("lightgbm").Booster(model_str=content.decode()))
 
     def content(self) -> bytes:
         """LightGBM's own text, which holds every bit of the trees."""
@@ -76,29 +82,25 @@ def fit(config: GradientBoostingConfig, data: TrainingData, progress: ProgressSi
             "detector and comparisons."
         )
     lightgbm = baselines_library("lightgbm")
-    began = time.perf_counter()
-    healthy = training_sample(config, data.train)
-    basis = Basis(config, data.windows.feature_names, healthy.used, TrainingHistory.untrained())
-    worn = picked(failing.values, failing.last_row, basis.columns)
+    healthy = training_sample(config, data)
+    worn = picked(failing.values, failing.last_row, healthy.basis().columns)
     _, drive, windows_of_drive = np.unique(failing.entity[failing.last_row], return_inverse=True, return_counts=True)
     weight = 1 / windows_of_drive[drive]
     labelled = lightgbm.Dataset(
         np.concatenate([healthy.values, worn]),
         np.repeat([0, 1], [len(healthy.values), len(worn)]),
         weight=np.concatenate([np.ones(len(healthy.values)), weight * len(healthy.values) / weight.sum()]),
-        feature_name=[f"feature_{column}" for column in range(len(basis.used))],
+        feature_name=[f"feature_{column}" for column in range(len(healthy.used))],
     )
 
     def report(environment: Any) -> None:
         done = environment.iteration + 1
         if done % REPORT_EVERY == 0 or done == config.trees:
-            seconds = time.perf_counter() - began
+            seconds = time.perf_counter() - healthy.began
             progress(Progress(f"training {config.type}", done, config.trees, "trees", labelled.num_data(), seconds))
 
     booster = lightgbm.train(_parameters(config), labelled, config.trees, callbacks=[report])
-    seen, available = len(healthy.values) + len(worn), healthy.available + len(failing)
-    history = TrainingHistory.without_epochs(seen, available, time.perf_counter() - began)
-    fitted = FittedGradientBoosting(Basis(config, basis.feature_names, basis.used, history), booster)
+    fitted = FittedGradientBoosting(healthy.basis(beside=len(worn)), booster)
     if fitted.leaves.shape[1] == 1:
         raise ModelError(
             f"No tree of gradient_boosting split its {len(healthy.values)} healthy and {len(worn)} failing windows, so "
@@ -108,11 +110,7 @@ def fit(config: GradientBoostingConfig, data: TrainingData, progress: ProgressSi
     return fitted
 
 
-def load(config: GradientBoostingConfig, directory: Path, record: dict[str, Any]) -> FittedGradientBoosting:
-    """Loads what ``save`` wrote; see ``detectors.load_detector``."""
-    content = read_content(directory, record, FittedGradientBoosting.file_name)
-    booster = baselines_library("lightgbm").Booster(model_str=content.decode())
-    return FittedGradientBoosting(read_basis(config, record), booster)
+load = FittedGradientBoosting.load
 
 
 def _parameters(config: GradientBoostingConfig) -> dict[str, Any]:

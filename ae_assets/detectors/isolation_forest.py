@@ -1,24 +1,18 @@
 """Isolation forest: a drive-day that few random splits set apart is anomalous."""
 
-import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ae_assets.detectors.base import Scores, TrainingHistory
+from ae_assets.detectors.base import Scores
 from ae_assets.detectors.baseline import (
     Arrays,
     Basis,
     FittedBaseline,
     baselines_library,
-    packed,
-    read_basis,
-    read_content,
     scaled_rows,
     training_sample,
-    unpacked,
 )
 from ae_assets.detectors.config import IsolationForestConfig
 from ae_assets.detectors.paths import Trees, shared_out, sums
@@ -46,8 +40,7 @@ class FittedIsolationForest(FittedBaseline):
                 ``threshold`` float64 (nodes,), a scaled value up to it goes left, infinite for a leaf; ``samples``
                 int32 (nodes,), the training windows that reached a node.
         """
-        super().__init__(basis)
-        self.arrays = arrays
+        super().__init__(basis, arrays)
         self.scaler = RobustScaler(arrays["centre"], arrays["scale"], self.config.clip)
         self.trees = Trees(arrays["children"], arrays["feature"], arrays["roots"])
         self.depth = sum(1 for _ in self.trees.splits())
@@ -68,29 +61,21 @@ class FittedIsolationForest(FittedBaseline):
         score = np.exp2(nearness / self.usual)
         return Scores(score.astype(np.float32), shared_out(score, credit), np.full_like(values, np.nan))
 
-    def content(self) -> bytes:
-        """The arrays."""
-        return packed(self.arrays)
-
 
 def fit(config: IsolationForestConfig, data: TrainingData, _progress: ProgressSink) -> FittedIsolationForest:
     """Grows the forest on a sample of the scored days; see ``detectors.fit``."""
     ensemble = baselines_library("sklearn.ensemble")
-    began = time.perf_counter()
-    taken = training_sample(config, data.train)
+    taken = training_sample(config, data)
     scaled, scaler = taken.scaled(config.clip)
     per_tree = min(config.windows_per_tree, len(scaled))
     forest = ensemble.IsolationForest(n_estimators=config.trees, max_samples=per_tree, random_state=config.seed)
     grown = [estimator.tree_ for estimator in forest.fit(scaled).estimators_]
-    history = TrainingHistory.without_epochs(len(scaled), taken.available, time.perf_counter() - began)
-    basis = Basis(config, data.windows.feature_names, taken.used, history)
-    return FittedIsolationForest(basis, {"centre": scaler.centre, "scale": scaler.scale, **_numbered_through(grown)})
+    return FittedIsolationForest(
+        taken.basis(), {"centre": scaler.centre, "scale": scaler.scale, **_numbered_through(grown)}
+    )
 
 
-def load(config: IsolationForestConfig, directory: Path, record: dict[str, Any]) -> FittedIsolationForest:
-    """Loads what ``save`` wrote; see ``detectors.load_detector``."""
-    content = read_content(directory, record, FittedIsolationForest.file_name)
-    return FittedIsolationForest(read_basis(config, record), unpacked(content))
+load = FittedIsolationForest.load
 
 
 def _numbered_through(grown: list[Any]) -> Arrays:

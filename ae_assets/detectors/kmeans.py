@@ -1,24 +1,16 @@
 """K-means: the squared distance of the scaled features to the nearest centre of healthy drives."""
 
-import time
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from ae_assets.detectors.base import Scores, TrainingHistory
+from ae_assets.detectors.base import Scores
 from ae_assets.detectors.baseline import (
     Arrays,
     Basis,
     FittedBaseline,
     baselines_library,
-    packed,
-    read_basis,
-    read_content,
     scaled_rows,
     training_sample,
-    unpacked,
 )
 from ae_assets.detectors.config import KMeansConfig
 from ae_assets.detectors.preprocessing import RobustScaler
@@ -35,8 +27,7 @@ class FittedKMeans(FittedBaseline):
 
     def __init__(self, basis: Basis, arrays: Arrays) -> None:
         """Takes ``centre`` and ``scale`` of the scaler and ``centres`` (clusters, used) in scaled units, float32."""
-        super().__init__(basis)
-        self.arrays = arrays
+        super().__init__(basis, arrays)
         self.scaler = RobustScaler(arrays["centre"], arrays["scale"], self.config.clip)
 
     def judge(self, values: NDArray[np.float32]) -> Scores:
@@ -53,28 +44,19 @@ class FittedKMeans(FittedBaseline):
         contributions = _squared(scaled, answer, known_weight)
         return Scores(smallest, contributions, answer * self.scaler.scale + self.scaler.centre)
 
-    def content(self) -> bytes:
-        """The arrays."""
-        return packed(self.arrays)
-
 
 def fit(config: KMeansConfig, data: TrainingData, _progress: ProgressSink) -> FittedKMeans:
     """Finds the centres of a sample of the scored days; see ``detectors.fit``."""
     cluster = baselines_library("sklearn.cluster")
-    began = time.perf_counter()
-    taken = training_sample(config, data.train)
+    taken = training_sample(config, data)
     scaled, scaler = taken.scaled(config.clip)
     clusters = min(config.clusters, len(scaled))
     found = cluster.MiniBatchKMeans(clusters, batch_size=BATCH, n_init=3, random_state=config.seed).fit(scaled)
     centres = found.cluster_centers_.astype(np.float32)
-    history = TrainingHistory.without_epochs(len(scaled), taken.available, time.perf_counter() - began)
-    basis = Basis(config, data.windows.feature_names, taken.used, history)
-    return FittedKMeans(basis, {"centre": scaler.centre, "scale": scaler.scale, "centres": centres})
+    return FittedKMeans(taken.basis(), {"centre": scaler.centre, "scale": scaler.scale, "centres": centres})
 
 
-def load(config: KMeansConfig, directory: Path, record: dict[str, Any]) -> FittedKMeans:
-    """Loads what ``save`` wrote; see ``detectors.load_detector``."""
-    return FittedKMeans(read_basis(config, record), unpacked(read_content(directory, record, FittedKMeans.file_name)))
+load = FittedKMeans.load
 
 
 def _squared(

@@ -1,24 +1,16 @@
 """PCA: the squared distance of the scaled features from the plane that holds most of the healthy variance."""
 
-import time
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from ae_assets.detectors.base import Scores, TrainingHistory
+from ae_assets.detectors.base import Scores
 from ae_assets.detectors.baseline import (
     Arrays,
     Basis,
     FittedBaseline,
     baselines_library,
-    packed,
-    read_basis,
-    read_content,
     scaled_rows,
     training_sample,
-    unpacked,
 )
 from ae_assets.detectors.config import PcaConfig
 from ae_assets.detectors.preprocessing import RobustScaler
@@ -37,8 +29,7 @@ class FittedPca(FittedBaseline):
 
     def __init__(self, basis: Basis, arrays: Arrays) -> None:
         """Takes ``centre`` and ``scale`` of the scaler, ``mean`` (used,) and ``components`` (kept, used), float32."""
-        super().__init__(basis)
-        self.arrays = arrays
+        super().__init__(basis, arrays)
         self.scaler = RobustScaler(arrays["centre"], arrays["scale"], self.config.clip)
 
     def judge(self, values: NDArray[np.float32]) -> Scores:
@@ -56,26 +47,17 @@ class FittedPca(FittedBaseline):
         contributions = np.where(known, np.square(scaled - answer), np.float32(0))
         return Scores(contributions.sum(axis=1), contributions, answer * self.scaler.scale + self.scaler.centre)
 
-    def content(self) -> bytes:
-        """The arrays."""
-        return packed(self.arrays)
-
 
 def fit(config: PcaConfig, data: TrainingData, _progress: ProgressSink) -> FittedPca:
     """Fits the components on a sample of the scored days; see ``detectors.fit``."""
     decomposition = baselines_library("sklearn.decomposition")
-    began = time.perf_counter()
-    taken = training_sample(config, data.train)
+    taken = training_sample(config, data)
     scaled, scaler = taken.scaled(config.clip)
     mean, components = scaled.mean(axis=0), np.zeros((0, scaled.shape[1]), np.float32)
     if (scaled != mean).any():
         components = decomposition.PCA(config.explained_variance, random_state=config.seed).fit(scaled).components_
     arrays = {"centre": scaler.centre, "scale": scaler.scale, "mean": mean, "components": components}
-    history = TrainingHistory.without_epochs(len(scaled), taken.available, time.perf_counter() - began)
-    basis = Basis(config, data.windows.feature_names, taken.used, history)
-    return FittedPca(basis, {name: array.astype(np.float32) for name, array in arrays.items()})
+    return FittedPca(taken.basis(), {name: array.astype(np.float32) for name, array in arrays.items()})
 
 
-def load(config: PcaConfig, directory: Path, record: dict[str, Any]) -> FittedPca:
-    """Loads what ``save`` wrote; see ``detectors.load_detector``."""
-    return FittedPca(read_basis(config, record), unpacked(read_content(directory, record, FittedPca.file_name)))
+load = FittedPca.load
