@@ -162,12 +162,12 @@ def _refuse_broken_lines_alone(rows: pl.DataFrame, width: int, origin: str, read
 
 def without_markers(frame: pl.DataFrame, columns: Sequence[str], reading: Reading) -> pl.DataFrame:
     """The rows with nulls where a text column holds a marker of a missing cell, or a number the value of one."""
-    emptied = []
+    emptied, types = [], frame.schema
     for name in columns:
-        if frame.schema[name] == pl.String:
+        if types[name] == pl.String:
             missing: list[str] | list[int] | list[float] = reading.missing_among(frame[name])
         else:
-            missing = reading.floats(name) if frame.schema[name].is_float() else reading.numbers(name)
+            missing = reading.floats(name) if types[name].is_float() else reading.numbers(name)
         if missing:
             emptied.append(pl.when(~pl.col(name).is_in(missing)).then(pl.col(name)).alias(name))
     return frame.with_columns(emptied)
