@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from ae_assets.model.parse import parse_table
 from ae_assets.model.reference import reference
 from ae_assets_tests.conftest import REPOSITORY
 
@@ -43,3 +45,13 @@ def test_the_reference_has_every_section_and_kind() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((REPOSITORY / "README.md").read_text().splitlines()) <= LONGEST_README
+
+
+def test_the_yaml_of_the_page_on_a_table_of_ones_own_loads() -> None:
+    text = (REPOSITORY / "docs" / "own-table.md").read_text()
+    example = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+    assert list(parse_table(example["attributes"], "own-table.md").layout.values) == [
+        "Druck (bar)",
+        "Schwingung",
+        "Stunden",
+    ]

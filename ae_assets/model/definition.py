@@ -39,13 +39,13 @@ class SourceSection(_Section):
 
     location: str = Field(
         min_length=1,
-        description="A folder of YYYY-MM-DD.csv, an official zip archive, a folder of archives, an http(s) address "
-        "of an archive, or simulated://?drives=4000&days=120&seed=7.",
+        description="A folder of files or archives, one of them, an http(s) address of an archive, "
+        "s3://bucket/prefix, or simulated://?drives=4000&days=120&seed=7.",
     )
     layout: Literal["drive_stats", "columns"] = Field(
         default="drive_stats",
-        description="What the files' columns are called: drive_stats, the official files of Backblaze; columns: as "
-        "source.columns says, which need not be written beside them.",
+        description="What the files' columns are called. drive_stats: the official files of Backblaze. columns: as "
+        "source.columns says; it need not be written where these are there.",
     )
     columns: ColumnsSection | None = Field(
         default=None, description="The contract of a table's own columns, instead of layout: drive_stats."

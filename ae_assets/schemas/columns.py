@@ -2,7 +2,6 @@
 
 import re
 from typing import Annotated, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -71,8 +70,8 @@ class TimeSection(_Section):
     @classmethod
     def _time_zone_is_known(cls, name: str) -> str:
         try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
+            pl.Series([], dtype=pl.Datetime("us")).dt.replace_time_zone(name)
+        except pl.exceptions.PolarsError:
             raise ValueError(
                 f"expected the name of a time zone such as UTC or Europe/Berlin, received {name!r}"
             ) from None
