@@ -406,6 +406,8 @@ _REST = """
   detector:
     type: dense_autoencoder
     units: [64, 32, 16, 32, 64]
+    epochs: 500 # at most: training stops where the loss stays
+    batch_size: 256 # small, as few devices have few records
 
   threshold:
     policy: percentile
