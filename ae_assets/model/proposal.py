@@ -13,7 +13,7 @@ from typing import Literal
 import polars as pl
 
 from ae_assets.errors import ConfigError
-from ae_assets.schemas.columns import RESERVED_COLUMNS
+from ae_assets.schemas.columns import RESERVED_COLUMNS, stored_name
 from ae_assets.schemas.times import read_times
 
 ENOUGH = 0.9
@@ -106,8 +106,9 @@ def propose(texts: pl.DataFrame, decimal_comma_possible: bool) -> Proposal:
     proposal = Proposal((columns, form), reasons={"time": reason}, unsure=[doubt] if doubt else [])
     times = _parsed(texts, columns, form)
     rest = [name for name in texts.columns if name not in columns and name.lower() not in RESERVED_COLUMNS]
-    if taken := sorted(set(texts.columns) & RESERVED_COLUMNS):
-        proposal.unsure.append(f"the columns {', '.join(taken)} have names of the tables themselves; rename them")
+    if taken := [name for name in texts.columns if name.lower() in RESERVED_COLUMNS]:
+        stored = ", ".join(f"{name} is stored as {stored_name(name)}" for name in taken)
+        proposal.reasons["values"] = f"the tables use some names themselves: {stored}"
     _find_entity(proposal, texts, times, rest)
     _find_cohort_and_label(proposal, texts, rest)
     named = {proposal.entity, proposal.cohort, proposal.label}
@@ -126,7 +127,8 @@ def propose(texts: pl.DataFrame, decimal_comma_possible: bool) -> Proposal:
         )
     texts_left = [name for name in rest if name not in named and name not in numbers]
     if texts_left:
-        proposal.reasons["values"] = f"left out, since they are text: {', '.join(texts_left)}"
+        left_out = f"left out, since they are text: {', '.join(texts_left)}"
+        proposal.reasons["values"] = "; ".join(filter(None, [proposal.reasons.get("values"), left_out]))
     _find_cadence(proposal, order)
     return proposal
 

@@ -12,7 +12,13 @@ TIME_COLUMN, ENTITY_COLUMN = "time", "entity"
 """What a reader adds where no column of the file is the time, or the entity."""
 
 RESERVED_COLUMNS = frozenset({"day", "source_file", "source_fingerprint", "source_row", "loaded_at", "rescued"})
-"""Written beside the file's own columns, so a file may not bring them."""
+"""Written beside the file's own columns."""
+
+
+def stored_name(name: str) -> str:
+    """What a column of a file is called in the tables, which use some names themselves: ``file_day`` for ``day``."""
+    return f"file_{name}" if name.lower() in RESERVED_COLUMNS else name
+
 
 RULE_NAMES = ("known", "whole", "not_negative", "positive", "share", "percentage")
 """Rules of a value, see `schemas.rules`."""
@@ -191,6 +197,6 @@ class ColumnsSection(_Section):
             raise ValueError(f"{repeated[0]!r} has two meanings; expected one for each column, whatever its case")
         added = {TIME_COLUMN} if len(self.time.column) > 1 else set()
         added |= {ENTITY_COLUMN} if self.entity.file_name else set()
-        if taken := sorted(set(names) & (RESERVED_COLUMNS | added)):
-            raise ValueError(f"the name {taken[0]!r} is used by the tables themselves; rename the column in the source")
+        if taken := sorted(set(names) & added):
+            raise ValueError(f"the name {taken[0]!r} is what the reader adds; rename the column in the source")
         return self

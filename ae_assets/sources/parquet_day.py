@@ -19,7 +19,10 @@ ROWS_AT_ONCE = 2**16
 MAX_UNPACKED_BYTES = 2**32
 """Most bytes that a file may unpack to: ten times the largest official day as CSV."""
 
-_PROBLEMS = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError)
+_PROBLEMS = (
+    *(pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException),
+    *(OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError),
+)
 
 
 def parse_parquet(data: bytes, origin: str, reading: Reading) -> pl.DataFrame:
@@ -50,7 +53,9 @@ def parse_parquet(data: bytes, origin: str, reading: Reading) -> pl.DataFrame:
             batch.validate(full=True)
             parts.append(batch)
         _refuse_lost_rows(file.metadata, rows, origin)
-        frame = pl.DataFrame(pa.Table.from_batches(parts, file.schema_arrow))
+        table = pa.Table.from_batches(parts, file.schema_arrow)
+        # Under names that are known to be text, without the file's own metadata, which Polars would read.
+        frame = pl.DataFrame(pa.Table.from_arrays(table.columns, columns))
     except SourceError:
         raise
     except _PROBLEMS as problem:
@@ -58,7 +63,6 @@ def parse_parquet(data: bytes, origin: str, reading: Reading) -> pl.DataFrame:
         raise SourceError(
             f"{origin}: not readable as Parquet ({reason[:200]}). It is probably damaged or cut off: fetch it again."
         ) from problem
-    frame.columns = columns
     numbered = frame.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(ROW_COLUMN))
     return conformed(numbered, columns, origin, reading, {})
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -133,12 +134,14 @@ def test_a_date_that_could_be_two_is_said(tmp_path: Path, last: int, sure: bool)
     assert ("UNSURE" in (tmp_path / "defs.yaml").read_text()) == (not sure)
 
 
-def test_a_name_that_the_tables_use_themselves_is_refused(tmp_path: Path) -> None:
+def test_a_time_in_parts_may_have_a_name_that_the_tables_use_themselves(tmp_path: Path) -> None:
     rows = [f"2024\t4\t{hour % 28 + 1}\t{hour % 24}\t{hour}.5" for hour in range(60)]
-    (tmp_path / "a.csv").write_text("\n".join(["Year\tMonth\tDay\tHour\tflow", *rows, ""]))
-    result = ae_assets("new", "table", "--from", tmp_path / "a.csv", "--output", tmp_path / "defs.yaml")
-    assert result.exit_code == WRONG_USE
-    assert "'day' is used by the tables themselves" in result.output
+    table, _ = proposal_of(tmp_path, "\n".join(["Year\tMonth\tDay\tHour\tflow", *rows, ""]))
+    assert table.source.separator == "\t"
+    assert columns_of(table).time.column == ("Year", "Month", "Day", "Hour")
+    read = parse_day((tmp_path / "a.csv").read_bytes(), "a.csv", table.source.reading)
+    assert read.columns == ["Year", "Month", "file_Day", "Hour", "flow", "time", "source_row", "rescued"]
+    assert read["time"][1] == datetime(2024, 4, 2, 1, tzinfo=UTC)
 
 
 def test_decimals_behind_a_comma_are_numbers(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_without_cohort_and_label_all_are_of_one_kind_and_nothing_is_known_of_fa
         ({"time": {"column": "at", "time_zone": "Berlin"}}, "time zone"),
         ({"label": "pump"}, "'pump' has two meanings"),
         ({"values": {"AT": {}}}, "'at' has two meanings"),
-        ({"values": {"source_row": {}}}, "used by the tables themselves"),
+        ({"entity": {"file_name": "(a)"}, "cohort": "Entity"}, "'entity' is what the reader adds"),
         ({"values": {}}, "at least 1"),
         ({"values": {"v": {"type": "text", "at_least": 1}}}, "no bounds"),
         ({"values": {"v": {"at_least": 2, "at_most": 1}}}, "lies above"),

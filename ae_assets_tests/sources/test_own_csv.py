@@ -115,7 +115,7 @@ def test_names_of_the_yaml_are_found_in_any_case() -> None:
     [
         ("Datum,Pumpe,defekt,Druck", "commas|semicolons"),
         ("Datum;Druck;defekt", "lacks Pumpe"),
-        ("Datum;Pumpe;defekt;day", "names day are kept"),
+        ("Datum;Pumpe;defekt;day;file_day", "more than once"),
     ],
 )
 def test_a_header_of_another_table_is_refused(header: str, says: str) -> None:

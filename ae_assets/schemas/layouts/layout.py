@@ -10,7 +10,7 @@ from functools import cached_property
 
 import polars as pl
 
-from ae_assets.schemas.columns import RESERVED_COLUMNS, TimeSection, ValueSection
+from ae_assets.schemas.columns import RESERVED_COLUMNS, TimeSection, ValueSection, stored_name
 
 ROW_COLUMN = "source_row"
 RESCUED_COLUMN = "rescued"
@@ -61,7 +61,12 @@ class Layout:
     values: Mapping[str, ValueSection] = field(default_factory=dict, repr=False)
 
     def spelled(self, name: str) -> str:
-        """A name of a file's column as the layout writes it, whatever case the file writes; others as they are."""
+        """A name of a file's column as the layout writes it, whatever case the file writes; others as they are.
+
+        Of a table's own columns those whose names the tables use themselves get others.
+        """
+        if self.values:
+            name = stored_name(name)
         return self.spellings.get(name.lower(), name.lower()) if self.knows(name.lower()) else name
 
     @cached_property

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from ae_assets.errors import ConfigError
-from ae_assets.schemas.columns import ENTITY_COLUMN, ColumnsSection
+from ae_assets.schemas.columns import ENTITY_COLUMN, ColumnsSection, stored_name
 from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.schemas.layouts.layout import Layout
 
@@ -32,24 +32,28 @@ def layout_of_record(source: Mapping[str, object]) -> Layout:
 
 def layout_of(columns: ColumnsSection) -> Layout:
     """The layout of the columns that a YAML names; a file's other columns are text."""
-    entity, cohort, label = columns.entity.column, columns.cohort, columns.label
-    required = tuple(name for name in (*columns.time.column, entity, cohort, label) if name is not None)
-    types: dict[str, type[pl.DataType]] = {name: TYPES[value.type] for name, value in columns.values.items()}
+    time = columns.time.model_copy(update={"column": tuple(map(stored_name, columns.time.column))})
+    entity, cohort, label = (
+        None if name is None else stored_name(name) for name in (columns.entity.column, columns.cohort, columns.label)
+    )
+    values = {stored_name(name): value for name, value in columns.values.items()}
+    required = tuple(name for name in (*time.column, entity, cohort, label) if name is not None)
+    types: dict[str, type[pl.DataType]] = {name: TYPES[value.type] for name, value in values.items()}
     if label is not None:
         types[label] = pl.Int8
-    spellings = {name.lower(): name for name in (*required, *columns.values)}
+    spellings = {name.lower(): name for name in (*required, *values)}
     a_time = "is when the record was taken: it separates training days from later ones, not sick devices"
     reasons = {
-        a_time: columns.time.column,
+        a_time: time.column,
         "names one device: a detector would learn devices by heart": (entity,),
         "names the cohort: compare cohorts in the evaluation, do not learn their names": (cohort,),
         "is the answer itself": (label,),
     }
-    numbers = [name for name, value in columns.values.items() if value.type != "text"]
+    numbers = [name for name, value in values.items() if value.type != "text"]
     return Layout(
         name=COLUMNS,
         file="a file of this table",
-        time=columns.time,
+        time=time,
         entity=entity or ENTITY_COLUMN,
         cohort=cohort,
         label=label,
@@ -61,7 +65,7 @@ def layout_of(columns: ColumnsSection) -> Layout:
         attribute_names=numbers,
         never_features={name.lower(): reason for reason, names in reasons.items() for name in names if name},
         entity_of_file=None if columns.entity.file_name is None else re.compile(columns.entity.file_name),
-        missing={name: value.missing for name, value in columns.values.items() if value.missing},
+        missing={name: value.missing for name, value in values.items() if value.missing},
         spellings=spellings,
-        values=columns.values,
+        values=values,
     )
