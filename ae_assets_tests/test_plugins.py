@@ -1,13 +1,12 @@
 """Detectors and threshold policies of one's own, named in the YAML."""
 
+import subprocess
 import sys
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from ae_assets import plugins
 from ae_assets.detectors import CounterRuleConfig, DetectorConfig
 from ae_assets.detectors.config import DETECTOR_KINDS
 from ae_assets.errors import ConfigError, ModelError
@@ -15,6 +14,7 @@ from ae_assets.model.definition import WatchedTable
 from ae_assets.model.parse import parse_table
 from ae_assets.plugins import STORED
 from ae_assets.thresholds import Threshold, ThresholdConfig, fit_threshold
+from ae_assets.thresholds.config import POLICY_KINDS
 from ae_assets_tests.detectors.own import HighestValueConfig
 from ae_assets_tests.thresholds.scores import calibration_of
 
@@ -25,14 +25,16 @@ OWN_POLICY = "ae_assets_tests.thresholds.own:MiddleConfig"
 
 
 @pytest.fixture
-def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an installed package would register: a detector, and one that is broken."""
-    points = {
-        "highest_value": EntryPoint("highest_value", OWN, DETECTOR_KINDS.group),
-        "broken": EntryPoint("broken", "ae_assets_tests.not_there:Config", DETECTOR_KINDS.group),
-    }
-    found = list(points.values())
-    monkeypatch.setattr(plugins, "entry_points", lambda group: found if group == DETECTOR_KINDS.group else [])
+def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed package that registers a detector, one that cannot be imported, and a policy."""
+    installed = tmp_path / "wear_tools-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: wear-tools\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text(
+        f"[{DETECTOR_KINDS.group}]\nhighest_value = {OWN}\nbroken = ae_assets_tests.not_there:Config\n"
+        f"[{POLICY_KINDS.group}]\nmiddle = {OWN_POLICY}\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
 
 
 def test_a_dotted_path_names_a_detector_of_ones_own() -> None:
@@ -44,6 +46,8 @@ def test_a_dotted_path_names_a_detector_of_ones_own() -> None:
 @pytest.mark.usefixtures("registered")
 def test_an_entry_point_names_a_detector_of_a_package() -> None:
     assert DETECTOR.validate_python({"type": "highest_value"}) == HighestValueConfig(type="highest_value")
+    assert DETECTOR.validate_python({"type": "highest_value"}, context=STORED).type == "highest_value"
+    assert POLICY.validate_python({"policy": "middle"}).name == "middle"
     assert "highest_value" in DETECTOR_KINDS.names()
 
 
@@ -103,3 +107,13 @@ def test_a_dotted_path_names_a_policy_of_ones_own() -> None:
 def test_a_config_that_is_made_already_is_taken_as_it_is() -> None:
     config = CounterRuleConfig(features=("a",))
     assert DETECTOR.validate_python(config) is config
+
+
+def test_naming_an_estimator_imports_neither_its_library_nor_what_trains() -> None:
+    code = (
+        "import sys; from pydantic import TypeAdapter; from ae_assets.detectors import DetectorConfig;"
+        "TypeAdapter(DetectorConfig).validate_python({'type': 'estimator', 'class': 'pyod.models.iforest.IForest'});"
+        "print([name for name in ('numpy', 'pyod', 'sklearn', 'keras', 'jax', 'optax') if name in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
