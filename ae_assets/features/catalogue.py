@@ -34,7 +34,7 @@ def catalogue(config: FeatureConfig) -> tuple[Feature, ...]:
     features.append(
         Feature(
             "gap_days",
-            f"days of the table since the drive's previous record; null if none in {days} days",
+            f"days of the table since the device's previous record; null if none in {days} days",
             None,
             "gap_days",
         )
@@ -42,7 +42,7 @@ def catalogue(config: FeatureConfig) -> tuple[Feature, ...]:
     features.append(
         Feature(
             "history_days",
-            f"earlier days of the last {days} with a record of the drive; days that the table lacks count alike",
+            f"earlier days of the last {days} with a record of the device; days that the table lacks count alike",
             None,
             "history_days",
         )
@@ -69,7 +69,7 @@ def _features_of(column: str, config: FeatureConfig) -> list[Feature]:
                 features.append(Feature(f"{prefix}_growth_{span}d", words, column, transform, span))
         elif transform == "deviation":
             against = (
-                "minus the drive's own mean" if attribute.kind == "gauge" else "log1p against the drive's own mean"
+                "minus the device's own mean" if attribute.kind == "gauge" else "log1p against the device's own mean"
             )
             words = f"{meaning}: {against} of the last {config.look_back_days} days"
             features.append(Feature(f"{prefix}_deviation", words, column, transform))

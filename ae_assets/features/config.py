@@ -39,14 +39,14 @@ class AttributeConfig(BaseModel):
     kind: Kind = Field(
         description="counter: counts events and normally only rises. gauge: a reading that goes up and down "
         "(temperature). age: hours of use, the denominator of rates against age. rate: an error rate whose "
-        "scale is the vendor's own, so that only its change on the same drive says anything."
+        "scale is the vendor's own, so that only its change on the same device says anything."
     )
     meaning: str = Field(min_length=1, description="What the attribute measures, in words; shown in the UI.")
     transforms: tuple[Transform, ...] | None = Field(
         default=None,
         description="Features to make of it. level: log1p of a counter, age or rate, the value of a gauge. growth: "
         "signed log1p of the difference to the earliest value of each span. per_1000_hours: log1p of the count per "
-        "1000 power-on hours. deviation: against the drive's own past. drift: days by which the hours depart from the "
+        "1000 power-on hours. deviation: against the device's own past. drift: days by which the hours depart from the "
         "calendar. Left out: what suits the kind.",
     )
     spans: tuple[int, ...] | None = Field(

@@ -14,8 +14,8 @@ def feature_schema(config: FeatureConfig) -> pa.DataFrameSchema:
     """The Pandera schema of the features that a config gives; Float32, null = unknown, never NaN or infinite."""
     keys = {
         "day": pa.Column(pl.Date, description="the day described"),
-        "entity": pa.Column(pl.String, description="the device: a drive's serial number"),
-        "cohort": pa.Column(pl.String, description="its kind: the drive's model"),
+        "entity": pa.Column(pl.String, description="the device"),
+        "cohort": pa.Column(pl.String, description="its kind"),
         "label": pa.Column(
             pl.Int8,
             pa.Check.isin([0, 1]),

@@ -19,6 +19,9 @@ from ae_assets.schemas.times import read_times
 ENOUGH = 0.9
 """Share of the known cells of a column that have to look alike."""
 
+OFTEN = 0.2
+"""Share of the steps in which a counter of use rises; one of errors hardly ever does."""
+
 _TIME_FORMS: Sequence[tuple[str, str]] = (
     (r"\d{4}-\d{2}-\d{2}", ""),
     (r"\d{8}", ""),
@@ -50,6 +53,17 @@ _AGE_WORDS = re.compile(r"hour|runtime|uptime|age$|operating", re.IGNORECASE)
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*$"
 _COMMA_NUMBER = r"^\s*[+-]?\d+,\d+\s*$"
 _SENTINELS = (-9999.0, -999.0, -99999.0, -999.9, 9999.0, 99999.0)
+
+
+Kind = Literal["counter", "use", "gauge", "age"]
+"""As of attributes; use is a counter of which only the growth says something."""
+
+_ATTRIBUTES: Mapping[Kind, str] = {
+    "counter": "kind: counter",
+    "use": "kind: counter, transforms: [growth]",
+    "gauge": "kind: gauge",
+    "age": "kind: age, transforms: [drift]",
+}
 
 
 @dataclass
@@ -85,7 +99,7 @@ class Measured:
 
     name: str
     type: Literal["int", "float"]
-    kind: Literal["counter", "gauge", "age"]
+    kind: Kind
     reason: str
     lowest: float
     highest: float
@@ -270,9 +284,7 @@ def _measured(name: str, numbers: pl.Series, order: pl.DataFrame) -> Measured:
     return Measured(name, "int" if whole else "float", kind, reason, lowest, highest, missing)
 
 
-def _kind(
-    name: str, values: pl.Series, order: pl.DataFrame, *, whole: bool
-) -> tuple[Literal["counter", "gauge", "age"], str]:
+def _kind(name: str, values: pl.Series, order: pl.DataFrame, *, whole: bool) -> tuple[Kind, str]:
     steps = (
         order.with_columns(value=values)
         .drop_nulls()
@@ -286,7 +298,10 @@ def _kind(
             (pl.col("step") / (pl.col("ago").dt.total_seconds() / 86_400)).median()
         )
         if _AGE_WORDS.search(name) or 23 <= _float(per_day.item() or 0) <= 25:
-            return "age", "rises with the time in use"
+            return "age", "rises with the time in use; its level rises on all devices and would look abnormal later"
+        often = _part(steps["step"] > 0)
+        if often >= OFTEN:
+            return "use", f"rises in {often:.0%} of the steps, so its level tells how old a device is"
         return "counter", f"falls in {1 - rising:.1%} of the steps"
     return "gauge", "goes up and down" if len(
         steps
@@ -381,9 +396,9 @@ def _lines(proposal: Proposal, table: str, location: str, source: Mapping[str, s
     yield from ("", "  features:", "    spans: [1, 7, 28] # days over which growth is measured", "    attributes:")
     clock = next((value.name for value in proposal.values if value.kind == "age"), None)
     for value in proposal.values:
-        kind = "counter" if value.kind == "age" and value.name != clock else value.kind
+        kind: Kind = "use" if value.kind == "age" and value.name != clock else value.kind
         meaning = f"meaning: {_text(value.name)}"
-        yield f"      {_text(value.name)}: {{kind: {kind}, {meaning}}} # {value.reason}"
+        yield f"      {_text(value.name)}: {{{_ATTRIBUTES[kind]}, {meaning}}} # {value.reason}"
     yield from _REST.splitlines()
 
 

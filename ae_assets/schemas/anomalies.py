@@ -19,8 +19,8 @@ EPISODE_STATES = ["none", "opened", "open", "closed"]
 ANOMALY_SCHEMA = pa.DataFrameSchema(
     {
         "day": pa.Column(pl.Date, description="the scored day"),
-        "entity": pa.Column(pl.String, unique=False, description="the device: a drive's serial number"),
-        "cohort": pa.Column(pl.String, description="its kind: the drive's model"),
+        "entity": pa.Column(pl.String, unique=False, description="the device"),
+        "cohort": pa.Column(pl.String, description="its kind"),
         "score": pa.Column(
             pl.Float64,
             pa.Check.ge(0),

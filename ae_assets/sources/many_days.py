@@ -51,6 +51,7 @@ class ManyDays:
 
     def __init__(self, reading: Reading, memory: Path | None, location: str) -> None:
         self._reading = reading
+        self._location = location
         name = hashlib.sha256(os.fsencode(location)).hexdigest()[:16]
         self._memory = None if memory is None else memory / f"days-{name}.json"
         self._indexes: dict[str, dict[date, _Part]] = self._remembered()
@@ -76,7 +77,7 @@ class ManyDays:
             for day, part in index.items():
                 parts.setdefault(day, []).append((file, part))
         if strays and files and not parts:
-            raise SourceError("no day can be read.\n" + "\n".join(strays))
+            raise SourceError(f"{self._location}: no day can be read.\n" + "\n".join(strays))
         if indexes.keys() != self._indexes.keys():
             self._indexes = indexes
             self._remember()

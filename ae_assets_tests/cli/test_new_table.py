@@ -72,6 +72,7 @@ def test_files_of_a_day_each_are_proposed_loaded_and_hold(project: Path, tmp_pat
     }
     assert columns.values["Schwingung"].missing == ("-9999",)
     assert table.features.age_column == "Stunden"
+    assert table.features.attributes["Stunden"].transforms == ("drift",)
     assert "unsure: Bauart" in result.output
 
     result = ae_assets("check", "pumps")
@@ -167,6 +168,15 @@ def test_records_more_often_than_daily_are_said_to_wait(tmp_path: Path) -> None:
     rows = [f"2024-04-{day:02} {hour:02}:00,{pump},1.5" for day in (1, 2) for hour in range(24) for pump in "ab"]
     _, result = proposal_of(tmp_path, "\n".join(["at,pump,v", *rows, ""]))
     assert "a device has a record every hour: only one a day is supported yet" in result.output
+
+
+def test_a_counter_of_use_gives_its_growth_and_one_of_errors_its_level_too(tmp_path: Path) -> None:
+    rows = [
+        f"2024-04-{day:02},{pump},{7 * day},{int(day > 9)},{day % 3}" for day in range(1, 20) for pump in ("a", "b")
+    ]
+    table, _ = proposal_of(tmp_path, "\n".join(["at,pump,starts,errors,load", *rows, ""]))
+    made = {name: (one.kind, one.transforms) for name, one in table.features.attributes.items()}
+    assert made == {"starts": ("counter", ("growth",)), "errors": ("counter", None), "load": ("gauge", None)}
 
 
 @pytest.mark.parametrize(
