@@ -113,14 +113,14 @@ def test_a_day_that_the_source_lacks_is_no_failure(short_fleet: ShortFleet) -> N
 def test_a_day_whose_raw_rows_have_other_columns_fails_at_features_alone(
     short_fleet: ShortFleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ae_assets.chain import features
+    from ae_assets.model import preparation
 
-    validate = features.validate_day
+    validate = preparation.validate_day
 
     def validated(raw: pl.DataFrame, day: date, *rest: Any) -> Any:
         return validate(raw.drop("model") if day == BAD else raw, day, *rest)
 
-    monkeypatch.setattr(features, "validate_day", validated)
+    monkeypatch.setattr(preparation, "validate_day", validated)
     with pytest.raises(ContractError, match="'model' is missing"):
         validated(short_fleet.space.tables.read("fleet.raw", DAYS[0], DAYS[0]), BAD)
     result = short_fleet.run(DAILY, GOOD, ALSO_GOOD)
@@ -147,12 +147,14 @@ def test_a_day_that_cannot_be_scored_fails_at_anomalies_alone(short_fleet: Short
 def test_a_check_that_holds_back_days_holds_back_no_other_day(
     short_fleet: ShortFleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ae_assets.chain import features
+    from ae_assets.model import preparation
 
     assert short_fleet.run(DAILY, GOOD, ALSO_GOOD).success
-    whole = features.features_of_day
+    whole = preparation.features_of_day
     monkeypatch.setattr(
-        features, "features_of_day", lambda history, day, *more: whole(history, day, *more).head(3 + 5 * (day != BAD))
+        preparation,
+        "features_of_day",
+        lambda history, day, *more: whole(history, day, *more).head(3 + 5 * (day != BAD)),
     )
     result = short_fleet.run(DAILY, GOOD, ALSO_GOOD)
     assert not result.success

@@ -155,7 +155,7 @@ def test_scores_are_aggregated_as_the_table_says(space: Workspace, monkeypatch: 
 def test_the_asset_evaluates_origins_when_it_is_asked_to(
     space: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assets, "_storage", lambda *_: space)
+    monkeypatch.setattr(assets, "_space", lambda *_: space)
     config = {"start": str(TO_JUDGE), "end": str(LAST), "origins": ORIGINS}
     result = materialise(watched_table(), tmp_path, ("evaluation",), None, {"evaluation": config})
     assert result.success, failure_of(result)
