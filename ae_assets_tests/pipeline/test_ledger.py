@@ -72,7 +72,8 @@ def apply(space: Workspace, kind: str, day: date, rows: Sequence[tuple[str, int,
         stored = space.read(RAW, date.min, date.max)
         with space.writer(RAW) as writer:
             # Another program removes a day, or makes one of another's rows.
-            rows_of_day = stored.head(2).with_columns(day=pl.lit(day)) if kind == "write aside" else stored.clear()
+            first = stored.filter(pl.col("day") == pl.col("day").min()).head(2)  # of one file, as in any day
+            rows_of_day = first.with_columns(day=pl.lit(day)) if kind == "write aside" else stored.clear()
             writer.write(day, rows_of_day)
 
 
