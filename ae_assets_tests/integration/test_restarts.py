@@ -69,8 +69,11 @@ def test_the_landing_sensor_asks_once_for_each_day_however_often_the_processes_a
         team.kill("web", "code", "daemon")
         landed(source, DAYS[:1], extra=2)  # and one that is replaced
         team.start("daemon", "web", "code")
-        replaced_and_new = sorted([*(day.isoformat() for day in DAYS[:4]), DAYS[0].isoformat()])
-        wait_for("all days", lambda: len(days_of(requested(instance))) >= len(replaced_and_new), logs=team.logs)
+        landed_days = {day.isoformat() for day in DAYS[:4]}
+        wait_for("all days", lambda: set(days_of(requested(instance))) >= landed_days, logs=team.logs)
+        # Asked for again, unless the run of the first request came late enough to load what replaced it.
+        space = storage_of(fleet(str(source)), team.home)
+        wait_for("the replaced day", lambda: space.days_of("raw").get(DAYS[0]) == len(DRIVES) + 2, logs=team.logs)
 
         def is_over() -> bool:
             runs = instance.get_runs()
@@ -80,10 +83,10 @@ def test_the_landing_sensor_asks_once_for_each_day_however_often_the_processes_a
         state = instance.all_instigator_state()
         cursor = next(one.instigator_data.cursor for one in state if one.instigator_name == "fleet_landing")
         landed(source, DAYS[4:])
-        wait_for("the last day", lambda: len(days_of(requested(instance))) > len(replaced_and_new), logs=team.logs)
+        wait_for("the last day", lambda: DAYS[4].isoformat() in days_of(requested(instance)), logs=team.logs)
         wait_for("its end", is_over, logs=team.logs)
-        assert days_of(requested(instance)) == sorted([*replaced_and_new, DAYS[4].isoformat()])
+        assert set(days_of(requested(instance))) == {day.isoformat() for day in DAYS}
         assert set(requested(instance).values()) == {1}, "no day was asked for twice"
         assert all(day.isoformat() in str(cursor) for day in DAYS[:4]), "the cursor went on where it was"
     rows = dict.fromkeys(DAYS, len(DRIVES)) | {DAYS[0]: len(DRIVES) + 2}
-    assert storage_of(fleet(str(source)), team.home).days_of("raw") == rows
+    assert space.days_of("raw") == rows
