@@ -13,8 +13,9 @@ RULE = {"type": "counter_rule", "features": ["smart_5_level", "smart_197_level"]
 
 
 def fleet(location: str, **more: Any) -> WatchedTable:
-    """The table that is watched."""
-    return watched_table(location, detector=RULE, sensor={"interval_seconds": 5, "max_runs_per_tick": 3}, **more)
+    """The table that is watched; it has an end, since days land after the code location has looked at its source."""
+    sensor = {"interval_seconds": 5, "max_runs_per_tick": 3}
+    return watched_table(location, detector=RULE, sensor=sensor, **{"end": "2013-12-31", **more})
 
 
 @dg.definitions
