@@ -1,5 +1,6 @@
 """The rooms import one way, and the library's rooms stay free of Dagster; the rules stand in pyproject.toml."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -41,3 +42,20 @@ def test_a_broken_import_rule_is_noticed(tmp_path: Path) -> None:
 
     assert verdict.returncode == 1
     assert "ae_assets.pipeline is not allowed to import dagster" in verdict.stdout
+
+
+def test_no_module_imports_from_its_own_package_what_that_offers() -> None:
+    """A circle that import-linter does not see: the package imports its modules for what they offer."""
+    found = []
+    for init in (REPOSITORY / "ae_assets").rglob("__init__.py"):
+        package = ".".join(init.parent.relative_to(REPOSITORY).parts)
+        if any(name.startswith(f"{package}.") for name in imported(init)):
+            others = (path for path in init.parent.glob("*.py") if path.name not in {"__init__.py", "__main__.py"})
+            found += [str(path.relative_to(REPOSITORY)) for path in others if package in imported(path)]
+    assert found == []
+
+
+def imported(path: Path) -> set[str]:
+    """The modules that a file imports from, anywhere in it."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module is not None}

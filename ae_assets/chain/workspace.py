@@ -91,7 +91,7 @@ class Workspace:
         if not held:
             return False
         last = max(held)
-        files = self.tables.read(self.name(RAW), last, last, ["source_file"])
+        files = self.read(RAW, last, last, ["source_file"])
         return bool(files["source_file"].str.starts_with(SIMULATED_SCHEME).any())
 
     def read_with_look_back(
@@ -111,7 +111,7 @@ class Workspace:
         """
         asked = set(days)
         for first, last in stretches(asked, look_back_days):
-            for day, frame in self.tables.iter_days(self.name(asset), first, last, columns, entities=entities):
+            for day, frame in self.iter_days(asset, first, last, columns, entities):
                 if frame.height:
                     yield day, day in asked, frame
 

@@ -10,10 +10,10 @@ from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.table import Table
 
 from ae_assets.errors import LakehouseError
-from ae_assets.lakehouse import remains
 from ae_assets.lakehouse.access import TableAccess
 from ae_assets.lakehouse.compaction import Compacted, compact
 from ae_assets.lakehouse.history import expirable
+from ae_assets.lakehouse.remains import check_keep, cutoff, is_old, remove
 from ae_assets.lakehouse.snapshots import files_by_day, files_of, forget
 
 
@@ -46,7 +46,7 @@ def maintain(
     Raises:
         LakehouseError: an argument is too small, files cannot be listed or read, or other runs kept writing.
     """
-    remains.check_keep(keep)
+    check_keep(keep)
     for what, value in (("snapshots", keep_snapshots), ("days", retention_days)):
         if value is not None and value < 1:
             raise LakehouseError(f"Maintenance of {name} was to keep {value} {what}: expected at least 1.")
@@ -55,7 +55,7 @@ def maintain(
     table = access.get(name)
     # Buckets that are made for tables take no file that is not named as one of a table.
     probe = table.location_provider().new_metadata_location(f"{uuid.uuid4()}-m0.avro")
-    before = remains.cutoff(_warehouse_of(table)[0], _path(table, probe), keep)
+    before = cutoff(_warehouse_of(table)[0], _path(table, probe), keep)
     expired = expire_snapshots(access, name, before, keep_snapshots)
     return Maintained(days, rows, compacted, expired, *remove_unnamed_files(access, name, before))
 
@@ -106,15 +106,13 @@ def remove_unnamed_files(access: TableAccess, name: str, before: datetime) -> tu
     named = _named(table)
     found = files.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
     unnamed = [
-        info
-        for info in found
-        if info.type == fs.FileType.File and info.path not in named and remains.is_old(info, before)
+        info for info in found if info.type == fs.FileType.File and info.path not in named and is_old(info, before)
     ]
     if not unnamed:
         return 0, 0
     # What was committed while the files were listed is named now.
     named = _named(access.get(name))
-    return remains.remove(files, [info for info in unnamed if info.path not in named])
+    return remove(files, [info for info in unnamed if info.path not in named])
 
 
 def _warehouse_of(table: Table) -> tuple[fs.FileSystem, str]:

@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 from ae_assets.errors import ModelError
 from ae_assets.lakehouse.failures import explained, storage_errors
 from ae_assets.lakehouse.names import checked
+from ae_assets.lakehouse.remains import check_keep, cutoff, is_old, remove, sum_of_sizes
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileInfo, FileSystem
@@ -216,22 +217,18 @@ class ModelStore:
         Returns:
             how many files were removed, and their bytes together.
         """
-        from ae_assets.lakehouse import remains
-
-        remains.check_keep(keep)
+        check_keep(keep)
         with self._refusals(f"removing what broken runs left of the models of {table}"):
             return self._remove_incomplete(table, keep)
 
     def _remove_incomplete(self, table: str, keep: timedelta) -> tuple[int, int]:
         from pyarrow import fs
 
-        from ae_assets.lakehouse import remains
-
         folder = self._table(table)
         found = self._files.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
         if not found:
             return 0, 0
-        before = remains.cutoff(self._files, f"{folder}/{_PARTIAL}{uuid.uuid4().hex}", keep)
+        before = cutoff(self._files, f"{folder}/{_PARTIAL}{uuid.uuid4().hex}", keep)
         champion = self.champion(table)
         parts: dict[str, list[FileInfo]] = {}
         for info in found:
@@ -241,15 +238,15 @@ class ModelStore:
             files = [info for info in infos if info.is_file]
             if self._is_incomplete(table, name) and name != champion:
                 # A folder in a bucket has no time of its own.
-                if not all(remains.is_old(info, before) for info in (files or infos)):
+                if not all(is_old(info, before) for info in (files or infos)):
                     continue
                 unnamed = files
                 self._files.delete_dir(f"{folder}/{name}")
             else:
-                unnamed = [info for info in files if _PARTIAL in info.base_name and remains.is_old(info, before)]
-                remains.remove(self._files, unnamed)
+                unnamed = [info for info in files if _PARTIAL in info.base_name and is_old(info, before)]
+                remove(self._files, unnamed)
             removed += len(unnamed)
-            freed += remains.sum_of_sizes(unnamed)
+            freed += sum_of_sizes(unnamed)
         return removed, freed
 
     def _is_incomplete(self, table: str, name: str) -> bool:

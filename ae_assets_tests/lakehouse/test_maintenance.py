@@ -9,7 +9,7 @@ import pytest
 from pyarrow import fs
 
 from ae_assets.errors import LakehouseError
-from ae_assets.lakehouse import Lakehouse, remains
+from ae_assets.lakehouse import Lakehouse, maintenance, remains
 from ae_assets.lakehouse.maintenance import expire_snapshots
 from ae_assets_tests.lakehouse.conftest import FIRST, day_after, frame_of
 
@@ -172,7 +172,7 @@ def test_a_file_committed_while_files_were_listed_stays(
         writer.__enter__()
         return is_old(info, before)
 
-    monkeypatch.setattr(remains, "is_old", commits_meanwhile)
+    monkeypatch.setattr(maintenance, "is_old", commits_meanwhile)
     assert lakehouse.maintain("t.raw", KEEP).files_removed == 0
     assert lakehouse.read("t.raw", day_after(1), day_after(1)).equals(frame_of(day_after(1)))
 

@@ -203,10 +203,10 @@ def test_a_champion_is_never_removed_even_where_its_manifest_is_gone(
 
 
 def test_a_version_of_which_one_file_is_young_stays(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ae_assets.lakehouse import remains
+    from ae_assets.lakehouse import models
 
     leave_remains(store)
-    monkeypatch.setattr(remains, "is_old", lambda info, before: "preprocessing" not in info.base_name)
+    monkeypatch.setattr(models, "is_old", lambda info, before: "preprocessing" not in info.base_name)
     store.remove_incomplete("t", timedelta(days=1))
     assert store._is_file(f"{store._table('t')}/{UNFINISHED}/model.keras")
     assert not store._is_file(f"{store._table('t')}/champion.json.partial-0123")
