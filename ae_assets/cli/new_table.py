@@ -39,7 +39,8 @@ def new(table: str, source: Path, output: Path | None) -> int:
 
     from ae_assets.cli.project import projects
     from ae_assets.model.parse import parse_table
-    from ae_assets.model.proposal import propose, yaml_of
+    from ae_assets.model.proposal import propose
+    from ae_assets.model.proposed_yaml import yaml_of
     from ae_assets.sources.sample import read_sample
 
     if output is None:
@@ -53,9 +54,12 @@ def new(table: str, source: Path, output: Path | None) -> int:
         proposal.unsure.append("a file for each day says nothing of the device in its name")
     text = yaml_of(proposal, table, location, settings)
     parse_table(yaml.safe_load(text)["attributes"], str(output))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with output.open("x", encoding="utf-8") as file:
-        file.write(text)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with output.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise ConfigError(f"{output} cannot be written ({error.strerror}); name another --output") from None
     rows = f"{'all' if sample.whole else 'the first'} {sample.texts.height:,} rows"
     say(f"{output}: proposed from {rows} of {sample.file}")
     for doubt in proposal.unsure:

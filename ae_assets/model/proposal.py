@@ -1,11 +1,11 @@
-"""The YAML that is proposed for a file of somebody's own: each key with its reason, and what it is unsure of.
+"""What a sample of somebody's own rows suggests: each finding with its reason, and what is unsure.
 
 Nothing here is a decision: what a sample of rows suggests is written down, for a person to look at and change.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
@@ -57,13 +57,6 @@ _SENTINELS = (-9999.0, -999.0, -99999.0, -999.9, 9999.0, 99999.0)
 
 Kind = Literal["counter", "use", "gauge", "age"]
 """As of attributes; use is a counter of which only the growth says something."""
-
-_ATTRIBUTES: Mapping[Kind, str] = {
-    "counter": "kind: counter",
-    "use": "kind: counter, transforms: [growth]",
-    "gauge": "kind: gauge",
-    "age": "kind: age, transforms: [drift]",
-}
 
 
 @dataclass
@@ -326,11 +319,12 @@ def _find_cadence(proposal: Proposal, order: pl.DataFrame) -> None:
     proposal.cadence = middle if isinstance(middle, timedelta) else None
     if proposal.cadence is not None and proposal.cadence < timedelta(days=1):
         proposal.unsure.append(
-            f"a device has a record every {_in_words(proposal.cadence)}: only one a day is supported yet"
+            f"a device has a record every {span_in_words(proposal.cadence)}: only one a day is supported yet"
         )
 
 
-def _in_words(span: timedelta) -> str:
+def span_in_words(span: timedelta) -> str:
+    """E.g. ``15 minutes``."""
     seconds = int(span.total_seconds())
     for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if seconds % length == 0:
@@ -346,91 +340,3 @@ def _part(truths: pl.Series) -> float:
 
 def _float(value: object) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
-
-
-def yaml_of(proposal: Proposal, table: str, location: str, source: Mapping[str, str]) -> str:
-    """The text of the `defs.yaml`.
-
-    Args:
-        proposal: of its columns.
-        table: its name.
-        location: where its files lie.
-        source: further keys of the source, as YAML.
-    """
-    return "\n".join(_lines(proposal, table, location, source)) + "\n"
-
-
-def _lines(proposal: Proposal, table: str, location: str, source: Mapping[str, str]) -> Iterator[str]:
-    why = proposal.reasons
-    yield "# Proposed from a sample: look at each line, then try `ae-assets check " + table + "`."
-    for doubt in proposal.unsure:
-        yield f"# UNSURE: {doubt}."
-    yield from ("type: ae_assets.AnomalyPipeline", "", "attributes:", f"  table: {table}", "")
-    yield from ("  source:", f"    location: {_text(location)}")
-    yield from (f"    {key}: {value}" for key, value in source.items())
-    if proposal.decimal_mark == ",":
-        yield '    decimal_mark: ","'
-    columns, form = proposal.time
-    yield "    columns:"
-    cadence = f"; a device has one every {_in_words(proposal.cadence)}" if proposal.cadence else ""
-    yield f"      time: # {why['time']}{cadence}"
-    yield f"        column: {_text(columns[0]) if len(columns) == 1 else _text(list(columns))}"
-    if form:
-        yield f"        format: {_text(form)}"
-    if "%H" in form:
-        yield "        time_zone: UTC # where the clock stood that wrote these times"
-    if proposal.entity is None:
-        reason = why.get("entity", "not found")
-        yield f"      entity: # {reason}; name the column of the device, or find it in the file's name"
-        yield r"        file_name: '^(.+)\.[^.]+$'"
-    else:
-        yield f"      entity: {_text(proposal.entity)} # {why['entity']}"
-    for key, name in (("cohort", proposal.cohort), ("label", proposal.label)):
-        if name is not None:
-            yield f"      {key}: {_text(name)} # {why[key]}"
-        else:
-            yield f"      # {key}: COLUMN # {_LEFT_OUT[key]}"
-    yield f"      values:{' # ' + why['values'] if 'values' in why else ''}"
-    for value in proposal.values:
-        yield from _value_lines(value)
-    yield from ("", "  features:", "    spans: [1, 7, 28] # days over which growth is measured", "    attributes:")
-    clock = next((value.name for value in proposal.values if value.kind == "age"), None)
-    for value in proposal.values:
-        kind: Kind = "use" if value.kind == "age" and value.name != clock else value.kind
-        meaning = f"meaning: {_text(value.name)}"
-        yield f"      {_text(value.name)}: {{{_ATTRIBUTES[kind]}, {meaning}}} # {value.reason}"
-    yield from _REST.splitlines()
-
-
-def _value_lines(value: Measured) -> Iterator[str]:
-    yield f"        {_text(value.name)}: # from {value.lowest:g} to {value.highest:g} in the sample"
-    yield f"          type: {value.type}"
-    if value.missing is not None:
-        yield f"          missing: {value.missing:g} # stands far from all others"
-    if value.lowest >= 0:
-        yield "          at_least: 0 # none is below; a row with less is set aside"
-    else:
-        yield f"          # at_least: {value.lowest:g} # a row with less would be set aside"
-    yield f"          # at_most: {value.highest:g} # a row with more would be set aside"
-
-
-_LEFT_OUT = {
-    "cohort": "the device's kind; left out: all are of one kind",
-    "label": "1 where the device failed on that day; left out: nothing is judged by failures",
-}
-
-_REST = """
-  detector:
-    type: dense_autoencoder
-    units: [64, 32, 16, 32, 64]
-    epochs: 500 # at most: training stops where the loss stays
-    batch_size: 256 # small, as few devices have few records
-
-  threshold:
-    policy: percentile
-    percentile: 99.9"""
-
-
-def _text(value: object) -> str:
-    """A text, or a list of them, as YAML reads it back: JSON is YAML."""
-    return json.dumps(value, ensure_ascii=False)

@@ -102,6 +102,14 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert (result.exit_code, (tmp_path / "defs.yaml").read_text()) == (WRONG_USE, "mine")
 
 
+def test_an_output_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    pumps.write_parquet(tmp_path / "in" / "pumps.parquet")
+    (tmp_path / "file").touch()
+    result = ae_assets("new", "pumps", "--from", tmp_path / "in", "--output", tmp_path / "file" / "defs.yaml")
+    assert result.exit_code == WRONG_USE
+    assert "cannot be written" in result.output
+
+
 DAILY = "at,pump,v\n" + "".join(f"2024-04-{day:02},{pump},{day}.5\n" for day in range(1, 9) for pump in "ab")
 
 
