@@ -30,6 +30,16 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
+def test_every_module_that_the_docs_name_is_there() -> None:
+    folders = ("ae_assets", "ae_assets_tests", "benchmarks")
+    ours = [f"/{path.relative_to(REPOSITORY)}" for name in folders for path in (REPOSITORY / name).rglob("*.py")]
+    rooms = {path.name for path in (REPOSITORY / "ae_assets").iterdir() if path.is_dir()}
+    named = {name for page in PAGES for name in re.findall(r"`([\w-]+/[\w/-]+\.py)`", page.read_text())}
+    of_ours = {name for name in named if name.split("/")[0] in {*rooms, *folders}}
+    assert of_ours
+    assert [name for name in of_ours if not any(path.endswith(f"/{name}") for path in ours)] == []
+
+
 def test_the_reference_of_keys_is_that_of_the_model() -> None:
     assert (REPOSITORY / "docs" / "reference.md").read_text() == reference(), (
         "renew it: python -m ae_assets.model.reference > docs/reference.md"
