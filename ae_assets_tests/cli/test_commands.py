@@ -358,6 +358,7 @@ def started(home: Path, *arguments: str) -> "subprocess.Popen[str]":
     )
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_130_says_what_stays_and_marks_the_run_as_failed(tmp_path: Path) -> None:
     process = started(tmp_path / "home", "run", "drive_stats", "--start", str(FIRST), "--end", "2013-08-07")
     assert process.stdout is not None

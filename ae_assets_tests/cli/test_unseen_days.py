@@ -12,6 +12,7 @@ from ae_assets_tests.pipeline.tables import FIRST, definitions_of, watched_table
 ALL = ("--start", str(FIRST), "--end", str(FIRST + timedelta(days=29)))
 
 
+@pytest.mark.slow
 def test_an_evaluation_without_days_says_what_it_judged_or_what_it_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

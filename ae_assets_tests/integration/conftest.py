@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +117,10 @@ def remote_lakehouse(catalog: dict[str, str]) -> Iterator[Lakehouse]:
     opened = Lakehouse.open(None, catalog)
     yield opened
     opened.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever starts servers is among the long tests."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.slow)

@@ -8,6 +8,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import polars as pl
+import pytest
 from pyiceberg.exceptions import CommitFailedException
 
 from ae_assets.lakehouse import Lakehouse, remains
@@ -98,5 +99,6 @@ def maintain_while_others_write(home: Path | None, catalog: dict[str, str] | Non
     lakehouse.close()
 
 
+@pytest.mark.slow
 def test_maintenance_beside_processes_that_write(tmp_path: Path) -> None:
     maintain_while_others_write(tmp_path / "home", None)

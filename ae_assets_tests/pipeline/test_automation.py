@@ -115,6 +115,7 @@ def _with_champion(fleet: Fleet) -> None:
     fleet.run(["model", "threshold"], model={"train_start": str(FIRST), "train_end": str(days(18, 18)[0])})
 
 
+@pytest.mark.slow
 def test_loaded_days_go_on_to_features_and_those_after_the_champion_to_anomalies(fleet: Fleet) -> None:
     fleet.write(*days(0, 2))
     fleet.run(["raw"], days(0, 2))
@@ -127,6 +128,7 @@ def test_loaded_days_go_on_to_features_and_those_after_the_champion_to_anomalies
     assert fleet.asked_for() == {}
 
 
+@pytest.mark.slow
 def test_a_late_day_renews_the_days_that_rest_on_it_until_they_equal_those_of_an_orderly_arrival(
     fleet: Fleet, tmp_path: Path
 ) -> None:
@@ -150,6 +152,7 @@ def test_a_late_day_renews_the_days_that_rest_on_it_until_they_equal_those_of_an
         assert frame.sort(keys).equals(in_order.sort(keys))
 
 
+@pytest.mark.slow
 def test_a_replaced_day_renews_no_day_beyond_its_reach(fleet: Fleet) -> None:
     _with_champion(fleet)
     fleet.write(days(5, 5)[0], drives=9)

@@ -213,6 +213,7 @@ def test_of_two_runs_that_write_a_day_at_once_one_wins_wholly(tmp_path: Path) ->
     assert {asset: versions_of_days(space, asset)[DAY] for asset in DAILY_INPUT} == dict.fromkeys(DAILY_INPUT, 1)
 
 
+@pytest.mark.slow
 def test_a_range_run_that_breaks_off_keeps_whole_days_and_is_completed_by_a_rerun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, often: None
 ) -> None:

@@ -11,6 +11,8 @@ from ae_assets.schemas.layouts.drive_stats_columns import IDENTITY_COLUMNS, colu
 from ae_assets.sources import open_source
 from ae_assets_tests.conftest import real_data
 
+pytestmark = pytest.mark.real_data
+
 
 def test_the_days_before_the_reporting_gap_of_2013_have_the_known_numbers_of_rows_and_failures() -> None:
     source = open_source(str(real_data("drive_stats/data_2013.zip")))
