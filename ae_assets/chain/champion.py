@@ -18,7 +18,7 @@ from ae_assets.errors import ModelError
 from ae_assets.evaluation.drift import Reference
 from ae_assets.features.settings import FeatureSettings
 from ae_assets.model.definition import WatchedTable
-from ae_assets.model.model import Model, volume_of
+from ae_assets.model.model import Limits, Model
 from ae_assets.thresholds import Threshold
 
 
@@ -117,9 +117,9 @@ def load_version(space: Workspace, version: str) -> Champion:
     )
 
 
-def decided_by(table: WatchedTable) -> tuple[FeatureSettings, EpisodeConfig, tuple[float, float]]:
+def decided_by(table: WatchedTable) -> tuple[FeatureSettings, EpisodeConfig, Limits]:
     """What of a model the YAML says; a change counts from the next day on, if the version can follow it."""
-    return table.feature_settings, table.decision.episodes, volume_of(table.checks)
+    return table.feature_settings, table.decision.episodes, Limits.of(table.checks)
 
 
 def _calibration_of(kept: Mapping[str, Any]) -> CalibrationRange:

@@ -63,17 +63,6 @@ class GoneCohort:
         return f"{printable(self.cohort)} ({what})"
 
 
-def are_many(set_aside: int, rows: int, most: float) -> bool:
-    """Whether so many rows of a day are set aside that nothing is made of the others; a single row is not many.
-
-    Args:
-        set_aside: rows in quarantine.
-        rows: rows of the day.
-        most: the largest share that may be.
-    """
-    return set_aside > most * rows and (set_aside > 1 or set_aside == rows)
-
-
 def broken_rules(quarantine: pl.DataFrame) -> tuple[BrokenRule, ...]:
     """The rules that rows of a day broke first, the one with the most rows first.
 

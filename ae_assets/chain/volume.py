@@ -4,9 +4,8 @@ from collections.abc import Collection, Sequence
 from datetime import date, timedelta
 from itertools import pairwise
 
-from ae_assets.chain.set_aside import are_many
 from ae_assets.chain.workspace import FEATURES, QUARANTINE, RAW, Workspace
-from ae_assets.features.volume import ImplausibleDay, implausible_days, table_gaps
+from ae_assets.features.volume import ImplausibleDay, are_many, implausible_days, table_gaps
 
 LEAST_SHARE = 0.5
 """Share of the days asked for that must be left where implausible ones are left out."""

@@ -51,9 +51,9 @@ def check(table: str, day: date | None) -> int:
     say(
         f"{listed.day}, {listed.origin}: {raw.height:,} rows, {raw['rescued'].count():,} with cells that cannot be read"
     )
+    problems = list(_problems(definition, validated))
     for line in _told(definition, raw, validated):
         say(f"  {line}")
-    problems = list(_problems(definition, validated))
     for problem in problems:
         say(f"  does not hold: {problem}")
     say("the contract does not hold" if problems else "the contract holds")
@@ -65,10 +65,15 @@ def _span(days: list[date]) -> str:
 
 
 def _told(table: "WatchedTable", raw: "pl.DataFrame", validated: "Validated") -> Iterator[str]:
+    from ae_assets.chain.set_aside import broken_rules
+
     layout, valid = table.layout, validated.valid
     labels = "no label is named, so nothing is judged by failures"
     if layout.label is not None:
         labels = f"{valid['label'].count():,} labels, {(valid['label'] == 1).sum():,} of them failures"
+    if aside := validated.quarantine.height:
+        rules = "; ".join(rule.in_words for rule in broken_rules(validated.quarantine)[:_MOST_NAMED])
+        yield f"{aside:,} of {valid.height + aside:,} rows are set aside: {rules}"
     yield f"{valid['entity'].n_unique():,} devices of {valid['cohort'].n_unique():,} kinds; {labels}"
     known = {layout.entity, layout.time.name, layout.cohort, layout.label, *layout.required, *layout.values}
     if layout.values and (others := [name for name in raw.columns[:-2] if name not in known]):
@@ -79,18 +84,13 @@ def _told(table: "WatchedTable", raw: "pl.DataFrame", validated: "Validated") ->
 
 
 def _problems(table: "WatchedTable", validated: "Validated") -> Iterator[str]:
-    from ae_assets.chain.set_aside import are_many, broken_rules
+    from ae_assets.features.volume import are_many
 
     valid, aside = validated.valid, validated.quarantine
-    rows = valid.height + aside.height
-    rules = broken_rules(aside)
-    words = "; ".join(rule.in_words for rule in rules[:_MOST_NAMED])
-    if are_many(aside.height, rows, table.checks.max_share_set_aside):
-        yield f"{aside.height:,} of {rows:,} rows are set aside: {words}"
-        for rule in rules[:_MOST_NAMED]:
-            yield f"{rule.rule}: {aside.filter(rule=rule.rule)['reason'][0]}"
-    elif aside.height:
-        say(f"  {aside.height:,} of {rows:,} rows are set aside: {words}")
+    if are_many(aside.height, valid.height + aside.height, table.checks.max_share_set_aside):
+        yield f"that is more than checks.max_share_set_aside, {table.checks.max_share_set_aside:.1%}"
+        for rule in aside["rule"].unique(maintain_order=True)[:_MOST_NAMED]:
+            yield f"{rule}: {aside.filter(rule=rule)['reason'][0]}"
     for name in table.features.attributes:
         if name not in valid.columns or not valid[name].count():
             yield f"no row has a value of {name}, which features are made of"

@@ -1,7 +1,7 @@
 """``score``: decisions on raw rows of a file, a folder or an archive, without a lakehouse."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ae_assets.cli.commands import Day, explains_errors, main
-from ae_assets.cli.exit_codes import DONE, EXIT_CODES, RUN_FAILED
+from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, EXIT_CODES, RUN_FAILED
 from ae_assets.cli.screen import say, shown_progress
 from ae_assets.errors import ConfigError, ContractError, SourceError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ae_assets.model.model import Model, State
-    from ae_assets.sources import Source
+    from ae_assets.sources import Source, SourceDay
 
 
 @main.command(short_help="Decide on raw rows of a file, without a lakehouse.", epilog=EXIT_CODES)
@@ -45,25 +45,29 @@ def score(table: str, location: str, start: date | None, end: date | None, outpu
     """
     from ae_assets.chain.champion import load_champion
     from ae_assets.cli.export import require_format, write_frames
-    from ae_assets.cli.instance import load_table, open_workspace
+    from ae_assets.cli.instance import open_workspace
     from ae_assets.decisions import read_mutes
     from ae_assets.model.model import load_model
+    from ae_assets.pipeline.resources import lakehouse_of_environment
     from ae_assets.sources import open_source
 
     require_format(output)
-    definition = load_table(table)[1]
-    model: Model = load_champion(open_workspace(table)) if path is None else load_model(path)
-    mute_list = definition.decision.mute_list
+    lakehouse = lakehouse_of_environment()
+    space = open_workspace(table)
+    model: Model = load_champion(space) if path is None else load_model(path)
+    mute_list = space.table.decision.mute_list
     mutes = () if mute_list is None else read_mutes(Path(mute_list))
-    source = open_source(location, definition.source.reading)
-    days = _days(source, start, end)
+    source = open_source(location, space.table.source.reading, make_s3_client=lakehouse.s3_client)
+    listed = source.days()
+    days = _days(source.location, sorted(listed), start, end)
     counts = _Counts()
     with shown_progress(f"{table}: {len(days)} days of {source.location} by model {model.version}"):
-        rows = write_frames(_decisions(model, model.start(mutes), source, days, counts), output)
+        rows = write_frames(_decisions(model, model.start(mutes), source, listed, days, counts), output)
     for line in counts.lines():
         say(line)
-    say(f"{output}: {rows:,} rows of {len(days) - len(counts.failed)} days")
-    return RUN_FAILED if counts.failed else DONE
+    made = len(days) - len(counts.held_back) - sum(day in days for day in counts.failed)
+    say(f"{output}: {rows:,} rows of {made} days")
+    return RUN_FAILED if counts.failed else CHECK_FAILED if counts.held_back else DONE
 
 
 @dataclass
@@ -72,6 +76,7 @@ class _Counts:
     listed: int = 0
     not_judged: int = 0
     set_aside: Counter[str] = field(default_factory=Counter)
+    held_back: dict[date, int] = field(default_factory=dict)
     failed: dict[date, str] = field(default_factory=dict)
 
     def add(self, decided: "pl.DataFrame", state: "State") -> None:
@@ -81,6 +86,7 @@ class _Counts:
         self.listed = decided.filter(is_listed()).height
         self.not_judged += decided["score"].null_count()
         self.set_aside.update(state.set_aside["rule"].to_list())
+        self.held_back |= state.held_back
 
     def lines(self) -> Iterator[str]:
         yield (
@@ -90,28 +96,37 @@ class _Counts:
         if self.set_aside:
             rules = ", ".join(f"{rule} {rows:,}" for rule, rows in self.set_aside.most_common())
             yield f"{self.set_aside.total():,} rows set aside, which are not in the output: {rules}"
+        for day, rows in self.held_back.items():
+            yield f"held back: {day}: so many of its {rows:,} rows are set aside that nothing is decided on the others"
         for day, reason in self.failed.items():
             yield f"failed: {day}: {reason}"
 
 
-def _days(source: "Source", start: date | None, end: date | None) -> list[date]:
-    listed = sorted(source.days())
+def _days(location: str, listed: list[date], start: date | None, end: date | None) -> list[date]:
     days = [day for day in listed if (start is None or day >= start) and (end is None or day <= end)]
     if not days:
         has = f"has the days {listed[0]} to {listed[-1]}" if listed else "has no day"
-        raise ConfigError(f"{source.location} {has}; none lies between {start or 'its first'} and {end or 'its last'}")
+        raise ConfigError(f"{location} {has}; none lies between {start or 'its first'} and {end or 'its last'}")
     return days
 
 
 def _decisions(
-    model: "Model", state: "State", source: "Source", days: list[date], counts: _Counts
+    model: "Model",
+    state: "State",
+    source: "Source",
+    listed: "Mapping[date, SourceDay]",
+    days: list[date],
+    counts: _Counts,
 ) -> Iterator["pl.DataFrame"]:
+    """The decisions on some days, each after those that it looks back on; one that cannot be read fails, asked or not.
+
+    What looks back on a day that failed is decided as the daily assets decide where the table lacks it.
+    """
     from ae_assets.chain.raw_columns import RawColumns
     from ae_assets.model.model import no_decisions
     from ae_assets.progress import Progress, publish
 
     columns = RawColumns(source.location, {})
-    listed = source.days()
     first = days[0] - timedelta(days=model.look_back_days)
     needed = [day for day in sorted(listed) if first <= day <= days[-1]]
     began, rows, asked = monotonic(), 0, set(days)
@@ -121,8 +136,7 @@ def _decisions(
             raw = columns.fit(source.read(listed[day]), listed[day].origin)
             decided = model.decide_day(raw, day, state)
         except (ContractError, SourceError) as error:
-            if day in asked:
-                counts.failed[day] = str(error)
+            counts.failed[day] = str(error)
             continue
         rows += raw.height
         publish(Progress("score", done, len(needed), "days", rows, monotonic() - began))

@@ -1,4 +1,4 @@
-"""Tells days whose number of rows cannot be a whole fleet's: the arithmetic of the check day_volume_is_plausible."""
+"""Tells days whose number of rows cannot be a whole fleet's: the arithmetic of checks of volume."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -99,6 +99,17 @@ def table_gaps(
         day_rows, first_day=first, last_day=last, lowest_share=lowest_share, highest_share=highest_share
     )
     return frozenset(day.day for day in unlike if day.day > begins and day.rows < day.expected)
+
+
+def are_many(set_aside: int, rows: int, most: float) -> bool:
+    """Whether so many rows of a day are set aside that nothing is made of the others; a single row is not many.
+
+    Args:
+        set_aside: rows in quarantine.
+        rows: rows of the day.
+        most: the largest share that may be.
+    """
+    return set_aside > most * rows and (set_aside > 1 or set_aside == rows)
 
 
 def _reason(rows: int, expected: float) -> str:

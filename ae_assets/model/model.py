@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from ae_assets.errors import ContractError, ModelError
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.settings import FeatureSettings
 from ae_assets.features.validation import QUARANTINE_TYPES
-from ae_assets.features.volume import table_gaps
+from ae_assets.features.volume import are_many, table_gaps
 from ae_assets.model.definition import ChecksSection, WatchedTable
 from ae_assets.model.judgement import lacks_what_it_reported, not_judged_because
 from ae_assets.model.preparation import Preparation
@@ -34,8 +34,28 @@ FORMAT = 2
 COLUMNS = {name: column.dtype.type for name, column in ANOMALY_SCHEMA.columns.items()}
 
 VERSION_FILE, THRESHOLD_FILE = "version.json", "threshold.json"
-SETTINGS, MEANINGS, DECISION, VOLUME = "feature_settings", "meanings", "decision", "volume"
+SETTINGS, MEANINGS, DECISION, LIMITS = "feature_settings", "meanings", "decision", "limits"
 """Keys of a model card that say how raw rows become features and scores become decisions."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Between which a day is what the fleet delivers.
+
+    Attributes:
+        volume_low: share of the usual rows below which a day tells nothing of who was away.
+        volume_high: multiple of them above which a day is implausible.
+        most_set_aside: largest share of a day's rows that are set aside with which the others are decided on.
+    """
+
+    volume_low: float
+    volume_high: float
+    most_set_aside: float
+
+    @classmethod
+    def of(cls, checks: ChecksSection) -> "Limits":
+        """Those of a table's YAML."""
+        return cls(checks.volume_low, checks.volume_high, checks.max_share_set_aside)
 
 
 @dataclass
@@ -51,6 +71,7 @@ class State:
         raw_rows: rows of each day.
         feature_rows: valid rows of each day.
         set_aside: rows of the days of the last call that cannot be true, with the columns of a quarantine.
+        held_back: rows of each day of the last call of which so many are set aside that nothing is decided on it.
     """
 
     preparation: Preparation
@@ -61,6 +82,7 @@ class State:
     raw_rows: dict[date, int] = field(default_factory=dict)
     feature_rows: dict[date, int] = field(default_factory=dict)
     set_aside: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=QUARANTINE_TYPES))
+    held_back: dict[date, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,7 +96,7 @@ class Model:
         aggregation: how scores were aggregated on which the cut was chosen.
         settings: the contract of raw rows, and how features are made of them.
         episodes: when an episode opens and closes.
-        volume: shares of the usual rows below and above which a day is implausible.
+        limits: what a day has to keep to.
     """
 
     version: str
@@ -83,7 +105,7 @@ class Model:
     aggregation: AggregationConfig
     settings: FeatureSettings
     episodes: EpisodeConfig
-    volume: tuple[float, float]
+    limits: Limits
 
     @property
     def features(self) -> FeatureConfig:
@@ -125,16 +147,20 @@ class Model:
 
         Returns:
             One row per valid row with the columns of an anomalies table, by day and falling score; and the state after
-            the last day, whose ``set_aside`` holds the other rows.
+            the last day, whose ``set_aside`` holds the other rows. Days that ``held_back`` names have none, as the
+            daily assets make none of a day that a check holds back.
 
         Raises:
             ContractError: the rows lack a column of the contract, or a day is not later than the days before.
         """
         state = self.start() if state is None else state
         decided, set_aside = [], []
+        held_back: dict[date, int] = {}
         for day, of_day in self._days(rows):
             decided.append(self.decide_day(of_day, day, state))
             set_aside.append(state.set_aside)
+            held_back |= state.held_back
+        state.held_back = held_back
         state.set_aside = pl.concat(set_aside) if set_aside else pl.DataFrame(schema=QUARANTINE_TYPES)
         return pl.concat(decided) if decided else no_decisions(), state
 
@@ -144,15 +170,18 @@ class Model:
         Raises:
             ContractError: as `decide`; the state then counts the day as one that is missing.
         """
-        state.set_aside = pl.DataFrame(schema=QUARANTINE_TYPES)
+        state.set_aside, state.held_back = pl.DataFrame(schema=QUARANTINE_TYPES), {}
         state.raw_rows[day] = rows.height
         prepared = state.preparation.prepare(rows, day, self._gaps(state.raw_rows, day))
         state.set_aside = prepared.quarantine
         state.feature_rows[day] = prepared.features.height
         state.gaps.update(self._gaps(state.feature_rows, day))
+        if are_many(prepared.quarantine.height, rows.height, self.limits.most_set_aside):
+            state.held_back[day] = rows.height
         if prepared.features.is_empty():
             return no_decisions()
-        return self.judge(state.scorer.push(day, prepared.features), state.episodes, state.mutes)
+        scored = state.scorer.push(day, prepared.features)  # later days look back on it, whatever is decided now
+        return no_decisions() if state.held_back else self.judge(scored, state.episodes, state.mutes)
 
     def judge(self, scored: ScoredDay, episodes: Episodes, mutes: Sequence[Mute]) -> pl.DataFrame:
         """Holds the scores of a day against the threshold, and says what each alarm means and why.
@@ -211,8 +240,10 @@ class Model:
         return ((day, rows.filter(days == day)) for day in days.unique().sort().to_list())
 
     def _gaps(self, day_rows: Mapping[date, int], day: date) -> frozenset[date]:
-        low, high = self.volume
-        return table_gaps(day_rows, min(day_rows), day, lowest_share=low, highest_share=high)
+        limits = self.limits
+        return table_gaps(
+            day_rows, min(day_rows), day, lowest_share=limits.volume_low, highest_share=limits.volume_high
+        )
 
 
 def no_decisions() -> pl.DataFrame:
@@ -232,13 +263,8 @@ def card_of(table: WatchedTable) -> dict[str, Any]:
         SETTINGS: table.feature_settings.record,
         MEANINGS: {column: attribute.meaning for column, attribute in table.features.attributes.items()},
         DECISION: table.decision.model_dump(mode="json", exclude={"mute_list"}),
-        VOLUME: volume_of(table.checks),
+        LIMITS: asdict(Limits.of(table.checks)),
     }
-
-
-def volume_of(checks: ChecksSection) -> tuple[float, float]:
-    """The shares between which the rows of a day are plausible."""
-    return checks.volume_low, checks.volume_high
 
 
 def load_model(path: str | Path) -> Model:
@@ -252,12 +278,11 @@ def load_model(path: str | Path) -> Model:
     folder = Path(path)
     manifest, threshold = (_read(folder / name) for name in (VERSION_FILE, THRESHOLD_FILE))
     card = manifest.get("card", {})
-    if missing := [key for key in (SETTINGS, MEANINGS, DECISION, VOLUME) if key not in card]:
+    if missing := [key for key in (SETTINGS, MEANINGS, DECISION, LIMITS) if key not in card]:
         raise ModelError(
             f"the version in {folder} does not say {', '.join(missing)}, since an earlier release made it; train "
             "again, or score with the champion of a table: `ae-assets score TABLE LOCATION`"
         )
-    low, high = card[VOLUME]
     return Model(
         manifest["version"],
         load_detector(folder),
@@ -265,7 +290,7 @@ def load_model(path: str | Path) -> Model:
         AggregationConfig.model_validate(threshold["aggregation"]),
         FeatureSettings.from_record(card[SETTINGS], card[MEANINGS]),
         EpisodeConfig.model_validate(card[DECISION]["episodes"]),
-        (low, high),
+        Limits(**card[LIMITS]),
     )
 
 

@@ -12,9 +12,9 @@ import polars as pl
 
 from ae_assets.chain.failed_day import FailedDay
 from ae_assets.chain.raw_columns import never_delivered
-from ae_assets.chain.set_aside import are_many
 from ae_assets.chain.volume import implausible_volumes
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, QUARANTINE, RAW, THRESHOLD, Workspace, stretches
+from ae_assets.features.volume import are_many
 from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.daily import RATES, days_failed, days_of_run, recorded_failures
 from ae_assets.pipeline.resources import LakehouseResource

@@ -1,7 +1,7 @@
 """Resources: the home that holds the embedded lakehouse, the model store and the Dagster instance."""
 
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import date
@@ -82,12 +82,13 @@ class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
         handed_over = _HANDED_OVER.get()
         if handed_over is not None and handed_over[0] == table.source:
             return handed_over[1]
-        return open_source(
-            table.source.location,
-            table.source.reading,
-            Path(self.home) / "fingerprints",
-            None if self.s3 is None else partial(client_of, self.s3),
-        )
+        memory = Path(self.home) / "fingerprints"
+        return open_source(table.source.location, table.source.reading, memory, self.s3_client)
+
+    @property
+    def s3_client(self) -> Callable[[Any], Any] | None:
+        """Makes the clients of sources on S3, as the resource says; None: the AWS chain does."""
+        return None if self.s3 is None else partial(client_of, self.s3)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["LakehouseResource"]:

@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from ae_assets.chain.workspace import ANOMALIES
-from ae_assets.cli.exit_codes import DONE, RUN_FAILED, WRONG_USE
+from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, RUN_FAILED, WRONG_USE
 from ae_assets.sources import open_source
 from ae_assets.sources.simulated import write_csv
 from ae_assets_tests.cli.conftest import FLEET, LAST, Demo, Said, command, storage_of
@@ -71,6 +71,36 @@ def test_a_file_that_cannot_be_read_fails_its_day_alone(demo: Demo, tmp_path: Pa
     said = scored(demo.home, output, location=str(tmp_path))
     assert said.code == RUN_FAILED
     assert f"failed: {DAYS[1]}" in said.out
+    assert pl.read_parquet(output)["day"].unique().sort().to_list() == [DAYS[0], DAYS[2]]
+
+
+def test_a_day_that_is_only_looked_back_on_fails_too_if_it_cannot_be_read(demo: Demo, tmp_path: Path) -> None:
+    fleet = open_source(FLEET)
+    listed = fleet.days()
+    (tmp_path / f"{DAYS[0] - timedelta(days=1)}.csv").write_bytes(b"")
+    for day in DAYS:
+        write_csv(fleet.read(listed[day]), tmp_path / f"{day}.csv")
+    output = tmp_path / "decisions.parquet"
+    said = scored(demo.home, output, location=str(tmp_path))
+    assert said.code == RUN_FAILED
+    assert f"failed: {DAYS[0] - timedelta(days=1)}" in said.out
+    assert f"rows of {len(DAYS)} days" in said.out
+    assert pl.read_parquet(output)["day"].unique().sort().to_list() == DAYS
+
+
+def test_nothing_is_decided_on_a_day_that_a_check_would_hold_back(demo: Demo, tmp_path: Path) -> None:
+    fleet = open_source(FLEET)
+    listed = fleet.days()
+    for day in DAYS:
+        rows = fleet.read(listed[day])
+        if day == DAYS[1]:
+            rows = rows.with_columns(failure=pl.when(pl.int_range(pl.len()) < 60).then(7).otherwise("failure"))
+        write_csv(rows, tmp_path / f"{day}.csv")
+    output = tmp_path / "decisions.parquet"
+    said = scored(demo.home, output, location=str(tmp_path))
+    assert said.code == CHECK_FAILED
+    assert f"held back: {DAYS[1]}" in said.out
+    assert "60 rows set aside" in said.out
     assert pl.read_parquet(output)["day"].unique().sort().to_list() == [DAYS[0], DAYS[2]]
 
 

@@ -113,6 +113,18 @@ def test_rows_that_cannot_be_true_are_set_aside_with_their_reason(fleet: Workspa
     assert state.set_aside.columns == fleet.schema(QUARANTINE).names()
 
 
+def test_nothing_is_decided_on_a_day_of_which_many_rows_are_set_aside(fleet: Workspace, model: Model) -> None:
+    rows = raw_of(fleet, DAYS[0], DAYS[2])
+    number = pl.int_range(pl.len()).over("day")
+    broken = (pl.col("day") == DAYS[1]) & (number < 0.1 * pl.len().over("day"))
+    decisions, state = model.decide(
+        rows.with_columns(failure=pl.when(broken).then(7).otherwise("failure").cast(pl.Int8))
+    )
+    assert list(state.held_back) == [DAYS[1]]
+    assert decisions["day"].unique().sort().to_list() == [DAYS[0], DAYS[2]]
+    assert decisions.filter(day=DAYS[2])["score"].null_count() == 0
+
+
 def test_rows_without_a_day_and_days_in_the_wrong_order_are_refused(fleet: Workspace, model: Model) -> None:
     rows = raw_of(fleet, DAYS[1], DAYS[1])
     with pytest.raises(ContractError, match="no column 'date' of dates"):

@@ -3,9 +3,10 @@
 import polars as pl
 import pytest
 
-from ae_assets.chain.set_aside import BrokenRule, GoneCohort, are_many, broken_rules, gone_cohorts
+from ae_assets.chain.set_aside import BrokenRule, GoneCohort, broken_rules, gone_cohorts
 from ae_assets.chain.volume import days_left_out
 from ae_assets.chain.workspace import DAILY, DAILY_INPUT
+from ae_assets.features.volume import are_many
 from ae_assets.model.definition import WatchedTable
 from ae_assets_tests.pipeline.short_fleet import ALSO_GOOD, BAD, GOOD, ShortFleet, materialised
 from ae_assets_tests.pipeline.tables import check_of, failure_of, materialise, write_day
