@@ -1,13 +1,16 @@
 """The commands in this process, and one home in which the demo has run over a small fleet."""
 
+import json
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
+from filelock import FileLock
 
 from ae_assets.chain import Workspace
 from ae_assets.cli import main
@@ -60,9 +63,14 @@ class Demo:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """Read-only: tests that write into a home make their own."""
-    home = tmp_path_factory.mktemp("demo") / "home"
-    return Demo(home, command(home, "demo"))
+    """Read-only, and one for all processes of a test run: tests that write into a home make their own."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    home, told = shared / "demo" / "home", shared / "demo.json"
+    with FileLock(shared / "demo.lock"):
+        if not told.exists():
+            told.write_text(json.dumps(asdict(command(home, "demo"))))
+    return Demo(home, Said(**json.loads(told.read_text())))
 
 
 @pytest.fixture
