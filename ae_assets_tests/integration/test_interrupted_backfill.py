@@ -163,7 +163,11 @@ def test_a_failed_backfill_is_launched_again_for_what_is_missing(deployment: Dep
         assert finished(team, instance, backfill) == "COMPLETED_FAILED"
         (run,) = runs_of(instance, backfill)
         said = [event.dagster_event.message for event in instance.all_logs(run.run_id) if event.dagster_event]
-        assert any("terminated by signal 9" in str(message) for message in said)
+        noticed = (
+            "terminated by signal 9",
+            "its process is gone",
+        )  # by the code server or by run monitoring, whichever looks first
+        assert any(words in str(message) for message in said for words in noticed)
         again = team.ask(RELAUNCH, params={"parentRunId": backfill, "strategy": "FROM_FAILURE"})
         assert finished(team, instance, again["backfillId"]) == "COMPLETED_SUCCESS", team.logs()
         (rerun,) = runs_of(instance, again["backfillId"])
