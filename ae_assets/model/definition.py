@@ -17,6 +17,7 @@ from ae_assets.schemas.columns import ColumnsSection
 from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.schemas.layouts.layout import Layout
 from ae_assets.schemas.layouts.own import layout_of
+from ae_assets.schemas.periods import PERIODS, Partitions, Periods
 from ae_assets.schemas.reading import MISSING_MARKERS, DaysPerFile, DecimalMark, Format, LastLineEnd, Reading, Separator
 from ae_assets.thresholds.config import ThresholdConfig
 from ae_assets.thresholds.percentile import PercentileConfig
@@ -302,6 +303,10 @@ class WatchedTable(_Section):
     )
     description: str = Field(default="", description="What the table holds, shown in the UI.")
     owners: tuple[str, ...] = Field(default=(), description="E-mail addresses or team:NAME, shown in the UI.")
+    partitions: Partitions = Field(
+        default="daily",
+        description="By which periods rows are stored and made: hourly, daily or weekly (from Monday), in UTC.",
+    )
     start: date | None = Field(
         default=None, description="The first day that can be watched; left out: the first of the source."
     )
@@ -388,6 +393,11 @@ class WatchedTable(_Section):
                     f"{parts} = {sum(needed.values())} days; make it as long or longer, or leave it out to keep all"
                 )
         return self
+
+    @property
+    def periods(self) -> Periods:
+        """How its time is cut."""
+        return PERIODS[self.partitions]
 
     @property
     def layout(self) -> Layout:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 import polars as pl
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from ae_assets.schemas.durations import Duration
 from ae_assets.schemas.times import has_time_of_day, require_format
 
 TIME_COLUMN, ENTITY_COLUMN = "time", "entity"
@@ -61,6 +62,11 @@ class TimeSection(_Section):
     )
     time_zone: str = Field(
         default="UTC", description="Where the clock stood that wrote a time of day without an offset: Europe/Berlin."
+    )
+    cadence: Duration | None = Field(
+        default=None,
+        description="The usual step between the records of a device where a period holds several of them, e.g. 15m. "
+        "Left out: a device has one record in a period.",
     )
 
     @field_validator("format")
