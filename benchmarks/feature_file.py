@@ -48,7 +48,7 @@ def write(table: WatchedTable, source: Source, output: Path, start: date, end: d
     Returns:
         Rows written, and rows set aside by validation.
     """
-    contract = contract_of(table.layout, tuple(table.features.attributes), table.features.low_bits)
+    contract = contract_of(table.layout, tuple(table.features.attributes), table.features.low_bits, table.periods)
     look_back, began, rows, set_aside = LookBack(table.features), time.monotonic(), 0, 0
     day_rows: dict[date, int] = {}
     limits = {"lowest_share": table.checks.volume_low, "highest_share": table.checks.volume_high}

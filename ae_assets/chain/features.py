@@ -73,7 +73,7 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
         LakehouseError: when raw was never loaded.
     """
     config = space.table.features
-    contract = contract_of(space.table.layout, tuple(config.attributes), config.low_bits)
+    contract = contract_of(space.table.layout, tuple(config.attributes), config.low_bits, space.table.periods)
     built: dict[date, FeatureDay | FailedDay] = {}
     before: dict[str, int] = {}
     began, rows = time.monotonic(), 0

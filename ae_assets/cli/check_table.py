@@ -36,7 +36,7 @@ def check(table: str, day: date | None) -> int:
     from ae_assets.sources import listed_day, open_source
 
     definition = load_table(table)[1]
-    source = open_source(definition.source.location, definition.source.reading)
+    source = open_source(definition.source.location, definition.reading)
     days = source.days()
     strays = source.strays()
     say(f"{source.location}: {_span(sorted(days))}; {len(strays)} left out")
@@ -47,7 +47,8 @@ def check(table: str, day: date | None) -> int:
     listed = listed_day(source, max(days) if day is None else day)
     raw = RawColumns(source.location, {}).fit(source.read(listed), listed.origin)
     config = definition.features
-    validated = validate_day(raw, listed.day, contract_of(definition.layout, tuple(config.attributes), config.low_bits))
+    contract = contract_of(definition.layout, tuple(config.attributes), config.low_bits, definition.periods)
+    validated = validate_day(raw, listed.day, contract)
     say(
         f"{listed.day}, {listed.origin}: {raw.height:,} rows, {raw['rescued'].count():,} with cells that cannot be read"
     )

@@ -59,7 +59,7 @@ def _training_range(chain: Chain, listed: list[date]) -> tuple[date, date]:
     first, days = listed[0], (listed[-1] - listed[0]).days + 1 if listed else 0
     taken = max(table.calibration.embargo_days + table.calibration.days, table.horizon_days)
     if days // 2 <= taken:
-        location = open_source(table.source.location, table.source.reading).location
+        location = open_source(table.source.location, table.reading).location
         raise ConfigError(
             f"{location} holds {days} days and the demo needs {2 * taken + 2} or more: "
             f"half to train on, {taken} for the threshold, and some to watch"

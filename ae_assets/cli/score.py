@@ -57,7 +57,7 @@ def score(table: str, location: str, start: date | None, end: date | None, outpu
     model: Model = load_champion(space) if path is None else load_model(path)
     mute_list = space.table.decision.mute_list
     mutes = () if mute_list is None else read_mutes(Path(mute_list))
-    source = open_source(location, space.table.source.reading, make_s3_client=lakehouse.s3_client)
+    source = open_source(location, space.table.reading, make_s3_client=lakehouse.s3_client)
     listed = source.days()
     days = _days(source.location, sorted(listed), start, end)
     counts = _Counts()

@@ -19,6 +19,8 @@ FORMAT = 1
 COMPUTATION = "how features are computed, by the version of this package"
 LOOK_BACK = "features.spans, whose longest is the look-back"
 CLOCK = "features.attributes, the one of kind age"
+_SOURCE_DEFAULTS: Mapping[str, object] = {"source.partitions": "daily", "source.columns.time.cadence": None}
+"""Settings that are kept only where they are others than these."""
 PRESENT, ABSENT = "present", "absent"
 
 
@@ -103,7 +105,7 @@ class FeatureSettings:
         of the source that one side does not know: it was no setting then.
         """
         found = [] if self.format == now.format else [Change(COMPUTATION, self.format, now.format)]
-        before, after = _flat(self.source, "source"), _flat(now.source, "source")
+        before, after = ({**_SOURCE_DEFAULTS, **_flat(one.source, "source")} for one in (self, now))
         found += [
             Change(key, before[key], after[key])
             for key in sorted(before.keys() & after.keys())

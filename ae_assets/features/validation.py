@@ -4,7 +4,7 @@ Pandera validates, with the schema of the contract; its failure cases are the ro
 an entity is the first is asked once more, of the rows that hold all other rules.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -19,6 +19,7 @@ from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.schemas.layouts.layout import ONE_COHORT
 from ae_assets.schemas.quarantine import QUARANTINE_SCHEMA
 from ae_assets.schemas.raw import RawContract, Rule
+from ae_assets.schemas.records import ENTITY, TIME, TIME_TYPE
 
 QUARANTINE_TYPES = {name: column.dtype.type for name, column in QUARANTINE_SCHEMA.columns.items()}
 
@@ -34,7 +35,8 @@ class Validated:
     """The rows of a day, each in exactly one of two frames.
 
     Attributes:
-        valid: ``day, entity, cohort, label`` and the raw attribute columns that the day has.
+        valid: ``day``, ``time`` where a period has several records of an entity, ``entity, cohort, label`` and the raw
+            attribute columns that there are.
         quarantine: the columns of ``QUARANTINE_SCHEMA``.
     """
 
@@ -96,9 +98,8 @@ def valid_rows(raw: pl.DataFrame, day: date, contract: RawContract) -> pl.DataFr
     """
     frame = contract.widened(raw)
     if contract.has_types(frame.schema):
-        entity = pl.col(contract.names["entity"])
         checks = [rule.check.all().alias(_mark(number)) for number, rule in enumerate(contract.rules(day, raw.columns))]
-        if all(frame.select(*checks, entity.n_unique().eq(pl.len()).alias("unique")).row(0)):
+        if all(frame.select(*checks, _as_one(contract.key).n_unique().eq(pl.len()).alias("unique")).row(0)):
             return _normalised(frame, day, contract)
     return validate_day(raw, day, contract).valid
 
@@ -163,33 +164,44 @@ def _mark(position: int) -> str:
 
 
 def _repeats(judged: pl.DataFrame, rules: int, contract: RawContract) -> pl.Series:
-    """Marks every row of an entity after its first, in the file's order, among the rows that hold all other rules."""
+    """Marks every row of a record after its first, in the file's order, among the rows that hold all other rules."""
     order = [column for column in ("source_row", ROW) if column in judged.columns]
     marks = [_mark(position) for position in range(rules)]
     entity = contract.names["entity"]
-    held = judged.select(entity, *order, *marks).filter(~pl.any_horizontal(pl.lit(value=False), *marks))
+    held = judged.select(*contract.key, *order, *marks).filter(~pl.any_horizontal(pl.lit(value=False), *marks))
     repeated = held.sort(order).filter(~contract.unique.check).get_column(ROW)
     return judged.select(pl.col(ROW).is_in(repeated.implode()) & pl.col(entity).is_not_null()).to_series()
 
 
 def _with_labels_of_repeats(valid: pl.DataFrame, frame: pl.DataFrame, contract: RawContract) -> pl.DataFrame:
-    """Each row with the largest label of its entity on the day: the row that was set aside may be the failure."""
+    """Each row with the largest label of its record: the row that was set aside may be the failure."""
     if "label" not in contract.names:
         return valid
-    rows = frame.select(entity=contract.names["entity"], known=contract.names["label"])
-    repeated = rows.filter(pl.col("entity").is_duplicated(), pl.col("known").is_between(0, 1))
+    rows = frame.select(*_record_columns(contract), known=contract.names["label"])
+    key = [name for name in rows.columns if name != "known"]
+    repeated = rows.filter(_as_one(key).is_duplicated(), pl.col("known").is_between(0, 1))
     if repeated.is_empty():
         return valid
-    largest = repeated.group_by("entity").agg(pl.col("known").max().cast(pl.Int8))
+    largest = repeated.group_by(key).agg(pl.col("known").max().cast(pl.Int8))
     labels = pl.coalesce("known", "label").alias("label")
-    return valid.join(largest, on="entity", how="left", maintain_order="left").with_columns(labels).drop("known")
+    return valid.join(largest, on=key, how="left", maintain_order="left").with_columns(labels).drop("known")
+
+
+def _as_one(columns: Sequence[str]) -> pl.Expr:
+    return pl.col(columns[0]) if len(columns) == 1 else pl.struct(columns)
+
+
+def _record_columns(contract: RawContract) -> list[pl.Expr]:
+    """The columns that tell the records of a period apart, as every frame after raw calls them."""
+    time = [pl.col(contract.names[TIME]).cast(TIME_TYPE).alias(TIME)] if TIME in contract.names else []
+    return [*time, pl.col(contract.names[ENTITY]).alias(ENTITY)]
 
 
 def _normalised(frame: pl.DataFrame, day: date, contract: RawContract) -> pl.DataFrame:
     cohort, label = contract.names.get("cohort"), contract.names.get("label")
     return frame.select(
         pl.lit(day).alias("day"),
-        pl.col(contract.names["entity"]).alias("entity"),
+        *_record_columns(contract),
         (pl.lit(ONE_COHORT) if cohort is None else pl.col(cohort)).alias("cohort"),
         (pl.lit(None) if label is None else pl.col(label)).cast(pl.Int8).alias("label"),
         *contract.attributes_in(frame.columns),

@@ -3,6 +3,7 @@
 No Dagster in here: the component reads this model from YAML, the chain is driven by it.
 """
 
+from dataclasses import replace
 from datetime import date
 from typing import Annotated, Literal, Self
 
@@ -14,6 +15,7 @@ from ae_assets.detectors.networks.dense import DenseAutoencoderConfig
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.settings import FeatureSettings
 from ae_assets.schemas.columns import ColumnsSection
+from ae_assets.schemas.durations import DAY, written
 from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.schemas.layouts.layout import Layout
 from ae_assets.schemas.layouts.own import layout_of
@@ -349,6 +351,35 @@ class WatchedTable(_Section):
         return self
 
     @model_validator(mode="after")
+    def _times_tell_the_records_of_a_period_apart(self) -> "WatchedTable":
+        periods, columns = self.periods, self.source.columns
+        if columns is None:
+            if self.partitions != "daily":
+                raise ValueError(f"layout: {self.source.layout} has a file for each day, received {self.partitions}")
+            return self
+        time, step = columns.time, periods.step
+        if not time.has_time_of_day and step < DAY:
+            raise ValueError(
+                f"partitions: {self.partitions} need times with a time of day; say in source.columns.time.format how "
+                'they are written, such as "%Y-%m-%d %H:%M"'
+            )
+        if time.cadence is None:
+            return self
+        cadence = written(time.cadence)
+        if time.cadence > step:
+            raise ValueError(
+                f"source.columns.time.cadence {cadence} is longer than the {periods.noun} by which rows are stored; "
+                "leave it out where a device has one record in it, or choose longer partitions"
+            )
+        if not time.has_time_of_day and (time.cadence < DAY or step <= DAY):
+            raise ValueError(
+                f"source.columns.time.cadence {cadence} needs times with a time of day, which tell the records of a "
+                f"{periods.noun} apart; say in source.columns.time.format how they are written, such as "
+                '"%Y-%m-%d %H:%M", or leave out cadence where a device has one record in it'
+            )
+        return self
+
+    @model_validator(mode="after")
     def _a_table_that_has_ended_is_not_expected_to_be_fresh(self) -> "WatchedTable":
         if self.end is not None and self.freshness.fail_after_hours is not None:
             raise ValueError(f"the table ends on {self.end}, so it would never be fresh again; leave out freshness")
@@ -400,6 +431,11 @@ class WatchedTable(_Section):
         return PERIODS[self.partitions]
 
     @property
+    def reading(self) -> Reading:
+        """How the source's files are written, and by which periods their rows are cut."""
+        return replace(self.source.reading, periods=self.periods)
+
+    @property
     def layout(self) -> Layout:
         """What the columns of its files are called, and what their rows promise."""
         return self.source.contract
@@ -418,5 +454,10 @@ class WatchedTable(_Section):
         }
         if self.source.columns is not None:
             unit = {"values": {"__all__": {"unit"}}}  # changes no number
-            source["columns"] = self.source.columns.model_dump(mode="json", exclude=unit)
+            columns = self.source.columns.model_dump(mode="json", exclude=unit)
+            if columns["time"]["cadence"] is None:  # as it was before there were cadences
+                del columns["time"]["cadence"]
+            source["columns"] = columns
+        if self.partitions != "daily":
+            source["partitions"] = self.partitions
         return FeatureSettings(self.features, source)

@@ -24,7 +24,7 @@ from ae_assets.model.reasons import reasons, top_features
 from ae_assets.model.scoring import ScoredDay, Scorer
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
 from ae_assets.schemas.contracts import contract_of
-from ae_assets.schemas.layouts.own import layout_of_record
+from ae_assets.schemas.layouts.own import layout_of_record, periods_of_record
 from ae_assets.schemas.raw import RawContract
 from ae_assets.thresholds import Threshold
 
@@ -254,7 +254,8 @@ def no_decisions() -> pl.DataFrame:
 def contract_of_settings(settings: FeatureSettings) -> RawContract:
     """The contract of the raw rows that features are made of."""
     config = settings.config
-    return contract_of(layout_of_record(settings.source), tuple(config.attributes), config.low_bits)
+    layout, periods = layout_of_record(settings.source), periods_of_record(settings.source)
+    return contract_of(layout, tuple(config.attributes), config.low_bits, periods)
 
 
 def card_of(table: WatchedTable) -> dict[str, Any]:

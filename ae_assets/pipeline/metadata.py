@@ -89,7 +89,7 @@ def definition(table: WatchedTable, asset: str) -> Metadata:
 
 def _source(table: WatchedTable) -> str:
     """The location as it may be shown: the one in the YAML may hold a password."""
-    return open_source(table.source.location, table.source.reading).location
+    return open_source(table.source.location, table.reading).location
 
 
 def describe(table: WatchedTable, asset: str) -> str:

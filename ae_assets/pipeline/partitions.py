@@ -64,7 +64,7 @@ def partitions_of(table: WatchedTable) -> dg.DailyPartitionsDefinition:
 
 def bounds_of(table: WatchedTable) -> tuple[date | None, date | None]:
     """First and last day that the table can have: by its YAML, or all of a simulated fleet; None where neither says."""
-    source = open_source(table.source.location, table.source.reading)
+    source = open_source(table.source.location, table.reading)
     if source.simulated and (span := source.span()) is not None:
         return span
     return table.start, table.end
@@ -104,7 +104,7 @@ def _has_ended(last: date) -> bool:
 def _known(table: WatchedTable) -> Span | None:
     """What file names say, and what earlier processes have seen: of the source, if it is still that one, and of raw."""
     content = _content(_file(home_folder(), table))
-    named = open_source(table.source.location, table.source.reading).span()
+    named = open_source(table.source.location, table.reading).span()
     listed = _span(content.get("listed")) if content.get("source") == _digest(table) else None
     return _widened(_widened(_span(content.get("held")), listed), None if named is None else Span(*named))
 

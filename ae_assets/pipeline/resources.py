@@ -83,7 +83,7 @@ class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
         if handed_over is not None and handed_over[0] == table.source:
             return handed_over[1]
         memory = Path(self.home) / "fingerprints"
-        return open_source(table.source.location, table.source.reading, memory, self.s3_client)
+        return open_source(table.source.location, table.reading, memory, self.s3_client)
 
     @property
     def s3_client(self) -> Callable[[Any], Any] | None:

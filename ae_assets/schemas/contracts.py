@@ -10,12 +10,13 @@ from ae_assets.schemas.columns import TimeSection
 from ae_assets.schemas.layouts.drive_stats import drive_stats_contract
 from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.schemas.layouts.layout import Layout
+from ae_assets.schemas.periods import DAILY, Periods
 from ae_assets.schemas.raw import RawContract, Rule
 from ae_assets.schemas.rules import (
     cells_are_readable,
     label_is_zero_or_one,
     name_is_plain_text,
-    time_is_of_the_partition_day,
+    time_is_of_the_partition,
     times_are_readable,
     value_rules,
 )
@@ -24,7 +25,10 @@ _PRESETS = {DRIVE_STATS.name: drive_stats_contract}
 
 
 def contract_of(
-    layout: Layout, attributes: Sequence[str] | None = None, low_bits: Mapping[str, int] | None = None
+    layout: Layout,
+    attributes: Sequence[str] | None = None,
+    low_bits: Mapping[str, int] | None = None,
+    periods: Periods = DAILY,
 ) -> RawContract:
     """The contract of a layout.
 
@@ -33,14 +37,17 @@ def contract_of(
         attributes: the raw attribute columns that features are made of: they are checked and kept. A column
             that no feature reads cannot set a row aside. None = every attribute column of a frame.
         low_bits: how many low bits carry the value, of columns into which vendors pack more; rules look at these.
+        periods: how the table's time is cut; a preset is daily.
     """
     chosen = None if attributes is None else tuple(attributes)
     preset = _PRESETS.get(layout.name)
-    return _own_contract(layout, chosen) if preset is None else preset(chosen, low_bits or {})
+    return _own_contract(layout, chosen, periods) if preset is None else preset(chosen, low_bits or {})
 
 
-def _own_contract(layout: Layout, attributes: tuple[str, ...] | None) -> RawContract:
+def _own_contract(layout: Layout, attributes: tuple[str, ...] | None, periods: Periods) -> RawContract:
     names = {"day": layout.time.name, "entity": layout.entity, "cohort": layout.cohort, "label": layout.label}
+    if layout.has_several_records:
+        names["time"] = layout.time.name
     columns: dict[str, pl.DataType] = {
         "rescued": pl.String(),
         layout.entity: pl.String(),
@@ -63,22 +70,16 @@ def _own_contract(layout: Layout, attributes: tuple[str, ...] | None) -> RawCont
         columns=columns,
         optional=frozenset({"rescued"}),
         names={key: name for key, name in names.items() if name is not None},
-        rules_of_row=partial(_rules_of_row, layout, is_read),
+        rules_of_row=partial(_rules_of_row, layout, is_read, periods),
         rules_of_attribute=partial(value_rules, layout.values),
         is_attribute=layout.is_attribute,
         type_of_attribute=lambda column: layout.type_of(column)(),
-        unique=Rule(
-            name="entity_is_unique",
-            column=layout.entity,
-            reason="only one record of a device a day is supported yet; a second row would count it twice, so the "
-            "first row of the file stays",
-            check=pl.col(layout.entity).is_first_distinct(),
-        ),
+        unique=_record_is_unique(layout, periods),
         attributes=attributes,
     )
 
 
-def _rules_of_row(layout: Layout, is_read: Callable[[str], bool], day: date) -> list[Rule]:
+def _rules_of_row(layout: Layout, is_read: Callable[[str], bool], periods: Periods, period: date) -> list[Rule]:
     rules = [
         times_are_readable("time_is_readable", layout.time.column, _how_times_are_written(layout.time)),
         cells_are_readable(is_read),
@@ -88,7 +89,7 @@ def _rules_of_row(layout: Layout, is_read: Callable[[str], bool], day: date) -> 
             "without its name a row belongs to no device; white space at its ends, control characters or undecodable "
             "bytes in it would make one device two",
         ),
-        time_is_of_the_partition_day(layout.time.name, layout.time.dtype, day),
+        time_is_of_the_partition(layout.time.name, period, periods),
     ]
     if layout.cohort is not None:
         reason = "the cohort says of which kind the device is; control characters in it would make a kind of their own"
@@ -98,9 +99,31 @@ def _rules_of_row(layout: Layout, is_read: Callable[[str], bool], day: date) -> 
     return rules
 
 
+def _record_is_unique(layout: Layout, periods: Periods) -> Rule:
+    if not layout.has_several_records:
+        return Rule(
+            "entity_is_unique",
+            layout.entity,
+            f"a device has one record a {periods.noun}, as source.columns.time.cadence is not set; a second row would "
+            "count it twice, so the first row of the file stays",
+            pl.col(layout.entity).is_first_distinct(),
+        )
+    local = layout.time.time_zone != "UTC"
+    twice = f"; a clock in {layout.time.time_zone} that is set back shows an hour twice, which is read as its first"
+    return Rule(
+        "record_is_unique",
+        layout.time.name,
+        "a device has one record at a time; a second row of it would count twice, so the first row of the file stays"
+        + (twice if local else ""),
+        pl.struct(layout.time.name, layout.entity).is_first_distinct(),
+    )
+
+
 def _how_times_are_written(time: TimeSection) -> str:
     if time.format:
-        return f"times are written as {' or '.join(time.format)}, as source.columns.time.format says"
+        written = f"times are written as {' or '.join(time.format)}, as source.columns.time.format says"
+        skipped = f", and a clock in {time.time_zone} that is put forward leaves out an hour, which is no time"
+        return written + (skipped if time.has_time_of_day and time.time_zone != "UTC" else "")
     return (
         "which number of a date is the day and which the month is not guessed: say in source.columns.time.format how "
         "they are written, e.g. %d.%m.%Y"

@@ -41,13 +41,15 @@ class RawContract:
     Attributes:
         layout: its name, e.g. ``drive_stats``.
         columns: the typed columns of the layout, attributes left out; any integer type passes for Int64.
-        optional: those of them that a day may lack.
-        names: ``day, entity, cohort, label`` -> the layout's own column; without cohort or label where it has none.
-        rules_of_row: rules about the columns above, for a partition day.
+        optional: those of them that a period may lack.
+        names: ``day, entity, cohort, label`` -> the layout's own column; without cohort or label where it has none,
+            with ``time`` where an entity has several records in a period.
+        rules_of_row: rules about the columns above, for a period.
         rules_of_attribute: rules of one raw attribute column, about the value that features read of it.
         is_attribute: tells raw attribute columns from others.
         type_of_attribute: the type of such a column; any integer type passes for Int64.
-        unique: the rule that an entity has one row a day; asked of rows that hold all others, in the file's order.
+        unique: the rule that a row is the only one of its record, which is told by its ``key``; asked of rows that hold
+            all others, in the file's order.
         attributes: raw attribute columns to check and keep; None = all that a frame has.
     """
 
@@ -62,6 +64,11 @@ class RawContract:
     unique: Rule = field(repr=False)
     attributes: tuple[str, ...] | None = None
 
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The layout's own columns that tell the records of a period apart: the entity, and the time of several."""
+        return tuple(self.names[name] for name in ("time", "entity") if name in self.names)
+
     def attributes_in(self, columns: Sequence[str]) -> list[str]:
         """The raw attribute columns of a frame that are checked and kept, in the frame's order."""
         if self.attributes is None:
@@ -73,17 +80,17 @@ class RawContract:
         read = {*self.columns, *self.attributes_in(columns), *ORIGIN}
         return [column for column in columns if column in read]
 
-    def rules(self, day: date, columns: Sequence[str]) -> list[Rule]:
+    def rules(self, period: date, columns: Sequence[str]) -> list[Rule]:
         """The rules that apply to a frame with these columns, the gravest first; ``unique`` comes after them."""
-        rules = [rule for rule in self.rules_of_row(day) if rule.column in columns]
+        rules = [rule for rule in self.rules_of_row(period) if rule.column in columns]
         for attribute in self.attributes_in(columns):
             rules += self.rules_of_attribute(attribute)
         return rules
 
-    def schema(self, day: date, columns: Sequence[str]) -> pa.DataFrameSchema:
-        """The Pandera schema of a partition day for a frame with these columns, one check per rule."""
+    def schema(self, period: date, columns: Sequence[str]) -> pa.DataFrameSchema:
+        """The Pandera schema of a period for a frame with these columns, one check per rule."""
         checks: dict[str, list[pa.Check]] = {}
-        for rule in [*self.rules(day, columns), self.unique]:
+        for rule in [*self.rules(period, columns), self.unique]:
             checks.setdefault(rule.column, []).append(pandera_check(rule))
         return pa.DataFrameSchema(
             {

@@ -12,6 +12,7 @@ import polars as pl
 
 from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.schemas.layouts.layout import Layout
+from ae_assets.schemas.periods import DAILY, Periods
 
 MISSING_MARKERS = ("NULL", r"\N", "NA", "N/A", "NaN", "None")
 """What databases, R and Python write for an empty cell. A cell with nothing in it, also in quotes, is always empty."""
@@ -47,7 +48,8 @@ class Reading:
         separator: what stands between the fields of a line.
         decimal_mark: what stands before the decimals of a number.
         format: of all files; None: that of each file's ending.
-        days_per_file: one: a file is named after its day. many: each row says its day.
+        days_per_file: one: a file is named after its period. many: each row says its own.
+        periods: by which the rows are cut.
     """
 
     missing_markers: tuple[str, ...] = MISSING_MARKERS
@@ -57,6 +59,7 @@ class Reading:
     decimal_mark: DecimalMark = "."
     format: Format | None = None
     days_per_file: DaysPerFile = "one"
+    periods: Periods = DAILY
 
     def format_of(self, name: str) -> Format | None:
         """The format of a file of this name; None where it is no file of rows."""

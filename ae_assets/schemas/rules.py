@@ -9,6 +9,7 @@ from functools import partial
 import polars as pl
 
 from ae_assets.schemas.columns import ValueSection
+from ae_assets.schemas.periods import Periods
 from ae_assets.schemas.raw import Rule
 
 BROKEN_LINE = "line"
@@ -51,15 +52,15 @@ def name_is_plain_text(name: str, column: str, reason: str) -> Rule:
     return Rule(name, column, reason, text.is_not_null() & ~text.str.contains(NOT_PLAIN))
 
 
-def time_is_of_the_partition_day(column: str, dtype: pl.DataType, day: date) -> Rule:
-    """The rule that a row is of the day whose file it came with."""
-    own = pl.col(column) if dtype == pl.Date else pl.col(column).dt.date()
+def time_is_of_the_partition(column: str, period: date, periods: Periods) -> Rule:
+    """The rule that a row is of the hour, day or week whose file it came with."""
+    noun, key = periods.noun, periods.key(period)
     return Rule(
-        "time_is_of_the_partition_day",
+        f"time_is_of_the_partition_{noun}",
         column,
-        f"a row of the day {day} says what a device was like on {day}; another day, or none, means the wrong file or a "
-        "shifted row",
-        (own == day).fill_null(value=False),
+        f"a row of the {noun} {key} says what a device was like in it; another {noun}, or none, means the wrong file "
+        "or a shifted row",
+        (periods.of_times(pl.col(column)) == period).fill_null(value=False),
     )
 
 
@@ -68,7 +69,7 @@ def label_is_zero_or_one(column: str) -> Rule:
     return Rule(
         "label_is_zero_or_one",
         column,
-        "the label says whether the device failed on this day; an empty cell is an unknown label and is kept",
+        "the label says whether the device failed then; an empty cell is an unknown label and is kept",
         pl.col(column).is_between(0, 1).fill_null(value=True),
     )
 

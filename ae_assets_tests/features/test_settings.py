@@ -60,6 +60,11 @@ LOOK_BACK = "features.spans, whose longest is the look-back"
         (settings(spans=(1, 7, 28)), [(LOOK_BACK, 7, 28)]),
         (settings(source={**SOURCE, "missing_markers": []}), [("source.missing_markers", ["NA", "NULL"], [])]),
         (settings(source={**SOURCE, "layout": "another"}), [("source.layout", "drive_stats", "another")]),
+        (settings(source={**SOURCE, "partitions": "weekly"}), [("source.partitions", "daily", "weekly")]),
+        (
+            settings(source={**SOURCE, "columns": {"time": {"cadence": "15m"}}}),
+            [("source.columns.time.cadence", None, "15m")],
+        ),
     ],
 )
 def test_what_changes_a_feature_is_named_with_both_values(

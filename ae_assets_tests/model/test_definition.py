@@ -1,3 +1,4 @@
+import json
 from datetime import date
 
 import pytest
@@ -5,12 +6,14 @@ import yaml
 
 from ae_assets.cli.instance import load_table
 from ae_assets.errors import ConfigError
-from ae_assets.model.definition import SourceSection
+from ae_assets.features.settings import FeatureSettings
+from ae_assets.model.definition import SourceSection, WatchedTable
 from ae_assets.model.parse import parse_table
 from ae_assets.model.unknown_names import WRITTEN_BESIDE
 from ae_assets.pipeline.component import TEMPLATE
 from ae_assets.schemas.columns import RESERVED_COLUMNS
 from ae_assets.schemas.layouts.drive_stats_columns import IDENTITY_COLUMNS, NEVER_FEATURES, PLACE_COLUMNS
+from ae_assets.schemas.layouts.own import layout_of_record, periods_of_record
 from ae_assets.schemas.reading import MISSING_MARKERS
 from ae_assets.sources import Reading
 from ae_assets_tests.pipeline.tables import attributes
@@ -170,3 +173,66 @@ def test_a_feature_that_no_attribute_makes_is_named_with_the_nearest(
         parse_table({**attributes(), **change}, "defs.yaml")
     for words in ["defs.yaml", *says]:
         assert words in str(error.value)
+
+
+def of_own_columns(time: object, partitions: str = "daily") -> WatchedTable:
+    columns = {"time": time, "entity": "pump", "values": {"pressure": {}}}
+    features = {"attributes": {"pressure": {"kind": "gauge", "meaning": "x"}}}
+    own = {"source": {"location": "in", "columns": columns}, "partitions": partitions, "features": features}
+    return parse_table({**attributes(), **own, "detector": {"type": "ecod"}}, "defs.yaml")
+
+
+TIMES = {"column": "at", "format": "%Y-%m-%d %H:%M"}
+
+
+@pytest.mark.parametrize(
+    ("time", "partitions"),
+    [
+        ("at", "weekly"),
+        (TIMES, "hourly"),
+        ({**TIMES, "cadence": "1h"}, "hourly"),
+        ({**TIMES, "cadence": "15m"}, "daily"),
+        ({**TIMES, "cadence": "6h"}, "weekly"),
+        ({"column": "at", "cadence": "1d"}, "weekly"),
+    ],
+)
+def test_the_periods_of_a_table_reach_whatever_reads_its_rows(time: object, partitions: str) -> None:
+    table = of_own_columns(time, partitions)
+    assert table.reading.periods is table.periods
+    again = FeatureSettings.from_record(json.loads(json.dumps(table.feature_settings.record)))
+    assert periods_of_record(again.source) is table.periods
+    assert layout_of_record(again.source).time == table.layout.time
+
+
+@pytest.mark.parametrize(
+    ("time", "partitions", "says"),
+    [
+        ("at", "hourly", "hourly need times with a time of day"),
+        ({**TIMES, "cadence": "2h"}, "hourly", "cadence 2h is longer than the hour"),
+        ({**TIMES, "cadence": "2d"}, "daily", "cadence 2d is longer than the day"),
+        ({"column": "at", "cadence": "1d"}, "daily", "cadence 1d needs times with a time of day"),
+        ({"column": "at", "cadence": "15m"}, "weekly", "cadence 15m needs times with a time of day"),
+    ],
+)
+def test_times_that_cannot_tell_the_records_of_a_period_apart_are_refused(
+    time: object, partitions: str, says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        of_own_columns(time, partitions)
+
+
+def test_drive_stats_have_daily_files() -> None:
+    with pytest.raises(ConfigError, match="a file for each day, received weekly"):
+        parse_table({**attributes(), "partitions": "weekly"}, "defs.yaml")
+
+
+def test_settings_of_a_daily_table_with_one_record_a_day_are_kept_as_before_there_were_others() -> None:
+    assert load_table("drive_stats")[1].feature_settings.digest == "4329478711fb"
+    source = of_own_columns("at").feature_settings.source
+    assert "partitions" not in source
+    assert "cadence" not in source["columns"]["time"]  # type: ignore[index]
+
+
+def test_periods_of_a_newer_version_are_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="received 'monthly'"):
+        periods_of_record({"partitions": "monthly"})

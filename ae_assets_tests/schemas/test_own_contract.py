@@ -13,6 +13,7 @@ from ae_assets.model.definition import SourceSection
 from ae_assets.schemas.columns import RULE_NAMES
 from ae_assets.schemas.contracts import contract_of
 from ae_assets.schemas.layouts.own import layout_of_record
+from ae_assets.schemas.periods import DAILY, HOURLY, WEEKLY, Periods
 from ae_assets.schemas.rules import VALUE_RULES
 
 DAY = date(2024, 4, 7)
@@ -38,17 +39,23 @@ GOOD: dict[str, object] = {
 }
 
 
-def validated(*changes: Mapping[str, object], columns: Mapping[str, Any] = COLUMNS, **types: pl.DataType) -> Validated:
+def validated(
+    *changes: Mapping[str, object],
+    columns: Mapping[str, Any] = COLUMNS,
+    period: date = DAY,
+    periods: Periods = DAILY,
+    **types: pl.DataType,
+) -> Validated:
     section = SourceSection.model_validate({"location": "in", "columns": columns})
     rows = [
         {**GOOD, "pump": f"P {place}", **change, "source_row": place} for place, change in enumerate(changes, start=1)
     ]
     schema = {"broken": pl.Int8, "source_row": pl.Int32, "rescued": pl.String, **types}
     raw = pl.DataFrame([{"rescued": None, **row} for row in rows], schema_overrides=schema)
-    contract = contract_of(section.contract)
-    found = validate_day(raw, DAY, contract)
+    contract = contract_of(section.contract, periods=periods)
+    found = validate_day(raw, period, contract)
     assert found.valid.height + found.quarantine.height == raw.height
-    assert valid_rows(raw, DAY, contract).equals(found.valid)
+    assert valid_rows(raw, period, contract).equals(found.valid)
     return found
 
 
@@ -79,9 +86,68 @@ def test_a_row_that_cannot_be_true_is_set_aside_by_its_rule(
     assert found.quarantine.select("rule", "column", "source_row").row(0) == (rule, column, 2)
 
 
-def test_the_second_record_of_a_day_says_that_only_one_is_supported() -> None:
+BY_TIME = {**COLUMNS, "time": {"column": "at", "format": "%Y-%m-%d %H:%M", "cadence": "15m"}}
+TIMES = {"columns": BY_TIME, "at": pl.Datetime("us", "UTC")}
+
+
+def at(hour: int, minute: int = 0, day: int = 7) -> datetime:
+    return datetime(2024, 4, day, hour, minute, tzinfo=UTC)
+
+
+def test_without_a_cadence_a_second_record_of_a_period_is_set_aside_and_says_which_key_tells_them_apart() -> None:
     found = validated({}, {"pump": "P 1"})
-    assert "only one record of a device a day is supported yet" in found.quarantine["reason"][0]
+    assert "source.columns.time.cadence" in found.quarantine["reason"][0]
+
+
+def test_with_a_cadence_the_key_is_time_and_entity_and_the_first_row_of_the_file_stays() -> None:
+    rows = [(at(0), "P 1", 1.0), (at(0, 15), "P 1", 2.0), (at(0), "P 2", 3.0), (at(0), "P 1", 4.0), (at(0), "P 1", 5.0)]
+    found = validated(*({"at": time, "pump": pump, "pressure": value} for time, pump, value in rows), **TIMES)
+    assert found.valid.columns[:3] == ["day", "time", "entity"]
+    assert found.valid.select("time", "entity", "pressure").rows() == rows[:3]
+    assert found.quarantine.select("rule", "column", "source_row").rows() == [
+        ("record_is_unique", "at", 4),
+        ("record_is_unique", "at", 5),
+    ]
+
+
+def test_a_record_that_stands_twice_has_the_label_of_either_and_other_records_their_own() -> None:
+    rows = [(at(0), 0), (at(0, 15), 0), (at(0), 1)]
+    found = validated(*({"at": time, "pump": "P 1", "broken": broken} for time, broken in rows), **TIMES)
+    assert found.valid["label"].to_list() == [1, 0]
+
+
+def test_the_reasons_say_what_becomes_of_an_hour_that_a_clock_shows_twice_or_leaves_out() -> None:
+    zoned = {**BY_TIME, "time": {**BY_TIME["time"], "time_zone": "Europe/Berlin"}}
+    unread = {"at": None, "rescued": '{"at": "2024-03-31 02:30"}'}
+    found = validated({"at": at(0)}, {"at": at(0), "pump": "P 1"}, unread, columns=zoned, at=pl.Datetime("us", "UTC"))
+    assert found.quarantine["rule"].to_list() == ["record_is_unique", "time_is_readable"]
+    assert all("Europe/Berlin" in reason for reason in found.quarantine["reason"])
+
+
+@pytest.mark.parametrize(
+    ("periods", "period", "inside", "outside"),
+    [
+        (HOURLY, at(5), [at(5), at(5, 59)], [at(4, 59), at(6)]),
+        (WEEKLY, date(2024, 4, 1), [at(0, day=1), at(23, 59)], [at(0, day=8)]),
+    ],
+)
+def test_a_row_belongs_to_the_hour_or_week_of_its_time(
+    periods: Periods, period: date, inside: list[datetime], outside: list[datetime]
+) -> None:
+    rows = [{"at": time} for time in (*inside, *outside)]
+    found = validated(*rows, period=period, periods=periods, **TIMES)
+    assert found.valid["time"].to_list() == inside
+    assert found.valid["day"].to_list() == [period] * len(inside)
+    assert set(found.quarantine["rule"]) == {f"time_is_of_the_partition_{periods.noun}"}
+
+
+def test_a_week_of_dates_has_a_record_of_a_device_for_each_day() -> None:
+    daily = {**COLUMNS, "time": {"column": "at", "cadence": "1d"}}
+    days = [date(2024, 4, day) for day in (1, 2, 2, 7, 8)]
+    rows = [{"at": day, "pump": "P 1"} for day in days]
+    found = validated(*rows, columns=daily, period=date(2024, 4, 1), periods=WEEKLY)
+    assert found.valid["time"].to_list() == [at(0, day=day) for day in (1, 2, 7)]
+    assert found.quarantine["rule"].to_list() == ["record_is_unique", "time_is_of_the_partition_week"]
 
 
 def test_unknown_values_and_cells_that_nothing_reads_set_no_row_aside() -> None:

@@ -69,6 +69,11 @@ class Layout:
             name = stored_name(name)
         return self.spellings.get(name.lower(), name.lower()) if self.knows(name.lower()) else name
 
+    @property
+    def has_several_records(self) -> bool:
+        """Whether an entity has several records in a period, which its time tells apart."""
+        return self.time.cadence is not None
+
     @cached_property
     def reserved(self) -> frozenset[str]:
         """Names that a file may not bring, in lower case."""

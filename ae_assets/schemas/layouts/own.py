@@ -9,6 +9,7 @@ from ae_assets.errors import ConfigError
 from ae_assets.schemas.columns import ENTITY_COLUMN, ColumnsSection, stored_name
 from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.schemas.layouts.layout import Layout
+from ae_assets.schemas.periods import DAILY, PERIODS, Periods
 
 COLUMNS = "columns"
 """The layout of a table that names its own columns, and the key under which it does."""
@@ -28,6 +29,19 @@ def layout_of_record(source: Mapping[str, object]) -> Layout:
     if name == DRIVE_STATS.name:
         return DRIVE_STATS
     raise ConfigError(f"layout: received {name!r}, expected {DRIVE_STATS.name!r} or {COLUMNS!r}")
+
+
+def periods_of_record(source: Mapping[str, object]) -> Periods:
+    """The periods of the source's settings that a model version or a day of features keeps; daily where none are named.
+
+    Raises:
+        ConfigError: a newer version of this package wrote them, with periods that this one does not know.
+    """
+    name = source.get("partitions", DAILY.partitions)
+    for partitions, periods in PERIODS.items():
+        if name == partitions:
+            return periods
+    raise ConfigError(f"partitions: received {name!r}, expected one of {', '.join(PERIODS)}")
 
 
 def layout_of(columns: ColumnsSection) -> Layout:
