@@ -8,19 +8,18 @@ import dagster as dg
 
 from ae_assets.errors import ConfigError
 from ae_assets.pipeline.alerts.cursor import Cursor
+from ae_assets.pipeline.alerts.delivery import DeliveryError, Service
 from ae_assets.pipeline.alerts.event_log import EventLog
 from ae_assets.pipeline.alerts.problems import Alert, follow
-from ae_assets.pipeline.alerts.settings import URL, AlertSettings
-from ae_assets.pipeline.alerts.webhook import DeliveryError, Webhook
-from ae_assets.pipeline.alerts.wording import as_json, as_slack
+from ae_assets.pipeline.alerts.settings import URL, AlertSettings, url_of
 
 LOOK_SECONDS = 30
-POST_SECONDS = 35.0
+POST_SECONDS, LEAST_SECONDS = 35.0, 1.0
 """Posting ends in time for Dagster, which gives a look a minute."""
 
 
 def alert_sensor(look_seconds: int = LOOK_SECONDS) -> dg.SensorDefinition:
-    """A sensor that posts failed runs and checks; it starts switched on where the address of a webhook is set.
+    """A sensor that posts failed runs and checks; it starts switched on where the address of a service is set.
 
     Args:
         look_seconds: time between two looks; a failure is posted with the second look after it.
@@ -29,14 +28,16 @@ def alert_sensor(look_seconds: int = LOOK_SECONDS) -> dg.SensorDefinition:
     @dg.sensor(
         name="alerts",
         minimum_interval_seconds=look_seconds,
-        default_status=dg.DefaultSensorStatus.RUNNING if os.environ.get(URL) else dg.DefaultSensorStatus.STOPPED,
-        description="Posts failed runs and failed checks to a webhook, once until they pass again. "
-        f"{URL} names the webhook. It starts no runs; each look says how many alerts it posted.",
+        default_status=dg.DefaultSensorStatus.RUNNING if url_of(os.environ) else dg.DefaultSensorStatus.STOPPED,
+        description="Posts failed runs and failed checks to a service, once until they pass again. "
+        f"{URL} names the service. It starts no runs; each look says how many alerts it posted.",
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         settings = AlertSettings.of(os.environ)
         if settings.url is None:
-            return dg.SkipReason(f"nothing is posted: set {URL} to a webhook's address and restart the code location")
+            return dg.SkipReason(
+                f"nothing is posted: set {URL} to the address of a service and restart the code location"
+            )
         if context.repository_def is None:
             raise ConfigError("the sensor looks at the assets of a code location and was given none")
         origin = context.code_location_origin
@@ -86,12 +87,11 @@ def _cursor(context: dg.SensorEvaluationContext, newest: int) -> Cursor | None:
 
 def _post(due: list[Alert], settings: AlertSettings) -> tuple[list[Alert], DeliveryError | None]:
     """Posts alerts until one is not taken."""
-    worded = as_slack if settings.slack else as_json
-    webhook = Webhook(settings.url or "", deadline=time.monotonic() + POST_SECONDS)
+    service, deadline = Service(settings.url or ""), time.monotonic() + POST_SECONDS
     delivered: list[Alert] = []
     for alert in due:
         try:
-            webhook.post(worded(alert, settings.ui))
+            service.deliver(alert, settings.ui, max(LEAST_SECONDS, deadline - time.monotonic()))
         except DeliveryError as error:
             return delivered, error
         delivered.append(alert)

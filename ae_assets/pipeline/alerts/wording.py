@@ -1,4 +1,4 @@
-"""An alert as JSON (docs/alerts.md describes it) and as a Slack message."""
+"""An alert as JSON (docs/alerts.md describes it) and as text."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -8,8 +8,6 @@ from ae_assets.pipeline.alerts.problems import Alert, Event, Kind, Problem, Seve
 
 SCHEMA = "ae_assets.alert/1"
 RANGES_NAMED = 10
-LONGEST_HEADER, LONGEST_SECTION = 150, 2900
-"""Slack refuses longer ones: 150 characters of a header, 3,000 of a section."""
 
 TO_DO = {
     "day_volume_is_plausible": "Look whether the source delivered the whole day; if it delivers the rest later, "
@@ -40,7 +38,7 @@ TO_DO_OTHERWISE = "Look at the check's latest verdict in the UI."
 
 
 def as_json(alert: Alert, ui: str | None) -> dict[str, Any]:
-    """The body for a generic webhook."""
+    """The body for a webhook."""
     problem, seen = alert.problem, alert.problem.sighting
     subject = seen.subject
     return {
@@ -69,31 +67,19 @@ def as_json(alert: Alert, ui: str | None) -> dict[str, Any]:
     }
 
 
-def as_slack(alert: Alert, ui: str | None) -> dict[str, Any]:
-    """The body for a Slack incoming webhook."""
+def as_text(alert: Alert, ui: str | None) -> str:
+    """The lines below the title, for people."""
     problem, seen = alert.problem, alert.problem.sighting
-    title = title_of(alert)
-    what = [f"*Days:* {named(ranges_of(problem.days))}"] if problem.days else []
+    lines = [f"Days: {named(ranges_of(problem.days))}"] if problem.days else []
     if alert.event is Event.RECOVERED:
-        what.append(f"It failed {_times(problem.count)} from {_time(problem.since)}: {_escaped(seen.message)}")
+        lines.append(f"It failed {_times(problem.count)} from {_time(problem.since)}: {seen.message}")
     else:
-        what += [_escaped(seen.message), f"*What to do:* {_escaped(to_do(problem))}"]
+        lines += [seen.message, f"What to do: {to_do(problem)}"]
         if seen.blocking and seen.subject.kind is Kind.CHECK:
-            what.append("What follows was not computed.")
-    link = link_of(alert, ui)
-    facts = [f"failed {_times(problem.count)}", f"first {_time(problem.since)}", f"alert {alert.id}"]
-    if link is not None:
-        facts.append(f"<{link}|open in Dagster>")
-    elif _run_id(alert) is not None:
-        facts.append(f"run {_run_id(alert)}")
-    return {
-        "text": _escaped(title),
-        "blocks": [
-            {"type": "header", "text": {"type": "plain_text", "text": title[:LONGEST_HEADER]}},
-            {"type": "section", "text": {"type": "mrkdwn", "text": "\n".join(what)[:LONGEST_SECTION]}},
-            {"type": "context", "elements": [{"type": "mrkdwn", "text": " · ".join(facts)}]},
-        ],
-    }
+            lines.append("What follows was not computed.")
+        lines.append(f"Failed {_times(problem.count)}, first {_time(problem.since)}.")
+    where = link_of(alert, ui) or (f"run {_run_id(alert)}" if _run_id(alert) else None)
+    return "\n".join([*lines, f"Alert {alert.id}" + (f", {where}" if where else "")])
 
 
 def title_of(alert: Alert) -> str:
@@ -138,8 +124,3 @@ def _times(count: int) -> str:
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _escaped(text: str) -> str:
-    """Slack reads these three letters as markup."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,4 +1,4 @@
-"""A webhook on a loopback port that keeps what it was sent and answers as a test tells it to."""
+"""A service on a loopback port that keeps what it was sent and answers as a test tells it to."""
 
 import json
 import threading
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 HOOK = "T0AB12/B0CD34/of-nobody-elses-business"
 
@@ -18,6 +19,7 @@ class Receiver:
     port: int
     taken: list[dict[str, Any]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     answers: list[tuple[int, dict[str, str]] | None] = field(default_factory=list)
 
     @property
@@ -35,14 +37,17 @@ def receiver(port: int = 0) -> Iterator[Receiver]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            sent = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            is_json = self.headers["Content-Type"].startswith("application/json")
+            body = json.loads(sent) if is_json else dict(parse_qsl(sent))
             kept[0].requests.append(body)
+            kept[0].paths.append(self.path)
             answer = kept[0].answers.pop(0) if kept[0].answers else (200, {})
             if answer is None:
                 self.connection.close()
                 return
             status, headers = answer
-            if status == 200 and self.path == f"/services/{HOOK}":
+            if status == 200 and urlsplit(self.path).path == f"/services/{HOOK}":
                 kept[0].taken.append(body)
             self.send_response(status)
             for name, value in headers.items():

@@ -1,4 +1,4 @@
-"""A real daemon on a real home: freshness states in the instance, alerts at a webhook, a restart in between."""
+"""A real daemon on a real home: freshness states in the instance, alerts at a service, a restart in between."""
 
 import logging
 import os
@@ -67,7 +67,7 @@ def instance(home: Path) -> Iterator[dg.DagsterInstance]:
 @contextmanager
 def daemon(home: Path, there: Receiver) -> Iterator[None]:
     """The daemon with its code server, until the end of the block."""
-    environment = {**os.environ, "AE_ASSETS_WEBHOOK_URL": there.url, "FRESHNESS_DAEMON_INTERVAL_SECONDS": "1"}
+    environment = {**os.environ, "AE_ASSETS_ALERT_URL": there.url, "FRESHNESS_DAEMON_INTERVAL_SECONDS": "1"}
     command = [Path(sys.executable).parent / "dagster-daemon", "run", "-m", __name__, "-d", REPOSITORY, "-a", "defs"]
     with (home / "daemon.log").open("a") as log:
         process = subprocess.Popen(

@@ -11,8 +11,8 @@ import pytest
 
 from ae_assets.errors import ConfigError, SourceError
 from ae_assets.pipeline.alerts import event_log, sensor
+from ae_assets.pipeline.alerts.delivery import DeliveryError, Service
 from ae_assets.pipeline.alerts.sensor import alert_sensor
-from ae_assets.pipeline.alerts.webhook import DeliveryError, Webhook
 from ae_assets_tests.pipeline.alerts.receiver import Receiver, receiver
 
 DAYS = dg.DailyPartitionsDefinition("2024-05-01", end_date="2024-08-01")
@@ -90,10 +90,10 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture
 def fleet(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
-    monkeypatch.setattr(sensor, "Webhook", partial(Webhook, first_wait_seconds=0.0))
+    monkeypatch.setattr(sensor, "Service", partial(Service, wait_seconds=0.01))
     monkeypatch.setenv("AE_ASSETS_UI_URL", "https://dagster.example.com/")
     with receiver() as there:
-        monkeypatch.setenv("AE_ASSETS_WEBHOOK_URL", there.url)
+        monkeypatch.setenv("AE_ASSETS_ALERT_URL", there.url)
         fleet = Fleet(instance, there)
         fleet.look()
         yield fleet
@@ -259,30 +259,30 @@ def test_more_runs_than_a_look_takes_are_left_for_the_next_and_stay_one_problem(
     assert (alert["event"], alert["count"]) == ("recovered", 5)
 
 
-def test_while_the_webhook_is_away_looks_fail_and_nothing_is_lost(fleet: Fleet) -> None:
+def test_while_the_service_is_away_looks_fail_and_nothing_is_lost(fleet: Fleet) -> None:
     fleet.broken = "no such file"
     fleet.run(RAW, "2024-05-01")
     fleet.look()
     before = fleet.cursor
-    fleet.there.answers = [(503, {})] * 8
+    fleet.there.answers = [(503, {})] * 6
     for _ in range(2):
-        with pytest.raises(DeliveryError, match="nothing is lost"):
+        with pytest.raises(DeliveryError, match="Nothing is lost"):
             fleet.look()
     fleet.blocking = failed("adds_up", "3 rows are lost")
     fleet.run(TOTALS)
-    assert (fleet.cursor, fleet.there.taken, len(fleet.there.requests)) == (before, [], 8)
+    assert (fleet.cursor, fleet.there.taken, len(fleet.there.requests)) == (before, [], 6)
     alerts = fleet.posted()
     assert [alert["asset"] for alert in alerts] == ["fleet/raw", "fleet/totals"]
-    assert {request["id"] for request in fleet.there.requests[:9]} == {alerts[0]["id"]}
+    assert {request["id"] for request in fleet.there.requests[:7]} == {alerts[0]["id"]}
     assert fleet.posted() == []
 
 
-def test_alerts_that_were_delivered_before_the_webhook_went_away_are_not_sent_twice(fleet: Fleet) -> None:
+def test_alerts_that_were_delivered_before_the_service_went_away_are_not_sent_twice(fleet: Fleet) -> None:
     fleet.broken, fleet.blocking = "no such file", failed("adds_up", "3 rows are lost")
     fleet.run(RAW, "2024-05-01")
     fleet.run(TOTALS)
     fleet.look()
-    fleet.there.answers = [(200, {}), *[(503, {})] * 4]
+    fleet.there.answers = [(200, {}), *[(503, {})] * 3]
     assert len(fleet.look()) == 1
     assert "posted 1 of 2" in fleet.said
     assert len(fleet.look()) == 1
@@ -303,32 +303,31 @@ def test_an_open_problem_is_posted_again_after_the_quiet_period(fleet: Fleet, mo
     assert fleet.posted() == []
 
 
-def test_slack_gets_a_message_in_its_own_format(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AE_ASSETS_WEBHOOK_FORMAT", "slack")
+def test_a_service_that_takes_no_json_gets_a_text(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AE_ASSETS_ALERT_URL", fleet.there.url.replace("http://", "form://"))
     fleet.broken = "<2024-05-01.csv> & more" + "!" * 5000
     run_id = fleet.run(RAW, "2024-05-01")
     (message,) = fleet.posted()
-    header, section, context = message["blocks"]
-    assert message["text"] == header["text"]["text"] == "Error: fleet/raw: run failed"
-    assert "*Days:* 2024-05-01\n&lt;2024-05-01.csv&gt; &amp; more!!!" in section["text"]["text"]
-    assert len(section["text"]["text"]) < 3000
-    assert f"<https://dagster.example.com/runs/{run_id}|open in Dagster>" in context["elements"][0]["text"]
+    assert message["title"] == "Error: fleet/raw: run failed"
+    assert message["message"].startswith("Days: 2024-05-01\n<2024-05-01.csv> & more!!!")
+    assert len(message["message"]) < 1000
+    assert message["message"].endswith(f"https://dagster.example.com/runs/{run_id}")
 
 
-def test_without_a_webhook_the_look_says_what_to_set_and_keeps_what_is_due(
+def test_without_a_service_the_look_says_what_to_set_and_keeps_what_is_due(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("AE_ASSETS_WEBHOOK_URL")
+    monkeypatch.delenv("AE_ASSETS_ALERT_URL")
     fleet.broken = "no such file"
     fleet.run(RAW, "2024-05-01")
     assert fleet.posted() == []
-    assert "set AE_ASSETS_WEBHOOK_URL" in fleet.said
+    assert "set AE_ASSETS_ALERT_URL" in fleet.said
     assert alert_sensor().default_status is dg.DefaultSensorStatus.STOPPED
-    monkeypatch.setenv("AE_ASSETS_WEBHOOK_URL", fleet.there.url)
+    monkeypatch.setenv("AE_ASSETS_ALERT_URL", fleet.there.url)
     assert len(fleet.posted()) == 1
     assert alert_sensor().default_status is dg.DefaultSensorStatus.RUNNING
-    monkeypatch.setenv("AE_ASSETS_WEBHOOK_FORMAT", "teams")
-    with pytest.raises(ConfigError, match="it may be json or slack"):
+    monkeypatch.setenv("AE_ASSETS_ALERT_URL", "teams")
+    with pytest.raises(ConfigError, match="AE_ASSETS_ALERT_URL"):
         fleet.look()
 
 
