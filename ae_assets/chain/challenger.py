@@ -180,6 +180,8 @@ def window_to_judge(
 def _compared(space: Workspace, champion_version: str, challenger: Champion) -> tuple[Comparison, tuple[date, ...]]:
     """The two on the latest days that neither has seen, and the days left out; raises what makes that impossible."""
     table = space.table
+    if table.target_kind != "failures":
+        raise EvaluationError("no failures of this table's devices are known, so neither can be shown to be better")
     if changes := changed_settings(space, champion_version):
         words = "; ".join(change.in_words("the champion has", "the YAML") for change in changes)
         raise EvaluationError(f"the champion was trained on features of other settings: {words}")

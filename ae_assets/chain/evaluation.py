@@ -120,6 +120,8 @@ def evaluate(
     Raises:
         EvaluationError: when the range touches what the champion has seen, or its anomalies are not complete.
     """
+    if space.table.target_kind != "failures":
+        raise EvaluationError(f"no failures of the devices of {space.table.table} are known, so nothing can be judged")
     champion = load_champion(space)
     if start <= champion.seen_until:
         raise EvaluationError(

@@ -1,9 +1,10 @@
-"""The ledger of raw: which version of which file each day was loaded from; and the lives of the devices, as spells.
+"""The ledger of raw, which file each day was loaded from, the lives of the devices, and what cells mark as abnormal.
 
-Two small tables that are made of raw and kept up to date by the days that changed, never by reading all of raw. Both
-are partitioned by year: a partition's ``day`` is the first of January.
+Small tables that are made of raw and kept up to date by the days that changed, never by reading all of raw. They are
+partitioned by year: a partition's ``day`` is the first of January.
 """
 
+import hashlib
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -11,8 +12,11 @@ from typing import Any
 
 import polars as pl
 
-from ae_assets.chain.workspace import LEDGER, LIVES, RAW, Workspace, stretches
+from ae_assets.chain.workspace import LEDGER, LIVES, RAW, TARGET, Workspace, stretches
 from ae_assets.evaluation.spells import SPELL_SCHEMA, touches, with_days
+from ae_assets.evaluation.target import joined, labelled_pieces
+from ae_assets.schemas.intervals import INTERVAL_SCHEMA
+from ae_assets.schemas.records import TIME_TYPE
 from ae_assets.sources import SourceDay
 
 LEDGER_SCHEMA = pl.Schema(
@@ -27,7 +31,11 @@ LEDGER_SCHEMA = pl.Schema(
     }
 )
 """A row is a loaded day, ``period``. ``size_bytes`` is of the source's file, null where nobody remembers it;
-``raw_version`` is what raw's day consisted of when the row was made, null where it had no rows."""
+``raw_version`` is what raw's day consisted of when the row was made, and of a table that names its own labels by which
+settings they were read; null where it had no rows."""
+
+CADENCES_OF_A_GAP = 3
+"""Steps between abnormal records that still make one interval, where the YAML does not say how long it may be."""
 
 ROWS_AT_ONCE = 250_000
 """Rows of raw whose days are summed up together, one day at least: what bounds the memory of a range of days, and of a
@@ -43,7 +51,7 @@ def ledger_of(space: Workspace) -> pl.DataFrame:
     is written.
     """
     ledger = _stored(space, LEDGER, LEDGER_SCHEMA)
-    versions = space.day_versions(RAW)
+    versions = _versions(space)
     changed = _changed_days(ledger, versions)
     origins = [_origins(rows) for rows in _days_of_raw(space, [day for day in changed if day in versions])]
     return _with_entries(ledger, _entries(changed, versions, origins, {}))
@@ -53,6 +61,12 @@ def spells_of(space: Workspace, entities: Collection[str] | None = None) -> pl.D
     """The spells of devices as raw holds them now, of all where none is named; the tables are brought up to date."""
     catch_up(space)
     return _stored(space, LIVES, SPELL_SCHEMA, entities)
+
+
+def intervals_of(space: Workspace) -> pl.DataFrame:
+    """The intervals that cells of raw mark, with `INTERVAL_SCHEMA`; the tables are brought up to date."""
+    catch_up(space)
+    return joined(_stored(space, TARGET, INTERVAL_SCHEMA), _gap(space))
 
 
 def catch_up(space: Workspace, loaded: Mapping[date, SourceDay] | None = None) -> None:
@@ -68,14 +82,33 @@ def catch_up(space: Workspace, loaded: Mapping[date, SourceDay] | None = None) -
         loaded: what the source says of the days that were just loaded, those without rows included.
     """
     loaded = loaded or {}
-    versions = space.day_versions(RAW)
+    versions = _versions(space)
     changed = _changed_days(_stored(space, LEDGER, LEDGER_SCHEMA), versions)
     for days in _batches(changed, space.days_of(RAW)):
         # The version is older than what is read of the day, if they differ: then the day is seen as changed again.
         origins = _revise_lives(space, days[0], days[-1])
+        if space.table.layout.abnormal is not None:
+            _revise_target(space, days[0], days[-1])
         _revise_ledger(space, _entries(days, versions, [origins], loaded))
     if empty := sorted(loaded.keys() - versions.keys() - set(changed)):
         _revise_ledger(space, _entries(empty, versions, [], loaded))
+
+
+def _versions(space: Workspace) -> dict[date, str]:
+    """What each day of raw consists of, and by which settings its labels are read, where the YAML has such."""
+    layout = space.table.layout
+    if not layout.values or (layout.label is None and layout.abnormal is None):
+        return space.day_versions(RAW)
+    said = (layout.label, layout.abnormal, layout.entity, layout.time, _gap(space))
+    settings = hashlib.sha256(repr(said).encode()).hexdigest()[:12]
+    return {day: f"{version} {settings}" for day, version in space.day_versions(RAW).items()}
+
+
+def _gap(space: Workspace) -> timedelta:
+    """The largest time between abnormal records of one interval."""
+    table = space.table
+    asked_for = None if table.layout.abnormal is None else table.layout.abnormal.gap
+    return asked_for or CADENCES_OF_A_GAP * (table.layout.time.cadence or table.periods.step)
 
 
 def _changed_days(ledger: pl.DataFrame, versions: Mapping[date, str]) -> list[date]:
@@ -135,6 +168,34 @@ def _revise_lives(space: Workspace, first: date, last: date) -> pl.DataFrame:
 
     space.tables.revise(space.name(LIVES), _first_of_year(first - timedelta(days=1)), date.max, change)
     return origins
+
+
+def _revise_target(space: Workspace, first: date, last: date) -> None:
+    """Takes the days from first to last out of the target and puts them back as raw holds them.
+
+    No piece reaches over the border of a day, so a day that is replaced takes what it said back, and nothing else.
+    """
+    layout, periods = space.table.layout, space.table.periods
+    marks = layout.abnormal
+    if marks is None:
+        raise AssertionError(f"{space.table.table} has no columns that mark abnormal records")
+    taken = "day" if layout.time.cadence is None else layout.time.name
+
+    def change(stored: pl.DataFrame) -> dict[date, pl.DataFrame]:
+        before = stored if stored.width else pl.DataFrame(schema={"day": pl.Date, **INTERVAL_SCHEMA})
+        rows = space.read(RAW, first, last, list(dict.fromkeys(["day", layout.entity, taken, *marks.columns])))
+        at = pl.col(taken).cast(TIME_TYPE)
+        of_their_day = rows.filter(periods.of_times(at) == pl.col("day"))
+        records = of_their_day.select(*marks.columns, entity=layout.entity, at=at)
+        pieces = labelled_pieces(records, marks.columns, marks.abnormal)
+        parts = pieces.with_columns(period=periods.of_times(pl.col("start"))).partition_by("period", "kind")
+        within = pl.col("start").is_between(periods.start(first), periods.end(last), closed="left")
+        after = [before.filter(~within).select(INTERVAL_SCHEMA.names()), *(joined(part, _gap(space)) for part in parts)]
+        now = pl.concat(after).with_columns(day=_year_of("start"))
+        years = pl.concat([before.filter(within)["day"], now.filter(within)["day"]]).unique().to_list()
+        return {year: now.filter(pl.col("day") == year) for year in years}
+
+    space.tables.revise(space.name(TARGET), _first_of_year(first), _first_of_year(last), change)
 
 
 def _revise_ledger(space: Workspace, entries: pl.DataFrame) -> None:
@@ -218,4 +279,4 @@ def _first_of_year(day: date) -> date:
 
 
 def _year_of(column: str) -> pl.Expr:
-    return pl.col(column).dt.truncate("1y")
+    return pl.col(column).cast(pl.Date).dt.truncate("1y")

@@ -19,16 +19,15 @@ from ae_assets.evaluation import (
     judge_threshold,
 )
 
-VERDICTS = (
-    "detection_rate_is_acceptable",
-    "false_alarm_rate_is_acceptable",
-    "scores_have_not_drifted",
-    "features_have_not_drifted",
-)
+RATES = ("detection_rate_is_acceptable", "false_alarm_rate_is_acceptable")
+VERDICTS = (*RATES, "scores_have_not_drifted", "features_have_not_drifted")
 
 
 def judge_rates(space: Workspace) -> dict[str, PooledVerdict]:
-    """Judges the latest window of the anomaly table, as far as neither fit nor threshold has seen it."""
+    """Judges the latest window of the anomaly table, as far as neither fit nor threshold has seen it.
+
+    Of a table of which no failures are known no rates are judged.
+    """
     limits = space.table.checks
     champion = load_champion(space)
     held = sorted(day for day, rows in space.days_of(ANOMALIES).items() if rows)
@@ -37,15 +36,12 @@ def judge_rates(space: Workspace) -> dict[str, PooledVerdict]:
         return dict.fromkeys(VERDICTS, nothing)
     last = held[-1]
     first = max(last - timedelta(days=limits.window_days - 1), champion.seen_until + timedelta(days=1))
-    detection, false_alarms = _rates(space, first, last)
-    return {
-        "detection_rate_is_acceptable": detection,
-        "false_alarm_rate_is_acceptable": false_alarms,
-        **judge_drift(space, champion, last),
-    }
+    return {**_rates(space, first, last), **judge_drift(space, champion, last)}
 
 
-def _rates(space: Workspace, first: date, last: date) -> tuple[PooledVerdict, PooledVerdict]:
+def _rates(space: Workspace, first: date, last: date) -> dict[str, PooledVerdict]:
+    if space.table.target_kind != "failures":
+        return {}
     limits = space.table.checks
     facts: dict[str, object] = {"window_start": first.isoformat(), "window_end": last.isoformat()}
     try:
@@ -56,11 +52,10 @@ def _rates(space: Workspace, first: date, last: date) -> tuple[PooledVerdict, Po
         point = judge_threshold(rows, lives_in(space), protocol, 0.5, "in use")
     except EvaluationError as error:
         unknown = PooledVerdict(True, f"too few to judge: {error}", facts)
-        return unknown, unknown
-    return (
-        _pooled(detection_rate_is_acceptable(point, limits.min_detection_rate), facts),
-        _pooled(false_alarm_rate_is_acceptable(point, limits.max_false_alarm_rate), facts),
-    )
+        return dict.fromkeys(RATES, unknown)
+    detection = detection_rate_is_acceptable(point, limits.min_detection_rate)
+    false_alarms = false_alarm_rate_is_acceptable(point, limits.max_false_alarm_rate)
+    return dict(zip(RATES, (_pooled(detection, facts), _pooled(false_alarms, facts)), strict=True))
 
 
 def _pooled(verdict: Verdict, facts: dict[str, object]) -> PooledVerdict:

@@ -87,6 +87,8 @@ def evaluate_origins(
         EvaluationError: the features do not reach back far enough, or a range cannot be judged.
         ModelError: the table's detector or one of its comparisons cannot be fitted.
     """
+    if space.table.target_kind != "failures":
+        raise EvaluationError(f"no failures of the devices of {space.table.table} are known, so nothing can be judged")
     compared = compared_detectors(space.table, comparisons=with_comparisons, baselines=with_baselines)
     lives = lives_in(space)
     not_fitted: dict[str, str] = {}

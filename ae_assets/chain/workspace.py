@@ -13,8 +13,8 @@ from ae_assets.progress import ProgressSink, silent
 RAW, FEATURES, QUARANTINE = "raw", "features", "quarantine"
 MODEL, THRESHOLD, ANOMALIES, EVALUATION = "model", "threshold", "anomalies", "evaluation"
 MAINTENANCE = "maintenance"
-LEDGER, LIVES = "ledger", "lives"
-"""Tables that are no assets: what was loaded, and from when to when each device was seen."""
+LEDGER, LIVES, TARGET = "ledger", "lives", "target"
+"""Tables that are no assets: what was loaded, from when to when each device was seen, and when it was abnormal."""
 
 SIMULATED_SCHEME = "simulated:"
 """How the source file of invented rows begins."""

@@ -139,6 +139,21 @@ class SourceSection(_Section):
         return location
 
 
+class TargetSection(_Section):
+    """What is known to have gone wrong, where the files themselves do not say it."""
+
+    file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A file of the intervals in which devices were abnormal: CSV with the columns entity, start, end "
+        'and, if wanted, kind; JSON with a list of such objects, or {"entity": [["start", "end"], ...]} as Numenta '
+        "writes it. A path from the YAML's folder, or where a source may lie.",
+    )
+
+
+TargetKind = Literal["failures", "intervals"]
+
+
 class TrainingSection(_Section):
     """Which drive-days a detector learns from."""
 
@@ -317,6 +332,7 @@ class WatchedTable(_Section):
         description="The last day, for a table that has ended; left out: the last of a source that has ended, or none.",
     )
     source: SourceSection
+    target: TargetSection = TargetSection()
     features: FeatureConfig
     training: TrainingSection = TrainingSection()
     detector: DetectorConfig = Field(
@@ -386,6 +402,28 @@ class WatchedTable(_Section):
         return self
 
     @model_validator(mode="after")
+    def _one_target(self) -> "WatchedTable":
+        layout = self.source.contract
+        marks = (layout.label,) if layout.abnormal is None else layout.abnormal.columns
+        if self.target.file is not None and any(marks):
+            raise ValueError(
+                f"target.file {self.target.file} names intervals, and the column {marks[0]} of the source is a label; "
+                "one table has one target, so leave out one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_threshold_knows_what_it_needs(self) -> "WatchedTable":
+        if self.threshold.needs_failures and self.target_kind != "failures":
+            known = "labelled intervals" if self.target_kind == "intervals" else "nothing"
+            raise ValueError(
+                f"threshold.policy {self.threshold.name} is chosen by devices that failed, and of this table {known} "
+                "is known; name the column of failures in source.columns.label, or choose another policy, e.g. "
+                "target_far"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _calibration_looks_back_on_no_training_day(self) -> "WatchedTable":
         look_back, embargo = self.decision.aggregation.look_back_days, self.calibration.embargo_days
         if look_back > embargo:
@@ -412,7 +450,7 @@ class WatchedTable(_Section):
             "training.days": self.training.days,
             "calibration.embargo_days": self.calibration.embargo_days,
             "calibration.days": self.calibration.days,
-            "training.horizon_days": self.training.horizon_days,
+            "training.horizon_days": self.horizon_days,
             "retraining.window_days": self.retraining.window_days,
         }
         for asset in ("raw", "features", "anomalies"):
@@ -441,9 +479,17 @@ class WatchedTable(_Section):
         return self.source.contract
 
     @property
+    def target_kind(self) -> TargetKind | None:
+        """What is known to have gone wrong: when devices failed, or when they were abnormal; None: nothing is."""
+        layout = self.layout
+        if layout.label is not None:
+            return "failures"
+        return None if layout.abnormal is None and self.target.file is None else "intervals"
+
+    @property
     def horizon_days(self) -> int:
-        """Days before a failure in which an alarm counts as detection."""
-        return self.training.horizon_days
+        """Days before a failure in which an alarm counts as detection; none where failures are not what is known."""
+        return self.training.horizon_days if self.target_kind == "failures" else 0
 
     @property
     def feature_settings(self) -> FeatureSettings:
@@ -457,6 +503,8 @@ class WatchedTable(_Section):
             columns = self.source.columns.model_dump(mode="json", exclude=unit)
             if columns["time"]["cadence"] is None:  # as it was before there were cadences
                 del columns["time"]["cadence"]
+            if self.layout.abnormal is not None:  # which no feature rests on
+                columns["label"] = None
             source["columns"] = columns
         if self.partitions != "daily":
             source["partitions"] = self.partitions

@@ -1,6 +1,7 @@
 """Reads the attributes of a ``defs.yaml`` into a table's definition, and says in words what is wrong with them."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from types import NoneType
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import ValidationError
@@ -85,12 +86,13 @@ def _keys_at(loc: tuple[str | int, ...], attributes: Mapping[str, Any]) -> Colle
         value = value[part]
         if kinds is not None:
             annotation = kinds.find(value[kinds.tag])
-    fields = getattr(annotation, "model_fields", {})
+    fields = getattr(_where_it_is_set(annotation), "model_fields", {})
     return [field.alias or name for name, field in fields.items()]
 
 
 def _within(annotation: Any, part: str | int) -> tuple[Any, Kinds[Any] | None]:
     """What a key of a model, or a place in a tuple or a dictionary, holds; and its kinds where it has several."""
+    annotation = _where_it_is_set(annotation)
     fields = getattr(annotation, "model_fields", None)
     if fields is not None:
         held, notes = fields[part].annotation, fields[part].metadata
@@ -98,3 +100,9 @@ def _within(annotation: Any, part: str | int) -> tuple[Any, Kinds[Any] | None]:
         member = get_args(annotation)[1 if get_origin(annotation) is dict else 0]
         held, *notes = get_args(member) if get_origin(member) is Annotated else (member,)
     return held, next((note for note in notes if isinstance(note, Kinds)), None)
+
+
+def _where_it_is_set(annotation: Any) -> Any:
+    """What a key holds that may be left out."""
+    kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+    return kinds[0] if len(kinds) == 1 and NoneType in get_args(annotation) else annotation

@@ -87,7 +87,7 @@ class AnomalyPipeline(dg.Component):
             rendered = context.resolution_context.resolve_value(raw)
         except ResolutionException as error:
             raise ConfigError(f"{where}: a template could not be rendered: {error}") from None
-        return cls(_with_mute_list_beside(parse_table(rendered, where, dict(_lines(context))), Path(where).parent))
+        return cls(_with_files_beside(parse_table(rendered, where, dict(_lines(context))), Path(where).parent))
 
     def resources(self) -> Mapping[str, Any]:
         """What the table's assets need where the project does not bring it: the lakehouse of ``AE_ASSETS_HOME``.
@@ -152,13 +152,16 @@ def _not_brought(resources: Mapping[str, Any], context: dg.ComponentLoadContext 
     return {} if "lakehouse" in brought else {key: one for key, one in resources.items() if key not in brought}
 
 
-def _with_mute_list_beside(table: WatchedTable, folder: Path) -> WatchedTable:
-    """The table with the path of its mute list, which may start at the YAML's folder, made absolute."""
-    mute_list = table.decision.mute_list
-    if mute_list is None:
-        return table
-    decision = table.decision.model_copy(update={"mute_list": str((folder / mute_list).absolute())})
-    return table.model_copy(update={"decision": decision})
+def _with_files_beside(table: WatchedTable, folder: Path) -> WatchedTable:
+    """The table with absolute paths of its mute list and its intervals; in a YAML they may start at its folder."""
+    mute_list, intervals = table.decision.mute_list, table.target.file
+    if mute_list is not None:
+        decision = table.decision.model_copy(update={"mute_list": str((folder / mute_list).absolute())})
+        table = table.model_copy(update={"decision": decision})
+    if intervals is not None and "://" not in intervals:
+        target = table.target.model_copy(update={"file": str((folder / Path(intervals).expanduser()).absolute())})
+        table = table.model_copy(update={"target": target})
+    return table
 
 
 def _refuse_repeated_keys(path: Path) -> None:

@@ -4,7 +4,16 @@ import re
 from typing import Annotated, Literal, Self
 
 import polars as pl
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from ae_assets.schemas.durations import Duration
 from ae_assets.schemas.times import has_time_of_day, require_format
@@ -34,6 +43,16 @@ class _Section(BaseModel):
 def _column_alone(given: object) -> object:
     """A section that is written as the name of a column, or as several."""
     return {"column": given} if isinstance(given, str | list) else given
+
+
+def _label_alone(given: object) -> object:
+    """A label that is written as the name of its column."""
+    return {"column": given} if isinstance(given, str) else given
+
+
+def _any_cell(given: object) -> object:
+    """The word that stands for every cell which is not missing."""
+    return () if given == "present" else given
 
 
 def _listed(given: object) -> object:
@@ -176,6 +195,48 @@ class ValueSection(_Section):
         return self
 
 
+class LabelSection(_Section):
+    """What a record says of its device: that it failed, or that the record is abnormal."""
+
+    column: Name | None = Field(
+        default=None, description="The column that is 1 (or true) where the device failed on that day, else 0."
+    )
+    columns: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = Field(
+        default=(),
+        description="Instead of column: columns whose cell says that a record is abnormal, such as a technician's "
+        "qualifier. Abnormal records that follow each other make an interval.",
+    )
+    abnormal: Annotated[tuple[str, ...], BeforeValidator(_as_text), BeforeValidator(_any_cell)] = Field(
+        default=(),
+        description="The cells of these columns that say so; present, as where it is left out: every cell that is not "
+        "missing.",
+    )
+    gap: Duration | None = Field(
+        default=None,
+        description="Abnormal records of a device that are no further apart make one interval, whatever lies between "
+        "them. Left out: three times the cadence, or three periods where there is none.",
+    )
+
+    @model_validator(mode="after")
+    def _one_of_the_two(self) -> Self:
+        if (self.column is None) == (not self.columns):
+            raise ValueError(
+                "name either the column that is 1 where the device failed, or columns whose cells mark abnormal records"
+            )
+        if self.column is not None and (self.abnormal or self.gap is not None):
+            raise ValueError("abnormal and gap belong to columns; of the column of failures 1 counts")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _failures_by_the_column_alone(self, serialize: SerializerFunctionWrapHandler) -> object:
+        return serialize(self) if self.column is None else self.column
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its columns."""
+        return self.columns if self.column is None else (self.column,)
+
+
 class ColumnsSection(_Section):
     """The contract of a table's own columns. Columns of a file that are not named here are kept as text."""
 
@@ -188,16 +249,18 @@ class ColumnsSection(_Section):
     cohort: Name | None = Field(
         default=None, description="The column that names the device's kind; left out: all are of one kind."
     )
-    label: Name | None = Field(
+    label: Annotated[LabelSection | None, BeforeValidator(_label_alone)] = Field(
         default=None,
-        description="The column that is 1 (or true) where the device failed on that day, else 0; left out: nothing is "
-        "known of failures, and nothing is judged by them.",
+        description="What is known to have gone wrong: the name of the column that is 1 (or true) where the device "
+        "failed on that day, else 0; or which cells mark abnormal records. Left out: nothing is known, unless "
+        "target.file says it, and nothing is judged by it.",
     )
     values: dict[Name, ValueSection] = Field(min_length=1, description="The columns that are measured, by name.")
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        named = [*self.time.column, self.entity.column, self.cohort, self.label, *self.values]
+        labels = () if self.label is None else self.label.names
+        named = [*self.time.column, self.entity.column, self.cohort, *labels, *self.values]
         names = [name.lower() for name in named if name is not None]
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{repeated[0]!r} has two meanings; expected one for each column, whatever its case")

@@ -28,6 +28,7 @@ class LabelledConfig(ThresholdPolicy):
     """
 
     sees_failures: ClassVar[bool] = True
+    needs_failures: ClassVar[bool] = True
 
     policy: Literal["labelled"] = "labelled"
     objective: Literal["f_beta", "cost"] = Field(

@@ -24,10 +24,12 @@ class ThresholdPolicy(BaseModel, ABC):
     Attributes:
         sees_failures: whether `cut` is given the entities that are known to fail. Every other policy describes what is
             normal, and never sees them.
+        needs_failures: whether it cannot choose a cut without them, so that a table of which none are known refuses it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     sees_failures: ClassVar[bool] = False
+    needs_failures: ClassVar[bool] = False
 
     policy: str = Field(description="Which policy it is.")
 

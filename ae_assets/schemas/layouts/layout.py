@@ -10,7 +10,7 @@ from functools import cached_property
 
 import polars as pl
 
-from ae_assets.schemas.columns import RESERVED_COLUMNS, TimeSection, ValueSection, stored_name
+from ae_assets.schemas.columns import RESERVED_COLUMNS, LabelSection, TimeSection, ValueSection, stored_name
 
 ROW_COLUMN = "source_row"
 RESCUED_COLUMN = "rescued"
@@ -30,6 +30,7 @@ class Layout:
         entity_of_file: what finds the device in a file's name, by its first group; None: a column names it.
         cohort: the column that names its kind; None: there is one kind.
         label: the column that is 1 where the device failed; None: nothing is known of failures.
+        abnormal: the columns whose cells mark abnormal records; None: no column does.
         required: columns of the file without which its rows cannot be told from each other.
         type_of: the type of a column by its name alone, so that days of different years stack.
         knows: whether the layout has a column of this name, in lower case.
@@ -56,6 +57,7 @@ class Layout:
     attribute_names: Collection[str] = field(repr=False)
     never_features: Mapping[str, str] = field(repr=False)
     entity_of_file: re.Pattern[str] | None = None
+    abnormal: LabelSection | None = None
     missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     spellings: Mapping[str, str] = field(default_factory=dict, repr=False)
     values: Mapping[str, ValueSection] = field(default_factory=dict, repr=False)

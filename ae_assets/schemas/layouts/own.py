@@ -47,11 +47,12 @@ def periods_of_record(source: Mapping[str, object]) -> Periods:
 def layout_of(columns: ColumnsSection) -> Layout:
     """The layout of the columns that a YAML names; a file's other columns are text."""
     time = columns.time.model_copy(update={"column": tuple(map(stored_name, columns.time.column))})
-    entity, cohort, label = (
-        None if name is None else stored_name(name) for name in (columns.entity.column, columns.cohort, columns.label)
-    )
+    entity, cohort = (None if name is None else stored_name(name) for name in (columns.entity.column, columns.cohort))
+    marks = () if columns.label is None else tuple(map(stored_name, columns.label.names))
+    abnormal = None if columns.label is None or columns.label.column else columns.label
+    label = marks[0] if marks and abnormal is None else None
     values = {stored_name(name): value for name, value in columns.values.items()}
-    required = tuple(name for name in (*time.column, entity, cohort, label) if name is not None)
+    required = tuple(name for name in (*time.column, entity, cohort, *marks) if name is not None)
     types: dict[str, type[pl.DataType]] = {name: TYPES[value.type] for name, value in values.items()}
     if label is not None:
         types[label] = pl.Int8
@@ -61,7 +62,7 @@ def layout_of(columns: ColumnsSection) -> Layout:
         a_time: time.column,
         "names one device: a detector would learn devices by heart": (entity,),
         "names the cohort: compare cohorts in the evaluation, do not learn their names": (cohort,),
-        "is the answer itself": (label,),
+        "is the answer itself": marks,
     }
     numbers = [name for name, value in values.items() if value.type != "text"]
     return Layout(
@@ -71,6 +72,7 @@ def layout_of(columns: ColumnsSection) -> Layout:
         entity=entity or ENTITY_COLUMN,
         cohort=cohort,
         label=label,
+        abnormal=None if abnormal is None else abnormal.model_copy(update={"columns": marks}),
         required=required,
         type_of=lambda name: types.get(name, pl.String),
         knows=lambda name: name in spellings,

@@ -1,0 +1,190 @@
+"""Intervals from a file: when devices were abnormal, as CSV or JSON."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from io import StringIO
+from pathlib import Path, PurePosixPath
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from ae_assets.errors import SourceError
+from ae_assets.schemas.intervals import INTERVAL_SCHEMA
+
+COLUMNS = ("entity", "start", "end", "kind")
+EXAMPLE = "entity,start,end,kind"
+MOST_PROBLEMS_NAMED = 10
+
+_MOMENT = timedelta(microseconds=1)
+
+
+def read_intervals(location: str, time_zone: str = "UTC") -> pl.DataFrame:
+    """Reads a file of intervals.
+
+    A CSV has the columns ``entity``, ``start``, ``end`` and, if wanted, ``kind``. A JSON file holds a list of objects
+    with these keys, or an object with the pairs of start and end of each entity, as the Numenta Anomaly Benchmark has
+    them. Times are written as in ISO 8601; a date alone stands for its beginning as a start, and for all of the day as
+    an end. Both ends belong to the interval.
+
+    Args:
+        location: a ``.csv`` or ``.json`` file in UTF-8.
+        time_zone: where the clock stood that wrote times without an offset.
+
+    Returns:
+        With the columns of `INTERVAL_SCHEMA`, in the order of the file.
+
+    Raises:
+        SourceError: the file is missing or not readable, or lines are malformed: each is named, with what was received
+            and what was expected.
+    """
+    ending = PurePosixPath(location).suffix.lower()
+    readers = {".csv": _csv_lines, ".json": _json_lines}
+    if ending not in readers:
+        raise SourceError(f"target.file {location}: expected a .csv or a .json file; name it after its format")
+    zone = ZoneInfo(time_zone)
+    rows: list[tuple[str, str | None, datetime, datetime]] = []
+    problems: list[str] = []
+    for line in readers[ending](_text(location), location):
+        found = list(_problems(line, zone))
+        problems += [f"  {line.place}: {problem}" for problem in found]
+        if not found:
+            rows.append(_interval(line, zone))
+    if problems:
+        more = len(problems) - MOST_PROBLEMS_NAMED
+        named = problems[:MOST_PROBLEMS_NAMED] + ([f"  and {more} more"] if more > 0 else [])
+        raise SourceError(f"target.file {location} is malformed; nothing of it is used:\n" + "\n".join(named))
+    return pl.DataFrame(rows, INTERVAL_SCHEMA, orient="row")
+
+
+@dataclass(frozen=True)
+class _Line:
+    """What one interval of a file says, as text by column; an empty cell is left out."""
+
+    place: str
+    cells: Mapping[str, str]
+
+
+def _text(location: str) -> str:
+    try:
+        return Path(location).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise SourceError(
+            f"target.file {location} does not exist; a path starts at the folder of the YAML. Expected a CSV with the "
+            f"first line {EXAMPLE!r}, or a JSON file"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"target.file {location} cannot be read as UTF-8 text: {error}") from error
+
+
+def _problems(line: _Line, zone: ZoneInfo) -> Iterator[str]:
+    if "entity" not in line.cells:
+        yield "received no entity; expected the name of a device"
+    moments = {}
+    for column in ("start", "end"):
+        text = line.cells.get(column)
+        moments[column] = None if text is None else _moment(text, zone, is_end=column == "end")
+        if moments[column] is None:
+            received = "nothing" if text is None else repr(text)
+            yield f"received {received} as {column}; expected a time such as 2024-04-17 or 2024-04-17 22:05:00"
+    start, end = moments["start"], moments["end"]
+    if start is not None and end is not None and start > end:
+        yield f"received start {line.cells['start']}, which lies after end {line.cells['end']}; expected an earlier one"
+
+
+def _interval(line: _Line, zone: ZoneInfo) -> tuple[str, str | None, datetime, datetime]:
+    start, end = (_moment(line.cells[column], zone, is_end=column == "end") for column in ("start", "end"))
+    if start is None or end is None:
+        raise AssertionError(f"{line.place} was found well-formed without a time")
+    return line.cells["entity"], line.cells.get("kind"), start, end
+
+
+def _moment(text: str, zone: ZoneInfo, *, is_end: bool) -> datetime | None:
+    """A point in time in UTC; None where the text is none."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = None
+    if day is not None:
+        # The next day's midnight, since a day may have 23 or 25 hours where the clock stood.
+        midnight = datetime.combine(day + timedelta(days=1) if is_end else day, time(), zone)
+        return midnight.astimezone(UTC) - (_MOMENT if is_end else timedelta())
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def _csv_lines(text: str, location: str) -> Iterator[_Line]:
+    reader = csv.reader(StringIO(text, newline=""), strict=True)
+    header: list[str] | None = None
+    number = 0
+    try:
+        for row in reader:
+            number, before = reader.line_num, number
+            if not any(cell.strip() for cell in row):
+                continue
+            if header is None:
+                header = _header(row, number, location)
+                continue
+            if len(row) > len(header):
+                raise SourceError(
+                    f"target.file {location}: line {before + 1} has {len(row)} cells, the header {len(header)}"
+                )
+            cells = {name: cell.strip() for name, cell in zip(header, row, strict=False) if cell.strip()}
+            yield _Line(f"line {before + 1}", cells)
+    except csv.Error as error:
+        raise SourceError(
+            f"target.file {location}: line {number + 1}: {error}; expected cells with commas between them, and quotes "
+            "around a cell that has commas"
+        ) from error
+    if header is None:
+        raise SourceError(f"target.file {location} is empty; expected the first line {EXAMPLE!r}")
+
+
+def _header(row: list[str], number: int, location: str) -> list[str]:
+    header = [cell.strip() for cell in row]
+    if missing := [name for name in COLUMNS[:3] if header.count(name) != 1]:
+        raise SourceError(
+            f"target.file {location}: line {number}, its header {','.join(header)!r}, does not have {missing[0]!r} "
+            f"once; expected {EXAMPLE!r}, of which kind may be left out"
+        )
+    return header
+
+
+def _json_lines(text: str, location: str) -> Iterator[_Line]:
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise SourceError(f"target.file {location} is no JSON: {error}") from error
+    if isinstance(content, list):
+        yield from (_of_object(entry, f"entry {number}") for number, entry in enumerate(content, 1))
+    elif isinstance(content, dict):
+        for entity, pairs in content.items():
+            yield from _of_pairs(entity, pairs, location)
+    else:
+        raise SourceError(
+            f"target.file {location} holds {type(content).__name__}; expected a list of objects with {EXAMPLE}, or an "
+            'object such as {"pump 07": [["2024-04-17", "2024-04-19"]]}'
+        )
+
+
+def _of_object(entry: object, place: str) -> _Line:
+    known = entry if isinstance(entry, dict) else {}
+    return _Line(place, {name: str(known[name]) for name in COLUMNS if known.get(name) not in (None, "")})
+
+
+def _of_pairs(entity: str, pairs: object, location: str) -> Iterator[_Line]:
+    if not isinstance(pairs, list):
+        raise SourceError(
+            f"target.file {location}: {entity!r} has {type(pairs).__name__}; expected a list of pairs of start and end"
+        )
+    for number, pair in enumerate(pairs, 1):
+        place = f"{entity!r}, interval {number}"
+        if not (isinstance(pair, list) and len(pair) == 2):
+            raise SourceError(f"target.file {location}: {place}: received {pair!r}; expected a pair of start and end")
+        start, end = pair
+        yield _Line(place, {"entity": entity, "start": str(start), "end": str(end)})
