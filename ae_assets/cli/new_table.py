@@ -71,14 +71,14 @@ def new(table: str, source: Path, output: Path | None) -> int:
 def _source_of(given: Path, sample: "Sample") -> tuple[str, dict[str, str]]:
     """Where the files lie, and the keys of the source that say how they are written."""
     from ae_assets.schemas.reading import Reading
-    from ae_assets.sources.files import day_of_name
+    from ae_assets.sources.files import period_of_file
 
     settings = {}
     if sample.separator != ",":
         settings["separator"] = '"\\t"' if sample.separator == "\t" else f'"{sample.separator}"'
     if sample.format == "csv" and not _ends_with_a_line_end(sample.file):
         settings["last_line_end"] = "optional # the file ends without a line end"
-    if day_of_name(sample.file.name, Reading()) is not None:
+    if period_of_file(sample.file.name, Reading()) is not None:
         return str((given if given.is_dir() else given.parent).resolve()), settings
     settings["days_per_file"] = "many # the file is not named after a day"
     return str(given.resolve()), settings

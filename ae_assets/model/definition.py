@@ -88,10 +88,17 @@ class SourceSection(_Section):
     format: Format | None = Field(
         default=None, description="The format of all files; left out: by the ending, .csv, .parquet, .jsonl or .ndjson."
     )
+    files: str | None = Field(
+        default=None,
+        min_length=1,
+        description='The files that hold rows of this table, by their names without folders, e.g. "Flow_*.csv"; left '
+        "out: all.",
+    )
     days_per_file: DaysPerFile = Field(
         default="one",
-        description="one: a file holds a day and is named after it, YYYY-MM-DD.csv. many: a file holds many days, by "
-        "the time of each row, and may have any name; when it changes, the days that changed are loaded again.",
+        description="one: a file holds a day and is named after it, YYYY-MM-DD.csv (hours, weeks: docs/tables.md). "
+        "many: a file holds many days, by the time of each row, and may have any name; when it changes, the days that "
+        "changed are loaded again.",
     )
 
     @model_validator(mode="before")
@@ -129,6 +136,7 @@ class SourceSection(_Section):
             self.decimal_mark,
             self.format,
             self.days_per_file,
+            files=self.files,
         )
 
     @field_validator("location")

@@ -50,6 +50,7 @@ class Reading:
         format: of all files; None: that of each file's ending.
         days_per_file: one: a file is named after its period. many: each row says its own.
         periods: by which the rows are cut.
+        files: names of files that hold rows, as a pattern such as ``Flow_*.csv``; None: all.
     """
 
     missing_markers: tuple[str, ...] = MISSING_MARKERS
@@ -60,6 +61,7 @@ class Reading:
     format: Format | None = None
     days_per_file: DaysPerFile = "one"
     periods: Periods = DAILY
+    files: str | None = None
 
     def format_of(self, name: str) -> Format | None:
         """The format of a file of this name; None where it is no file of rows."""
@@ -68,10 +70,11 @@ class Reading:
 
     @cached_property
     def digest(self) -> str:
-        """Differs where the same file would give other rows."""
+        """Differs where the same file would give other rows, or other periods of them."""
         layout = self.layout
         columns = (layout.name, layout.time, layout.entity, layout.entity_of_file, layout.cohort, layout.label)
-        said = (columns, layout.values, self.missing_markers, self.separator, self.decimal_mark, self.format)
+        written = (self.missing_markers, self.separator, self.decimal_mark, self.format)
+        said = (columns, layout.values, *written, self.periods.partitions)
         return hashlib.sha256(repr(said).encode()).hexdigest()[:12]
 
     @cached_property

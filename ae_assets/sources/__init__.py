@@ -46,9 +46,8 @@ def open_source(
             or of an index page (with / at the end), s3://bucket/prefix, s3://bucket/archive.zip or
             s3://bucket/YYYY-MM-DD.csv, simulated://?..., or one of a kind of one's own: its scheme is that of an
             entry point, or module:name, e.g. my_package.stores:open_store://anything.
-        reading: how the files are written: words for a missing cell, the end of the last line; None: the defaults.
-        memory: folder in which it is remembered what local files hold, so that looking at them again is cheap; None:
-            nowhere.
+        reading: how the files are written and by which periods they are cut; None: the defaults, and days.
+        memory: folder in which it is remembered what files hold, so that looking at them again is cheap; None: nowhere.
         make_s3_client: makes the client of a source on S3, see `s3.S3ClientMaker`; None: by the AWS chain.
 
     Raises:
@@ -63,12 +62,12 @@ def open_source(
             raise SourceError(f"{location}: only a fleet of drives is simulated; this table names its own columns.")
         return SimulatedSource.from_location(location)
     if kind in ("http", "https"):
-        return _remote(location, reading)
+        return _remote(location, reading, memory)
     if kind == "s3":
         # boto3 is for those whose source is in a bucket.
         from ae_assets.sources.s3 import s3_source
 
-        return s3_source(location, reading, make_client=make_s3_client)
+        return s3_source(location, reading, make_client=make_s3_client, memory=memory)
     if kind == "file":
         return _local(Path(url2pathname(urlsplit(location).path)), reading, memory)
     if (own := _of_ones_own(location, kind)) is not None:
@@ -109,21 +108,21 @@ def _of_ones_own(location: str, scheme: str) -> Callable[[str, Reading], Source]
     return opens
 
 
-def _remote(address: str, reading: Reading | None) -> Source:
+def _remote(address: str, reading: Reading | None, memory: Path | None) -> Source:
     # An HTTP client and TLS are for those whose source is remote.
     from ae_assets.sources.https import HttpArchive, HttpFolderSource
 
     archive = HttpArchive(address)
     if archive.location.endswith("/"):
-        return HttpFolderSource(address, reading)
+        return HttpFolderSource(address, reading, memory=memory)
     if not archive.location.lower().endswith(".zip"):
         raise SourceError(
             f"{archive.location}: expected the address of a .zip file, or of its folder with / at the end."
         )
-    return ArchiveSource(archive.location, archive, reading)
+    return ArchiveSource(archive.location, archive, reading, memory)
 
 
 def _local(path: Path, reading: Reading | None, memory: Path | None) -> Source:
     if path.suffix.lower() == ".zip" and not path.is_dir():
-        return ArchiveSource(str(path), LocalArchive(path, path.name), reading)
+        return ArchiveSource(str(path), LocalArchive(path, path.name), reading, memory)
     return FolderSource(path, reading, memory)

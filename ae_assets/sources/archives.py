@@ -24,7 +24,7 @@ from ae_assets.sources.day_files import (
     Listing,
     left_out_folder,
 )
-from ae_assets.sources.files import DataFile, day_of_name, stray_name_reason
+from ae_assets.sources.files import DataFile, period_of_file, stray_name_reason
 from ae_assets.sources.fingerprints import fingerprint_of
 from ae_assets.sources.printable import printable
 from ae_assets.sources.source import SourceDay
@@ -161,8 +161,10 @@ class DirectoryCache:
 class ArchiveSource(DayFileSource):
     """One archive as a source."""
 
-    def __init__(self, location: str, archive: ArchiveFile, reading: Reading | None = None) -> None:
-        super().__init__(location, reading)
+    def __init__(
+        self, location: str, archive: ArchiveFile, reading: Reading | None = None, memory: Path | None = None
+    ) -> None:
+        super().__init__(location, reading, memory)
         self._archive = archive
         self._cache = DirectoryCache(self._reading)
 
@@ -202,7 +204,7 @@ def archive_listing(archive: ArchiveFile, reading: Reading) -> Listing:
             continue
         if reason is None and member.header_offset in overlapping:
             reason = "refused, it overlaps another member, as only made-up archives have it"
-        day = day_of_name(_base_name(member), reading)
+        day = period_of_file(_slashed(member), reading)
         if reason is not None or day is None:
             strays.append(f"{origin}: {reason or stray_name_reason(_base_name(member), reading)}")
             continue
@@ -239,7 +241,7 @@ def _reason_to_leave_out(member: zipfile.ZipInfo, reading: Reading) -> str | Non
         return "refused, its name points outside the archive"
     if stat.S_ISLNK(member.external_attr >> 16):
         return "refused, it is a symbolic link"
-    if day_of_name(parts[-1], reading) is None:
+    if period_of_file(_slashed(member), reading) is None:
         return None
     return _reason_not_to_unpack(member)
 

@@ -1,4 +1,4 @@
-"""Sources whose days are files: how a name says its day, what happens to a day found twice, how a listed day is read.
+"""Sources whose days are files: what happens to a day found twice, how a listed day is read.
 
 Where the files lie (a folder, an archive, a web server) is known to `folder`, `archives` and `https`.
 """
@@ -15,7 +15,7 @@ import polars as pl
 
 from ae_assets.errors import SourceError
 from ae_assets.schemas.reading import Reading
-from ae_assets.sources.files import DataFile
+from ae_assets.sources.files import DataFile, stem_of
 from ae_assets.sources.printable import printable
 from ae_assets.sources.source import SourceDay
 
@@ -116,7 +116,7 @@ class DayFileSource(ABC):
             raise SourceError(absent_day(self.location, day.day, self._strays))
         if listed != day:
             raise SourceError(
-                f"{day.origin}: {day.day} has changed since it was listed (fingerprint {day.fingerprint} then,"
+                f"{day.origin}: {stem_of(day.day)} has changed since it was listed (fingerprint {day.fingerprint} then,"
                 f" {listed.fingerprint} in {listed.origin} now). List the source again and read"
                 " what it lists."
             )
@@ -138,7 +138,8 @@ def absent_day(location: str, day: date, strays: Sequence[str]) -> str:
     """What to tell someone who asks for a day that is not listed: it may sit in something that could not be read."""
     left_out = "".join(f"\n  left out: {stray}" for stray in strays[:_SHOWN_STRAYS])
     more = f"\n  and {len(strays) - _SHOWN_STRAYS} more" if len(strays) > _SHOWN_STRAYS else ""
-    return f"{location}: there is no file for {day}. Add {day}.csv or an archive that holds it.{left_out}{more}"
+    name = stem_of(day)
+    return f"{location}: there is no file for {name}. Add {name}.csv or an archive that holds it.{left_out}{more}"
 
 
 def one_file_per_day(files: Sequence[DataFile]) -> tuple[dict[date, DataFile], list[str]]:
@@ -181,7 +182,8 @@ def _conflict(claims: Sequence[DataFile]) -> DataFile:
     day = claims[0].listed.day
     origins = " and ".join(claim.listed.origin for claim in claims)
     message = (
-        f"{day} is there more than once with different content: {origins}. Keep one of them and remove the others."
+        f"{stem_of(day)} is there more than once with different content: {origins}. Keep one"
+        " of them and remove the others; where several files hold it together, set source.days_per_file: many."
     )
     listed = SourceDay(
         day,

@@ -21,7 +21,7 @@ from ae_assets.sources.day_files import (
     folder_to_leave_out,
     is_archive_name,
 )
-from ae_assets.sources.files import DataFile, day_of_name, stray_name_reason
+from ae_assets.sources.files import DataFile, period_of_file, stray_name_reason
 from ae_assets.sources.fingerprints import Fingerprints, fingerprint_of
 from ae_assets.sources.printable import printable
 from ae_assets.sources.source import SourceDay
@@ -55,12 +55,12 @@ class FolderSource(DayFileSource):
             return None
         root = Path(os.path.realpath(self._path))
         if not root.is_dir():
-            single = day_of_name(self._path.name, self._reading) or day_of_name(root.name, self._reading)
+            single = self._period_of_a_file(root)
             return None if single is None else (single, single)
         days: list[date] = []
         with suppress(SourceError):
             for path in _walk(root, []):
-                day = day_of_name(path.name, self._reading)
+                day = period_of_file(path.relative_to(root).as_posix(), self._reading)
                 days += [] if day is None else [day]
                 if is_archive_name(path.name):
                     with suppress(SourceError):
@@ -70,22 +70,23 @@ class FolderSource(DayFileSource):
 
     def _listing(self) -> Listing:
         root = Path(os.path.realpath(self._path))
-        day = day_of_name(self._path.name, self._reading) or day_of_name(root.name, self._reading)
+        day = self._period_of_a_file(root)
         if day is not None and root.is_file():
             listing = Listing([self._day_file(root, self._path.name, day)], [])
             self._end_of_look()
             return listing
         if not root.is_dir():
+            named = f"a file of another name ({stray_name_reason(root.name, self._reading)})"
             raise SourceError(
                 f"{self.location}: expected a folder of YYYY-MM-DD.csv files or zip archives, one such file or one .zip"
-                f" file; received {'a file of another name' if root.exists() else 'a path where nothing is'}."
+                f" file; received {named if root.exists() else 'a path where nothing is'}."
             )
         files, strays = [], list[str]()
         archives: list[LocalArchive] = []
         for path in _walk(root, strays):
             name = path.relative_to(root).as_posix()
             reason = _reason_to_leave_out(path, root)
-            day = day_of_name(path.name, self._reading)
+            day = period_of_file(name, self._reading)
             if reason is not None:
                 strays.append(f"{name}: {reason}")
             elif is_archive_name(path.name):
@@ -99,6 +100,10 @@ class FolderSource(DayFileSource):
                     strays.append(f"{name}: cannot be looked at ({problem.strerror})")
         self._end_of_look()
         return self._cache.combined(self.location, archives, files, strays)
+
+    def _period_of_a_file(self, root: Path) -> date | None:
+        """The period of the location itself, by its name or by that of what it links to; None where it is a folder."""
+        return period_of_file(self._path.as_posix(), self._reading) or period_of_file(root.as_posix(), self._reading)
 
     def _day_file(self, path: Path, name: str, day: date) -> DataFile:
         """A file as a day; one that cannot be read is listed and says so when it is read. OSError where it is gone."""

@@ -14,6 +14,7 @@ import urllib.response
 from collections.abc import Callable
 from email.message import Message
 from html import unescape
+from pathlib import Path
 from typing import IO, TypeVar
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsplit
 
@@ -69,12 +70,19 @@ class HttpFolderSource(DayFileSource):
         address: ends with a slash; may carry `user:password@`, which is used for the archives too.
         reading: how the files are written.
         patience: retries and timeouts.
+        memory: folder in which the days of files that hold many are remembered; None: nowhere.
     """
 
-    def __init__(self, address: str, reading: Reading | None = None, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        reading: Reading | None = None,
+        patience: Patience | None = None,
+        memory: Path | None = None,
+    ) -> None:
         self._patience = patience or Patience()
         self._remote = _Remote(address, self._patience)
-        super().__init__(self._remote.location, reading)
+        super().__init__(self._remote.location, reading, memory)
         self._address = urlunsplit(urlsplit(address)._replace(query="", fragment=""))
         self._archives: dict[str, HttpArchive] = {}
         self._cache = DirectoryCache(self._reading)

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 
 from ae_assets.errors import ConfigError
 from ae_assets.sources.source import SourceDay
@@ -96,6 +96,11 @@ def _is_held(listed: SourceDay, fingerprint: str | None) -> bool:
     return by_time is not None and int(by_time[1], 16) == listed.size_bytes
 
 
+def _period_of(key: str) -> date:
+    """A day, week or hour as `isoformat` wrote it."""
+    return date.fromisoformat(key) if len(key) == len("2024-04-17") else datetime.fromisoformat(key)
+
+
 @dataclass(frozen=True)
 class LandingCursor:
     """What the sensor remembers between ticks, as JSON.
@@ -124,7 +129,7 @@ class LandingCursor:
                     restarted_because=f"the cursor has version {content['version']!r}, expected {CURSOR_VERSION}"
                 )
             days = content["asked"] if "asked" in content else content["seen"]
-            asked = {date.fromisoformat(day): fingerprint for day, fingerprint in days.items()}
+            asked = {_period_of(key): fingerprint for key, fingerprint in days.items()}
             if not all(isinstance(fingerprint, str) for fingerprint in asked.values()):
                 return cls(restarted_because="the cursor holds a fingerprint that is no text")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:

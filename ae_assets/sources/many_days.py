@@ -1,5 +1,7 @@
 """Files that hold many days: which days are in them, each with a fingerprint of its own, and the rows of one day.
 
+Days are those of the table: its hours or weeks where it is cut so.
+
 A file is read as a whole to see its days. What was found is remembered by the file's fingerprint, so that a file that
 did not change is not read again, and a file that grew renews its new days only: those whose rows are as they were keep
 their fingerprints.
@@ -10,11 +12,12 @@ import hashlib
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from ae_assets.errors import SourceError
@@ -30,6 +33,23 @@ HELD_BYTES = 2**30
 """Most bytes of rows that are held for the next day of the same files."""
 
 _DAY = "__day"
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """The rows of a file by their days.
+
+    Attributes:
+        rows: all of them, sorted by day, those of a day in the file's order.
+        places: where the rows of each day begin, and how many they are.
+    """
+
+    rows: pl.DataFrame
+    places: Mapping[date, tuple[int, int]]
+
+    def of(self, day: date) -> pl.DataFrame:
+        """The rows of a day."""
+        return self.rows.slice(*self.places.get(day, (0, 0)))
 
 
 @dataclass(frozen=True)
@@ -56,7 +76,7 @@ class ManyDays:
         self._memory = None if memory is None else memory / f"days-{name}.json"
         self._indexes: dict[str, dict[date, _Part]] = self._remembered()
         self._files: dict[date, list[DataFile]] = {}
-        self._frames: OrderedDict[str, pl.DataFrame] = OrderedDict()
+        self._cuts: OrderedDict[str, _Cut] = OrderedDict()
 
     def days(self, files: Sequence[DataFile]) -> tuple[dict[date, SourceDay], list[str]]:
         """The days of some files, oldest first, and one line for each file that is left out.
@@ -91,7 +111,7 @@ class ManyDays:
             SourceError: a file cannot be read, or has changed since it was listed.
         """
         files = self._files[day.day]
-        frames = [self._rows(file).filter(pl.col(_DAY) == day.day).drop(_DAY) for file in files]
+        frames = [self._cut(file).of(day.day) for file in files]
         rows = pl.concat(frames, how="diagonal")
         if len(files) > 1:
             numbers = pl.int_range(1, pl.len() + 1, dtype=pl.Int32).alias(ROW_COLUMN)
@@ -116,19 +136,17 @@ class ManyDays:
         known = self._indexes.get(self._key(file))
         if known is not None:
             return known
-        days = self._rows(file).partition_by(_DAY, as_dict=True, include_key=False)
-        return {day: _part(rows) for (day,), rows in days.items()}
+        return _parts(self._cut(file))
 
-    def _rows(self, file: DataFile) -> pl.DataFrame:
-        """The rows of a file with the day of each."""
+    def _cut(self, file: DataFile) -> _Cut:
         key = self._key(file)
-        if key not in self._frames:
+        if key not in self._cuts:
             rows = read_file(file.fetch(), file.listed.origin, self._reading)
-            self._frames[key] = _with_days(rows, file.listed.origin, self._reading)
-        self._frames.move_to_end(key)
-        while len(self._frames) > 1 and sum(rows.estimated_size() for rows in self._frames.values()) > HELD_BYTES:
-            self._frames.popitem(last=False)
-        return self._frames[key]
+            self._cuts[key] = _cut_by_days(rows, file.listed.origin, self._reading)
+        self._cuts.move_to_end(key)
+        while len(self._cuts) > 1 and sum(cut.rows.estimated_size() for cut in self._cuts.values()) > HELD_BYTES:
+            self._cuts.popitem(last=False)
+        return self._cuts[key]
 
     def _key(self, file: DataFile) -> str:
         return f"{file.listed.origin} {file.listed.fingerprint} {self._reading.digest}"
@@ -141,7 +159,10 @@ class ManyDays:
             if content["version"] != VERSION:
                 return {}
             return {
-                key: {date.fromisoformat(day): _Part(str(digest), int(size)) for day, (digest, size) in days.items()}
+                key: {
+                    self._reading.periods.parse(day): _Part(str(digest), int(size))
+                    for day, (digest, size) in days.items()
+                }
                 for key, days in content["files"].items()
             }
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -161,14 +182,13 @@ class ManyDays:
             draft.replace(self._memory)
 
 
-def _with_days(rows: pl.DataFrame, origin: str, reading: Reading) -> pl.DataFrame:
-    """The rows with their days; one whose time cannot be read stands with the row before it, to be set aside there.
+def _cut_by_days(rows: pl.DataFrame, origin: str, reading: Reading) -> _Cut:
+    """The rows by their days; one whose time cannot be read stands with the row before it, to be set aside there.
 
     Raises:
         SourceError: there are rows, and no time can be read.
     """
-    time = pl.col(reading.layout.time.name)
-    days = (time if reading.layout.time.dtype == pl.Date else time.dt.date()).alias(_DAY)
+    days = reading.periods.of_times(pl.col(reading.layout.time.name)).alias(_DAY)
     dated = rows.with_columns(days.forward_fill().backward_fill())
     if dated.height and dated[_DAY].null_count():
         written = " or ".join(reading.layout.time.format) or "YYYY-MM-DD, YYYYMMDD or YYYY/MM/DD"
@@ -176,11 +196,34 @@ def _with_days(rows: pl.DataFrame, origin: str, reading: Reading) -> pl.DataFram
             f"{origin}: no time of its {rows.height:,} rows can be read. Expected {written} in"
             f" {', '.join(reading.layout.time.column)}; say in source.columns.time.format how they are written."
         )
-    return dated
+    ordered = dated if dated[_DAY].is_sorted() else dated.sort(_DAY, maintain_order=True)
+    counts = ordered.group_by(_DAY, maintain_order=True).len()
+    starts = counts["len"].cum_sum() - counts["len"]
+    places = {
+        reading.periods.of(day): (start, count)
+        for day, start, count in zip(counts[_DAY], starts, counts["len"], strict=True)
+    }
+    return _Cut(ordered.drop(_DAY), places)
 
 
-def _part(rows: pl.DataFrame) -> _Part:
-    text = rows.drop(ROW_COLUMN).write_csv().encode()
+def _parts(cut: _Cut) -> dict[date, _Part]:
+    """What the rows of each day are, by their text as CSV with its header."""
+    header, _, lines = _text(cut.rows).partition(b"\n")
+    ends = np.flatnonzero(np.frombuffer(lines, dtype=np.uint8) == ord("\n")) + 1
+    if len(ends) != cut.rows.height:  # a cell holds a line end
+        return {day: _part(_text(cut.of(day))) for day in cut.places}
+    bounds = np.concatenate([[0], ends])
+    return {
+        day: _part(header + b"\n" + lines[bounds[start] : bounds[start + count]])
+        for day, (start, count) in cut.places.items()
+    }
+
+
+def _text(rows: pl.DataFrame) -> bytes:
+    return rows.drop(ROW_COLUMN).write_csv().encode()
+
+
+def _part(text: bytes) -> _Part:
     return _Part(hashlib.sha256(text).hexdigest()[:16], len(text))
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from functools import cached_property, partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ae_assets.errors import SourceError
@@ -26,7 +27,7 @@ from ae_assets.sources.day_files import (
     is_archive_name,
     left_out_folder,
 )
-from ae_assets.sources.files import DataFile, day_of_name, stray_name_reason
+from ae_assets.sources.files import DataFile, period_of_file, stray_name_reason
 from ae_assets.sources.printable import printable, without_secrets
 from ae_assets.sources.ranges import Patience, RangedArchive, State
 from ae_assets.sources.source import SourceDay
@@ -49,6 +50,7 @@ def s3_source(
     reading: Reading | None = None,
     patience: Patience | None = None,
     make_client: S3ClientMaker | None = None,
+    memory: Path | None = None,
 ) -> DayFileSource:
     """The source at an `s3://bucket/prefix` or `s3://bucket/archive.zip`; nothing is asked of the server yet.
 
@@ -57,6 +59,7 @@ def s3_source(
         reading: how the files are written.
         patience: how long a server that is away is waited for.
         make_client: whose region, endpoint and credentials are used; None: those of the AWS chain.
+        memory: folder in which the days of files that hold many are remembered; None: nowhere.
 
     Raises:
         SourceError: the location names no bucket, or boto3 is not installed.
@@ -70,10 +73,10 @@ def s3_source(
     client = _Client(bucket, patience or Patience(), make_client or _client_of_the_chain)
     if key.lower().endswith(".zip"):
         archive = RangedArchive(key.rsplit("/", 1)[-1], _Object(client, key))
-        return ArchiveSource(f"s3://{bucket}/{key}", archive, reading)
-    if (day := day_of_name(key.rsplit("/", 1)[-1], reading or Reading())) is not None:
-        return S3Day(client, key, day, reading)
-    return S3Source(client, key.strip("/"), reading)
+        return ArchiveSource(f"s3://{bucket}/{key}", archive, reading, memory)
+    if (day := period_of_file(key, reading or Reading())) is not None:
+        return S3Day(client, key, day, reading, memory)
+    return S3Source(client, key.strip("/"), reading, memory)
 
 
 def _client_of_the_chain(config: Any) -> Any:
@@ -92,10 +95,13 @@ class S3Source(DayFileSource):
         client: of the bucket.
         prefix: without slashes at its ends; empty for the whole bucket.
         reading: how the files are written.
+        memory: as `s3_source` has it.
     """
 
-    def __init__(self, client: "_Client", prefix: str, reading: Reading | None = None) -> None:
-        super().__init__(f"s3://{client.bucket}/{prefix}", reading)
+    def __init__(
+        self, client: "_Client", prefix: str, reading: Reading | None = None, memory: Path | None = None
+    ) -> None:
+        super().__init__(f"s3://{client.bucket}/{prefix}", reading, memory)
         self._client = client
         self._prefix = f"{prefix}/" if prefix else ""
         self._archives: dict[str, RangedArchive] = {}
@@ -108,7 +114,7 @@ class S3Source(DayFileSource):
         for key, state in self._client.objects(self._prefix):
             name = key.removeprefix(self._prefix)
             base = name.rsplit("/", 1)[-1]
-            day = day_of_name(base, self._reading)
+            day = period_of_file(name, self._reading)
             if not base:
                 continue  # what consoles write for a folder
             if (left_out := left_out_folder(name)) is not None:
@@ -135,10 +141,13 @@ class S3Day(DayFileSource):
         key: its key.
         day: the day that the key names.
         reading: how the file is written.
+        memory: as `s3_source` has it.
     """
 
-    def __init__(self, client: "_Client", key: str, day: date, reading: Reading | None = None) -> None:
-        super().__init__(f"s3://{client.bucket}/{key}", reading)
+    def __init__(
+        self, client: "_Client", key: str, day: date, reading: Reading | None = None, memory: Path | None = None
+    ) -> None:
+        super().__init__(f"s3://{client.bucket}/{key}", reading, memory)
         self._client = client
         self._key = key
         self._day = day

@@ -1,4 +1,7 @@
-"""What a source of raw rows is: it lists its days, each with a fingerprint, and reads one. Readers live beside it."""
+"""What a source of raw rows is: it lists its days, each with a fingerprint, and reads one. Readers live beside it.
+
+What is called a day here is a period of the table (see `schemas.periods`): its day, hour or week.
+"""
 
 from dataclasses import dataclass
 from datetime import date
@@ -11,10 +14,10 @@ from ae_assets.sources.printable import printable
 
 @dataclass(frozen=True, order=True)
 class SourceDay:
-    """One day that a source can read.
+    """One day, hour or week that a source can read.
 
     Attributes:
-        day: the day the rows belong to.
+        day: the period that the rows belong to.
         fingerprint: rests on content: changes when that changes, and not by a touch or a copy; only compared for
             equality.
         origin: printable place of the file, e.g. ``data_2013.zip!2013/2013-04-10.csv``; never opened as a path. Signs

@@ -9,13 +9,15 @@ import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ae_assets.errors import SourceError
+from ae_assets.schemas.periods import HOURLY
+from ae_assets.schemas.reading import Reading
 from ae_assets.sources import open_source, s3
 from ae_assets.sources.ranges import READ_AHEAD_BYTES, Patience
 from ae_assets_tests.integration.conftest import Bucket
@@ -47,6 +49,14 @@ def test_daily_files_and_archives_below_a_prefix_are_days(bucket: Bucket) -> Non
     assert days[SECOND].origin == f"data_Q2.zip!data_Q2/{SECOND}.csv"
     assert source.location == f"s3://{bucket.name}/fleet"
     assert list(open_source(f"s3://{bucket.name}").days()) == [FIRST, SECOND, THIRD]
+
+
+def test_hours_are_named_by_folders_of_keys_and_other_files_are_left_out(bucket: Bucket) -> None:
+    for name in ("flow.csv", "rain.csv"):
+        bucket.put(f"in/date=2024-04-17/hour=05/{name}", day_csv())
+    reading = Reading(periods=HOURLY, files="flow*")
+    for location in (f"s3://{bucket.name}/in", f"s3://{bucket.name}/in/date=2024-04-17/hour=05/flow.csv"):
+        assert list(open_source(location, reading).days()) == [datetime(2024, 4, 17, 5, tzinfo=UTC)]
 
 
 def test_a_single_archive_is_a_source_of_its_own(bucket: Bucket) -> None:

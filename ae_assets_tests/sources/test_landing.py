@@ -1,12 +1,13 @@
 """The landing plan asks for what raw does not hold, a few days at a time, never twice for the same content."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ae_assets.errors import ConfigError
+from ae_assets.schemas.periods import HOURLY
 from ae_assets.sources.landing import LandingCursor, plan
 from ae_assets.sources.source import SourceDay
 
@@ -111,7 +112,10 @@ def test_a_limit_below_one_is_an_error() -> None:
         plan({}, {}, {}, 0)
 
 
-@given(st.dictionaries(DAYS, st.text()))
+HOURS = st.datetimes(datetime(2013, 1, 1), datetime(2014, 1, 1), timezones=st.just(UTC)).map(HOURLY.of)  # noqa: DTZ001
+
+
+@given(st.dictionaries(DAYS, st.text()) | st.dictionaries(HOURS, st.text()))
 def test_a_cursor_survives_its_json(asked: dict[date, str]) -> None:
     assert LandingCursor.from_json(LandingCursor(asked).to_json()) == LandingCursor(asked)
 
