@@ -26,7 +26,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from ae_assets.errors import LakehouseError
 from ae_assets.lakehouse.catalogs import open_catalog, sqlite_file
 from ae_assets.lakehouse.columns import DAY, new_columns
-from ae_assets.lakehouse.failures import PATIENCE_SECONDS, Pauses, StorageError, explained, is_full
+from ae_assets.lakehouse.failures import PATIENCE_SECONDS, StorageError, explained, is_full, retrying
 from ae_assets.lakehouse.layout import Layout, day_partitions, iceberg_fields, iceberg_schema, layout_of
 from ae_assets.lakehouse.names import table_identifier
 from ae_assets.lakehouse.servers import AWAY
@@ -250,21 +250,20 @@ def _check_that_files_are_there(table: Table, files: Mapping[date, Sequence[Data
 
 
 def _until_accepted(what: str, seconds: float, attempt: Callable[[], _Result]) -> _Result:
-    """Repeats what a concurrent commit or a busy or restarting server refuses, with growing random pauses."""
-    pauses = Pauses()
-    while True:
-        try:
-            return attempt()
-        except _REFUSALS as refusal:
-            if is_full(refusal):
-                raise StorageError(explained(what, refusal)) from refusal
-            longest = min(seconds, _MISSING_FILE_SECONDS) if isinstance(refusal, FileNotFoundError) else seconds
-            if pauses.over(longest):
-                raise LakehouseError(
-                    f"Gave up {what} after {pauses.tries} tries in {longest:.0f} seconds, because other runs kept "
-                    f"writing or the catalog kept refusing: {refusal}. Nothing was changed; run it again when fewer "
-                    "runs write, or when the catalog's server answers."
-                ) from refusal
-        except OSError as failure:
-            raise StorageError(explained(what, failure)) from failure
-        pauses.wait()
+    """Repeats what a concurrent commit or a busy or restarting server refuses."""
+
+    def patience(refusal: BaseException) -> float:
+        if is_full(refusal) or not isinstance(refusal, _REFUSALS):
+            return 0.0
+        return min(seconds, _MISSING_FILE_SECONDS) if isinstance(refusal, FileNotFoundError) else seconds
+
+    try:
+        return retrying(patience)(attempt)
+    except (OSError, *_REFUSALS) as refusal:
+        if not patience(refusal):
+            raise StorageError(explained(what, refusal)) from refusal
+        raise LakehouseError(
+            f"Gave up {what} after {patience(refusal):.0f} seconds, because other runs kept writing or the catalog kept"
+            f" refusing: {refusal}. Nothing was changed; run it again when fewer runs write, or when the catalog's"
+            " server answers."
+        ) from refusal

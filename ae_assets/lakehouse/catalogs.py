@@ -1,8 +1,6 @@
 """Opening the Iceberg catalog: the embedded SQLite one in the home folder, or the one that the settings name."""
 
-import random
 import sqlite3
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,13 +10,14 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, ProgrammingError
 
 from ae_assets.errors import LakehouseError
-from ae_assets.lakehouse.failures import PATIENCE_SECONDS, Pauses, explained, is_full
+from ae_assets.lakehouse.failures import PATIENCE_SECONDS, explained, is_full, retrying
 from ae_assets.lakehouse.moved import refuse_a_moved_home
 from ae_assets.lakehouse.servers import AWAY, with_patience
 
 CATALOG_NAME = "ae_assets"
 _SQLITE_WAIT_SECONDS = 60
-_OPEN_ATTEMPTS = 20
+_SQLITE_RACE_SECONDS = 2.0
+_SQLITE_REFUSALS = (OperationalError, sqlite3.OperationalError, OSError)
 _RACE_SECONDS = 5.0
 _PASSING_STATES = ("starting up", "shutting down", "recovery mode", "too many", "terminating connection")
 """Of a PostgreSQL server; what else it refuses, such as a password, it refuses for good."""
@@ -78,35 +77,35 @@ def open_catalog(properties: Mapping[str, str]) -> Catalog:
         return _open_server(settings)
     uri = make_url(settings["uri"]).update_query_dict({"timeout": str(_SQLITE_WAIT_SECONDS)})
     settings["uri"] = uri.render_as_string(hide_password=False)
-    for attempt in range(_OPEN_ATTEMPTS):
-        try:
-            _prepare(database)
-            refuse_a_moved_home(database, properties.get("warehouse", ""))
-            return load_catalog(CATALOG_NAME, **settings)
-        except (OperationalError, sqlite3.OperationalError, OSError) as refusal:
-            # Several processes may make the same new database: each but one finds it busy or its tables there already.
-            if is_full(refusal) or attempt == _OPEN_ATTEMPTS - 1:
-                raise LakehouseError(explained(f"opening the catalog {database}", refusal)) from refusal
-            time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - spreads processes, keeps no secret
-    raise AssertionError("unreachable")
+
+    def open_it() -> Catalog:
+        _prepare(database)
+        refuse_a_moved_home(database, properties.get("warehouse", ""))
+        return load_catalog(CATALOG_NAME, **settings)
+
+    try:
+        return retrying(_patience_with_sqlite)(open_it)
+    except _SQLITE_REFUSALS as refusal:
+        raise LakehouseError(explained(f"opening the catalog {database}", refusal)) from refusal
+
+
+def _patience_with_sqlite(refusal: BaseException) -> float:
+    """Several processes may make the same new database: each but one finds it busy or its tables there already."""
+    return _SQLITE_RACE_SECONDS if isinstance(refusal, _SQLITE_REFUSALS) and not is_full(refusal) else 0.0
 
 
 def _open_server(settings: Mapping[str, str]) -> Catalog:
-    pauses = Pauses()
-    while True:
-        try:
-            return load_catalog(CATALOG_NAME, **settings)
-        except Exception as refusal:
-            if pauses.over(_patience(refusal)):
-                address = _without_password(settings.get("uri", settings.get("type", "")))
-                raise LakehouseError(
-                    f"The Iceberg catalog at {address} cannot be opened, after {pauses.tries} tries: {refusal}. Check "
-                    "its address, that its server runs and that this machine reaches it; then run it again."
-                ) from refusal
-        pauses.wait()
+    try:
+        return retrying(_patience)(load_catalog, CATALOG_NAME, **settings)
+    except Exception as refusal:
+        address = _without_password(settings.get("uri", settings.get("type", "")))
+        raise LakehouseError(
+            f"The Iceberg catalog at {address} cannot be opened: {refusal}. Check its address, that its server runs and"
+            " that this machine reaches it; then run it again."
+        ) from refusal
 
 
-def _patience(refusal: Exception) -> float:
+def _patience(refusal: BaseException) -> float:
     """For how many seconds a server that refuses so is asked again; 0 where waiting does not help."""
     if isinstance(refusal, IntegrityError | ProgrammingError):
         return _RACE_SECONDS  # of several processes that make the tables of a new catalog, all but one find them there

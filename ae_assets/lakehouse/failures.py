@@ -4,18 +4,17 @@ Knows neither pyiceberg nor pyarrow: their file errors are OSErrors.
 """
 
 import errno
-import random
 import sqlite3
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from tenacity import RetryCallState, Retrying, wait_random_exponential
 
 from ae_assets.errors import AeAssetsError, LakehouseError
 
 PATIENCE_SECONDS = 60.0
 """How long a server may be away before a run gives up: a restart or a failover, not an outage."""
 
-_LONGEST_PAUSE_SECONDS = 1.0
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -24,23 +23,18 @@ class StorageError(LakehouseError):
     """Files could not be written or read, and it is certain that nothing was committed."""
 
 
-class Pauses:
-    """Growing random pauses between tries, which spread those who wait for the same thing."""
+def retrying(patience: Callable[[BaseException], float]) -> Retrying:
+    """Calls again what is refused, after growing random pauses, which spread those who wait for the same thing.
 
-    def __init__(self) -> None:
-        self.tries = 1
-        self._began = time.monotonic()  # a clock that jumps makes no wait longer
-        self._longest = 0.02
+    Args:
+        patience: for how many seconds since the first try such a refusal may pass; 0: not at all. It is raised then.
+    """
 
-    def over(self, seconds: float) -> bool:
-        """Whether so much time has passed since the first try."""
-        return time.monotonic() - self._began > seconds
+    def is_over(state: RetryCallState) -> bool:
+        refusal = state.outcome.exception() if state.outcome else None
+        return refusal is not None and (state.seconds_since_start or 0.0) >= patience(refusal)
 
-    def wait(self) -> None:
-        """Waits for the next try."""
-        time.sleep(random.uniform(0, self._longest))  # noqa: S311 - spreads processes, keeps no secret
-        self._longest = min(_LONGEST_PAUSE_SECONDS, 2 * self._longest)
-        self.tries += 1
+    return Retrying(wait=wait_random_exponential(multiplier=0.02, max=1.0), stop=is_over, reraise=True)
 
 
 @contextmanager

@@ -93,14 +93,14 @@ def test_a_postgresql_that_starts_later_is_waited_for_and_one_that_does_not_is_n
     lakehouse.close()
     postgres.stop()
     patience(monkeypatch, 0.3)
-    with pytest.raises(LakehouseError, match=r"(?s)cannot be opened, after \d+ tries.*Check its address") as away:
+    with pytest.raises(LakehouseError, match=r"(?s)cannot be opened.*Check its address") as away:
         lakehouse.exists("t.raw")
     assert "hidden" not in str(away.value)
 
 
 def test_a_database_that_is_not_there_is_not_waited_for(on_postgres: dict[str, str]) -> None:
     began = time.monotonic()
-    with pytest.raises(LakehouseError, match=r"after 1 tries.*does not exist"):
+    with pytest.raises(LakehouseError, match="does not exist"):
         Lakehouse.open(None, {**on_postgres, "uri": f"{on_postgres['uri']}_missing"}).exists("t.raw")
     assert time.monotonic() - began < 30
 
@@ -188,7 +188,7 @@ def test_a_rest_catalog_that_stays_away_is_named_and_a_rerun_completes(
     with pytest.raises(LakehouseError, match=r"Gave up opening t\.raw .* when the catalog's server answers") as away:
         write(lakehouse, 2)
     assert SECRET not in str(away.value)
-    with pytest.raises(LakehouseError, match="cannot be opened, after"):
+    with pytest.raises(LakehouseError, match="cannot be opened"):
         Lakehouse.open(None, on_rest).exists("t.raw")
     rest_proxy.rule = lambda _method, _path: None
     assert values(lakehouse) == [1] * 9
