@@ -179,15 +179,16 @@ def _revise_target(space: Workspace, first: date, last: date) -> None:
     marks = layout.abnormal
     if marks is None:
         raise AssertionError(f"{space.table.table} has no columns that mark abnormal records")
+    columns = [name for name in marks.columns if name in space.schema(RAW)]  # a file may lack them, and so may all
     taken = "day" if layout.time.cadence is None else layout.time.name
 
     def change(stored: pl.DataFrame) -> dict[date, pl.DataFrame]:
         before = stored if stored.width else pl.DataFrame(schema={"day": pl.Date, **INTERVAL_SCHEMA})
-        rows = space.read(RAW, first, last, list(dict.fromkeys(["day", layout.entity, taken, *marks.columns])))
+        rows = space.read(RAW, first, last, list(dict.fromkeys(["day", layout.entity, taken, *columns])))
         at = pl.col(taken).cast(TIME_TYPE)
         of_their_day = rows.filter(periods.of_times(at) == pl.col("day"))
-        records = of_their_day.select(*marks.columns, entity=layout.entity, at=at)
-        pieces = labelled_pieces(records, marks.columns, marks.abnormal)
+        records = of_their_day.select(*columns, entity=layout.entity, at=at)
+        pieces = labelled_pieces(records, columns, marks.abnormal)
         parts = pieces.with_columns(period=periods.of_times(pl.col("start"))).partition_by("period", "kind")
         within = pl.col("start").is_between(periods.start(first), periods.end(last), closed="left")
         after = [before.filter(~within).select(INTERVAL_SCHEMA.names()), *(joined(part, _gap(space)) for part in parts)]

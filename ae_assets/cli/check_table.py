@@ -76,10 +76,11 @@ def _told(table: "WatchedTable", raw: "pl.DataFrame", validated: "Validated") ->
         rules = "; ".join(rule.in_words for rule in broken_rules(validated.quarantine)[:_MOST_NAMED])
         yield f"{aside:,} of {valid.height + aside:,} rows are set aside: {rules}"
     yield f"{valid['entity'].n_unique():,} devices of {valid['cohort'].n_unique():,} kinds; {labels}"
-    known = {layout.entity, layout.time.name, layout.cohort, layout.label, *layout.required, *layout.values}
+    marks = () if layout.abnormal is None else layout.abnormal.columns
+    known = {layout.entity, layout.time.name, layout.cohort, layout.label, *layout.required, *layout.values, *marks}
     if layout.values and (others := [name for name in raw.columns[:-2] if name not in known]):
         yield f"kept as text, since the YAML does not name them: {', '.join(others)}"
-    for name in layout.values:
+    for name in (*layout.values, *marks):
         if name not in raw.columns:
             yield f"the file has no column {name!r}"
 

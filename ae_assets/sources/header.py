@@ -95,6 +95,11 @@ def acceptable_names(names: Sequence[str], origin: str, layout: Layout, place: s
             f"{origin}: {place} names {_shown(repeated)} more than once (upper or lower case does not make another"
             " name); which column is meant cannot be known. Rename or remove the repeated columns."
         )
+    if layout.values and columns and not layout.values.keys() & set(columns):
+        raise SourceError(
+            f"{origin}: {place} names none of the columns that are measured, {_shown(list(layout.values))}; received"
+            f" {_shown(columns)}. Is this {layout.file}? If not, say in source.files which are."
+        )
     nameless = [place for place, name in enumerate(columns, start=1) if not name.strip()]
     if nameless:
         raise SourceError(

@@ -64,7 +64,8 @@ def parse_json_lines(data: bytes, origin: str, reading: Reading) -> pl.DataFrame
         raise SourceError(
             f"{origin}: none of its lines is a JSON object; the first is {quoted(next(iter(notes.values()))['line'])}."
         )
-    columns = acceptable_names(list(names) or reading.layout.required, origin, reading.layout, "the file")
+    none_at_all = (*reading.layout.required, *reading.layout.values)
+    columns = acceptable_names(list(names) or none_at_all, origin, reading.layout, "the file")
     texts = pl.concat([_frame([], list(names)), *frames], how="diagonal")
     if not names:
         texts = pl.DataFrame(schema={**dict.fromkeys(columns, pl.String), ROW_COLUMN: pl.Int64})

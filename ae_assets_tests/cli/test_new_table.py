@@ -84,12 +84,9 @@ def test_one_file_of_all_days_with_cohort_and_label(project: Path, tmp_path: Pat
     assert ae_assets("new", "pumps", "--from", tmp_path / "in" / "pumps.parquet").exit_code == DONE
     table = proposed(project / "pumps" / "defs.yaml")
     columns = columns_of(table)
-    assert (table.source.days_per_file, columns.entity.column, columns.cohort, columns.label) == (
-        "many",
-        "pump",
-        "kind",
-        "broken",
-    )
+    assert columns.label is not None
+    named = (columns.entity.column, columns.cohort, columns.label.column)
+    assert (table.source.days_per_file, *named) == ("many", "pump", "kind", "broken")
     result = ae_assets("check", "pumps", "--day", pumps.FIRST)
     assert result.exit_code == DONE
     assert f"{pumps.FIRST}, pumps.parquet: 40 rows" in result.output

@@ -78,6 +78,18 @@ def test_an_interval_goes_over_the_border_of_days_and_ends_where_the_next_day_is
     assert intervals(space) == [("A", moment(first, 3), moment(first, 3))]
 
 
+def test_files_without_the_column_of_marks_are_read_and_say_nothing_of_what_was_abnormal(tmp_path: Path) -> None:
+    space = space_in(tmp_path, LABEL)
+    for day in DAYS[:2]:
+        write_day(tmp_path, day, [("A", 0, "4")])
+    bare = tmp_path / "source" / f"{DAYS[0]}.csv"
+    pl.read_csv(bare).drop("qual").write_csv(bare)
+    load(space, DAYS[0])
+    assert (space.read(RAW, DAYS[0], DAYS[0]).height, intervals(space)) == (1, [])
+    load(space, DAYS[1])
+    assert intervals(space) == [("A", moment(DAYS[1], 0), moment(DAYS[1], 0))]
+
+
 def test_only_the_rows_of_a_replaced_day_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     space = space_in(tmp_path, LABEL)
     for day in DAYS:

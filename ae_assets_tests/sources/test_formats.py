@@ -157,7 +157,9 @@ def test_parquet_that_unpacks_to_more_than_a_day_can_be_is_refused(monkeypatch: 
 
 
 def test_bytes_of_parquet_that_are_no_text_refuse_the_file() -> None:
-    frame = pa.table({"at": ["2024-04-07"], "pump": pa.array([b"\xff"]).cast(pa.string(), safe=False), "broken": [0]})
+    frame = pa.table(
+        {"at": ["2024-04-07"], "pump": pa.array([b"\xff"]).cast(pa.string(), safe=False), "broken": [0], "starts": [1]}
+    )
     content = io.BytesIO()
     pq.write_table(frame, content)
     with pytest.raises(SourceError, match="not readable as Parquet"):

@@ -52,11 +52,11 @@ def layout_of(columns: ColumnsSection) -> Layout:
     abnormal = None if columns.label is None or columns.label.column else columns.label
     label = marks[0] if marks and abnormal is None else None
     values = {stored_name(name): value for name, value in columns.values.items()}
-    required = tuple(name for name in (*time.column, entity, cohort, *marks) if name is not None)
+    required = tuple(name for name in (*time.column, entity, cohort, label) if name is not None)
     types: dict[str, type[pl.DataType]] = {name: TYPES[value.type] for name, value in values.items()}
     if label is not None:
         types[label] = pl.Int8
-    spellings = {name.lower(): name for name in (*required, *values)}
+    spellings = {name.lower(): name for name in (*required, *marks, *values)}
     a_time = "is when the record was taken: it separates training days from later ones, not sick devices"
     reasons = {
         a_time: time.column,
