@@ -1,6 +1,6 @@
-"""Model: a detector fitted on the drives of the training range that stay healthy through the horizon.
+"""Model: a detector fitted on the records of the training range that are normal, as far as is known.
 
-Detectors that learn from labelled failures are given the drive-days before the known ones as well.
+Detectors that learn from what went wrong are given the abnormal records as well.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -10,13 +10,14 @@ from typing import Any
 
 import polars as pl
 
-from ae_assets.chain.lives import failures_in
 from ae_assets.chain.settings import DaySettings
+from ae_assets.chain.target import target_of
 from ae_assets.chain.volume import LEAST_SHARE, WIDEN, days_left_out, in_words
 from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.detectors import FittedDetector, TrainingData, fit, windows_of
 from ae_assets.detectors.config import DetectorConfig
 from ae_assets.errors import ModelError
+from ae_assets.evaluation.target import MOMENT, Intervals, Target
 from ae_assets.features.catalogue import feature_names
 from ae_assets.model.definition import TrainingSection
 from ae_assets.model.model import card_of
@@ -89,7 +90,7 @@ class TrainingWindows:
     """What detectors of one window length are fitted on.
 
     Attributes:
-        data: the windows, of healthy devices and before the known failures.
+        data: the windows, of normal records and of abnormal ones.
         facts: how many rows and devices they are made of, and how many were left out.
         left_out: days of the range that are left out for their implausible volume.
     """
@@ -108,33 +109,32 @@ class TrainingWindows:
 
 
 def training_windows(space: Workspace, training: TrainingRange, window_days: int) -> TrainingWindows:
-    """The windows of the drives that stay healthy, as far as is known, and those before the known failures.
+    """The windows of the records that are normal, as far as is known, and those of the abnormal ones.
 
     Raises:
-        ModelError: when the range holds no healthy drive-day, or too few days of plausible volume.
+        ModelError: when the range holds no normal record, or too few days of plausible volume.
     """
-    names, horizon = feature_names(space.table.features), space.table.horizon_days
-    failures = failures_in(space, training.known_until)
+    names = feature_names(space.table.features)
+    target = target_of(space, training.known_until)
     held = {day: rows for day, rows in space.days_of(FEATURES).items() if training.start <= day <= training.end}
     left_out = _left_out(space, training, held)
     available = sum(rows for day, rows in held.items() if day not in left_out)
     sampled = _hash_share(space.table.training.seed) < space.table.training.max_rows / max(available, 1)
-    soon_failing = _soon_failing(failures, horizon + window_days - 1)
-    rows = _rows(space, training, names, sampled, soon_failing, left_out)
+    window = timedelta(days=window_days - 1)
+    rows = _rows(space, training, names, sampled, _soon_abnormal(space, target, window), left_out)
     if rows.is_empty():
         raise ModelError(
             f"there are no features between {training.start} and {training.end}; "
             f"materialise {space.name(FEATURES)} for these days first"
         )
-    ahead = _days_to_failure(rows, failures)
-    healthy, failing = ahead.is_null() | (ahead > horizon), ahead.is_between(1, horizon).fill_null(False)
+    healthy, failing = target.normal(rows, window), target.abnormal(rows)
     sampled_rows = rows.select(sampled).to_series()
-    held_out = _held_out(rows.filter(sampled_rows & healthy)["entity"].unique(), space.table.training)
+    held_out = _held_out(rows.filter(sampled_rows & healthy).select("day", "entity"), space.table.training)
     windows = windows_of(rows, names, window_days, where=(sampled_rows & healthy) | failing)
     keys = windows.keys()
     data = TrainingData(
         windows,
-        target=_days_to_failure(keys, failures).is_between(1, horizon).fill_null(False).to_numpy(),
+        target=target.abnormal(keys).to_numpy(),
         held_out=keys.select(held_out).to_series().to_numpy(),
     )
     facts = {
@@ -146,6 +146,7 @@ def training_windows(space: Workspace, training: TrainingRange, window_days: int
         "rows_before_failure": len(data.failing),
         "entities": rows["entity"].n_unique(),
         "entities_before_failure": data.failing.keys()["entity"].n_unique(),
+        **({"entities_of_intervals_unknown": len(target.unknown)} if isinstance(target, Intervals) else {}),
     }
     return TrainingWindows(data, facts, left_out)
 
@@ -167,29 +168,29 @@ def _rows(
     training: TrainingRange,
     names: Collection[str],
     sampled: pl.Expr,
-    soon_failing: Callable[[date], list[str]],
+    soon_abnormal: Callable[[date], list[str]],
     left_out: Collection[date],
 ) -> pl.DataFrame:
-    """The range's feature rows of the sampled drives, and those of every drive on the days before it fails.
+    """The range's feature rows of the sampled drives, and those of every drive around its abnormal records.
 
-    A failure is rare enough to keep all of them; the other days of a drive that was not sampled are left out, so that
-    the healthy rows stay a fair sample of the fleet.
+    These are rare enough to keep all of them; the other days of a drive that was not sampled are left out, so that the
+    normal rows stay a fair sample of the fleet.
     """
     made_by = DaySettings(space, names)
     frames = [
-        made_by.require(day, frame).filter(sampled | pl.col("entity").is_in(soon_failing(day)))
+        made_by.require(day, frame).filter(sampled | pl.col("entity").is_in(soon_abnormal(day)))
         for day, frame in space.iter_days(FEATURES, training.start, training.end, made_by.columns)
         if day not in left_out
     ]
     return pl.concat(frames, how="vertical") if frames else pl.DataFrame()
 
 
-def _soon_failing(failures: pl.DataFrame, days: int) -> Callable[[date], list[str]]:
-    """The drives that fail within so many days after a day."""
+def _soon_abnormal(space: Workspace, target: Target, window: timedelta) -> Callable[[date], list[str]]:
+    """The drives with an abnormal record whose window holds one of a day."""
 
     def of(day: date) -> list[str]:
-        ahead = failures["day"].is_between(day + timedelta(days=1), day + timedelta(days=days))
-        return failures.filter(ahead)["entity"].to_list()
+        periods = space.table.periods
+        return target.entities_within(periods.start(day), periods.end(day) - MOMENT + window)
 
     return of
 
@@ -199,30 +200,32 @@ def _hash_share(seed: int) -> pl.Expr:
     return (pl.col("entity").hash(seed) % _HASH_STEPS) / _HASH_STEPS
 
 
-def _held_out(entities: pl.Series, settings: TrainingSection) -> pl.Expr:
-    """Which of the healthy entities are kept for early stopping: those whose hash lies below the share of the YAML.
+def _held_out(normal: pl.DataFrame, settings: TrainingSection) -> pl.Expr:
+    """Which of the normal rows are kept for early stopping: those of entities whose hash lies below the YAML's share.
 
     Of few entities that may be none or all; then it is the one with the lowest hash, or all but the one with the
-    highest.
+    highest. Of a single entity it is the last periods, as many as the share says.
+
+    Args:
+        normal: ``day, entity`` of the rows.
+        settings: the share and the seed.
 
     Raises:
-        ModelError: there are fewer than two.
+        ModelError: there are fewer than two periods of one entity, or none of any.
     """
-    share = settings.validation_share
+    share, entities = settings.validation_share, normal["entity"].unique()
     if len(entities) < 2:
-        raise ModelError(
-            f"{len(entities)} of the devices in the training range stay healthy through the horizon after it "
-            "(training.horizon_days), and a fit needs two: one to learn from and one that training.validation_share "
-            "keeps for early stopping; train on days on which more devices report"
-        )
+        days = normal["day"].unique().sort()
+        if len(days) < 2:
+            raise ModelError(
+                f"the training range has normal records of {len(entities)} devices (of those that fail within "
+                f"training.horizon_days after it none are normal) in {len(days)} periods, and a fit needs two devices, "
+                "or two periods of one: one to learn from and one that training.validation_share keeps for early "
+                "stopping; train on days on which more devices report, or on more days"
+            )
+        count = min(max(int(share * len(days)), 1), len(days) - 1)
+        return pl.col("day") >= pl.lit(days[len(days) - count])
     numbers = entities.to_frame().select(_hash_share(settings.seed + 1)).to_series().sort()
     count = min(max(int((numbers < share).sum()), 1), len(entities) - 1)
     cut: float = numbers[count - 1]
     return _hash_share(settings.seed + 1) <= cut
-
-
-def _days_to_failure(rows: pl.DataFrame, failures: pl.DataFrame) -> pl.Series:
-    """Days from each row to its drive's first known failure, negative after it, null where none is known."""
-    first = failures.group_by("entity").agg(failed_on=pl.col("day").min())
-    failing = rows.select("entity", "day").join(first, on="entity", how="left", maintain_order="left")
-    return (failing["failed_on"] - failing["day"]).dt.total_days()

@@ -15,15 +15,16 @@ from ae_assets.chain.champion import (
     write_threshold,
 )
 from ae_assets.chain.drift import reference_of
-from ae_assets.chain.lives import failures_in
 from ae_assets.chain.model import TrainingRange
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.settings import require_settings
+from ae_assets.chain.target import target_of
 from ae_assets.chain.volume import LEAST_SHARE, WIDEN, days_left_out, in_words
 from ae_assets.chain.workspace import FEATURES, Workspace, day_range
 from ae_assets.decisions import AggregationConfig
 from ae_assets.detectors import FittedDetector, load_detector
 from ae_assets.errors import ModelError
+from ae_assets.evaluation.target import Failures
 from ae_assets.thresholds import Threshold, fit_threshold
 
 
@@ -130,12 +131,13 @@ def calibration_scores(
 ) -> pl.DataFrame:
     """The scores that a threshold may see, for `fit_threshold`.
 
-    A drive that is known, by the end of calibration, to fail or to have failed is not normal: of its rows only those
-    within the horizon before its first failure are kept, marked by ``fails_in``. The calibration range holds few of
-    them, so those between its start and that of training may be added. They are in-sample for the training days, which
-    makes them no better where the detector never learned from rows near a failure. A detector that learned from
-    failures knows those until `training.known_until`, wherever their rows lie: of its scores only those before later
-    failures are kept.
+    Abnormal records, and those whose window holds one, do not count, as far as they are known by the end of
+    calibration. A drive that is known by then to fail or to have failed is not normal: of its rows only those within
+    the horizon before its first failure are kept, marked by ``fails_in``. The calibration range holds few of them, so
+    those between its start and that of training may be added. They are in-sample for the training days, which makes
+    them no better where the detector never learned from rows near a failure. A detector that learned from failures
+    knows those until `training.known_until`, wherever their rows lie: of its scores only those before later failures
+    are kept.
 
     Args:
         space: the table.
@@ -159,8 +161,14 @@ def calibration_scores(
             f"there are no features between {calibration.start} and {calibration.end}, where the threshold is "
             f"calibrated; materialise {space.name(FEATURES)} for these days, or train on an earlier range"
         )
-    failures = failures_in(space, calibration.end).group_by("entity").agg(failed_on=pl.col("day").min())
+    target = target_of(space, calibration.end)
     frames = [scored.scores for scored in score_days(space, detector, aggregation, days, "calibration")]
+    if not isinstance(target, Failures):
+        scores = pl.concat(frames)
+        looked_back_on = timedelta(days=detector.window_days - 1 + aggregation.look_back_days)
+        normal = target.normal(scores, looked_back_on)
+        return scores.filter(normal).with_columns(fails_in=pl.lit(None, pl.Int64))
+    failures = target.first
     if earlier_failures and not detector.learns_from_failures:
         last = calibration.start - timedelta(days=1)
         left_out = days_left_out(space)

@@ -273,8 +273,7 @@ def _typed_texts(
         pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name, kind in types.items() if kind.is_float()
     )
     misfits: dict[int, dict[str, str]] = {}
-    lost = typed.select((pl.col(name).null_count() - texts[name].null_count()).alias(name) for name in types)
-    for name in (name for name, count in lost.row(0, named=True).items() if count):
+    for name in [name for name in types if typed[name].null_count() > texts[name].null_count()]:
         places = (typed[name].is_null() & texts[name].is_not_null()).arg_true()
         values, fits = _values(points[name].gather(places), types[name], reading)
         typed.replace_column(typed.get_column_index(name), typed[name].scatter(places, values))

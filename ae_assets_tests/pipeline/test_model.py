@@ -171,10 +171,19 @@ def test_a_share_that_keeps_nearly_all_drives_leaves_one_to_learn_from(
     assert (len(drives_in(fitted_on["train"])), len(drives_in(fitted_on["validation"]))) == (1, 2)
 
 
-def test_one_drive_alone_is_refused_with_what_a_fit_needs(tmp_path: Path) -> None:
+def test_of_one_drive_alone_the_last_days_are_kept_for_early_stopping(
+    tmp_path: Path, fitted_on: dict[str, Windows]
+) -> None:
     held = small_fleet(tmp_path, ["A"])
-    with pytest.raises(ModelError, match=r"1 of the devices .* a fit needs two: .*training\.validation_share"):
-        fit_detector(held, held.table.detector, TRAINING)
+    fit_detector(held, held.table.detector, TRAINING)
+    assert drive_days(fitted_on["validation"]) == {("A", DAYS[14])}
+    assert drive_days(fitted_on["train"]) == {("A", day) for day in DAYS[:14]}
+
+
+def test_one_drive_on_one_day_is_refused_with_what_a_fit_needs(tmp_path: Path) -> None:
+    held = small_fleet(tmp_path, ["A"])
+    with pytest.raises(ModelError, match=r"1 devices .* in 1 periods, .*training\.validation_share"):
+        fit_detector(held, held.table.detector, TrainingRange.of(DAYS[0], DAYS[0], HORIZON))
 
 
 def test_drives_of_a_large_fleet_are_held_out_by_their_hash_alone(

@@ -65,6 +65,14 @@ def test_the_same_rows_are_the_same_in_each_format() -> None:
     assert read["a.parquet"].schema == read["a.jsonl"].schema == read["a.csv"].schema
 
 
+def test_a_file_whose_numbers_all_have_types_is_read_as_it_is() -> None:
+    columns = {name: section for name, section in COLUMNS.items() if name != "label"}
+    row = {name: value for name, value in ROW.items() if name != "broken"}
+    read = read_file(parquet(pl.DataFrame([row])), "a.parquet", reading(columns=columns))
+    assert read.select("pump", "pressure", "starts", "place").rows() == [("P 1", 2.5, 3, "hall")]
+    assert rescued(read) == [None]
+
+
 def test_the_format_may_be_said_instead_of_the_ending() -> None:
     assert read_file(json_lines(ROW), "a.json", reading(format="jsonl"))["pump"].to_list() == ["P 1"]
 
