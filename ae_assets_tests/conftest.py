@@ -5,11 +5,17 @@ import sys
 from pathlib import Path
 
 import absl.logging
+import hypothesis
 import pytest
 
 # Keras logs through absl, whose handler keeps the sys.stderr of its import (pytest's capture) and closes it when
 # Dagster sets up logging while a command runs with another sys.stderr. The real one it leaves open.
 absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
+
+# A busy machine makes no test fail; where CI is set, hypothesis has no deadline of its own accord.
+if "CI" not in os.environ:
+    hypothesis.settings.register_profile("untimed", deadline=None)
+    hypothesis.settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ae_assets.cli.instance import load_table
-from ae_assets.features.day import features_of_day
+from ae_assets.features.block import features_of_block
 from ae_assets.features.look_back import LookBack
 from ae_assets.features.validation import validate_day
 from ae_assets.features.volume import table_gaps
@@ -64,7 +64,7 @@ def write(table: WatchedTable, source: Source, output: Path, start: date, end: d
         look_back.push(validated.valid)
         first = listed.day - timedelta(days=table.features.look_back_days)
         gaps = table_gaps(day_rows, first, listed.day, **limits)
-        features = features_of_day(look_back.history(listed.day), listed.day, table.features, gaps).to_arrow()
+        features = features_of_block(look_back.history(listed.day), listed.day, table.features, gaps).to_arrow()
         schema: pa.Schema = features.schema if writer is None else writer.schema
         writer = writer or pq.ParquetWriter(part, schema, compression="zstd")
         writer.write_table(features.cast(schema))

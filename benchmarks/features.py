@@ -13,8 +13,8 @@ from pathlib import Path
 import polars as pl
 import yaml
 
+from ae_assets.features.block import features_of_block
 from ae_assets.features.config import FeatureConfig
-from ae_assets.features.day import features_of_day
 from ae_assets.features.look_back import LookBack
 from ae_assets.features.validation import validate_day
 from ae_assets.schemas.contracts import contract_of
@@ -55,7 +55,7 @@ def _day_with_look_back(config: FeatureConfig) -> list[Row]:
             "the same rules without Pandera", lambda: widened.select(rule.check.all() for rule in rules), None, on
         ),
         _milliseconds("push a day and take the history", lambda: _pushed(look_back, valid), None, behind),
-        _milliseconds("features of a day", lambda: features_of_day(history, last, config), 250, behind),
+        _milliseconds("features of a day", lambda: features_of_block(history, last, config), 250, behind),
         _milliseconds(
             "one hash join of the look-back",
             lambda: past.join(today, on="entity", how="inner"),
@@ -83,7 +83,7 @@ def _modern_day(config: FeatureConfig) -> list[Row]:
             on,
             repeats=1,
         ),
-        _milliseconds("features of a modern day", lambda: features_of_day(valid, day, config), 2000, on),
+        _milliseconds("features of a modern day", lambda: features_of_block(valid, day, config), 2000, on),
     ]
     return [*rows, Row("memory added by a modern day", _peak_mebibytes() - before, "MiB", note="rise of the peak")]
 

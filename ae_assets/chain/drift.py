@@ -16,6 +16,7 @@ from ae_assets.chain.volume import gaps_in
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
 from ae_assets.evaluation.drift import Drift, Reference, feature_drifts, score_drift
 from ae_assets.features.catalogue import catalogue
+from ae_assets.schemas.durations import whole_days
 
 MOST_ENTITIES = 20_000
 """Larger fleets are sampled by a hash: more entities would only show shifts that are too small to matter."""
@@ -124,7 +125,8 @@ def _judgeable(space: Workspace, reference: Reference, rows: pl.DataFrame) -> Re
     into_a_gap = {
         feature.name
         for feature in catalogue(features)
-        if feature.span is not None and all(day - timedelta(days=back + 1) in gaps for back in range(feature.span))
+        if feature.span is not None
+        and all(day - timedelta(days=back + 1) in gaps for back in range(whole_days(feature.span)))
     }
     return replace(
         reference, features={name: bins for name, bins in reference.features.items() if name not in into_a_gap}

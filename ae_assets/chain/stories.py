@@ -13,6 +13,7 @@ from ae_assets.evaluation.drives import Drives, drives_of
 from ae_assets.features.catalogue import Feature, catalogue
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.units import in_own_units, scale_of
+from ae_assets.schemas.durations import in_words
 
 STORY_DAYS = 60
 ATTRIBUTES = 4
@@ -164,8 +165,8 @@ def drawn_features(config: FeatureConfig) -> dict[str, Feature]:
     return {column: chosen[column] for column in config.attributes if column in chosen}
 
 
-def _rank(feature: Feature) -> tuple[int, int]:
-    return DRAWN_TRANSFORMS.index(feature.transform), -(feature.span or 0)
+def _rank(feature: Feature) -> tuple[int, timedelta]:
+    return DRAWN_TRANSFORMS.index(feature.transform), -(feature.span or timedelta())
 
 
 def strongest_attributes(top_features: pl.Series, config: FeatureConfig, drawn: Collection[str]) -> list[str]:
@@ -199,7 +200,7 @@ def title_of(feature: Feature, config: FeatureConfig) -> str:
     meaning = config.attributes[feature.column].meaning.partition(" (")[0]
     number = feature.column.removeprefix("smart_").removesuffix("_raw")
     said = {
-        "growth": f": change over {feature.span} days",
+        "growth": f": change over {in_words(feature.span or timedelta())}",
         "per_1000_hours": " per 1,000 hours",
         "drift": ": days by which it departs from the calendar",
         "deviation": " against its own past",

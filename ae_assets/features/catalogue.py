@@ -1,9 +1,11 @@
-"""Which features a config gives, in which order, and what each means. How they are computed is in ``day.py``."""
+"""Which features a config gives, in which order, and what each means. How they are computed is in ``block.py``."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 from ae_assets.features.config import FeatureConfig, Transform, feature_prefix
+from ae_assets.schemas.durations import in_words, written
 
 
 @dataclass(frozen=True)
@@ -15,14 +17,14 @@ class Feature:
         description: what a person reads beside it.
         column: the raw attribute it is made of; None for what is known of the row itself.
         transform: how it is made of it.
-        span: days that a growth looks back over; None for other transforms.
+        span: the length of time that a growth looks back over; None for other transforms.
     """
 
     name: str
     description: str
     column: str | None
     transform: Transform | Literal["missing", "gap_days", "history_days"]
-    span: int | None = None
+    span: timedelta | None = None
 
 
 def catalogue(config: FeatureConfig) -> tuple[Feature, ...]:
@@ -30,11 +32,11 @@ def catalogue(config: FeatureConfig) -> tuple[Feature, ...]:
     features: list[Feature] = []
     for column in config.attributes:
         features.extend(_features_of(column, config))
-    days = config.look_back_days
+    look_back = in_words(config.look_back)
     features.append(
         Feature(
             "gap_days",
-            f"days of the table since the device's previous record; null if none in {days} days",
+            f"days of the table since the device's previous record; null if none in {look_back}",
             None,
             "gap_days",
         )
@@ -42,7 +44,7 @@ def catalogue(config: FeatureConfig) -> tuple[Feature, ...]:
     features.append(
         Feature(
             "history_days",
-            f"earlier days of the last {days} with a record of the device; days that the table lacks count alike",
+            f"days of the last {look_back} with an earlier record of the device; days that the table lacks count alike",
             None,
             "history_days",
         )
@@ -65,13 +67,13 @@ def _features_of(column: str, config: FeatureConfig) -> list[Feature]:
             features.append(Feature(f"{prefix}_level", f"{scale}{meaning}", column, transform))
         elif transform == "growth":
             for span in config.spans_of(column):
-                words = f"signed log1p of the change over {span} day{'s' if span > 1 else ''} of {meaning}"
-                features.append(Feature(f"{prefix}_growth_{span}d", words, column, transform, span))
+                words = f"signed log1p of the change over {in_words(span)} of {meaning}"
+                features.append(Feature(f"{prefix}_growth_{written(span)}", words, column, transform, span))
         elif transform == "deviation":
             against = (
                 "minus the device's own mean" if attribute.kind == "gauge" else "log1p against the device's own mean"
             )
-            words = f"{meaning}: {against} of the last {config.look_back_days} days"
+            words = f"{meaning}: {against} of the last {in_words(config.look_back)}"
             features.append(Feature(f"{prefix}_deviation", words, column, transform))
         elif transform == "drift":
             words = f"signed log1p of the days by which the clock departs from the calendar: {meaning}"

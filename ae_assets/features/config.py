@@ -1,13 +1,18 @@
 """What turns a device's raw attributes into features, as a table's YAML says. Import-light: no frames, no networks."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from itertools import pairwise
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from ae_assets.schemas.durations import Duration, whole_days, written
+
 Kind = Literal["counter", "gauge", "age", "rate"]
 Transform = Literal["level", "growth", "per_1000_hours", "deviation", "drift"]
+
+LONGEST_SPAN = timedelta(days=366)
 
 TRANSFORMS_OF_KIND: dict[str, tuple[Transform, ...]] = {
     "counter": ("level", "growth", "per_1000_hours"),
@@ -23,12 +28,6 @@ ALLOWED_TRANSFORMS: dict[str, frozenset[Transform]] = {
     "age": frozenset({"level", "drift"}),
     "rate": frozenset({"level", "deviation"}),
 }
-
-
-def _at_least_one_day(span: int) -> int:
-    if not 1 <= span <= 366:
-        raise ValueError(f"a span is a number of days from 1 to 366, received {span}")
-    return span
 
 
 class AttributeConfig(BaseModel):
@@ -49,8 +48,8 @@ class AttributeConfig(BaseModel):
         "1000 power-on hours. deviation: against the device's own past. drift: days by which the hours depart from the "
         "calendar. Left out: what suits the kind.",
     )
-    spans: tuple[int, ...] | None = Field(
-        default=None, description="Spans of its growth in days, where they differ from the table's."
+    spans: tuple[Duration, ...] | None = Field(
+        default=None, description="Spans of its growth, where they differ from the table's."
     )
     cap: float | None = Field(
         default=None, gt=0, description="Values above it count as this value, where a counter saturates."
@@ -64,7 +63,7 @@ class AttributeConfig(BaseModel):
 
     @field_validator("spans")
     @classmethod
-    def _spans_rise(cls, spans: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    def _spans_rise(cls, spans: tuple[timedelta, ...] | None) -> tuple[timedelta, ...] | None:
         return None if spans is None else _rising(spans)
 
     @model_validator(mode="after")
@@ -93,15 +92,16 @@ class FeatureConfig(BaseModel):
         description="By raw column, e.g. smart_5_raw. A column that a year lacks gives unknown values and a missing "
         "flag of 1.",
     )
-    spans: tuple[int, ...] = Field(
-        default=(1, 7, 28),
+    spans: tuple[Duration, ...] = Field(
+        default=(timedelta(days=1), timedelta(days=7), timedelta(days=28)),
         min_length=1,
-        description="Days over which growth is measured, rising; the longest is the look-back of every feature.",
+        description="Lengths of time over which growth is measured, rising, such as 1h or 28d; a number counts days. "
+        "The longest is the look-back of every feature.",
     )
 
     @field_validator("spans")
     @classmethod
-    def _spans_rise(cls, spans: tuple[int, ...]) -> tuple[int, ...]:
+    def _spans_rise(cls, spans: tuple[timedelta, ...]) -> tuple[timedelta, ...]:
         return _rising(spans)
 
     @model_validator(mode="after")
@@ -137,12 +137,17 @@ class FeatureConfig(BaseModel):
         return {name: attribute.low_bits for name, attribute in self.attributes.items() if attribute.low_bits}
 
     @property
-    def look_back_days(self) -> int:
-        """Days before the scored one whose rows are read: the longest span."""
-        return max(*self.spans, *(max(a.spans) for a in self.attributes.values() if a.spans), 1)
+    def look_back(self) -> timedelta:
+        """How far before a record rows are read: the longest span."""
+        return max(span for spans in (self.spans, *(a.spans or () for a in self.attributes.values())) for span in spans)
 
-    def spans_of(self, column: str) -> tuple[int, ...]:
-        """Spans of the growth of one attribute, in days."""
+    @property
+    def look_back_days(self) -> int:
+        """The same in whole days."""
+        return whole_days(self.look_back)
+
+    def spans_of(self, column: str) -> tuple[timedelta, ...]:
+        """Spans of the growth of one attribute."""
         return self.attributes[column].spans or self.spans
 
 
@@ -151,9 +156,9 @@ def feature_prefix(column: str) -> str:
     return column.removesuffix("_raw")
 
 
-def _rising(spans: tuple[int, ...]) -> tuple[int, ...]:
-    for span in spans:
-        _at_least_one_day(span)
+def _rising(spans: tuple[timedelta, ...]) -> tuple[timedelta, ...]:
     if not spans or any(later <= earlier for earlier, later in pairwise(spans)):
-        raise ValueError(f"spans are numbers of days that rise, such as [1, 7, 28]; received {list(spans)}")
+        raise ValueError(f"spans are lengths that rise, such as [1d, 7d, 28d]; received {list(map(written, spans))}")
+    if spans[-1] > LONGEST_SPAN:
+        raise ValueError(f"a span is at most {written(LONGEST_SPAN)} long, received {written(spans[-1])}")
     return spans

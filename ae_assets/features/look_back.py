@@ -1,63 +1,73 @@
-"""The rolling tail of validated rows that features look back on, the same for one day and for a range of days."""
+"""The rolling tail of validated rows that features look back on, the same for one period and for a range."""
 
-from datetime import date, timedelta
+from datetime import date
 
 import polars as pl
 
+from ae_assets.features.block import entity_type
 from ae_assets.features.config import FeatureConfig
+from ae_assets.schemas.records import DAILY_RECORDS, ENTITY, PERIOD, TIME, Rhythm
 
-KEYS = ("day", "entity", "cohort", "label")
+KEYS = (PERIOD, TIME, ENTITY, "cohort", "label")
 
 
 class LookBack:
-    """Keeps the rows of the last ``look_back_days`` days, and of them only what features read.
+    """Keeps the rows of the periods that the look-back reaches into, and of them only what features read.
 
-    A range run pushes each day as it goes; a single-day run pushes the days of the look-back and then the day::
+    A range run pushes each period as it goes; a run of one pushes those of the look-back and then it::
 
         look_back = LookBack(config)
-        for day, valid in days:                       # rising; days without rows may be left out
+        for day, valid in days:                       # rising; periods without rows may be left out
             look_back.push(valid)
-            features = features_of_day(look_back.history(day), day, config)
+            features = features_of_block(look_back.history(day), day, config)
 
-    Memory is bounded by the look-back: integers are kept at the smallest width that holds a day's values.
+    Memory is bounded by the look-back: entities are kept as numbers, integers at the smallest width that holds
+    the values of a period.
     """
 
-    def __init__(self, config: FeatureConfig) -> None:
+    def __init__(self, config: FeatureConfig, rhythm: Rhythm = DAILY_RECORDS) -> None:
         self._columns = (*KEYS, *config.attributes)
-        self._length = timedelta(days=config.look_back_days)
-        self._days: dict[date, pl.DataFrame] = {}
+        self._length, self._periods = config.look_back, rhythm.periods
+        self._entities = entity_type()
+        self._by_period: dict[date, pl.DataFrame] = {}
 
-    def push(self, valid_day: pl.DataFrame) -> None:
-        """Adds the valid rows of a day, or replaces them; an empty frame adds nothing.
+    def push(self, valid: pl.DataFrame) -> None:
+        """Adds the valid rows of a period, or replaces them; an empty frame adds nothing.
 
         Args:
-            valid_day: rows of one day as ``validate_day`` gives them; further columns are dropped.
+            valid: rows of one period as ``validate_day`` gives them; further columns are dropped.
 
         Raises:
-            ValueError: the rows are of several days.
+            ValueError: the rows are of several periods.
         """
-        if valid_day.is_empty():
+        if valid.is_empty():
             return
-        days = valid_day["day"].unique().sort().to_list()
-        if len(days) != 1:
-            raise ValueError(f"push takes the rows of one day, received rows of {len(days)} days: {days[:5]}")
-        kept = valid_day.select(column for column in self._columns if column in valid_day.columns)
-        self._days[days[0]] = kept.with_columns(
-            _narrowed(kept[column]) for column in kept.columns if column not in KEYS
+        periods = valid[PERIOD].unique().sort().to_list()
+        if len(periods) != 1:
+            raise ValueError(f"push takes the rows of one period, received rows of {len(periods)}: {periods[:5]}")
+        rows = valid.select(column for column in self._columns if column in valid.columns)
+        self._by_period[periods[0]] = rows.with_columns(
+            pl.col(ENTITY).cast(self._entities),
+            *(_narrowed(rows[column]) for column in rows.columns if column not in KEYS),
         )
 
-    def history(self, day: date) -> pl.DataFrame:
-        """The rows of ``[day - look_back_days, day]``, by rising day; older ones are forgotten.
+    def history(self, period: date) -> pl.DataFrame:
+        """The rows of the period and of those before it that the look-back reaches into, in their order.
+
+        Older ones are forgotten.
 
         Returns:
-            ``day, entity, cohort, label`` and the attributes that any of the days has; empty before the first row.
+            ``day``, ``time`` where rows have it, ``entity`` (Categorical), ``cohort``, ``label`` and the attributes
+            that any of the periods has; empty before the first row.
         """
-        for old in [known for known in self._days if known < day - self._length]:
-            del self._days[old]
-        wanted = [self._days[known] for known in sorted(self._days) if known <= day]
-        if not wanted:
-            return pl.DataFrame(schema={"day": pl.Date, "entity": pl.String, "cohort": pl.String, "label": pl.Int8})
-        return pl.concat(wanted, how="diagonal_relaxed")
+        first = self._periods.before(period, self._length)
+        for old in [known for known in self._by_period if known < first]:
+            del self._by_period[old]
+        frames = [self._by_period[known] for known in sorted(self._by_period) if known <= period]
+        if not frames:
+            types = {PERIOD: self._periods.dtype, ENTITY: self._entities, "cohort": pl.String(), "label": pl.Int8()}
+            return pl.DataFrame(schema=pl.Schema(types))
+        return pl.concat(frames, how="diagonal_relaxed")
 
 
 def _narrowed(values: pl.Series) -> pl.Series:

@@ -7,11 +7,13 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
 from ae_assets.features.catalogue import Feature, catalogue
 from ae_assets.features.config import AttributeConfig, FeatureConfig
+from ae_assets.schemas.durations import days_or_written, in_words
 
 FORMAT = 1
 """How features are computed; to be raised when the same settings give other numbers than before."""
@@ -64,13 +66,13 @@ class FeatureSettings:
             column: {
                 "kind": attribute.kind,
                 "transforms": list(attribute.chosen_transforms),
-                "spans": list(self.config.spans_of(column)),
+                "spans": [days_or_written(span) for span in self.config.spans_of(column)],
                 "cap": attribute.cap,
                 "low_bits": attribute.low_bits,
             }
             for column, attribute in self.config.attributes.items()
         }
-        features = {"spans": list(self.config.spans), "attributes": attributes}
+        features = {"spans": [days_or_written(span) for span in self.config.spans], "attributes": attributes}
         return {"format": self.format, "source": dict(self.source), "features": features}
 
     @classmethod
@@ -122,7 +124,7 @@ class FeatureSettings:
 
     def _settings_of(self, feature: Feature) -> dict[str, object]:
         """The settings that a feature's values follow from, by key; whether it is made is the first that count."""
-        look_back: dict[str, object] = {LOOK_BACK: self.config.look_back_days}
+        look_back: dict[str, object] = {LOOK_BACK: days_or_written(self.config.look_back)}
         column = feature.column
         if column is None:
             return look_back
@@ -131,7 +133,8 @@ class FeatureSettings:
             return {key: ABSENT}
         settings: dict[str, object] = {key: PRESENT, **self._settings_of_values(column)}
         if feature.transform == "growth":
-            settings[f"{key}.spans"] = _with_or_without(f"{feature.span} days", feature.span in self._spans(column))
+            span = feature.span or self.config.look_back
+            settings[f"{key}.spans"] = _with_or_without(in_words(span), span in self._spans(column))
         elif feature.transform != "missing":
             made = feature.transform in attribute.chosen_transforms
             settings[f"{key}.transforms"] = _with_or_without(feature.transform, made)
@@ -146,7 +149,7 @@ class FeatureSettings:
         attribute = self.config.attributes[column]
         return {f"features.attributes.{column}.{key}": getattr(attribute, key) for key in ("kind", "cap", "low_bits")}
 
-    def _spans(self, column: str) -> tuple[int, ...]:
+    def _spans(self, column: str) -> tuple[timedelta, ...]:
         grows = "growth" in self.config.attributes[column].chosen_transforms
         return self.config.spans_of(column) if grows else ()
 

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 
 import numpy as np
 
 from ae_assets.features.catalogue import Feature, catalogue
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.units import in_own_units, scale_of
+from ae_assets.schemas.durations import in_words
 
 Wording = Callable[[str, float | None, float | None], str]
 """Name of a feature, its value (None = missing) and what the detector expected (None = nothing), both as the features
@@ -75,11 +77,10 @@ def unknown_wording_of(config: FeatureConfig) -> UnknownWording:
     """Why a record is not judged, e.g. ``not reported on this day: reallocated sectors, pending sectors``."""
 
     def words(lost: Sequence[str], missing: Sequence[str], new: Sequence[str]) -> str:
-        days = config.look_back_days
         parts = (
             ("not reported on this day", lost),
             ("not reported", missing),
-            (f"no earlier value in {days} days", new),
+            (f"no earlier value in {in_words(config.look_back)}", new),
         )
         return "; ".join(
             f"{said}: {', '.join(_name(name, config) for name in names)}" for said, names in parts if names
@@ -130,9 +131,9 @@ def _told(
     return told
 
 
-def _place_in_words(feature: Feature) -> tuple[int, int]:
+def _place_in_words(feature: Feature) -> tuple[int, timedelta]:
     order = ("level", "per_1000_hours", "growth", "deviation", "drift")
-    return (order.index(feature.transform) if feature.transform in order else len(order), feature.span or 0)
+    return (order.index(feature.transform) if feature.transform in order else len(order), feature.span or timedelta())
 
 
 def _subject(feature: Feature, config: FeatureConfig) -> str:
@@ -145,8 +146,8 @@ def _subject(feature: Feature, config: FeatureConfig) -> str:
 
 def _span(feature: Feature, seen_days: int | None = None) -> str:
     if feature.transform == "growth":
-        days = min(feature.span or 0, seen_days or feature.span or 0)
-        return " in a day" if days == 1 else f" in {days} days"
+        span = feature.span or timedelta()
+        return f" in {in_words(min(span, timedelta(days=seen_days)) if seen_days else span)}"
     return {"per_1000_hours": " per 1,000 hours", "drift": " days", "deviation": " against its own past"}.get(
         feature.transform, ""
     )

@@ -1,4 +1,4 @@
-"""Raw rows of a day in, features and quarantine out: the half of a model that comes before its detector."""
+"""Raw rows of a period in, features and quarantine out: the half of a model that comes before its detector."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ from datetime import date
 import polars as pl
 
 from ae_assets.errors import ContractError
+from ae_assets.features.block import features_of_block
 from ae_assets.features.config import FeatureConfig
-from ae_assets.features.day import features_of_day
 from ae_assets.features.look_back import LookBack
 from ae_assets.features.validation import valid_rows, validate_day
 from ae_assets.schemas.raw import RawContract
@@ -23,7 +23,7 @@ class PreparedDay:
         day: the day.
         valid: the rows that can be true, as ``validate_day`` gives them.
         quarantine: the others, each with its reason.
-        features: one row per valid row, as ``features_of_day`` gives them, ordered by entity.
+        features: one row per valid row, as ``features_of_block`` gives them, by entity and time.
     """
 
     day: date
@@ -45,7 +45,7 @@ class Preparation:
         """
         self._contract = contract
         self._config = config
-        self._look_back = LookBack(config)
+        self._look_back = LookBack(config, contract.rhythm)
         self._gaps = set(gaps)
 
     def look_back_on(self, raw: pl.DataFrame, day: date) -> pl.DataFrame:
@@ -75,9 +75,10 @@ class Preparation:
         with self._gap_unless_read(day):
             validated = validate_day(raw, day, self._contract)
         valid = self._remembered(day, validated.valid)
-        features = features_of_day(self._look_back.history(day), day, self._config, self._gaps)
-        # Ordered, so that one entity is found without reading the others.
-        return PreparedDay(day, valid, validated.quarantine, features.sort("entity"))
+        history, rhythm = self._look_back.history(day), self._contract.rhythm
+        # By entity, so that one is found without reading the others.
+        features = features_of_block(history, day, self._config, self._gaps, rhythm=rhythm)
+        return PreparedDay(day, valid, validated.quarantine, features)
 
     def _remembered(self, day: date, valid: pl.DataFrame) -> pl.DataFrame:
         self._look_back.push(valid)

@@ -12,6 +12,7 @@ from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.schemas.layouts.layout import Layout
 from ae_assets.schemas.periods import DAILY, Periods
 from ae_assets.schemas.raw import RawContract, Rule
+from ae_assets.schemas.records import Rhythm
 from ae_assets.schemas.rules import (
     cells_are_readable,
     label_is_zero_or_one,
@@ -76,6 +77,7 @@ def _own_contract(layout: Layout, attributes: tuple[str, ...] | None, periods: P
         type_of_attribute=lambda column: layout.type_of(column)(),
         unique=_record_is_unique(layout, periods),
         attributes=attributes,
+        rhythm=Rhythm(periods, layout.time.cadence),
     )
 
 

@@ -42,6 +42,14 @@ def written(length: timedelta) -> str:
     return f"{length // _UNITS['s']}s"
 
 
+def in_words(length: timedelta) -> str:
+    """As people say it: ``28 days``, ``a day``, ``6 hours``."""
+    for unit, noun, article in ((DAY, "day", "a"), (_UNITS["h"], "hour", "an"), (_UNITS["m"], "minute", "a")):
+        if not length % unit:
+            return f"{article} {noun}" if length == unit else f"{length // unit} {noun}s"
+    return f"{length.total_seconds():g} seconds"
+
+
 def days_or_written(length: timedelta) -> int | str:
     """A number where it is whole days, as settings have always been kept; else its text."""
     return written(length) if length % DAY else length // DAY

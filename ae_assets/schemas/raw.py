@@ -11,6 +11,8 @@ import pandera.polars as pa
 import polars as pl
 from pandera.api.polars.types import PolarsData
 
+from ae_assets.schemas.records import DAILY_RECORDS, Rhythm
+
 ORIGIN = ("source_file", "source_row")
 """Columns of every raw table that say where a row is from."""
 
@@ -51,6 +53,7 @@ class RawContract:
         unique: the rule that a row is the only one of its record, which is told by its ``key``; asked of rows that hold
             all others, in the file's order.
         attributes: raw attribute columns to check and keep; None = all that a frame has.
+        rhythm: by which periods the rows are kept, and how the records of an entity follow each other.
     """
 
     layout: str
@@ -63,6 +66,7 @@ class RawContract:
     type_of_attribute: Callable[[str], pl.DataType] = field(repr=False)
     unique: Rule = field(repr=False)
     attributes: tuple[str, ...] | None = None
+    rhythm: Rhythm = DAILY_RECORDS
 
     @property
     def key(self) -> tuple[str, ...]:

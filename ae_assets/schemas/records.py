@@ -1,8 +1,12 @@
 """Which record a row is: the entity and, where a period holds several records of it, the time; else the period."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
 
 import polars as pl
+
+from ae_assets.schemas.periods import DAILY, Periods
 
 PERIOD, TIME, ENTITY = "day", "time", "entity"
 TIME_TYPE = pl.Datetime("us", "UTC")
@@ -22,3 +26,25 @@ def keys_of(columns: Collection[str]) -> tuple[str, ...]:
 def time_of(columns: Collection[str]) -> pl.Expr:
     """When the record of a row was taken, as a point in time in UTC; of a period with one record, its beginning."""
     return pl.col(key_of(columns)[0]).cast(TIME_TYPE)
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """How the records of an entity follow each other.
+
+    Attributes:
+        periods: by which a table is kept.
+        cadence: the usual step between records where a period holds several; None: a period holds one.
+    """
+
+    periods: Periods = DAILY
+    cadence: timedelta | None = None
+
+    @property
+    def step(self) -> timedelta:
+        """The usual length of time from a record to the next."""
+        return self.cadence or self.periods.step
+
+
+DAILY_RECORDS = Rhythm()
+"""One record of each entity a day."""

@@ -326,8 +326,8 @@ def test_a_day_that_cannot_be_read_is_named_at_the_end_and_the_others_go_through
 def test_days_that_a_check_holds_back_end_with_exit_code_3(run_in: RunIn, monkeypatch: pytest.MonkeyPatch) -> None:
     from ae_assets.model import preparation
 
-    made = preparation.features_of_day
-    monkeypatch.setattr(preparation, "features_of_day", lambda *given: made(*given).head(100))
+    made = preparation.features_of_block
+    monkeypatch.setattr(preparation, "features_of_block", lambda *given, **more: made(*given, **more).head(100))
     said = run_in("run", "drive_stats", *FIRST_DAYS)
     assert said.code == 3
     assert re.search(rf"^3 of 3 days failed.*\n  {FIRST} at features: rows_are_conserved: ", said.out, re.MULTILINE)

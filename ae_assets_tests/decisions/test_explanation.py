@@ -13,9 +13,9 @@ from hypothesis.extra import numpy as arrays
 from ae_assets.decisions import Reason, reasons_of
 from ae_assets.decisions.explanation import LEAST_SHARE
 from ae_assets.detectors import DenseAutoencoderConfig, FittedDetector, Scores, TrainingData, Windows, fit, windows_of
+from ae_assets.features.block import features_of_block
 from ae_assets.features.catalogue import catalogue, feature_names
 from ae_assets.features.config import FeatureConfig
-from ae_assets.features.day import features_of_day
 from ae_assets.features.look_back import LookBack
 from ae_assets.features.units import in_own_units, scale_of
 from ae_assets.features.validation import validate_day
@@ -80,7 +80,7 @@ def features_of(valid: dict[date, pl.DataFrame], day: date) -> pl.DataFrame:
     for known in sorted(valid):
         if day - timedelta(days=CONFIG.look_back_days) <= known <= day:
             look_back.push(valid[known])
-    return features_of_day(look_back.history(day), day, CONFIG)
+    return features_of_block(look_back.history(day), day, CONFIG)
 
 
 def reasons(detector: FittedDetector, windows: Windows, scores: Scores) -> list[tuple[Reason, ...]]:

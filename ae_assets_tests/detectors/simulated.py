@@ -6,9 +6,9 @@ from datetime import timedelta
 import polars as pl
 
 from ae_assets.detectors import Windows, windows_of
+from ae_assets.features.block import features_of_block
 from ae_assets.features.catalogue import feature_names
 from ae_assets.features.config import FeatureConfig
-from ae_assets.features.day import features_of_day
 from ae_assets.features.look_back import LookBack
 from ae_assets.sources.simulated import SimulatedSource
 
@@ -59,7 +59,7 @@ def simulated_fleet() -> SimulatedFleet:
         look_back.push(rows)
         failures.append(rows.filter(pl.col("label") == 1).select("entity", failed="day"))
         if number > CONFIG.look_back_days and number % EVERY == 0:
-            days.append(features_of_day(look_back.history(day), day, CONFIG))
+            days.append(features_of_block(look_back.history(day), day, CONFIG))
     table = pl.concat(days).join(pl.concat(failures), on="entity", how="left")
     learns, validates = pl.col("entity").hash(1) % 2 == 0, pl.col("entity").hash(2) % 10 == 0
     ahead = pl.col("failed") - pl.col("day")

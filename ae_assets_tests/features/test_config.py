@@ -62,9 +62,10 @@ def test_every_feature_says_what_its_attribute_means():
         ({"attributes": {"a": COUNTER | {"transforms": ["per_1000_hours"]}}}, "needs an attribute of kind 'age'"),
         ({"attributes": {"a": HOURS, "b": HOURS}}, "only one can be of kind 'age'"),
         ({"attributes": {"a": COUNTER, "a_raw": COUNTER}}, "the same names as 'a'"),
-        ({"attributes": {"a": COUNTER}, "spans": [7, 1]}, "numbers of days that rise"),
-        ({"attributes": {"a": COUNTER}, "spans": [0]}, "from 1 to 366, received 0"),
-        ({"attributes": {"a": COUNTER | {"spans": []}}}, "numbers of days that rise"),
+        ({"attributes": {"a": COUNTER}, "spans": [7, 1]}, "lengths that rise"),
+        ({"attributes": {"a": COUNTER}, "spans": [0]}, "or a number of days; received 0"),
+        ({"attributes": {"a": COUNTER}, "spans": ["1h", "9000h"]}, "at most 366d long, received 375d"),
+        ({"attributes": {"a": COUNTER | {"spans": []}}}, "lengths that rise"),
     ],
 )
 def test_a_wrong_setting_is_told_with_what_was_received_and_what_is_allowed(settings, message):

@@ -5,8 +5,8 @@ from datetime import date, timedelta
 import polars as pl
 import pytest
 
+from ae_assets.features.block import features_of_block
 from ae_assets.features.config import FeatureConfig
-from ae_assets.features.day import features_of_day
 from ae_assets.features.look_back import LookBack
 from ae_assets.features.validation import validate_day
 from ae_assets.schemas.contracts import contract_of
@@ -20,7 +20,7 @@ def features_of_range(days: dict[date, pl.DataFrame], config: FeatureConfig) -> 
     look_back, features = LookBack(config), {}
     for day in sorted(days):
         look_back.push(days[day])
-        features[day] = features_of_day(look_back.history(day), day, config)
+        features[day] = features_of_block(look_back.history(day), day, config)
     return features
 
 
@@ -58,8 +58,8 @@ def test_the_width_of_stored_integers_changes_no_feature():
     look_back = LookBack(CONFIG)
     for day in sorted(history["day"].unique()):
         look_back.push(history.filter(pl.col("day") == day))
-    direct = features_of_day(history, DAY, CONFIG)
-    assert features_of_day(look_back.history(DAY), DAY, CONFIG).equals(direct)
+    direct = features_of_block(history, DAY, CONFIG)
+    assert features_of_block(look_back.history(DAY), DAY, CONFIG).equals(direct)
 
 
 def test_only_the_look_back_and_the_columns_that_features_read_are_kept():
@@ -88,19 +88,19 @@ def test_a_day_pushed_again_replaces_itself_and_an_empty_day_adds_nothing():
 
 
 def test_rows_of_two_days_at_once_are_refused():
-    with pytest.raises(ValueError, match="rows of 2 days"):
+    with pytest.raises(ValueError, match="rows of 2:"):
         LookBack(CONFIG).push(series("smart_5_raw", {1: 1, 0: 2}))
 
 
 def test_before_the_first_row_there_is_an_empty_history_that_features_accept():
-    assert features_of_day(LookBack(CONFIG).history(DAY), DAY, CONFIG).is_empty()
+    assert features_of_block(LookBack(CONFIG).history(DAY), DAY, CONFIG).is_empty()
 
 
 def test_a_year_without_an_attribute_and_the_next_one_with_it_stand_in_one_history():
     look_back = LookBack(CONFIG)
     look_back.push(series("smart_5_raw", {1: 1}).drop("smart_194_raw"))
     look_back.push(series("smart_194_raw", {0: 30}))
-    assert features_of_day(look_back.history(DAY), DAY, CONFIG)["smart_194_level"].item() == 30
+    assert features_of_block(look_back.history(DAY), DAY, CONFIG)["smart_194_level"].item() == 30
 
 
 @pytest.mark.real_data

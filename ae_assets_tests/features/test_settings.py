@@ -50,7 +50,7 @@ LOOK_BACK = "features.spans, whose longest is the look-back"
         (
             settings(smart_5_raw={"transforms": ["level"]}),
             [
-                ("features.attributes.smart_5_raw.spans", "1 days", "not 1 days"),
+                ("features.attributes.smart_5_raw.spans", "a day", "not a day"),
                 ("features.attributes.smart_5_raw.spans", "7 days", "not 7 days"),
                 ("features.attributes.smart_5_raw.transforms", "per_1000_hours", "not per_1000_hours"),
             ],

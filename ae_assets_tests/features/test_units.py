@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ae_assets.features.block import features_of_block
 from ae_assets.features.catalogue import catalogue
-from ae_assets.features.day import features_of_day
 from ae_assets.features.units import SCALES, in_own_units, scale_of, undone
 from ae_assets_tests.features.frames import CONFIG, DAY, series
 
@@ -17,7 +17,7 @@ COUNTS = st.integers(0, 2**31)
 
 def own(attribute: str, values: dict[int, float | None], **others: object) -> dict[str, float]:
     """The features of a drive's day in the units of their attributes."""
-    row = features_of_day(series(attribute, values, **others), DAY, CONFIG)
+    row = features_of_block(series(attribute, values, **others), DAY, CONFIG)
     features = catalogue(CONFIG)
     numbers = row.select(feature.name for feature in features).fill_null(float("nan")).to_numpy()
     scaled = in_own_units(numbers, [scale_of(feature, CONFIG) for feature in features])
@@ -59,8 +59,8 @@ def test_unknown_stays_unknown() -> None:
 
 def test_a_day_has_the_days_since_the_drives_earliest_record_in_the_look_back() -> None:
     for days, seen in (({0: 1}, None), ({1: 1, 0: 1}, 1), ({29: 1, 9: None, 3: 1, 0: 1}, 9), ({28: 1, 0: 1}, 28)):
-        frame = features_of_day(series("smart_5_raw", days), DAY, CONFIG)
+        frame = features_of_block(series("smart_5_raw", days), DAY, CONFIG)
         assert frame["seen_days"].to_list() == [seen]
     two = series("smart_5_raw", {5: 1, 0: 1}).vstack(series("smart_5_raw", {0: 1}, entity="ZA2"))
-    assert features_of_day(two, DAY, CONFIG)["seen_days"].to_list() == [5, None]
+    assert features_of_block(two, DAY, CONFIG)["seen_days"].to_list() == [5, None]
     assert two["day"].max() - two["day"].min() == timedelta(days=5)

@@ -131,8 +131,8 @@ def test_lost_rows_block_what_comes_after(tmp_path: Path, monkeypatch: pytest.Mo
     """The conservation check reads what is stored: a feature row that gets lost on the way is noticed."""
     from ae_assets.model import preparation
 
-    whole = preparation.features_of_day
-    monkeypatch.setattr(preparation, "features_of_day", lambda *given: whole(*given).head(3))
+    whole = preparation.features_of_block
+    monkeypatch.setattr(preparation, "features_of_block", lambda *given, **more: whole(*given, **more).head(3))
     result = materialise(watched_table(), tmp_path, ("raw", "features", "quarantine"), (FIRST, FIRST))
     verdict = check_of(result, "features", "rows_are_conserved")
     assert not verdict.passed
@@ -144,8 +144,8 @@ def test_lost_rows_block_what_comes_after(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_repeated_drive_is_noticed_in_what_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ae_assets.model import preparation
 
-    whole = preparation.features_of_day
-    monkeypatch.setattr(preparation, "features_of_day", lambda *given: pl.concat([whole(*given)] * 2))
+    whole = preparation.features_of_block
+    monkeypatch.setattr(preparation, "features_of_block", lambda *given, **more: pl.concat([whole(*given, **more)] * 2))
     result = materialise(watched_table(), tmp_path, ("raw", "features", "quarantine"), (FIRST, FIRST))
     repeated = check_of(result, "features", "entities_are_unique")
     assert not repeated.passed

@@ -150,11 +150,11 @@ def test_a_check_that_holds_back_days_holds_back_no_other_day(
     from ae_assets.model import preparation
 
     assert short_fleet.run(DAILY, GOOD, ALSO_GOOD).success
-    whole = preparation.features_of_day
+    whole = preparation.features_of_block
     monkeypatch.setattr(
         preparation,
-        "features_of_day",
-        lambda history, day, *more: whole(history, day, *more).head(3 + 5 * (day != BAD)),
+        "features_of_block",
+        lambda history, day, *more, **named: whole(history, day, *more, **named).head(3 + 5 * (day != BAD)),
     )
     result = short_fleet.run(DAILY, GOOD, ALSO_GOOD)
     assert not result.success

@@ -1,7 +1,7 @@
 """What each feature says of a drive, and what it never depends on."""
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from math import log1p
 
 import polars as pl
@@ -10,18 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import ContractError
+from ae_assets.features.block import features_of_block
 from ae_assets.features.catalogue import feature_names
 from ae_assets.features.config import FeatureConfig
-from ae_assets.features.day import features_of_day
+from ae_assets.features.look_back import LookBack
+from ae_assets.schemas.durations import written
+from ae_assets.schemas.periods import PERIODS, WEEKLY, Periods
+from ae_assets.schemas.records import Rhythm
 from ae_assets_tests.features.frames import CONFIG, DAY, TYPES, series, valid_rows
 
 
 def features_of(history: pl.DataFrame, config: FeatureConfig = CONFIG) -> dict[str, float | None]:
-    return features_of_day(history, DAY, config).row(0, named=True)
+    return features_of_block(history, DAY, config).row(0, named=True)
 
 
 def test_a_row_has_its_keys_and_every_feature_as_float32_in_the_order_of_the_config():
-    frame = features_of_day(series("smart_5_raw", {0: 3}), DAY, CONFIG)
+    frame = features_of_block(series("smart_5_raw", {0: 3}), DAY, CONFIG)
     assert frame.columns == ["day", "entity", "cohort", "label", *feature_names(CONFIG), "lost_attributes", "seen_days"]
     assert set(frame.select(feature_names(CONFIG)).dtypes) == {pl.Float32}
     assert frame.select("day", "entity", "cohort", "label").row(0) == (DAY, "ZA1", "ST12000NM0008", 0)
@@ -124,7 +128,7 @@ def test_a_gap_of_the_table_is_none_of_the_drive(
     others = [{"entity": "ZA2", "ago": ago} for ago in range(29) if ago not in gaps]
     own = [{"ago": ago} for ago in (*records, 0)]
     missing = [DAY - timedelta(days=ago) for ago in gaps]
-    frame = features_of_day(valid_rows([*own, *others]), DAY, CONFIG, [*missing, DAY - timedelta(days=99)])
+    frame = features_of_block(valid_rows([*own, *others]), DAY, CONFIG, [*missing, DAY - timedelta(days=99)])
     gap, history = frame.filter(entity="ZA1").select("gap_days", "history_days").row(0)
     assert (gap, history) == (expected[0], None if expected[1] is None else pytest.approx(expected[1]))
 
@@ -160,11 +164,11 @@ def test_an_attribute_that_was_reported_within_the_look_back_and_not_today_is_lo
 def test_lost_attributes_are_those_of_the_drive_itself_also_where_the_whole_day_lacks_them():
     others = series("smart_5_raw", {1: None, 0: None}).with_columns(entity=pl.lit("ZA2"))
     history = pl.concat([series("smart_5_raw", {1: 3, 0: None}, smart_9_raw=10), others])
-    lost = features_of_day(history, DAY, CONFIG).select("entity", "lost_attributes")
+    lost = features_of_block(history, DAY, CONFIG).select("entity", "lost_attributes")
     assert lost.rows() == [("ZA1", ["smart_5_raw"]), ("ZA2", None)]
     gone = pl.concat([history.filter(pl.col("day") < DAY), history.filter(pl.col("day") == DAY).drop("smart_9_raw")],
                      how="diagonal")  # fmt: skip
-    assert features_of_day(gone, DAY, CONFIG)["lost_attributes"].to_list() == [["smart_5_raw", "smart_9_raw"], None]
+    assert features_of_block(gone, DAY, CONFIG)["lost_attributes"].to_list() == [["smart_5_raw", "smart_9_raw"], None]
 
 
 def test_an_attribute_that_appears_today_has_no_growth_yet():
@@ -185,22 +189,24 @@ def test_a_saturated_counter_is_capped_where_the_config_says_so():
 
 
 def test_a_day_without_rows_gives_an_empty_frame_of_the_same_columns():
-    empty = features_of_day(series("smart_5_raw", {1: 5}), DAY, CONFIG)
+    empty = features_of_block(series("smart_5_raw", {1: 5}), DAY, CONFIG)
     assert empty.is_empty()
-    assert empty.schema == features_of_day(series("smart_5_raw", {0: 5}), DAY, CONFIG).schema
+    assert empty.schema == features_of_block(series("smart_5_raw", {0: 5}), DAY, CONFIG).schema
 
 
 def test_a_drive_with_two_rows_on_a_day_is_refused():
     twice = series("smart_5_raw", {1: 5, 0: 5})
-    with pytest.raises(ContractError, match="twice"):
-        features_of_day(pl.concat([twice, twice.tail(1)]), DAY, CONFIG)
-    with pytest.raises(ContractError, match="two rows"):
-        features_of_day(pl.concat([twice, twice.head(1)]), DAY, CONFIG)
+    with pytest.raises(ContractError, match="two records of ZA1 2024-05-17"):
+        features_of_block(pl.concat([twice, twice.tail(1)]), DAY, CONFIG)
+    with pytest.raises(ContractError, match="two records of ZA1 2024-05-16"):
+        features_of_block(pl.concat([twice, twice.head(1)]), DAY, CONFIG)
 
 
 def test_an_attribute_that_is_text_is_refused_by_name():
-    with pytest.raises(ContractError, match="'smart_5_raw' of the history is String"):
-        features_of_day(series("smart_5_raw", {0: 5}).with_columns(pl.col("smart_5_raw").cast(pl.String)), DAY, CONFIG)
+    with pytest.raises(ContractError, match="'smart_5_raw' of the rows is String"):
+        features_of_block(
+            series("smart_5_raw", {0: 5}).with_columns(pl.col("smart_5_raw").cast(pl.String)), DAY, CONFIG
+        )
 
 
 VALUES = st.one_of(st.none(), st.integers(0, 2**48 - 1), st.integers(0, 100))
@@ -222,7 +228,7 @@ def histories(draw: st.DrawFn, first_ago: int = 0, last_ago: int = 35) -> pl.Dat
 
 
 def sorted_features(history: pl.DataFrame) -> pl.DataFrame:
-    return features_of_day(history, DAY, CONFIG).sort("entity")
+    return features_of_block(history, DAY, CONFIG).sort("entity")
 
 
 @settings(deadline=None, max_examples=40)
@@ -249,8 +255,8 @@ def test_no_feature_reads_another_drive_or_a_day_before_the_look_back(history):
 @settings(deadline=None, max_examples=40)
 @given(histories())
 def test_features_are_finite_or_unknown_and_one_row_per_drive_of_the_day(history):
-    frame = features_of_day(history, DAY, CONFIG)
-    assert frame["entity"].to_list() == history.filter(pl.col("day") == DAY)["entity"].to_list()
+    frame = features_of_block(history, DAY, CONFIG)
+    assert frame["entity"].to_list() == sorted(history.filter(pl.col("day") == DAY)["entity"].to_list())
     values = frame.select(feature_names(CONFIG))
     assert values.select(pl.all().is_finite().fill_null(value=True).all()).row(0) == (True,) * values.width
 
@@ -260,10 +266,10 @@ def test_features_are_finite_or_unknown_and_one_row_per_drive_of_the_day(history
 def test_growth_is_the_difference_to_the_earliest_known_value_of_the_span(history):
     frame = sorted_features(history)
     for span in CONFIG.spans:
-        for entity, today, growth in frame.select("entity", "smart_5_level", f"smart_5_growth_{span}d").rows():
+        for entity, today, growth in frame.select("entity", "smart_5_level", f"smart_5_growth_{span.days}d").rows():
             known = history.filter(
                 pl.col("entity") == entity,
-                pl.col("day").is_between(DAY - timedelta(days=span), DAY - timedelta(days=1)),
+                pl.col("day").is_between(DAY - span, DAY - timedelta(days=1)),
                 pl.col("smart_5_raw").is_not_null(),
             ).sort("day")
             if today is None or known.is_empty():
@@ -276,4 +282,126 @@ def test_growth_is_the_difference_to_the_earliest_known_value_of_the_span(histor
 
 def test_the_history_may_start_today():
     types = {name: dtype for name, dtype in TYPES.items() if name != "smart_1_raw"}
-    assert features_of_day(pl.DataFrame(schema=types), date(2013, 4, 10), CONFIG).is_empty()
+    assert features_of_block(pl.DataFrame(schema=types), date(2013, 4, 10), CONFIG).is_empty()
+
+
+STATION = FeatureConfig.model_validate(
+    {
+        "spans": ["1h", "6h"],
+        "attributes": {
+            "level": {"kind": "gauge", "meaning": "level", "transforms": ["level", "growth", "deviation"]},
+            "pulses": {"kind": "counter", "meaning": "pulses", "transforms": ["level", "growth"], "spans": ["45m"]},
+        },
+    }
+)
+NOON = datetime(2024, 5, 16, 12, tzinfo=UTC)
+
+
+@st.composite
+def series_of_stations(draw: st.DrawFn) -> pl.DataFrame:
+    """Records of some stations on a grid of 15 minutes, with holes, over twelve hours around a midnight."""
+    keys = draw(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 60)), unique=True, min_size=1, max_size=90))
+    readings = st.one_of(st.none(), st.floats(-1e6, 1e6, allow_subnormal=False))
+    return pl.DataFrame(
+        [
+            {
+                "time": NOON + number * timedelta(minutes=15),
+                "entity": entity,
+                "cohort": "all",
+                "label": None,
+                "level": draw(readings),
+                "pulses": draw(st.one_of(st.none(), st.integers(0, 10**6))),
+            }
+            for entity, number in keys
+        ],
+        schema={
+            "time": pl.Datetime("us", "UTC"),
+            "entity": pl.String,
+            "cohort": pl.String,
+            "label": pl.Int8,
+            "level": pl.Float64,
+            "pulses": pl.Int64,
+        },
+    )
+
+
+def in_periods(records: pl.DataFrame, periods: Periods) -> pl.DataFrame:
+    return records.select(periods.of_times(pl.col("time")).alias("day"), pl.all())
+
+
+def all_features(records: pl.DataFrame, periods: Periods) -> pl.DataFrame:
+    rows, rhythm = in_periods(records, periods), Rhythm(periods, timedelta(minutes=15))
+    first, last = rows["day"].min(), rows["day"].max()
+    return features_of_block(rows, first, STATION, last=last, rhythm=rhythm)
+
+
+@settings(deadline=None, max_examples=60)
+@given(series_of_stations(), st.sampled_from(list(PERIODS.values())))
+def test_each_of_several_records_of_a_period_is_described_from_its_own_past(
+    records: pl.DataFrame, periods: Periods
+) -> None:
+    frame = all_features(records, periods)
+    assert frame.select("entity", "time").rows() == records.select("entity", "time").sort("entity", "time").rows()
+    for row in frame.iter_rows(named=True):
+        own = records.filter(pl.col("entity") == row["entity"], pl.col("time") < row["time"]).sort("time")
+        now = records.row(
+            by_predicate=(pl.col("entity") == row["entity"]) & (pl.col("time") == row["time"]), named=True
+        )
+        for name, column, hours in (("level", "level", 1), ("level", "level", 6), ("pulses", "pulses", 0.75)):
+            span = timedelta(hours=hours)
+            known = own.filter(pl.col("time") >= row["time"] - span, pl.col(column).is_not_null())[column]
+            expected = None
+            if now[column] is not None and len(known):
+                change = now[column] - known[0]
+                expected = (-1 if change < 0 else 1) * log1p(abs(change))
+            found = row[f"{name}_growth_{written(span)}"]
+            assert found == (None if expected is None else pytest.approx(expected, rel=1e-6))
+        recent = own.filter(pl.col("time") >= row["time"] - timedelta(hours=6))
+        mean = recent["level"].mean()
+        expected = None if mean is None or now["level"] is None else now["level"] - mean
+        assert row["level_deviation"] == (None if expected is None else pytest.approx(expected, rel=1e-6, abs=1e-6))
+        assert row["history_days"] == pytest.approx(recent.height / 96)
+        gap = None if recent.is_empty() else (row["time"] - recent["time"][-1]) / timedelta(days=1)
+        assert row["gap_days"] == (None if gap is None else pytest.approx(gap))
+        assert row["seen_days"] == (1 if recent.height else None)
+
+
+@settings(deadline=None, max_examples=60)
+@given(series_of_stations(), st.sampled_from(list(PERIODS.values())), st.integers(1, 3))
+def test_blocks_of_some_entities_or_periods_give_what_the_whole_gives_bit_for_bit(
+    records: pl.DataFrame, periods: Periods, blocks: int
+) -> None:
+    whole, rhythm = all_features(records, periods), Rhythm(periods, timedelta(minutes=15))
+    by_entity = [
+        all_features(part, periods)
+        for number in range(blocks)
+        if (part := records.filter(pl.col("entity").hash(seed=1) % blocks == number)).height
+    ]
+    assert pl.concat(by_entity).sort("entity", "time").equals(whole)
+    rows = in_periods(records, periods)
+    by_period = [
+        features_of_block(rows.sample(fraction=1, shuffle=True, seed=1), period, STATION, rhythm=rhythm)
+        for period in rows["day"].unique().sort()
+    ]
+    assert pl.concat(by_period).sort("entity", "time").equals(whole)
+    # One period after the other, from what a run holds in memory.
+    look_back, streamed = LookBack(STATION, rhythm), []
+    for period in rows["day"].unique().sort():
+        look_back.push(rows.filter(pl.col("day") == period))
+        streamed.append(features_of_block(look_back.history(period), period, STATION, rhythm=rhythm))
+    assert pl.concat(streamed).sort("entity", "time").equals(whole)
+
+
+def test_a_week_with_one_record_of_each_device_counts_in_weeks() -> None:
+    config = FeatureConfig.model_validate(
+        {"spans": [7, 28], "attributes": {"level": {"kind": "gauge", "meaning": "level", "transforms": ["growth"]}}}
+    )
+    monday = date(2024, 5, 6)
+    weeks = [{"day": monday + timedelta(weeks=number), "entity": "a", "level": 2.0**number} for number in (0, 1, 3)]
+    rows = pl.DataFrame(weeks).with_columns(cohort=pl.lit("all"), label=pl.lit(None, pl.Int8))
+    last = monday + timedelta(weeks=3)
+    row = features_of_block(rows, last, config, [monday + timedelta(weeks=2)], rhythm=Rhythm(WEEKLY)).row(0, named=True)
+    assert row["level_growth_7d"] is None
+    assert row["level_growth_28d"] == pytest.approx(log1p(7))
+    # The week that the table lacks is no gap of the device: its previous record is of the last week that there was.
+    assert (row["gap_days"], row["history_days"], row["seen_days"]) == (7, pytest.approx(21), 21)
