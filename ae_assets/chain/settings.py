@@ -16,8 +16,8 @@ from ae_assets.errors import ModelError
 from ae_assets.features.schema import SETTINGS
 from ae_assets.features.settings import Change, FeatureSettings
 from ae_assets.model.model import SETTINGS as CARD_KEY
+from ae_assets.schemas.records import keys_of
 
-KEYS = ("day", "entity", "cohort", "label")
 _PROPERTY = "ae_assets.settings."
 
 
@@ -83,7 +83,7 @@ class DaySettings:
                 f"no day of {name} has the features {', '.join(absent)}, which the YAML asks for since; make the days "
                 f"again: {_make_again(self._space, 'DAY')}"
             )
-        return [*KEYS, *self._names, *([SETTINGS] if SETTINGS in stored else [])]
+        return [*keys_of(stored), "cohort", "label", *self._names, *([SETTINGS] if SETTINGS in stored else [])]
 
     def require(self, day: date, rows: pl.DataFrame) -> pl.DataFrame:
         """The keys and features of a day.

@@ -5,15 +5,18 @@ import polars as pl
 
 from ae_assets.features.catalogue import catalogue
 from ae_assets.features.config import FeatureConfig
+from ae_assets.schemas.records import DAILY_RECORDS, TIME, TIME_TYPE, Rhythm
 
 SETTINGS = "settings"
 """The column that says by which settings a day's features were made."""
 
 
-def feature_schema(config: FeatureConfig) -> pa.DataFrameSchema:
+def feature_schema(config: FeatureConfig, rhythm: Rhythm = DAILY_RECORDS) -> pa.DataFrameSchema:
     """The Pandera schema of the features that a config gives; Float32, null = unknown, never NaN or infinite."""
+    times = {} if rhythm.cadence is None else {TIME: pa.Column(TIME_TYPE, description="when the record was taken")}
     keys = {
-        "day": pa.Column(pl.Date, description="the day described"),
+        "day": pa.Column(rhythm.periods.dtype, description=f"the {rhythm.periods.noun} of the record"),
+        **times,
         "entity": pa.Column(pl.String, description="the device"),
         "cohort": pa.Column(pl.String, description="its kind"),
         "label": pa.Column(

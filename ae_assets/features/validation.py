@@ -17,11 +17,9 @@ from ae_assets.errors import ContractError
 from ae_assets.schemas.contracts import contract_of
 from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.schemas.layouts.layout import ONE_COHORT
-from ae_assets.schemas.quarantine import QUARANTINE_SCHEMA
+from ae_assets.schemas.quarantine import nothing_set_aside
 from ae_assets.schemas.raw import RawContract, Rule
 from ae_assets.schemas.records import ENTITY, TIME, TIME_TYPE
-
-QUARANTINE_TYPES = {name: column.dtype.type for name, column in QUARANTINE_SCHEMA.columns.items()}
 
 DESCRIBED_AT_ONCE = 20_000
 """Rows set aside whose JSON is built at once: a wide day set aside as a whole must not need gigabytes."""
@@ -37,7 +35,7 @@ class Validated:
     Attributes:
         valid: ``day``, ``time`` where a period has several records of an entity, ``entity, cohort, label`` and the raw
             attribute columns that there are.
-        quarantine: the columns of ``QUARANTINE_SCHEMA``.
+        quarantine: the columns of `quarantine_schema`.
     """
 
     valid: pl.DataFrame
@@ -62,7 +60,7 @@ def validate_day(raw: pl.DataFrame, day: date, contract: RawContract | None = No
     frame = contract.widened(raw)
     broken = _broken_rules(frame, day, contract)
     if not broken:
-        return Validated(_normalised(frame, day, contract), pl.DataFrame(schema=QUARANTINE_TYPES))
+        return Validated(_normalised(frame, day, contract), nothing_set_aside(contract.rhythm.periods))
     rules = [rule for rule in contract.rules(day, frame.columns) if _key(rule) in broken]
     judged = frame.with_row_index(ROW)
     judged = judged.with_columns(
@@ -78,7 +76,7 @@ def validate_day(raw: pl.DataFrame, day: date, contract: RawContract | None = No
     ]
     return Validated(
         _with_labels_of_repeats(_normalised(kept, day, contract), frame, contract),
-        pl.concat(described) if described else pl.DataFrame(schema=QUARANTINE_TYPES),
+        pl.concat(described) if described else nothing_set_aside(contract.rhythm.periods),
     )
 
 
@@ -227,7 +225,8 @@ def _quarantine(aside: pl.DataFrame, rules: list[Rule], day: date, contract: Raw
         )
         for position, rule in enumerate(rules)
     ]
-    return pl.concat(groups).sort(ROW).select(pl.col(name).cast(dtype) for name, dtype in QUARANTINE_TYPES.items())
+    types = nothing_set_aside(contract.rhythm.periods).schema
+    return pl.concat(groups).sort(ROW).select(pl.col(name).cast(dtype) for name, dtype in types.items())
 
 
 def _place(rule: Rule) -> list[pl.Expr]:

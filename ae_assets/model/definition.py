@@ -21,6 +21,7 @@ from ae_assets.schemas.layouts.layout import Layout
 from ae_assets.schemas.layouts.own import layout_of
 from ae_assets.schemas.periods import PERIODS, Partitions, Periods
 from ae_assets.schemas.reading import MISSING_MARKERS, DaysPerFile, DecimalMark, Format, LastLineEnd, Reading, Separator
+from ae_assets.schemas.records import Rhythm
 from ae_assets.thresholds.config import ThresholdConfig
 from ae_assets.thresholds.percentile import PercentileConfig
 
@@ -475,6 +476,11 @@ class WatchedTable(_Section):
     def periods(self) -> Periods:
         """How its time is cut."""
         return PERIODS[self.partitions]
+
+    @property
+    def rhythm(self) -> Rhythm:
+        """By which periods it is kept, and how the records of a device follow each other."""
+        return Rhythm(self.periods, None if self.source.columns is None else self.source.columns.time.cadence)
 
     @property
     def reading(self) -> Reading:

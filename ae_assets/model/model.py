@@ -15,7 +15,6 @@ from ae_assets.detectors import FittedDetector, load_detector
 from ae_assets.errors import ContractError, ModelError
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.settings import FeatureSettings
-from ae_assets.features.validation import QUARANTINE_TYPES
 from ae_assets.features.volume import are_many, table_gaps
 from ae_assets.model.definition import ChecksSection, WatchedTable
 from ae_assets.model.judgement import lacks_what_it_reported, not_judged_because
@@ -25,6 +24,7 @@ from ae_assets.model.scoring import ScoredDay, Scorer
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
 from ae_assets.schemas.contracts import contract_of
 from ae_assets.schemas.layouts.own import layout_of_record, periods_of_record
+from ae_assets.schemas.quarantine import nothing_set_aside
 from ae_assets.schemas.raw import RawContract
 from ae_assets.thresholds import Threshold
 
@@ -81,7 +81,7 @@ class State:
     gaps: set[date]
     raw_rows: dict[date, int] = field(default_factory=dict)
     feature_rows: dict[date, int] = field(default_factory=dict)
-    set_aside: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=QUARANTINE_TYPES))
+    set_aside: pl.DataFrame = field(default_factory=nothing_set_aside)
     held_back: dict[date, int] = field(default_factory=dict)
 
 
@@ -161,7 +161,7 @@ class Model:
             set_aside.append(state.set_aside)
             held_back |= state.held_back
         state.held_back = held_back
-        state.set_aside = pl.concat(set_aside) if set_aside else pl.DataFrame(schema=QUARANTINE_TYPES)
+        state.set_aside = pl.concat(set_aside) if set_aside else nothing_set_aside(self.contract.rhythm.periods)
         return pl.concat(decided) if decided else no_decisions(), state
 
     def decide_day(self, rows: pl.DataFrame, day: date, state: State) -> pl.DataFrame:
@@ -170,7 +170,7 @@ class Model:
         Raises:
             ContractError: as `decide`; the state then counts the day as one that is missing.
         """
-        state.set_aside, state.held_back = pl.DataFrame(schema=QUARANTINE_TYPES), {}
+        state.set_aside, state.held_back = nothing_set_aside(self.contract.rhythm.periods), {}
         state.raw_rows[day] = rows.height
         prepared = state.preparation.prepare(rows, day, self._gaps(state.raw_rows, day))
         state.set_aside = prepared.quarantine

@@ -127,7 +127,7 @@ def features_checks(space: Workspace, built: Sequence["FeatureDay"]) -> list[dg.
     from ae_assets.features.schema import feature_schema
 
     days = sorted(facts.day for facts in built)
-    schema = feature_schema(space.table.features)
+    schema = feature_schema(space.table.features, space.table.rhythm)
     raw, features, quarantine = (space.days_of(name) for name in (RAW, FEATURES, QUARANTINE))
     lost = {
         day: raw.get(day, 0) - features.get(day, 0) - quarantine.get(day, 0)

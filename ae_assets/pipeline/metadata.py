@@ -505,11 +505,15 @@ def _columns(space: Workspace, asset: str) -> Metadata:
     from ae_assets.features.schema import feature_schema
     from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
     from ae_assets.schemas.describe import columns
-    from ae_assets.schemas.quarantine import QUARANTINE_SCHEMA
+    from ae_assets.schemas.quarantine import quarantine_schema
 
     features = space.table.features
     described = {name: attribute.meaning for name, attribute in features.attributes.items()}
-    schema = {FEATURES: feature_schema(features), QUARANTINE: QUARANTINE_SCHEMA, ANOMALIES: ANOMALY_SCHEMA}.get(asset)
+    schema = {
+        FEATURES: feature_schema(features, space.table.rhythm),
+        QUARANTINE: quarantine_schema(space.table.periods),
+        ANOMALIES: ANOMALY_SCHEMA,
+    }.get(asset)
     if schema is not None:
         described = {column.name: column.description for column in columns(schema)}
     if not space.exists(asset):

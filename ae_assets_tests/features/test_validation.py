@@ -13,7 +13,7 @@ from ae_assets.errors import ContractError
 from ae_assets.features.validation import valid_rows, validate_day, with_whole_records
 from ae_assets.schemas.contracts import contract_of
 from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
-from ae_assets.schemas.quarantine import QUARANTINE_SCHEMA
+from ae_assets.schemas.quarantine import quarantine_schema
 from ae_assets_tests.schemas.frames import DAY, raw_rows
 
 
@@ -91,7 +91,7 @@ def test_quarantine_keeps_the_whole_row_as_json_without_empty_cells():
 
 def test_quarantine_keeps_its_schema_with_and_without_rows():
     for raw in (raw_rows({}), raw_rows({"smart_5_raw": -1}), raw_rows()):
-        QUARANTINE_SCHEMA.validate(validate_day(raw, DAY).quarantine)
+        quarantine_schema().validate(validate_day(raw, DAY).quarantine)
 
 
 def test_a_file_of_another_day_is_set_aside_as_a_whole():

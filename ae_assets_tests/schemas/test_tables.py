@@ -8,10 +8,10 @@ from ae_assets.features.config import FeatureConfig
 from ae_assets.features.schema import feature_schema
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
 from ae_assets.schemas.describe import columns
-from ae_assets.schemas.quarantine import QUARANTINE_SCHEMA
+from ae_assets.schemas.quarantine import quarantine_schema
 
 CONFIG = FeatureConfig.model_validate({"attributes": {"smart_5_raw": {"kind": "counter", "meaning": "bad sectors"}}})
-TABLES = (QUARANTINE_SCHEMA, ANOMALY_SCHEMA, feature_schema(CONFIG))
+TABLES = (quarantine_schema(), ANOMALY_SCHEMA, feature_schema(CONFIG))
 
 
 @pytest.mark.parametrize("schema", TABLES, ids=lambda schema: schema.name)
