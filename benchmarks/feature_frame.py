@@ -12,11 +12,12 @@ from typing import Any, cast
 import polars as pl
 
 from ae_assets.chain.ledger import LEDGER_SCHEMA
-from ae_assets.chain.workspace import FEATURES, LEDGER, LIVES, RAW, Workspace, day_range
+from ae_assets.chain.workspace import FEATURES, LEDGER, LIVES, RAW, Workspace
 from ae_assets.evaluation.spells import SPELL_SCHEMA, touches, with_days
 from ae_assets.lakehouse import Lakehouse, ModelStore
 from ae_assets.model.definition import WatchedTable
 from ae_assets.progress import ProgressSink, silent
+from ae_assets.schemas.periods import DAILY
 
 AS_RAW = {"entity": "serial_number", "label": "failure", "cohort": "model"}
 DAYS_AT_ONCE = 16
@@ -91,7 +92,7 @@ class FrameTables:
         entities: Collection[str] | None = None,
     ) -> Iterator[tuple[date, pl.DataFrame]]:
         """The rows of each day of a range that has some."""
-        for day in day_range(first, last):
+        for day in DAILY.range(first, last):
             if self._rows.get(day):
                 yield day, self.read(table, day, day, columns, entities=entities)
 

@@ -26,7 +26,7 @@ from pydantic import TypeAdapter
 
 from ae_assets.chain.lives import lives_in
 from ae_assets.chain.rolling import fitted_detectors, training_of
-from ae_assets.chain.workspace import FEATURES, Workspace, day_range
+from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.cli.instance import load_table
 from ae_assets.detectors import DetectorConfig, FittedDetector, windows_of
 from ae_assets.errors import ModelError
@@ -37,6 +37,7 @@ from ae_assets.model.definition import WatchedTable
 from ae_assets.progress import Progress
 from ae_assets.reports.rolling import not_fitted_words, pooled_markdown, pooled_rates
 from ae_assets.reports.tables import markdown_table
+from ae_assets.schemas.periods import DAILY
 from benchmarks.feature_frame import storage_over
 
 FLEETS = {
@@ -156,7 +157,7 @@ def scored(
     """
     names = feature_names(space.table.features)
     frames, seconds = [], dict.fromkeys(detectors, 0.0)
-    days = day_range(*test)
+    days = DAILY.range(*test)
     began, rows = time.monotonic(), 0
     for day, frame in space.iter_days(FEATURES, *test, [*KEYS, "label", *names]):
         windows = windows_of(frame, names, 1)

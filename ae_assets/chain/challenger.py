@@ -13,7 +13,7 @@ from ae_assets.chain.lives import lives_in
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.settings import changed_settings
 from ae_assets.chain.volume import day_before, days_left_out, in_words
-from ae_assets.chain.workspace import FEATURES, Workspace, day_range
+from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.errors import EvaluationError, ModelError
 from ae_assets.evaluation import Comparison, Difference, OperatingPoint, Protocol, compare
 from ae_assets.features.catalogue import feature_names
@@ -197,7 +197,7 @@ def _compared(space: Workspace, champion_version: str, challenger: Champion) -> 
     seen_until = max(champion.seen_until, challenger.seen_until)
     longest, shortest = table.retraining.window_days, table.checks.window_days
     first, last = window_to_judge(max(held), seen_until, longest, shortest, left_out)
-    days = [day for day in day_range(first, last) if day in held]
+    days = [day for day in space.table.periods.range(first, last) if day in held]
     scores = {name: _scores(space, one, days, name) for name, one in ((CHAMPION, champion), (CHALLENGER, challenger))}
     protocol = Protocol(
         first,

@@ -18,7 +18,7 @@ from ae_assets.chain.rolling import fitted_detectors
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.stories import JudgedDrives, judged_drives
 from ae_assets.chain.threshold import calibration_scores
-from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace, day_range
+from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
 from ae_assets.decisions import aggregate
 from ae_assets.detectors import FittedDetector
 from ae_assets.errors import EvaluationError, ModelError
@@ -224,7 +224,7 @@ def _promises(
 
 def _champion_scores(space: Workspace, champion: Champion, start: date, end: date) -> pl.DataFrame:
     held, wanted = space.days_of(ANOMALIES), space.days_of(FEATURES)
-    missing = [day for day in day_range(start, end) if wanted.get(day) and not held.get(day)]
+    missing = [day for day in space.table.periods.range(start, end) if wanted.get(day) and not held.get(day)]
     if missing:
         raise EvaluationError(
             f"{len(missing)} days between {start} and {end} have features and no anomalies, the first is {missing[0]}; "

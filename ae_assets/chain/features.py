@@ -87,7 +87,7 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
         space.writer(FEATURES, after=quarantine) as features,
     ):
         columns = contract.read_in(list(space.schema(RAW)))
-        for day, asked, raw in space.read_with_look_back(RAW, days, config.look_back_days, columns):
+        for day, asked, raw in space.read_with_look_back(RAW, days, timedelta(days=config.look_back_days), columns):
             try:
                 if not asked:
                     before = _rows_by(preparation.look_back_on(raw, day), "cohort") or before

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from ae_assets.chain.workspace import LEDGER, LIVES, RAW, TARGET, Workspace, stretches
+from ae_assets.chain.workspace import LEDGER, LIVES, RAW, TARGET, Workspace
 from ae_assets.evaluation.spells import SPELL_SCHEMA, touches, with_days
 from ae_assets.evaluation.target import joined, labelled_pieces
 from ae_assets.schemas.intervals import INTERVAL_SCHEMA
@@ -250,7 +250,7 @@ def _entry(
 
 def _days_of_raw(space: Workspace, days: Sequence[date]) -> Iterator[pl.DataFrame]:
     """Where the rows of some days are from, a day at a time."""
-    for first, last in stretches(days):
+    for first, last in space.table.periods.stretches(days):
         yield from (rows for _, rows in space.iter_days(RAW, first, last, _ORIGIN))
 
 

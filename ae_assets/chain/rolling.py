@@ -14,7 +14,7 @@ import polars as pl
 from ae_assets.chain.lives import lives_in
 from ae_assets.chain.model import TrainingRange, TrainingWindows, training_windows
 from ae_assets.chain.scoring import score_days
-from ae_assets.chain.workspace import FEATURES, Workspace, day_range
+from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.detectors import FittedDetector
 from ae_assets.errors import EvaluationError, ModelError
 from ae_assets.evaluation import Origin, Pooled, Protocol, Split, judge_split, origins, pooled, require_labels
@@ -100,7 +100,7 @@ def evaluate_origins(
     for number, (origin, protocol) in enumerate(zip(planned, protocols, strict=True), 1):
         telling = _telling(space, f"split {number} of {count}")
         scores = {}
-        days = day_range(*origin.test)
+        days = table.periods.range(*origin.test)
         for one, fitted in fitted_detectors(telling, compared, training_of(space, origin)):
             if isinstance(fitted, ModelError):
                 not_fitted[one.name] = f"split {number}: {fitted}"

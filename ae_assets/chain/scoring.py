@@ -40,7 +40,7 @@ def score_days(
     needed = {day - timedelta(days=back) for day in days for back in range(scored_before + 1)}
     scorer = Scorer(detector, aggregation)
     began, rows = time.monotonic(), 0
-    look_back = detector.window_days - 1 + scored_before
+    look_back = timedelta(days=detector.window_days - 1 + scored_before)
     unusable: tuple[date, ModelError] | None = None
     for day, asked, rows_of_day in space.read_with_look_back(FEATURES, days, look_back, columns, entities):
         frame = rows_of_day.clear()
@@ -50,7 +50,7 @@ def score_days(
             if on_failure is None:
                 raise
             unusable = (day, error)
-        if on_failure is not None and unusable is not None and unusable[0] >= day - timedelta(days=look_back):
+        if on_failure is not None and unusable is not None and unusable[0] >= day - look_back:
             on_failure(day, unusable[1])
             continue
         if day not in needed or frame.is_empty():

@@ -20,7 +20,7 @@ from ae_assets.chain.scoring import score_days
 from ae_assets.chain.settings import require_settings
 from ae_assets.chain.target import target_of
 from ae_assets.chain.volume import LEAST_SHARE, WIDEN, days_left_out, in_words
-from ae_assets.chain.workspace import FEATURES, Workspace, day_range
+from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.decisions import AggregationConfig
 from ae_assets.detectors import FittedDetector, load_detector
 from ae_assets.errors import ModelError
@@ -116,7 +116,7 @@ def calibration_after(space: Workspace, training: TrainingRange) -> CalibrationR
 
 def _days_of(space: Workspace, calibration: CalibrationRange) -> list[date]:
     held = space.days_of(FEATURES)
-    days = day_range(calibration.start, calibration.end)
+    days = space.table.periods.range(calibration.start, calibration.end)
     return [day for day in days if held.get(day) and day not in calibration.left_out]
 
 
@@ -172,7 +172,8 @@ def calibration_scores(
     if earlier_failures and not detector.learns_from_failures:
         last = calibration.start - timedelta(days=1)
         left_out = days_left_out(space)
-        before = [day for day in day_range(training.start, last) if held.get(day) and day not in left_out]
+        known = space.table.periods.range(training.start, last)
+        before = [day for day in known if held.get(day) and day not in left_out]
         failing = failures.filter(pl.col("failed_on") > training.start)["entity"].to_list()
         earlier = score_days(space, detector, aggregation, before, "calibration", failing)
         frames += [scored.scores for scored in earlier]

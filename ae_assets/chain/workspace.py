@@ -1,6 +1,6 @@
 """What every step of the chain is given: the table's definition, its tables in the lakehouse, its models."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -97,40 +97,25 @@ class Workspace:
     def read_with_look_back(
         self,
         asset: str,
-        days: Collection[date],
-        look_back_days: int,
+        periods: Collection[date],
+        look_back: timedelta,
         columns: Sequence[str] | None = None,
         entities: Collection[str] | None = None,
     ) -> Iterator[tuple[date, bool, pl.DataFrame]]:
-        """The given days in order, each preceded by the days it looks back on, one at a time and each once.
+        """The given periods in order, each preceded by those it looks back on, one at a time and each once.
 
-        With ``entities`` only their rows are read.
+        Args:
+            asset: one of the chain's tables.
+            periods: any of the table's periods.
+            look_back: how far before its beginning each one reads; periods that reach into that are read whole.
+            columns: as `read` takes them.
+            entities: as `read` takes them.
 
         Yields:
-            Day, whether it was asked for itself, and its rows; days without rows are left out.
+            Period, whether it was asked for itself, and its rows; periods without rows are left out.
         """
-        asked = set(days)
-        for first, last in stretches(asked, look_back_days):
-            for day, frame in self.iter_days(asset, first, last, columns, entities):
+        asked = set(periods)
+        for first, last in self.table.periods.stretches(asked, look_back):
+            for period, frame in self.iter_days(asset, first, last, columns, entities):
                 if frame.height:
-                    yield day, day in asked, frame
-
-
-def day_range(first: date, last: date) -> list[date]:
-    """All days from first to last, both included."""
-    return [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
-
-
-def stretches(days: Iterable[date], look_back_days: int = 0) -> Iterator[tuple[date, date]]:
-    """First and last day of each run of calendar days that the given days need; two days a year apart need two."""
-    stretch: tuple[date, date] | None = None
-    for day in sorted(set(days)):
-        first = day - timedelta(days=look_back_days)
-        if stretch is not None and first <= stretch[1] + timedelta(days=1):
-            stretch = (stretch[0], day)
-            continue
-        if stretch is not None:
-            yield stretch
-        stretch = (first, day)
-    if stretch is not None:
-        yield stretch
+                    yield period, period in asked, frame

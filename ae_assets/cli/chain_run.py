@@ -12,7 +12,7 @@ import dagster as dg
 
 from ae_assets.chain.anomaly_day import stored_day
 from ae_assets.chain.training_days import default_training_days
-from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT, day_range
+from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT
 from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, RUN_FAILED
 from ae_assets.cli.instance import Chain, RunOutcome
 from ae_assets.cli.project import OWN
@@ -24,6 +24,7 @@ from ae_assets.pipeline.judged_days import require_window
 from ae_assets.pipeline.metadata import FENCE, IN_WORDS, SUMMARY, THIS_RUN, TO_TIDY
 from ae_assets.pipeline.resources import handing_over
 from ae_assets.reports.alarms_text import aligned, day_text, folded
+from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import ListedSource, Source
 
 SOURCE_SETTINGS = ("DRIVE_STATS_LOCATION",)
@@ -68,7 +69,7 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
 
     with handing_over(chain.definition, source):
         goes_on = stage("raw and features", DAILY_INPUT, days)
-    has_days = len(outcomes[0][1].failed_days) < len(day_range(*days))
+    has_days = len(outcomes[0][1].failed_days) < len(DAILY.range(*days))
     training_is_due = training_is_due and has_days
     too_early = _too_early(chain) if goes_on and training_is_due and training is None and not retrain else None
     if goes_on and training_is_due and not too_early:
@@ -78,8 +79,8 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
         stage("anomalies", ("anomalies",), days)  # withdraws those of days that are held back
     print_facts([outcome for _, outcome in outcomes])
     failed = {day for _, outcome in outcomes for day in outcome.failed_days}
-    list_newest_day(chain, [day for day in day_range(*days) if day not in failed])
-    code = report(chain, outcomes, len(day_range(*days)))
+    list_newest_day(chain, [day for day in DAILY.range(*days) if day not in failed])
+    code = report(chain, outcomes, len(DAILY.range(*days)))
     if too_early:
         say(f"The days are loaded and have features; {chain.table} has no anomalies yet, since it has no model.")
         say(too_early)
@@ -162,7 +163,7 @@ def announce_source(source: Source, days: tuple[date, date]) -> Collection[date]
         SourceError: it cannot be listed.
         ConfigError: it holds none of these days.
     """
-    listed, wanted = source.days(), day_range(*days)
+    listed, wanted = source.days(), DAILY.range(*days)
     missing = [day for day in wanted if day not in listed]
     strays = "".join(f"\nleft out: {stray}" for stray in _nearest_first(source.strays(), missing))
     if len(missing) == len(wanted):

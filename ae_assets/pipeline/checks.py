@@ -13,7 +13,7 @@ import polars as pl
 from ae_assets.chain.failed_day import FailedDay
 from ae_assets.chain.raw_columns import never_delivered
 from ae_assets.chain.volume import implausible_volumes
-from ae_assets.chain.workspace import ANOMALIES, FEATURES, QUARANTINE, RAW, THRESHOLD, Workspace, stretches
+from ae_assets.chain.workspace import ANOMALIES, FEATURES, QUARANTINE, RAW, THRESHOLD, Workspace
 from ae_assets.features.volume import are_many
 from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.daily import RATES, days_failed, days_of_run, recorded_failures
@@ -351,7 +351,7 @@ def _stored(
     """The rows of the days as they are read back, a day at a time; columns of a former YAML are left aside."""
     stored = space.schema(asset)
     columns = [column for column in schema.columns if column in stored]
-    for first, last in stretches(days):
+    for first, last in space.table.periods.stretches(days):
         yield from space.iter_days(asset, first, last, columns)
 
 

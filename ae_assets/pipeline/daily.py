@@ -19,9 +19,10 @@ from dagster._core.storage.tags import (
 )
 
 from ae_assets.chain.failed_day import FailedDay
-from ae_assets.chain.workspace import ANOMALIES, FEATURES, QUARANTINE, RAW, day_range
+from ae_assets.chain.workspace import ANOMALIES, FEATURES, QUARANTINE, RAW
 from ae_assets.errors import ConfigError, DaysFailedError
 from ae_assets.model.definition import WatchedTable
+from ae_assets.schemas.periods import DAILY
 
 RATES = "rates"
 """The step of the pooled checks, the last of a daily run."""
@@ -170,7 +171,7 @@ def days_of_run(tags: Mapping[str, str]) -> list[date]:
     if first is None or last is None:
         return []
     try:
-        return day_range(date.fromisoformat(first), date.fromisoformat(last))
+        return DAILY.range(date.fromisoformat(first), date.fromisoformat(last))
     except ValueError:
         return []
 

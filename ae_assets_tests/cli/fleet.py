@@ -12,8 +12,8 @@ from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest
-from ae_assets.chain.workspace import day_range
 from ae_assets.cli import instance
+from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.cli.conftest import Said, command
 from ae_assets_tests.pipeline.tables import FIRST, definitions_of, storage_of, watched_table, write_day
@@ -21,7 +21,7 @@ from ae_assets_tests.pipeline.tables import FIRST, definitions_of, storage_of, w
 RULE = {"type": "counter_rule", "features": ["smart_5_level"]}
 UNMOVED = {"window_days": 10, "max_feature_drift": 1000}
 """Twenty drives of one age grow old together, which is not looked at here."""
-DAYS = day_range(FIRST, FIRST + timedelta(days=29))
+DAYS = DAILY.range(FIRST, FIRST + timedelta(days=29))
 NEWEST = ("--start", str(DAYS[-2]), "--end", str(DAYS[-1]))
 TRAINED = TrainingRange.of(DAYS[0], DAYS[7], 10)
 

@@ -11,8 +11,8 @@ from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest
-from ae_assets.chain.workspace import day_range
 from ae_assets.cli import instance
+from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.cli.conftest import command
 from ae_assets_tests.pipeline.tables import FIRST, definitions_of, storage_of, watched_table
@@ -25,7 +25,7 @@ def trained_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Work
     table = watched_table(detector={"type": "counter_rule", "features": ["smart_5_level"]})
     monkeypatch.setattr(instance, "load_table", lambda _: (definitions_of(table, home), table))
     space = storage_of(table, home)
-    days = day_range(FIRST, FIRST + timedelta(days=24))
+    days = DAILY.range(FIRST, FIRST + timedelta(days=24))
     list(load_raw(space, open_source(table.source.location), days))
     build_features(space, days)
     training = TrainingRange.of(FIRST, FIRST + timedelta(days=9), table.horizon_days)

@@ -15,10 +15,11 @@ from scipy.stats import binom
 from ae_assets.chain.lives import lives_in
 from ae_assets.chain.model import TrainingRange, fit_detector
 from ae_assets.chain.scoring import score_days
-from ae_assets.chain.workspace import Workspace, day_range
+from ae_assets.chain.workspace import Workspace
 from ae_assets.detectors import CounterRuleConfig, GradientBoostingConfig
 from ae_assets.detectors.config import DetectorConfig
 from ae_assets.evaluation import OperatingPoint, Protocol, evaluate
+from ae_assets.schemas.periods import DAILY
 from ae_assets_tests.pipeline.worn_fleet import FAILING, HORIZON, LAST, START, fleet, storage_of, table
 
 TRAINING = TrainingRange.of(START, START + timedelta(days=39), HORIZON)
@@ -34,7 +35,7 @@ def judged(space: Workspace, training: TrainingRange, config: DetectorConfig = T
     detector, _ = fit_detector(space, config, training)
     frames = [
         scored.keys.select("day", "entity", "cohort").with_columns(score=pl.Series(scored.score))
-        for scored in score_days(space, detector, table().decision.aggregation, day_range(*TEST), "scoring")
+        for scored in score_days(space, detector, table().decision.aggregation, DAILY.range(*TEST), "scoring")
     ]
     protocol = Protocol(*TEST, HORIZON, HORIZON)
     result = evaluate(config.type, pl.concat(frames), lives_in(space), protocol, resamples=2)

@@ -20,14 +20,15 @@ from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest
-from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT, day_range
+from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT
+from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.integration.deployment import RELAUNCH, URL_VARIABLE, Deployment, deployed, wait_for
 from ae_assets_tests.integration.location import fleet
 from ae_assets_tests.integration.postgres import Postgres
 from ae_assets_tests.pipeline.tables import FIRST, storage_of
 
-DAYS = day_range(FIRST, FIRST + timedelta(days=int(os.environ.get("AE_ASSETS_BACKFILL_DAYS", "60")) - 1))
+DAYS = DAILY.range(FIRST, FIRST + timedelta(days=int(os.environ.get("AE_ASSETS_BACKFILL_DAYS", "60")) - 1))
 SEED = int(os.environ.get("AE_ASSETS_BACKFILL_SEED", "5"))
 LOCATION = f"simulated://?drives=20&days={len(DAYS)}&seed=3"
 LONGEST_WAIT = 0.7 * len(DAYS) / 60

@@ -16,12 +16,13 @@ from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest
-from ae_assets.chain.workspace import ANOMALIES, QUARANTINE, RAW, day_range
+from ae_assets.chain.workspace import ANOMALIES, QUARANTINE, RAW
 from ae_assets.errors import ContractError, ModelError
 from ae_assets.model.model import Model, load_model
+from ae_assets.schemas.periods import DAILY
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table
 
-DAYS = day_range(FIRST, FIRST + timedelta(days=44))
+DAYS = DAILY.range(FIRST, FIRST + timedelta(days=44))
 LOCATION = f"simulated://?drives=300&days=45&seed=3&start={FIRST}"
 
 

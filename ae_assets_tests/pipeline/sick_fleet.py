@@ -11,11 +11,12 @@ from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest
-from ae_assets.chain.workspace import Workspace, day_range
+from ae_assets.chain.workspace import Workspace
+from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
 
-DAYS = day_range(FIRST, FIRST + timedelta(days=19))
+DAYS = DAILY.range(FIRST, FIRST + timedelta(days=19))
 LAST = DAYS[-1]
 HEALTHY = [f"H{number:02}" for number in range(15)]
 SICK, HEALED, MUTED, DYING, SILENT, LOST, TWISTED = "S1", "S2", "S3", "F1", "U1", "L1", "Q1"

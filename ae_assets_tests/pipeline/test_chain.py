@@ -17,16 +17,16 @@ from ae_assets.chain.lives import failures_in
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import RawDay, load_raw
 from ae_assets.chain.threshold import calibrate_latest
-from ae_assets.chain.workspace import day_range
 from ae_assets.errors import EvaluationError, LakehouseError, ModelError
 from ae_assets.features.validation import Validated, validate_day
 from ae_assets.lakehouse import Lakehouse
+from ae_assets.schemas.periods import DAILY
 from ae_assets.schemas.raw import RawContract
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.conftest import LAST
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
 
-DAYS = day_range(FIRST, FIRST + timedelta(days=9))
+DAYS = DAILY.range(FIRST, FIRST + timedelta(days=9))
 
 
 def test_every_row_of_the_source_is_in_raw_and_in_features_or_quarantine(finished_home: Path) -> None:
@@ -213,7 +213,7 @@ def test_a_streak_counts_days_with_an_alarm_and_only_its_first_day_is_new(finish
 
 def test_the_same_seed_gives_the_same_scores(finished_home: Path, tmp_path: Path) -> None:
     finished, again = storage_of(watched_table(), finished_home), storage_of(watched_table(), tmp_path)
-    days = day_range(FIRST, FIRST + timedelta(days=44))
+    days = DAILY.range(FIRST, FIRST + timedelta(days=44))
     list(load_raw(again, open_source(again.table.source.location), days))
     build_features(again, days)
     train(again, TrainingRange.of(FIRST, FIRST + timedelta(days=29), again.table.horizon_days))
@@ -230,7 +230,7 @@ def test_training_leaves_out_rows_near_a_failure_and_knows_no_label_after_the_ho
     table = watched_table(str(tmp_path / "source"), training={"horizon_days": 3, "days": 5, "max_rows": 5000})
     space = storage_of(table, tmp_path / "home")
     drives = [f"D{number:03}" for number in range(40)]
-    days = day_range(FIRST, FIRST + timedelta(days=19))
+    days = DAILY.range(FIRST, FIRST + timedelta(days=19))
     fails_on = {"D000": days[6], "D001": days[12]}
     for day in days:
         write_day(

@@ -16,17 +16,18 @@ from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest
-from ae_assets.chain.workspace import Workspace, day_range
+from ae_assets.chain.workspace import Workspace
 from ae_assets.errors import EvaluationError, ModelError
 from ae_assets.evaluation import Difference
 from ae_assets.lakehouse import ModelStore
+from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, check_of, materialise, storage_of, watched_table, write_day
 
 GOOD = {"type": "counter_rule", "features": ["smart_5_level"]}
 BAD = {"type": "counter_rule", "features": ["smart_194_deviation"]}
 FAILING = 30
-DAYS = day_range(FIRST, FIRST + timedelta(days=39))
+DAYS = DAILY.range(FIRST, FIRST + timedelta(days=39))
 TRAINED = TrainingRange.of(FIRST, FIRST + timedelta(days=9), 10)
 SEEN_UNTIL = FIRST + timedelta(days=19)
 JUDGED = (SEEN_UNTIL + timedelta(days=1), DAYS[-1])

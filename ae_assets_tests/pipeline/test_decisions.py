@@ -21,7 +21,7 @@ from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.threshold import calibrate_latest, calibration_scores
-from ae_assets.chain.workspace import Workspace, day_range
+from ae_assets.chain.workspace import Workspace
 from ae_assets.decisions import AggregationConfig, DecisionConfig, aggregate
 from ae_assets.decisions.episodes import STATES
 from ae_assets.errors import ConfigError, EvaluationError
@@ -31,10 +31,11 @@ from ae_assets.pipeline.checks import anomalies_checks
 from ae_assets.pipeline.component import _with_mute_list_beside
 from ae_assets.pipeline.metadata import anomalies_day, anomalies_days
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA, EPISODE_STATES
+from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, attributes, storage_of, watched_table
 
-DAYS = day_range(FIRST, FIRST + timedelta(days=59))
+DAYS = DAILY.range(FIRST, FIRST + timedelta(days=59))
 TRAINED = TrainingRange.of(DAYS[0], DAYS[29], 10)
 JUDGED = DAYS[40:]
 """The days after the calibration range, which ends on the 40th."""

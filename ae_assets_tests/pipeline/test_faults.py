@@ -25,9 +25,10 @@ from ae_assets.chain.lives import failures_in
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest
-from ae_assets.chain.workspace import DAILY_INPUT, day_range
+from ae_assets.chain.workspace import DAILY_INPUT
 from ae_assets.lakehouse import Lakehouse
 from ae_assets.model.definition import WatchedTable
+from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.ledgers import hold_what_raw_says
 from ae_assets_tests.pipeline.tables import (
@@ -41,7 +42,7 @@ from ae_assets_tests.pipeline.tables import (
 )
 from ae_assets_tests.sources.files import write_zip
 
-DAYS = day_range(FIRST, FIRST + timedelta(days=7))
+DAYS = DAILY.range(FIRST, FIRST + timedelta(days=7))
 DAY = DAYS[0]
 RULE = {"type": "counter_rule", "features": ["smart_5_level", "smart_197_level"]}
 DRIVES, COMMIT_ROWS = 40, 60

@@ -13,11 +13,12 @@ from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.chain.volume import gaps_in, gaps_until
-from ae_assets.chain.workspace import Workspace, day_range
+from ae_assets.chain.workspace import Workspace
+from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, attributes, storage_of, watched_table, write_day
 
-DAYS = day_range(FIRST, FIRST + timedelta(days=44))
+DAYS = DAILY.range(FIRST, FIRST + timedelta(days=44))
 LOST = range(24, 32)
 """Days that the source lacks."""
 PARTIAL = range(32, 36)

@@ -19,17 +19,18 @@ from ae_assets.chain.rates import judge_rates
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.stories import story_of_top_alarm
 from ae_assets.chain.threshold import Calibrated, calibrate_latest
-from ae_assets.chain.workspace import Workspace, day_range
+from ae_assets.chain.workspace import Workspace
 from ae_assets.decisions import AggregationConfig
 from ae_assets.model.judgement import NotJudged
 from ae_assets.pipeline.checks import anomalies_checks
 from ae_assets.pipeline.metadata import anomalies_day, anomalies_days, threshold_run
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
+from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
 from ae_assets_tests.thresholds.scores import cut_of_day
 
-DAYS = day_range(FIRST, FIRST + timedelta(days=29))
+DAYS = DAILY.range(FIRST, FIRST + timedelta(days=29))
 JUDGED = DAYS[13:]
 """The days after calibration."""
 SATA = [f"D{number:02}" for number in range(20)]

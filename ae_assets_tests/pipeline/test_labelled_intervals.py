@@ -14,15 +14,15 @@ from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, fit_detector
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibration_scores
-from ae_assets.chain.workspace import day_range
 from ae_assets.decisions import AggregationConfig
 from ae_assets.detectors import FittedDetector, KMeansConfig, TrainingData, Windows, fit
 from ae_assets.model.parse import parse_table
+from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline import pumps
 from ae_assets_tests.pipeline.tables import storage_of
 
-DAYS = day_range(pumps.FIRST, pumps.FIRST + timedelta(days=pumps.DAYS - 1))
+DAYS = DAILY.range(pumps.FIRST, pumps.FIRST + timedelta(days=pumps.DAYS - 1))
 TRAINING = TrainingRange.of(DAYS[0], DAYS[24], 0)
 CALIBRATION = CalibrationRange.after(TRAINING, 2, 8)
 

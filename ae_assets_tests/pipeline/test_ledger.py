@@ -14,13 +14,14 @@ from ae_assets.chain import Workspace, ledger
 from ae_assets.chain.ledger import catch_up, ledger_of
 from ae_assets.chain.lives import failures_in, lives_in
 from ae_assets.chain.raw import load_raw
-from ae_assets.chain.workspace import DAILY_INPUT, RAW, day_range
+from ae_assets.chain.workspace import DAILY_INPUT, RAW
 from ae_assets.lakehouse import Lakehouse
+from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.ledgers import hold_what_raw_says
 from ae_assets_tests.pipeline.tables import FIRST, materialise, storage_of, watched_table, write_day
 
-DAYS = day_range(date(2013, 12, 20), date(2014, 1, 20))
+DAYS = DAILY.range(date(2013, 12, 20), date(2014, 1, 20))
 """Over the end of a year, where a spell moves to another partition."""
 
 

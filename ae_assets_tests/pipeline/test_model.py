@@ -12,7 +12,7 @@ from ae_assets.chain import model
 from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, fit_detector, train
 from ae_assets.chain.raw import load_raw
-from ae_assets.chain.workspace import Workspace, day_range
+from ae_assets.chain.workspace import Workspace
 from ae_assets.detectors import (
     CounterRuleConfig,
     FittedDetector,
@@ -23,11 +23,12 @@ from ae_assets.detectors import (
     windows_of,
 )
 from ae_assets.errors import ModelError
+from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
 
 HORIZON = 3
-DAYS = day_range(FIRST, date(2013, 4, 29))
+DAYS = DAILY.range(FIRST, date(2013, 4, 29))
 TRAINING = TrainingRange.of(DAYS[0], DAYS[14], HORIZON)
 DRIVES = [f"D{number:03}" for number in range(120)]
 FAILS = {

@@ -10,12 +10,13 @@ import pytest
 from ae_assets.chain.features import build_features
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.raw_columns import RawColumns
-from ae_assets.chain.workspace import RAW, day_range
+from ae_assets.chain.workspace import RAW
 from ae_assets.errors import SourceError
+from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
 
-DAYS = day_range(FIRST, FIRST + timedelta(days=3))
+DAYS = DAILY.range(FIRST, FIRST + timedelta(days=3))
 
 
 @pytest.mark.parametrize("runs", [[DAYS], [[day] for day in DAYS]], ids=["one run", "a run for each day"])

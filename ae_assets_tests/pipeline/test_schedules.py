@@ -13,11 +13,11 @@ from ae_assets.chain.challenger import window_to_judge
 from ae_assets.chain.champion import CalibrationRange
 from ae_assets.chain.model import TrainingRange
 from ae_assets.chain.training_days import plan_retraining, plan_training
-from ae_assets.chain.workspace import day_range
 from ae_assets.errors import ConfigError
 from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.component import AnomalyPipeline
 from ae_assets.pipeline.resources import LakehouseResource
+from ae_assets.schemas.periods import DAILY
 from ae_assets_tests.pipeline.conftest import LAST
 from ae_assets_tests.pipeline.tables import FIRST, PipelineAlone, storage_of, watched_table
 
@@ -51,7 +51,7 @@ def test_a_challenger_leaves_exactly_the_window_that_it_is_judged_on_unseen(
     def counted(first: date, until: date) -> int:
         return (until - first).days + 1 - sum(first <= day <= until for day in left_out)
 
-    planned = plan_retraining(yaml, day_range(FIRST, last), None, judged=True, left_out=left_out)
+    planned = plan_retraining(yaml, DAILY.range(FIRST, last), None, judged=True, left_out=left_out)
     assert not isinstance(planned, str)
     training = TrainingRange.of(*planned, horizon)
     calibrated = CalibrationRange.after(training, embargo, calibration, left_out)
@@ -69,18 +69,18 @@ def test_a_challenger_leaves_exactly_the_window_that_it_is_judged_on_unseen(
 
 
 def test_a_first_model_learns_from_later_days_since_it_is_not_compared() -> None:
-    held = day_range(FIRST, LAST)
+    held = DAILY.range(FIRST, LAST)
     first = plan_retraining(table(), held, None, judged=False)
     assert first == (LAST - timedelta(days=29), LAST - timedelta(days=10))
     assert plan_retraining(table(), held, None, judged=True) == (LAST - timedelta(days=39), LAST - timedelta(days=20))
 
 
 def test_who_names_no_days_gets_those_that_leave_room_to_judge_where_there_are_enough() -> None:
-    assert plan_training(table(), day_range(FIRST, LAST), judged=True) == (
+    assert plan_training(table(), DAILY.range(FIRST, LAST), judged=True) == (
         LAST - timedelta(days=39),
         LAST - timedelta(days=20),
     )
-    few = day_range(LAST - timedelta(days=28), LAST)
+    few = DAILY.range(LAST - timedelta(days=28), LAST)
     planned = plan_training(table(), few, judged=True)
     assert (
         planned == plan_training(table(), few, judged=False) == (LAST - timedelta(days=29), LAST - timedelta(days=10))
@@ -88,7 +88,7 @@ def test_who_names_no_days_gets_those_that_leave_room_to_judge_where_there_are_e
 
 
 def test_who_names_no_days_and_has_too_few_is_told_how_many_are_needed_and_from_when_on_there_are() -> None:
-    enough = day_range(FIRST, FIRST + timedelta(days=19))  # half of 20, then 2 and 8
+    enough = DAILY.range(FIRST, FIRST + timedelta(days=19))  # half of 20, then 2 and 8
     assert not isinstance(plan_training(table(), enough, judged=False), str)
     for held in (enough[:-1], enough[:1]):
         told = plan_training(table(), held, judged=False)
@@ -105,8 +105,8 @@ def test_who_names_no_days_and_has_too_few_is_told_how_many_are_needed_and_from_
     ("held", "trained_until", "says"),
     [
         ([], None, "fleet has no features yet"),
-        (day_range(FIRST, FIRST + timedelta(days=28)), None, "9 of the 20 days from"),
-        (day_range(FIRST, LAST), LAST - timedelta(days=20), "the newest version has learned from days until"),
+        (DAILY.range(FIRST, FIRST + timedelta(days=28)), None, "9 of the 20 days from"),
+        (DAILY.range(FIRST, LAST), LAST - timedelta(days=20), "the newest version has learned from days until"),
     ],
 )
 def test_no_challenger_is_trained_without_new_days(held: list[date], trained_until: date | None, says: str) -> None:

@@ -11,12 +11,13 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from ae_assets.chain import Workspace
-from ae_assets.chain.workspace import DAILY_INPUT, day_range
+from ae_assets.chain.workspace import DAILY_INPUT
 from ae_assets.model.definition import WatchedTable
+from ae_assets.schemas.periods import DAILY
 from ae_assets_tests.pipeline.tables import FIRST, attributes, failure_of, materialise, storage_of, watched_table
 
-FIRST_QUARTER = day_range(FIRST, FIRST + timedelta(days=19))
-SECOND_QUARTER = day_range(FIRST + timedelta(days=20), FIRST + timedelta(days=29))
+FIRST_QUARTER = DAILY.range(FIRST, FIRST + timedelta(days=19))
+SECOND_QUARTER = DAILY.range(FIRST + timedelta(days=20), FIRST + timedelta(days=29))
 IDENTITY = ["date", "serial_number", "model", "capacity_bytes", "failure"]
 OF_2013 = [1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 15, 183, 184, 187, 188, 189, 190, 191, 192, 193, 194, 195, 196, 197,
            198, 199, 200, 201, 223, 225, 240, 241, 242, 250, 251, 252, 254, 255]  # fmt: skip

@@ -18,16 +18,17 @@ from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest
-from ae_assets.chain.workspace import NO_ROWS, Workspace, day_range
+from ae_assets.chain.workspace import NO_ROWS, Workspace
 from ae_assets.errors import ModelError
 from ae_assets.features.schema import SETTINGS
 from ae_assets.model.parse import parse_table
 from ae_assets.pipeline.checks import features_checks
+from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, attributes, storage_of, write_day
 
 RULE = {"type": "counter_rule", "features": ["smart_5_level"]}
-DAYS = day_range(FIRST, FIRST + timedelta(days=24))
+DAYS = DAILY.range(FIRST, FIRST + timedelta(days=24))
 TRAINED = TrainingRange.of(FIRST, FIRST + timedelta(days=5), 10)
 NEWEST = DAYS[-1]
 SCORE = 3.6

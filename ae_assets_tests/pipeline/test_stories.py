@@ -15,15 +15,16 @@ from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.stories import drawn_features, judged_drives, story_of_top_alarm, strongest_attributes
 from ae_assets.chain.threshold import calibrate_latest
-from ae_assets.chain.workspace import Workspace, day_range
+from ae_assets.chain.workspace import Workspace
 from ae_assets.evaluation import Protocol
 from ae_assets.evaluation.drives import FailedDrive
 from ae_assets.features.catalogue import catalogue
 from ae_assets.pipeline.metadata import anomalies_days, evaluation_run
+from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
 
-DAYS = day_range(FIRST, FIRST + timedelta(days=59))
+DAYS = DAILY.range(FIRST, FIRST + timedelta(days=59))
 FAILS = {"SICK": DAYS[56], "SUDDEN": DAYS[52]}
 NEW_ON = 50
 """A healthy drive has an alarm on this day, its first, with a lower score than the sick drive, whose is days old."""

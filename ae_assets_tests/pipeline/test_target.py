@@ -12,14 +12,15 @@ from polars.testing import assert_frame_equal
 
 from ae_assets.chain import Workspace
 from ae_assets.chain.target import intervals_in, target_of
-from ae_assets.chain.workspace import RAW, TARGET, day_range
+from ae_assets.chain.workspace import RAW, TARGET
 from ae_assets.errors import ConfigError
 from ae_assets.evaluation.target import Failures, joined, labelled_pieces
+from ae_assets.schemas.periods import DAILY
 from ae_assets.schemas.records import TIME_TYPE
 from ae_assets_tests.pipeline.stations import CADENCE, Row, load, space_in, taken_at, write_day
 from ae_assets_tests.pipeline.tables import watched_table
 
-DAYS = day_range(date(2023, 12, 29), date(2024, 1, 4))
+DAYS = DAILY.range(date(2023, 12, 29), date(2024, 1, 4))
 """Over the end of a year, where intervals lie in two partitions."""
 
 LABEL = {"columns": ["qual"], "gap": "12h"}

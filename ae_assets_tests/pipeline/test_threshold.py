@@ -17,11 +17,12 @@ from ae_assets.chain.model import TrainingRange, fit_detector, train
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.threshold import calibrate_latest, calibration_scores
-from ae_assets.chain.workspace import Workspace, day_range
+from ae_assets.chain.workspace import Workspace
 from ae_assets.decisions import AggregationConfig, aggregate
 from ae_assets.detectors import CounterRuleConfig
 from ae_assets.evaluation import compare
 from ae_assets.model.definition import CalibrationSection
+from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets.thresholds import default_policies, fit_threshold
 from ae_assets_tests.pipeline.conftest import LAST
@@ -46,7 +47,7 @@ def fleet_with_failures(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     )
     space = storage_of(table, home / "home")
     fails_on = {"D00": 4, "D01": 7, "D02": 10, "D03": 12, "D04": 13, "D05": 4}
-    days = day_range(FIRST, FIRST + timedelta(days=19))
+    days = DAILY.range(FIRST, FIRST + timedelta(days=19))
     for number, day in enumerate(days):
         drives = [
             (f"D{drive:02}", int(fails_on.get(f"D{drive:02}") == number), drive * number)
@@ -143,7 +144,7 @@ def budgeted(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         threshold={"policy": "alarm_budget", "alarms_a_day": BUDGET, "share_of_days": 0.5},
     )
     space = storage_of(table, tmp_path_factory.mktemp("budgeted"))
-    days = day_range(FIRST, LAST)
+    days = DAILY.range(FIRST, LAST)
     list(load_raw(space, open_source(table.source.location), days))
     build_features(space, days)
     train(space, TrainingRange.of(FIRST, FIRST + timedelta(days=29), table.horizon_days))
@@ -219,7 +220,9 @@ def test_comparisons_are_fitted_calibrated_and_aggregated_as_the_champion_was(
     (scores,) = judged
     (name,) = scores.keys() - {"counter_rule"}
     detector, _ = fit_detector(budgeted, rule, champion.training)
-    of_days = score_days(budgeted, detector, AggregationConfig(), day_range(FIRST + timedelta(days=39), LAST), "again")
+    of_days = score_days(
+        budgeted, detector, AggregationConfig(), DAILY.range(FIRST + timedelta(days=39), LAST), "again"
+    )
     expected = aggregate(pl.concat([day.scores for day in of_days]), aggregation)
     both = scores[name].join(expected, on=["day", "entity"], suffix="_expected")
     assert both.height == scores[name].height > 1000

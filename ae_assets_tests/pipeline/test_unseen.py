@@ -14,11 +14,12 @@ from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.chain.unseen import latest_days, latest_unseen_days
-from ae_assets.chain.workspace import NO_ROWS, Workspace, day_range
+from ae_assets.chain.workspace import NO_ROWS, Workspace
+from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
 
-DAYS = day_range(FIRST, FIRST + timedelta(days=44))
+DAYS = DAILY.range(FIRST, FIRST + timedelta(days=44))
 SEEN_UNTIL = DAYS[17]
 """Training ends on the 8th day, its labels ten days later; a window is ten days long."""
 

@@ -17,13 +17,14 @@ from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest, calibration_scores
 from ae_assets.chain.training_days import default_training_days
 from ae_assets.chain.volume import in_words
-from ae_assets.chain.workspace import Workspace, day_range
+from ae_assets.chain.workspace import Workspace
 from ae_assets.errors import ModelError
+from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, materialise, storage_of, watched_table, write_day
 
 RULE = {"type": "counter_rule", "features": ["smart_5_level"]}
-DAYS = day_range(FIRST, FIRST + timedelta(days=69))
+DAYS = DAILY.range(FIRST, FIRST + timedelta(days=69))
 OUTAGE = DAYS[25:37]
 LEFT_OUT = [day.isoformat() for day in OUTAGE]
 FAILING = 10

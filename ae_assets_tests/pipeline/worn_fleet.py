@@ -7,9 +7,10 @@ from functools import cache
 import numpy as np
 import polars as pl
 
-from ae_assets.chain.workspace import Workspace, day_range
+from ae_assets.chain.workspace import Workspace
 from ae_assets.features.catalogue import feature_names
 from ae_assets.model.definition import WatchedTable
+from ae_assets.schemas.periods import DAILY
 from ae_assets_tests.pipeline.tables import watched_table
 from benchmarks.feature_frame import storage_over
 
@@ -62,7 +63,7 @@ def storage_of(features: Mapping[str, np.ndarray], failed: np.ndarray) -> Worksp
     entity, day = (axis.ravel() for axis in np.mgrid[:DEVICES, :DAYS])
     frame = pl.DataFrame(
         {
-            "day": pl.Series(day_range(START, LAST)).gather(day),
+            "day": pl.Series(DAILY.range(START, LAST)).gather(day),
             "entity": pl.Series([f"D{number:04}" for number in range(DEVICES)]).gather(entity),
             "cohort": pl.repeat("M", len(day), eager=True),
             "label": pl.Series((failed[entity] == day).astype(np.int8)),

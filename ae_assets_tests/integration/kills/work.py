@@ -14,12 +14,12 @@ from ae_assets.chain.maintenance import maintain
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest
-from ae_assets.chain.workspace import day_range
 from ae_assets.lakehouse import Lakehouse, ModelStore, remains
+from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, watched_table, write_day
 
-DAYS = day_range(FIRST, FIRST + timedelta(days=5))
+DAYS = DAILY.range(FIRST, FIRST + timedelta(days=5))
 DRIVES = 40
 VERSIONS = (1, 2)
 COMMIT_ROWS = 80
