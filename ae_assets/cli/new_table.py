@@ -1,6 +1,9 @@
 """``new``: the YAML of a table of one's own, proposed from a file of it."""
 
-from pathlib import Path
+import json
+from collections.abc import Sequence
+from os.path import commonprefix
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import click
@@ -9,9 +12,14 @@ from ae_assets.cli.commands import explains_errors, main
 from ae_assets.cli.exit_codes import DONE, EXIT_CODES
 from ae_assets.cli.screen import say
 from ae_assets.errors import ConfigError
+from ae_assets.sources.printable import printable
 
 if TYPE_CHECKING:
+    from ae_assets.model.proposal import Proposal
+    from ae_assets.schemas.periods import Partitions
     from ae_assets.sources.sample import Sample
+
+_MOST_NAMED = 5
 
 
 @main.command(short_help="Propose the YAML of a table of your own from a file.", epilog=EXIT_CODES)
@@ -21,7 +29,7 @@ if TYPE_CHECKING:
     "source",
     type=click.Path(exists=True, path_type=Path),
     required=True,
-    help="A file of the table (.csv, .parquet, .jsonl or .ndjson), or a folder of such files.",
+    help="A file of the table (.csv, .parquet, .jsonl or .ndjson), or a folder or .zip of such files.",
 )
 @click.option(
     "--output",
@@ -30,11 +38,12 @@ if TYPE_CHECKING:
 )
 @explains_errors
 def new(table: str, source: Path, output: Path | None) -> int:
-    """Looks at the first rows of a file and writes a YAML for TABLE: columns, types, time, device, bounds.
+    """Looks at the first rows of files and writes a YAML for TABLE: periods, columns, types, time, device, bounds.
 
     Each line has its reason beside it, and what the rows do not tell stands at the top and is printed. Nothing is
     loaded; `ae-assets check TABLE` says next whether the contract holds.
     """
+    import polars as pl
     import yaml
 
     from ae_assets.cli.project import projects
@@ -48,11 +57,12 @@ def new(table: str, source: Path, output: Path | None) -> int:
     if output.exists():
         raise ConfigError(f"{output} is there already and stays as it is; remove it first, or name another --output")
     sample = read_sample(source)
-    proposal = propose(sample.texts, decimal_comma_possible=sample.format == "csv" and sample.separator != ",")
-    location, settings = _source_of(source, sample)
-    if settings.get("days_per_file") is None and proposal.entity is None:
-        proposal.unsure.append("a file for each day says nothing of the device in its name")
-    text = yaml_of(proposal, table, location, settings)
+    named, comma = _named_after(sample.names), sample.format == "csv" and sample.separator != ","
+    files = sample.file.replace_strict(dict(enumerate(sample.names)), return_dtype=pl.String)
+    proposal = propose(sample.texts, files, named, decimal_comma_possible=comma)
+    settings = _source_settings(sample, proposal, named)
+    location = source if source.is_dir() or named is None or _is_archive(source) else source.parent
+    text = yaml_of(proposal, table, str(location.resolve()), settings)
     parse_table(yaml.safe_load(text)["attributes"], str(output))
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -61,30 +71,57 @@ def new(table: str, source: Path, output: Path | None) -> int:
     except OSError as error:
         raise ConfigError(f"{output} cannot be written ({error.strerror}); name another --output") from None
     rows = f"{'all' if sample.whole else 'the first'} {sample.texts.height:,} rows"
-    say(f"{output}: proposed from {rows} of {sample.file}")
+    more = f" and {len(sample.names) - 1} more" if len(sample.names) > 1 else ""
+    say(f"{output}: proposed from {rows} of {printable(sample.names[0])}{more}")
     for doubt in proposal.unsure:
         say(f"unsure: {doubt}")
     say(f"next: look at it, then `ae-assets check {table}`")
     return DONE
 
 
-def _source_of(given: Path, sample: "Sample") -> tuple[str, dict[str, str]]:
-    """Where the files lie, and the keys of the source that say how they are written."""
+def _named_after(names: Sequence[str]) -> "Partitions | None":
+    """The periods after which all files are named."""
+    from ae_assets.schemas.periods import DAILY, HOURLY, WEEKLY
     from ae_assets.schemas.reading import Reading
     from ae_assets.sources.files import period_of_file
 
+    for periods in (DAILY, HOURLY, WEEKLY):
+        reading = Reading(periods=periods)
+        if all(period_of_file(name, reading) is not None for name in names):
+            return periods.partitions
+    return None
+
+
+def _source_settings(sample: "Sample", proposal: "Proposal", named: "Partitions | None") -> dict[str, str]:
+    """The keys of the source that say how its files are written, as YAML; what is unsure of them is added."""
     settings = {}
     if sample.separator != ",":
         settings["separator"] = '"\\t"' if sample.separator == "\t" else f'"{sample.separator}"'
-    if sample.format == "csv" and not _ends_with_a_line_end(sample.file):
-        settings["last_line_end"] = "optional # the file ends without a line end"
-    if period_of_file(sample.file.name, Reading()) is not None:
-        return str((given if given.is_dir() else given.parent).resolve()), settings
-    settings["days_per_file"] = "many # the file is not named after a day"
-    return str(given.resolve()), settings
+    if sample.format == "csv" and not sample.ends_with_line_ends:
+        settings["last_line_end"] = "optional # a file ends without a line end"
+    if named is None:
+        settings["days_per_file"] = "many # the files are not named after a period"
+    if sample.others:
+        others = ", ".join(map(printable, sample.others[:_MOST_NAMED]))
+        pattern = _pattern_of(sample.names, sample.others)
+        if pattern is not None:
+            settings["files"] = f"{json.dumps(pattern, ensure_ascii=False)} # leaves out {others}"
+        proposal.unsure.append(f"files that hold something else are left out: {others}")
+    return settings
 
 
-def _ends_with_a_line_end(file: Path) -> bool:
-    with file.open("rb") as opened:
-        opened.seek(-1, 2)
-        return opened.read(1) == b"\n"
+def _pattern_of(names: Sequence[str], others: Sequence[str]) -> str | None:
+    """How the names of some files begin and those of others do not; None: nothing at their beginning tells them."""
+    prefix = commonprefix([PurePosixPath(name).stem for name in names])  # noqa: RUF071 - names, not paths
+    told = (
+        prefix
+        and not set(prefix) & set("*?[]")
+        and not any(PurePosixPath(one).name.startswith(prefix) for one in others)
+    )
+    return f"{prefix}*" if told else None
+
+
+def _is_archive(source: Path) -> bool:
+    from ae_assets.sources.day_files import is_archive_name
+
+    return is_archive_name(source.name)

@@ -5,8 +5,9 @@ Nothing here is a decision: what a sample of rows suggests is written down, for 
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Literal
 
@@ -14,6 +15,7 @@ import polars as pl
 
 from ae_assets.errors import ConfigError
 from ae_assets.schemas.columns import RESERVED_COLUMNS, stored_name
+from ae_assets.schemas.periods import PERIODS, Partitions
 from ae_assets.schemas.times import read_times
 
 ENOUGH = 0.9
@@ -49,9 +51,15 @@ _ENTITY_WORDS = re.compile(
 )
 _COHORT_WORDS = re.compile(r"model|type|kind|class|cohort|vendor", re.IGNORECASE)
 _LABEL_WORDS = re.compile(r"fail|label|anomal|broken|fault|defect", re.IGNORECASE)
+_MARK_WORDS = re.compile(r"qual|flag|remark|status|grade|(^|_)qc($|_)", re.IGNORECASE)
 _AGE_WORDS = re.compile(r"hour|runtime|uptime|age$|operating", re.IGNORECASE)
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*$"
 _COMMA_NUMBER = r"^\s*[+-]?\d+,\d+\s*$"
+_MOST_CODES = 20
+_MOST_CELLS = 20_000
+_BEFORE_THE_YEAR = r"^(.*?[^\d\W_])[-_ .]*(?:19|20)\d{2}.*\.[^.]+$"
+"""A file's name that begins with the device's, and goes on with a year."""
+_MOST_NAMED = 5
 _SENTINELS = (-9999.0, -999.0, -99999.0, -999.9, 9999.0, 99999.0)
 
 
@@ -64,23 +72,33 @@ class Proposal:
     """What is proposed for a table.
 
     Attributes:
-        time: columns and format of the time; an empty format for dates with the year first.
+        time: columns of the time.
+        formats: how it is written; none for dates with the year first.
         entity: the column of the device; None: none was found.
+        entity_of_file: what finds the device in a file's name, where no column was found.
         cohort: that of its kind.
         label: that of failures.
         decimal_mark: of its numbers.
         values: the columns that are measured.
-        cadence: the usual step between the records of a device.
+        marks: columns that may say that a record is abnormal.
+        partitions: by which periods rows are stored.
+        step: the usual time between the records of a device; None: no device has two.
+        cadence: the same where a period holds several records of a device.
         reasons: by key, why.
         unsure: what a person is to look at, a sentence each.
     """
 
-    time: tuple[tuple[str, ...], str]
+    time: tuple[str, ...]
+    formats: tuple[str, ...]
     entity: str | None = None
+    entity_of_file: str = r"^(.+)\.[^.]+$"
     cohort: str | None = None
     label: str | None = None
     decimal_mark: Literal[".", ","] = "."
     values: list["Measured"] = field(default_factory=list)
+    marks: tuple[str, ...] = ()
+    partitions: Partitions = "daily"
+    step: timedelta | None = None
     cadence: timedelta | None = None
     reasons: dict[str, str] = field(default_factory=dict)
     unsure: list[str] = field(default_factory=list)
@@ -97,74 +115,122 @@ class Measured:
     lowest: float
     highest: float
     missing: float | None
+    why_missing: str = "stands far from all others"
 
 
-def propose(texts: pl.DataFrame, decimal_comma_possible: bool) -> Proposal:
+def propose(
+    texts: pl.DataFrame, files: pl.Series, named: Partitions | None = None, *, decimal_comma_possible: bool = False
+) -> Proposal:
     """What the rows of a sample suggest.
 
     Args:
         texts: columns as text, null = missing.
+        files: of each row the name of its file.
+        named: the periods after which the files are named; None: their names say no period.
         decimal_comma_possible: whether a comma may stand before decimals: it separates no fields.
 
     Raises:
         ConfigError: no column is a time, or none holds numbers.
     """
-    columns, form, reason, doubt = _time(texts)
-    proposal = Proposal((columns, form), reasons={"time": reason}, unsure=[doubt] if doubt else [])
-    times = _parsed(texts, columns, form)
+    columns, formats, reason, doubt = _time(texts)
+    proposal = Proposal(columns, formats, reasons={"time": reason}, unsure=[doubt] if doubt else [])
+    times = _parsed(texts, columns, formats)
     rest = [name for name in texts.columns if name not in columns and name.lower() not in RESERVED_COLUMNS]
     if taken := [name for name in texts.columns if name.lower() in RESERVED_COLUMNS]:
         stored = ", ".join(f"{name} is stored as {stored_name(name)}" for name in taken)
         proposal.reasons["values"] = f"the tables use some names themselves: {stored}"
     _find_entity(proposal, texts, times, rest)
+    entities = texts[proposal.entity] if proposal.entity else _entities_of_files(proposal, files, times, named)
     _find_cohort_and_label(proposal, texts, rest)
-    named = {proposal.entity, proposal.cohort, proposal.label}
+    _find_marks(proposal, texts, rest)
+    named_columns = {proposal.entity, proposal.cohort, proposal.label, *proposal.marks}
     numbers = {
-        name: found for name in rest if name not in named and (found := _numbers(texts[name], decimal_comma_possible))
+        name: found
+        for name in rest
+        if name not in named_columns and (found := _numbers(texts[name], decimal_comma_possible))
     }
     if any(mark == "," for _, mark in numbers.values()):
         proposal.decimal_mark = ","
-    entities = texts[proposal.entity] if proposal.entity else pl.repeat("one", texts.height, eager=True)
     order = pl.DataFrame({"entity": entities, "time": times})
-    proposal.values = [_measured(name, series, order) for name, (series, _) in numbers.items()]
+    proposal.values = _with_common_gaps([_measured(name, series, order) for name, (series, _) in numbers.items()])
     if not proposal.values:
         raise ConfigError(
             f"none of the columns {', '.join(texts.columns[:12])} holds numbers that could be watched; expected a file "
             "with a time, a device and what is measured of it in columns"
         )
-    texts_left = [name for name in rest if name not in named and name not in numbers]
+    _doubt_copies(proposal, {name: series for name, (series, _) in numbers.items()})
+    texts_left = [name for name in rest if name not in named_columns and name not in numbers]
     if texts_left:
         left_out = f"left out, since they are text: {', '.join(texts_left)}"
         proposal.reasons["values"] = "; ".join(filter(None, [proposal.reasons.get("values"), left_out]))
-    _find_cadence(proposal, order)
+    _find_periods(proposal, order, named)
     return proposal
 
 
-def _time(texts: pl.DataFrame) -> tuple[tuple[str, ...], str, str, str]:
-    """Columns, format, reason and doubt of the time."""
+def _time(texts: pl.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...], str, str]:
+    """Columns, formats, reason and doubt of the time."""
     parts = {part: name for part, _ in _PARTS for name in texts.columns if name.strip().lower() == part}
     if {"year", "month", "day"} <= parts.keys():
         chosen = [(parts[part], code) for part, code in _PARTS if part in parts]
         form = " ".join(code for _, code in chosen)
-        return tuple(name for name, _ in chosen), form, "the columns are named after the parts of a time", ""
+        return tuple(name for name, _ in chosen), (form,), "the columns are named after the parts of a time", ""
     names = sorted(texts.columns, key=lambda name: _TIME_WORDS.search(name) is None)
     for name in names:
         known = texts[name].drop_nulls()
-        forms = [] if known.is_empty() else [form for form in _forms() if _share(known, *form) >= ENOUGH]
-        if forms:
-            form = forms[0][1]
-            share = _share(known, *forms[0])
-            example = json.dumps(known[0], ensure_ascii=False)
-            reason = f"{share:.0%} of its cells are written so, e.g. {example}"
-            others = [other for _, other in forms[1:] if ("%d/%m" in form) != ("%d/%m" in other)]
-            doubt = (
-                f"{name} may be written {others[0]} as well as {form}: nothing in the sample tells" if others else ""
-            )
-            return (name,), form, reason, doubt
+        found = [] if known.is_empty() else _forms_of(known.gather_every(1 + len(known) // _MOST_CELLS))
+        if not found:
+            continue
+        share = sum(one.share for one in found)
+        examples = " or ".join(json.dumps(one.example, ensure_ascii=False) for one in found)
+        reason = f"{share:.0%} of its cells are written so, e.g. {examples}"
+        doubts = [
+            f"{name} may be written {one.or_else} as well as {one.form}: nothing in the sample tells"
+            for one in found
+            if one.or_else
+        ]
+        formats = tuple(one.form for one in found) if any(one.form for one in found) else ()
+        if len(formats) > 1:
+            formats = tuple(one.form or _ISO_FORMS[one.pattern] for one in found)
+        return (name,), formats, reason, next(iter(doubts), "")
     raise ConfigError(
         f"none of the columns {', '.join(texts.columns[:12])} looks like a time; expected dates such as 2024-04-17, "
         "17.04.2024 or 2024-04-17 06:15, or columns named year, month, day"
     )
+
+
+@dataclass(frozen=True)
+class _Form:
+    """One way in which the cells of a column are written as times.
+
+    Attributes:
+        pattern: of their text.
+        form: as strftime has it; empty where it need not be said.
+        share: of the known cells.
+        example: one of them.
+        or_else: another format that reads them too, as another day; empty: there is none.
+    """
+
+    pattern: str
+    form: str
+    share: float
+    example: str
+    or_else: str
+
+
+def _forms_of(known: pl.Series) -> list[_Form]:
+    """The ways in which the cells of a column are written, the most frequent first; none where others are too many."""
+    found: list[_Form] = []
+    forms: dict[str, list[str]] = {}
+    for pattern, form in _forms():
+        forms.setdefault(pattern, []).append(form)
+    for pattern, candidates in forms.items():
+        fit = known.filter(known.str.contains(f"^{pattern}$"))
+        read = [form for form in candidates if len(fit) and _part(_read(fit, form).is_not_null()) >= ENOUGH]
+        if read:
+            others = [other for other in read[1:] if ("%d/%m" in read[0]) != ("%d/%m" in other)]
+            found.append(_Form(pattern, read[0], len(fit) / len(known), str(fit[0]), "".join(others[:1])))
+    found.sort(key=lambda one: -one.share)
+    return found if sum(one.share for one in found) >= ENOUGH else []
 
 
 def _forms() -> Iterator[tuple[str, str]]:
@@ -172,15 +238,7 @@ def _forms() -> Iterator[tuple[str, str]]:
     for tail, tail_form in _TIMES_OF_DAY:
         for head, form in _TIME_FORMS:
             full = form or (_ISO_FORMS[head] if tail else "")
-            yield f"^{head}{tail}$", full + tail_form
-
-
-def _share(known: pl.Series, pattern: str, form: str) -> float:
-    """Share of the known texts that are times of a form."""
-    fit = known.filter(known.str.contains(pattern))
-    if len(fit) < ENOUGH * len(known):
-        return 0.0
-    return float(len(known) - (len(known) - len(fit)) - _read(fit, form).null_count()) / len(known)
+            yield head + tail, full + tail_form
 
 
 def _read(texts: pl.Series, form: str) -> pl.Series:
@@ -190,9 +248,10 @@ def _read(texts: pl.Series, form: str) -> pl.Series:
     return read_times(texts, form).cast(pl.Datetime("us"))
 
 
-def _parsed(texts: pl.DataFrame, columns: Sequence[str], form: str) -> pl.Series:
+def _parsed(texts: pl.DataFrame, columns: Sequence[str], formats: Sequence[str]) -> pl.Series:
     text = texts.select(pl.concat_str(columns, separator=" ")).to_series()
-    return _read(text, form).alias("time")
+    read = [_read(text, form).alias(str(number)) for number, form in enumerate(formats or [""])]
+    return pl.select(pl.coalesce(read).alias("time")).to_series()
 
 
 def _find_entity(proposal: Proposal, texts: pl.DataFrame, times: pl.Series, rest: Sequence[str]) -> None:
@@ -211,10 +270,6 @@ def _find_entity(proposal: Proposal, texts: pl.DataFrame, times: pl.Series, rest
         if unique >= ENOUGH and repeats and (hinted or not numeric):
             candidates.append((not hinted, -unique, place, name))
     if not candidates:
-        if _part(times.drop_nulls().is_unique()) >= ENOUGH:
-            proposal.reasons["entity"] = "no column names a device and each time stands once: the file is one device's"
-        else:
-            proposal.unsure.append("no column names the device of a row so that each has one record at a time")
         return
     _, unique, _, proposal.entity = min(candidates)
     devices = texts[proposal.entity].n_unique()
@@ -224,6 +279,28 @@ def _find_entity(proposal: Proposal, texts: pl.DataFrame, times: pl.Series, rest
     if len(candidates) > 1:
         others = ", ".join(name for *_, name in sorted(candidates)[1:4])
         proposal.unsure.append(f"the device may be named by {others} instead of {proposal.entity}")
+
+
+def _entities_of_files(proposal: Proposal, files: pl.Series, times: pl.Series, named: Partitions | None) -> pl.Series:
+    """The device of each row by the name of its file, where no column names it."""
+    names = files.str.split("/").list.last()
+    distinct = names.unique()
+    if named is not None:
+        proposal.unsure.append("no column names the device, and files are named after a period: say which device it is")
+        return pl.repeat("one", len(files), eager=True)
+    if distinct.str.contains(_BEFORE_THE_YEAR).all():
+        proposal.entity_of_file = _BEFORE_THE_YEAR
+    entities = names.str.extract(proposal.entity_of_file)
+    unique = _part(pl.DataFrame({"entity": entities, "time": times}).drop_nulls().is_unique())
+    devices = ", ".join(entities.unique().sort().head(_MOST_NAMED))
+    if unique < ENOUGH:
+        proposal.unsure.append("no column names the device of a row so that each has one record at a time")
+    elif len(distinct) == 1:
+        proposal.reasons["entity"] = "no column names a device and each time stands once: the file is one device's"
+    else:
+        proposal.reasons["entity"] = f"no column names a device, and in a file each time stands once: {devices}"
+        proposal.unsure.append(f"the device is taken from the names of files: {devices}")
+    return entities
 
 
 def _find_cohort_and_label(proposal: Proposal, texts: pl.DataFrame, rest: Sequence[str]) -> None:
@@ -254,6 +331,35 @@ def _find_cohort_and_label(proposal: Proposal, texts: pl.DataFrame, rest: Sequen
             proposal.unsure.append(f"{name} holds only 0 and 1 ({said}): a label, if it says that the device failed")
 
 
+def _find_marks(proposal: Proposal, texts: pl.DataFrame, rest: Sequence[str]) -> None:
+    """Columns with a code here and there, whose names say that they are remarks on the other columns."""
+    proposal.marks = tuple(
+        name
+        for name in rest
+        if _MARK_WORDS.search(name)
+        and texts[name].null_count() > texts.height // 2
+        and texts[name].n_unique() <= _MOST_CODES
+        and name not in (proposal.entity, proposal.cohort, proposal.label)
+    )
+    if proposal.marks and proposal.label is None:
+        names = ", ".join(proposal.marks)
+        proposal.unsure.append(
+            f"{names}: they may mark abnormal records, see label; if so, what they say is never measured"
+        )
+
+
+def _doubt_copies(proposal: Proposal, numbers: Mapping[str, pl.Series]) -> None:
+    """Says which columns repeat another, as corrected ones do: what is corrected later is not known when it counts."""
+    for name, values in numbers.items():
+        for other, copy in numbers.items():
+            known = values.is_not_null() & copy.is_not_null()
+            if other.startswith(name) and other != name and known.any() and _part((values == copy).filter(known)) > 0.5:
+                share = _part((values == copy).filter(known))
+                proposal.unsure.append(
+                    f"{other} equals {name} in {share:.0%} of the rows: leave it out where it is made of it later"
+                )
+
+
 def _numbers(column: pl.Series, comma_possible: bool) -> tuple[pl.Series, Literal[".", ","]] | None:
     """A column of text as numbers, and what stands before their decimals; None where it holds others."""
     known = column.drop_nulls()
@@ -275,6 +381,19 @@ def _measured(name: str, numbers: pl.Series, order: pl.DataFrame) -> Measured:
     whole = bool((known == known.floor()).all())
     kind, reason = _kind(name, values, order, whole=whole)
     return Measured(name, "int" if whole else "float", kind, reason, lowest, highest, missing)
+
+
+def _with_common_gaps(values: Sequence[Measured]) -> list[Measured]:
+    """The columns with a number that stands for a missing value in two of them, where none of theirs could be it."""
+    counts = Counter(value.missing for value in values if value.missing is not None)
+    common, columns = next(iter(counts.most_common(1)), (0.0, 0))
+    reason = f"stands for a missing value in {columns} other columns"
+    return [
+        replace(value, missing=common, why_missing=reason)
+        if columns > 1 and value.missing is None and not value.lowest <= common <= value.highest
+        else value
+        for value in values
+    ]
 
 
 def _kind(name: str, values: pl.Series, order: pl.DataFrame, *, whole: bool) -> tuple[Kind, str]:
@@ -310,17 +429,31 @@ def _is_far_off(numbers: pl.Series, value: float) -> bool:
     return value < lowest - (highest - lowest) if value < 0 else value > highest + (highest - lowest)
 
 
-def _find_cadence(proposal: Proposal, order: pl.DataFrame) -> None:
+def _find_periods(proposal: Proposal, order: pl.DataFrame, named: Partitions | None) -> None:
+    """The cadence, and by which periods rows are stored: those of the files' names, or one in which records come."""
     steps = order.drop_nulls().sort("entity", "time").select(pl.col("time").diff().over("entity")).to_series()
     positive = steps.filter(steps > timedelta())
-    if positive.is_empty():
+    middle = None if positive.is_empty() else positive.median()
+    step = proposal.step = middle if isinstance(middle, timedelta) else None
+    proposal.partitions, proposal.reasons["partitions"] = _periods_for(step, named)
+    if step is None or step >= PERIODS[proposal.partitions].step:
         return
-    middle = positive.median()
-    proposal.cadence = middle if isinstance(middle, timedelta) else None
-    if proposal.cadence is not None and proposal.cadence < timedelta(days=1):
-        proposal.unsure.append(
-            f"a device has a record every {span_in_words(proposal.cadence)}: only one a day is supported yet"
-        )
+    proposal.cadence = max(timedelta(seconds=round(step.total_seconds())), timedelta(seconds=1))
+    share = _part((positive - step).abs() <= step / 10)
+    proposal.reasons["cadence"] = f"the median step between records of a device; {share:.0%} are so long"
+
+
+def _periods_for(step: timedelta | None, named: Partitions | None) -> tuple[Partitions, str]:
+    if named is not None:
+        return named, f"files are named after {PERIODS[named].noun}s"
+    if step is None:
+        return "daily", "no device has two records in the sample"
+    every = f"a device has a record every {span_in_words(step)}"
+    if step < timedelta(minutes=1):
+        return "hourly", f"{every}, so a day would hold more than {timedelta(days=1) // timedelta(minutes=1):,} of them"
+    if step > timedelta(days=1):
+        return "weekly", f"{every}, so most days would have none"
+    return "daily", every
 
 
 def span_in_words(span: timedelta) -> str:

@@ -1,9 +1,11 @@
 """A proposal as the text of a ``defs.yaml``, a reason beside each line."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from ae_assets.model.proposal import Kind, Measured, Proposal, span_in_words
+from ae_assets.model.proposal import Kind, Measured, Proposal
+from ae_assets.schemas.durations import written
+from ae_assets.schemas.periods import Partitions
 
 _ATTRIBUTES: Mapping[Kind, str] = {
     "counter": "kind: counter",
@@ -11,6 +13,8 @@ _ATTRIBUTES: Mapping[Kind, str] = {
     "gauge": "kind: gauge",
     "age": "kind: age, transforms: [drift]",
 }
+
+_SPANS: Mapping[Partitions, str] = {"hourly": "[1h, 6h, 1d]", "daily": "[1, 7, 28]", "weekly": "[7, 28, 84]"}
 
 
 def yaml_of(proposal: Proposal, table: str, location: str, source: Mapping[str, str]) -> str:
@@ -30,35 +34,15 @@ def _lines(proposal: Proposal, table: str, location: str, source: Mapping[str, s
     yield "# Proposed from a sample: look at each line, then try `ae-assets check " + table + "`."
     for doubt in proposal.unsure:
         yield f"# UNSURE: {doubt}."
-    yield from ("type: ae_assets.AnomalyPipeline", "", "attributes:", f"  table: {table}", "")
+    yield from ("type: ae_assets.AnomalyPipeline", "", "attributes:", f"  table: {table}")
+    yield from (f"  partitions: {proposal.partitions} # {why['partitions']}", "")
     yield from ("  source:", f"    location: {_text(location)}")
     yield from (f"    {key}: {value}" for key, value in source.items())
     if proposal.decimal_mark == ",":
         yield '    decimal_mark: ","'
-    columns, form = proposal.time
-    yield "    columns:"
-    cadence = f"; a device has one every {span_in_words(proposal.cadence)}" if proposal.cadence else ""
-    yield f"      time: # {why['time']}{cadence}"
-    yield f"        column: {_text(columns[0]) if len(columns) == 1 else _text(list(columns))}"
-    if form:
-        yield f"        format: {_text(form)}"
-    if "%H" in form:
-        yield "        time_zone: UTC # where the clock stood that wrote these times"
-    if proposal.entity is None:
-        reason = why.get("entity", "not found")
-        yield f"      entity: # {reason}; name the column of the device, or find it in the file's name"
-        yield r"        file_name: '^(.+)\.[^.]+$'"
-    else:
-        yield f"      entity: {_text(proposal.entity)} # {why['entity']}"
-    for key, name in (("cohort", proposal.cohort), ("label", proposal.label)):
-        if name is not None:
-            yield f"      {key}: {_text(name)} # {why[key]}"
-        else:
-            yield f"      # {key}: COLUMN # {_LEFT_OUT[key]}"
-    yield f"      values:{' # ' + why['values'] if 'values' in why else ''}"
-    for value in proposal.values:
-        yield from _value_lines(value)
-    yield from ("", "  features:", "    spans: [1, 7, 28] # days over which growth is measured", "    attributes:")
+    yield from _column_lines(proposal)
+    spans = f"    spans: {_SPANS[proposal.partitions]} # over which growth is measured; a number is days"
+    yield from ("", "  features:", spans, "    attributes:")
     clock = next((value.name for value in proposal.values if value.kind == "age"), None)
     for value in proposal.values:
         kind: Kind = "use" if value.kind == "age" and value.name != clock else value.kind
@@ -67,11 +51,40 @@ def _lines(proposal: Proposal, table: str, location: str, source: Mapping[str, s
     yield from _REST.splitlines()
 
 
+def _column_lines(proposal: Proposal) -> Iterator[str]:
+    why = proposal.reasons
+    yield "    columns:"
+    yield f"      time: # {why['time']}"
+    yield f"        column: {_one_or_several(proposal.time)}"
+    if proposal.formats:
+        yield f"        format: {_one_or_several(proposal.formats)}"
+    if any("%H" in form for form in proposal.formats):
+        yield "        time_zone: UTC # where the clock stood that wrote these times"
+    if proposal.cadence is not None:
+        yield f"        cadence: {written(proposal.cadence)} # {why['cadence']}"
+    if proposal.entity is None:
+        reason = why.get("entity", "not found")
+        yield f"      entity: # {reason}; name the column of the device, or find it in the file's name"
+        yield f"        file_name: '{proposal.entity_of_file}'"
+    else:
+        yield f"      entity: {_text(proposal.entity)} # {why['entity']}"
+    for key, name in (("cohort", proposal.cohort), ("label", proposal.label)):
+        if name is not None:
+            yield f"      {key}: {_text(name)} # {why[key]}"
+        else:
+            marks = proposal.marks if key == "label" else ()
+            column = f"{{columns: {_text(list(marks))}}}" if marks else "COLUMN"
+            yield f"      # {key}: {column} # {_LEFT_OUT[key]}"
+    yield f"      values:{' # ' + why['values'] if 'values' in why else ''}"
+    for value in proposal.values:
+        yield from _value_lines(value)
+
+
 def _value_lines(value: Measured) -> Iterator[str]:
     yield f"        {_text(value.name)}: # from {value.lowest:g} to {value.highest:g} in the sample"
     yield f"          type: {value.type}"
     if value.missing is not None:
-        yield f"          missing: {value.missing:g} # stands far from all others"
+        yield f"          missing: {value.missing:g} # {value.why_missing}"
     if value.lowest >= 0:
         yield "          at_least: 0 # none is below; a row with less is set aside"
     else:
@@ -81,7 +94,7 @@ def _value_lines(value: Measured) -> Iterator[str]:
 
 _LEFT_OUT = {
     "cohort": "the device's kind; left out: all are of one kind",
-    "label": "1 where the device failed on that day; left out: nothing is judged by failures",
+    "label": "what is known to have gone wrong; left out: nothing is judged by it",
 }
 
 _REST = """
@@ -94,6 +107,10 @@ _REST = """
   threshold:
     policy: percentile
     percentile: 99.9"""
+
+
+def _one_or_several(values: Sequence[str]) -> str:
+    return _text(values[0]) if len(values) == 1 else _text(list(values))
 
 
 def _text(value: object) -> str:

@@ -1,10 +1,16 @@
-"""The beginning of a file as text, without a contract: what a YAML for it is proposed from."""
+"""The beginning of some files as text, without a contract: what a YAML for them is proposed from."""
 
 import csv
 import io
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import get_args
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, get_args
 
 import polars as pl
 import pyarrow as pa
@@ -13,6 +19,7 @@ import pyarrow.parquet as pq
 from ae_assets.errors import SourceError
 from ae_assets.schemas.reading import FORMAT_OF_ENDING, Format, Reading, Separator
 from ae_assets.sources.csv_day import BYTE_ORDER_MARK
+from ae_assets.sources.day_files import is_archive_name, left_out_folder
 from ae_assets.sources.header import MAX_COLUMNS
 from ae_assets.sources.json_day import text_columns
 from ae_assets.sources.printable import printable
@@ -21,91 +28,191 @@ SAMPLE_BYTES = 16 * 2**20
 SAMPLE_ROWS = 200_000
 SAMPLE_FILES = 30
 
+_PROBLEMS = (OSError, pa.ArrowException, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
 
 @dataclass(frozen=True)
 class Sample:
-    """The first rows of a file.
+    """The first rows of files that are written alike.
 
     Attributes:
-        file: where it lies; of several the first.
-        format: its format, by its ending.
+        names: of these files, with folders below the place that was given; in the order of their rows.
+        others: of files that hold something else.
+        format: their format, by its ending.
         separator: what stands between the fields of a line; of other formats a comma.
-        texts: its columns as text, null = missing.
+        texts: their columns as text, null = missing.
+        file: of each row the place of its file among the names.
         whole: whether these are all rows that there are.
+        ends_with_line_ends: whether each file does.
     """
 
-    file: Path
+    names: tuple[str, ...]
+    others: tuple[str, ...]
     format: Format
     separator: Separator
     texts: pl.DataFrame
+    file: pl.Series
     whole: bool
+    ends_with_line_ends: bool
+
+
+@dataclass(frozen=True)
+class _File:
+    name: str
+    place: str
+    open: Callable[[], AbstractContextManager[IO[bytes]]]
+
+    @property
+    def format(self) -> Format:
+        return FORMAT_OF_ENDING[PurePosixPath(self.name).suffix.lower()]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The first rows of one file."""
+
+    file: _File
+    separator: Separator
+    texts: pl.DataFrame
+    whole: bool
+    ends_with_line_end: bool
+
+    @property
+    def written(self) -> tuple[Format, Separator]:
+        return self.file.format, self.separator
 
 
 def read_sample(path: Path) -> Sample:
-    """The first rows of a file, or of the first files in a folder that are written alike.
+    """The first rows of a file, or of the first files in a folder or a zip archive that are written alike.
+
+    The files that count are those of the most columns, and those that have some of these beside what all files have.
 
     Raises:
         SourceError: there is no such file, or it cannot be read as its ending says.
     """
     files = _files_at(path)
-    samples = [_sample_of(file) for file in files[:SAMPLE_FILES]]
-    first = samples[0]
-    alike = [one for one in samples if (one.format, one.separator) == (first.format, first.separator)]
-    texts = pl.concat((one.texts for one in alike), how="diagonal").head(SAMPLE_ROWS)
-    whole = len(alike) == len(files) and all(one.whole for one in alike) and texts.height < SAMPLE_ROWS
-    return replace(first, texts=texts, whole=whole)
+    first = files[:SAMPLE_FILES]
+    parts = [_part(file, SAMPLE_ROWS // len(first)) for file in first]
+    alike, others = _alike(parts)
+    texts = pl.concat((part.texts for part in alike), how="diagonal")
+    numbers = [pl.repeat(number, part.texts.height, eager=True) for number, part in enumerate(alike)]
+    return Sample(
+        names=tuple(part.file.name for part in alike),
+        others=tuple(part.file.name for part in others),
+        format=alike[0].file.format,
+        separator=alike[0].separator,
+        texts=texts,
+        file=pl.concat(numbers),
+        whole=len(parts) == len(files) and all(part.whole for part in alike),
+        ends_with_line_ends=all(part.ends_with_line_end for part in alike),
+    )
 
 
-def _sample_of(file: Path) -> Sample:
-    kind = FORMAT_OF_ENDING[file.suffix.lower()]
-    place = printable(str(file))
+def _alike(parts: Sequence[_Part]) -> tuple[list[_Part], list[_Part]]:
+    """The parts that are written as the one with the most columns and hold the same things, and the others."""
+    main = max(parts, key=lambda part: part.texts.width)
+    counts = Counter(name for part in parts for name in part.texts.columns)
+    common = {name for name, count in counts.items() if count == len(parts)}
+
+    def own(part: _Part) -> set[str]:
+        return set(part.texts.columns) - common
+
+    def is_alike(part: _Part) -> bool:
+        return part.written == main.written and (not own(part) or bool(own(part) & own(main)))
+
+    return [part for part in parts if is_alike(part)], [part for part in parts if not is_alike(part)]
+
+
+def _part(file: _File, most_rows: int) -> _Part:
     try:
-        if kind == "parquet":
-            texts, whole = _of_parquet(file)
-            return _sample(file, kind, ",", texts, whole=whole)
-        with file.open("rb") as opened:
+        with file.open() as opened:
+            if file.format == "parquet":
+                texts, whole = _of_parquet(opened, most_rows)
+                return _checked(_Part(file, ",", texts, whole, ends_with_line_end=True))
             head = opened.read(SAMPLE_BYTES + 1)
-    except (OSError, pa.ArrowException, ValueError) as problem:
-        raise SourceError(f"{place}: it cannot be read as {kind} ({printable(str(problem))[:200]}).") from problem
-    whole = len(head) <= SAMPLE_BYTES
+            whole = len(head) <= SAMPLE_BYTES
+            ended = (head if whole else _last_byte(opened)).endswith(b"\n")
+    except _PROBLEMS as problem:
+        reason = printable(str(problem))[:200]
+        raise SourceError(f"{file.place}: it cannot be read as {file.format} ({reason}).") from problem
     lines = head if whole else head[: head.rfind(b"\n") + 1]
-    if kind == "jsonl":
-        return _sample(file, kind, ",", text_columns(lines), whole=whole)
-    separator = _separator(lines, place)
-    return _sample(file, kind, separator, _of_csv(lines, separator, place), whole=whole)
+    separator: Separator = ","
+    if file.format == "jsonl":
+        texts = text_columns(lines)
+    else:
+        separator = _separator(lines, file.place)
+        texts = _of_csv(lines, separator, file.place)
+    whole = whole and texts.height <= most_rows
+    return _checked(_Part(file, separator, texts.head(most_rows), whole, ended))
 
 
-def _files_at(path: Path) -> list[Path]:
+def _last_byte(opened: IO[bytes]) -> bytes:
+    opened.seek(-1, io.SEEK_END)
+    return opened.read(1)
+
+
+def _files_at(path: Path) -> list[_File]:
+    """The files of rows at a path, in the order of their names."""
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in FORMAT_OF_ENDING and file.is_file())
-        if not files:
-            raise SourceError(
-                f"{printable(str(path))}: no file in this folder ends with {', '.join(FORMAT_OF_ENDING)}."
-            )
-        return files
-    if not path.is_file():
+        files = _in_folder(path)
+    elif not path.is_file():
         raise SourceError(f"{printable(str(path))}: there is no such file.")
-    if path.suffix.lower() not in FORMAT_OF_ENDING:
+    elif is_archive_name(path.name):
+        files = _in_archive(path)
+    else:
+        files = [_File(path.name, printable(str(path)), partial(_plain, path))]
+    rows = [file for file in files if _holds_rows(file.name)]
+    if not rows:
+        endings = ", ".join(FORMAT_OF_ENDING)
         raise SourceError(
-            f"{printable(str(path))}: expected a file that ends with {', '.join(FORMAT_OF_ENDING)}; of an archive, give"
-            " one of the files in it."
+            f"{printable(str(path))}: expected a file that ends with {endings}, or a folder or .zip of such."
         )
-    return [path]
+    return rows
 
 
-def _sample(file: Path, kind: Format, separator: Separator, texts: pl.DataFrame, *, whole: bool) -> Sample:
+def _in_folder(path: Path) -> list[_File]:
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return [_File(file.relative_to(path).as_posix(), printable(str(file)), partial(_plain, file)) for file in files]
+
+
+def _in_archive(path: Path) -> list[_File]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(archive.namelist())
+    except _PROBLEMS as problem:
+        reason = printable(str(problem))[:200]
+        raise SourceError(f"{printable(str(path))}: it cannot be read as a zip archive ({reason}).") from problem
+    return [_File(name, printable(f"{path}!{name}"), partial(_member, path, name)) for name in names]
+
+
+def _holds_rows(name: str) -> bool:
+    """Whether a name, with folders, is that of a file of rows which a source would read."""
+    base = PurePosixPath(name)
+    return base.suffix.lower() in FORMAT_OF_ENDING and not base.name.startswith(".") and left_out_folder(name) is None
+
+
+def _plain(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+@contextmanager
+def _member(path: Path, name: str) -> Iterator[IO[bytes]]:
+    with zipfile.ZipFile(path) as archive, archive.open(name) as member:
+        yield member
+
+
+def _checked(part: _Part) -> _Part:
+    place, texts = part.file.place, part.texts
     if not texts.width or not texts.height:
-        raise SourceError(f"{printable(str(file))}: it holds no row to look at.")
+        raise SourceError(f"{place}: it holds no row to look at.")
     if texts.width > MAX_COLUMNS:
-        raise SourceError(
-            f"{printable(str(file))}: {texts.width:,} columns are more than the {MAX_COLUMNS:,} of a table."
-        )
+        raise SourceError(f"{place}: {texts.width:,} columns are more than the {MAX_COLUMNS:,} of a table.")
     missing = Reading()
     emptied = texts.with_columns(
         pl.when(~pl.col(name).is_in(["", *missing.missing_among(texts[name])])).then(pl.col(name))
         for name in texts.columns
     )
-    return Sample(file, kind, separator, emptied, whole)
+    return replace(part, texts=emptied.filter(~pl.all_horizontal(pl.all().is_null())))
 
 
 def _separator(lines: bytes, place: str) -> Separator:
@@ -129,16 +236,15 @@ def _of_csv(lines: bytes, separator: str, place: str) -> pl.DataFrame:
             infer_schema=False,
             truncate_ragged_lines=True,
             encoding="utf8-lossy",
-            n_rows=SAMPLE_ROWS,
         )
     except pl.exceptions.PolarsError as problem:
         reason = printable(str(problem).split("\n")[0])[:200]
         raise SourceError(f"{place}: it cannot be read as CSV ({reason}).") from problem
 
 
-def _of_parquet(file: Path) -> tuple[pl.DataFrame, bool]:
-    opened = pq.ParquetFile(file)
-    batch = next(opened.iter_batches(SAMPLE_ROWS), None)
+def _of_parquet(opened: IO[bytes], most_rows: int) -> tuple[pl.DataFrame, bool]:
+    file = pq.ParquetFile(opened)
+    batch = next(file.iter_batches(most_rows), None)
     frame = pl.DataFrame() if batch is None else pl.DataFrame(pa.Table.from_batches([batch]))
     plain = [name for name, kind in frame.schema.items() if not kind.is_nested() and kind != pl.Binary]
-    return frame.select(pl.col(plain).cast(pl.String)), frame.height == opened.metadata.num_rows
+    return frame.select(pl.col(plain).cast(pl.String)), frame.height == file.metadata.num_rows

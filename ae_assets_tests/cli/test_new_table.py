@@ -1,11 +1,13 @@
 """``new`` proposes a YAML that loads, says what it is unsure of, and ``check`` says whether the contract holds."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import polars as pl
 import pytest
@@ -16,6 +18,7 @@ from ae_assets.cli import main
 from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, WRONG_USE
 from ae_assets.model.definition import WatchedTable
 from ae_assets.model.parse import parse_table
+from ae_assets.sources import open_source
 from ae_assets.sources.csv_day import parse_day
 from ae_assets_tests.pipeline import pumps
 
@@ -169,10 +172,98 @@ def test_a_file_of_one_device_is_named_after_it(tmp_path: Path) -> None:
     assert "UNSURE" not in result.output
 
 
-def test_records_more_often_than_daily_are_said_to_wait(tmp_path: Path) -> None:
-    rows = [f"2024-04-{day:02} {hour:02}:00,{pump},1.5" for day in (1, 2) for hour in range(24) for pump in "ab"]
-    _, result = proposal_of(tmp_path, "\n".join(["at,pump,v", *rows, ""]))
-    assert "a device has a record every hour: only one a day is supported yet" in result.output
+START = datetime(2024, 4, 15, tzinfo=UTC)
+
+
+def series(step: timedelta, count: int, form: str, value: float = 1.5) -> str:
+    rows = [f"{START + number * step:{form}},{pump},{value + number % 3}" for number in range(count) for pump in "ab"]
+    return "\n".join(["at,pump,v", *rows, ""])
+
+
+@pytest.mark.parametrize(
+    ("step", "form", "partitions", "cadence"),
+    [
+        (timedelta(seconds=10), "%Y-%m-%d %H:%M:%S", "hourly", timedelta(seconds=10)),
+        (timedelta(minutes=15), "%Y-%m-%d %H:%M", "daily", timedelta(minutes=15)),
+        (timedelta(hours=8), "%Y-%m-%d %H:%M", "daily", timedelta(hours=8)),
+        (timedelta(days=1), "%Y-%m-%d", "daily", None),
+        (timedelta(days=2), "%Y-%m-%d", "weekly", timedelta(days=2)),
+        (timedelta(days=7), "%Y-%m-%d", "weekly", None),
+    ],
+)
+def test_cadence_and_partitions_follow_from_the_time_between_records(
+    project: Path, tmp_path: Path, step: timedelta, form: str, partitions: str, cadence: timedelta | None
+) -> None:
+    (tmp_path / "pumps.csv").write_text(series(step, 40, form))
+    assert ae_assets("new", "pumps", "--from", tmp_path / "pumps.csv").exit_code == DONE
+    table = proposed(project / "pumps" / "defs.yaml")
+    assert (table.partitions, columns_of(table).time.cadence) == (partitions, cadence)
+    result = ae_assets("check", "pumps")
+    assert (result.exit_code, result.output.splitlines()[-1]) == (DONE, "the contract holds")
+
+
+@pytest.mark.parametrize(
+    ("name", "partitions"),
+    [("2024-04-15T00.csv", "hourly"), ("2024/04/15/00/a.csv", "hourly"), ("2024-W16.csv", "weekly")],
+)
+def test_files_that_are_named_after_hours_or_weeks_are_read_so(
+    project: Path, tmp_path: Path, name: str, partitions: str
+) -> None:
+    (tmp_path / "in" / name).parent.mkdir(parents=True)
+    (tmp_path / "in" / name).write_text(series(timedelta(minutes=5), 12, "%Y-%m-%d %H:%M"))
+    assert ae_assets("new", "pumps", "--from", tmp_path / "in").exit_code == DONE
+    table = proposed(project / "pumps" / "defs.yaml")
+    assert (table.partitions, table.source.days_per_file) == (partitions, "one")
+    assert list(open_source(table.source.location, table.reading).days()) == [table.periods.of(START)]
+
+
+def stations(folder: Path) -> Path:
+    """Two years of one station and one of another, in two spellings of times, with remarks; and a file of rain."""
+    quarter = timedelta(minutes=15)
+    times = [START + number * quarter for number in range(200)]
+    with ZipFile(folder / "rivers.zip", "w") as archive:
+        for name, form, year in (
+            ("Mill", "%Y-%m-%d %H:%M", 0),
+            ("Mill", "%Y-%m-%d %H:%M", 1),
+            ("Ford", "%d.%m.%Y %H:%M:%S", 0),
+        ):
+            rows = [
+                f"{time + year * timedelta(days=365):{form}},{-9999 if number == 7 else number % 9},{number % 9},"
+                f"{'' if number % 50 else 5}"
+                for number, time in enumerate(times)
+            ]
+            archive.writestr(f"x/{name}{2024 + year}.csv", "\n".join(["at,level,level_cor,level_qual", *rows]))
+        archive.writestr("x/Rain.csv", "\n".join(["at,inch", *(f"{time:%Y-%m-%d %H:%M},0.1" for time in times)]))
+        archive.writestr("x/LICENSE", "free")
+    return folder / "rivers.zip"
+
+
+def test_an_archive_of_stations_is_proposed_by_what_its_files_have_in_common(project: Path, tmp_path: Path) -> None:
+    result = ae_assets("new", "rivers", "--from", stations(tmp_path))
+    assert result.exit_code == DONE, result.output
+    table = proposed(project / "rivers" / "defs.yaml")
+    columns = columns_of(table)
+    assert set(columns.time.format) == {"%Y-%m-%d %H:%M", "%d.%m.%Y %H:%M:%S"}
+    assert (table.partitions, columns.time.cadence) == ("daily", timedelta(minutes=15))
+    assert [re.search(columns.entity.file_name, name)[1] for name in ("Mill2024.csv", "Ford2025.csv")] == [
+        "Mill",
+        "Ford",
+    ]  # type: ignore[index]
+    assert (list(columns.values), columns.values["level"].missing) == (["level", "level_cor"], ("-9999",))
+    assert (table.source.last_line_end, table.source.files) == ("optional", None)
+    for doubt in ("level_qual: they may mark abnormal records", "level_cor equals level in", "Rain.csv"):
+        assert doubt in result.output
+    result = ae_assets("check", "rivers")
+    assert result.exit_code == DONE, result.output
+    assert "Rain.csv" in result.output
+
+
+def test_a_file_of_something_else_is_left_out_by_the_names_of_the_others(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "Flow_1.csv").write_text(series(timedelta(hours=1), 40, "%Y-%m-%d %H:%M"))
+    (tmp_path / "in" / "Rain.csv").write_text("at,inch\n2024-04-15 00:00,0.1\n")
+    assert ae_assets("new", "flow", "--from", tmp_path / "in").exit_code == DONE
+    assert proposed(project / "flow" / "defs.yaml").source.files == "Flow_1*"
 
 
 def test_a_counter_of_use_gives_its_growth_and_one_of_errors_its_level_too(tmp_path: Path) -> None:
