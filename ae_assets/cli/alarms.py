@@ -1,21 +1,22 @@
 """``alarms``: the devices that a day asks to look at, from what is stored."""
 
-from datetime import date
-
 import click
 
-from ae_assets.cli.commands import Day, explains_errors, main
+from ae_assets.cli.commands import explains_errors, main
 from ae_assets.cli.exit_codes import DONE, EXIT_CODES
+from ae_assets.cli.periods import When, period_of
 from ae_assets.cli.screen import say_json, say_lines, text_width
 
 
 @main.command(short_help="List the devices that a day asks to look at.", epilog=EXIT_CODES)
 @click.argument("table")
-@click.argument("day", type=Day(), required=False)
+@click.argument("day", type=When(), required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output, and nothing else.")
 @explains_errors
-def alarms(table: str, day: date | None, *, as_json: bool) -> int:
-    """Lists the devices of TABLE with an open episode on DAY, the newest day where it is left out.
+def alarms(table: str, day: str | None, *, as_json: bool) -> int:
+    """Lists the devices of TABLE with an open episode on DAY, the newest where it is left out.
+
+    DAY is a day, an hour of a table with hourly partitions, or any day of a week.
 
     Each with the day since which its episode is open, its score, how rare such a score was in calibration, and why.
     """
@@ -23,7 +24,9 @@ def alarms(table: str, day: date | None, *, as_json: bool) -> int:
     from ae_assets.cli.instance import open_workspace
     from ae_assets.reports.alarms_text import day_text
 
-    record = stored_day(open_workspace(table), day).record
+    space = open_workspace(table)
+    asked = None if day is None else period_of(space.table.periods, day, "DAY")
+    record = stored_day(space, asked).record
     if as_json:
         say_json(record)
     else:

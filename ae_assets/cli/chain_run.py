@@ -24,7 +24,7 @@ from ae_assets.pipeline.judged_days import require_window
 from ae_assets.pipeline.metadata import FENCE, IN_WORDS, SUMMARY, THIS_RUN, TO_TIDY
 from ae_assets.pipeline.resources import handing_over
 from ae_assets.reports.alarms_text import aligned, day_text, folded
-from ae_assets.schemas.periods import DAILY
+from ae_assets.schemas.periods import Periods
 from ae_assets.sources import ListedSource, Source
 
 SOURCE_SETTINGS = ("DRIVE_STATS_LOCATION",)
@@ -35,12 +35,12 @@ MOST_LISTED = 10
 
 
 def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date] | None, *, retrain: bool) -> int:
-    """Runs the chain over a range of days and prints what came out.
+    """Runs the chain over a range of periods and prints what came out.
 
     Args:
         chain: the table.
-        days: first and last day to process.
-        training: first and last day to train on; None: a champion is used where there is one, else the default range.
+        days: first and last period to process.
+        training: first and last to train on; None: a champion is used where there is one, else the default range.
         retrain: whether to train although the champion was trained on that range.
 
     Returns:
@@ -48,7 +48,7 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
 
     Raises:
         SourceError: the source cannot be listed.
-        ConfigError: the table has no such days, or the source holds none of them.
+        ConfigError: the table has no such periods, or the source holds none of them.
         ModelError: the champion that would be used was trained on features of other settings than the YAML has.
     """
     from ae_assets.chain.settings import require_settings
@@ -59,7 +59,7 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
     if champion is not None and not training_is_due:
         require_settings(chain.space, champion)
     source = ListedSource(chain.source())
-    days = chain.days_to_run(days, announce_source(source, days))
+    days = chain.days_to_run(days, announce_source(chain.definition.periods, source, days))
     outcomes: list[tuple[str, RunOutcome]] = []
 
     def stage(title: str, *what: Any) -> bool:
@@ -69,18 +69,19 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
 
     with handing_over(chain.definition, source):
         goes_on = stage("raw and features", DAILY_INPUT, days)
-    has_days = len(outcomes[0][1].failed_days) < len(DAILY.range(*days))
+    asked = chain.definition.periods.range(*days)
+    has_days = len(outcomes[0][1].failed_days) < len(asked)
     training_is_due = training_is_due and has_days
     too_early = _too_early(chain) if goes_on and training_is_due and training is None and not retrain else None
     if goes_on and training_is_due and not too_early:
-        goes_on = stage("model and threshold", ("model", "threshold"), None, {"model": _model_config(training)})
+        goes_on = stage("model and threshold", ("model", "threshold"), None, {"model": _model_config(chain, training)})
     has_champion = chain.space.models.champion(chain.table) is not None
     if goes_on and not too_early and (has_days or has_champion):
         stage("anomalies", ("anomalies",), days)  # withdraws those of days that are held back
     print_facts([outcome for _, outcome in outcomes])
     failed = {day for _, outcome in outcomes for day in outcome.failed_days}
-    list_newest_day(chain, [day for day in DAILY.range(*days) if day not in failed])
-    code = report(chain, outcomes, len(DAILY.range(*days)))
+    list_newest_day(chain, [day for day in asked if day not in failed])
+    code = report(chain, outcomes, len(asked))
     if too_early:
         say(f"The days are loaded and have features; {chain.table} has no anomalies yet, since it has no model.")
         say(too_early)
@@ -137,7 +138,7 @@ def evaluate(chain: Chain, days: tuple[date, date] | None = None, *, compare: st
     if days is not None:
         require_window(chain.definition, *days)
     config = {
-        **({} if days is None else {"start": days[0].isoformat(), "end": days[1].isoformat()}),
+        **({} if days is None else dict(zip(("start", "end"), map(chain.definition.periods.key, days), strict=True))),
         "compare": compare != "none",
         "baselines": compare == "all",
         "origins": origins,
@@ -153,29 +154,32 @@ def say_answer(outcome: RunOutcome) -> None:
         say_lines(folded(str(values[SUMMARY].value), text_width()))
 
 
-def announce_source(source: Source, days: tuple[date, date]) -> Collection[date]:
-    """Says what the source holds of a range of days, and what in it is no day.
+def announce_source(periods: Periods, source: Source, days: tuple[date, date]) -> Collection[date]:
+    """Says what the source holds of a range of periods, and what in it is none.
 
     Returns:
-        All days that it lists.
+        All periods that it lists.
 
     Raises:
         SourceError: it cannot be listed.
-        ConfigError: it holds none of these days.
+        ConfigError: it holds none of these.
     """
-    listed, wanted = source.days(), DAILY.range(*days)
+    noun, (first, last) = periods.noun, map(periods.key, days)
+    listed, wanted = source.days(), periods.range(*days)
     missing = [day for day in wanted if day not in listed]
     strays = "".join(f"\nleft out: {stray}" for stray in _nearest_first(source.strays(), missing))
     if len(missing) == len(wanted):
-        held = f"{len(listed)} days from {min(listed)} to {max(listed)}" if listed else "no day at all"
+        held = f"no {noun} at all"
+        if listed:
+            held = f"{len(listed)} {noun}s from {periods.key(min(listed))} to {periods.key(max(listed))}"
         raise ConfigError(
-            f"{source.location} holds no day from {days[0]} to {days[1]}, but {held}; "
-            f"give other days or set another location{strays}"
+            f"{source.location} holds no {noun} from {first} to {last}, but {held}; "
+            f"give other {noun}s or set another location{strays}"
         )
     kind = " of a SIMULATED fleet" if source.simulated else ""
-    say(f"{source.location}: {len(wanted) - len(missing)} days{kind}, {days[0]} to {days[1]}{strays}")
+    say(f"{source.location}: {len(wanted) - len(missing)} {noun}s{kind}, {first} to {last}{strays}")
     if missing:
-        say(f"not in the source: {_named(missing)}; what was loaded of them before stays")
+        say(f"not in the source: {_named([*map(periods.key, missing)])}; what was loaded of them before stays")
     return listed.keys()
 
 
@@ -187,6 +191,7 @@ def report(chain: Chain, outcomes: Collection[tuple[str, RunOutcome]], days: int
         outcomes: of each stage, with its title.
         days: how many days were asked for.
     """
+    periods = chain.definition.periods
     checks = [check for _, outcome in outcomes for check in outcome.checks]
     failed_checks = [check for check in checks if not check.passed]
     failed_runs = [(title, outcome) for title, outcome in outcomes if outcome.failure is not None]
@@ -201,8 +206,11 @@ def report(chain: Chain, outcomes: Collection[tuple[str, RunOutcome]], days: int
         if check.check_name == "rows_set_aside_are_few" and check.passed and check.metadata["rows_set_aside"].value:
             say(_explanation(check))
     if failed_days:
-        say(f"{len(failed_days)} of {days} days failed, and there are no new anomalies of them:", style="bold")
-        say(in_words(failed_days.values()))
+        say(
+            f"{len(failed_days)} of {days} {periods.noun}s failed, and there are no new anomalies of them:",
+            style="bold",
+        )
+        say(in_words(periods, failed_days.values()))
     for title, outcome in failed_runs:
         say(f"{title} failed (run {outcome.run_id}): {outcome.failure}", style="bold")
     if failed_days or failed_runs or failed_checks:
@@ -242,15 +250,15 @@ def list_newest_day(chain: Chain, days: Collection[date]) -> None:
 
 def _nearest_first(strays: Sequence[str], missing: Collection[date]) -> list[str]:
     """The first of what was left out of a source and how much more there is; what is called as a missing day leads."""
-    names = [form for day in missing for form in (f"{day}", f"{day:%Y%m%d}")]
+    names = {form for day in missing for form in (f"{day:%Y-%m-%d}", f"{day:%Y%m%d}")}
     ordered = sorted(strays, key=lambda stray: not any(name in stray for name in names))
     more = len(ordered) - MOST_NAMED
     return [*ordered[:MOST_NAMED], *([f"and {more} more"] if more > 0 else [])]
 
 
-def _named(days: Sequence[date]) -> str:
-    more = len(days) - MOST_NAMED
-    return ", ".join(map(str, days[:MOST_NAMED])) + (f" and {more} more" if more > 0 else "")
+def _named(keys: Sequence[str]) -> str:
+    more = len(keys) - MOST_NAMED
+    return ", ".join(keys[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _explanation(check: dg.AssetCheckEvaluation) -> str:
@@ -258,8 +266,9 @@ def _explanation(check: dg.AssetCheckEvaluation) -> str:
     return str(verdict.value) if verdict is not None else (check.description or "")
 
 
-def _model_config(training: tuple[date, date] | None) -> dict[str, str]:
-    return {} if training is None else {"train_start": str(training[0]), "train_end": str(training[1])}
+def _model_config(chain: Chain, training: tuple[date, date] | None) -> dict[str, str]:
+    names = ("train_start", "train_end")
+    return {} if training is None else dict(zip(names, map(chain.definition.periods.key, training), strict=True))
 
 
 def _too_early(chain: Chain) -> str | None:
@@ -275,8 +284,8 @@ def _needs_training(chain: Chain, training: tuple[date, date] | None) -> bool:
         return True
     if training is None:
         return False
-    card = models.card(chain.table, champion)["training"]
-    return (card["start"], card["end"]) != (str(training[0]), str(training[1]))
+    card, parse = models.card(chain.table, champion)["training"], chain.definition.periods.parse
+    return (parse(card["start"]), parse(card["end"])) != training
 
 
 def open_ui_hint(chain: Chain) -> str:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ae_assets.cli.commands import Day, explains_errors, main
+from ae_assets.cli.commands import explains_errors, main
 from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, EXIT_CODES
+from ae_assets.cli.periods import When, period_of
 from ae_assets.cli.screen import say
 
 if TYPE_CHECKING:
@@ -15,15 +16,16 @@ if TYPE_CHECKING:
 
     from ae_assets.features.validation import Validated
     from ae_assets.model.definition import WatchedTable
+    from ae_assets.schemas.periods import Periods
 
 _MOST_NAMED = 5
 
 
 @main.command(short_help="Say whether a day of the source keeps the contract.", epilog=EXIT_CODES)
 @click.argument("table")
-@click.option("--day", type=Day(), help="The day to read; left out: the newest of the source.")
+@click.option("--day", type=When(), help="The day, hour or week to read; left out: the newest of the source.")
 @explains_errors
-def check(table: str, day: date | None) -> int:
+def check(table: str, day: str | None) -> int:
     """Reads one day of TABLE's source and says whether the contract of its YAML holds; nothing is stored.
 
     It does not hold where rows are set aside beyond checks.max_share_set_aside, or where no row has a value of an
@@ -35,23 +37,23 @@ def check(table: str, day: date | None) -> int:
     from ae_assets.schemas.contracts import contract_of
     from ae_assets.sources import listed_day, open_source
 
-    definition = load_table(table)[1]
+    definition = load_table(table).table
+    periods = definition.periods
     source = open_source(definition.source.location, definition.reading)
     days = source.days()
     strays = source.strays()
-    say(f"{source.location}: {_span(sorted(days))}; {len(strays)} left out")
+    say(f"{source.location}: {_span(periods, sorted(days))}; {len(strays)} left out")
     for stray in strays[:_MOST_NAMED]:
         say(f"  left out: {stray}")
     if not days:
         return CHECK_FAILED
-    listed = listed_day(source, max(days) if day is None else day)
+    listed = listed_day(source, max(days) if day is None else period_of(periods, day, "--day"))
     raw = RawColumns(source.location, {}).fit(source.read(listed), listed.origin)
     config = definition.features
     contract = contract_of(definition.layout, tuple(config.attributes), config.low_bits, definition.periods)
     validated = validate_day(raw, listed.day, contract)
-    say(
-        f"{listed.day}, {listed.origin}: {raw.height:,} rows, {raw['rescued'].count():,} with cells that cannot be read"
-    )
+    unreadable = f"{raw['rescued'].count():,} with cells that cannot be read"
+    say(f"{periods.key(listed.day)}, {listed.origin}: {raw.height:,} rows, {unreadable}")
     problems = list(_problems(definition, validated))
     for line in _told(definition, raw, validated):
         say(f"  {line}")
@@ -61,8 +63,10 @@ def check(table: str, day: date | None) -> int:
     return CHECK_FAILED if problems else DONE
 
 
-def _span(days: list[date]) -> str:
-    return f"{len(days):,} days from {days[0]} to {days[-1]}" if days else "no day"
+def _span(periods: "Periods", days: list[date]) -> str:
+    if not days:
+        return f"no {periods.noun}"
+    return f"{len(days):,} {periods.noun}s from {periods.key(days[0])} to {periods.key(days[-1])}"
 
 
 def _told(table: "WatchedTable", raw: "pl.DataFrame", validated: "Validated") -> Iterator[str]:

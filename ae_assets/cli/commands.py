@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from ae_assets.cli.exit_codes import DONE, EXIT_CODES, INTERRUPTED, WRONG_USE
-from ae_assets.errors import AeAssetsError, ConfigError
+from ae_assets.cli.periods import day_option, range_if_named, range_of
+from ae_assets.errors import AeAssetsError
 
 EXAMPLE = """\b
 Example:
@@ -21,21 +22,6 @@ Example:
   ae-assets export drive_stats anomalies --start 2013-08-01 --end 2013-08-07 \\
       --output alarms.csv
 """
-
-
-class Day(click.ParamType[date]):
-    """A day written YYYY-MM-DD."""
-
-    name = "YYYY-MM-DD"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        """Reads the day, or says what was received."""
-        if isinstance(value, date):
-            return value
-        try:
-            return date.fromisoformat(value)
-        except ValueError:
-            self.fail(f"received {value!r}; a day is written YYYY-MM-DD", param, ctx)
 
 
 class Moment(click.ParamType[datetime]):
@@ -52,11 +38,6 @@ class Moment(click.ParamType[datetime]):
         except ValueError:
             self.fail(f"received {value!r}; a time is written YYYY-MM-DDTHH:MM, with +02:00 for a zone", param, ctx)
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def day_option(name: str, help_text: str, *, required: bool = True) -> Callable[..., Any]:
-    """An option that takes a day."""
-    return click.option(name, type=Day(), required=required, help=help_text)
 
 
 def explains_errors(command: Callable[..., int]) -> Callable[..., None]:
@@ -97,26 +78,26 @@ def main(project: str | None) -> None:
     """
 
 
-@main.command(short_help="Run the chain over a range of days.", epilog=EXIT_CODES)
+@main.command(short_help="Run the chain over a range of time.", epilog=EXIT_CODES)
 @click.argument("table")
-@day_option("--start", "First day to process.")
-@day_option("--end", "Last day to process.")
-@day_option("--train-start", "First day to train on; with --train-end.", required=False)
-@day_option("--train-end", "Last day to train on; with --train-start.", required=False)
+@day_option("--start", "First day or hour to process.")
+@day_option("--end", "Last day or hour to process.")
+@day_option("--train-start", "First day or hour to train on; with --train-end.", required=False)
+@day_option("--train-end", "Last day or hour to train on; with --train-start.", required=False)
 @click.option("--retrain", is_flag=True, help="Train again although there is a champion.")
 @explains_errors
-def run(table: str, start: date, end: date, train_start: date | None, train_end: date | None, *, retrain: bool) -> int:
-    """Runs the chain of TABLE over a range of days: raw, features, model, threshold, anomalies.
+def run(table: str, start: str, end: str, train_start: str | None, train_end: str | None, *, retrain: bool) -> int:
+    """Runs the chain of TABLE over a range of hours, days or weeks: raw, features, model, threshold, anomalies.
 
     A champion that was trained on the training range given, or any champion where none is given, is used as it is.
     """
     from ae_assets.cli.chain_run import run_chain
     from ae_assets.cli.instance import open_chain
 
-    _ordered(start, end, "--start", "--end")
-    training = _both(train_start, train_end, "--train-start", "--train-end")
     with open_chain(table) as chain:
-        return run_chain(chain, (start, end), training, retrain=retrain)
+        periods = chain.definition.periods
+        training = range_if_named(periods, train_start, train_end, ("--train-start", "--train-end"))
+        return run_chain(chain, range_of(periods, start, end), training, retrain=retrain)
 
 
 @main.command(short_help="Judge the champion on days it has not seen.", epilog=EXIT_CODES)
@@ -139,7 +120,7 @@ def run(table: str, start: date, end: date, train_start: date | None, train_end:
     help="Judge N ranges as long as this one, going back in time, each after a fit of its own, and pool them.",
 )
 @explains_errors
-def evaluate(table: str, start: date | None, end: date | None, *, compare: str, origins: int | None) -> int:
+def evaluate(table: str, start: str | None, end: str | None, *, compare: str, origins: int | None) -> int:
     """Judges the champion of TABLE on days that neither its fit nor its threshold has seen.
 
     With --origins no champion is needed and none is changed: the table's detector is fitted again before each range,
@@ -148,16 +129,16 @@ def evaluate(table: str, start: date | None, end: date | None, *, compare: str, 
     from ae_assets.cli.chain_run import run_evaluation
     from ae_assets.cli.instance import open_chain
 
-    days = _both(start, end, "--start", "--end")
     with open_chain(table) as chain:
+        days = range_if_named(chain.definition.periods, start, end)
         return run_evaluation(chain, days, compare=compare, origins=origins or 0)
 
 
 @main.command(short_help="Write days of an asset to a Parquet or CSV file.", epilog=EXIT_CODES)
 @click.argument("table")
 @click.argument("asset", type=click.Choice(["raw", "features", "quarantine", "anomalies"]))
-@day_option("--start", "First day.")
-@day_option("--end", "Last day.")
+@day_option("--start", "First day or hour.")
+@day_option("--end", "Last day or hour.")
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="FILE.parquet or FILE.csv"
 )
@@ -173,18 +154,20 @@ def evaluate(table: str, start: date | None, end: date | None, *, compare: str, 
 )
 @explains_errors
 def export(
-    table: str, asset: str, start: date, end: date, output: Path, as_of: datetime | None, *, spreadsheet_safe: bool
+    table: str, asset: str, start: str, end: str, output: Path, as_of: datetime | None, *, spreadsheet_safe: bool
 ) -> int:
-    """Writes days of one of TABLE's assets to a file; in CSV, nested columns are JSON.
+    """Writes hours, days or weeks of one of TABLE's assets to a file; in CSV, nested columns are JSON.
 
     Texts are written as they came from the source. For people who open the file in a spreadsheet, which would run those
     that begin like a formula, there is --spreadsheet-safe.
     """
     from ae_assets.cli.export import export_days
+    from ae_assets.cli.instance import load_table
 
-    _ordered(start, end, "--start", "--end")
-    rows, days = export_days(table, asset, start, end, output, as_of, spreadsheet_safe=spreadsheet_safe)
-    click.echo(f"{output}: {rows:,} rows of {days} days of {table}/{asset}")
+    definition = load_table(table).table
+    days = range_of(definition.periods, start, end)
+    rows, count = export_days(definition, asset, days, output, as_of, spreadsheet_safe=spreadsheet_safe)
+    click.echo(f"{output}: {rows:,} rows of {count} {definition.periods.noun}s of {table}/{asset}")
     return DONE
 
 
@@ -199,18 +182,3 @@ def demo() -> int:
     from ae_assets.cli.demo import run_demo
 
     return run_demo()
-
-
-def _both(first: date | None, last: date | None, first_name: str, last_name: str) -> tuple[date, date] | None:
-    """A range that may be left out."""
-    if first is None and last is None:
-        return None
-    if first is None or last is None:
-        raise ConfigError(f"{first_name} and {last_name} go together; give both or neither")
-    _ordered(first, last, first_name, last_name)
-    return first, last
-
-
-def _ordered(first: date, last: date, first_name: str, last_name: str) -> None:
-    if last < first:
-        raise ConfigError(f"{last_name} {last} lies before {first_name} {first}; give the earlier day first")

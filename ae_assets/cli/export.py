@@ -11,41 +11,39 @@ import pyarrow.parquet as pq
 
 from ae_assets.chain import Workspace
 from ae_assets.chain.empty_days import empty_days, no_rows_of
-from ae_assets.cli.instance import load_table
 from ae_assets.errors import ConfigError
 from ae_assets.lakehouse import Lakehouse, ModelStore
-from ae_assets.pipeline.resources import home_folder
+from ae_assets.model.definition import WatchedTable
+from ae_assets.pipeline.home import home_folder
 
 FORMULA_STARTS = "=+@\t\r\n-"
 """How a cell begins that spreadsheets take for a formula, or for a command of an older one."""
 
 
 def export_days(
-    table: str,
+    table: WatchedTable,
     asset: str,
-    start: date,
-    end: date,
+    days: tuple[date, date],
     output: Path,
     as_of: datetime | None = None,
     *,
     spreadsheet_safe: bool = False,
 ) -> tuple[int, int]:
-    """Writes the days of a table that lie in a range; the file appears under its name only when it is complete.
+    """Writes the periods of a table that lie in a range; the file appears under its name only when it is complete.
 
     Args:
         table: watched table.
-        asset: one of its daily assets.
-        start: first day.
-        end: last day.
+        asset: one of its assets by periods.
+        days: first and last period.
         output: the file.
         as_of: a time, in UTC where it names no zone: rows as they were then; None: as they are now.
         spreadsheet_safe: whether texts that a spreadsheet would take for a formula are marked as text; CSV only.
 
     Returns:
-        Rows and days written; days that were made and have no rows give a file without rows.
+        Rows and periods written; periods that were made and have no rows give a file without rows.
 
     Raises:
-        ConfigError: when there is no such table, the file's ending is not .parquet or .csv, there is nothing to write,
+        ConfigError: when the file's ending is not .parquet or .csv, there is nothing to write,
             or it cannot be written.
         LakehouseError: the state asked for is not held.
     """
@@ -54,24 +52,24 @@ def export_days(
         raise ConfigError(
             f"--spreadsheet-safe marks texts in a CSV file, and --output is {output}; leave one of them out"
         )
-    space = Workspace(load_table(table)[1], Lakehouse.open(home_folder(), None), ModelStore.open(home_folder()))
-    tables = space.tables
-    name = f"{table}.{asset}"
-    held = {day: rows for day, rows in tables.day_rows(name, as_of).items() if start <= day <= end and rows}
+    space = Workspace(table, Lakehouse.open(home_folder(), None), ModelStore.open(home_folder()))
+    tables, name = space.tables, space.name(asset)
+    first, last = map(table.periods.key, days)
+    held = {day: rows for day, rows in tables.day_rows(name, as_of).items() if days[0] <= day <= days[1] and rows}
     if not held and as_of is not None:
-        raise ConfigError(f"--as-of {as_of.isoformat()}: {name} then held no rows between {start} and {end}")
-    days = sorted(held) or empty_days(space, asset, start, end)
-    if not days:
+        raise ConfigError(f"--as-of {as_of.isoformat()}: {name} then held no rows between {first} and {last}")
+    made = sorted(held) or empty_days(space, asset, *days)
+    if not made:
         raise ConfigError(
-            f"{name} in {home_folder()} holds no rows between {start} and {end}; "
-            f"`ae-assets run {table} --start {start} --end {end}` makes them"
+            f"{name} in {home_folder()} holds no rows between {first} and {last}; "
+            f"`ae-assets run {table.table} --start {first} --end {last}` makes them"
         )
     frames: Iterable[pl.DataFrame] = (
         (frame for _, frame in tables.iter_days(name, min(held), max(held), None, as_of))
         if held
         else [no_rows_of(space, asset)]
     )
-    return write_frames(map(_without_formulas, frames) if spreadsheet_safe else frames, output), len(days)
+    return write_frames(map(_without_formulas, frames) if spreadsheet_safe else frames, output), len(made)
 
 
 def require_format(output: Path) -> None:

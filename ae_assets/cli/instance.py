@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,8 +30,16 @@ from ae_assets.errors import AeAssetsError, ConfigError, DaysFailedError
 from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.daily import failure_in
 from ae_assets.pipeline.failures import is_caused_by, root_message
-from ae_assets.pipeline.partitions import bounds_of, partitions_of, remember_days
-from ae_assets.pipeline.resources import home_folder, lakehouse_of_environment
+from ae_assets.pipeline.home import home_folder
+from ae_assets.pipeline.partitions import (
+    bounds_of,
+    first_and_last,
+    newest_that_has_ended,
+    partitions_of,
+    remember_days,
+)
+from ae_assets.pipeline.resources import lakehouse_of_environment
+from ae_assets.schemas.periods import Periods
 from ae_assets.sources import Source
 
 INSTANCE_SETTINGS = """\
@@ -107,33 +115,35 @@ class Chain:
         return self._lakehouse.source_of(self.definition)
 
     def require_days(self, first: date, last: date) -> None:
-        """Says which days the table can have, where the given ones are not among them.
+        """Says which periods the table can have, where the given ones are not among them.
 
         Raises:
-            ConfigError: the range reaches beyond what the YAML says, or beyond the last day that has ended.
+            ConfigError: the range reaches beyond what the YAML says, or beyond the last period that has ended.
         """
-        start, end = bounds_of(self.definition)
-        yesterday = datetime.now(tz=UTC).date() - timedelta(days=1)
-        newest = yesterday if end is None else min(end, yesterday)
+        periods = self.definition.periods
+        start, newest = bounds_of(self.definition)[0], newest_that_has_ended(self.definition)
         if (start is not None and first < start) or last > newest:
-            since = "" if start is None else f"from {start} "
-            raise ConfigError(f"the days of {self.table} are {since}to {newest}; received {first} to {last}")
+            since = "" if start is None else f"from {periods.key(start)} "
+            raise ConfigError(
+                f"the {periods.noun}s of {self.table} are {since}to {periods.key(newest)}; "
+                f"received {periods.key(first)} to {periods.key(last)}"
+            )
 
     def days_to_run(self, days: tuple[date, date], listed: Collection[date]) -> tuple[date, date]:
-        """The part of a range that the table has partitions for, which is that between the days of source and tables.
+        """The part of a range that the table has partitions for: that between the periods of source and tables.
 
         Args:
-            days: first and last day; the source lists one of them at least.
-            listed: the days of the source.
+            days: first and last period; the source lists one of them at least.
+            listed: the periods of the source.
         """
         remember_days(self.home, self.space, listed=listed)
         partitions = partitions_of(self.definition)
         if partitions != self._partitions:
-            # The source has days that were not known when the code location was loaded.
+            # The source has periods that were not known when the code location was loaded.
             self._job = load_table(self.table)[0].resolve_implicit_global_asset_job_def()
             self._partitions = partitions
-        keys = partitions.get_partition_keys()
-        return max(days[0], date.fromisoformat(keys[0])), min(days[1], date.fromisoformat(keys[-1]))
+        first, last = first_and_last(self.definition, partitions) or days
+        return max(days[0], first), min(days[1], last)
 
     def run(
         self, assets: Sequence[str], days: tuple[date, date] | None = None, config: Mapping[str, Any] | None = None
@@ -142,7 +152,7 @@ class Chain:
 
         Args:
             assets: names within the table, e.g. ``["raw", "features"]``.
-            days: first and last partition, for daily assets.
+            days: first and last partition, for assets by periods.
             config: op config by asset name.
 
         Raises:
@@ -151,8 +161,8 @@ class Chain:
         # Only the command knows how to go on, so a killed one is not tried again by the daemon.
         tags = {"ae_assets/started_by": "ae-assets", MAX_RETRIES_TAG: "0"}
         if days is not None:
-            tags[ASSET_PARTITION_RANGE_START_TAG] = days[0].isoformat()
-            tags[ASSET_PARTITION_RANGE_END_TAG] = days[1].isoformat()
+            first, last = map(self.definition.periods.key, days)
+            tags |= {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
         ops = {f"{self.table}__{name}": {"config": values} for name, values in (config or {}).items()}
         result = self._job.execute_in_process(
             instance=self.instance,
@@ -169,7 +179,7 @@ class Chain:
             failure=None if result.success else _failure(result),
             metadata=_materialised(result),
             checks=result.get_asset_check_evaluations(),
-            failed_days=_failed_days(result),
+            failed_days=_failed_days(result, self.definition.periods),
         )
 
 
@@ -199,9 +209,9 @@ def _failure(result: dg.ExecuteInProcessResult) -> str | None:
     return next((root_message(error) for error in errors if error is not None), "it ended before any step began")
 
 
-def _failed_days(result: dg.ExecuteInProcessResult) -> dict[date, FailedDay]:
+def _failed_days(result: dg.ExecuteInProcessResult, periods: Periods) -> dict[date, FailedDay]:
     observed = [event.asset_observation_data.asset_observation for event in result.get_asset_observation_events()]
-    failures = [failure for observation in observed if (failure := failure_in(observation)) is not None]
+    failures = [failure for observation in observed if (failure := failure_in(observation, periods)) is not None]
     return {failure.day: failure for failure in sorted(failures, key=lambda failure: failure.day)}
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ae_assets.cli.commands import Day, explains_errors, main
+from ae_assets.cli.commands import explains_errors, main
 from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, EXIT_CODES, RUN_FAILED
+from ae_assets.cli.periods import When, period_of
 from ae_assets.cli.screen import say, shown_progress
 from ae_assets.errors import ConfigError, ContractError, SourceError
 
@@ -19,14 +20,15 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ae_assets.model.model import Model, State
+    from ae_assets.schemas.periods import Periods
     from ae_assets.sources import Source, SourceDay
 
 
 @main.command(short_help="Decide on raw rows of a file, without a lakehouse.", epilog=EXIT_CODES)
 @click.argument("table")
 @click.argument("location")
-@click.option("--start", type=Day(), help="First day to decide on; left out: the first of LOCATION.")
-@click.option("--end", type=Day(), help="Last day; left out: the last of LOCATION.")
+@click.option("--start", type=When(), help="First day or hour to decide on; left out: the first of LOCATION.")
+@click.option("--end", type=When(), help="Last day or hour; left out: the last of LOCATION.")
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="FILE.parquet or FILE.csv"
 )
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     help="Folder of a model version, models/TABLE/VERSION of a home; left out: the champion of TABLE.",
 )
 @explains_errors
-def score(table: str, location: str, start: date | None, end: date | None, output: Path, path: Path | None) -> int:
+def score(table: str, location: str, start: str | None, end: str | None, output: Path, path: Path | None) -> int:
     """Decides on the raw rows at LOCATION, which are written as TABLE's are, and stores nothing but OUTPUT.
 
     LOCATION is a folder, file, archive or address as in a table's YAML. OUTPUT has the rows and columns of an anomalies
@@ -54,24 +56,26 @@ def score(table: str, location: str, start: date | None, end: date | None, outpu
     require_format(output)
     lakehouse = lakehouse_of_environment()
     space = open_workspace(table)
+    periods = space.table.periods
     model: Model = load_champion(space) if path is None else load_model(path)
     mute_list = space.table.decision.mute_list
     mutes = () if mute_list is None else read_mutes(Path(mute_list))
     source = open_source(location, space.table.reading, make_s3_client=lakehouse.s3_client)
     listed = source.days()
-    days = _days(source.location, sorted(listed), start, end)
-    counts = _Counts()
-    with shown_progress(f"{table}: {len(days)} days of {source.location} by model {model.version}"):
+    days = _days(periods, source.location, sorted(listed), start, end)
+    counts = _Counts(periods)
+    with shown_progress(f"{table}: {len(days)} {periods.noun}s of {source.location} by model {model.version}"):
         rows = write_frames(_decisions(model, model.start(mutes), source, listed, days, counts), output)
     for line in counts.lines():
         say(line)
     made = len(days) - len(counts.held_back) - sum(day in days for day in counts.failed)
-    say(f"{output}: {rows:,} rows of {made} days")
+    say(f"{output}: {rows:,} rows of {made} {periods.noun}s")
     return RUN_FAILED if counts.failed else CHECK_FAILED if counts.held_back else DONE
 
 
 @dataclass
 class _Counts:
+    periods: "Periods"
     alarms: int = 0
     listed: int = 0
     not_judged: int = 0
@@ -90,22 +94,27 @@ class _Counts:
 
     def lines(self) -> Iterator[str]:
         yield (
-            f"{self.alarms:,} alarms; {self.listed:,} devices with an open episode on the last day; "
+            f"{self.alarms:,} alarms; {self.listed:,} devices with an open episode in the last {self.periods.noun}; "
             f"{self.not_judged:,} rows not judged"
         )
         if self.set_aside:
             rules = ", ".join(f"{rule} {rows:,}" for rule, rows in self.set_aside.most_common())
             yield f"{self.set_aside.total():,} rows set aside, which are not in the output: {rules}"
         for day, rows in self.held_back.items():
-            yield f"held back: {day}: so many of its {rows:,} rows are set aside that nothing is decided on the others"
+            yield f"held back: {self.periods.key(day)}: so many of its {rows:,} rows are set "
+            "aside that nothing is decided on the others"
         for day, reason in self.failed.items():
-            yield f"failed: {day}: {reason}"
+            yield f"failed: {self.periods.key(day)}: {reason}"
 
 
-def _days(location: str, listed: list[date], start: date | None, end: date | None) -> list[date]:
-    days = [day for day in listed if (start is None or day >= start) and (end is None or day <= end)]
+def _days(periods: "Periods", location: str, listed: list[date], start: str | None, end: str | None) -> list[date]:
+    first = None if start is None else period_of(periods, start, "--start")
+    last = None if end is None else period_of(periods, end, "--end", last=True)
+    days = [day for day in listed if (first is None or day >= first) and (last is None or day <= last)]
     if not days:
-        has = f"has the days {listed[0]} to {listed[-1]}" if listed else "has no day"
+        has = f"has no {periods.noun}"
+        if listed:
+            has = f"has the {periods.noun}s {periods.key(listed[0])} to {periods.key(listed[-1])}"
         raise ConfigError(f"{location} {has}; none lies between {start or 'its first'} and {end or 'its last'}")
     return days
 
@@ -127,7 +136,7 @@ def _decisions(
     from ae_assets.progress import Progress, publish
 
     columns = RawColumns(source.location, {})
-    first = days[0] - timedelta(days=model.look_back_days)
+    first = counts.periods.before(days[0], timedelta(days=model.look_back_days))
     needed = [day for day in sorted(listed) if first <= day <= days[-1]]
     began, rows, asked = monotonic(), 0, set(days)
     yield no_decisions()
@@ -139,7 +148,7 @@ def _decisions(
             counts.failed[day] = str(error)
             continue
         rows += raw.height
-        publish(Progress("score", done, len(needed), "days", rows, monotonic() - began))
+        publish(Progress("score", done, len(needed), f"{counts.periods.noun}s", rows, monotonic() - began))
         if day in asked:
             counts.add(decided, state)
             yield decided

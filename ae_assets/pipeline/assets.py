@@ -27,7 +27,7 @@ from ae_assets.pipeline import checks, maintenance_metadata, metadata
 from ae_assets.pipeline.automation import anomalies_condition, features_condition
 from ae_assets.pipeline.daily import MADE_DAYS, DailyStep
 from ae_assets.pipeline.freshness import freshness_policy
-from ae_assets.pipeline.judged_days import EvaluationConfig, as_day, named_days, refusing_before_the_run
+from ae_assets.pipeline.judged_days import EvaluationConfig, as_period, named_days, refusing_before_the_run
 from ae_assets.pipeline.partitions import remember_days
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.progress import Progress, publish
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 
 Result: TypeAlias = dg.MaterializeResult[None]
-DailyResult: TypeAlias = dg.MaterializeResult[list[date]] | dg.AssetObservation
-"""Of a step over days: the value is the days that were made."""
+DailyResult: TypeAlias = dg.MaterializeResult[list[str]] | dg.AssetObservation
+"""Of a step over periods: the value is the keys of those that were made."""
 
 LAKEHOUSE_WRITES = "lakehouse_writes"
 """Pool of the steps that commit to tables. Commits to one table queue at its catalog; more writers only wait longer."""
@@ -51,7 +51,8 @@ class ModelConfig(dg.Config):
     """Which days the model learns from."""
 
     train_start: str | None = Field(
-        default=None, description="First training day, YYYY-MM-DD; empty: `training.days` before the last training day."
+        default=None,
+        description="First training day, YYYY-MM-DD, or hour, YYYY-MM-DDTHH; empty: so that they are `training.days`.",
     )
     train_end: str | None = Field(
         default=None,
@@ -71,7 +72,7 @@ class CalibrationConfig(dg.Config):
     version: str | None = Field(default=None, description="Which model version; empty: the newest.")
 
 
-def build_assets(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+def build_assets(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """The assets of one watched table, in the order in which they depend on each other; they need `daily.RESOURCES`."""
     return [
         _raw(table, partitions),
@@ -105,8 +106,8 @@ def _spec(
     return spec.with_io_manager_key(MADE_DAYS) if name in DAILY else spec
 
 
-def _daily(partitions: dg.DailyPartitionsDefinition) -> dict[str, Any]:
-    """What all steps over days have in common."""
+def _daily(partitions: dg.TimeWindowPartitionsDefinition) -> dict[str, Any]:
+    """What all steps over periods have in common."""
     return {
         "pool": LAKEHOUSE_WRITES,
         "partitions_def": partitions,
@@ -114,14 +115,14 @@ def _daily(partitions: dg.DailyPartitionsDefinition) -> dict[str, Any]:
     }
 
 
-def _raw(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+def _raw(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> dg.AssetsDefinition:
     spec = _spec(table, RAW, {"iceberg", "polars", "bronze"}, [])
 
     @dg.multi_asset(
         name=f"{table.table}__raw",
         specs=[spec],
         **_daily(partitions),
-        check_specs=[checks.spec(name, spec.key) for name in checks.RAW_CHECKS],
+        check_specs=[checks.spec(name, table, RAW) for name in checks.RAW_CHECKS],
     )
     def raw(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[DailyResult]:
         from ae_assets.chain.raw import load_raw
@@ -131,15 +132,15 @@ def _raw(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.As
         loaded = list(step.made(load_raw(space, source, step.days)))
         remember_days(Path(lakehouse.home), space, loaded=[facts.day for facts in loaded if facts.rows])
         yield from step.failures()
-        _describe(context, spec.key, metadata.raw_days(space, loaded, source.strays()))
+        _describe(context, table, spec.key, metadata.raw_days(space, loaded, source.strays()))
         verdicts = checks.raw_checks(space, step.done)
-        yield dg.MaterializeResult(value=step.done, check_results=verdicts)
-        yield from step.end(checks.held_back(verdicts))
+        yield dg.MaterializeResult(value=step.made_keys, check_results=verdicts)
+        yield from step.end(checks.held_back(table.periods, verdicts))
 
     return raw
 
 
-def _features(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+def _features(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> dg.AssetsDefinition:
     deps = [_dep(table, RAW)]
     condition = features_condition(table)
     features_spec = _spec(table, FEATURES, {"iceberg", "polars", "pandera", "silver"}, deps, condition)
@@ -149,7 +150,7 @@ def _features(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> 
         name=f"{table.table}__features",
         specs=[features_spec, quarantine_spec],
         **_daily(partitions),
-        check_specs=[checks.spec(name, features_spec.key) for name in checks.FEATURES_CHECKS],
+        check_specs=[checks.spec(name, table, FEATURES) for name in checks.FEATURES_CHECKS],
     )
     def features(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[DailyResult]:
         from ae_assets.chain.features import build_features
@@ -158,12 +159,12 @@ def _features(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> 
         yield from step.failures()
         built = list(step.made(build_features(space, step.days)))
         yield from step.failures()
-        _describe(context, features_spec.key, metadata.features_days(space, built))
-        _describe(context, quarantine_spec.key, metadata.quarantine_days(space, built))
+        _describe(context, table, features_spec.key, metadata.features_days(space, built))
+        _describe(context, table, quarantine_spec.key, metadata.quarantine_days(space, built))
         verdicts = checks.features_checks(space, built)
-        yield dg.MaterializeResult(asset_key=features_spec.key, value=step.done, check_results=verdicts)
-        yield dg.MaterializeResult(asset_key=quarantine_spec.key, value=step.done)
-        yield from step.end(checks.held_back(verdicts))
+        yield dg.MaterializeResult(asset_key=features_spec.key, value=step.made_keys, check_results=verdicts)
+        yield dg.MaterializeResult(asset_key=quarantine_spec.key, value=step.made_keys)
+        yield from step.end(checks.held_back(table.periods, verdicts))
 
     return features
 
@@ -175,7 +176,7 @@ def _model(table: WatchedTable) -> dg.AssetsDefinition:
         name=f"{table.table}__model",
         specs=[spec],
         pool=ACCELERATOR,
-        check_specs=[checks.spec(name, spec.key) for name in checks.MODEL_CHECKS],
+        check_specs=[checks.spec(name, table, MODEL) for name in checks.MODEL_CHECKS],
     )
     def model(context: dg.AssetExecutionContext, config: ModelConfig, lakehouse: LakehouseResource) -> Iterator[Result]:
         from ae_assets.chain.model import train
@@ -183,7 +184,7 @@ def _model(table: WatchedTable) -> dg.AssetsDefinition:
         space = _space(context, table, lakehouse)
         trained = train(space, training_range(space, config))
         yield dg.MaterializeResult(
-            metadata=metadata.model_run(trained), check_results=checks.model_checks(space, trained)
+            metadata=metadata.model_run(table, trained), check_results=checks.model_checks(space, trained)
         )
 
     return model
@@ -196,7 +197,7 @@ def _threshold(table: WatchedTable) -> dg.AssetsDefinition:
         name=f"{table.table}__threshold",
         specs=[spec],
         pool=ACCELERATOR,
-        check_specs=[checks.spec(name, spec.key) for name in checks.THRESHOLD_CHECKS],
+        check_specs=[checks.spec(name, table, THRESHOLD) for name in checks.THRESHOLD_CHECKS],
     )
     def threshold(
         context: dg.AssetExecutionContext, config: CalibrationConfig, lakehouse: LakehouseResource
@@ -213,7 +214,7 @@ def _threshold(table: WatchedTable) -> dg.AssetsDefinition:
     return threshold
 
 
-def _anomalies(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+def _anomalies(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> dg.AssetsDefinition:
     deps = [_dep(table, FEATURES), _dep(table, THRESHOLD)]
     spec = _spec(table, ANOMALIES, {"iceberg", "keras", "jax", "gold"}, deps, anomalies_condition(table))
 
@@ -221,7 +222,7 @@ def _anomalies(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) ->
         name=f"{table.table}__anomalies",
         specs=[spec],
         **_daily(partitions),
-        check_specs=[checks.spec(name, spec.key) for name in checks.ANOMALIES_CHECKS],
+        check_specs=[checks.spec(name, table, ANOMALIES) for name in checks.ANOMALIES_CHECKS],
     )
     def anomalies(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[DailyResult]:
         from ae_assets.chain.anomalies import find_anomalies, withdraw_anomalies
@@ -237,13 +238,13 @@ def _anomalies(table: WatchedTable, partitions: dg.DailyPartitionsDefinition) ->
         for facts in step.made(find_anomalies(space, champion, step.days)):
             drawn = len(step.days) <= metadata.MOST_DAYS_WITH_FIGURES or facts.day == step.days[-1]
             first = metadata.anomalies_day(space, facts, champion, drawn=drawn, simulated=simulated, newest_day=newest)
-            _describe(context, spec.key, [(facts.day, first)])
+            _describe(context, table, spec.key, [(facts.day, first)])
             found.append(facts.without_rows())
         yield from step.failures()
-        _describe(context, spec.key, metadata.anomalies_days(space, champion, found))
+        _describe(context, table, spec.key, metadata.anomalies_days(space, champion, found))
         verdicts = [*checks.anomalies_checks(space, champion, step.done), *checks.episode_checks(space, found)]
-        yield dg.MaterializeResult(value=step.done, check_results=verdicts)
-        yield from step.end(checks.held_back(verdicts))
+        yield dg.MaterializeResult(value=step.made_keys, check_results=verdicts)
+        yield from step.end(checks.held_back(table.periods, verdicts))
 
     return anomalies
 
@@ -304,17 +305,20 @@ def _maintenance(table: WatchedTable) -> dg.AssetsDefinition:
 
 
 def _describe(
-    context: dg.AssetExecutionContext, key: dg.AssetKey, days: Iterable[tuple[date, metadata.Metadata]]
+    context: dg.AssetExecutionContext,
+    table: WatchedTable,
+    key: dg.AssetKey,
+    days: Iterable[tuple[date, metadata.Metadata]],
 ) -> None:
-    """Adds to what the partitions of some days show; what comes later is shown below."""
+    """Adds to what the partitions of some periods show; what comes later is shown below."""
     for day, values in days:
-        context.add_asset_metadata(values, key, day.isoformat())
+        context.add_asset_metadata(values, key, table.periods.key(day))
 
 
 def _dep(table: WatchedTable, name: str) -> dg.AssetDep:
-    """A dependency on another asset of the chain, for a daily asset on the same day.
+    """A dependency on another asset of the chain, for an asset by periods on the same one.
 
-    The earlier days that a day looks back on are read as they are and are not part of the mapping: with them, a
+    The earlier periods that one looks back on are read as they are and are not part of the mapping: with them, a
     backfill of three days would grow into one of a month, and days could not be filled in one run.
     """
     return dg.AssetDep(dg.AssetKey([table.table, name]))
@@ -335,7 +339,7 @@ def _space(
 
 
 def judged_range(space: Workspace, config: EvaluationConfig) -> tuple[date, date] | str:
-    """The days that an evaluation judges: those configured, else the latest that there are, or why there are too few.
+    """The periods that an evaluation judges: those configured, else the latest there are, or why there are too few.
 
     Raises:
         ConfigError: as `named_days`.
@@ -349,24 +353,24 @@ def judged_range(space: Workspace, config: EvaluationConfig) -> tuple[date, date
 
 
 def training_range(space: Workspace, config: ModelConfig) -> "TrainingRange":
-    """The days that a training uses: those configured, else the latest that leave room to calibrate and to judge it.
+    """The periods that a training uses: those configured, else the latest that leave room to calibrate and to judge it.
 
     Raises:
-        ConfigError: when a day is badly written, or there are too few features to take the default from.
+        ConfigError: when one is badly written, or there are too few features to take the default from.
     """
     from ae_assets.chain.model import TrainingRange
 
     table = space.table
     if config.train_end is not None:
-        end = as_day(config.train_end, "train_end")
+        end = as_period(table, config.train_end, "train_end", last=True)
     else:
         planned = default_training_days(space)
         if isinstance(planned, str):
             raise ConfigError(f"{table.table} cannot have a model yet: {planned}")
         start, end = planned
     start = (
-        as_day(config.train_start, "train_start")
+        as_period(table, config.train_start, "train_start")
         if config.train_start is not None
-        else end - timedelta(days=table.training.days - 1)
+        else table.periods.of(table.periods.end(end) - timedelta(days=table.training.days))
     )
     return TrainingRange.of(start, end, table.horizon_days)

@@ -1,11 +1,12 @@
-"""Automation conditions: a day that was loaded goes on to anomalies, and a late day renews the days that rest on it.
+"""Automation conditions: what was loaded goes on to anomalies, and what came late renews the periods that rest on it.
 
-What a day rests on reaches further back than the partition mappings say (see `assets._dep`), so the conditions that
-Dagster brings, which follow the mappings, would renew the day alone. Those here compare when each day was last written,
-by the position of its materialisation in the event log, which no clock can disturb. A day of raw counts as written when
-other rows came, which the fingerprint beside each materialisation tells.
+What a period rests on reaches further back than the partition mappings say (see `assets._dep`), so the conditions that
+Dagster brings, which follow the mappings, would renew the period alone. Those here compare when each period was last
+written, by the position of its materialisation in the event log, which no clock can disturb. A period of raw counts as
+written when other rows came, which the fingerprint beside each materialisation tells.
 """
 
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -16,48 +17,87 @@ from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT, FEATURES, RAW, THR
 from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.daily import recorded_failures
 from ae_assets.pipeline.metadata import FINGERPRINT
+from ae_assets.schemas.durations import written as in_short
+from ae_assets.schemas.periods import Periods
 
-_DAYS_AT_ONCE, _RECORDS_AT_ONCE = 500, 1000
+_PERIODS_AT_ONCE, _RECORDS_AT_ONCE = 500, 1000
 
 Written = Mapping[date, int]
-"""Position in the event log at which each day of an asset was last written."""
+"""Position in the event log at which each period of an asset was last written."""
 
 
 @dataclass(frozen=True)
 class Input:
-    """A daily asset that another one rests on."""
+    """An asset by periods that another one rests on."""
 
     asset: str
-    look_back_days: int
-    """How many days before its own a day of the other asset reads."""
+    look_back: timedelta
+    """How far before its beginning a period of the other asset reads."""
 
 
-def stale_days(written: Written, inputs: Sequence[tuple[Written, int]]) -> set[date]:
-    """The days that were written before something they rest on.
+def stale_periods(written: Written, inputs: Sequence[tuple[Written, timedelta]], periods: Periods) -> set[date]:
+    """The periods that were written before something they rest on.
 
     Args:
-        written: the days of an asset.
-        inputs: the days of what it reads, and how many days before its own a day reads.
+        written: the periods of an asset.
+        inputs: the periods of what it reads, and how far before its beginning one reads.
+        periods: of the table.
     """
+    ordered = sorted(written)
     return {
-        day
-        for day, position in written.items()
-        if any(
-            theirs.get(day - timedelta(days=back), position) > position
-            for theirs, look_back in inputs
-            for back in range(look_back + 1)
+        period
+        for theirs, look_back in inputs
+        for period, latest in zip(
+            ordered, _latest(theirs, ((periods.before(one, look_back), one) for one in ordered)), strict=True
         )
+        if latest is not None and latest > written[period]
     }
 
 
-def unmade_days(written: Written, upstream: Written, after: int = 0) -> set[date]:
-    """The days that an asset lacks although what it follows has them.
+def late_periods(raw: Written, written: Written, look_back: timedelta, periods: Periods) -> dict[date, int]:
+    """The periods of raw that were loaded after a period that rests on them was written.
 
     Args:
-        written: the days of the asset.
+        raw: its periods.
+        written: those of an asset that reads them.
+        look_back: how far before its beginning one reads.
+        periods: of the table.
+    """
+    ordered = sorted(raw)
+    earliest = _latest(
+        {period: -position for period, position in written.items()},
+        ((one, periods.after(one, look_back)) for one in ordered),
+    )
+    return {
+        period: raw[period]
+        for period, negated in zip(ordered, earliest, strict=True)
+        if negated is not None and -negated < raw[period]
+    }
+
+
+def _latest(positions: Written, stretches: Iterable[tuple[date, date]]) -> Iterator[int | None]:
+    """The highest position within each of some stretches, whose ends rise; in one pass, since hours are many."""
+    waiting = deque(sorted(positions))
+    falling: deque[date] = deque()
+    for first, last in stretches:
+        while waiting and waiting[0] <= last:
+            period = waiting.popleft()
+            while falling and positions[falling[-1]] <= positions[period]:
+                falling.pop()
+            falling.append(period)
+        while falling and falling[0] < first:
+            falling.popleft()
+        yield positions[falling[0]] if falling else None
+
+
+def unmade_periods(written: Written, upstream: Written, after: int = 0) -> set[date]:
+    """The periods that an asset lacks although what it follows has them.
+
+    Args:
+        written: the periods of the asset.
         upstream: those of what it follows.
-        after: position in the event log from which on days are to be made. Without any day of the asset, the days
-            that follow those written upstream before it; else all from its first day on.
+        after: position in the event log from which on they are to be made. Without any period of the asset, those that
+            follow the ones written upstream before it; else all from its first on.
     """
     earlier = [day for day, position in upstream.items() if position < after]
     if after and not written and not earlier:
@@ -70,21 +110,21 @@ def unmade_days(written: Written, upstream: Written, after: int = 0) -> set[date
 
 
 class InputsAreNewer(dg.AutomationCondition[dg.AssetKey]):
-    """True for days that are older than a day they rest on, and for days that are there upstream and not yet here.
+    """True for periods that are older than one they rest on, and for those that are there upstream and not yet here.
 
-    It waits while days are being loaded, so that ten late days are made up for once and not ten times.
+    It waits while periods are being loaded, so that ten late ones are made up for once and not ten times.
     """
 
-    def __init__(self, table: str, inputs: Sequence[Input], *, only_after: str | None = None) -> None:
+    def __init__(self, table: WatchedTable, inputs: Sequence[Input], *, only_after: str | None = None) -> None:
         """Takes what the asset rests on.
 
         Args:
             table: the watched table.
-            inputs: what it reads, raw first, whose days it follows.
+            inputs: what it reads, raw first, whose periods it follows.
             only_after: an unpartitioned asset without which there is nothing to do; history from before it is left
                 to people.
         """
-        self._table = table
+        self._table, self._periods = table.table, table.periods
         self._inputs = tuple(inputs)
         self._only_after = only_after
         self._changes: dict[tuple[date, int], int] = {}
@@ -97,74 +137,70 @@ class InputsAreNewer(dg.AutomationCondition[dg.AssetKey]):
     @property
     def description(self) -> str:
         """What the UI says of it."""
-        spans = ", ".join(f"{one.asset} of the day and the {one.look_back_days} days before" for one in self._inputs)
+        noun = self._periods.noun
+        spans = ", ".join(f"{one.asset} of the {noun} and the {in_short(one.look_back)} before" for one in self._inputs)
         return f"Written before its inputs, or not yet written: {spans}"
 
     async def evaluate(  # type: ignore[override]  # Dagster awaits it; its own conditions are asynchronous as well
         self, context: dg.AutomationContext[dg.AssetKey]
     ) -> dg.AutomationResult[dg.AssetKey]:
-        """Finds the days in the event log of the instance."""
-        view, partitions = context.asset_graph_view, context.partitions_def
+        """Finds the periods in the event log of the instance."""
+        view = context.asset_graph_view
         raw = dg.AssetKey([self._table, RAW])
         loading = await view.compute_run_in_progress_subset(key=raw, from_subset=view.get_full_subset(key=raw))
-        if partitions is None or not loading.is_empty:
+        if not loading.is_empty:
             return dg.AutomationResult(context, context.get_empty_subset())
-        days = self._due(view.instance, context.key)
-        candidates = context.candidate_subset.expensively_compute_partition_keys()
-        keys = {day.isoformat() for day in days} & set(candidates)
-        return dg.AutomationResult(context, view.get_subset_from_partition_keys(context.key, partitions, keys))
+        keys = set(map(self._periods.key, self._due(view.instance, context.key)))
+        return dg.AutomationResult(context, context.candidate_subset.compute_intersection_with_partition_keys(keys))
 
     def _due(self, instance: dg.DagsterInstance, key: dg.AssetKey) -> set[date]:
-        after = 0
+        after, periods = 0, self._periods
         if self._only_after is not None:
             first = first_written(instance, dg.AssetKey([self._table, self._only_after]))
             if first is None:
                 return set()
             after = first
-        written = written_days(instance, key)
-        read = {one.asset: written_days(instance, dg.AssetKey([self._table, one.asset])) for one in self._inputs}
-        read[RAW] = {**read[RAW], **self._changed_days(instance, read[RAW], written)}
-        stale = stale_days(written, [(read[one.asset], one.look_back_days) for one in self._inputs])
-        due = stale | unmade_days(written, read[RAW], after)
-        return due.difference(
-            *(recorded_failures(instance, dg.AssetKey([self._table, one.asset]), due) for one in self._inputs)
-        )
+        written = written_periods(instance, key, periods)
+        keys = {one.asset: dg.AssetKey([self._table, one.asset]) for one in self._inputs}
+        read = {asset: written_periods(instance, theirs, periods) for asset, theirs in keys.items()}
+        read[RAW] = {**read[RAW], **self._changed(instance, read[RAW], written)}
+        stale = stale_periods(written, [(read[one.asset], one.look_back) for one in self._inputs], periods)
+        due = stale | unmade_periods(written, read[RAW], after)
+        return due.difference(*(recorded_failures(instance, periods, theirs, due) for theirs in keys.values()))
 
-    def _changed_days(self, instance: dg.DagsterInstance, raw: Written, written: Written) -> Written:
-        """Where those days of raw last got other rows that were loaded after a day that rests on them was written."""
-        look_back = next(one.look_back_days for one in self._inputs if one.asset == RAW)
-        late = {
-            day: loaded
-            for day, loaded in raw.items()
-            if any(written.get(day + timedelta(days=ahead), loaded) < loaded for ahead in range(look_back + 1))
-        }
+    def _changed(self, instance: dg.DagsterInstance, raw: Written, written: Written) -> Written:
+        """Where those periods of raw last got other rows that were loaded after one that rests on them was written."""
+        look_back = next(one.look_back for one in self._inputs if one.asset == RAW)
+        late = late_periods(raw, written, look_back, self._periods)
         unknown = [day for day, loaded in late.items() if (day, loaded) not in self._changes]
-        found = changed_at(instance, dg.AssetKey([self._table, RAW]), unknown)
+        found = changed_at(instance, dg.AssetKey([self._table, RAW]), unknown, self._periods)
         # What is known of a materialisation stays true, so that each is looked at once.
         self._changes |= {(day, raw[day]): position for day, position in found}
         return {day: self._changes[day, loaded] for day, loaded in late.items()}
 
 
-def written_days(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[date, int]:
-    """Where in the event log each day of an asset was last written."""
+def written_periods(instance: dg.DagsterInstance, key: dg.AssetKey, periods: Periods) -> dict[date, int]:
+    """Where in the event log each period of an asset was last written."""
     found = instance.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION)
-    return {date.fromisoformat(partition): position for partition, position in found.items()}
+    return {periods.parse(partition): position for partition, position in found.items()}
 
 
-def changed_at(instance: dg.DagsterInstance, key: dg.AssetKey, days: Collection[date]) -> Iterator[tuple[date, int]]:
-    """Where in the event log each of the days was last written with another fingerprint than before.
+def changed_at(
+    instance: dg.DagsterInstance, key: dg.AssetKey, days: Collection[date], periods: Periods
+) -> Iterator[tuple[date, int]]:
+    """Where in the event log each of some periods was last written with another fingerprint than before.
 
-    A materialisation without a fingerprint left the rows as they were: the source did not have the day any more.
+    A materialisation without a fingerprint left the rows as they were: the source did not have the period any more.
     """
     ordered = sorted(days)
-    for first in range(0, len(ordered), _DAYS_AT_ONCE):
-        some = ordered[first : first + _DAYS_AT_ONCE]
-        asked = dg.AssetRecordsFilter(key, asset_partitions=[day.isoformat() for day in some])
+    for first in range(0, len(ordered), _PERIODS_AT_ONCE):
+        some = ordered[first : first + _PERIODS_AT_ONCE]
+        asked = dg.AssetRecordsFilter(key, asset_partitions=list(map(periods.key, some)))
         of_day: dict[date, list[tuple[int, object]]] = {day: [] for day in some}
         for record in _materializations(instance, asked):
             metadata = record.asset_materialization.metadata if record.asset_materialization is not None else {}
             fingerprint = metadata.get(FINGERPRINT)
-            of_day[date.fromisoformat(str(record.partition_key))].append(
+            of_day[periods.parse(str(record.partition_key))].append(
                 (record.storage_id, None if fingerprint is None else fingerprint.value)
             )
         yield from ((day, last_change(sorted(loads, key=lambda load: load[0]))) for day, loads in of_day.items())
@@ -201,23 +237,23 @@ def first_written(instance: dg.DagsterInstance, key: dg.AssetKey) -> int | None:
 
 
 def features_condition(table: WatchedTable) -> dg.AutomationCondition[dg.AssetKey]:
-    """Features follow raw, and are made anew when a day of their look-back was."""
-    return _once(InputsAreNewer(table.table, [Input(RAW, table.features.look_back_days)]))
+    """Features follow raw, and are made again when a period of their look-back was."""
+    return _once(InputsAreNewer(table, [Input(RAW, table.features.look_back)]))
 
 
 def anomalies_condition(table: WatchedTable) -> dg.AutomationCondition[dg.AssetKey]:
-    """Anomalies follow features, and are made anew when what their scores rest on was.
+    """Anomalies follow features, and are made again when what their scores rest on was.
 
     Raw is looked at as well, so that both are asked for at once and come in one run.
     """
-    scored_on = table.detector.window_days - 1 + table.decision.aggregation.look_back_days
-    inputs = [Input(RAW, table.features.look_back_days + scored_on), Input(FEATURES, scored_on)]
+    scored_on = timedelta(days=table.detector.window_days - 1 + table.decision.aggregation.look_back_days)
+    inputs = [Input(RAW, table.features.look_back + scored_on), Input(FEATURES, scored_on)]
     has_inputs = ~dg.AutomationCondition.any_deps_missing()  # there, or asked for together with this
-    return _once(InputsAreNewer(table.table, inputs, only_after=THRESHOLD) & has_inputs)
+    return _once(InputsAreNewer(table, inputs, only_after=THRESHOLD) & has_inputs)
 
 
 def _once(due: dg.AutomationCondition[dg.AssetKey]) -> dg.AutomationCondition[dg.AssetKey]:
-    """A day is not asked for twice at a time, and one that failed waits for a person."""
+    """A period is not asked for twice at a time, and one that failed waits for a person."""
     return due & ~dg.AutomationCondition.in_progress() & ~dg.AutomationCondition.execution_failed()
 
 
@@ -230,6 +266,6 @@ def automation_sensor(table: WatchedTable) -> dg.AutomationConditionSensorDefini
         minimum_interval_seconds=table.sensor.interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING if table.sensor.enabled else dg.DefaultSensorStatus.STOPPED,
         run_tags={"ae_assets/started_by": "automation"},
-        description=f"Carries days of {table.table} that were loaded on to anomalies, and renews the days that rest on "
-        "a late or replaced one.",
+        description=f"Carries {table.periods.noun}s of {table.table} that were loaded on to anomalies, and renews "
+        "those that rest on a late or replaced one.",
     )

@@ -1,6 +1,7 @@
 """The asset checks: propositions about stored tables, each with the counts that explain its verdict.
 
-Checks on days name the bad days in their metadata and are not partitioned, so that one verdict covers a range run.
+Checks on periods name the bad ones in their metadata and are not partitioned, so that one verdict covers a range run.
+In names here a period is called a day, as in frames.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,8 @@ from ae_assets.features.volume import are_many
 from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.daily import RATES, days_failed, days_of_run, recorded_failures
 from ae_assets.pipeline.resources import LakehouseResource
+from ae_assets.schemas.periods import Periods
+from ae_assets.schemas.records import key_of
 
 if TYPE_CHECKING:
     from pandera.polars import DataFrameSchema
@@ -29,20 +32,20 @@ if TYPE_CHECKING:
     from ae_assets.chain.model import TrainedModel
 
 CHECKS = {
-    "day_volume_is_plausible": "Each day has about as many rows as the plausible days before it. Not blocking: on "
-    "a day of partial reports the devices that do report are still watched.",
-    "rows_are_conserved": "Every raw row of a day is a row of features or of quarantine.",
-    "rows_set_aside_are_few": "Nearly all rows of a day can be true; of a day of which many cannot nothing is scored, "
-    "since its file is not what it seems. `checks.max_share_set_aside` says how many may be set aside.",
-    "cohorts_are_there": "Each cohort of the day before, or of the day's own file, has rows of features. Those with "
+    "day_volume_is_plausible": "Each {period} has about as many rows as the plausible {period}s before it. Not "
+    "blocking: in one of partial reports the devices that do report are still watched.",
+    "rows_are_conserved": "Every raw row of a {period} is a row of features or of quarantine.",
+    "rows_set_aside_are_few": "Nearly all rows of a {period} can be true; of one of which many cannot nothing is "
+    "scored, since its file is not what it seems. `checks.max_share_set_aside` says how many may be set aside.",
+    "cohorts_are_there": "Each cohort of the {period} before, or of its own file, has rows of features. Those with "
     "less than `checks.min_cohort_devices` devices are not missed.",
-    "entities_are_unique": "A device has one row a day.",
+    "entities_are_unique": "A device has one row {each}.",
     "schema_holds": "Stored rows keep the column contract.",
     "training_converged": "The validation loss went down and settled.",
     "alarm_rate_is_plausible": "The share of devices with an alarm is one that people can look at; muted devices "
     "are left out.",
-    "open_episodes_have_records": "A device with an open episode has a row on the day after, unless it failed or is "
-    "muted. `checks.max_open_episodes_gone` says how many of a day may have none.",
+    "open_episodes_have_records": "A device with an open episode has a row in the {period} after, unless it failed or "
+    "is muted. `checks.max_open_episodes_gone` says how many of a {period} may have none.",
     "devices_are_judged": "Nearly all devices report something that a score rests on; muted devices are left out. The "
     "others are not known to be healthy: they are counted and named by cohort.",
     "detection_rate_is_acceptable": "Among the devices that failed in the pooled window, enough had an alarm before.",
@@ -54,14 +57,14 @@ CHECKS = {
     "`checks.drift_false_alarm_rate` names any feature.",
     "champion_follows_the_yaml": "The champion was trained and calibrated as the YAML says now; where it was not, a "
     "change waits for the command that the verdict names.",
-    "newest_day_is_recent": "The newest day that is held ended lately; `freshness` says how lately.",
+    "newest_day_is_recent": "The newest {period} that is held ended lately; `freshness` says how lately.",
     "challenger_is_not_worse": "The new version is the champion from now on: on the latest labelled days, which "
     "neither has seen, it does not detect less than the champion before it, or the two cannot be compared.",
 }
 
 BLOCKING = {"training_converged"}
 HOLDS_BACK = {"rows_are_conserved", "rows_set_aside_are_few", "entities_are_unique", "schema_holds"}
-"""Checks that judge days one by one and hold those back that fail: nothing is made of them. Dagster's own blocking
+"""Checks that judge periods one by one and hold those back that fail: nothing is made of them. Dagster's own blocking
 would hold back the others as well."""
 
 RAW_CHECKS = ("day_volume_is_plausible",)
@@ -89,25 +92,34 @@ POOLED_CHECKS = (*RATE_CHECKS, *DRIFT_CHECKS)
 MOST_DAYS_NAMED = 20
 
 FAILED_DAYS = "failed_days"
-"""Metadata of the checks that judge days one by one: those that are wrong."""
+"""Metadata of the checks that judge periods one by one: the keys of those that are wrong."""
 
 
 REASONS = "reasons"
-"""Metadata of the checks that hold days back: why, by day."""
+"""Metadata of the checks that hold periods back: why, by key."""
 
 
-def spec(name: str, asset: dg.AssetKey) -> dg.AssetCheckSpec:
-    """The declaration of a check on an asset."""
-    return dg.AssetCheckSpec(name, asset=asset, description=CHECKS[name], blocking=name in BLOCKING)
+def spec(name: str, table: WatchedTable, asset: str) -> dg.AssetCheckSpec:
+    """The declaration of a check on an asset of a table."""
+    noun = table.periods.noun
+    each = "at a time" if table.layout.has_several_records else table.periods.one
+    return dg.AssetCheckSpec(
+        name,
+        asset=dg.AssetKey([table.table, asset]),
+        description=CHECKS[name].format(period=noun, each=each),
+        blocking=name in BLOCKING,
+    )
 
 
 def raw_checks(space: Workspace, days: Sequence[date]) -> list[dg.AssetCheckResult]:
-    """Judges the volume of the run's days against the plausible days before each."""
+    """Judges the volume of the run's periods against the plausible ones before each."""
+    periods = space.table.periods
     bad = [day for day in implausible_volumes(space, days[0], days[-1]) if day.day in set(days)]
     verdict = (
-        f"all {len(days)} days have a plausible number of rows"
+        f"all {len(days)} {periods.noun}s have a plausible number of rows"
         if not bad
-        else f"{len(bad)} of {len(days)} days do not: {_named([f'{day.day} {day.reason}' for day in bad])}"
+        else f"{len(bad)} of {len(days)} {periods.noun}s do not: "
+        + _named([f"{periods.key(day.day)} {day.reason}" for day in bad])
     )
     return [
         _result(
@@ -116,7 +128,7 @@ def raw_checks(space: Workspace, days: Sequence[date]) -> list[dg.AssetCheckResu
             RAW,
             not bad,
             verdict,
-            failed_days(day.day for day in bad),
+            failed_days(periods, (day.day for day in bad)),
             severity=dg.AssetCheckSeverity.WARN,
         )
     ]
@@ -126,7 +138,7 @@ def features_checks(space: Workspace, built: Sequence["FeatureDay"]) -> list[dg.
     """Judges what was stored for the run's days, as it is read back, and what of the raw rows was not."""
     from ae_assets.features.schema import feature_schema
 
-    days = sorted(facts.day for facts in built)
+    days, periods = sorted(facts.day for facts in built), space.table.periods
     schema = feature_schema(space.table.features, space.table.rhythm)
     raw, features, quarantine = (space.days_of(name) for name in (RAW, FEATURES, QUARANTINE))
     lost = {
@@ -140,12 +152,13 @@ def features_checks(space: Workspace, built: Sequence["FeatureDay"]) -> list[dg.
     }
     conserved = f"raw {total['raw']:,} = features {total['features']:,} + quarantine {total['quarantine']:,}"
     if lost:
-        conserved = f"{len(lost)} of {len(days)} days differ (raw - features - quarantine): " + _named(
-            [f"{day} {rows:+,}" for day, rows in lost.items()]
+        conserved = f"{len(lost)} of {len(days)} {periods.noun}s differ (raw - features - quarantine): " + _named(
+            [f"{periods.key(day)} {rows:+,}" for day, rows in lost.items()]
         )
     reasons = {day: f"raw - features - quarantine is {rows:+,} rows" for day, rows in lost.items()}
+    facts = {**total, **days_held_back(periods, reasons)}
     return [
-        _result("rows_are_conserved", space, FEATURES, not lost, conserved, {**total, **days_held_back(reasons)}),
+        _result("rows_are_conserved", space, FEATURES, not lost, conserved, facts),
         _rows_set_aside_are_few(space, built),
         _cohorts_are_there(space, built),
         *_row_checks(space, FEATURES, _stored(space, FEATURES, days, schema), schema, _never_delivered(space)),
@@ -153,7 +166,8 @@ def features_checks(space: Workspace, built: Sequence["FeatureDay"]) -> list[dg.
 
 
 def _rows_set_aside_are_few(space: Workspace, built: Sequence["FeatureDay"]) -> dg.AssetCheckResult:
-    """Judges the share of each day's rows that are in quarantine; a single row does not hold back what is left."""
+    """Judges the share of each period's rows that are in quarantine; a single row does not hold back what is left."""
+    periods = space.table.periods
     most = space.table.checks.max_share_set_aside
     many = {
         facts.day: f"{_set_aside(facts)}, at most {most:.1%} may be. {facts.set_aside[0].because}. Mend the file or "
@@ -163,15 +177,18 @@ def _rows_set_aside_are_few(space: Workspace, built: Sequence["FeatureDay"]) -> 
     }
     aside, rows = sum(facts.quarantine_rows for facts in built), sum(facts.rows for facts in built)
     worst = max(built, key=lambda facts: facts.share_set_aside)
-    verdict = f"{aside:,} of {rows:,} rows are set aside" + (f"; on {worst.day} {_set_aside(worst)}" if aside else "")
+    verdict = f"{aside:,} of {rows:,} rows are set aside"
+    if aside:
+        verdict += f"; on {periods.key(worst.day)} {_set_aside(worst)}"
     if many:
-        verdict = f"{len(many)} of {len(built)} days: " + _named([f"{day} {reason}" for day, reason in many.items()])
-    metadata = {"rows": rows, "rows_set_aside": aside, **days_held_back(many)}
+        reasons = [f"{periods.key(day)} {reason}" for day, reason in many.items()]
+        verdict = f"{len(many)} of {len(built)} {periods.noun}s: {_named(reasons)}"
+    metadata = {"rows": rows, "rows_set_aside": aside, **days_held_back(periods, many)}
     return _result("rows_set_aside_are_few", space, FEATURES, not many, verdict, metadata)
 
 
 def _set_aside(facts: "FeatureDay") -> str:
-    """What a day's rows were set aside for, with an example, and the cohorts that none are left of."""
+    """What a period's rows were set aside for, with an example, and the cohorts that none are left of."""
     rules = _named([broken.in_words for broken in facts.set_aside])
     cohorts = [one.in_words for one in facts.gone if one.set_aside and facts.feature_rows]
     lost = f", nothing is left of {_named(cohorts)}" if cohorts else ""
@@ -181,7 +198,8 @@ def _set_aside(facts: "FeatureDay") -> str:
 
 
 def _cohorts_are_there(space: Workspace, built: Sequence["FeatureDay"]) -> dg.AssetCheckResult:
-    """Names the cohorts of each day that no device is watched of."""
+    """Names the cohorts of each period that no device is watched of."""
+    periods = space.table.periods
     least = space.table.checks.min_cohort_devices
     watched = [facts for facts in built if facts.feature_rows]  # of the others other checks say all
     missed = {facts.day: [one for one in facts.gone if one.devices >= least] for facts in watched}
@@ -189,11 +207,11 @@ def _cohorts_are_there(space: Workspace, built: Sequence["FeatureDay"]) -> dg.As
     verdict = (
         f"no cohort of {least} devices or more is gone"
         if not missed
-        else f"{len(missed)} of {len(built)} days have no features of cohorts: "
-        + _named([f"{day} {one.in_words}" for day, cohorts in missed.items() for one in cohorts])
+        else f"{len(missed)} of {len(built)} {periods.noun}s have no features of cohorts: "
+        + _named([f"{periods.key(day)} {one.in_words}" for day, cohorts in missed.items() for one in cohorts])
     )
     names = sorted({one.cohort for cohorts in missed.values() for one in cohorts})
-    metadata = {"cohorts": names, **failed_days(missed)}
+    metadata = {"cohorts": names, **failed_days(periods, missed)}
     return _result("cohorts_are_there", space, FEATURES, not missed, verdict, metadata, dg.AssetCheckSeverity.WARN)
 
 
@@ -234,9 +252,10 @@ def threshold_checks(space: Workspace, promotion: "Promotion") -> list[dg.AssetC
 
 
 def anomalies_checks(space: Workspace, champion: "Champion", days: Sequence[date]) -> list[dg.AssetCheckResult]:
-    """Judges what was stored for the run's days, as it is read back, once."""
+    """Judges what was stored for the run's periods, as it is read back, once."""
     from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
 
+    periods = space.table.periods
     held = space.days_of(ANOMALIES)
     shares: dict[date, float] = {}
     unknown: dict[date, pl.DataFrame] = {}
@@ -257,10 +276,11 @@ def anomalies_checks(space: Workspace, champion: "Champion", days: Sequence[date
     most = space.table.checks.max_alarm_share
     high = {day: share for day, share in shares.items() if share > most}
     verdict = (
-        f"at most {max(shares.values(), default=0.0):.3%} of a day's judged devices have an alarm (allowed {most:.1%})"
+        f"at most {max(shares.values(), default=0.0):.3%} of a {periods.noun}'s judged devices have an alarm "
+        f"(allowed {most:.1%})"
         if not high
-        else f"{len(high)} of {len(shares)} days have more than {most:.1%}: "
-        + _named([f"{day} {share:.2%}" for day, share in high.items()])
+        else f"{len(high)} of {len(shares)} {periods.noun}s have more than {most:.1%}: "
+        + _named([f"{periods.key(day)} {share:.2%}" for day, share in high.items()])
     )
     rows = sum(held.get(day, 0) for day in days)
     return [
@@ -271,7 +291,7 @@ def anomalies_checks(space: Workspace, champion: "Champion", days: Sequence[date
             ANOMALIES,
             not high,
             verdict,
-            {"rows": rows, "threshold": champion.threshold.cut, **failed_days(high)},
+            {"rows": rows, "threshold": champion.threshold.cut, **failed_days(periods, high)},
         ),
         _devices_are_judged(space, watched_rows, unknown),
         _champion_follows_the_yaml(space, champion),
@@ -279,12 +299,13 @@ def anomalies_checks(space: Workspace, champion: "Champion", days: Sequence[date
 
 
 def episode_checks(space: Workspace, found: Sequence["AnomalyDay"]) -> list[dg.AssetCheckResult]:
-    """Names the devices of each day that had an open episode the day before and are gone."""
+    """Names the devices of each period that had an open episode in the one before and are gone."""
+    periods = space.table.periods
     most = space.table.checks.max_open_episodes_gone
     many = {facts.day: facts.gone for facts in found if len(facts.gone) > most}
-    gone = [f"{facts.day} {device.in_words}" for facts in found for device in facts.gone]
+    gone = [f"{periods.key(facts.day)} {device.in_words}" for facts in found for device in facts.gone]
     verdict = f"{len(gone)} devices with an open episode are gone" + (f": {_named(gone)}" if gone else "")
-    metadata = {"devices_gone": len(gone), **failed_days(many)}
+    metadata = {"devices_gone": len(gone), **failed_days(periods, many)}
     return [
         _result("open_episodes_have_records", space, ANOMALIES, not many, verdict, metadata, dg.AssetCheckSeverity.WARN)
     ]
@@ -297,24 +318,28 @@ def _devices_are_judged(
 
     Args:
         space: the table.
-        watched: devices of each day that are not muted.
+        watched: devices of each period that are not muted.
         unknown: those of them without a score, with ``cohort, not_judged_because``.
     """
     from ae_assets.model.judgement import not_judged
 
+    periods = space.table.periods
     most = space.table.checks.max_share_not_judged
     shares = {day: unknown[day].height / watched[day] for day in watched}
     high = {day: share for day, share in shares.items() if share > most}
     worst = max(shares, key=lambda day: shares[day], default=None)
     groups = () if worst is None else not_judged(unknown[worst])
     verdict = (
-        f"at most {max(shares.values(), default=0.0):.3%} of a day's devices are not judged (allowed {most:.1%})"
+        f"at most {max(shares.values(), default=0.0):.3%} of a {periods.noun}'s devices are not judged "
+        f"(allowed {most:.1%})"
         if not high
-        else f"{len(high)} of {len(shares)} days have more than {most:.1%} of devices that are not judged: "
-        + _named([f"{day} {share:.2%}" for day, share in high.items()])
+        else f"{len(high)} of {len(shares)} {periods.noun}s have more than {most:.1%} of devices that are not judged: "
+        + _named([f"{periods.key(day)} {share:.2%}" for day, share in high.items()])
     )
-    if groups:
-        verdict += f"; on {worst} " + _named([f"{g.devices:,} of {g.cohort} ({g.because})" for g in groups])
+    if worst is not None and groups:
+        verdict += f"; on {periods.key(worst)} " + _named(
+            [f"{g.devices:,} of {g.cohort} ({g.because})" for g in groups]
+        )
     return _result(
         "devices_are_judged",
         space,
@@ -324,7 +349,7 @@ def _devices_are_judged(
         {
             "devices_not_judged": sum(group.devices for group in groups),
             "cohorts_not_judged": sorted({group.cohort for group in groups}),
-            **failed_days(high),
+            **failed_days(periods, high),
         },
         dg.AssetCheckSeverity.WARN,
     )
@@ -348,7 +373,7 @@ def _champion_follows_the_yaml(space: Workspace, champion: "Champion") -> dg.Ass
 def _stored(
     space: Workspace, asset: str, days: Sequence[date], schema: "DataFrameSchema"
 ) -> Iterator[tuple[date, pl.DataFrame]]:
-    """The rows of the days as they are read back, a day at a time; columns of a former YAML are left aside."""
+    """The rows of the periods as they are read back, one at a time; columns of a former YAML are left aside."""
     stored = space.schema(asset)
     columns = [column for column in schema.columns if column in stored]
     for first, last in space.table.periods.stretches(days):
@@ -362,12 +387,13 @@ def _row_checks(
     schema: "DataFrameSchema",
     remark: str = "",
 ) -> Iterator[dg.AssetCheckResult]:
-    """Uniqueness and schema of the stored rows of each day."""
+    """Uniqueness and schema of the stored rows of each period."""
+    periods = space.table.periods
     repeated, broken = {}, {}
     rows = 0
     for day, frame in stored:
         rows += frame.height
-        if repeats := frame.height - frame["entity"].n_unique():
+        if repeats := frame.height - frame.select(key_of(frame.columns)).n_unique():
             repeated[day] = repeats
         if found := _violations(frame, schema):
             broken[day] = found
@@ -376,10 +402,14 @@ def _row_checks(
         space,
         asset,
         not repeated,
-        f"{rows:,} rows, one for each device and day"
+        f"{rows:,} rows, one for each device and {'time' if space.table.layout.has_several_records else periods.noun}"
         if not repeated
-        else f"{len(repeated)} days repeat devices: {_named([f'{day} {rows} rows' for day, rows in repeated.items()])}",
-        {"rows": rows, **days_held_back({day: f"{rows:,} rows repeat devices" for day, rows in repeated.items()})},
+        else f"{len(repeated)} {periods.noun}s repeat devices: "
+        + _named([f"{periods.key(day)} {rows} rows" for day, rows in repeated.items()]),
+        {
+            "rows": rows,
+            **days_held_back(periods, {day: f"{rows:,} rows repeat devices" for day, rows in repeated.items()}),
+        },
     )
     yield _result(
         "schema_holds",
@@ -388,8 +418,9 @@ def _row_checks(
         not broken,
         f"{rows:,} rows keep the contract{remark}"
         if not broken
-        else f"{len(broken)} days break it: {_named([f'{day} {reasons[0]}' for day, reasons in broken.items()])}",
-        {"rows": rows, **days_held_back({day: reasons[0] for day, reasons in broken.items()})},
+        else f"{len(broken)} {periods.noun}s break it: "
+        + _named([f"{periods.key(day)} {reasons[0]}" for day, reasons in broken.items()]),
+        {"rows": rows, **days_held_back(periods, {day: reasons[0] for day, reasons in broken.items()})},
     )
 
 
@@ -421,7 +452,9 @@ def build_pooled_checks(table: WatchedTable) -> dg.AssetChecksDefinition:
     key = dg.AssetKey([table.table, ANOMALIES])
     names = DRIFT_CHECKS if table.layout.label is None else POOLED_CHECKS
 
-    @dg.multi_asset_check(name=f"{table.table}__{RATES}", specs=[spec(name, key) for name in names], can_subset=True)
+    @dg.multi_asset_check(
+        name=f"{table.table}__{RATES}", specs=[spec(name, table, ANOMALIES) for name in names], can_subset=True
+    )
     def rates(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.AssetCheckResult]:
         from ae_assets.chain.rates import judge_rates
 
@@ -432,30 +465,30 @@ def build_pooled_checks(table: WatchedTable) -> dg.AssetChecksDefinition:
                 continue
             severity = dg.AssetCheckSeverity.WARN if name in DRIFT_CHECKS else dg.AssetCheckSeverity.ERROR
             yield _result(name, space, ANOMALIES, verdict.passed, verdict.text, verdict.facts, severity)
-        days = days_of_run(context.run.tags)
-        if failures := recorded_failures(context.instance, key, days):
-            raise days_failed(failures.values(), len(days))
+        days = days_of_run(context.run.tags, table.periods)
+        if failures := recorded_failures(context.instance, table.periods, key, days):
+            raise days_failed(table.periods, failures.values(), len(days))
 
     return rates
 
 
-def held_back(results: Iterable[dg.AssetCheckResult]) -> Iterator[FailedDay]:
-    """The days that failed a check which holds days back."""
+def held_back(periods: Periods, results: Iterable[dg.AssetCheckResult]) -> Iterator[FailedDay]:
+    """The periods that failed a check which holds them back."""
     for result in results:
         if not result.passed and result.check_name in HOLDS_BACK and result.asset_key is not None:
-            for day, reason in cast("dict[str, str]", result.metadata[REASONS].value).items():
+            for partition, reason in cast("dict[str, str]", result.metadata[REASONS].value).items():
                 asset, words = result.asset_key.path[-1], f"{result.check_name}: {reason}"
-                yield FailedDay(date.fromisoformat(day), asset, words, result.check_name)
+                yield FailedDay(periods.parse(partition), asset, words, result.check_name)
 
 
-def failed_days(days: Iterable[date]) -> dict[str, Any]:
-    """What a check that judges days one by one says of them: with it an alert knows when they have recovered."""
-    return {FAILED_DAYS: [day.isoformat() for day in sorted(days)]}
+def failed_days(periods: Periods, days: Iterable[date]) -> dict[str, Any]:
+    """What a check that judges periods one by one says of them: with it an alert knows when they have recovered."""
+    return {FAILED_DAYS: [periods.key(day) for day in sorted(days)]}
 
 
-def days_held_back(reasons: Mapping[date, str]) -> dict[str, Any]:
-    """What a check that holds days back says of them: the days, and for each of them why."""
-    return {**failed_days(reasons), REASONS: {day.isoformat(): reasons[day] for day in sorted(reasons)}}
+def days_held_back(periods: Periods, reasons: Mapping[date, str]) -> dict[str, Any]:
+    """What a check that holds periods back says of them: which, and for each of them why."""
+    return {**failed_days(periods, reasons), REASONS: {periods.key(day): reasons[day] for day in sorted(reasons)}}
 
 
 def _result(

@@ -52,7 +52,7 @@ class TableScaffolder(dg.Scaffolder[Any]):
 
 @dg.scaffold_with(TableScaffolder)
 class AnomalyPipeline(dg.Component):
-    """A watched table: raw rows, validated features, a model, its threshold and a daily anomaly table."""
+    """A watched table: raw rows, validated features, a model, its threshold and a table of anomalies by period."""
 
     yaml_model: ClassVar[type[TableAttributes]] = TableAttributes
 
@@ -69,7 +69,8 @@ class AnomalyPipeline(dg.Component):
     def get_spec(cls) -> dg.ComponentTypeSpec:
         """What tools say of this component."""
         return dg.ComponentTypeSpec(
-            description="Watches a table of periodic device records and says each day which devices behave abnormally.",
+            description="Watches a table of periodic device records and says each hour, day or week which devices "
+            "behave abnormally.",
             produces=["asset", "asset_check", "sensor", "schedule", "job"],
         )
 
@@ -103,11 +104,11 @@ class AnomalyPipeline(dg.Component):
         partitions = partitions_of(table)
         assets = build_assets(table, partitions)
         daily = dg.define_asset_job(
-            f"{table.table}_daily",
+            f"{table.table}_{table.partitions}",
             selection=dg.AssetSelection.assets(*([table.table, name] for name in (*DAILY_INPUT, ANOMALIES))),
-            description=f"The job to begin with: a day or a range of days of {table.table}, from raw to anomalies. "
-            "Without a model it makes the features and fails at the anomalies: "
-            f"then run {table.table}_retrain, and these days again.",
+            description=f"The job to begin with: {table.periods.one} or a range of them of {table.table}, from raw to "
+            "anomalies. Without a model it makes the features and fails at the anomalies: "
+            f"then run {table.table}_retrain, and these {table.periods.noun}s again.",
             executor_def=dg.in_process_executor,
         )
         retrain = dg.define_asset_job(

@@ -1,10 +1,10 @@
-"""A step over the days of a run: a day that fails stops no other, and a run with one that failed is no success.
+"""A step over the periods of a run: one that fails stops no other, and a run with one that failed is no success.
 
 Dagster knows two outcomes of a step: all of its partitions are materialised, or it fails and nothing after it runs
-(https://github.com/dagster-io/dagster/issues/17836). So a step of ours makes the days that it can, materialises exactly
-these and records each day that failed in the event log, as an observation of its partition. What follows passes such
-days over, in this run and in later ones, until the day is made again. The last step of the run fails it, which is how
-Dagster comes to show the days without a materialisation as failed.
+(https://github.com/dagster-io/dagster/issues/17836). So a step of ours makes the periods that it can, materialises
+exactly these and records each one that failed in the event log, as an observation of its partition. What follows passes
+such periods over, in this run and in later ones, until they are made again. The last step of the run fails it, which is
+how Dagster comes to show the periods without a materialisation as failed. Below a period is called a day, as in frames.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from ae_assets.chain.failed_day import FailedDay
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, QUARANTINE, RAW
 from ae_assets.errors import ConfigError, DaysFailedError
 from ae_assets.model.definition import WatchedTable
-from ae_assets.schemas.periods import DAILY
+from ae_assets.schemas.periods import Periods
 
 RATES = "rates"
 """The step of the pooled checks, the last of a daily run."""
@@ -64,10 +64,10 @@ class DailyStep:
             asset: the asset that the step makes; the quarantine is made with the features.
         """
         self._context, self._table, self._asset = context, table, asset
-        self._all_days = partition_days(context)
+        self._all_days = partition_days(context, table.periods)
         upstream = UPSTREAM.get(asset)
         key = None if upstream is None else dg.AssetKey([table.table, upstream])
-        self.failed = {} if key is None else recorded_failures(context.instance, key, self._all_days)
+        self.failed = {} if key is None else recorded_failures(context.instance, table.periods, key, self._all_days)
         self._done: list[date] = []
         self._recorded: set[date] = set()
 
@@ -80,6 +80,11 @@ class DailyStep:
     def done(self) -> list[date]:
         """The days that were made so far, in order."""
         return sorted(self._done)
+
+    @property
+    def made_keys(self) -> list[str]:
+        """Their partition keys, which are what `MadeDays` takes."""
+        return [self._table.periods.key(day) for day in self.done]
 
     @property
     def held_back(self) -> list[date]:
@@ -103,7 +108,7 @@ class DailyStep:
         """
         yield from self._records()
         if len(self.failed) == len(self._all_days):
-            raise days_failed(self.failed.values(), len(self._all_days))
+            raise days_failed(self._table.periods, self.failed.values(), len(self._all_days))
 
     def end(self, held_back: Iterable[FailedDay] = ()) -> Iterator[dg.AssetObservation]:
         """Records the days that a check of this step holds back, and fails the last step of a run with failed days.
@@ -115,7 +120,7 @@ class DailyStep:
             self.failed.setdefault(failure.day, failure)
         yield from self._records()
         if self.failed and not self._is_followed():
-            raise days_failed(self.failed.values(), len(self._all_days))
+            raise days_failed(self._table.periods, self.failed.values(), len(self._all_days))
 
     def _records(self) -> Iterator[dg.AssetObservation]:
         assets = (FEATURES, QUARANTINE) if self._asset == FEATURES else (self._asset,)
@@ -123,7 +128,7 @@ class DailyStep:
             if day not in self._recorded:
                 self._recorded.add(day)
                 for asset in assets:
-                    yield record_of(failure, dg.AssetKey([self._table.table, asset]))
+                    yield record_of(failure, self._table.periods, dg.AssetKey([self._table.table, asset]))
 
     def _is_followed(self) -> bool:
         plan = self._context.op_execution_context.get_step_execution_context().execution_plan
@@ -133,13 +138,12 @@ class DailyStep:
 class MadeDays(dg.IOManager):
     """Takes the days that a step made, and has Dagster materialise these and no other partitions of the run."""
 
-    def handle_output(self, context: dg.OutputContext, obj: Sequence[date]) -> None:
-        """Narrows the partitions for which Dagster will write a materialisation; obj is the days that were made."""
-        made = [day.isoformat() for day in obj]
-        if set(made) != set(context.asset_partition_keys):
+    def handle_output(self, context: dg.OutputContext, obj: Sequence[str]) -> None:
+        """Narrows the partitions for which Dagster will write a materialisation; obj is the keys that were made."""
+        if set(obj) != set(context.asset_partition_keys):
             # The one place that says which partitions a step has materialised (dagster-io/dagster#17836).
             context._asset_partitions_subset = (  # noqa: SLF001
-                context.asset_partitions_def.empty_subset().with_partition_keys(made)
+                context.asset_partitions_def.empty_subset().with_partition_keys(obj)
             )
 
     def load_input(self, context: dg.InputContext) -> None:
@@ -159,42 +163,42 @@ RESOURCES = {MADE_DAYS: MadeDays()}
 """What the daily assets of every table need; one object, so that tables can be merged."""
 
 
-def partition_days(context: dg.AssetExecutionContext) -> list[date]:
-    """The days of the run, in order: one for a single partition, all of them in a range run."""
-    return sorted(date.fromisoformat(key) for key in context.partition_keys)
+def partition_days(context: dg.AssetExecutionContext, periods: Periods) -> list[date]:
+    """The periods of the run, in order: one for a single partition, all of them in a range run."""
+    return sorted(map(periods.parse, context.partition_keys))
 
 
-def days_of_run(tags: Mapping[str, str]) -> list[date]:
-    """The days of a run's partitions as its tags say; empty where it has none, or other ones than days."""
+def days_of_run(tags: Mapping[str, str], periods: Periods) -> list[date]:
+    """The periods of a run's partitions as its tags say; empty where it has none, or partitions of another kind."""
     first = tags.get(ASSET_PARTITION_RANGE_START_TAG) or tags.get(PARTITION_NAME_TAG)
     last = tags.get(ASSET_PARTITION_RANGE_END_TAG) or first
     if first is None or last is None:
         return []
     try:
-        return DAILY.range(date.fromisoformat(first), date.fromisoformat(last))
+        return periods.range(periods.parse(first), periods.parse(last))
     except ValueError:
         return []
 
 
-def record_of(failure: FailedDay, asset: dg.AssetKey) -> dg.AssetObservation:
+def record_of(failure: FailedDay, periods: Periods, asset: dg.AssetKey) -> dg.AssetObservation:
     """The event that says of a partition of an asset that it failed."""
     held_back = {} if failure.check is None else {HELD_BACK_BY: failure.check}
     return dg.AssetObservation(
         asset,
         description=failure.reason,
         metadata={FAILED_AT: failure.asset, REASON: failure.reason, **held_back},
-        partition=failure.day.isoformat(),
+        partition=periods.key(failure.day),
     )
 
 
-def failure_in(observation: dg.AssetObservation) -> FailedDay | None:
+def failure_in(observation: dg.AssetObservation, periods: Periods) -> FailedDay | None:
     """The failed day that an event records; None for an observation that somebody else made."""
     metadata = observation.metadata
     if observation.partition is None or FAILED_AT not in metadata:
         return None
     check = metadata.get(HELD_BACK_BY)
     return FailedDay(
-        date.fromisoformat(observation.partition),
+        periods.parse(observation.partition),
         str(metadata[FAILED_AT].value),
         str(metadata[REASON].value),
         None if check is None else str(check.value),
@@ -202,10 +206,10 @@ def failure_in(observation: dg.AssetObservation) -> FailedDay | None:
 
 
 def recorded_failures(
-    instance: dg.DagsterInstance, asset: dg.AssetKey, days: Collection[date]
+    instance: dg.DagsterInstance, periods: Periods, asset: dg.AssetKey, days: Collection[date]
 ) -> dict[date, FailedDay]:
-    """Those of the days whose failure was recorded after the asset was last materialised for them, in order."""
-    partitions = {day.isoformat() for day in days}
+    """Those of the periods whose failure was recorded after the asset was last materialised for them, in order."""
+    partitions = set(map(periods.key, days))
     if not partitions:
         return {}
     made, observed = (
@@ -217,29 +221,30 @@ def recorded_failures(
         since = dg.AssetRecordsFilter(asset, asset_partitions=[partition], after_storage_id=made.get(partition))
         for record in instance.fetch_observations(since, limit=_RECORDS).records:
             observation = record.asset_observation
-            if observation is not None and (failure := failure_in(observation)) is not None:
+            if observation is not None and (failure := failure_in(observation, periods)) is not None:
                 failed[failure.day] = failure
                 break
     return failed
 
 
-def days_failed(failed: Collection[FailedDay], of: int) -> DaysFailedError:
-    """The error of a run with failed days.
+def days_failed(periods: Periods, failed: Collection[FailedDay], of: int) -> DaysFailedError:
+    """The error of a run with failed periods.
 
     Args:
-        failed: the days.
-        of: how many days the run has.
+        periods: of the table.
+        failed: those that failed.
+        of: how many the run has.
     """
     others = "" if len(failed) == of else "; the others are made"
     return DaysFailedError(
-        f"{len(failed)} of {of} days failed{others}:\n{in_words(failed)}\n"
-        "Mend what is named, then materialise these days again, from raw on."
+        f"{len(failed)} of {of} {periods.noun}s failed{others}:\n{in_words(periods, failed)}\n"
+        f"Mend what is named, then materialise these {periods.noun}s again, from raw on."
     )
 
 
-def in_words(failed: Collection[FailedDay]) -> str:
-    """A line for each failed day: where it failed and why."""
+def in_words(periods: Periods, failed: Collection[FailedDay]) -> str:
+    """A line for each failed period: where it failed and why."""
     ordered = sorted(failed, key=lambda failure: failure.day)
     more = len(ordered) - MOST_NAMED
-    lines = [f"  {failure.day} at {failure.asset}: {failure.reason}" for failure in ordered[:MOST_NAMED]]
-    return "\n".join([*lines, f"  and {more} more days"] if more > 0 else lines)
+    lines = [f"  {periods.key(failure.day)} at {failure.asset}: {failure.reason}" for failure in ordered[:MOST_NAMED]]
+    return "\n".join([*lines, f"  and {more} more {periods.noun}s"] if more > 0 else lines)

@@ -1,14 +1,14 @@
-"""Whether raw and anomalies are up to date: Dagster's freshness policy, and a check of the newest day that is held.
+"""Whether raw and anomalies are up to date: Dagster's freshness policy, and a check of the newest period that is held.
 
-Dagster knows when an asset was last written, whichever day that was: a backfill of last year makes it look fresh. The
-check looks at the newest day in the table and is the stricter of the two: a day is written after it has ended, so what
-passes the check passes the policy.
+Dagster knows when an asset was last written, whichever period that was: a backfill of last year makes it look fresh.
+The check looks at the newest period in the table and is the stricter of the two: a period is written after it has
+ended, so what passes the check passes the policy.
 """
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
@@ -16,17 +16,19 @@ from ae_assets.chain.workspace import ANOMALIES, RAW, Workspace
 from ae_assets.model.definition import FreshnessSection, WatchedTable
 from ae_assets.pipeline.checks import spec
 from ae_assets.pipeline.resources import LakehouseResource
+from ae_assets.schemas.periods import Periods
 
 CHECK = "newest_day_is_recent"
 JUDGED = (RAW, ANOMALIES)
 LOOK_SECONDS = 600
-NOTHING_HELD = "no day is held yet, so nothing is judged"
+NOTHING_HELD = "nothing is held yet, so nothing is judged"
 
 
 @dataclass(frozen=True)
 class Freshness:
     """What the check says."""
 
+    periods: Periods
     newest: date
     passed: bool
     severity: dg.AssetCheckSeverity
@@ -35,26 +37,27 @@ class Freshness:
     @property
     def state(self) -> str:
         """What is reported again when it changes."""
-        return f"{self.newest} {'passed' if self.passed else self.severity.value}"
+        return f"{self.periods.key(self.newest)} {'passed' if self.passed else self.severity.value}"
 
 
-def judge(newest: date, now: datetime, limits: FreshnessSection) -> Freshness:
-    """Judges the age of the newest day.
+def judge(periods: Periods, newest: date, now: datetime, limits: FreshnessSection) -> Freshness:
+    """Judges how long ago the newest period ended.
 
     Args:
-        newest: the newest day with rows.
+        periods: of the table.
+        newest: the newest one with rows.
         now: with a time zone.
         limits: of a table that has them.
     """
-    ended = datetime.combine(newest, time(), tzinfo=UTC) + timedelta(days=1)
-    hours = (now - ended) / timedelta(hours=1)
+    hours = (now - periods.end(newest)) / timedelta(hours=1)
     allowed = {
         dg.AssetCheckSeverity.ERROR: limits.fail_after_hours,
         dg.AssetCheckSeverity.WARN: limits.warn_after_hours,
     }
     over = [severity for severity, most in allowed.items() if most is not None and hours >= most]
     severity = over[0] if over else dg.AssetCheckSeverity.ERROR
-    return Freshness(newest, not over, severity, f"the newest day, {newest}, {_ago(hours)}; {_allowed(limits)}")
+    words = f"the newest {periods.noun}, {periods.key(newest)}, {_ago(hours)}; {_allowed(limits)}"
+    return Freshness(periods, newest, not over, severity, words)
 
 
 def freshness_policy(table: WatchedTable, asset: str) -> dg.FreshnessPolicy | None:
@@ -69,14 +72,12 @@ def freshness_policy(table: WatchedTable, asset: str) -> dg.FreshnessPolicy | No
 
 
 def build_freshness_checks(table: WatchedTable) -> list[dg.AssetChecksDefinition]:
-    """The checks of the newest day; none for a table without limits."""
+    """The checks of the newest period; none for a table without limits."""
     return [_check(table, asset) for asset in JUDGED] if table.freshness.fail_after_hours is not None else []
 
 
 def _check(table: WatchedTable, asset: str) -> dg.AssetChecksDefinition:
-    @dg.multi_asset_check(
-        name=f"{table.table}__{asset}_freshness", specs=[spec(CHECK, dg.AssetKey([table.table, asset]))]
-    )
+    @dg.multi_asset_check(name=f"{table.table}__{asset}_freshness", specs=[spec(CHECK, table, asset)])
     def newest_day(lakehouse: LakehouseResource) -> Iterator[dg.AssetCheckResult]:
         found = _freshness(Workspace(table, lakehouse.tables, lakehouse.models), asset)
         yield dg.AssetCheckResult(
@@ -91,7 +92,7 @@ def _check(table: WatchedTable, asset: str) -> dg.AssetChecksDefinition:
 
 
 def freshness_sensors(table: WatchedTable) -> list[dg.SensorDefinition]:
-    """The sensor that judges freshness while nothing runs, which is when days grow old; none without limits."""
+    """The sensor that judges freshness while nothing runs, which is when periods grow old; none without limits."""
     if table.freshness.fail_after_hours is None:
         return []
 
@@ -99,7 +100,8 @@ def freshness_sensors(table: WatchedTable) -> list[dg.SensorDefinition]:
         name=f"{table.table}_freshness",
         minimum_interval_seconds=LOOK_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Says of raw and anomalies of {table.table} when their newest day has become too old.",
+        description=f"Says of raw and anomalies of {table.table} when their newest {table.periods.noun} has become too "
+        "old.",
     )
     def freshness(context: dg.SensorEvaluationContext, lakehouse: LakehouseResource) -> dg.SensorResult:
         space = Workspace(table, lakehouse.tables, lakehouse.models)
@@ -126,7 +128,8 @@ def freshness_sensors(table: WatchedTable) -> list[dg.SensorDefinition]:
 
 def _freshness(space: Workspace, asset: str) -> Freshness | None:
     held = [day for day, rows in space.days_of(asset).items() if rows]
-    return judge(max(held), datetime.now(tz=UTC), space.table.freshness) if held else None
+    table = space.table
+    return judge(table.periods, max(held), datetime.now(tz=UTC), table.freshness) if held else None
 
 
 def _ago(hours: float) -> str:

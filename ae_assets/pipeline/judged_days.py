@@ -1,7 +1,7 @@
 """Which days an evaluation judges: what a run config may say, and that it is refused before a run begins."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
@@ -16,8 +16,8 @@ class EvaluationConfig(dg.Config):
 
     start: str | None = Field(
         default=None,
-        description="First day judged, YYYY-MM-DD, after what the champion has seen; empty: the latest days that it "
-        "has scored and not seen are judged, in whole windows.",
+        description="First day judged, YYYY-MM-DD, or hour, YYYY-MM-DDTHH, after what the champion has seen; empty: "
+        "the latest days that it has scored and not seen are judged, in whole windows.",
     )
     end: str | None = Field(default=None, description="Last day judged; named together with `start`.")
     compare: bool = Field(default=True, description="Whether the table's comparisons are fitted and judged beside it.")
@@ -33,18 +33,18 @@ class EvaluationConfig(dg.Config):
 
 
 def named_days(table: WatchedTable, start: str | None, end: str | None) -> tuple[date, date] | None:
-    """The days that a run config names; None where it names none.
+    """The periods that a run config names; None where it names none.
 
     Raises:
-        ConfigError: a day is badly written or named without the other, they are in the wrong order, or hold no window.
+        ConfigError: one is badly written or named without the other, they are in the wrong order, or hold no window.
     """
     if start is None and end is None:
         return None
     if start is None or end is None:
         raise ConfigError(f"start and end go together: received {start} and {end}; name both or neither")
-    first, last = as_day(start, "start"), as_day(end, "end")
+    first, last = as_period(table, start, "start"), as_period(table, end, "end", last=True)
     if last < first:
-        raise ConfigError(f"end {last} lies before start {first}; name the earlier day first")
+        raise ConfigError(f"end {end} lies before start {start}; name the earlier {table.periods.noun} first")
     require_window(table, first, last)
     return first, last
 
@@ -55,11 +55,12 @@ def require_window(table: WatchedTable, first: date, last: date) -> None:
     Raises:
         ConfigError: it holds no window.
     """
-    days, window = (last - first).days + 1, table.checks.window_days
-    if days < window:
+    periods, window = table.periods, table.checks.window_days
+    length = periods.end(last) - periods.start(first)
+    if length < timedelta(days=window):
         raise ConfigError(
-            f"{first} to {last} are {days} days, and a false alarm rate needs a window of {window} "
-            f"(checks.window_days); judge {window} days or more"
+            f"{periods.key(first)} to {periods.key(last)} are {length.days} days, and a false alarm rate needs a "
+            f"window of {window} (checks.window_days); judge {window} days or more"
         )
 
 
@@ -82,13 +83,19 @@ def refusing_before_the_run(table: WatchedTable, op: str) -> dg.ConfigMapping:
     return dg.ConfigMapping(config_fn=checked, config_schema=EvaluationConfig.to_config_schema().as_field())
 
 
-def as_day(text: str, key: str) -> date:
-    """Reads a configured day.
+def as_period(table: WatchedTable, text: str, key: str, *, last: bool = False) -> date:
+    """Reads a configured period of the table.
+
+    Args:
+        table: the table.
+        text: as `Periods.parse` takes it.
+        key: where it is configured.
+        last: whether it ends a range.
 
     Raises:
-        ConfigError: when it is not written YYYY-MM-DD.
+        ConfigError: it is none.
     """
     try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"{key}: received {text!r}; a day is written YYYY-MM-DD") from None
+        return table.periods.parse(text, last=last)
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}") from None

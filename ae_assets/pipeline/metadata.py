@@ -27,6 +27,7 @@ from ae_assets.chain.workspace import (
 from ae_assets.features.catalogue import catalogue
 from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline import maintenance_metadata
+from ae_assets.schemas.durations import written as in_short
 from ae_assets.sources import open_source
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ MOST_DAYS_WITH_FIGURES = 7
 NOT_LOADED = {"missing": "missing in the source", "kept": "not in the source any more; the rows loaded before are kept"}
 
 MOST_NAMED = 50
-"""Days, strays or mutes that are named one by one."""
+"""Periods, strays or mutes that are named one by one."""
 
 ALARMS_SHOWN = 100
 LISTED = 50
@@ -99,16 +100,19 @@ def describe(table: WatchedTable, asset: str) -> str:
     attributes = "\n".join(
         f"| `{name}` | {attribute.kind} | {attribute.meaning} |" for name, attribute in features.attributes.items()
     )
-    daily, retrain = f"`{table.table}_daily`", f"`{table.table}_retrain`"
+    noun = table.periods.noun
+    chain, retrain = f"`{table.table}_{table.partitions}`", f"`{table.table}_retrain`"
+    each = "time" if table.layout.has_several_records else noun
     return {
-        RAW: f"{watched}\n\nThe source's rows of each day as they are, typed, nothing dropped, with the file they came "
-        f"from. A day that the source lacks is an empty day. Source: `{_source(table)}`.\n\n"
-        f"To begin: the job {daily} makes days, from here to the anomalies; {retrain} the model that they need first.",
-        FEATURES: "Validated rows turned into features: one row per device and day, each made of the device's own last "
-        f"{features.look_back_days} days. Unknown values stay null and have a flag.\n\n"
+        RAW: f"{watched}\n\nThe source's rows of each {noun} as they are, typed, nothing dropped, with the file they "
+        f"came from. {table.periods.one.capitalize()} that the source lacks is empty. Source: `{_source(table)}`.\n\n"
+        f"To begin: the job {chain} makes {noun}s, from here to the anomalies; {retrain} the model that they need "
+        "first.",
+        FEATURES: f"Validated rows turned into features: one row per device and {each}, made of the device's own last "
+        f"{in_short(features.look_back)}. Unknown values stay null and have a flag.\n\n"
         f"| attribute | kind | meaning |\n| --- | --- | --- |\n{attributes}",
         QUARANTINE: "Rows that cannot be true, with the rule they break and the value that breaks it. "
-        "Raw = features + quarantine, every day.",
+        f"Raw = features + quarantine, every {noun}.",
         MODEL: f"`{table.detector.type}` fitted on devices that stay healthy for {table.horizon_days} days. The job "
         f"{retrain} makes a version and its threshold, which makes it the champion unless it is worse than the one in "
         "use. Without `train_start` and `train_end` it takes the latest days that leave room for the threshold.",
@@ -116,8 +120,9 @@ def describe(table: WatchedTable, asset: str) -> str:
         f"{table.calibration.days} days that follow the training range after {table.calibration.embargo_days} days. "
         "The version then becomes the champion, unless it detects less than the one in use on the latest labelled days "
         "that neither has seen; configure `promote: always` to do without the comparison.",
-        ANOMALIES: "Which devices to look at, and why: the tab *Partitions* shows the list of each day. The job "
-        f"{daily} makes a day with all that it rests on.\n\nOne row per device and day: score, threshold, verdict, "
+        ANOMALIES: "Which devices to look at, and why: the tab *Partitions* shows the list of each "
+        f"{noun}. The job {chain} makes {table.periods.one} with all that it rests on.\n\n"
+        f"One row per device and {each}: score, threshold, verdict, "
         "severity (how rare such a score was in calibration), episode and the reasons for it. Sorted by falling score.",
         EVALUATION: "Whether the model is any good: what the champion detects and how often it is wrong, beside the "
         "comparisons, on days that neither fit nor threshold has seen. Without `start` and `end` the latest of them. "
@@ -127,7 +132,7 @@ def describe(table: WatchedTable, asset: str) -> str:
 
 
 Days = Iterator[tuple[date, Metadata]]
-"""What each partition of a daily table shows. Values that Dagster takes for all partitions of a run would come first,
+"""What each partition of an asset shows. Values that Dagster takes for all partitions of a run would come first,
 so those of the run and those that Dagster looks for stand here as well, after those of the partition."""
 
 
@@ -135,19 +140,20 @@ def raw_days(space: Workspace, loaded: Sequence["RawDay"], strays: Sequence[str]
     """The partitions of raw that a run loaded."""
     run, table = _raw_run(space, loaded, strays), _columns(space, RAW)
     for facts in loaded:
-        yield facts.day, {**_raw_day(facts), **run, ROW_COUNT: facts.rows, **table}
+        yield facts.day, {**_raw_day(space, facts), **run, ROW_COUNT: facts.rows, **table}
 
 
-def _raw_day(facts: "RawDay") -> Metadata:
+def _raw_day(space: Workspace, facts: "RawDay") -> Metadata:
+    key = space.table.periods.key(facts.day)
     if facts.status != "loaded":
-        return {SUMMARY: f"{facts.day}: {NOT_LOADED[facts.status]}.", "Rows": facts.rows}
+        return {SUMMARY: f"{key}: {NOT_LOADED[facts.status]}.", "Rows": facts.rows}
     unreadable = (
         f" {facts.rescued_rows:,} of them have cells that cannot be read; their text is kept."
         if facts.rescued_rows
         else ""
     )
     return {
-        SUMMARY: f"{facts.day}: {facts.rows:,} rows of {facts.origin}.{unreadable}",
+        SUMMARY: f"{key}: {facts.rows:,} rows of {facts.origin}.{unreadable}",
         "Rows": facts.rows,
         "Rows with unreadable cells": facts.rescued_rows,
         "File size in bytes": facts.size_bytes,
@@ -160,6 +166,7 @@ def _raw_run(space: Workspace, loaded: Sequence["RawDay"], strays: Sequence[str]
     from ae_assets.reports.figures import volume_by_day
     from ae_assets.reports.tables import markdown_image
 
+    noun = space.table.periods.noun
     missing = [facts.day for facts in loaded if facts.status != "loaded"]
     held = space.days_of(RAW)
     recent = {day: held[day] for day in sorted(held)[-180:]}
@@ -167,9 +174,9 @@ def _raw_run(space: Workspace, loaded: Sequence["RawDay"], strays: Sequence[str]
     if missing:
         said += f"; not in the source: {in_words(missing)}"
     return {
-        **({"Rows by day": _image(markdown_image(volume_by_day(recent), "rows per day"))} if recent else {}),
+        **({f"Rows by {noun}": _image(markdown_image(volume_by_day(recent), f"rows per {noun}"))} if recent else {}),
         **({STRAYS: "\n".join(strays[:MOST_NAMED])} if strays else {}),
-        **_this_run([facts.day for facts in loaded], said),
+        **_this_run(space, [facts.day for facts in loaded], said),
     }
 
 
@@ -179,7 +186,7 @@ def features_days(space: Workspace, built: Sequence["FeatureDay"]) -> Days:
         sum(counts) for counts in zip(*((one.feature_rows, one.quarantine_rows) for one in built), strict=True)
     )
     said = f"{rows:,} rows" + (f"; {aside:,} raw rows were set aside" if aside else "")
-    run = {**_unreported(space, built), **_this_run([facts.day for facts in built], said)}
+    run = {**_unreported(space, built), **_this_run(space, [facts.day for facts in built], said)}
     raw = dg.AssetKey([space.table.table, RAW])
     deps = {
         feature.name: [dg.TableColumnDep(raw, feature.column)]
@@ -188,7 +195,7 @@ def features_days(space: Workspace, built: Sequence["FeatureDay"]) -> Days:
     }
     table = {COLUMN_LINEAGE: dg.TableColumnLineage(deps_by_column=deps), **_columns(space, FEATURES)}
     for facts in built:
-        yield facts.day, {**_features_day(facts), **run, ROW_COUNT: facts.feature_rows, **table}
+        yield facts.day, {**_features_day(space, facts), **run, ROW_COUNT: facts.feature_rows, **table}
 
 
 def _unreported(space: Workspace, built: Sequence["FeatureDay"]) -> Metadata:
@@ -206,27 +213,27 @@ def quarantine_days(space: Workspace, built: Sequence["FeatureDay"]) -> Days:
     rules: Counter[str] = Counter()
     for facts in built:
         rules.update(facts.quarantined)
-    run, table = _this_run([facts.day for facts in built], _set_aside(rules)), _columns(space, QUARANTINE)
+    run, table = _this_run(space, [facts.day for facts in built], _set_aside(rules)), _columns(space, QUARANTINE)
     for facts in built:
-        yield facts.day, {**_quarantine_day(facts), **run, ROW_COUNT: facts.quarantine_rows, **table}
+        yield facts.day, {**_quarantine_day(space, facts), **run, ROW_COUNT: facts.quarantine_rows, **table}
 
 
-def _features_day(facts: "FeatureDay") -> Metadata:
+def _features_day(space: Workspace, facts: "FeatureDay") -> Metadata:
     aside = (
         f"; {facts.quarantine_rows:,} of {facts.feature_rows + facts.quarantine_rows:,} raw rows were set aside"
         if facts.quarantine_rows
         else ""
     )
     return {
-        SUMMARY: f"{facts.day}: features of {facts.feature_rows:,} devices{aside}.",
+        SUMMARY: f"{space.table.periods.key(facts.day)}: features of {facts.feature_rows:,} {_records(space)}{aside}.",
         "Devices": facts.feature_rows,
         "Rows set aside": facts.quarantine_rows,
     }
 
 
-def _quarantine_day(facts: "FeatureDay") -> Metadata:
+def _quarantine_day(space: Workspace, facts: "FeatureDay") -> Metadata:
     return {
-        SUMMARY: f"{facts.day}: {_set_aside(facts.quarantined)}.",
+        SUMMARY: f"{space.table.periods.key(facts.day)}: {_set_aside(facts.quarantined)}.",
         **_rules(facts.quarantined),
         "Rows set aside": facts.quarantine_rows,
     }
@@ -245,12 +252,21 @@ def _rules(rules: Mapping[str, int]) -> Metadata:
     return {"Rules broken": dg.MetadataValue.md(f"| rule | rows |\n| --- | ---: |\n{lines}")}
 
 
-def _this_run(days: Sequence[date], said: str) -> Metadata:
-    """A run over several days in a sentence; of one day there is nothing more to say than of the day."""
-    return {THIS_RUN: f"{len(days):,} days from {min(days)} to {max(days)}: {said}."} if len(days) > 1 else {}
+def _this_run(space: Workspace, days: Sequence[date], said: str) -> Metadata:
+    """A run over several periods in a sentence; of one there is nothing more to say than of itself."""
+    if len(days) < 2:
+        return {}
+    periods = space.table.periods
+    first, last = periods.key(min(days)), periods.key(max(days))
+    return {THIS_RUN: f"{len(days):,} {periods.noun}s from {first} to {last}: {said}."}
 
 
-def model_run(trained: "TrainedModel") -> Metadata:
+def _records(space: Workspace) -> str:
+    """What rows of features stand for."""
+    return "records" if space.table.layout.has_several_records else "devices"
+
+
+def model_run(table: WatchedTable, trained: "TrainedModel") -> Metadata:
     """A training."""
     from ae_assets.reports.figures import training_curve
     from ae_assets.reports.tables import markdown_image
@@ -274,17 +290,16 @@ def model_run(trained: "TrainedModel") -> Metadata:
         "Rows before a failure": facts["rows_before_failure"],
         "Rows near a failure left out": facts["rows_left_out_near_failure"],
         "Seconds of training": round(history.seconds, 1),
-        **_left_out(card["days_left_out"]),
+        **_left_out([table.periods.parse(day) for day in card["days_left_out"]]),
         "Model card": dg.MetadataValue.json(card),
     }
 
 
-def _left_out(days: Sequence[str]) -> Metadata:
-    """The days of a range that do not count, where there are any."""
+def _left_out(days: Sequence[date]) -> Metadata:
+    """The periods of a range that do not count, where there are any."""
     if not days:
         return {}
-    said = in_words([date.fromisoformat(day) for day in days])
-    return {"Days left out": f"{said}: an implausible number of rows, or too many of them set aside"}
+    return {"Days left out": f"{in_words(days)}: an implausible number of rows, or too many of them set aside"}
 
 
 def threshold_run(calibrated: "Calibrated") -> Metadata:
@@ -306,7 +321,7 @@ def threshold_run(calibrated: "Calibrated") -> Metadata:
         "Calibration rows not judged": calibrated.not_judged.rows,
         "Devices never judged in calibration": calibrated.not_judged.entities,
         "Calibrated on": f"{threshold.calibration.first_day} to {threshold.calibration.last_day}",
-        **_left_out([day.isoformat() for day in calibrated.calibration.left_out]),
+        **_left_out(calibrated.calibration.left_out),
         "Champion": calibrated.version if promotion.promoted else promotion.champion_before or "none",
         "Champion before": promotion.champion_before or "none",
         "Verdict": promotion.reason.value,
@@ -335,17 +350,17 @@ def anomalies_day(
         newest_day: the newest day that has anomalies, said where it is a later one: the overview of an asset shows the
             day that was written last.
     """
-    seen = facts.day <= champion.seen_until
+    seen, noun = facts.day <= champion.seen_until, space.table.periods.noun
     said = [
         facts.in_words(simulated=simulated),
-        "The model or its threshold has seen this day." if seen else "The model has not seen this day.",
+        f"The model or its threshold has seen this {noun}." if seen else f"The model has not seen this {noun}.",
     ]
     if newest_day is not None and newest_day > facts.day:
-        said.append(f"The newest day is {newest_day}.")
+        said.append(f"The newest {noun} is {space.table.periods.key(newest_day)}.")
     return {
         SUMMARY: " ".join(said),
         **_device_lists(space, facts),
-        **(_scores_of_day(facts, champion) if drawn and facts.rows else {}),
+        **(_scores_of_day(space, facts, champion) if drawn and facts.rows else {}),
     }
 
 
@@ -355,7 +370,7 @@ def anomalies_days(space: Workspace, champion: "Champion", found: Sequence["Anom
         sum(getattr(facts, name) for facts in found) for name in ("rows", "alarms", "new_alarms", "muted_alarms")
     )
     said = f"{alarms:,} alarms, {new:,} of them new, among {rows:,} rows" + (f"; {muted:,} muted" if muted else "")
-    run = {**_mute_list(found), **_this_run([facts.day for facts in found], said)}
+    run = {**_mute_list(found), **_this_run(space, [facts.day for facts in found], said)}
     features = dg.AssetKey([space.table.table, FEATURES])
     inputs = [dg.TableColumnDep(features, name) for name in champion.detector.feature_names]
     deps = {
@@ -419,13 +434,13 @@ def _table(frame: pl.DataFrame) -> dg.TableMetadataValue:
     )
 
 
-def _scores_of_day(facts: "AnomalyDay", champion: "Champion") -> Metadata:
+def _scores_of_day(space: Workspace, facts: "AnomalyDay", champion: "Champion") -> Metadata:
     from ae_assets.reports.figures import score_histogram
     from ae_assets.reports.tables import markdown_image
 
-    scores = facts.frame["score"].drop_nulls().to_numpy()
-    png = score_histogram(champion.threshold.calibration, _cut(facts, champion), scores, label=str(facts.day))
-    return {"Scores": _image(markdown_image(png, f"scores of {facts.day} with the threshold"))}
+    scores, key = facts.frame["score"].drop_nulls().to_numpy(), space.table.periods.key(facts.day)
+    png = score_histogram(champion.threshold.calibration, _cut(facts, champion), scores, label=key)
+    return {"Scores": _image(markdown_image(png, f"scores of {key} with the threshold"))}
 
 
 def _mute_list(days: Sequence["AnomalyDay"]) -> Metadata:
@@ -455,8 +470,9 @@ def _worst_alarm(space: Workspace, champion: "Champion", day: date) -> Metadata:
     story = story_of_top_alarm(space, champion, day)
     if story is None:
         return {}
-    png = entity_story(story.history, story.entity, attributes=story.attributes, remark=f"until {day}")
-    return {"Worst alarm": _image(markdown_image(png, f"{story.entity}: score and attributes until {day}"))}
+    key = space.table.periods.key(day)
+    png = entity_story(story.history, story.entity, attributes=story.attributes, remark=f"until {key}")
+    return {"Worst alarm": _image(markdown_image(png, f"{story.entity}: score and attributes until {key}"))}
 
 
 def not_evaluated(words: str) -> Metadata:

@@ -1,8 +1,8 @@
-"""The days of a table as Dagster partitions: those of its YAML, else those of its source and of its tables.
+"""The periods of a table as Dagster partitions: those of its YAML, else those of its source and of its tables.
 
 The code location is loaded by every process, so no server is asked here. What a run or the sensor has seen is kept in
-the home as a span, which only grows while the source stays the same: a process that loads later has every day that one
-before it had. One that knows nothing has all days until today.
+the home as a span, which only grows while the source stays the same: a process that loads later has every period that
+one before it had. One that knows nothing has all periods until today.
 """
 
 import hashlib
@@ -13,80 +13,121 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import dagster as dg
 
 from ae_assets.chain.workspace import RAW, Workspace
 from ae_assets.model.definition import WatchedTable
-from ae_assets.pipeline.resources import home_folder
+from ae_assets.pipeline.home import home_folder
+from ae_assets.schemas.periods import DAILY, HOURLY, WEEKLY, Periods
 from ae_assets.sources import open_source
 
 EARLIEST = date(2013, 4, 10)
 """The first day that Backblaze published; where a table begins of which nothing is known."""
 
 ENDED_AFTER_DAYS = 180
-"""A source whose last day is older has ended: Backblaze publishes a quarter some six weeks after it is over."""
+"""A source whose last period is older has ended: Backblaze publishes a quarter some six weeks after it is over."""
+
+_MONDAY = 1
+"""Dagster counts from Sunday."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """First and last day."""
+    """First and last period."""
 
     first: date
     last: date
 
     def __or__(self, other: "Span | None") -> "Span":
-        """Both, and all days between."""
+        """Both, and all periods between."""
         return self if other is None else Span(min(self.first, other.first), max(self.last, other.last))
 
     @classmethod
-    def of(cls, days: Collection[date]) -> Self | None:
-        """That of some days; None without any."""
-        return cls(min(days), max(days)) if days else None
+    def of(cls, found: Collection[date]) -> Self | None:
+        """That of some periods; None without any."""
+        return cls(min(found), max(found)) if found else None
+
+    @classmethod
+    def within(cls, periods: Periods, first: date, last: date) -> Self:
+        """All periods with a moment between two days or points in time, both included."""
+        return cls(periods.of(first), periods.last_of(last))
 
 
-def partitions_of(table: WatchedTable) -> dg.DailyPartitionsDefinition:
-    """The days of the table.
+def partitions_of(table: WatchedTable) -> dg.TimeWindowPartitionsDefinition:
+    """The periods of the table.
 
     Those between `start` and `end` of the YAML. Where one is left out it follows the source and what the tables hold:
-    the first of their days, and the last, or today while days go on coming.
+    the first of their periods, and the last, or today while periods go on coming.
     """
+    periods = table.periods
     start, end = bounds_of(table)
     if start is None or end is None:
         known = _known(table)
-        start = start or (known.first if known is not None else EARLIEST)
-        end = end or (max(start, known.last) if known is not None and _has_ended(known.last) else None)
-    return dg.DailyPartitionsDefinition(
-        start_date=start.isoformat(), end_date=None if end is None else (end + timedelta(days=1)).isoformat()
-    )
+        start = start or (known.first if known is not None else periods.of(EARLIEST))
+        end = end or (max(start, known.last) if known is not None and _has_ended(periods.end(known.last)) else None)
+    first, after = periods.key(start), None if end is None else periods.key(periods.shifted(end, 1))
+    match table.partitions:
+        case "hourly":
+            return dg.HourlyPartitionsDefinition(first, after, timezone="UTC")
+        case "daily":
+            return dg.DailyPartitionsDefinition(first, after, timezone="UTC")
+        case "weekly":
+            return dg.WeeklyPartitionsDefinition(first, after, day_offset=_MONDAY, timezone="UTC")
+
+
+def periods_of(partitions: dg.PartitionsDefinition[Any] | None) -> Periods:
+    """The periods that the partitions of an asset are; days for those that no table of ours has."""
+    if isinstance(partitions, dg.HourlyPartitionsDefinition):
+        return HOURLY
+    return WEEKLY if isinstance(partitions, dg.WeeklyPartitionsDefinition) else DAILY
 
 
 def bounds_of(table: WatchedTable) -> tuple[date | None, date | None]:
-    """First and last day that the table can have: by its YAML, or all of a simulated fleet; None where neither says."""
-    source = open_source(table.source.location, table.reading)
-    if source.simulated and (span := source.span()) is not None:
-        return span
-    return table.start, table.end
+    """First and last period that the table can have.
+
+    By its YAML, whose days count whole, or all of a simulated fleet; None where neither says.
+    """
+    source, periods = open_source(table.source.location, table.reading), table.periods
+    if source.simulated and (named := source.span()) is not None:
+        span = Span.within(periods, *named)
+        return span.first, span.last
+    start, end = table.start, table.end
+    return None if start is None else periods.of(start), None if end is None else periods.last_of(end)
+
+
+def newest_that_has_ended(table: WatchedTable) -> date:
+    """The last period that the table can have now."""
+    periods, (_, end) = table.periods, bounds_of(table)
+    over = periods.shifted(periods.of(datetime.now(tz=UTC)), -1)
+    return over if end is None else min(end, over)
+
+
+def first_and_last(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> tuple[date, date] | None:
+    """The first and the last of a table's partitions now; None where no period of it has ended yet."""
+    first, last = partitions.get_first_partition_key(), partitions.get_last_partition_key()
+    return None if first is None or last is None else (table.periods.parse(first), table.periods.parse(last))
 
 
 def remember_days(
     home: Path, space: Workspace, *, listed: Collection[date] = (), loaded: Collection[date] = ()
 ) -> None:
-    """Keeps which days a source lists and raw holds, for processes that load later.
+    """Keeps which periods a source lists and raw holds, for processes that load later.
 
     Args:
         home: where it is kept; processes look into the home that `AE_ASSETS_HOME` names.
         space: the table.
-        listed: days of the source, where it was just listed.
-        loaded: days that were just loaded.
+        listed: periods of the source, where it was just listed.
+        loaded: periods that were just loaded.
     """
-    path, source = _file(home, space.table), _digest(space.table)
+    path, source, periods = _file(home, space.table), _digest(space.table), space.table.periods
     before = _content(path)
-    held = _span(before.get("held")) or Span.of(space.days_of(RAW))
-    of_source = _span(before.get("listed")) if before.get("source") == source else None
+    held = _span(before.get("held"), periods) or Span.of(space.days_of(RAW))
+    of_source = _span(before.get("listed"), periods) if before.get("source") == source else None
     spans = {"held": _widened(held, Span.of(loaded)), "listed": _widened(of_source, Span.of(listed))}
-    now = {"source": source, **{name: span and [str(span.first), str(span.last)] for name, span in spans.items()}}
+    keys = {name: span and [periods.key(span.first), periods.key(span.last)] for name, span in spans.items()}
+    now = {"source": source, **keys}
     if now == before:
         return
     # Where nothing can be written, a later process knows less, which is no harm.
@@ -97,16 +138,17 @@ def remember_days(
         partial.replace(path)
 
 
-def _has_ended(last: date) -> bool:
-    return last < datetime.now(tz=UTC).date() - timedelta(days=ENDED_AFTER_DAYS)
+def _has_ended(end: datetime) -> bool:
+    return end <= datetime.now(tz=UTC) - timedelta(days=ENDED_AFTER_DAYS)
 
 
 def _known(table: WatchedTable) -> Span | None:
     """What file names say, and what earlier processes have seen: of the source, if it is still that one, and of raw."""
-    content = _content(_file(home_folder(), table))
+    content, periods = _content(_file(home_folder(), table)), table.periods
     named = open_source(table.source.location, table.reading).span()
-    listed = _span(content.get("listed")) if content.get("source") == _digest(table) else None
-    return _widened(_widened(_span(content.get("held")), listed), None if named is None else Span(*named))
+    listed = _span(content.get("listed"), periods) if content.get("source") == _digest(table) else None
+    held = _span(content.get("held"), periods)
+    return _widened(_widened(held, listed), None if named is None else Span.within(periods, *named))
 
 
 def _widened(one: Span | None, other: Span | None) -> Span | None:
@@ -131,9 +173,9 @@ def _content(path: Path) -> dict[str, object]:
     return content if isinstance(content, dict) else {}
 
 
-def _span(kept: object) -> Span | None:
+def _span(kept: object, periods: Periods) -> Span | None:
     try:
-        first, last = (date.fromisoformat(day) for day in kept)  # type: ignore[attr-defined]  # whatever was in the file
-    except (TypeError, ValueError):
+        first, last = (periods.parse(key) for key in kept)  # type: ignore[attr-defined]  # whatever was in the file
+    except (AttributeError, TypeError, ValueError):
         return None
     return Span(first, last)

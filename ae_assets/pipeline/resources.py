@@ -16,11 +16,11 @@ from pydantic import Field
 
 from ae_assets.lakehouse import Lakehouse, ModelStore
 from ae_assets.model.definition import SourceSection, WatchedTable
+from ae_assets.pipeline.home import home_folder
 from ae_assets.pipeline.launcher import LocalRunLauncher
+from ae_assets.pipeline.partitions import periods_of
 from ae_assets.pipeline.s3 import VARIABLE, client_of, file_properties, s3_of_environment
 from ae_assets.sources import Source, open_source
-
-DEFAULT_HOME = ".ae_assets"
 
 _HANDED_OVER: ContextVar[tuple[SourceSection, Source] | None] = ContextVar("handed_over", default=None)
 
@@ -38,11 +38,6 @@ def handing_over(table: WatchedTable, source: Source) -> Generator[None]:
         yield
     finally:
         _HANDED_OVER.reset(token)
-
-
-def home_folder() -> Path:
-    """The folder named by ``AE_ASSETS_HOME``, or ``.ae_assets`` in the working directory."""
-    return Path(os.environ.get("AE_ASSETS_HOME") or DEFAULT_HOME).expanduser().resolve()
 
 
 class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
@@ -101,23 +96,25 @@ class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
 
 
 class DayTableIOManager(dg.ConfigurableIOManager):
-    """Lets a team's own assets take a table of the chain as a Polars frame, and write daily frames of their own.
+    """Lets a team's own assets take a table of the chain as a Polars frame, and write such frames of their own.
 
-    Input and output are frames of the days of the run's partitions, with a ``day`` column; a dictionary by day is
-    accepted as output, and is the way to write several days.
+    Input and output are frames of the periods of the run's partitions, with a ``day`` column that names the period; a
+    dictionary by period is accepted as output, and is the way to write several.
     """
 
     lakehouse: dg.ResourceDependency[LakehouseResource]
 
     def handle_output(self, context: dg.OutputContext, obj: pl.DataFrame | Mapping[date, pl.DataFrame]) -> None:
-        """Replaces exactly the days of the run's partitions."""
-        days = [date.fromisoformat(key) for key in context.asset_partition_keys]
+        """Replaces exactly the periods of the run's partitions."""
+        periods = periods_of(context.asset_partitions_def)
+        days = [periods.parse(key) for key in context.asset_partition_keys]
         if isinstance(obj, pl.DataFrame):
             frames = {day: obj.filter(pl.col("day") == day) for day in days}
             strays = obj.height - sum(frame.height for frame in frames.values())
             if strays:
                 name = context.asset_key.to_user_string()
-                raise dg.Failure(f"{strays} rows of {name} lie outside the run's days {days[0]} to {days[-1]}")
+                first, last = periods.key(days[0]), periods.key(days[-1])
+                raise dg.Failure(f"{strays} rows of {name} lie outside the run's {periods.noun}s {first} to {last}")
         else:
             frames = dict(obj)
         with self.lakehouse.tables.writer(_table_name(context.asset_key)) as writer:
@@ -125,10 +122,10 @@ class DayTableIOManager(dg.ConfigurableIOManager):
                 writer.write(day, frame)
 
     def load_input(self, context: dg.InputContext) -> pl.DataFrame:
-        """Reads the upstream asset's days, or the whole table where it is asked without partitions."""
+        """Reads the upstream asset's periods, or the whole table where it is asked without partitions."""
         table = _table_name(context.asset_key)
         if context.has_asset_partitions:
-            days = [date.fromisoformat(key) for key in context.asset_partition_keys]
+            days = [periods_of(context.asset_partitions_def).parse(key) for key in context.asset_partition_keys]
         else:
             days = sorted(self.lakehouse.tables.day_rows(table))
         return self.lakehouse.tables.read(table, min(days), max(days)).filter(pl.col("day").is_in(days))

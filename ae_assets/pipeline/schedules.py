@@ -44,7 +44,7 @@ def retraining_schedule(table: WatchedTable, job: "UnresolvedAssetJobDefinition"
             planned = plan_retraining(table, held, _trained_until(space), judged=judged, left_out=left_out)
             if isinstance(planned, str):
                 return dg.SkipReason(planned)
-            start, end = (day.isoformat() for day in planned)
+            start, end = map(table.periods.key, planned)
             context.log.info(f"a challenger for {table.table} learns from {start} to {end}")
             return dg.RunRequest(
                 run_config={
@@ -91,5 +91,5 @@ def _trained_until(space: Workspace) -> date | None:
     """Last training day of the champion and of the newest version; None without any."""
     models, table = space.models, space.table.table
     versions = {*models.versions(table)[-1:], *filter(None, [models.champion(table)])}
-    ends = [date.fromisoformat(models.card(table, version)["training"]["end"]) for version in versions]
+    ends = [space.table.periods.parse(models.card(table, version)["training"]["end"]) for version in versions]
     return max(ends, default=None)

@@ -1,7 +1,7 @@
 """The landing sensor: a thin shell over the pure planner of ``sources.landing``."""
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Collection, Mapping
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +10,9 @@ import dagster as dg
 from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT, Workspace
 from ae_assets.errors import LakehouseError, SourceError
 from ae_assets.model.definition import WatchedTable
-from ae_assets.pipeline.partitions import bounds_of, remember_days
+from ae_assets.pipeline.partitions import bounds_of, first_and_last, newest_that_has_ended, remember_days
 from ae_assets.pipeline.resources import LakehouseResource
+from ae_assets.schemas.periods import Periods
 from ae_assets.sources import SourceDay
 from ae_assets.sources.landing import LandingCursor, LandingPlan, plan
 
@@ -24,13 +25,13 @@ STRAYS_NAMED = 20
 
 
 def landing_sensor(
-    table: WatchedTable, partitions: dg.DailyPartitionsDefinition, job: "UnresolvedAssetJobDefinition"
+    table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition, job: "UnresolvedAssetJobDefinition"
 ) -> dg.SensorDefinition:
-    """A sensor that requests one run for each new or replaced day of the source.
+    """A sensor that requests one run for each new or replaced period of the source.
 
-    A day is new or replaced where raw holds it with another fingerprint than the source has it, whoever loaded it: what
-    commands have loaded is not asked for when the sensor is switched on. The fingerprint and what it replaces are in
-    the run key, so that a day is asked for once even when the cursor is lost. Before there is a champion, anomalies are
+    A period is new or replaced where raw holds it with another fingerprint than the source has it, whoever loaded it:
+    what commands have loaded is not asked for when the sensor is switched on. The fingerprint and what it replaces are
+    in the run key, so that it is asked for once even when the cursor is lost. Before there is a champion, anomalies are
     left out.
     """
 
@@ -39,8 +40,8 @@ def landing_sensor(
         job=job,
         minimum_interval_seconds=table.sensor.interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING if table.sensor.enabled else dg.DefaultSensorStatus.STOPPED,
-        description=f"Looks for new or replaced days in the source of {table.table} and runs the chain for them, "
-        f"at most {table.sensor.max_runs_per_tick} a look.",
+        description=f"Looks for new or replaced {table.periods.noun}s in the source of {table.table} and runs the "
+        f"chain for them, at most {table.sensor.max_runs_per_tick} a look.",
     )
     def landing(context: dg.SensorEvaluationContext, lakehouse: LakehouseResource) -> dg.SensorResult | dg.SkipReason:
         source = lakehouse.source_of(table)
@@ -48,6 +49,7 @@ def landing_sensor(
             listed = source.days()
         except SourceError as error:
             return dg.SkipReason(f"the source cannot be listed now: {error}")
+        periods = table.periods
         cursor = LandingCursor.from_json(context.cursor)
         if cursor.restarted_because is not None:
             context.log.warning(f"the cursor is started anew: {cursor.restarted_because}")
@@ -57,21 +59,22 @@ def landing_sensor(
             remember_days(Path(lakehouse.home), space, listed=listed)
         except LakehouseError as error:
             return dg.SkipReason(f"what raw holds cannot be read now: {error}")
-        keys = partitions.get_partition_keys()
-        if not keys:
-            return dg.SkipReason(f"no day of {table.table} has ended yet")
-        if unknown := _unknown_days(table, listed, keys):
+        known = first_and_last(table, partitions)
+        if known is None:
+            return dg.SkipReason(f"no {periods.noun} of {table.table} has ended yet")
+        if unknown := _unknown_days(table, listed, *known):
+            here = " to ".join(map(periods.key, known))
             context.log.warning(
-                f"the source has {len(unknown)} days outside those known here ({keys[0]} to {keys[-1]}), the first is "
-                f"{unknown[0]}: reload the code location, which takes them in; they wait until then"
+                f"the source has {len(unknown)} {periods.noun}s outside those known here ({here}), the first is "
+                f"{periods.key(unknown[0])}: reload the code location, which takes them in; they wait until then"
             )
         landing_plan = plan(
             listed,
             {day: fingerprint for day, (fingerprint, _) in held.items()},
             cursor.asked,
             limit=table.sensor.max_runs_per_tick,
-            first_day=date.fromisoformat(min(keys)),
-            last_day=date.fromisoformat(max(keys)),
+            first_day=known[0],
+            last_day=known[1],
         )
         strays = source.strays()
         for stray in strays[:STRAYS_NAMED]:
@@ -80,27 +83,27 @@ def landing_sensor(
             context.log.warning(f"left out: {len(strays) - STRAYS_NAMED} more")
         assets: tuple[str, ...] = (*DAILY_INPUT, ANOMALIES)
         if lakehouse.models.champion(table.table) is None:
-            context.log.warning(f"{table.table} has no champion yet: the days are prepared up to their features")
+            context.log.warning(f"{table.table} has no champion yet: {periods.noun}s are prepared up to their features")
             assets = DAILY_INPUT
         return dg.SensorResult(
             run_requests=[
                 dg.RunRequest(
                     run_key=_run_key(table, day, held),
-                    partition_key=day.day.isoformat(),
+                    partition_key=periods.key(day.day),
                     asset_selection=[dg.AssetKey([table.table, name]) for name in assets],
                     tags={"ae_assets/source_file": day.origin[-200:]},
                 )
                 for day in landing_plan.requests
             ],
             cursor=LandingCursor(landing_plan.asked).to_json(),
-            skip_reason=None if landing_plan.requests else _nothing_new(source.location, landing_plan),
+            skip_reason=None if landing_plan.requests else _nothing_new(source.location, landing_plan, periods),
         )
 
     return landing
 
 
 def _held_days(space: Workspace) -> dict[date, tuple[str, datetime]]:
-    """Fingerprint of each loaded day, and when it was loaded, as raw says."""
+    """Fingerprint of each loaded period, and when it was loaded, as raw says."""
     # It computes with frames, which the code location does without.
     from ae_assets.chain.ledger import ledger_of
 
@@ -112,22 +115,27 @@ def _run_key(table: WatchedTable, day: SourceDay, held: Mapping[date, tuple[str,
     """Tells a load from every other: of a file that is back as it once was by what it replaces now."""
     before = held.get(day.day)
     replaced = "" if before is None else f":instead of {before[0]} of {before[1]:%Y-%m-%dT%H:%M:%S.%f}"
-    return f"{table.table}:{day.day.isoformat()}:{day.fingerprint}{replaced}"
+    return f"{table.table}:{table.periods.key(day.day)}:{day.fingerprint}{replaced}"
 
 
-def _nothing_new(location: str, landing_plan: LandingPlan) -> str:
+def _nothing_new(location: str, landing_plan: LandingPlan, periods: Periods) -> str:
     outstanding = len(landing_plan.asked)
     return f"nothing new in {location}" + (
-        f"; {outstanding} days that were asked for are not loaded yet: their runs wait, go on or have failed"
+        f"; {outstanding} {periods.noun}s that were asked for are not loaded yet: their runs wait, go on or have failed"
         if outstanding
         else ""
     )
 
 
-def _unknown_days(table: WatchedTable, listed: Collection[date], keys: Sequence[str]) -> list[date]:
-    """Days that have ended and that the table may have, in order, but that came after the code location was loaded."""
-    start, end = bounds_of(table)
-    yesterday = datetime.now(tz=UTC).date() - timedelta(days=1)
-    possible = (day for day in listed if (start or day) <= day <= min(end or yesterday, yesterday))
-    known = date.fromisoformat(keys[0]), date.fromisoformat(keys[-1])
-    return sorted(day for day in possible if not known[0] <= day <= known[1])
+def _unknown_days(table: WatchedTable, listed: Collection[date], first: date, last: date) -> list[date]:
+    """Periods that have ended and that the table may have, in order, but that came after the code location was loaded.
+
+    Args:
+        table: the table.
+        listed: those of the source.
+        first: the first that is known.
+        last: the last.
+    """
+    start, newest = bounds_of(table)[0], newest_that_has_ended(table)
+    possible = (day for day in listed if (start or day) <= day <= newest)
+    return sorted(day for day in possible if not first <= day <= last)

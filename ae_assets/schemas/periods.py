@@ -30,6 +30,11 @@ class Periods:
     noun: str
     dtype: pl.DataType
 
+    @property
+    def one(self) -> str:
+        """The noun with its article: ``an hour``."""
+        return f"an {self.noun}" if self.noun == "hour" else f"a {self.noun}"
+
     def of(self, moment: date) -> date:
         """The period in which a day or a point in time lies; a day stands for its midnight in UTC.
 
@@ -65,6 +70,16 @@ class Periods:
         """The earliest period with a moment within ``length`` before the given one; itself for no length."""
         return self.of(_midnight(period) - length)
 
+    def after(self, period: date, length: timedelta) -> date:
+        """The latest period whose `before` is the given one or earlier, which is to say the last that reads it."""
+        return self.of(self.end(period) + length - datetime.resolution)
+
+    def last_of(self, moment: date) -> date:
+        """The last period that begins in a day, or the one in which it lies; of a point in time, `of` it."""
+        if isinstance(moment, datetime):
+            return self.of(moment)
+        return self.of(DAILY.end(moment) - datetime.resolution)
+
     def range(self, first: date, last: date) -> list[date]:
         """All periods from first to last, both included; empty where the last comes first."""
         return [first + count * self.step for count in range((last - first) // self.step + 1)]
@@ -92,12 +107,13 @@ class Periods:
         """Its partition key: ``2024-04-17``, for an hour ``2024-04-17-05:00``."""
         return period.strftime("%Y-%m-%d-%H:%M") if isinstance(period, datetime) else period.isoformat()
 
-    def parse(self, text: str) -> date:
+    def parse(self, text: str, *, last: bool = False) -> date:
         """Reads what a person writes or `key` wrote.
 
         Args:
             text: a date, which stands for its week or its first hour, or for hours a date and hour: ``2024-04-17T05``,
                 ``2024-04-17 05:00`` or the key.
+            last: whether it ends a range: then a date stands for its last hour.
 
         Raises:
             ValueError: it is none of these.
@@ -110,7 +126,9 @@ class Periods:
             moment = None
         if moment is None or (len(cleaned) > 10 and self.partitions != "hourly"):
             expected = "2024-04-17T05" if self.partitions == "hourly" else "2024-04-17"
-            raise ValueError(f"expected {_article(self.noun)} such as {expected}, received {text!r}")
+            raise ValueError(f"expected {self.one} such as {expected}, received {text!r}")
+        if last and len(cleaned) <= 10:
+            return self.last_of(moment.date())
         return self.of(moment.replace(tzinfo=moment.tzinfo or UTC))
 
 
@@ -126,7 +144,3 @@ def _midnight(moment: date) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"{moment} has no time zone; periods are those of UTC")
     return moment.astimezone(UTC)
-
-
-def _article(noun: str) -> str:
-    return f"an {noun}" if noun == "hour" else f"a {noun}"

@@ -6,7 +6,8 @@ from typing import Any
 import dagster as dg
 
 from ae_assets.model.definition import WatchedTable
-from ae_assets.pipeline.resources import LakehouseResource, home_folder
+from ae_assets.pipeline.home import home_folder
+from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets_tests.pipeline.tables import PipelineAlone, watched_table
 
 RULE = {"type": "counter_rule", "features": ["smart_5_level", "smart_197_level"]}

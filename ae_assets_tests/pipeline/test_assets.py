@@ -193,7 +193,7 @@ def test_the_default_training_range_leaves_room_to_calibrate_and_beside_a_champi
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        ({"start": "May", "end": "2013-06-08"}, "start: received 'May'; a day is written YYYY-MM-DD"),
+        ({"start": "May", "end": "2013-06-08"}, "start: expected a day such as 2024-04-17, received 'May'"),
         ({"start": "2013-05-01"}, "start and end go together: received 2013-05-01 and None"),
         ({"start": "2013-06-08", "end": "2013-05-01"}, "end 2013-05-01 lies before start 2013-06-08"),
         ({"start": "2013-06-01", "end": "2013-06-09"}, "are 9 days, and a false alarm rate needs a window of 10"),

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ae_assets.chain.failed_day import FailedDay
-from ae_assets.pipeline.automation import last_change, stale_days, unmade_days
+from ae_assets.pipeline.automation import last_change, stale_periods, unmade_periods
 from ae_assets.pipeline.daily import record_of
 from ae_assets.pipeline.resources import LakehouseResource
+from ae_assets.schemas.periods import DAILY
 from ae_assets_tests.pipeline.tables import (
     FIRST,
     PipelineAlone,
@@ -37,7 +38,7 @@ def days(first: int, last: int) -> list[date]:
 def test_a_day_is_stale_if_and_only_if_a_day_that_it_reads_was_written_later(
     written: dict[date, int], theirs: dict[date, int], look_back: int
 ) -> None:
-    stale = stale_days(written, [(theirs, look_back)])
+    stale = stale_periods(written, [(theirs, timedelta(days=look_back))], DAILY)
     for day, position in written.items():
         read = [theirs[other] for other in theirs if 0 <= (day - other).days <= look_back]
         assert (day in stale) == any(other > position for other in read)
@@ -46,11 +47,11 @@ def test_a_day_is_stale_if_and_only_if_a_day_that_it_reads_was_written_later(
 
 def test_days_are_unmade_that_upstream_has_from_the_start_of_the_asset_on() -> None:
     upstream = dict(zip(days(0, 4), [5, 6, 20, 21, 22], strict=True))
-    assert unmade_days({}, upstream) == set(days(0, 4))
-    assert unmade_days({}, upstream, after=10) == set(days(2, 4))
-    assert unmade_days({}, {**upstream, days(0, 0)[0]: 30}, after=10) == set(days(2, 4)), "a renewed day of history"
-    assert unmade_days({days(2, 2)[0]: 25}, upstream, after=24) == set(days(3, 4))
-    assert unmade_days({}, dict.fromkeys(days(0, 4), 30), after=10) == set(), "nothing says where history ended"
+    assert unmade_periods({}, upstream) == set(days(0, 4))
+    assert unmade_periods({}, upstream, after=10) == set(days(2, 4))
+    assert unmade_periods({}, {**upstream, days(0, 0)[0]: 30}, after=10) == set(days(2, 4)), "a renewed day of history"
+    assert unmade_periods({days(2, 2)[0]: 25}, upstream, after=24) == set(days(3, 4))
+    assert unmade_periods({}, dict.fromkeys(days(0, 4), 30), after=10) == set(), "nothing says where history ended"
 
 
 class Fleet:
@@ -235,7 +236,7 @@ def test_no_anomalies_are_asked_for_of_a_day_whose_features_a_check_holds_back(f
     _with_champion(fleet)
     fleet.run(["raw", "features", "quarantine"], days(30, 31))
     held_back = FailedDay(days(30, 30)[0], "features", "rows are lost", "rows_are_conserved")
-    fleet.instance.report_runless_asset_event(record_of(held_back, dg.AssetKey(["fleet", "features"])))
+    fleet.instance.report_runless_asset_event(record_of(held_back, DAILY, dg.AssetKey(["fleet", "features"])))
     assert fleet.asked_for() == {"anomalies": days(31, 31)}
     fleet.run(["features", "quarantine"], days(30, 30))
     assert fleet.asked_for() == {"anomalies": days(30, 31)}

@@ -15,6 +15,7 @@ from ae_assets.pipeline.alerts.cursor import Cursor
 from ae_assets.pipeline.alerts.event_log import EventLog
 from ae_assets.pipeline.alerts.problems import Kind, Problem, Rules, follow
 from ae_assets.pipeline.daily import recorded_failures
+from ae_assets.schemas import periods
 from ae_assets_tests.pipeline.short_fleet import ALSO_GOOD, BAD, DAYS, GOOD, ShortFleet, daily_job, materialised
 from ae_assets_tests.pipeline.tables import failure_of
 
@@ -165,7 +166,7 @@ def test_a_check_that_holds_back_days_holds_back_no_other_day(
     assert f"{BAD} at features: rows_are_conserved: " in failure_of(result)
     assert short_fleet.states("anomalies")["failed"] == {BAD}
     assert BAD not in short_fleet.space.days_of("anomalies"), "they were made of other features"
-    failure = recorded_failures(short_fleet.instance, short_fleet.key("anomalies"), DAYS)[BAD]
+    failure = recorded_failures(short_fleet.instance, periods.DAILY, short_fleet.key("anomalies"), DAYS)[BAD]
     assert (failure.asset, failure.check) == ("features", "rows_are_conserved")
     monkeypatch.undo()
     assert short_fleet.run(DAILY, BAD, BAD).success

@@ -10,6 +10,7 @@ from ae_assets.errors import ConfigError
 from ae_assets.model.definition import FreshnessSection, WatchedTable
 from ae_assets.pipeline.freshness import CHECK, JUDGED, judge
 from ae_assets.pipeline.resources import LakehouseResource
+from ae_assets.schemas.periods import DAILY
 from ae_assets_tests.pipeline.tables import FIRST, PipelineAlone, check_of, watched_table, write_day
 
 LIMITS = {"warn_after_hours": 36, "fail_after_hours": 60}
@@ -23,18 +24,18 @@ RAW = dg.AssetKey(["fleet", "raw"])
     [(-2, "passed"), (35.9, "passed"), (36, "WARN"), (59.9, "WARN"), (60, "ERROR"), (9000, "ERROR")],
 )
 def test_the_newest_day_is_judged_by_the_hours_since_it_ended(hours: float, expected: str) -> None:
-    judged = judge(date(2024, 5, 2), MIDNIGHT + timedelta(hours=hours), FreshnessSection(**LIMITS))
+    judged = judge(DAILY, date(2024, 5, 2), MIDNIGHT + timedelta(hours=hours), FreshnessSection(**LIMITS))
     assert judged.state == f"2024-05-02 {expected}"
 
 
 def test_a_long_time_is_said_in_days() -> None:
-    judged = judge(date(2024, 5, 2), MIDNIGHT + timedelta(days=4_000), FreshnessSection(**LIMITS))
+    judged = judge(DAILY, date(2024, 5, 2), MIDNIGHT + timedelta(days=4_000), FreshnessSection(**LIMITS))
     assert "ended 4,000 days ago" in judged.words
 
 
 def test_the_verdict_names_day_age_and_limits_whatever_the_clock_of_the_machine() -> None:
     berlin = (MIDNIGHT + timedelta(hours=40)).astimezone(tz=datetime.now().astimezone().tzinfo)
-    judged = judge(date(2024, 5, 2), berlin, FreshnessSection(**LIMITS))
+    judged = judge(DAILY, date(2024, 5, 2), berlin, FreshnessSection(**LIMITS))
     assert judged.words == (
         "the newest day, 2024-05-02, ended 40 hours ago; a warning after 36 hours, a failure after 60 hours"
     )

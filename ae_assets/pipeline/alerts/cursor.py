@@ -3,10 +3,10 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any
 
-from ae_assets.pipeline.alerts.problems import Kind, Problem, Severity, Sighting, Subject, days_of, ranges_of
+from ae_assets.pipeline.alerts.problems import Kind, Problem, Severity, Sighting, Subject
+from ae_assets.schemas.periods import PERIODS
 
 FORMAT = 1
 
@@ -79,7 +79,8 @@ def _to_plain(problem: Problem) -> dict[str, Any]:
         "about": seen.about,
         "blocking": seen.blocking,
         "run_id": seen.run_id,
-        "days": [f"{first}/{last}" for first, last in ranges_of(problem.days)],
+        "partitions": seen.periods.partitions,
+        "days": [f"{first}/{last}" for first, last in problem.ranges],
         "since": problem.since,
         "count": problem.count,
         "posted_at": problem.posted_at,
@@ -88,6 +89,7 @@ def _to_plain(problem: Problem) -> dict[str, Any]:
 
 
 def _from_plain(plain: Mapping[str, Any]) -> Problem:
+    periods = PERIODS[plain.get("partitions", "daily")]
     subject = Subject(Kind(plain["kind"]), plain["asset"], plain["name"])
     seen = Sighting(
         subject,
@@ -98,7 +100,8 @@ def _from_plain(plain: Mapping[str, Any]) -> Problem:
         about=plain["about"],
         blocking=plain["blocking"],
         run_id=plain["run_id"],
+        periods=periods,
     )
-    ranges = [text.split("/") for text in plain["days"]]
-    days = days_of((date.fromisoformat(first), date.fromisoformat(last)) for first, last in ranges)
+    ranges = [map(periods.parse, text.split("/")) for text in plain["days"]]
+    days = frozenset(day for first, last in ranges for day in periods.range(first, last))
     return Problem(seen, days, plain["since"], plain["count"], plain["posted_at"], plain["reminders"])

@@ -24,6 +24,8 @@ from ae_assets.pipeline.alerts.problems import Kind, Severity, Sighting, Subject
 from ae_assets.pipeline.checks import FAILED_DAYS, HOLDS_BACK
 from ae_assets.pipeline.daily import days_of_run, failure_in, in_words
 from ae_assets.pipeline.failures import is_caused_by, root_message
+from ae_assets.pipeline.partitions import periods_of
+from ae_assets.schemas.periods import Periods
 
 Event = dg.DagsterEventType
 
@@ -58,6 +60,7 @@ class EventLog:
     def __init__(self, instance: dg.DagsterInstance, graph: BaseAssetGraph[Any], location: str | None) -> None:
         """Takes the code location's assets and checks, and its name where it has one."""
         self._instance = instance
+        self._graph = graph
         self._assets = graph.get_all_asset_keys()
         self._about = {node.key: node.description or "" for node in graph.asset_check_nodes}
         self._location = location
@@ -107,8 +110,9 @@ class EventLog:
         assets = {step: key for step, key in planned.items() if key in self._assets}
         if not (assets if planned else self._is_here(run)):
             return
-        days = frozenset(days_of_run(run.tags))
-        failed = _failed_days(events)
+        periods = self._periods(assets.values())
+        days = frozenset(days_of_run(run.tags, periods))
+        failed = _failed_days(events, periods)
         for event in events:
             if _type(event) is Event.ASSET_CHECK_EVALUATION and _evaluation(event).asset_key in self._assets:
                 yield self._verdict(event, days)
@@ -116,12 +120,19 @@ class EventLog:
                 made = days - {failure.day for failure in failed.get(key, ())}
                 if made or not days:
                     subject = _run_subject(key, run)
-                    yield Sighting(subject, passed=True, at=event.timestamp, days=made, run_id=run.run_id)
+                    yield Sighting(
+                        subject, passed=True, at=event.timestamp, days=made, periods=periods, run_id=run.run_id
+                    )
         if _type(ended) is Event.RUN_SUCCESS and not planned:
             yield Sighting(_run_subject(None, run), passed=True, at=ended.timestamp, run_id=run.run_id)
         if _type(ended) is Event.RUN_FAILURE and run.tags.get(WILL_RETRY_TAG) != "true":
-            yield from _failures(events, assets, run, ended, days)
-            yield from _day_failures(failed, run, ended, days)
+            yield from _failures(events, assets, run, ended, days, periods)
+            yield from _day_failures(failed, run, ended, days, periods)
+
+    def _periods(self, assets: Iterable[dg.AssetKey]) -> Periods:
+        """What the partitions are of which a run or a check of some assets speaks."""
+        found = [self._graph.get(key).partitions_def for key in assets]
+        return periods_of(next((partitions for partitions in found if partitions is not None), None))
 
     def _is_here(self, run: dg.DagsterRun) -> bool:
         """Whether a run without assets is one of this code location's jobs."""
@@ -129,10 +140,10 @@ class EventLog:
         return origin is not None and origin.repository_origin.code_location_origin.location_name == self._location
 
     def _verdict(self, entry: dg.EventLogEntry, days: frozenset[date]) -> Sighting:
-        """What a check says; days only where it names those that are wrong, else it speaks of the asset as a whole."""
+        """What a check says; periods only where it names those that are wrong, else it speaks of the whole asset."""
         evaluation = _evaluation(entry)
-        named = evaluation.metadata.get(FAILED_DAYS)
-        failed = None if named is None else [date.fromisoformat(day) for day in cast("list[str]", named.value)]
+        named, periods = evaluation.metadata.get(FAILED_DAYS), self._periods([evaluation.asset_key])
+        failed = None if named is None else [periods.parse(key) for key in cast("list[str]", named.value)]
         return Sighting(
             Subject(Kind.CHECK, evaluation.asset_key.to_user_string(), evaluation.check_name),
             passed=evaluation.passed,
@@ -141,6 +152,7 @@ class EventLog:
             severity=Severity.ERROR if evaluation.severity is dg.AssetCheckSeverity.ERROR else Severity.WARNING,
             days=frozenset() if failed is None else days,
             failed_days=frozenset(failed or ()),
+            periods=periods,
             about=self._about.get(evaluation.asset_check_key, ""),
             blocking=bool(evaluation.blocking) or evaluation.check_name in HOLDS_BACK,
             run_id=entry.run_id or None,
@@ -165,6 +177,7 @@ def _failures(
     run: dg.DagsterRun,
     ended: dg.EventLogEntry,
     days: frozenset[date],
+    periods: Periods,
 ) -> Iterator[Sighting]:
     """Each step that failed, or where the run stopped.
 
@@ -179,6 +192,7 @@ def _failures(
             message=shortened(message),
             days=days,
             failed_days=days,
+            periods=periods,
             blocking=True,
             run_id=run.run_id,
         )
@@ -196,12 +210,12 @@ def _failures(
         yield failure(stopped_at, ended, _why_it_ended(ended))
 
 
-def _failed_days(events: Iterable[dg.EventLogEntry]) -> dict[dg.AssetKey, list[FailedDay]]:
-    """The days of each asset that a run recorded as failed."""
+def _failed_days(events: Iterable[dg.EventLogEntry], periods: Periods) -> dict[dg.AssetKey, list[FailedDay]]:
+    """The periods of each asset that a run recorded as failed."""
     found: dict[dg.AssetKey, list[FailedDay]] = {}
     for event in events:
         observation = event.asset_observation
-        if observation is not None and (failure := failure_in(observation)) is not None:
+        if observation is not None and (failure := failure_in(observation, periods)) is not None:
             found.setdefault(observation.asset_key, []).append(failure)
     return found
 
@@ -211,6 +225,7 @@ def _day_failures(
     run: dg.DagsterRun,
     ended: dg.EventLogEntry,
     days: frozenset[date],
+    periods: Periods,
 ) -> Iterator[Sighting]:
     """Of each asset the days that failed at it; a day that a check holds back is the check's problem."""
     for key, failures in failed.items():
@@ -220,9 +235,10 @@ def _day_failures(
                 _run_subject(key, run),
                 passed=False,
                 at=ended.timestamp,
-                message=shortened(in_words(here)),
+                message=shortened(in_words(periods, here)),
                 days=days,
                 failed_days=frozenset(one.day for one in here),
+                periods=periods,
                 blocking=True,
                 run_id=run.run_id,
             )

@@ -1,10 +1,12 @@
 """Which problems are open and which alerts are due: plain values in, plain values out."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date
 from enum import StrEnum
+
+from ae_assets.schemas.periods import DAILY, Periods
 
 
 class Kind(StrEnum):
@@ -52,8 +54,9 @@ class Sighting:
 
     Attributes:
         at: when, in seconds since 1970.
-        days: the days that it is about; empty: it is about the subject as a whole.
+        days: the periods that it is about; empty: it is about the subject as a whole.
         failed_days: those of them that are wrong.
+        periods: what they are.
         message: what is wrong, in the words of the check or the error.
         about: what the check says where it passes.
         blocking: whether what follows was not computed.
@@ -67,6 +70,7 @@ class Sighting:
     severity: Severity = Severity.ERROR
     days: frozenset[date] = frozenset()
     failed_days: frozenset[date] = frozenset()
+    periods: Periods = DAILY
     about: str = ""
     blocking: bool = False
     run_id: str | None = None
@@ -78,7 +82,7 @@ class Problem:
 
     Attributes:
         sighting: the latest failure.
-        days: the days that were not seen to pass since; empty: no days are known.
+        days: the periods that were not seen to pass since; empty: none are known.
         since: when it failed first, in seconds since 1970.
         count: how often it failed since.
         posted_at: when it was last posted; None: not yet.
@@ -91,6 +95,12 @@ class Problem:
     count: int = 1
     posted_at: float | None = None
     reminders: int = 0
+
+    @property
+    def ranges(self) -> list[tuple[str, str]]:
+        """Keys of the first and the last of each run of the days, in order."""
+        periods = self.sighting.periods
+        return [(periods.key(first), periods.key(last)) for first, last in periods.stretches(self.days)]
 
     @property
     def id(self) -> str:
@@ -206,24 +216,6 @@ def _due(
             continue
         problems[key] = replace(alerts[-1].problem, posted_at=now)
     return Followed(problems, alerts)
-
-
-def ranges_of(days: Iterable[date]) -> list[tuple[date, date]]:
-    """First and last day of each run of calendar days, in order."""
-    found: list[tuple[date, date]] = []
-    for day in sorted(days):
-        if found and day - found[-1][1] == timedelta(days=1):
-            found[-1] = (found[-1][0], day)
-        else:
-            found.append((day, day))
-    return found
-
-
-def days_of(ranges: Iterable[tuple[date, date]]) -> frozenset[date]:
-    """The days of the ranges."""
-    return frozenset(
-        first + timedelta(days=offset) for first, last in ranges for offset in range((last - first).days + 1)
-    )
 
 
 def _digest(*parts: str) -> str:

@@ -1,27 +1,27 @@
 """An alert as JSON (docs/alerts.md describes it) and as text."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from ae_assets.pipeline.alerts.problems import Alert, Event, Kind, Problem, Severity, ranges_of
+from ae_assets.pipeline.alerts.problems import Alert, Event, Kind, Problem, Severity
 
 SCHEMA = "ae_assets.alert/1"
 RANGES_NAMED = 10
 
 TO_DO = {
-    "day_volume_is_plausible": "Look whether the source delivered the whole day; if it delivers the rest later, "
-    "materialise the day again.",
-    "rows_are_conserved": "Rows were lost between raw and features: materialise features of these days again, and "
+    "day_volume_is_plausible": "Look whether the source delivered all of its rows; if it delivers the rest later, "
+    "materialise them again.",
+    "rows_are_conserved": "Rows were lost between raw and features: materialise features again, and "
     "report it as a defect if it stays.",
-    "rows_set_aside_are_few": "Look at the quarantine of these days: mend the file, or the setting that the rule looks "
-    "at, and materialise them again from raw on; nothing of these days was scored.",
+    "rows_set_aside_are_few": "Look at the quarantine: mend the file, or the setting that the rule looks "
+    "at, and materialise again from raw on; nothing was scored.",
     "cohorts_are_there": "Look whether these devices were retired; else why their rows are missing or set aside.",
-    "entities_are_unique": "Find out why a device is in the day's file twice; mend it and materialise the day again.",
+    "entities_are_unique": "Find out why a device is in the file twice; mend it and materialise again.",
     "schema_holds": "Look which columns the run names; mend the source's file or the table's settings.",
     "training_converged": "The champion stays in use. Train on more days or devices, or with another detector.",
     "challenger_is_not_worse": "The champion stays in use; nothing has to be done. The run shows the comparison.",
-    "alarm_rate_is_plausible": "Look at the day's alarms: a cohort or a place that fails, a change of the source, or a "
+    "alarm_rate_is_plausible": "Look at the alarms: a cohort or a place that fails, a change of the source, or a "
     "threshold that no longer fits.",
     "open_episodes_have_records": "Look what became of these devices: mute those that were taken out, mend rows that "
     "are set aside.",
@@ -33,7 +33,7 @@ TO_DO = {
     "features_have_not_drifted": "Look which features changed; retrain on newer days if the change stays.",
     "newest_day_is_recent": "Look whether the source delivers, whether the landing sensor runs, and whether runs fail.",
 }
-TO_DO_AFTER_A_RUN = "Repair what the message names, then materialise these days again."
+TO_DO_AFTER_A_RUN = "Repair what the message names, then materialise these partitions again."
 TO_DO_OTHERWISE = "Look at the check's latest verdict in the UI."
 
 
@@ -53,7 +53,7 @@ def as_json(alert: Alert, ui: str | None) -> dict[str, Any]:
         "asset": subject.asset,
         "check": subject.name if subject.kind is Kind.CHECK else None,
         "job": subject.name if subject.kind is Kind.RUN and subject.asset is None else None,
-        "days": [{"first": first.isoformat(), "last": last.isoformat()} for first, last in ranges_of(problem.days)],
+        "days": [{"first": first, "last": last} for first, last in problem.ranges],
         "message": seen.message,
         "about": seen.about or None,
         "blocking": seen.blocking,
@@ -70,7 +70,7 @@ def as_json(alert: Alert, ui: str | None) -> dict[str, Any]:
 def as_text(alert: Alert, ui: str | None) -> str:
     """The lines below the title, for people."""
     problem, seen = alert.problem, alert.problem.sighting
-    lines = [f"Days: {named(ranges_of(problem.days))}"] if problem.days else []
+    lines = [f"{seen.periods.noun.capitalize()}s: {named(problem.ranges)}"] if problem.days else []
     if alert.event is Event.RECOVERED:
         lines.append(f"It failed {_times(problem.count)} from {_time(problem.since)}: {seen.message}")
     else:
@@ -107,9 +107,9 @@ def link_of(alert: Alert, ui: str | None) -> str | None:
     return check if run_id is None else f"{ui}/runs/{run_id}"
 
 
-def named(ranges: Sequence[tuple[date, date]]) -> str:
-    """Days in words, the first ranges of many."""
-    texts = [str(first) if first == last else f"{first} to {last}" for first, last in ranges[:RANGES_NAMED]]
+def named(ranges: Sequence[tuple[str, str]]) -> str:
+    """Periods in words, the first ranges of many."""
+    texts = [first if first == last else f"{first} to {last}" for first, last in ranges[:RANGES_NAMED]]
     more = len(ranges) - RANGES_NAMED
     return ", ".join(texts) + (f" and {more} more ranges" if more > 0 else "")
 

@@ -1,5 +1,5 @@
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 from hypothesis import given, settings
@@ -16,10 +16,9 @@ from ae_assets.pipeline.alerts.problems import (
     Severity,
     Sighting,
     Subject,
-    days_of,
     follow,
-    ranges_of,
 )
+from ae_assets.schemas.periods import PERIODS, Periods
 
 CHECK = Subject(Kind.CHECK, "fleet/raw", "day_volume_is_plausible")
 RUN = Subject(Kind.RUN, "fleet/raw", "fleet_daily")
@@ -55,7 +54,7 @@ def test_three_hundred_runs_that_fail_for_one_reason_are_one_alert_with_a_count(
     seen = [fails(RUN, number, Severity.ERROR, day) for number, day in enumerate(DAYS[:300])]
     (alert,) = follow({}, seen, 1000.0, RULES).alerts
     assert (alert.event, alert.problem.count) == (Event.FAILING, 300)
-    assert ranges_of(alert.problem.days) == [(DAYS[0], DAYS[299])]
+    assert alert.problem.ranges == [(str(DAYS[0]), str(DAYS[299]))]
 
 
 def test_another_day_that_passes_does_not_mend_the_day_that_failed() -> None:
@@ -184,8 +183,13 @@ def described(followed: Followed) -> list[tuple[str, str, frozenset[date], int, 
     return sorted(map(facts, followed.alerts))
 
 
-@given(st.sets(st.sampled_from(DAYS)))
-def test_ranges_hold_exactly_their_days(days: set[date]) -> None:
-    ranges = ranges_of(days)
-    assert days_of(ranges) == days
-    assert all(later[0] - earlier[1] > timedelta(days=1) for earlier, later in pairwise(ranges))
+@given(st.sampled_from(list(PERIODS.values())), st.sets(st.integers(0, 400)))
+def test_ranges_hold_exactly_their_periods_and_the_cursor_reads_them_back(periods: Periods, numbers: set[int]) -> None:
+    first = periods.of(datetime(2024, 5, 1, tzinfo=UTC))
+    days = frozenset(periods.shifted(first, number) for number in numbers)
+    problem = Problem(replace(fails(), periods=periods), days, since=1.0)
+    ranges = [tuple(map(periods.parse, ends)) for ends in problem.ranges]
+    assert {day for ends in ranges for day in periods.range(*ends)} == days
+    assert all(later[0] > periods.shifted(earlier[1], 1) for earlier, later in pairwise(ranges))
+    (read,) = Cursor.from_json(Cursor(1, 1, problems={"x": problem}).to_json()).problems.values()
+    assert (read.days, read.sighting.periods) == (days, periods)
