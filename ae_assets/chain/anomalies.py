@@ -13,7 +13,7 @@ from ae_assets.chain.failed_day import FailedDay
 from ae_assets.chain.open_episodes import OpenEpisodes
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.volume import gaps_until
-from ae_assets.chain.workspace import ANOMALIES, NO_ROWS, Workspace
+from ae_assets.chain.workspace import ANOMALIES, Workspace
 from ae_assets.decisions import Episodes, first_continued, read_mutes
 from ae_assets.decisions.episodes import STATE_COLUMNS
 from ae_assets.errors import AeAssetsError
@@ -53,7 +53,7 @@ def find_anomalies(space: Workspace, champion: Champion, days: Sequence[date]) -
             yield AnomalyDay.of(scored.day, frame, previous, mutes, gone)
             previous, open_before = Alarms.of(frame) or previous, OpenEpisodes.of(frame) or open_before
         for day in sorted(empty - set(failed)):
-            writer.write(day, NO_ROWS)
+            writer.write(day, space.no_rows)
             yield AnomalyDay.of(day, pl.DataFrame(schema=COLUMNS), None, mutes)
     yield from (failed[day] for day in days if day in failed)
 
@@ -64,7 +64,7 @@ def withdraw_anomalies(space: Workspace, days: Collection[date]) -> None:
     with space.writer(ANOMALIES) as writer:
         for day in days:
             if day in held:
-                writer.write(day, NO_ROWS)
+                writer.write(day, space.no_rows)
 
 
 def _past(space: Workspace, start: date, first: date) -> pl.DataFrame | None:

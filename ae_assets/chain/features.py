@@ -12,7 +12,7 @@ from ae_assets.chain.failed_day import FailedDay
 from ae_assets.chain.set_aside import BrokenRule, GoneCohort, broken_rules, gone_cohorts
 from ae_assets.chain.settings import remember_settings
 from ae_assets.chain.volume import gaps_in
-from ae_assets.chain.workspace import FEATURES, NO_ROWS, QUARANTINE, RAW, Workspace
+from ae_assets.chain.workspace import FEATURES, QUARANTINE, RAW, Workspace
 from ae_assets.errors import ContractError
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.schema import SETTINGS
@@ -109,8 +109,8 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
             space.progress(Progress("features", done, len(days), "days", rows, time.monotonic() - began))
         for day in set(days) - set(built):
             built[day] = FeatureDay(day, 0, (), (), frozenset(config.attributes))
-            quarantine.write(day, NO_ROWS)
-            features.write(day, NO_ROWS)
+            quarantine.write(day, space.no_rows)
+            features.write(day, space.no_rows)
     remember_settings(space)  # of a table that was made just now
     return [built[day] for day in days]
 

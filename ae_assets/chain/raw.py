@@ -55,7 +55,7 @@ def load_raw(space: Workspace, source: Source, days: Sequence[date]) -> Iterator
                 continue
             try:
                 loaded = columns.fit(source.read(entry), entry.origin).with_columns(
-                    day=pl.lit(day, dtype=pl.Date),
+                    day=pl.lit(day, space.table.periods.dtype),
                     source_file=pl.lit(entry.origin),
                     source_fingerprint=pl.lit(entry.fingerprint),
                     loaded_at=pl.lit(datetime.now(tz=UTC)).cast(pl.Datetime("us", "UTC")),

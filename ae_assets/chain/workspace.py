@@ -25,9 +25,6 @@ DAILY_INPUT = (RAW, FEATURES, QUARANTINE)
 DAILY = (*DAILY_INPUT, ANOMALIES)
 """The tables that are made day by day."""
 
-NO_ROWS = pl.DataFrame(schema={"day": pl.Date})
-"""Written for a day, it makes the day empty."""
-
 
 @dataclass(frozen=True)
 class Workspace:
@@ -74,7 +71,7 @@ class Workspace:
 
     def writer(self, asset: str, after: DayWriter | None = None) -> DayWriter:
         """Replaces days of one of the chain's tables, as `Lakehouse.writer` does."""
-        return self.tables.writer(self.name(asset), after=after)
+        return self.tables.writer(self.name(asset), self.table.periods, after=after)
 
     def day_versions(self, asset: str) -> dict[date, str]:
         """What each of its days consists of, as `Lakehouse.day_versions` says."""
@@ -83,6 +80,11 @@ class Workspace:
     def days_of(self, asset: str) -> dict[date, int]:
         """Rows of each day that one of the chain's tables holds."""
         return self.tables.day_rows(self.name(asset))
+
+    @property
+    def no_rows(self) -> pl.DataFrame:
+        """Written for a period, it makes the period empty."""
+        return pl.DataFrame(schema={"day": self.table.periods.dtype})
 
     @property
     def simulated(self) -> bool:

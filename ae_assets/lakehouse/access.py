@@ -25,12 +25,14 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from ae_assets.errors import LakehouseError
 from ae_assets.lakehouse.catalogs import open_catalog, sqlite_file
-from ae_assets.lakehouse.columns import DAY, new_columns
+from ae_assets.lakehouse.columns import DAY, check_day, new_columns
 from ae_assets.lakehouse.failures import PATIENCE_SECONDS, StorageError, explained, is_full, retrying
-from ae_assets.lakehouse.layout import Layout, day_partitions, iceberg_fields, iceberg_schema, layout_of
+from ae_assets.lakehouse.layout import Layout, iceberg_fields, iceberg_schema, layout_of
 from ae_assets.lakehouse.names import table_identifier
+from ae_assets.lakehouse.partitions import by_periods
 from ae_assets.lakehouse.servers import AWAY
 from ae_assets.lakehouse.snapshots import Attempt, files_by_day, replace_days
+from ae_assets.schemas.periods import Periods
 
 _COMMIT_SECONDS = 180.0
 _LOAD_SECONDS = PATIENCE_SECONDS
@@ -50,7 +52,6 @@ _TABLE_PROPERTIES = {
     "write.parquet.compression-codec": "zstd",
     # Bounds of 200 columns in each of a thousand files would make planning slow; days are found by partition.
     "write.metadata.metrics.default": "none",
-    "write.metadata.metrics.column.day": "full",
     # A file of metadata is written at every commit; the snapshots it lists stay readable without its predecessors.
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "20",
@@ -114,20 +115,25 @@ class TableAccess:
             self._layouts[key] = layout_of(table, schema)
         return self._layouts[key]
 
-    def fitting(self, name: str, table: Table | None, day: date, frame: pl.DataFrame) -> Table | None:
-        """The table with the frame's columns, made or widened if need be; None for no columns of no table."""
-        known = {} if table is None else self.layout(table).kept
-        added = new_columns(name, day, frame, known)
-        return self.with_columns(name, day, frame) if added and (known or DAY in added) else table
+    def fitting(self, name: str, table: Table | None, day: date, frame: pl.DataFrame, periods: Periods) -> Table | None:
+        """The table with the frame's columns, made or widened if need be; None for no columns of no table.
 
-    def with_columns(self, name: str, day: date, frame: pl.DataFrame) -> Table:
+        Raises:
+            ContractError: a column has another type than the table's, or cannot be stored.
+            LakehouseError: the table is stored by other periods.
+        """
+        check_day(name, day, frame, periods)
+        added = new_columns(name, day, frame, {} if table is None else self._known(name, table, periods), periods)
+        return self._with_columns(name, day, frame, periods) if added and (table is not None or DAY in added) else table
+
+    def _with_columns(self, name: str, day: date, frame: pl.DataFrame, periods: Periods) -> Table:
         """The table with at least the frame's columns: made, or given new ones, in a commit of its own."""
 
         def add_them() -> Table:
             table = self.find(name)
             if table is None:
-                return self._create(name, new_columns(name, day, frame, {}))
-            added = new_columns(name, day, frame, self.layout(table).kept)
+                return self._create(name, new_columns(name, day, frame, {}, periods), periods)
+            added = new_columns(name, day, frame, self._known(name, table, periods), periods)
             if added:
                 with table.update_schema() as update:
                     for field in iceberg_fields(added):
@@ -135,6 +141,15 @@ class TableAccess:
             return table
 
         return _until_accepted(f"adding columns to {name}", _COMMIT_SECONDS, add_them)
+
+    def _known(self, name: str, table: Table, periods: Periods) -> Mapping[str, pl.DataType]:
+        layout = self.layout(table)
+        if layout.periods is not periods:
+            raise LakehouseError(
+                f"{name} is stored by {layout.periods.noun}s, and was to be written by {periods.noun}s: set "
+                f"partitions: {layout.periods.partitions} again, or load the source into a new home (AE_ASSETS_HOME)."
+            )
+        return layout.kept
 
     def set_properties(self, name: str, properties: Mapping[str, str]) -> None:
         """Sets table properties; no commit where all have their values already."""
@@ -205,14 +220,17 @@ class TableAccess:
             # An earlier try may have come through without an answer: its files must stay.
             raise LakehouseError(str(failure)) from failure
 
-    def _create(self, name: str, columns: Mapping[str, pl.DataType]) -> Table:
+    def _create(self, name: str, columns: Mapping[str, pl.DataType], periods: Periods) -> Table:
         identifier = table_identifier(name)
         catalog = self._opened()
         with contextlib.suppress(NamespaceAlreadyExistsError, IntegrityError):
             catalog.create_namespace_if_not_exists(identifier[0])
-        schema = iceberg_schema(columns)
+        schema = iceberg_schema({periods.noun if name == DAY else name: dtype for name, dtype in columns.items()})
         return catalog.create_table(
-            identifier, schema, partition_spec=day_partitions(schema), properties=_TABLE_PROPERTIES
+            identifier,
+            schema,
+            partition_spec=by_periods(schema, periods),
+            properties={**_TABLE_PROPERTIES, f"write.metadata.metrics.column.{periods.noun}": "full"},
         )
 
     def _opened(self) -> Catalog:

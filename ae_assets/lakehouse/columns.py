@@ -1,15 +1,16 @@
 """How polars columns become table columns: the type a column is stored with, and whether a frame fits a table."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 
 import polars as pl
 from polars.datatypes import DataTypeClass
 
 from ae_assets.errors import ContractError, LakehouseError
+from ae_assets.schemas.periods import HOURLY, Periods
 
 DAY = "day"
-"""The partition column of every table."""
+"""The partition column of every frame; tables of hours and weeks store it by another name."""
 
 ENTITY = "entity"
 """The column whose rows can be read alone."""
@@ -67,11 +68,14 @@ def kept_type(dtype: pl.DataType) -> pl.DataType | None:
     return dtype if str(dtype) in NARROW_TYPES else stored_type(dtype)
 
 
-def check_day(table: str, day: date, frame: pl.DataFrame) -> None:
-    """Raises LakehouseError unless every row of the frame lies on the day."""
-    if DAY in frame.columns and frame.schema[DAY] != pl.Date:
+def check_day(table: str, day: date, frame: pl.DataFrame, periods: Periods) -> None:
+    """Raises LakehouseError unless the day is one of the table's periods and every row of the frame lies in it."""
+    if isinstance(day, datetime) != (periods is HOURLY) or periods.of(day) != day:
+        raise LakehouseError(f"{table} is stored by {periods.noun}s, and {day!r} is not the beginning of one.")
+    if DAY in frame.columns and frame.schema[DAY] != periods.dtype:
         raise LakehouseError(
-            f"Column '{DAY}' of the frame for {table} on {day} has type {frame.schema[DAY]}: cast it to Date."
+            f"Column '{DAY}' of the frame for {table} on {day} has type {frame.schema[DAY]}: cast it to "
+            f"{periods.dtype}."
         )
     if frame.is_empty():
         return
@@ -89,7 +93,9 @@ def check_day(table: str, day: date, frame: pl.DataFrame) -> None:
         )
 
 
-def new_columns(table: str, day: date, frame: pl.DataFrame, known: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
+def new_columns(
+    table: str, day: date, frame: pl.DataFrame, known: Mapping[str, pl.DataType], periods: Periods
+) -> dict[str, pl.DataType]:
     """Columns of the frame that the table lacks, with the type each will have.
 
     Args:
@@ -97,12 +103,18 @@ def new_columns(table: str, day: date, frame: pl.DataFrame, known: Mapping[str, 
         day: day of the frame, for messages.
         frame: the rows to be written.
         known: type that a read gives back, by column of the table; empty for a table that does not exist yet.
+        periods: of the table.
 
     Raises:
         ContractError: a column cannot be stored, or its type conflicts with the table's.
     """
     added: dict[str, pl.DataType] = {}
     spelled = {name.lower(): name for name in known}
+    if taken := [name for name in frame.columns if name != DAY and name.lower() == periods.noun]:
+        raise ContractError(
+            f"Column {taken[0]!r} of the frame for {table} on {day} is what the table calls the {periods.noun} by "
+            "which it is stored: rename it."
+        )
     for name, dtype in frame.schema.items():
         if name in known:
             _check_fits(table, day, name, dtype, known[name])

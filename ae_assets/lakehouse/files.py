@@ -17,6 +17,7 @@ from pyiceberg.table import Table
 from ae_assets.errors import LakehouseError
 from ae_assets.lakehouse.columns import DAY, ENTITY
 from ae_assets.lakehouse.layout import Layout
+from ae_assets.lakehouse.partitions import folder_of
 from ae_assets.lakehouse.snapshots import data_file
 
 _ZSTD_LEVEL = 1
@@ -34,16 +35,18 @@ def write_file(table: Table, layout: Layout, day: date, frame: pl.DataFrame) -> 
     Args:
         table: where to.
         layout: columns of the table; all columns of the frame are among them.
-        day: the day of all rows.
+        day: the period of all rows.
         frame: at least one row.
     """
     # A column that a file lacks reads as null, so columns of nulls are left out: most of the attributes of a day.
     names = [name for name in layout.stored if name in frame.columns and frame[name].null_count() < frame.height]
-    path = table.location_provider().new_data_location(f"day={day}/{uuid.uuid4()}.parquet")
+    path = table.location_provider().new_data_location(f"{folder_of(day, layout.periods)}/{uuid.uuid4()}.parquet")
     output = table.io.new_output(path)
     try:
         with output.create() as stream:
-            frame.select(pl.col(name).cast(layout.stored[name]) for name in names).write_parquet(
+            frame.select(
+                pl.col(name).cast(layout.stored[name]).alias(layout.in_files(name)) for name in names
+            ).write_parquet(
                 stream,  # type: ignore[arg-type]  # pyiceberg's stream has all of a file's methods that are used here
                 compression="zstd",
                 compression_level=_ZSTD_LEVEL,
@@ -82,14 +85,14 @@ def read_files(
     kept = {column: layout.kept[column] for column in columns}
     if not files or not kept:
         return pl.DataFrame(schema=kept)
-    stored = {column: layout.stored[column] for column in columns}
+    stored = {layout.in_files(column): layout.stored[column] for column in columns}
     paths = [file.file_path for file in files]
     try:
         if entities is None and not any(map(_is_remote, paths)):
             rows = _scanned(paths, stored)
         else:
-            rows = pl.concat([_parts(table, path, stored, entities) for path in paths])
-        return rows.select(pl.col(column).cast(dtype) for column, dtype in kept.items())
+            rows = pl.concat([_parts(table, path, stored, layout.in_files(DAY), entities) for path in paths])
+        return rows.select(pl.col(layout.in_files(column)).cast(dtype).alias(column) for column, dtype in kept.items())
     except (OSError, pa.ArrowException, pl.exceptions.PolarsError) as reason:
         raise LakehouseError(
             f"{len(files)} files of table {'.'.join(table.name())}, from {paths[0]} to {paths[-1]}, cannot be read: "
@@ -116,11 +119,14 @@ def _scanned(paths: Sequence[str], stored: Mapping[str, pl.DataType]) -> pl.Data
 
 
 def _parts(
-    table: Table, path: str, stored: Mapping[str, pl.DataType], entities: Collection[str] | None
+    table: Table, path: str, stored: Mapping[str, pl.DataType], partition: str, entities: Collection[str] | None
 ) -> pl.DataFrame:
-    """Some columns of a file, and of its rows those of some entities: only these parts of the file are fetched."""
+    """Some columns of a file, and of its rows those of some entities: only these parts of the file are fetched.
+
+    The partition's column is in every file, so that one without any of the others still gives its rows.
+    """
     with table.io.new_input(path).open() as stream, pq.ParquetFile(stream, pre_buffer=True) as parquet:
-        wanted = {*stored, DAY, *([] if entities is None else [ENTITY])}.intersection(parquet.schema_arrow.names)
+        wanted = {*stored, partition, *([] if entities is None else [ENTITY])}.intersection(parquet.schema_arrow.names)
         groups = range(parquet.num_row_groups) if entities is None else _groups_of(parquet, sorted(entities))
         found = parquet.read_row_groups(list(groups), columns=list(wanted))
     if entities is not None:

@@ -6,10 +6,8 @@ from itertools import count
 
 import polars as pl
 import pyarrow as pa
-from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
-from pyiceberg.transforms import IdentityTransform
 from pyiceberg.types import (
     BinaryType,
     BooleanType,
@@ -30,6 +28,8 @@ from pyiceberg.types import (
 
 from ae_assets.errors import LakehouseError
 from ae_assets.lakehouse.columns import DAY, NARROW_TYPES, stored_type
+from ae_assets.lakehouse.partitions import periods_of
+from ae_assets.schemas.periods import Periods
 
 _DOC = "polars "
 _SIMPLE: dict[type[pl.DataType], IcebergType] = {
@@ -51,16 +51,22 @@ class Layout:
     Attributes:
         kept: type that a read gives, by column.
         stored: type in the data files, by column.
-        arrow: the same as an Arrow schema whose fields carry Iceberg's field ids.
+        arrow: the same as an Arrow schema whose fields carry Iceberg's field ids and the names in the files.
+        periods: the table's; the column of the period is called ``day`` but for the files.
     """
 
     kept: dict[str, pl.DataType]
     stored: dict[str, pl.DataType]
     arrow: pa.Schema
+    periods: Periods
+
+    def in_files(self, name: str) -> str:
+        """What a column is called in the data files."""
+        return self.periods.noun if name == DAY else name
 
     def arrow_of(self, names: Sequence[str]) -> pa.Schema:
         """The Arrow schema of some of the columns, in the order given."""
-        return pa.schema([self.arrow.field(name) for name in names])
+        return pa.schema([self.arrow.field(self.in_files(name)) for name in names])
 
 
 def layout_of(table: Table, schema: Schema) -> Layout:
@@ -74,15 +80,15 @@ def layout_of(table: Table, schema: Schema) -> Layout:
         LakehouseError: a column was renamed, or dropped and added again: files are read by column name.
     """
     _check_names_are_stable(table)
-    arrow = schema.as_arrow()
-    types = pl.DataFrame(arrow.empty_table()).schema
+    arrow, periods = schema.as_arrow(), periods_of(table)
+    types = pl.DataFrame(arrow.empty_table()).rename({periods.noun: DAY}).schema
     stored = {name: stored_type(dtype) or dtype for name, dtype in types.items()}
     narrow = {
         field.name: NARROW_TYPES[field.doc.removeprefix(_DOC)]
         for field in schema.fields
         if field.doc and field.doc.startswith(_DOC) and field.doc.removeprefix(_DOC) in NARROW_TYPES
     }
-    return Layout({name: narrow.get(name, dtype) for name, dtype in stored.items()}, stored, arrow)
+    return Layout({name: narrow.get(name, dtype) for name, dtype in stored.items()}, stored, arrow, periods)
 
 
 def iceberg_schema(columns: Mapping[str, pl.DataType]) -> Schema:
@@ -98,11 +104,6 @@ def iceberg_schema(columns: Mapping[str, pl.DataType]) -> Schema:
 def iceberg_fields(columns: Mapping[str, pl.DataType]) -> tuple[NestedField, ...]:
     """Fields for columns to be added to a table; Iceberg gives them their ids."""
     return iceberg_schema(columns).fields
-
-
-def day_partitions(schema: Schema) -> PartitionSpec:
-    """Partitioning by the identity of the day."""
-    return PartitionSpec(PartitionField(schema.find_field(DAY).field_id, 1000, IdentityTransform(), DAY))
 
 
 def _check_names_are_stable(table: Table) -> None:

@@ -13,6 +13,7 @@ from ae_assets.errors import LakehouseError
 from ae_assets.lakehouse.access import TableAccess
 from ae_assets.lakehouse.compaction import Compacted, compact
 from ae_assets.lakehouse.history import expirable
+from ae_assets.lakehouse.partitions import periods_of
 from ae_assets.lakehouse.remains import check_keep, cutoff, is_old, remove
 from ae_assets.lakehouse.snapshots import files_by_day, files_of, forget
 
@@ -63,16 +64,16 @@ def maintain(
 def remove_days_past_retention(access: TableAccess, name: str, retention_days: int) -> tuple[int, int]:
     """Empties, in one commit, the days that lie `retention_days` or more before the newest day that has rows.
 
-    A day that lies in the future is wrong and makes no other day old.
+    So it is with hours and weeks. One that lies in the future is wrong and makes no other old.
 
     Returns:
         how many days, and their rows.
     """
     table = access.get(name)
     rows = {day: sum(file.record_count for file in files) for day, files in files_by_day(table).items()}
-    today = datetime.now(UTC).date()
-    newest = max((day for day, held in rows.items() if held and day <= today), default=None)
-    past = [day for day in rows if newest is not None and (newest - day).days >= retention_days]
+    now = periods_of(table).of(datetime.now(UTC))
+    newest = max((day for day, held in rows.items() if held and day <= now), default=None)
+    past = [day for day in rows if newest is not None and newest - day >= timedelta(days=retention_days)]
     if past:
         access.replace_days(table, {day: [] for day in past})
     return len(past), sum(rows[day] for day in past)

@@ -10,9 +10,9 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from ae_assets.lakehouse.access import TableAccess
-from ae_assets.lakehouse.columns import check_day
 from ae_assets.lakehouse.files import read_files, write_file
 from ae_assets.lakehouse.snapshots import files_by_day
+from ae_assets.schemas.periods import DAILY
 
 
 def revise(
@@ -35,8 +35,7 @@ def revise(
         if not frames:
             return
         for day, frame in frames.items():
-            check_day(name, day, frame)
-            table = access.fitting(name, table, day, frame)
+            table = access.fitting(name, table, day, frame, DAILY)
         if table is None:
             return
         written = {

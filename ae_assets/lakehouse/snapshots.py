@@ -6,15 +6,13 @@ a thousand small commits and two writers of one day need what `_ReplaceDays` doe
 new snapshot. All else (snapshot, manifest list, metadata, the atomic swap in the catalog) stays pyiceberg's.
 """
 
-import struct
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, timedelta
-from functools import lru_cache
+from datetime import date
+from functools import lru_cache, partial
 
-from pyiceberg.conversions import to_bytes
 from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.io import FileIO
 from pyiceberg.manifest import (
@@ -26,23 +24,18 @@ from pyiceberg.manifest import (
     ManifestEntryStatus,
     ManifestFile,
 )
-from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation, Snapshot
 from pyiceberg.table.update import AddSnapshotUpdate, RemoveSnapshotsUpdate, TableUpdate
 from pyiceberg.table.update.snapshot import _OverwriteFiles
-from pyiceberg.transforms import IdentityTransform
 from pyiceberg.typedef import Record
-from pyiceberg.types import DateType
 from requests import RequestException
 
 from ae_assets.errors import LakehouseError
-from ae_assets.lakehouse.columns import DAY
 from ae_assets.lakehouse.failures import is_full
+from ae_assets.lakehouse.partitions import Partition, periods_of
 
-_EPOCH = date(1970, 1, 1)
-_INT = struct.Struct("<i")
 MANIFEST_FILES = 128
 """Data files in a full manifest: what a rewritten day costs at least, so a few milliseconds' worth."""
 _LOOSE_MANIFESTS = 32
@@ -50,14 +43,14 @@ _LOOSE_MANIFESTS = 32
 
 
 def data_file(table: Table, path: str, day: date, rows: int, size_bytes: int) -> DataFile:
-    """Describes a Parquet file, written already, that holds one day."""
-    days = (day - _EPOCH).days
-    bound = {table.schema().find_field(DAY).field_id: to_bytes(DateType(), days)}
+    """Describes a Parquet file, written already, that holds one day, hour or week."""
+    partition = Partition.of(table, table.spec().spec_id)
+    bound = {partition.field_id: partition.bound(day)}
     described = DataFile.from_args(
         content=DataFileContent.DATA,
         file_path=path,
         file_format=FileFormat.PARQUET,
-        partition=Record(days),
+        partition=Record(partition.number(day)),
         record_count=rows,
         file_size_in_bytes=size_bytes,
         lower_bounds=bound,
@@ -74,17 +67,19 @@ def files_by_day(
 
     Args:
         table: the table, as of its loaded metadata.
-        first: leave out days before; None for all.
+        first: leave out days before; None for all. Of a table of hours or weeks, the period in which it lies.
         last: leave out days after; None for all.
         state: a former state of the table; None for the current one.
 
     Raises:
-        LakehouseError: the table is not partitioned by day, or another engine left row deletes in it.
+        LakehouseError: the table is not partitioned by its periods, or another engine left row deletes in it.
     """
     found: dict[date, list[DataFile]] = defaultdict(list)
+    periods = periods_of(table)
+    first, last = (None if end is None else periods.of(end) for end in (first, last))
     for manifest in _manifests_of(state or table.current_snapshot(), table.io):
         _refuse_row_deletes(table, manifest)
-        at = _day_position(table, manifest.partition_spec_id)
+        at = Partition.of(table, manifest.partition_spec_id)
         if not _is_live(manifest) or not _may_hold(manifest, at, first, last):
             continue
         for entry in _entries(_Listed(manifest, table.io)):
@@ -243,7 +238,7 @@ class _ReplaceDays(_OverwriteFiles):
         merged = set(live) if self._merges_all else set(loose) if len(loose) > _LOOSE_MANIFESTS else set()
         for manifest in live:
             _refuse_row_deletes(self._table, manifest)
-            at = _day_position(self._table, manifest.partition_spec_id)
+            at = Partition.of(self._table, manifest.partition_spec_id)
             if manifest not in merged and not _may_hold(manifest, at, first, last):
                 self._kept.append(manifest)
                 continue
@@ -270,8 +265,8 @@ class _ReplaceDays(_OverwriteFiles):
             by_spec[entry.data_file.spec_id].append(entry)
         written = []
         for spec_id, group in by_spec.items():
-            at = _day_position(self._table, spec_id)
-            group.sort(key=lambda entry: _day(entry, at) or _EPOCH)
+            at = Partition.of(self._table, spec_id)
+            group.sort(key=partial(_order, at=at))
             for start in range(0, len(group), MANIFEST_FILES):
                 with self.new_manifest_writer(self.spec(spec_id)) as writer:
                     for entry in group[start : start + MANIFEST_FILES]:
@@ -326,35 +321,24 @@ def _live_files(manifest: ManifestFile) -> int:
     return (manifest.added_files_count or 0) + (manifest.existing_files_count or 0)
 
 
-def _may_hold(manifest: ManifestFile, at: int, first: date | None, last: date | None) -> bool:
+def _may_hold(manifest: ManifestFile, at: Partition, first: date | None, last: date | None) -> bool:
     if not manifest.partitions:
         return True
-    summary = manifest.partitions[at]
+    summary = manifest.partitions[at.position]
     if summary.lower_bound is None or summary.upper_bound is None:
         return False
-    lowest, highest = (_day_of(_INT.unpack(bound)[0]) for bound in (summary.lower_bound, summary.upper_bound))
+    lowest, highest = (at.period_of_bound(bound) for bound in (summary.lower_bound, summary.upper_bound))
     return (first is None or highest >= first) and (last is None or lowest <= last)
 
 
-def _day(entry: ManifestEntry, at: int) -> date | None:
-    value = entry.data_file.partition[at]
-    return value if value is None or isinstance(value, date) else _day_of(value)
+def _day(entry: ManifestEntry, at: Partition) -> date | None:
+    value = entry.data_file.partition[at.position]
+    return None if value is None else at.period(value)
 
 
-def _day_of(days: int) -> date:
-    return _EPOCH + timedelta(days=days)
-
-
-def _day_position(table: Table, spec_id: int) -> int:
-    spec: PartitionSpec = table.specs()[spec_id]
-    day_id = table.schema().find_field(DAY).field_id
-    for position, part in enumerate(spec.fields):
-        if part.source_id == day_id and isinstance(part.transform, IdentityTransform):
-            return position
-    raise LakehouseError(
-        f"Table {'.'.join(table.name())} is not partitioned by identity of '{DAY}' but by {spec}: "
-        "write it anew under another name."
-    )
+def _order(entry: ManifestEntry, at: Partition) -> int:
+    day = _day(entry, at)
+    return 0 if day is None else at.number(day)
 
 
 def _refuse_row_deletes(table: Table, manifest: ManifestFile) -> None:

@@ -1,4 +1,8 @@
-"""Tables partitioned by day on Iceberg: reading ranges of days and replacing days. Model files are in `models`."""
+"""Tables partitioned by day, hour or week on Iceberg: reading ranges of them and replacing some.
+
+The period is called day here, and ``day`` is its column in every frame: a `date`, of a table of hours a `datetime` in
+UTC. Model files are in `models`.
+"""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
@@ -12,6 +16,7 @@ from ae_assets.lakehouse.columns import ENTITY
 from ae_assets.lakehouse.failures import storage_errors
 from ae_assets.lakehouse.names import table_identifier
 from ae_assets.lakehouse.writer import DayWriter
+from ae_assets.schemas.periods import DAILY, Periods
 
 if TYPE_CHECKING:
     from ae_assets.lakehouse.access import TableAccess
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Lakehouse:
-    """Iceberg tables named ``"<watched table>.<asset>"`` and partitioned by day.
+    """Iceberg tables named ``"<watched table>.<asset>"`` and partitioned by day, hour or week.
 
     Safe to use from several threads and processes at once. Opening one touches neither disk nor network; the first
     read or write does.
@@ -67,22 +72,30 @@ class Lakehouse:
         """Columns of a table and the types that a read gives, in order."""
         return pl.Schema(self._access.layout(self._access.get(table)).kept)
 
-    def writer(self, table: str, *, commit_rows: int = 2_000_000, after: DayWriter | None = None) -> DayWriter:
+    def writer(
+        self,
+        table: str,
+        periods: Periods = DAILY,
+        *,
+        commit_rows: int = 2_000_000,
+        after: DayWriter | None = None,
+    ) -> DayWriter:
         """A context manager whose ``write(day, frame)`` replaces days of a table, which is made on the first write.
 
         Args:
             table: ``"<watched table>.<asset>"``.
+            periods: by which the table is stored, days, hours or weeks; it stays with those it was made with.
             commit_rows: rows that may wait for a commit; days come into view in batches of about this many rows.
             after: a writer of another table whose waiting days are committed before every commit of this one, so that
                 a day that is seen here is never without what was written there for it.
         """
         table_identifier(table)
-        return DayWriter(self._access, table, commit_rows, after)
+        return DayWriter(self._access, table, periods, commit_rows, after)
 
     def revise(
         self, table: str, first: date, last: date, change: Callable[[pl.DataFrame], Mapping[date, pl.DataFrame]]
     ) -> None:
-        """Replaces days by what a function makes of the rows of a range, all in one commit or not at all.
+        """Replaces days of a table of days by what a function makes of a range, all in one commit or not at all.
 
         The function is asked again where another run changed one of its days in the meantime, so that of two runs that
         revise a day at once neither undoes the other.
@@ -115,8 +128,8 @@ class Lakehouse:
 
         Args:
             table: ``"<watched table>.<asset>"``.
-            first: first day.
-            last: last day.
+            first: first day; of a table of hours or weeks the period in which it lies.
+            last: last day; the same.
             columns: columns to read, in the order wanted; None for all, in the table's order.
             as_of: a time (UTC where it names no zone) or the number of a snapshot: rows and columns as they were then.
             entities: whose rows, of a table with a column ``entity``; of each file only their parts are read. None:

@@ -1,4 +1,4 @@
-"""Writing days: each frame becomes a Parquet file at once, and batches of days are swapped in by one commit each."""
+"""Writing days, hours or weeks: each becomes a Parquet file at once, and batches are swapped in by one commit each."""
 
 import logging
 from datetime import date
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Self
 import polars as pl
 
 from ae_assets.errors import LakehouseError
-from ae_assets.lakehouse.columns import check_day
 from ae_assets.lakehouse.failures import StorageError, storage_errors
+from ae_assets.schemas.periods import Periods
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
@@ -30,12 +30,20 @@ class DayWriter:
         committed: rows of each day that this writer has committed so far.
     """
 
-    def __init__(self, access: "TableAccess", table: str, commit_rows: int, after: "DayWriter | None" = None) -> None:
+    def __init__(
+        self,
+        access: "TableAccess",
+        table: str,
+        periods: Periods,
+        commit_rows: int,
+        after: "DayWriter | None" = None,
+    ) -> None:
         if commit_rows < 1:
             raise LakehouseError(f"commit_rows is {commit_rows}: expected at least 1.")
         self.committed: dict[date, int] = {}
         self._access = access
         self._name = table
+        self._periods = periods
         self._commit_rows = commit_rows
         self._after = after
         self._table: Table | None = None
@@ -61,20 +69,20 @@ class DayWriter:
         """Makes the rows of a day exactly those of the frame.
 
         Args:
-            day: the day to replace.
-            frame: its rows, with a column ``day`` of type Date that is this day throughout; a frame without rows
-                empties the day. Columns that the table lacks are added to it; columns that the frame lacks are null.
+            day: the day to replace, or the hour or week of a table of such.
+            frame: its rows, with a column ``day`` of the periods' type that is this day throughout; a frame without
+                rows empties the day. Columns that the table lacks are added to it; those that the frame lacks are null.
 
         Raises:
             ContractError: a column whose type conflicts with the table's or cannot be stored; other days may fit.
-            LakehouseError: rows of another day, or a commit that did not get through.
+            LakehouseError: rows of another day, a table of other periods, or a commit that did not get through.
         """
         if not self._open:
             raise LakehouseError(f"The writer of {self._name} is closed: use it inside `with lakehouse.writer(...)`.")
         from ae_assets.lakehouse.files import write_file
 
-        check_day(self._name, day, frame)
-        self._table = table = self._access.fitting(self._name, self._table or self._access.find(self._name), day, frame)
+        held = self._table or self._access.find(self._name)
+        self._table = table = self._access.fitting(self._name, held, day, frame, self._periods)
         if table is None:
             return
         replaced = self._waiting.pop(day, None)

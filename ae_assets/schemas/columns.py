@@ -21,7 +21,9 @@ from ae_assets.schemas.times import has_time_of_day, require_format
 TIME_COLUMN, ENTITY_COLUMN = "time", "entity"
 """What a reader adds where no column of the file is the time, or the entity."""
 
-RESERVED_COLUMNS = frozenset({"day", "source_file", "source_fingerprint", "source_row", "loaded_at", "rescued"})
+RESERVED_COLUMNS = frozenset(
+    {"day", "hour", "week", "source_file", "source_fingerprint", "source_row", "loaded_at", "rescued"}
+)
 """Written beside the file's own columns."""
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from ae_assets.chain.champion import load_champion
 from ae_assets.chain.rates import VERDICTS, judge_rates
-from ae_assets.chain.workspace import NO_ROWS, Workspace
+from ae_assets.chain.workspace import Workspace
 from ae_assets.evaluation.drift import Reference
 from ae_assets.pipeline.checks import POOLED_CHECKS
 from ae_assets_tests.pipeline.conftest import LAST
@@ -58,7 +58,7 @@ def test_a_growth_that_is_unknown_for_a_day_that_the_table_lacks_is_no_drift(spa
     with space.writer("features") as writer:
         writer.write(LAST, rows.with_columns(pl.lit(None, pl.Float32).alias("smart_5_growth_1d")))
         if gap:
-            writer.write(LAST - timedelta(days=1), NO_ROWS)
+            writer.write(LAST - timedelta(days=1), space.no_rows)
     drifted = {drift["name"] for drift in judge_rates(space)[FEATURES].facts["drifted"]}  # type: ignore[attr-defined]
     assert ("smart_5_growth_1d" in drifted) is not gap
 

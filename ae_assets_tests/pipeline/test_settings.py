@@ -18,7 +18,7 @@ from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest
-from ae_assets.chain.workspace import NO_ROWS, Workspace
+from ae_assets.chain.workspace import Workspace
 from ae_assets.errors import ModelError
 from ae_assets.features.schema import SETTINGS
 from ae_assets.model.parse import parse_table
@@ -204,5 +204,5 @@ def test_days_from_before_settings_were_kept_are_taken_as_they_are(own: Path) ->
     (scored,) = find_anomalies(held, load_champion(held), [NEWEST])
     assert scored.rows == 30
     with held.tables.writer("fleet.features") as writer:
-        writer.write(NEWEST, NO_ROWS)
+        writer.write(NEWEST, held.no_rows)
     assert [facts.rows for facts in find_anomalies(held, load_champion(held), [NEWEST])] == [0]

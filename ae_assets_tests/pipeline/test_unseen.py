@@ -14,7 +14,7 @@ from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.chain.unseen import latest_days, latest_unseen_days
-from ae_assets.chain.workspace import NO_ROWS, Workspace
+from ae_assets.chain.workspace import Workspace
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
@@ -72,7 +72,7 @@ def test_without_anomalies_there_are_none(score: Score) -> None:
 def test_they_begin_after_a_day_without_anomalies_and_after_one_that_another_model_has_scored(score: Score) -> None:
     space = score(0, 44)
     with space.tables.writer("fleet.anomalies") as writer:
-        writer.write(DAYS[26], NO_ROWS)
+        writer.write(DAYS[26], space.no_rows)
     assert latest_unseen_days(space) == (DAYS[35], DAYS[44])
     score(26, 26)
     other = replace(load_champion(space), version="20130101T000000000Z-00000000")
