@@ -1,7 +1,7 @@
 """Champion and challenger: whether a newly calibrated version takes the place of the one in use."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any, Literal
@@ -12,18 +12,21 @@ from ae_assets.chain.champion import Champion, load_version
 from ae_assets.chain.lives import lives_in
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.settings import changed_settings
+from ae_assets.chain.target import intervals_in, step_of
 from ae_assets.chain.volume import day_before, days_left_out, in_words
 from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.errors import EvaluationError, ModelError
-from ae_assets.evaluation import Comparison, Difference, OperatingPoint, Protocol, compare
+from ae_assets.evaluation import Difference, Protocol, Rate, compare
+from ae_assets.evaluation.daily import of_days
+from ae_assets.evaluation.series import Series, SeriesPoint, compare_series
 from ae_assets.features.catalogue import feature_names
 
 PromotionRule = Literal["if_not_worse", "always"]
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
-FEW_FAILURES = 20
-"""With fewer failed devices a difference is hardly ever shown to be one; said beside the verdict."""
+FEW_EVENTS = 20
+"""With fewer failed devices, or intervals, a difference is hardly ever shown to be one; said beside the verdict."""
 
 
 class Reason(StrEnum):
@@ -44,6 +47,34 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True)
+class Match:
+    """Champion and challenger on the same days, each at its own cut for the same false alarm rate.
+
+    Attributes:
+        days: first and last.
+        difference: how much more the challenger detects.
+        detection: what each of the two detects, by `CHAMPION` and `CHALLENGER`.
+        at: the false alarm rate in words.
+        events: what is detected or missed, in words: "failed devices".
+        sizes: how much the figures rest on, by name; the first is the number of events.
+        left_out: days between the two that did not count, for their implausible volume.
+    """
+
+    days: tuple[date, date]
+    difference: Difference
+    detection: Mapping[str, Rate]
+    at: str
+    events: str
+    sizes: Mapping[str, int]
+    left_out: tuple[date, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """The number of events."""
+        return next(iter(self.sizes.values()))
+
+
+@dataclass(frozen=True)
 class Promotion:
     """What became of a newly calibrated version, and what it rests on."""
 
@@ -53,9 +84,7 @@ class Promotion:
     words: str
     """The verdict with its figures and, where it was rejected, what to do to promote it nevertheless."""
     margin: float | None = None
-    comparison: Comparison | None = None
-    left_out: tuple[date, ...] = ()
-    """Days within those compared on that did not count, for their implausible volume."""
+    match: Match | None = None
 
     @property
     def promoted(self) -> bool:
@@ -72,20 +101,18 @@ class Promotion:
             "reason": self.reason.value,
             "words": self.words,
         }
-        if self.comparison is None:
+        if (match := self.match) is None:
             return known
-        (difference,) = self.comparison.differences
-        sample = self.comparison.evaluations[0].sample
-        rates = {evaluation.detector: evaluation.points[0].detection for evaluation in self.comparison.evaluations}
+        difference = match.difference
         return {
             **known,
-            "window": [sample.start.isoformat(), sample.end.isoformat()],
-            "days_left_out": [day.isoformat() for day in self.left_out],
-            "failed": sample.failed,
-            "healthy_windows": sample.healthy_windows,
+            "window": [day.isoformat() for day in match.days],
+            "days_left_out": [day.isoformat() for day in match.left_out],
+            **match.sizes,
             "false_alarm_rate": difference.target_false_alarm_rate,
             "detection": {
-                name: {"value": found.value, "low": found.low, "high": found.high} for name, found in rates.items()
+                name: {"value": found.value, "low": found.low, "high": found.high}
+                for name, found in match.detection.items()
             },
             "difference": {"value": difference.value, "low": difference.low, "high": difference.high},
             "margin": self.margin,
@@ -98,11 +125,12 @@ def judge_challenger(space: Workspace, challenger: Champion, rule: PromotionRule
     Champion and challenger score the same latest labelled days, which lie after everything that the fits and the
     thresholds of both have seen, labels included: a champion that had been trained on these days would look better
     than it is. They are compared by the detection rate at one false alarm rate, each at its own cut for it on these
-    days, so that the policy of the threshold plays no part. `decide` says what follows.
+    days, so that the policy of the threshold plays no part. Of labelled intervals the share with an alarm inside is
+    that rate, and the share of the records outside of them with an alarm the other. `decide` says what follows.
 
     Where they cannot be compared the challenger is promoted, since nothing speaks against it but that nobody knows:
-    there is no complete unseen window, no device failed in it, or the champion was trained on other features than the
-    table has now. The verdict says which.
+    there is no complete unseen window, nothing went wrong in it, nothing is ever known to go wrong with the table's
+    devices, or the champion was trained on other features than the table has now. The verdict says which.
 
     Args:
         space: the table, its champion and its `retraining` settings.
@@ -119,16 +147,15 @@ def judge_challenger(space: Workspace, challenger: Champion, rule: PromotionRule
         return Promotion(version, before, Reason.ASKED, f"{version} replaces {before}, as asked, without a comparison")
     settings = space.table.retraining
     try:
-        comparison, left_out = _compared(space, before, challenger)
+        match = _matched(space, before, challenger)
     except (EvaluationError, ModelError) as error:
         words = f"{version} replaces {before}; the two cannot be compared: {error}"
         return Promotion(version, before, Reason.NOT_COMPARED, words)
-    (difference,) = comparison.differences
-    reason = decide(difference, settings.margin)
-    words = _in_words(name, version, before, reason, comparison, settings.margin)
-    if left_out:
-        words += f". Left out, for their implausible number of rows: {in_words(left_out)}"
-    return Promotion(version, before, reason, words, settings.margin, comparison, left_out)
+    reason = decide(match.difference, settings.margin)
+    words = _in_words(name, version, before, reason, match, settings.margin)
+    if match.left_out:
+        words += f". Left out, for their implausible number of rows: {in_words(match.left_out)}"
+    return Promotion(version, before, reason, words, settings.margin, match)
 
 
 def decide(difference: Difference, margin: float) -> Reason:
@@ -177,11 +204,14 @@ def window_to_judge(
     return first, last
 
 
-def _compared(space: Workspace, champion_version: str, challenger: Champion) -> tuple[Comparison, tuple[date, ...]]:
-    """The two on the latest days that neither has seen, and the days left out; raises what makes that impossible."""
+def _matched(space: Workspace, champion_version: str, challenger: Champion) -> Match:
+    """The two on the latest days that neither has seen; raises what makes that impossible."""
     table = space.table
-    if table.target_kind != "failures":
-        raise EvaluationError("no failures of this table's devices are known, so neither can be shown to be better")
+    if table.target_kind is None:
+        raise EvaluationError(
+            f"nothing is known to have gone wrong with the devices of {table.table} (source.columns.label and "
+            "target.file are not set), so neither can be shown to be better"
+        )
     if changes := changed_settings(space, champion_version):
         words = "; ".join(change.in_words("the champion has", "the YAML") for change in changes)
         raise EvaluationError(f"the champion was trained on features of other settings: {words}")
@@ -199,17 +229,47 @@ def _compared(space: Workspace, champion_version: str, challenger: Champion) -> 
     first, last = window_to_judge(max(held), seen_until, longest, shortest, left_out)
     days = [day for day in space.table.periods.range(first, last) if day in held]
     scores = {name: _scores(space, one, days, name) for name, one in ((CHAMPION, champion), (CHALLENGER, challenger))}
+    between = tuple(sorted(day for day in left_out if first <= day <= last))
+    match = _by_failures if table.target_kind == "failures" else _by_intervals
+    return replace(match(space, scores, (first, last)), left_out=between)
+
+
+def _by_failures(space: Workspace, scores: Mapping[str, pl.DataFrame], days: tuple[date, date]) -> Match:
+    table = space.table
     protocol = Protocol(
-        first,
-        last,
-        table.horizon_days,
-        table.checks.window_days,
-        false_alarm_rates=(table.retraining.false_alarm_rate,),
+        *days, table.horizon_days, table.checks.window_days, false_alarm_rates=(table.retraining.false_alarm_rate,)
     )
-    comparison = compare(scores, lives, protocol, reference=CHAMPION)
+    of_day = {name: of_days(frame) for name, frame in scores.items()}
+    comparison = compare(of_day, lives_in(space), protocol, reference=CHAMPION)
     if not comparison.differences:
-        raise EvaluationError(f"no device that was scored before failed between {first} and {last}")
-    return comparison, tuple(sorted(day for day in left_out if first <= day <= last))
+        raise EvaluationError(f"no device that was scored before failed between {days[0]} and {days[1]}")
+    sample, (difference,) = comparison.evaluations[0].sample, comparison.differences
+    points = {evaluation.detector: evaluation.points[0] for evaluation in comparison.evaluations}
+    return Match(
+        days,
+        difference,
+        {name: point.detection for name, point in points.items()},
+        f"{points[CHALLENGER].name} per {sample.window_days} days",
+        "failed devices",
+        {"failed": sample.failed, "healthy_windows": sample.healthy_windows},
+    )
+
+
+def _by_intervals(space: Workspace, scores: Mapping[str, pl.DataFrame], days: tuple[date, date]) -> Match:
+    series = Series(scores[CHAMPION], intervals_in(space), *days, step_of(space))
+    comparison = compare_series(series, scores, reference=CHAMPION, rates=(space.table.retraining.false_alarm_rate,))
+    if not comparison.differences:
+        raise EvaluationError(f"no labelled interval with a judged record lies between {days[0]} and {days[1]}")
+    sample, (difference,) = comparison.sample, comparison.differences
+    points: dict[str, Sequence[SeriesPoint]] = dict(comparison.points)
+    return Match(
+        days,
+        difference,
+        {name: of_detector[0].recall for name, of_detector in points.items()},
+        f"{points[CHALLENGER][0].name} of the records outside of intervals",
+        "labelled intervals",
+        {"intervals": sample.intervals, "records_outside": sample.records - sample.abnormal_records},
+    )
 
 
 def _scores(space: Workspace, one: Champion, days: list[date], name: str) -> pl.DataFrame:
@@ -217,20 +277,14 @@ def _scores(space: Workspace, one: Champion, days: list[date], name: str) -> pl.
     return pl.concat([of_day.scores for of_day in scored])
 
 
-def _in_words(table: str, version: str, before: str, reason: Reason, comparison: Comparison, margin: float) -> str:
-    (difference,) = comparison.differences
-    sample = comparison.evaluations[0].sample
-    points = {evaluation.detector: evaluation.points[0] for evaluation in comparison.evaluations}
+def _in_words(table: str, version: str, before: str, reason: Reason, match: Match, margin: float) -> str:
+    difference, total = match.difference, match.total
     figures = (
-        f"from {sample.start} to {sample.end}, at {points[CHALLENGER].name} per {sample.window_days} days, it detects "
-        f"{_rate(points[CHALLENGER])} of {sample.failed} failed devices and the champion {_rate(points[CHAMPION])}: "
-        f"{difference.value:+.3f} with a 95% interval of {difference.low:+.3f} to {difference.high:+.3f}"
+        f"from {match.days[0]} to {match.days[1]}, at {match.at}, it detects {_rate(match.detection[CHALLENGER])} of "
+        f"{total} {match.events} and the champion {_rate(match.detection[CHAMPION])}: {difference.value:+.3f} with a "
+        f"95% interval of {difference.low:+.3f} to {difference.high:+.3f}"
     )
-    few = (
-        f"; {sample.failed} failures are few, so only a large difference would show"
-        if sample.failed < FEW_FAILURES
-        else ""
-    )
+    few = f"; {total} {match.events} are few, so only a large difference would show" if total < FEW_EVENTS else ""
     if reason is Reason.NOT_WORSE:
         return f"{version} replaces {before}: {figures}{few}"
     why = "which is worse" if reason is Reason.WORSE else f"which is lower by more than the margin of {margin}"
@@ -241,5 +295,5 @@ def _in_words(table: str, version: str, before: str, reason: Reason, comparison:
     )
 
 
-def _rate(point: OperatingPoint) -> str:
-    return f"{point.detection.value or 0.0:.3f}"
+def _rate(detection: Rate) -> str:
+    return f"{detection.value or 0.0:.3f}"

@@ -4,7 +4,7 @@ Beside them the threshold policies, fitted on the champion's calibration scores:
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
@@ -16,7 +16,9 @@ from ae_assets.chain.champion import Champion, load_champion
 from ae_assets.chain.lives import lives_in
 from ae_assets.chain.rolling import fitted_detectors
 from ae_assets.chain.scoring import score_days
+from ae_assets.chain.series import SeriesEvaluation
 from ae_assets.chain.stories import JudgedDrives, judged_drives
+from ae_assets.chain.target import intervals_in, step_of
 from ae_assets.chain.threshold import calibration_scores
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
 from ae_assets.decisions import aggregate
@@ -33,11 +35,14 @@ from ae_assets.evaluation import (
     population_of,
     require_labels,
 )
-from ae_assets.model.baselines import compared_detectors
+from ae_assets.evaluation.daily import of_days
+from ae_assets.evaluation.results import IN_USE
+from ae_assets.evaluation.series import Series, compare_series
+from ae_assets.model.baselines import Compared, compared_detectors
+from ae_assets.model.definition import WatchedTable
 from ae_assets.reports.answer import answer, headline_figures
 from ae_assets.reports.evaluation import (
     HEADLINES,
-    IN_USE,
     comparison_figures,
     comparison_markdown,
     comparison_text,
@@ -45,6 +50,7 @@ from ae_assets.reports.evaluation import (
 )
 from ae_assets.reports.promises import promises_figures, promises_markdown, promises_text
 from ae_assets.reports.rolling import not_fitted_words
+from ae_assets.schemas.records import keys_of
 from ae_assets.thresholds import Threshold, default_policies, fit_threshold
 
 ROUNDING = 1e-9
@@ -107,8 +113,10 @@ class Evaluation:
 
 def evaluate(
     space: Workspace, start: date, end: date, *, with_comparisons: bool, with_baselines: bool = False
-) -> Evaluation:
+) -> Evaluation | SeriesEvaluation:
     """Judges the champion's stored scores, and beside it every comparison, fitted on the champion's training range.
+
+    Where failures are known that is done by the drive-level protocol, where intervals are by that of series.
 
     Args:
         space: the table.
@@ -118,54 +126,110 @@ def evaluate(
         with_baselines: whether to judge every baseline with default settings.
 
     Raises:
-        EvaluationError: when the range touches what the champion has seen, or its anomalies are not complete.
+        EvaluationError: when the range touches what the champion has seen, its anomalies are not complete, or nothing
+            is known to have gone wrong with the table's devices.
     """
-    if space.table.target_kind != "failures":
-        raise EvaluationError(f"no failures of the devices of {space.table.table} are known, so nothing can be judged")
+    require_target(space.table)
     champion = load_champion(space)
     if start <= champion.seen_until:
         raise EvaluationError(
             f"the champion {champion.version} has seen days and labels until {champion.seen_until}; "
             f"evaluate from {champion.seen_until + timedelta(days=1)} on, received {start}"
         )
+    _, *others = compared_detectors(space.table, comparisons=with_comparisons, baselines=with_baselines)
+    judge = _by_failures if space.table.target_kind == "failures" else _by_intervals
+    return judge(space, champion, (start, end), others)
+
+
+def _by_failures(
+    space: Workspace, champion: Champion, days: tuple[date, date], others: Sequence[Compared]
+) -> Evaluation:
     lives = lives_in(space)
-    protocol = Protocol(start, end, space.table.horizon_days, space.table.checks.window_days)
+    protocol = Protocol(*days, space.table.horizon_days, space.table.checks.window_days)
     require_labels(protocol, lives)
     name: str = space.table.detector.type
-    stored = _champion_scores(space, champion, start, end)
-    scores = {name: stored.drop("threshold")}
-    margins = {name: stored.select("day", "entity", "cohort", score=pl.col("score") - pl.col("threshold"))}
-    cuts = {name: champion.threshold.cut}
-    days = stored["day"].unique().sort().to_list()
-    not_fitted = {}
-    _, *others = compared_detectors(space.table, comparisons=with_comparisons, baselines=with_baselines)
-    for other, fitted in fitted_detectors(space, others, champion.training):
-        try:
-            scores[other.name], threshold = _comparison_scores(space, other.name, fitted, champion, days)
-        except ModelError as error:
-            if other.required:
-                raise
-            not_fitted[other.name] = str(error)
-            continue
-        margins[other.name] = _margins(scores[other.name], threshold)
-        cuts[other.name] = threshold.cut
+    stored = _champion_scores(space, champion, *days)
+    judged = _Judged.of(space, champion, stored, others)
+    scores = {detector: of_days(frame) for detector, frame in judged.scores.items()}
+    margins = {detector: of_days(frame) for detector, frame in judged.margins.items()}
     comparison = compare(scores, lives, protocol, reference=name)
     return Evaluation(
-        start,
-        end,
+        *days,
         champion.version,
-        _with_points_in_use(comparison, margins, cuts, lives, protocol),
+        _with_points_in_use(comparison, margins, judged.cuts, lives, protocol),
         _promises(space, champion, scores[name], lives, protocol),
         name,
-        judged_drives(space, champion, stored, lives, protocol),
-        not_fitted,
+        judged_drives(space, champion, of_days(stored), lives, protocol),
+        judged.not_fitted,
         space.simulated,
     )
 
 
-def _margins(scores: pl.DataFrame, threshold: Threshold) -> pl.DataFrame:
-    """How far each score lies above the cut of its day."""
-    return scores.select("day", "entity", "cohort", score=scores["score"] - threshold.cuts(scores, scores["score"]))
+def _by_intervals(
+    space: Workspace, champion: Champion, days: tuple[date, date], others: Sequence[Compared]
+) -> SeriesEvaluation:
+    name: str = space.table.detector.type
+    stored = _champion_scores(space, champion, *days)
+    series = Series(stored.drop("threshold"), intervals_in(space), *days, step_of(space))
+    judged = _Judged.of(space, champion, stored, others)
+    in_use = {detector: (judged.cuts[detector], margins) for detector, margins in judged.margins.items()}
+    comparison = compare_series(series, judged.scores, reference=name, in_use=in_use)
+    return SeriesEvaluation(*days, champion.version, comparison, judged.not_fitted, space.simulated)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """The scores of the champion and of what it is compared with, on the same days.
+
+    Attributes:
+        scores: of each detector, by its name.
+        margins: how far each score lies above the cut of its day.
+        cuts: the fitted cut of each detector.
+        not_fitted: why a baseline with default settings could not be fitted or calibrated, by its name.
+    """
+
+    scores: dict[str, pl.DataFrame]
+    margins: dict[str, pl.DataFrame]
+    cuts: dict[str, float]
+    not_fitted: dict[str, str]
+
+    @classmethod
+    def of(cls, space: Workspace, champion: Champion, stored: pl.DataFrame, others: Sequence[Compared]) -> "_Judged":
+        """Fits, calibrates and scores the others on the days of the champion's stored scores."""
+        name: str = space.table.detector.type
+        judged = cls({name: stored.drop("threshold")}, {}, {name: champion.threshold.cut}, {})
+        above = stored.with_columns(score=pl.col("score") - pl.col("threshold")).drop("threshold")
+        judged.margins[name] = above
+        days = stored["day"].unique().sort().to_list()
+        for other, fitted in fitted_detectors(space, others, champion.training):
+            try:
+                scores, threshold = _comparison_scores(space, other.name, fitted, champion, days)
+            except ModelError as error:
+                if other.required:
+                    raise
+                judged.not_fitted[other.name] = str(error)
+                continue
+            judged.scores[other.name] = scores
+            judged.margins[other.name] = scores.with_columns(
+                score=scores["score"] - threshold.cuts(scores, scores["score"])
+            )
+            judged.cuts[other.name] = threshold.cut
+        return judged
+
+
+def nothing_known(table: WatchedTable) -> str:
+    """Why a table without a target cannot be judged, and what to do."""
+    return (
+        f"nothing is known to have gone wrong with the devices of {table.table}, so whether its model is any good is "
+        "not known; name a column of failures or of abnormal records in source.columns.label, or a file of intervals "
+        "in target.file"
+    )
+
+
+def require_target(table: WatchedTable) -> None:
+    """Raises EvaluationError where nothing is known to have gone wrong."""
+    if table.target_kind is None:
+        raise EvaluationError(nothing_known(table))
 
 
 def _with_points_in_use(
@@ -230,7 +294,8 @@ def _champion_scores(space: Workspace, champion: Champion, start: date, end: dat
             f"{len(missing)} days between {start} and {end} have features and no anomalies, the first is {missing[0]}; "
             f"materialise {space.name(ANOMALIES)} for them first"
         )
-    rows = space.read(ANOMALIES, start, end, ["day", "entity", "cohort", "score", "threshold", "model_version"])
+    keys = keys_of(space.schema(ANOMALIES))
+    rows = space.read(ANOMALIES, start, end, [*keys, "cohort", "score", "threshold", "model_version"])
     others = rows.filter(pl.col("model_version") != champion.version)["day"].unique().sort()
     if len(others):
         raise EvaluationError(
@@ -247,11 +312,12 @@ def _require_aggregated(space: Workspace, champion: Champion, first: date, last:
     The first days, whose look-back is not among the rows, pass; a table from before there were aggregates has none.
     """
     aggregation = champion.aggregation
-    aggregated = "day_score" in space.schema(ANOMALIES)
-    columns = ["day", "entity", "score", *(["day_score"] if aggregated else [])]
+    stored = space.schema(ANOMALIES)
+    aggregated, keys = "day_score" in stored, keys_of(stored)
+    columns = [*keys, "score", *(["day_score"] if aggregated else [])]
     rows = space.read(ANOMALIES, first, last, columns)
     of_day = pl.coalesce("day_score", "score") if aggregated else pl.col("score")
-    expected = aggregate(rows.select("day", "entity", score=of_day), aggregation)["score"]
+    expected = aggregate(rows.select(*keys, score=of_day), aggregation)["score"]
     others = (
         rows.filter(
             (pl.col("score") - expected).abs() > ROUNDING * expected.abs(),

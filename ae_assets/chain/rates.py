@@ -1,5 +1,6 @@
 """The verdicts that pool a window of days: detection, false alarms, drift of scores and features."""
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 
 import polars as pl
@@ -7,6 +8,7 @@ import polars as pl
 from ae_assets.chain.champion import load_champion
 from ae_assets.chain.drift import judge_drift
 from ae_assets.chain.lives import lives_in
+from ae_assets.chain.target import intervals_in, step_of
 from ae_assets.chain.verdict import PooledVerdict
 from ae_assets.chain.workspace import ANOMALIES, Workspace
 from ae_assets.errors import EvaluationError
@@ -18,6 +20,11 @@ from ae_assets.evaluation import (
     false_alarm_rate_is_acceptable,
     judge_threshold,
 )
+from ae_assets.evaluation.daily import of_days
+from ae_assets.evaluation.results import IN_USE
+from ae_assets.evaluation.series import Series
+from ae_assets.evaluation.verdicts import alarms_outside_are_acceptable, recall_is_acceptable
+from ae_assets.schemas.records import keys_of
 
 RATES = ("detection_rate_is_acceptable", "false_alarm_rate_is_acceptable")
 VERDICTS = (*RATES, "scores_have_not_drifted", "features_have_not_drifted")
@@ -26,7 +33,7 @@ VERDICTS = (*RATES, "scores_have_not_drifted", "features_have_not_drifted")
 def judge_rates(space: Workspace) -> dict[str, PooledVerdict]:
     """Judges the latest window of the anomaly table, as far as neither fit nor threshold has seen it.
 
-    Of a table of which no failures are known no rates are judged.
+    Of a table of which nothing is known to have gone wrong no rates are judged.
     """
     limits = space.table.checks
     champion = load_champion(space)
@@ -40,22 +47,45 @@ def judge_rates(space: Workspace) -> dict[str, PooledVerdict]:
 
 
 def _rates(space: Workspace, first: date, last: date) -> dict[str, PooledVerdict]:
-    if space.table.target_kind != "failures":
+    if space.table.target_kind is None:
         return {}
-    limits = space.table.checks
     facts: dict[str, object] = {"window_start": first.isoformat(), "window_end": last.isoformat()}
+    judge = _by_failures if space.table.target_kind == "failures" else _by_intervals
     try:
-        protocol = Protocol(first, last, space.table.horizon_days, limits.window_days)
-        rows = space.read(ANOMALIES, first, last, ["day", "entity", "cohort", "is_anomaly"]).with_columns(
-            score=pl.col("is_anomaly").cast(pl.Float64)
-        )
-        point = judge_threshold(rows, lives_in(space), protocol, 0.5, "in use")
+        rows = space.read(ANOMALIES, first, last, [*keys_of(space.schema(ANOMALIES)), "cohort", "is_anomaly"])
+        scores = rows.with_columns(score=pl.col("is_anomaly").cast(pl.Float64)).drop("is_anomaly")
+        verdicts, sizes = judge(space, scores, (first, last))
     except EvaluationError as error:
         unknown = PooledVerdict(True, f"too few to judge: {error}", facts)
         return dict.fromkeys(RATES, unknown)
+    return {name: _pooled(one, {**facts, **sizes}) for name, one in zip(RATES, verdicts, strict=True)}
+
+
+Judged = tuple[tuple[Verdict, Verdict], Mapping[str, object]]
+"""The verdicts on detection and on false alarms, and how much they rest on."""
+
+
+def _by_failures(space: Workspace, scores: pl.DataFrame, days: tuple[date, date]) -> Judged:
+    limits = space.table.checks
+    protocol = Protocol(*days, space.table.horizon_days, limits.window_days)
+    point = judge_threshold(of_days(scores), lives_in(space), protocol, 0.5, IN_USE)
     detection = detection_rate_is_acceptable(point, limits.min_detection_rate)
-    false_alarms = false_alarm_rate_is_acceptable(point, limits.max_false_alarm_rate)
-    return dict(zip(RATES, (_pooled(detection, facts), _pooled(false_alarms, facts)), strict=True))
+    return (detection, false_alarm_rate_is_acceptable(point, limits.max_false_alarm_rate)), {}
+
+
+def _by_intervals(space: Workspace, scores: pl.DataFrame, days: tuple[date, date]) -> Judged:
+    limits = space.table.checks
+    series = Series(scores, intervals_in(space), *days, step_of(space))
+    point = series.point(series.align(scores, IN_USE) > 0.5, 0.5, IN_USE)
+    sizes = {
+        "entity_days": series.sample.entity_days,
+        "false_alarms": point.false_alarms,
+        "entities_of_intervals_unknown": list(series.sample.unknown),
+    }
+    return (
+        recall_is_acceptable(point, limits.min_detection_rate),
+        alarms_outside_are_acceptable(point, limits.max_false_alarm_rate),
+    ), sizes
 
 
 def _pooled(verdict: Verdict, facts: dict[str, object]) -> PooledVerdict:

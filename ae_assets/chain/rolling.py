@@ -18,6 +18,7 @@ from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.detectors import FittedDetector
 from ae_assets.errors import EvaluationError, ModelError
 from ae_assets.evaluation import Origin, Pooled, Protocol, Split, judge_split, origins, pooled, require_labels
+from ae_assets.evaluation.daily import of_days
 from ae_assets.model.baselines import Compared, compared_detectors
 from ae_assets.progress import Progress
 from ae_assets.reports.answer import pooled_answer, pooled_figures
@@ -88,7 +89,10 @@ def evaluate_origins(
         ModelError: the table's detector or one of its comparisons cannot be fitted.
     """
     if space.table.target_kind != "failures":
-        raise EvaluationError(f"no failures of the devices of {space.table.table} are known, so nothing can be judged")
+        raise EvaluationError(
+            f"ranges going back in time are judged by failures, and none of the devices of {space.table.table} are "
+            "known; leave out origins to judge the champion on the latest range"
+        )
     compared = compared_detectors(space.table, comparisons=with_comparisons, baselines=with_baselines)
     lives = lives_in(space)
     not_fitted: dict[str, str] = {}
@@ -112,7 +116,7 @@ def evaluate_origins(
                     f"there are no features between {origin.test[0]} and {origin.test[1]}; materialise "
                     f"{space.name(FEATURES)} for these days, or judge fewer splits"
                 )
-            scores[one.name] = pl.concat(frames)
+            scores[one.name] = of_days(pl.concat(frames))
         name = f"split {number}"
         splits.append(judge_split(name, origin.training, scores, lives, protocol, reference=compared[0].name))
     return RollingEvaluation(planned[0].test[0], end, pooled(splits), not_fitted)

@@ -1,7 +1,7 @@
 """The target of a table: what is known by some day to have gone wrong, whether columns, or a file, say it."""
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import PurePosixPath
 
 import polars as pl
@@ -33,6 +33,8 @@ def intervals_in(space: Workspace, known_until: date | None = None) -> Intervals
 
     An interval of a table whose devices have one record in a period holds every period that it touches.
     """
+    if space.table.target_kind != "intervals":
+        return Intervals()
     file = space.table.target.file
     intervals = Intervals(intervals_of(space)) if file is None else _of_file(space, file)
     return intervals if known_until is None else intervals.until(space.table.periods.end(known_until))
@@ -58,3 +60,8 @@ def _names_in_files(space: Workspace, named: Iterable[str], known: Iterable[str]
         return {}
     found = {name: pattern.search(PurePosixPath(name).name) for name in set(named) - set(known)}
     return {name: match[1] for name, match in found.items() if match is not None}
+
+
+def step_of(space: Workspace) -> timedelta:
+    """The time that a record counts for: until the next one of its entity."""
+    return space.table.layout.time.cadence or space.table.periods.step

@@ -24,6 +24,7 @@ from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.decisions import AggregationConfig
 from ae_assets.detectors import FittedDetector, load_detector
 from ae_assets.errors import ModelError
+from ae_assets.evaluation.daily import of_days
 from ae_assets.evaluation.target import Failures
 from ae_assets.thresholds import Threshold, fit_threshold
 
@@ -148,8 +149,8 @@ def calibration_scores(
         earlier_failures: whether a policy asks for failures from before the calibration range.
 
     Returns:
-        ``day, entity, cohort, score, fails_in``; rows without ``fails_in`` are of the calibration range, those whose
-        score is null were not judged.
+        ``day, entity, cohort, score, fails_in``, one row for each entity and day; rows without ``fails_in`` are of the
+        calibration range, those whose score is null were not judged.
 
     Raises:
         ModelError: when the calibration range holds no features.
@@ -167,7 +168,7 @@ def calibration_scores(
         scores = pl.concat(frames)
         looked_back_on = timedelta(days=detector.window_days - 1 + aggregation.look_back_days)
         normal = target.normal(scores, looked_back_on)
-        return scores.filter(normal).with_columns(fails_in=pl.lit(None, pl.Int64))
+        return of_days(scores.filter(normal)).with_columns(fails_in=pl.lit(None, pl.Int64))
     failures = target.first
     if earlier_failures and not detector.learns_from_failures:
         last = calibration.start - timedelta(days=1)
@@ -177,7 +178,7 @@ def calibration_scores(
         failing = failures.filter(pl.col("failed_on") > training.start)["entity"].to_list()
         earlier = score_days(space, detector, aggregation, before, "calibration", failing)
         frames += [scored.scores for scored in earlier]
-    marked = _marked(pl.concat(frames), failures, space.table.horizon_days)
+    marked = _marked(of_days(pl.concat(frames)), failures, space.table.horizon_days)
     if not detector.learns_from_failures:
         return marked
     failed_on = pl.col("day") + pl.duration(days="fails_in")

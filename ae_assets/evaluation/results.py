@@ -14,6 +14,9 @@ from ae_assets.evaluation.intervals import Rate
 
 FORMAT_VERSION = 1
 
+IN_USE = "in use"
+"""The point of a detector's own threshold."""
+
 Result = TypeVar("Result")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from ae_assets.errors import ConfigError
 from ae_assets.evaluation.intervals import Rate, lower_bound, upper_bound
 from ae_assets.evaluation.results import OperatingPoint
+from ae_assets.evaluation.series import SeriesPoint
 
 Proof = Literal["bad", "good"]
 MISSED_NAMED = 20
@@ -142,10 +143,25 @@ def detection_rate_is_acceptable(
         proof=proof,
         confidence=confidence,
     )
-    named = ", ".join(point.missed[:MISSED_NAMED])
-    more = f" and {len(point.missed) - MISSED_NAMED} more" if len(point.missed) > MISSED_NAMED else ""
-    text = f"{judged.explanation} Missed: {named}{more}." if point.missed else judged.explanation
-    return replace(judged, missed=point.missed, explanation=text)
+    return _naming(judged, point.missed)
+
+
+def recall_is_acceptable(point: SeriesPoint, demanded: float) -> Verdict:
+    """Whether a threshold raises an alarm in at least the demanded share of the intervals. Names those it missed."""
+    judged = verdict(point.recall, "at least", demanded, what="labelled intervals had an alarm inside")
+    return _naming(judged, point.missed)
+
+
+def alarms_outside_are_acceptable(point: SeriesPoint, allowed: float) -> Verdict:
+    """Whether a threshold raises an alarm on at most the allowed share of the records outside of intervals."""
+    return verdict(point.false_alarm, "at most", allowed, what="records outside of labelled intervals had an alarm")
+
+
+def _naming(judged: Verdict, missed: tuple[str, ...]) -> Verdict:
+    named = ", ".join(missed[:MISSED_NAMED])
+    more = f" and {len(missed) - MISSED_NAMED} more" if len(missed) > MISSED_NAMED else ""
+    text = f"{judged.explanation} Missed: {named}{more}." if missed else judged.explanation
+    return replace(judged, missed=missed, explanation=text)
 
 
 def false_alarm_rate_is_acceptable(

@@ -339,13 +339,17 @@ def _space(
 
 
 def judged_range(space: Workspace, config: EvaluationConfig) -> tuple[date, date] | str:
-    """The periods that an evaluation judges: those configured, else the latest there are, or why there are too few.
+    """The periods that an evaluation judges: those configured, else the latest there are, or why there are none.
 
     Raises:
         ConfigError: as `named_days`.
     """
     from ae_assets.chain.unseen import latest_days, latest_unseen_days
 
+    if space.table.target_kind is None:
+        from ae_assets.chain.evaluation import nothing_known
+
+        return nothing_known(space.table)
     named = named_days(space.table, config.start, config.end)
     if named is not None:
         return named

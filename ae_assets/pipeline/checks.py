@@ -48,8 +48,10 @@ CHECKS = {
     "is muted. `checks.max_open_episodes_gone` says how many of a {period} may have none.",
     "devices_are_judged": "Nearly all devices report something that a score rests on; muted devices are left out. The "
     "others are not known to be healthy: they are counted and named by cohort.",
-    "detection_rate_is_acceptable": "Among the devices that failed in the pooled window, enough had an alarm before.",
-    "false_alarm_rate_is_acceptable": "Among healthy devices of the pooled window, few enough had an alarm.",
+    "detection_rate_is_acceptable": "Among the devices that failed in the pooled window, enough had an alarm before; "
+    "of a table with labelled intervals, enough of these had an alarm inside.",
+    "false_alarm_rate_is_acceptable": "Among healthy devices of the pooled window, few enough had an alarm; of a table "
+    "with labelled intervals, few enough of the records outside of them.",
     "scores_have_not_drifted": "The latest scores are distributed as in calibration, one of each device. Of looks at "
     "scores that are, at most the share `checks.drift_false_alarm_rate` says otherwise.",
     "features_have_not_drifted": "The features of the latest records and the cohort mix are distributed as in "
@@ -59,7 +61,8 @@ CHECKS = {
     "change waits for the command that the verdict names.",
     "newest_day_is_recent": "The newest {period} that is held ended lately; `freshness` says how lately.",
     "challenger_is_not_worse": "The new version is the champion from now on: on the latest labelled days, which "
-    "neither has seen, it does not detect less than the champion before it, or the two cannot be compared.",
+    "neither has seen, it does not detect less than the champion before it, or the two cannot be compared, as where "
+    "nothing is known to have gone wrong.",
 }
 
 BLOCKING = {"training_converged"}
@@ -447,10 +450,10 @@ def _violations(frame: pl.DataFrame, schema: "DataFrameSchema") -> list[str]:
 def build_pooled_checks(table: WatchedTable) -> dg.AssetChecksDefinition:
     """The checks that pool a window of days: one day has too few failures to say anything.
 
-    Where the contract names no label nobody knows which devices failed, so there are no rates to judge.
+    Where nothing is known to have gone wrong there are no rates to judge.
     """
     key = dg.AssetKey([table.table, ANOMALIES])
-    names = DRIFT_CHECKS if table.layout.label is None else POOLED_CHECKS
+    names = DRIFT_CHECKS if table.target_kind is None else POOLED_CHECKS
 
     @dg.multi_asset_check(
         name=f"{table.table}__{RATES}", specs=[spec(name, table, ANOMALIES) for name in names], can_subset=True

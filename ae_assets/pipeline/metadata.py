@@ -27,6 +27,7 @@ from ae_assets.chain.workspace import (
 from ae_assets.features.catalogue import catalogue
 from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline import maintenance_metadata
+from ae_assets.pipeline.target_wording import judged_by, learned_from, promoted_where
 from ae_assets.schemas.durations import written as in_short
 from ae_assets.sources import open_source
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from ae_assets.chain.model import TrainedModel
     from ae_assets.chain.raw import RawDay
     from ae_assets.chain.rolling import RollingEvaluation
+    from ae_assets.chain.series import SeriesEvaluation
     from ae_assets.chain.threshold import Calibrated
 
 Metadata = dict[str, Any]
@@ -113,20 +115,19 @@ def describe(table: WatchedTable, asset: str) -> str:
         f"| attribute | kind | meaning |\n| --- | --- | --- |\n{attributes}",
         QUARANTINE: "Rows that cannot be true, with the rule they break and the value that breaks it. "
         f"Raw = features + quarantine, every {noun}.",
-        MODEL: f"`{table.detector.type}` fitted on devices that stay healthy for {table.horizon_days} days. The job "
-        f"{retrain} makes a version and its threshold, which makes it the champion unless it is worse than the one in "
-        "use. Without `train_start` and `train_end` it takes the latest days that leave room for the threshold.",
+        MODEL: f"`{table.detector.type}` fitted on {learned_from(table)}. The job {retrain} makes a version and its "
+        "threshold, which makes it the champion unless it is worse than the one in use. Without `train_start` and "
+        "`train_end` it takes the latest days that leave room for the threshold.",
         THRESHOLD: f"The cut of the newest model by the policy `{table.threshold.policy}`, on the "
         f"{table.calibration.days} days that follow the training range after {table.calibration.embargo_days} days. "
-        "The version then becomes the champion, unless it detects less than the one in use on the latest labelled days "
-        "that neither has seen; configure `promote: always` to do without the comparison.",
+        + promoted_where(table),
         ANOMALIES: "Which devices to look at, and why: the tab *Partitions* shows the list of each "
         f"{noun}. The job {chain} makes {table.periods.one} with all that it rests on.\n\n"
         f"One row per device and {each}: score, threshold, verdict, "
         "severity (how rare such a score was in calibration), episode and the reasons for it. Sorted by falling score.",
         EVALUATION: "Whether the model is any good: what the champion detects and how often it is wrong, beside the "
         "comparisons, on days that neither fit nor threshold has seen. Without `start` and `end` the latest of them. "
-        f"An alarm counts in the {table.horizon_days} days before a failure.",
+        + judged_by(table),
         MAINTENANCE: maintenance_metadata.describe(table.maintenance),
     }[asset]
 
@@ -476,11 +477,11 @@ def _worst_alarm(space: Workspace, champion: "Champion", day: date) -> Metadata:
 
 
 def not_evaluated(words: str) -> Metadata:
-    """An evaluation for which there are too few days yet."""
+    """An evaluation for which there are too few days yet, or nothing that could be judged by."""
     return {SUMMARY: words}
 
 
-def evaluation_run(evaluation: "Evaluation | RollingEvaluation") -> Metadata:
+def evaluation_run(evaluation: "Evaluation | SeriesEvaluation | RollingEvaluation") -> Metadata:
     """An evaluation: the answer in words, a figure, rates by detector, then everything else."""
     from ae_assets.reports.tables import markdown_image
 

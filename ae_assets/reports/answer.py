@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 
 from ae_assets.evaluation.pooling import Pooled
-from ae_assets.evaluation.results import Comparison, Evaluation
-from ae_assets.reports.evaluation import HEADLINE_POINT, IN_USE
+from ae_assets.evaluation.results import IN_USE, Comparison, Evaluation
+from ae_assets.reports.evaluation import HEADLINE_POINT
 
 Row = Mapping[str, Any]
 

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from ae_assets.evaluation.results import Comparison, Evaluation
+from ae_assets.evaluation.results import IN_USE, Comparison, Evaluation
 from ae_assets.reports.evaluation_figures import cohort_rates, detection_curve, lead_time_histogram
 from ae_assets.reports.tables import MISSING, markdown_table
 
 COHORTS_SHOWN = 15
 HEADLINE_POINT = "FAR 1%"
-IN_USE = "in use"
 HEADLINES = (0.001, 0.01)
 """False alarm rates of the tables that show no more than two."""
 TERMINAL_WIDTH = 80
