@@ -149,7 +149,7 @@ def test_a_time_in_parts_may_have_a_name_that_the_tables_use_themselves(tmp_path
     assert table.source.separator == "\t"
     assert columns_of(table).time.column == ("Year", "Month", "Day", "Hour")
     read = parse_day((tmp_path / "a.csv").read_bytes(), "a.csv", table.source.reading)
-    assert read.columns == ["Year", "Month", "file_Day", "Hour", "flow", "time", "source_row", "rescued"]
+    assert read.columns == ["Year", "Month", "file_Day", "file_Hour", "flow", "time", "source_row", "rescued"]
     assert read["time"][1] == datetime(2024, 4, 2, 1, tzinfo=UTC)
 
 
