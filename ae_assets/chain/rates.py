@@ -11,7 +11,7 @@ from ae_assets.chain.lives import lives_in
 from ae_assets.chain.target import intervals_in, step_of
 from ae_assets.chain.verdict import PooledVerdict
 from ae_assets.chain.workspace import ANOMALIES, Workspace
-from ae_assets.errors import EvaluationError
+from ae_assets.errors import EvaluationError, SourceError
 from ae_assets.evaluation import (
     Outcome,
     Protocol,
@@ -56,8 +56,9 @@ def _rates(space: Workspace, first: date, last: date) -> dict[str, PooledVerdict
         scores = rows.with_columns(score=pl.col("is_anomaly").cast(pl.Float64)).drop("is_anomaly")
         verdicts, sizes = judge(space, scores, (first, last))
     except EvaluationError as error:
-        unknown = PooledVerdict(True, f"too few to judge: {error}", facts)
-        return dict.fromkeys(RATES, unknown)
+        return dict.fromkeys(RATES, PooledVerdict(True, f"too few to judge: {error}", facts))
+    except SourceError as error:  # of the file of intervals
+        return dict.fromkeys(RATES, PooledVerdict(False, f"nothing can be judged: {error}", facts))
     return {name: _pooled(one, {**facts, **sizes}) for name, one in zip(RATES, verdicts, strict=True)}
 
 

@@ -416,8 +416,8 @@ class WatchedTable(_Section):
         marks = (layout.label,) if layout.abnormal is None else layout.abnormal.columns
         if self.target.file is not None and any(marks):
             raise ValueError(
-                f"target.file {self.target.file} names intervals, and the column {marks[0]} of the source is a label; "
-                "one table has one target, so leave out one of them"
+                f"target.file names intervals, and the column {marks[0]} of the source is a label; one table has one "
+                "target, so leave out one of them"
             )
         return self
 

@@ -11,6 +11,8 @@ from ae_assets.model.definition import WatchedTable
 from ae_assets.model.unknown_names import unknown_names
 from ae_assets.plugins import Kinds
 
+_ADDRESSES = {("source",), ("source", "location"), ("target",), ("target", "file")}
+
 
 def parse_table(
     attributes: Mapping[str, Any], where: str, line_of: Mapping[tuple[str, ...], int] | None = None
@@ -51,7 +53,7 @@ def _explain(
         path = tuple(str(part) for part in problem["loc"])
         at = _line(path, line_of)
         received = "" if problem["type"] == "missing" else f" received {_short(problem['input'])};"
-        if received and path in (("source",), ("source", "location")):  # which may hold a password
+        if received and path in _ADDRESSES:  # which may hold a password
             received = f" received {type(problem['input']).__name__};"
         allowed = _allowed(problem["type"], problem["msg"], problem["loc"], attributes)
         yield f"  attributes.{'.'.join(path)}{at}:{received} {allowed}"

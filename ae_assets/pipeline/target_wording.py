@@ -1,6 +1,7 @@
 """What the UI says of a table's target: what is learned from, when a new model is used, and what is judged by."""
 
 from ae_assets.model.definition import WatchedTable
+from ae_assets.sources.printable import without_secrets
 
 
 def learned_from(table: WatchedTable) -> str:
@@ -39,7 +40,7 @@ def judged_by(table: WatchedTable) -> str:
 
 def _labels(table: WatchedTable) -> str:
     if table.target.file is not None:
-        return f"`{table.target.file}` names"
+        return f"`{without_secrets(table.target.file)}` names"
     marks = table.layout.abnormal
     columns = () if marks is None else marks.columns
     return f"{', '.join(f'`{name}`' for name in columns)} mark{'s' if len(columns) == 1 else ''}"

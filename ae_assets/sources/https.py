@@ -103,6 +103,15 @@ class HttpFolderSource(DayFileSource):
         return self._cache.combined(self.location, archives.values(), [], strays)
 
 
+def text_at(address: str, patience: Patience | None = None) -> str:
+    """The whole text at an http(s) address.
+
+    Raises:
+        SourceError: it cannot be fetched, or is longer than a page may be.
+    """
+    return _Remote(address, patience or Patience()).page()
+
+
 def _links_into(folder: str, page: str) -> list[str]:
     """Addresses that a page links to and that are files directly in a folder, whose address ends with a slash."""
     targets = (unescape(match[1].strip("\"'")) for match in _LINK.finditer(page))
@@ -190,7 +199,7 @@ class _Remote:
             with self._opener.open(self._request({}), timeout=self._patience.timeout_seconds) as answer:
                 content: bytes = answer.read(MAX_INDEX_BYTES + 1)
             if len(content) > MAX_INDEX_BYTES:
-                raise SourceError(f"{self.location}: the index page has more than {MAX_INDEX_BYTES:,} bytes.")
+                raise SourceError(f"{self.location}: the page has more than {MAX_INDEX_BYTES:,} bytes.")
             return content.decode("utf-8", "replace")
 
         return self._patiently(attempt)

@@ -13,6 +13,7 @@ import polars as pl
 
 from ae_assets.errors import SourceError
 from ae_assets.schemas.intervals import INTERVAL_SCHEMA
+from ae_assets.sources.printable import without_secrets
 
 COLUMNS = ("entity", "start", "end", "kind")
 EXAMPLE = "entity,start,end,kind"
@@ -30,7 +31,7 @@ def read_intervals(location: str, time_zone: str = "UTC") -> pl.DataFrame:
     an end. Both ends belong to the interval.
 
     Args:
-        location: a ``.csv`` or ``.json`` file in UTF-8.
+        location: a ``.csv`` or ``.json`` file in UTF-8: a path, an http(s) address or s3://bucket/key.
         time_zone: where the clock stood that wrote times without an offset.
 
     Returns:
@@ -40,14 +41,15 @@ def read_intervals(location: str, time_zone: str = "UTC") -> pl.DataFrame:
         SourceError: the file is missing or not readable, or lines are malformed: each is named, with what was received
             and what was expected.
     """
-    ending = PurePosixPath(location).suffix.lower()
+    shown = without_secrets(location)
+    ending = PurePosixPath(shown).suffix.lower()
     readers = {".csv": _csv_lines, ".json": _json_lines}
     if ending not in readers:
-        raise SourceError(f"target.file {location}: expected a .csv or a .json file; name it after its format")
+        raise SourceError(f"target.file {shown}: expected a .csv or a .json file; name it after its format")
     zone = ZoneInfo(time_zone)
     rows: list[tuple[str, str | None, datetime, datetime]] = []
     problems: list[str] = []
-    for line in readers[ending](_text(location), location):
+    for line in readers[ending](_text(location).removeprefix("\ufeff"), shown):
         found = list(_problems(line, zone))
         problems += [f"  {line.place}: {problem}" for problem in found]
         if not found:
@@ -55,7 +57,7 @@ def read_intervals(location: str, time_zone: str = "UTC") -> pl.DataFrame:
     if problems:
         more = len(problems) - MOST_PROBLEMS_NAMED
         named = problems[:MOST_PROBLEMS_NAMED] + ([f"  and {more} more"] if more > 0 else [])
-        raise SourceError(f"target.file {location} is malformed; nothing of it is used:\n" + "\n".join(named))
+        raise SourceError(f"target.file {shown} is malformed; nothing of it is used:\n" + "\n".join(named))
     return pl.DataFrame(rows, INTERVAL_SCHEMA, orient="row")
 
 
@@ -68,8 +70,19 @@ class _Line:
 
 
 def _text(location: str) -> str:
+    scheme, mark, _ = location.partition("://")
+    if mark and scheme.lower() in ("http", "https"):
+        from ae_assets.sources import https  # an HTTP client and TLS are for those whose file is remote
+
+        return https.text_at(location)
+    if mark and scheme.lower() == "s3":
+        from ae_assets.sources import s3
+
+        return s3.text_at(location)
+    if mark:
+        raise SourceError(f"target.file {without_secrets(location)}: expected a path, https:// or s3://bucket/key")
     try:
-        return Path(location).read_text(encoding="utf-8-sig")
+        return Path(location).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise SourceError(
             f"target.file {location} does not exist; a path starts at the folder of the YAML. Expected a CSV with the "

@@ -79,6 +79,24 @@ def s3_source(
     return S3Source(client, key.strip("/"), reading, memory)
 
 
+def text_at(location: str, patience: Patience | None = None, make_client: S3ClientMaker | None = None) -> str:
+    """The whole text of an object.
+
+    Args:
+        location: s3://bucket/key.
+        patience: how long a server that is away is waited for.
+        make_client: as `s3_source` takes it.
+
+    Raises:
+        SourceError: the location names no object, or it cannot be fetched.
+    """
+    bucket, _, key = location.partition("://")[2].partition("/")
+    if not (_BUCKET.fullmatch(bucket) and key):
+        raise SourceError(f"{without_secrets(location)}: expected s3://bucket/key")
+    stored = _Object(_Client(bucket, patience or Patience(), make_client or _client_of_the_chain), key)
+    return _fetch(stored, stored.state()).decode("utf-8", "replace")
+
+
 def _client_of_the_chain(config: Any) -> Any:
     import boto3
 

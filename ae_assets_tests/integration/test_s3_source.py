@@ -19,6 +19,7 @@ from ae_assets.errors import SourceError
 from ae_assets.schemas.periods import HOURLY
 from ae_assets.schemas.reading import Reading
 from ae_assets.sources import open_source, s3
+from ae_assets.sources.intervals import read_intervals
 from ae_assets.sources.ranges import READ_AHEAD_BYTES, Patience
 from ae_assets_tests.integration.conftest import Bucket
 from ae_assets_tests.integration.faults import Proxy, answer, proxy_to, reset_after, silent_for
@@ -57,6 +58,13 @@ def test_hours_are_named_by_folders_of_keys_and_other_files_are_left_out(bucket:
     reading = Reading(periods=HOURLY, files="flow*")
     for location in (f"s3://{bucket.name}/in", f"s3://{bucket.name}/in/date=2024-04-17/hour=05/flow.csv"):
         assert list(open_source(location, reading).days()) == [datetime(2024, 4, 17, 5, tzinfo=UTC)]
+
+
+def test_intervals_are_read_from_an_object(bucket: Bucket) -> None:
+    bucket.put("labels/pumps.csv", b"entity,start,end\npump 07,2024-04-17,2024-04-18\n")
+    assert read_intervals(f"s3://{bucket.name}/labels/pumps.csv")["entity"].to_list() == ["pump 07"]
+    with pytest.raises(SourceError, match="the server answers 404"):
+        read_intervals(f"s3://{bucket.name}/labels/gone.csv")
 
 
 def test_a_single_archive_is_a_source_of_its_own(bucket: Bucket) -> None:

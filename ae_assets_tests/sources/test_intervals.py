@@ -7,6 +7,7 @@ import pytest
 
 from ae_assets.errors import SourceError
 from ae_assets.sources.intervals import read_intervals
+from ae_assets_tests.sources.test_https import Server, serving
 
 
 def moment(text: str) -> datetime:
@@ -91,3 +92,25 @@ def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SourceError, match="UTF-8"):
         read_intervals(str(tmp_path / "binary.csv"))
+
+
+def test_a_file_on_a_web_server_is_read_and_its_password_is_not_shown() -> None:
+    with serving(Server(b"\xef\xbb\xbfentity,start,end\na,2024-04-17,x\n", ranges=False)) as server:
+        address = server.address.replace("http://", "http://user:secret@").replace(
+            "data_Q2.zip", "labels.csv?key=secret"
+        )
+        with pytest.raises(SourceError, match="line 2") as refused:
+            read_intervals(address)
+        assert "secret" not in str(refused.value)
+        server.content = b"entity,start,end\na,2024-04-17,2024-04-18\n"
+        assert read_intervals(address)["entity"].to_list() == ["a"]
+        server.refuse = lambda request: 404
+        with pytest.raises(SourceError, match="404"):
+            read_intervals(address)
+
+
+def test_other_places_are_refused() -> None:
+    with pytest.raises(SourceError, match="s3://bucket/key"):
+        read_intervals("ftp://host/labels.csv")
+    with pytest.raises(SourceError, match="s3://bucket/key"):
+        read_intervals("s3:///labels.csv")
