@@ -44,7 +44,7 @@ class SourceSection(_Section):
     location: str = Field(
         min_length=1,
         description="A folder of files or archives, one of them, an http(s) address of an archive, "
-        "s3://bucket/prefix, or simulated://?drives=4000&days=120&seed=7.",
+        "s3://bucket/prefix, iceberg://catalog/namespace.table, or simulated://?drives=4000&days=120&seed=7.",
     )
     layout: Literal["drive_stats", "columns"] = Field(
         default="drive_stats",

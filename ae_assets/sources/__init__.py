@@ -23,7 +23,8 @@ __all__ = ["ListedSource", "Reading", "Source", "SourceDay", "listed_day", "open
 
 _KINDS = (
     "a folder of YYYY-MM-DD.csv files or zip archives, one such file, the http(s) address of a .zip file or of an index"
-    " page of such files (with / at the end), s3://bucket/prefix, or simulated://?drives=4000&days=120"
+    " page of such files (with / at the end), s3://bucket/prefix, iceberg://catalog/namespace.table, or"
+    " simulated://?drives=4000&days=120"
 )
 ENTRY_POINTS = "ae_assets.sources"
 """The group of entry points that add kinds of locations: each is named by its scheme and opens such a location."""
@@ -44,8 +45,8 @@ def open_source(
     Args:
         location: a folder, a .zip file or a YYYY-MM-DD.csv file (also as file://), the http(s) address of a .zip file
             or of an index page (with / at the end), s3://bucket/prefix, s3://bucket/archive.zip or
-            s3://bucket/YYYY-MM-DD.csv, simulated://?..., or one of a kind of one's own: its scheme is that of an
-            entry point, or module:name, e.g. my_package.stores:open_store://anything.
+            s3://bucket/YYYY-MM-DD.csv, iceberg://catalog/namespace.table, simulated://?..., or one of a kind of one's
+            own: its scheme is that of an entry point, or module:name, e.g. my_package.stores:open_store://anything.
         reading: how the files are written and by which periods they are cut; None: the defaults, and days.
         memory: folder in which it is remembered what files hold, so that looking at them again is cheap; None: nowhere.
         make_s3_client: makes the client of a source on S3, see `s3.S3ClientMaker`; None: by the AWS chain.
@@ -61,13 +62,8 @@ def open_source(
         if reading is not None and reading.layout.values:
             raise SourceError(f"{location}: only a fleet of drives is simulated; this table names its own columns.")
         return SimulatedSource.from_location(location)
-    if kind in ("http", "https"):
-        return _remote(location, reading, memory)
-    if kind == "s3":
-        # boto3 is for those whose source is in a bucket.
-        from ae_assets.sources.s3 import s3_source
-
-        return s3_source(location, reading, make_client=make_s3_client, memory=memory)
+    if kind in ("http", "https", "s3", "iceberg"):
+        return _elsewhere(kind, location, reading, memory, make_s3_client)
     if kind == "file":
         return _local(Path(url2pathname(urlsplit(location).path)), reading, memory)
     if (own := _of_ones_own(location, kind)) is not None:
@@ -106,6 +102,25 @@ def _of_ones_own(location: str, scheme: str) -> Callable[[str, Reading], Source]
             f" ({error}). Install it where Dagster loads the code."
         ) from error
     return opens
+
+
+def _elsewhere(
+    kind: str,
+    location: str,
+    reading: Reading | None,
+    memory: Path | None,
+    make_s3_client: Callable[[Any], Any] | None,
+) -> Source:
+    """What reads from servers; the libraries that it needs are for those whose source is there."""
+    if kind == "s3":
+        from ae_assets.sources.s3 import s3_source
+
+        return s3_source(location, reading, make_client=make_s3_client, memory=memory)
+    if kind == "iceberg":
+        from ae_assets.sources.iceberg import IcebergSource
+
+        return IcebergSource(location, reading, memory)
+    return _remote(location, reading, memory)
 
 
 def _remote(address: str, reading: Reading | None, memory: Path | None) -> Source:

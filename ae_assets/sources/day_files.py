@@ -69,36 +69,34 @@ def left_out_folder(name: str) -> tuple[str, str] | None:
     return None
 
 
-class DayFileSource(ABC):
-    """A source that lists files and reads each as the rows of a day, or of many."""
+class ListingSource(ABC):
+    """A source that looks at its location, and reads only what was listed there and is still the same."""
 
     simulated = False
 
     def __init__(self, location: str, reading: Reading | None = None, memory: Path | None = None) -> None:
         self.location = printable(location)
         self._reading = reading or Reading()
-        self._files: dict[date, DataFile] = {}
-        self._listed: dict[date, SourceDay] | None = None
         self._memory = memory
+        self._listed: dict[date, SourceDay] | None = None
         self._strays: list[str] = []
 
     @abstractmethod
-    def _listing(self) -> Listing:
-        """Looks at the location now."""
+    def _look(self) -> tuple[dict[date, SourceDay], list[str]]:
+        """The days that are there now, oldest first, and what is left out."""
+
+    @abstractmethod
+    def _rows(self, day: SourceDay) -> pl.DataFrame:
+        """The rows of a day as the last look listed it."""
 
     def span(self) -> tuple[date, date] | None:
-        """None: its files lie on a server."""
+        """None: a server would be asked."""
         return None
 
     def days(self) -> dict[date, SourceDay]:
-        """Days with their files, oldest first. A day that files claim differently is listed, but `read` refuses it."""
-        listing = self._listing()
-        if self._reading.days_per_file == "many":
-            self._listed, left_out = self._many_days.days(listing.files)
-        else:
-            self._files, left_out = one_file_per_day(listing.files)
-            self._listed = {day: file.listed for day, file in self._files.items()}
-        self._strays = [printable(stray) for stray in (*listing.strays, *left_out)]
+        """Days, oldest first. A day that files claim differently is listed, but `read` refuses it."""
+        self._listed, left_out = self._look()
+        self._strays = [printable(stray) for stray in left_out]
         return dict(self._listed)
 
     def strays(self) -> list[str]:
@@ -120,6 +118,30 @@ class DayFileSource(ABC):
                 f" {listed.fingerprint} in {listed.origin} now). List the source again and read"
                 " what it lists."
             )
+        return self._rows(day)
+
+
+class DayFileSource(ListingSource):
+    """A source that lists files and reads each as the rows of a day, or of many."""
+
+    def __init__(self, location: str, reading: Reading | None = None, memory: Path | None = None) -> None:
+        super().__init__(location, reading, memory)
+        self._files: dict[date, DataFile] = {}
+
+    @abstractmethod
+    def _listing(self) -> Listing:
+        """Looks at the location now."""
+
+    def _look(self) -> tuple[dict[date, SourceDay], list[str]]:
+        listing = self._listing()
+        if self._reading.days_per_file == "many":
+            listed, left_out = self._many_days.days(listing.files)
+        else:
+            self._files, left_out = one_file_per_day(listing.files)
+            listed = {day: file.listed for day, file in self._files.items()}
+        return listed, [*listing.strays, *left_out]
+
+    def _rows(self, day: SourceDay) -> pl.DataFrame:
         if self._reading.days_per_file == "many":
             return self._many_days.read(day)
         # Sources are opened in every process to list their days; only reading a day needs numpy.

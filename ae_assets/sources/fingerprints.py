@@ -5,14 +5,11 @@ times and inode, in memory and in a file of the home. So a file that is touched 
 keeps its fingerprint, and a look at ten thousand files that nobody touched opens none of them.
 """
 
-import contextlib
-import hashlib
-import json
-import os
-import threading
 import time
 import zlib
 from pathlib import Path
+
+from ae_assets.sources.memory import Memory
 
 VERSION = 1
 
@@ -34,15 +31,12 @@ class Fingerprints:
 
     Args:
         root: the folder.
-        memory: folder in which they are remembered; None: for as long as this object lives. A memory that cannot be
-            read or written costs time and nothing else.
+        memory: folder in which they are remembered; None: for as long as this object lives.
     """
 
     def __init__(self, root: Path, memory: Path | None) -> None:
-        self._file = None
-        if memory is not None:
-            self._file = memory / f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.json"
-        self._known = _remembered(self._file)
+        self._memory = Memory(memory, "", root, VERSION, _found_of, _values_of)
+        self._known = self._memory.recall()
         self._seen: dict[str, tuple[_Stamp, int]] = {}
         self._unsaved_bytes = 0
 
@@ -74,14 +68,7 @@ class Fingerprints:
 
     def _save(self, files: dict[str, tuple[_Stamp, int]]) -> None:
         self._unsaved_bytes = 0
-        if self._file is None:
-            return
-        content = {"version": VERSION, "files": {name: [*stamp, crc] for name, (stamp, crc) in files.items()}}
-        draft = self._file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-        with contextlib.suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(json.dumps(content, separators=(",", ":")))
-            draft.replace(self._file)
+        self._memory.remember(files)
 
 
 def checksum_of(path: Path) -> int:
@@ -103,16 +90,10 @@ def _stamp(path: Path) -> _Stamp:
     return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
 
 
-def _remembered(file: Path | None) -> dict[str, tuple[_Stamp, int]]:
-    if file is None:
-        return {}
-    try:
-        content = json.loads(file.read_text())
-        if content["version"] != VERSION:
-            return {}
-        return {
-            name: ((int(size), int(changed), int(inode_changed), int(inode)), int(checksum))
-            for name, (size, changed, inode_changed, inode, checksum) in content["files"].items()
-        }
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return {}
+def _found_of(values: tuple[int, int, int, int, int]) -> tuple[_Stamp, int]:
+    size, changed, inode_changed, inode, checksum = (int(value) for value in values)
+    return (size, changed, inode_changed, inode), checksum
+
+
+def _values_of(found: tuple[_Stamp, int]) -> list[int]:
+    return [*found[0], found[1]]

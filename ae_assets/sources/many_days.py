@@ -7,10 +7,7 @@ did not change is not read again, and a file that grew renews its new days only:
 their fingerprints.
 """
 
-import contextlib
 import hashlib
-import json
-import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +21,7 @@ from ae_assets.errors import SourceError
 from ae_assets.schemas.layouts.layout import ROW_COLUMN
 from ae_assets.schemas.reading import Reading
 from ae_assets.sources.files import DataFile
+from ae_assets.sources.memory import Memory
 from ae_assets.sources.reader import read_file
 from ae_assets.sources.source import SourceDay
 
@@ -72,9 +70,8 @@ class ManyDays:
     def __init__(self, reading: Reading, memory: Path | None, location: str) -> None:
         self._reading = reading
         self._location = location
-        name = hashlib.sha256(os.fsencode(location)).hexdigest()[:16]
-        self._memory = None if memory is None else memory / f"days-{name}.json"
-        self._indexes: dict[str, dict[date, _Part]] = self._remembered()
+        self._memory = Memory(memory, "days-", location, VERSION, self._index_of, _days_of)
+        self._indexes: dict[str, dict[date, _Part]] = self._memory.recall()
         self._files: dict[date, list[DataFile]] = {}
         self._cuts: OrderedDict[str, _Cut] = OrderedDict()
 
@@ -100,7 +97,7 @@ class ManyDays:
             raise SourceError(f"{self._location}: no day can be read.\n" + "\n".join(strays))
         if indexes.keys() != self._indexes.keys():
             self._indexes = indexes
-            self._remember()
+            self._memory.remember(indexes)
         self._files = {day: [file for file, _ in of_day] for day, of_day in parts.items()}
         return {day: _listed(day, parts[day]) for day in sorted(parts)}, strays
 
@@ -151,35 +148,12 @@ class ManyDays:
     def _key(self, file: DataFile) -> str:
         return f"{file.listed.origin} {file.listed.fingerprint} {self._reading.digest}"
 
-    def _remembered(self) -> dict[str, dict[date, _Part]]:
-        if self._memory is None:
-            return {}
-        try:
-            content = json.loads(self._memory.read_text())
-            if content["version"] != VERSION:
-                return {}
-            return {
-                key: {
-                    self._reading.periods.parse(day): _Part(str(digest), int(size))
-                    for day, (digest, size) in days.items()
-                }
-                for key, days in content["files"].items()
-            }
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            return {}
+    def _index_of(self, days: Mapping[str, tuple[str, int]]) -> dict[date, _Part]:
+        return {self._reading.periods.parse(day): _Part(str(digest), int(size)) for day, (digest, size) in days.items()}
 
-    def _remember(self) -> None:
-        if self._memory is None:
-            return
-        files = {
-            key: {day.isoformat(): [part.digest, part.size_bytes] for day, part in days.items()}
-            for key, days in self._indexes.items()
-        }
-        draft = self._memory.with_suffix(f".{os.getpid()}")
-        with contextlib.suppress(OSError):
-            self._memory.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(json.dumps({"version": VERSION, "files": files}, separators=(",", ":")))
-            draft.replace(self._memory)
+
+def _days_of(index: Mapping[date, _Part]) -> dict[str, list[str | int]]:
+    return {day.isoformat(): [part.digest, part.size_bytes] for day, part in index.items()}
 
 
 def _cut_by_days(rows: pl.DataFrame, origin: str, reading: Reading) -> _Cut:
