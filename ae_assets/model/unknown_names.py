@@ -15,7 +15,8 @@ WRITTEN_BESIDE: Mapping[str, str] = {
     "entity": "names one device: a detector would learn devices by heart",
     "cohort": "names the cohort: compare cohorts in the evaluation, do not learn their names",
     **dict.fromkeys(
-        ("day", "time", "loaded_at"), "is a date: it separates training days from later ones, not sick devices"
+        ("day", "hour", "week", "time", "loaded_at"),
+        "is a date: it separates training days from later ones, not sick devices",
     ),
     "label": "is the answer itself",
     **dict.fromkeys(("source_file", "source_fingerprint", "source_row", "rescued"), "tells where the row came from"),
