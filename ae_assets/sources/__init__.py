@@ -59,9 +59,7 @@ def open_source(
     scheme = _SCHEME.match(location)
     kind = scheme[1].lower() if scheme else ""
     if kind == "simulated":
-        if reading is not None and reading.layout.values:
-            raise SourceError(f"{location}: only a fleet of drives is simulated; this table names its own columns.")
-        return SimulatedSource.from_location(location)
+        return _simulated(location, reading)
     if kind in ("http", "https", "s3", "iceberg"):
         return _elsewhere(kind, location, reading, memory, make_s3_client)
     if kind == "file":
@@ -121,6 +119,14 @@ def _elsewhere(
 
         return IcebergSource(location, reading, memory)
     return _remote(location, reading, memory)
+
+
+def _simulated(location: str, reading: Reading | None) -> Source:
+    if reading is None or not reading.layout.values:
+        return SimulatedSource.from_location(location)
+    from ae_assets.sources.simulated_series import SimulatedSeries
+
+    return SimulatedSeries(location, reading)
 
 
 def _remote(address: str, reading: Reading | None, memory: Path | None) -> Source:

@@ -4,6 +4,7 @@ It is the default where no location is set, so that everything runs without a do
 """
 
 import re
+from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -47,15 +48,8 @@ class SimulatedSource:
         Raises:
             SourceError: a setting is unknown, repeated or out of range.
         """
-        settings = _settings(location)
-        numbers = {name: _number(location, name, settings[name]) for name in LARGEST}
-        try:
-            start = date.fromisoformat(settings["start"])
-            start + timedelta(days=numbers["days"])
-        except (ValueError, OverflowError) as problem:
-            raise SourceError(
-                f"{location}: start={settings['start']} is no day. Expected YYYY-MM-DD, e.g. start={DEFAULTS['start']}."
-            ) from problem
+        settings, numbers = settings_of(location, DEFAULTS, LARGEST)
+        start = start_of(location, settings["start"], numbers["days"])
         return cls(Fleet(numbers["drives"], numbers["seed"], start), numbers["days"])
 
     def span(self) -> tuple[date, date]:
@@ -100,24 +94,49 @@ def write_csv(rows: pl.DataFrame, path: Path) -> None:
     rows.drop(ROW_COLUMN, RESCUED_COLUMN, strict=False).write_csv(path)
 
 
-def _settings(location: str) -> dict[str, str]:
+def settings_of(
+    location: str, defaults: Mapping[str, str], largest: Mapping[str, int]
+) -> tuple[dict[str, str], dict[str, int]]:
+    """The settings of a `simulated://?…` location, as texts and those that are numbers as such.
+
+    Args:
+        location: the location.
+        defaults: the settings that there are, with the values of those that are not named.
+        largest: the largest value of each number.
+
+    Raises:
+        SourceError: a setting is unknown, repeated or out of range.
+    """
     parts = urlsplit(location)
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     names = [name for name, _ in pairs]
-    unknown = sorted(set(names) - set(DEFAULTS))
+    unknown = sorted(set(names) - set(defaults))
     if parts.netloc or parts.path.strip("/") or parts.fragment or unknown or len(set(names)) < len(names):
         received = f"the setting {unknown[0]!r}" if unknown else "something else"
-        example = "&".join(f"{name}={value}" for name, value in DEFAULTS.items())
+        example = "&".join(f"{name}={value}" for name, value in defaults.items())
         raise SourceError(
-            f"{location}: received {received}. Expected simulated://? and, each at most once, {', '.join(DEFAULTS)};"
+            f"{location}: received {received}. Expected simulated://? and, each at most once, {', '.join(defaults)};"
             f" e.g. simulated://?{example}"
         )
-    return DEFAULTS | dict(pairs)
+    settings = {**defaults, **dict(pairs)}
+    return settings, {name: _number(location, name, settings[name], largest[name]) for name in largest}
 
 
-def _number(location: str, name: str, text: str) -> int:
+def start_of(location: str, text: str, days: int) -> date:
+    """The first of so many days. SourceError for a text that is none."""
+    try:
+        start = date.fromisoformat(text)
+        start + timedelta(days=days)
+    except (ValueError, OverflowError) as problem:
+        raise SourceError(
+            f"{location}: start={text} is no day. Expected YYYY-MM-DD, e.g. start={DEFAULTS['start']}."
+        ) from problem
+    return start
+
+
+def _number(location: str, name: str, text: str, largest: int) -> int:
     smallest = 0 if name == "seed" else 1
     number = int(text) if re.fullmatch(r"\d{1,19}", text, re.ASCII) else -1
-    if not smallest <= number <= LARGEST[name]:
-        raise SourceError(f"{location}: {name}={text}. Expected a whole number from {smallest} to {LARGEST[name]}.")
+    if not smallest <= number <= largest:
+        raise SourceError(f"{location}: {name}={text}. Expected a whole number from {smallest} to {largest}.")
     return number
