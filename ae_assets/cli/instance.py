@@ -28,6 +28,7 @@ from ae_assets.chain.failed_day import FailedDay
 from ae_assets.cli.project import OWN, projects
 from ae_assets.errors import AeAssetsError, ConfigError, DaysFailedError
 from ae_assets.model.definition import WatchedTable
+from ae_assets.pipeline.component import TableLeftOut
 from ae_assets.pipeline.daily import failure_in
 from ae_assets.pipeline.failures import is_caused_by, root_message
 from ae_assets.pipeline.home import home_folder
@@ -315,9 +316,15 @@ def load_table(table: str) -> Loaded:
             definitions, components = project.load()
         except UNREADABLE_YAML as error:
             raise _reason(error) from None
-        tables = {found.table.table: found.table for found in components}
+        left_out = {one.name: one.variable for one in components if isinstance(one, TableLeftOut)}
+        tables = {one.table.table: one.table for one in components if not isinstance(one, TableLeftOut)}
         if table in tables:
             return Loaded(definitions, tables[table], project.module)
+        if table in left_out:
+            raise ConfigError(
+                f"the table {table} is loaded only where {left_out[table]} is set; set it, here and where Dagster "
+                "runs, to where its files lie"
+            )
         known[project.root_module] = sorted(tables)
     there = "; ".join(f"{', '.join(tables) or 'none'} in {project}" for project, tables in known.items())
     raise ConfigError(

@@ -327,6 +327,11 @@ class WatchedTable(_Section):
     table: str = Field(
         pattern=r"^[a-z][a-z0-9_]*$", description="Name of the table: lower case letters, digits and underscores."
     )
+    only_with: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="An environment variable without which the table is not loaded, such as that of its location.",
+    )
     description: str = Field(default="", description="What the table holds, shown in the UI.")
     owners: tuple[str, ...] = Field(default=(), description="E-mail addresses or team:NAME, shown in the UI.")
     partitions: Partitions = Field(

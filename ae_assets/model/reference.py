@@ -69,7 +69,8 @@ def _followed(field: Schema, known: Schema) -> Schema:
     if "$ref" in field:
         return _at(field["$ref"], known)
     kinds = [kind for kind in field.get("anyOf", ()) if kind.get("type") != "null"]
-    return _followed(kinds[0], known) if len(kinds) == 1 else field
+    sections = [kind for kind in kinds if "$ref" in kind]  # the others are ways to write such a one in short
+    return _followed((sections or kinds)[0], known) if len(sections or kinds) == 1 else field
 
 
 def _at(where: str, known: Schema) -> Schema:

@@ -1,8 +1,9 @@
 """The Dagster Component that turns the YAML of a watched table into assets, checks, a sensor and jobs."""
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import dagster as dg
 from dagster.components.resolved.errors import ResolutionException
@@ -75,8 +76,11 @@ class AnomalyPipeline(dg.Component):
         )
 
     @classmethod
-    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> "AnomalyPipeline":
         """Renders the templates and validates the result.
+
+        Returns:
+            The table; or what stands for one whose ``only_with`` is not set.
 
         Raises:
             ConfigError: naming file, key, what was received and what is allowed.
@@ -84,6 +88,8 @@ class AnomalyPipeline(dg.Component):
         where = _file_name(context)
         _refuse_repeated_keys(Path(where))
         raw = attributes.root if isinstance(attributes, TableAttributes) else {}
+        if (variable := raw.get("only_with")) and isinstance(variable, str) and not os.environ.get(variable):
+            return TableLeftOut(str(raw.get("table")), variable)
         try:
             rendered = context.resolution_context.resolve_value(raw)
         except ResolutionException as error:
@@ -136,6 +142,18 @@ class AnomalyPipeline(dg.Component):
             schedules=schedules,
             resources={**RESOURCES, **_not_brought(self.resources(), context)},
         )
+
+
+class TableLeftOut(AnomalyPipeline):
+    """Stands for a table that is not loaded, since an environment variable is not set."""
+
+    def __init__(self, name: str, variable: str) -> None:
+        """Takes the name of the table and that of the variable."""
+        self.name, self.variable = name, variable
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - Dagster's
+        """Nothing."""
+        return dg.Definitions()
 
 
 def _not_brought(resources: Mapping[str, Any], context: dg.ComponentLoadContext | None) -> dict[str, Any]:

@@ -69,14 +69,18 @@ def _as_text(given: object) -> object:
     return [str(one) if isinstance(one, int | float) and not isinstance(one, bool) else one for one in given]
 
 
+_Cell = str | int | float
+_Names = Annotated[tuple[Name, ...], BeforeValidator(_listed, json_schema_input_type=Name | list[Name])]
+
+
 class TimeSection(_Section):
     """How a record says when it was taken."""
 
-    column: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = Field(
+    column: _Names = Field(
         min_length=1,
         description="The column of the file; or several, whose texts are put together with a space between.",
     )
-    format: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = Field(
+    format: _Names = Field(
         default=(),
         description='How it is written, as strftime has it, e.g. "%d.%m.%Y" or "%Y-%m-%d %H:%M"; or several ways. Left '
         "out: a date with the year first (2024-04-17, 20240417, 2024/04/17), whose time of day does not count.",
@@ -172,10 +176,10 @@ class ValueSection(_Section):
     unit: str = Field(default="", description="Its unit, e.g. bar.")
     at_least: float | None = Field(default=None, description="A lower value cannot be true: its row is set aside.")
     at_most: float | None = Field(default=None, description="A higher value cannot be true: its row is set aside.")
-    missing: Annotated[tuple[str, ...], BeforeValidator(_as_text)] = Field(
+    missing: Annotated[tuple[str, ...], BeforeValidator(_as_text, json_schema_input_type=_Cell | list[_Cell])] = Field(
         default=(), description="Cells that are missing in this column, beside source.missing_markers, e.g. -9999."
     )
-    rules: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+    rules: Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])] = Field(
         default=(), description="Rules by name: known, whole, not_negative, positive, share, percentage."
     )
 
@@ -203,12 +207,16 @@ class LabelSection(_Section):
     column: Name | None = Field(
         default=None, description="The column that is 1 (or true) where the device failed on that day, else 0."
     )
-    columns: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = Field(
+    columns: _Names = Field(
         default=(),
         description="Instead of column: columns whose cell says that a record is abnormal, such as a technician's "
         "qualifier. Abnormal records that follow each other make an interval.",
     )
-    abnormal: Annotated[tuple[str, ...], BeforeValidator(_as_text), BeforeValidator(_any_cell)] = Field(
+    abnormal: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_as_text, json_schema_input_type=_Cell | list[_Cell]),
+        BeforeValidator(_any_cell, json_schema_input_type=_Cell | list[_Cell]),
+    ] = Field(
         default=(),
         description="The cells of these columns that say so; present, as where it is left out: every cell that is not "
         "missing.",
@@ -242,16 +250,18 @@ class LabelSection(_Section):
 class ColumnsSection(_Section):
     """The contract of a table's own columns. Columns of a file that are not named here are kept as text."""
 
-    time: Annotated[TimeSection, BeforeValidator(_column_alone)] = Field(
-        description="When a record was taken: the name of the column, or how it is put together and written."
-    )
-    entity: Annotated[EntitySection, BeforeValidator(_column_alone)] = Field(
-        description="The device of a record: the name of the column, or how to find it in the file's name."
+    time: Annotated[
+        TimeSection, BeforeValidator(_column_alone, json_schema_input_type=Name | list[Name] | TimeSection)
+    ] = Field(description="When a record was taken: the name of the column, or how it is put together and written.")
+    entity: Annotated[EntitySection, BeforeValidator(_column_alone, json_schema_input_type=Name | EntitySection)] = (
+        Field(description="The device of a record: the name of the column, or how to find it in the file's name.")
     )
     cohort: Name | None = Field(
         default=None, description="The column that names the device's kind; left out: all are of one kind."
     )
-    label: Annotated[LabelSection | None, BeforeValidator(_label_alone)] = Field(
+    label: Annotated[
+        LabelSection | None, BeforeValidator(_label_alone, json_schema_input_type=Name | LabelSection | None)
+    ] = Field(
         default=None,
         description="What is known to have gone wrong: the name of the column that is 1 (or true) where the device "
         "failed on that day, else 0; or which cells mark abnormal records. Left out: nothing is known, unless "

@@ -60,7 +60,9 @@ def whole_days(length: timedelta) -> int:
     return -(-length // DAY)
 
 
-Duration = Annotated[timedelta, BeforeValidator(duration), PlainSerializer(days_or_written)]
+Duration = Annotated[
+    timedelta, BeforeValidator(duration, json_schema_input_type=int | str), PlainSerializer(days_or_written, int | str)
+]
 """A field of a YAML that is a length of time."""
 
 

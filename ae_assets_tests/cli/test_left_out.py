@@ -1,0 +1,22 @@
+"""Tables that are loaded only where an environment variable is set."""
+
+import pytest
+
+from ae_assets.cli.instance import load_table
+from ae_assets.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("table", "variable"), [("water_level", "WATER_LEVEL_LOCATION"), ("sewer_flow", "SEWER_FLOW_LOCATION")]
+)
+def test_a_table_whose_variable_is_not_set_is_not_loaded_and_says_so(
+    table: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(ConfigError, match=f"only where {variable} is set"):
+        load_table(table)
+    monkeypatch.setenv(variable, "simulated://?entities=2&days=10")
+    loaded = load_table(table)
+    assert loaded.table.table == table
+    keys = {key.path[0] for key in loaded.definitions.resolve_asset_graph().get_all_asset_keys()}
+    assert keys == {"drive_stats", table}
