@@ -68,7 +68,7 @@ def _of_the_fit(space: Workspace, champion: Champion) -> Iterator[Unapplied]:
     yield from _differences("detector", champion.detector.config, table.detector, "train")
     card = space.models.card(table.table, champion.version)
     horizon = card["horizon_days"]
-    if horizon != table.horizon_days:
+    if table.target_kind == "failures" and horizon != table.horizon_days:
         yield Unapplied("training.horizon_days", horizon, table.horizon_days, "train")
     read = set(champion.detector.feature_names)
     if unread := [name for name in feature_names(table.features) if name not in read]:

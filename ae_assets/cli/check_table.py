@@ -73,13 +73,11 @@ def _told(table: "WatchedTable", raw: "pl.DataFrame", validated: "Validated") ->
     from ae_assets.chain.set_aside import broken_rules
 
     layout, valid = table.layout, validated.valid
-    labels = "no label is named, so nothing is judged by failures"
-    if layout.label is not None:
-        labels = f"{valid['label'].count():,} labels, {(valid['label'] == 1).sum():,} of them failures"
     if aside := validated.quarantine.height:
         rules = "; ".join(rule.in_words for rule in broken_rules(validated.quarantine)[:_MOST_NAMED])
         yield f"{aside:,} of {valid.height + aside:,} rows are set aside: {rules}"
-    yield f"{valid['entity'].n_unique():,} devices of {valid['cohort'].n_unique():,} kinds; {labels}"
+    devices = f"{valid['entity'].n_unique():,} devices of {valid['cohort'].n_unique():,} kinds"
+    yield f"{devices}; {_labels(table, raw, valid)}"
     marks = () if layout.abnormal is None else layout.abnormal.columns
     known = {layout.entity, layout.time.name, layout.cohort, layout.label, *layout.required, *layout.values, *marks}
     if layout.values and (others := [name for name in raw.columns[:-2] if name not in known]):
@@ -87,6 +85,31 @@ def _told(table: "WatchedTable", raw: "pl.DataFrame", validated: "Validated") ->
     for name in (*layout.values, *marks):
         if name not in raw.columns:
             yield f"the file has no column {name!r}"
+
+
+def _labels(table: "WatchedTable", raw: "pl.DataFrame", valid: "pl.DataFrame") -> str:
+    """What is known to have gone wrong.
+
+    Raises:
+        SourceError: the file of intervals cannot be read.
+    """
+    from ae_assets.evaluation.target import labelled_pieces
+    from ae_assets.sources.intervals import read_intervals
+
+    layout, file = table.layout, table.target.file
+    if layout.label is not None:
+        return f"{valid['label'].count():,} labels, {(valid['label'] == 1).sum():,} of them failures"
+    if file is not None:
+        intervals = read_intervals(file)
+        return (
+            f"{intervals.height:,} intervals of {intervals['entity'].n_unique():,} devices are known from target.file"
+        )
+    if layout.abnormal is not None:
+        marks = [name for name in layout.abnormal.columns if name in raw.columns]
+        records = raw.select(*marks, entity=layout.entity, at=layout.time.name)
+        pieces = labelled_pieces(records, marks, layout.abnormal.abnormal)
+        return f"{pieces.select('entity', 'start').n_unique():,} records are marked as abnormal"
+    return "no label is named, so nothing is judged by what went wrong"
 
 
 def _problems(table: "WatchedTable", validated: "Validated") -> Iterator[str]:

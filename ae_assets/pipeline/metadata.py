@@ -27,7 +27,7 @@ from ae_assets.chain.workspace import (
 from ae_assets.features.catalogue import catalogue
 from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline import maintenance_metadata
-from ae_assets.pipeline.target_wording import judged_by, learned_from, promoted_where
+from ae_assets.pipeline.target_wording import abnormal_rows, judged_by, learned_from, promoted_where
 from ae_assets.schemas.durations import written as in_short
 from ae_assets.sources import open_source
 
@@ -288,8 +288,7 @@ def model_run(table: WatchedTable, trained: "TrainedModel") -> Metadata:
         "Epochs": len(history.train_loss),
         "Windows for training": history.windows_seen,
         "Windows available": history.windows_available,
-        "Rows before a failure": facts["rows_before_failure"],
-        "Rows near a failure left out": facts["rows_left_out_near_failure"],
+        **abnormal_rows(table, facts),
         "Seconds of training": round(history.seconds, 1),
         **_left_out([table.periods.parse(day) for day in card["days_left_out"]]),
         "Model card": dg.MetadataValue.json(card),

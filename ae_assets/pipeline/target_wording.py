@@ -1,5 +1,7 @@
 """What the UI says of a table's target: what is learned from, when a new model is used, and what is judged by."""
 
+from collections.abc import Mapping
+
 from ae_assets.model.definition import WatchedTable
 from ae_assets.sources.printable import without_secrets
 
@@ -11,6 +13,14 @@ def learned_from(table: WatchedTable) -> str:
     if table.target_kind == "intervals":
         return f"the records outside of the intervals that {_labels(table)}"
     return "all records, since nothing is known to have gone wrong with the devices of this table"
+
+
+def abnormal_rows(table: WatchedTable, facts: Mapping[str, int]) -> dict[str, int]:
+    """How many rows of a training were abnormal, and how many of the sample were left out; nothing without a target."""
+    learned, left_out = facts["rows_before_failure"], facts["rows_left_out_near_failure"]
+    if table.target_kind == "failures":
+        return {"Rows before a failure": learned, "Rows near a failure left out": left_out}
+    return {"Abnormal rows": learned, "Rows left out": left_out} if table.target_kind == "intervals" else {}
 
 
 def promoted_where(table: WatchedTable) -> str:

@@ -301,3 +301,25 @@ def test_a_contract_that_does_not_hold_is_told_by_rule(project: Path, tmp_path: 
     assert "40 of 40 rows are set aside: 40 by time_is_readable (Datum '19.04.2024')" in result.output
     assert "no row has a value of Schwingung" in result.output
     assert result.output.splitlines()[-1] == "the contract does not hold"
+
+
+def test_check_reads_the_intervals_beside_the_yaml_and_refuses_a_wrong_file(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "pumps").mkdir()
+    (tmp_path / "pumps" / "2024-04-17.csv").write_text("date,pump,pressure\n2024-04-17,A,6.1\n2024-04-17,B,6.0\n")
+    columns = {"time": "date", "entity": "pump", "values": {"pressure": {}}}
+    attributes = {
+        "table": "pumps",
+        "source": {"location": str(tmp_path / "pumps"), "columns": columns},
+        "target": {"file": "labels.csv"},
+        "features": {"attributes": {"pressure": {"kind": "gauge", "meaning": "pressure"}}},
+    }
+    folder = project / "pumps"
+    folder.mkdir()
+    (folder / "defs.yaml").write_text(yaml.safe_dump({"type": "ae_assets.AnomalyPipeline", "attributes": attributes}))
+    result = ae_assets("check", "pumps")
+    assert result.exit_code == WRONG_USE
+    assert str(folder / "labels.csv") in result.output
+    (folder / "labels.csv").write_text("entity,start,end\nA,2024-04-17,2024-04-18\n")
+    result = ae_assets("check", "pumps")
+    assert result.exit_code == DONE, result.output
+    assert "1 intervals of 1 devices" in result.output

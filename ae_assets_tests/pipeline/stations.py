@@ -19,14 +19,17 @@ Row = tuple[str, int, str | None]
 """Station, number of the record within the day, qualifier."""
 
 
-def attributes(location: Path, label: Any, **more: Any) -> dict[str, Any]:
+def attributes(
+    location: Path, label: Any, cadence: str = "6h", days_per_file: str = "one", **more: Any
+) -> dict[str, Any]:
     """The attributes of the table's YAML."""
     return {
         "table": "stations",
         "source": {
             "location": str(location),
+            "days_per_file": days_per_file,
             "columns": {
-                "time": {"column": "datetime", "format": "%Y-%m-%d %H:%M:%S", "cadence": "6h"},
+                "time": {"column": "datetime", "format": "%Y-%m-%d %H:%M:%S", "cadence": cadence},
                 "entity": "station",
                 **({} if label is None else {"label": label}),
                 "values": {"stage": {"type": "float"}},
@@ -60,4 +63,4 @@ def write_day(folder: Path, day: date, rows: Sequence[Row]) -> None:
 
 def load(space: Workspace, *days: date) -> None:
     """Loads days from the source into raw."""
-    list(load_raw(space, open_source(space.table.source.location, space.table.source.reading), days))
+    list(load_raw(space, open_source(space.table.source.location, space.table.reading), days))

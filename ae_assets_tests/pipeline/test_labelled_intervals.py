@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def filled(folder: Path, table: WatchedTable) -> Workspace:
     (folder / "in").mkdir()
     labelled(pumps.records(), sorted(NOTED)).write_parquet(folder / "in" / "pumps.parquet")
     space = storage_of(table, folder / "home")
-    list(load_raw(space, open_source(space.table.source.location, space.table.source.reading), DAYS))
+    list(load_raw(space, open_source(space.table.source.location, space.table.reading), DAYS))
     build_features(space, DAYS)
     return space
 
@@ -174,16 +175,6 @@ def test_ranges_going_back_in_time_are_refused_with_what_to_do(judged: Workspace
         evaluate_origins(judged, DAYS[40], LAST, 2, with_comparisons=False, with_baselines=False)
 
 
-def test_a_challenger_is_compared_by_the_intervals_that_both_find(judged: Workspace) -> None:
-    version = train(judged, TRAINING).version
-    promotion = calibrate_latest(judged).promotion
-    assert promotion.reason is Reason.NOT_WORSE
-    assert judged.models.champion("pumps") == version
-    assert promotion.record["intervals"] == 1
-    assert promotion.record["difference"]["value"] == 0
-    assert "1 labelled intervals" in promotion.words
-
-
 def unlabelled(folder: Path) -> WatchedTable:
     """The table as if nobody had looked at the notes."""
     without = attributes(folder)
@@ -218,3 +209,31 @@ def test_the_ui_says_what_the_target_is(judged: Workspace, tmp_path: Path) -> No
     of_file = attributes(tmp_path, target={"file": "labels.csv"})
     del of_file["source"]["columns"]["label"]
     assert "`labels.csv` names" in describe(parse_table(of_file, "defs.yaml"), "model")
+
+
+def test_a_file_of_intervals_that_is_wrong_fails_the_rate_checks_and_leaves_the_others(
+    judged: Workspace, tmp_path: Path
+) -> None:
+    of_file = attributes(tmp_path, target={"file": str(tmp_path / "labels.csv")})
+    del of_file["source"]["columns"]["label"]
+    space = replace(judged, table=parse_table(of_file, "defs.yaml"))
+    verdicts = judge_rates(space)
+    assert [verdicts[name].passed for name in RATE_CHECKS] == [False, False]
+    assert "labels.csv does not exist" in verdicts[RATE_CHECKS[0]].text
+    assert verdicts["scores_have_not_drifted"].text != verdicts[RATE_CHECKS[0]].text
+    (tmp_path / "labels.csv").write_text(f"entity,start,end\npump 07,{DAYS[44]},{DAYS[45]}\npump 99,{LAST},{LAST}\n")
+    detection = judge_rates(space)["detection_rate_is_acceptable"]
+    assert (detection.facts["count"], detection.facts["total"]) == (1, 1)
+    assert detection.facts["entities_of_intervals_unknown"] == ["pump 99"]
+    found = evaluate(space, SEEN_UNTIL + timedelta(days=1), LAST, with_comparisons=False)
+    assert "'pump 99'" in found.answer
+
+
+def test_a_challenger_is_compared_by_the_intervals_that_both_find(judged: Workspace) -> None:
+    version = train(judged, TRAINING).version
+    promotion = calibrate_latest(judged).promotion
+    assert promotion.reason is Reason.NOT_WORSE
+    assert judged.models.champion("pumps") == version
+    assert promotion.record["intervals"] == 1
+    assert promotion.record["difference"]["value"] == 0
+    assert "1 labelled intervals" in promotion.words

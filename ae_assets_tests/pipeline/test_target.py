@@ -190,3 +190,27 @@ def test_intervals_of_records_every_six_hours_are_joined_over_three_of_them(tmp_
     write_day(tmp_path, day, [("A", 0, "4"), ("A", 3, "4")])
     load(space, day)
     assert intervals(space) == [("A", moment(day, 0), moment(day, 0) + 3 * CADENCE)]
+
+
+@pytest.mark.parametrize("partitions", ["daily", "weekly"])
+def test_intervals_go_over_the_borders_of_hours_days_and_weeks(tmp_path: Path, partitions: str) -> None:
+    start = datetime(2023, 12, 31, 20, tzinfo=UTC)  # a Sunday
+    times = [start + timedelta(minutes=20 * number) for number in range(24)]
+    space = space_in(tmp_path, {"columns": "qual"}, cadence="20m", days_per_file="many", partitions=partitions)
+
+    def write(marked: Sequence[int]) -> None:
+        rows = [
+            (f"{at:%Y-%m-%d %H:%M:%S}", "A", 1.0, "4" if number in marked else None) for number, at in enumerate(times)
+        ]
+        frame = pl.DataFrame(rows, ["datetime", "station", "stage", "qual"], orient="row")
+        (tmp_path / "source").mkdir(exist_ok=True)
+        frame.write_csv(tmp_path / "source" / "all.csv")
+
+    periods = space.table.periods
+    every = sorted({periods.of(at) for at in times})
+    write(range(3, 20))
+    load(space, *every)
+    assert intervals(space) == [("A", times[3], times[19])]
+    write(range(3, 12))  # nothing was wrong in the new year
+    load(space, *[period for period in every if periods.start(period) >= times[12]])
+    assert intervals(space) == [("A", times[3], times[11])]
