@@ -13,7 +13,7 @@ class Progress:
         stage: what is running, e.g. ``"features"`` or ``"training dense_autoencoder"``.
         done: units finished so far.
         total: units in all.
-        unit: ``"days"`` or ``"epochs"``.
+        unit: ``"days"``, ``"hours"`` or ``"epochs"``.
         rows: drive-days (or windows) handled so far.
         seconds: wall seconds since the stage began.
         note: short free text, e.g. the latest validation loss.

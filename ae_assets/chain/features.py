@@ -106,7 +106,9 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
             features.write(day, prepared.features.with_columns(made_by))
             rows += prepared.features.height
             done = bisect_right(days, day)
-            space.progress(Progress("features", done, len(days), "days", rows, time.monotonic() - began))
+            space.progress(
+                Progress("features", done, len(days), space.table.periods.plural, rows, time.monotonic() - began)
+            )
         for day in set(days) - set(built):
             built[day] = FeatureDay(day, 0, (), (), frozenset(config.attributes))
             quarantine.write(day, space.no_rows)

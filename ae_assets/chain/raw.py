@@ -69,7 +69,7 @@ def load_raw(space: Workspace, source: Source, days: Sequence[date]) -> Iterator
                 continue
             written[day] = entry
             rows += loaded.height
-            space.progress(Progress("raw", done, len(days), "days", rows, time.monotonic() - began))
+            space.progress(Progress("raw", done, len(days), space.table.periods.plural, rows, time.monotonic() - began))
             yield RawDay(
                 day,
                 "loaded",

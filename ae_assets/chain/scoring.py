@@ -66,5 +66,5 @@ def score_days(
         rows += scored.keys.height
         if asked:
             done = bisect_right(days, day)
-            space.progress(Progress(stage, done, len(days), "days", rows, time.monotonic() - began))
+            space.progress(Progress(stage, done, len(days), space.table.periods.plural, rows, time.monotonic() - began))
             yield scored

@@ -207,7 +207,7 @@ def report(chain: Chain, outcomes: Collection[tuple[str, RunOutcome]], days: int
             say(_explanation(check))
     if failed_days:
         say(
-            f"{len(failed_days)} of {days} {periods.noun}s failed, and there are no new anomalies of them:",
+            f"{len(failed_days)} of {days} {periods.plural} failed, and there are no new anomalies of them:",
             style="bold",
         )
         say(in_words(periods, failed_days.values()))

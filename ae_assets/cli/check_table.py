@@ -66,7 +66,7 @@ def check(table: str, day: str | None) -> int:
 def _span(periods: "Periods", days: list[date]) -> str:
     if not days:
         return f"no {periods.noun}"
-    return f"{len(days):,} {periods.noun}s from {periods.key(days[0])} to {periods.key(days[-1])}"
+    return f"{len(days):,} {periods.plural} from {periods.key(days[0])} to {periods.key(days[-1])}"
 
 
 def _told(table: "WatchedTable", raw: "pl.DataFrame", validated: "Validated") -> Iterator[str]:

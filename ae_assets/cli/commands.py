@@ -167,7 +167,7 @@ def export(
     definition = load_table(table).table
     days = range_of(definition.periods, start, end)
     rows, count = export_days(definition, asset, days, output, as_of, spreadsheet_safe=spreadsheet_safe)
-    click.echo(f"{output}: {rows:,} rows of {count} {definition.periods.noun}s of {table}/{asset}")
+    click.echo(f"{output}: {rows:,} rows of {count} {definition.periods.plural} of {table}/{asset}")
     return DONE
 
 

@@ -126,7 +126,7 @@ class Chain:
         if (start is not None and first < start) or last > newest:
             since = "" if start is None else f"from {periods.key(start)} "
             raise ConfigError(
-                f"the {periods.noun}s of {self.table} are {since}to {periods.key(newest)}; "
+                f"the {periods.plural} of {self.table} are {since}to {periods.key(newest)}; "
                 f"received {periods.key(first)} to {periods.key(last)}"
             )
 

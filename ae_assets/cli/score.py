@@ -64,12 +64,12 @@ def score(table: str, location: str, start: str | None, end: str | None, output:
     listed = source.days()
     days = _days(periods, source.location, sorted(listed), start, end)
     counts = _Counts(periods)
-    with shown_progress(f"{table}: {len(days)} {periods.noun}s of {source.location} by model {model.version}"):
+    with shown_progress(f"{table}: {len(days)} {periods.plural} of {source.location} by model {model.version}"):
         rows = write_frames(_decisions(model, model.start(mutes), source, listed, days, counts), output)
     for line in counts.lines():
         say(line)
     made = len(days) - len(counts.held_back) - sum(day in days for day in counts.failed)
-    say(f"{output}: {rows:,} rows of {made} {periods.noun}s")
+    say(f"{output}: {rows:,} rows of {made} {periods.plural}")
     return RUN_FAILED if counts.failed else CHECK_FAILED if counts.held_back else DONE
 
 
@@ -114,7 +114,7 @@ def _days(periods: "Periods", location: str, listed: list[date], start: str | No
     if not days:
         has = f"has no {periods.noun}"
         if listed:
-            has = f"has the {periods.noun}s {periods.key(listed[0])} to {periods.key(listed[-1])}"
+            has = f"has the {periods.plural} {periods.key(listed[0])} to {periods.key(listed[-1])}"
         raise ConfigError(f"{location} {has}; none lies between {start or 'its first'} and {end or 'its last'}")
     return days
 
@@ -148,7 +148,7 @@ def _decisions(
             counts.failed[day] = str(error)
             continue
         rows += raw.height
-        publish(Progress("score", done, len(needed), f"{counts.periods.noun}s", rows, monotonic() - began))
+        publish(Progress("score", done, len(needed), counts.periods.plural, rows, monotonic() - began))
         if day in asked:
             counts.add(decided, state)
             yield decided

@@ -297,7 +297,7 @@ class FreshnessSection(_Section):
     """How old the newest raw and anomalies may be. Not judged unless set: a source may publish once a quarter."""
 
     warn_after_hours: Hours | None = Field(
-        default=None, description="Hours after the end of the newest day (midnight UTC) until a warning."
+        default=None, description="Hours after the end of the newest hour, day or week (UTC) until a warning."
     )
     fail_after_hours: Hours | None = Field(
         default=None, description="Hours until it counts as failed; without it nothing is judged."

@@ -266,6 +266,6 @@ def automation_sensor(table: WatchedTable) -> dg.AutomationConditionSensorDefini
         minimum_interval_seconds=table.sensor.interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING if table.sensor.enabled else dg.DefaultSensorStatus.STOPPED,
         run_tags={"ae_assets/started_by": "automation"},
-        description=f"Carries {table.periods.noun}s of {table.table} that were loaded on to anomalies, and renews "
+        description=f"Carries {table.periods.plural} of {table.table} that were loaded on to anomalies, and renews "
         "those that rest on a late or replaced one.",
     )

@@ -119,9 +119,9 @@ def raw_checks(space: Workspace, days: Sequence[date]) -> list[dg.AssetCheckResu
     periods = space.table.periods
     bad = [day for day in implausible_volumes(space, days[0], days[-1]) if day.day in set(days)]
     verdict = (
-        f"all {len(days)} {periods.noun}s have a plausible number of rows"
+        f"all {len(days)} {periods.plural} have a plausible number of rows"
         if not bad
-        else f"{len(bad)} of {len(days)} {periods.noun}s do not: "
+        else f"{len(bad)} of {len(days)} {periods.plural} do not: "
         + _named([f"{periods.key(day.day)} {day.reason}" for day in bad])
     )
     return [
@@ -155,7 +155,7 @@ def features_checks(space: Workspace, built: Sequence["FeatureDay"]) -> list[dg.
     }
     conserved = f"raw {total['raw']:,} = features {total['features']:,} + quarantine {total['quarantine']:,}"
     if lost:
-        conserved = f"{len(lost)} of {len(days)} {periods.noun}s differ (raw - features - quarantine): " + _named(
+        conserved = f"{len(lost)} of {len(days)} {periods.plural} differ (raw - features - quarantine): " + _named(
             [f"{periods.key(day)} {rows:+,}" for day, rows in lost.items()]
         )
     reasons = {day: f"raw - features - quarantine is {rows:+,} rows" for day, rows in lost.items()}
@@ -185,7 +185,7 @@ def _rows_set_aside_are_few(space: Workspace, built: Sequence["FeatureDay"]) -> 
         verdict += f"; on {periods.key(worst.day)} {_set_aside(worst)}"
     if many:
         reasons = [f"{periods.key(day)} {reason}" for day, reason in many.items()]
-        verdict = f"{len(many)} of {len(built)} {periods.noun}s: {_named(reasons)}"
+        verdict = f"{len(many)} of {len(built)} {periods.plural}: {_named(reasons)}"
     metadata = {"rows": rows, "rows_set_aside": aside, **days_held_back(periods, many)}
     return _result("rows_set_aside_are_few", space, FEATURES, not many, verdict, metadata)
 
@@ -210,7 +210,7 @@ def _cohorts_are_there(space: Workspace, built: Sequence["FeatureDay"]) -> dg.As
     verdict = (
         f"no cohort of {least} devices or more is gone"
         if not missed
-        else f"{len(missed)} of {len(built)} {periods.noun}s have no features of cohorts: "
+        else f"{len(missed)} of {len(built)} {periods.plural} have no features of cohorts: "
         + _named([f"{periods.key(day)} {one.in_words}" for day, cohorts in missed.items() for one in cohorts])
     )
     names = sorted({one.cohort for cohorts in missed.values() for one in cohorts})
@@ -282,7 +282,7 @@ def anomalies_checks(space: Workspace, champion: "Champion", days: Sequence[date
         f"at most {max(shares.values(), default=0.0):.3%} of a {periods.noun}'s judged devices have an alarm "
         f"(allowed {most:.1%})"
         if not high
-        else f"{len(high)} of {len(shares)} {periods.noun}s have more than {most:.1%}: "
+        else f"{len(high)} of {len(shares)} {periods.plural} have more than {most:.1%}: "
         + _named([f"{periods.key(day)} {share:.2%}" for day, share in high.items()])
     )
     rows = sum(held.get(day, 0) for day in days)
@@ -336,7 +336,7 @@ def _devices_are_judged(
         f"at most {max(shares.values(), default=0.0):.3%} of a {periods.noun}'s devices are not judged "
         f"(allowed {most:.1%})"
         if not high
-        else f"{len(high)} of {len(shares)} {periods.noun}s have more than {most:.1%} of devices that are not judged: "
+        else f"{len(high)} of {len(shares)} {periods.plural} have more than {most:.1%} of devices that are not judged: "
         + _named([f"{periods.key(day)} {share:.2%}" for day, share in high.items()])
     )
     if worst is not None and groups:
@@ -407,7 +407,7 @@ def _row_checks(
         not repeated,
         f"{rows:,} rows, one for each device and {'time' if space.table.layout.has_several_records else periods.noun}"
         if not repeated
-        else f"{len(repeated)} {periods.noun}s repeat devices: "
+        else f"{len(repeated)} {periods.plural} repeat devices: "
         + _named([f"{periods.key(day)} {rows} rows" for day, rows in repeated.items()]),
         {
             "rows": rows,
@@ -421,7 +421,7 @@ def _row_checks(
         not broken,
         f"{rows:,} rows keep the contract{remark}"
         if not broken
-        else f"{len(broken)} {periods.noun}s break it: "
+        else f"{len(broken)} {periods.plural} break it: "
         + _named([f"{periods.key(day)} {reasons[0]}" for day, reasons in broken.items()]),
         {"rows": rows, **days_held_back(periods, {day: reasons[0] for day, reasons in broken.items()})},
     )

@@ -114,7 +114,7 @@ class AnomalyPipeline(dg.Component):
             selection=dg.AssetSelection.assets(*([table.table, name] for name in (*DAILY_INPUT, ANOMALIES))),
             description=f"The job to begin with: {table.periods.one} or a range of them of {table.table}, from raw to "
             "anomalies. Without a model it makes the features and fails at the anomalies: "
-            f"then run {table.table}_retrain, and these {table.periods.noun}s again.",
+            f"then run {table.table}_retrain, and these {table.periods.plural} again.",
             executor_def=dg.in_process_executor,
         )
         retrain = dg.define_asset_job(

@@ -237,8 +237,8 @@ def days_failed(periods: Periods, failed: Collection[FailedDay], of: int) -> Day
     """
     others = "" if len(failed) == of else "; the others are made"
     return DaysFailedError(
-        f"{len(failed)} of {of} {periods.noun}s failed{others}:\n{in_words(periods, failed)}\n"
-        f"Mend what is named, then materialise these {periods.noun}s again, from raw on."
+        f"{len(failed)} of {of} {periods.plural} failed{others}:\n{in_words(periods, failed)}\n"
+        f"Mend what is named, then materialise these {periods.plural} again, from raw on."
     )
 
 
@@ -247,4 +247,4 @@ def in_words(periods: Periods, failed: Collection[FailedDay]) -> str:
     ordered = sorted(failed, key=lambda failure: failure.day)
     more = len(ordered) - MOST_NAMED
     lines = [f"  {periods.key(failure.day)} at {failure.asset}: {failure.reason}" for failure in ordered[:MOST_NAMED]]
-    return "\n".join([*lines, f"  and {more} more {periods.noun}s"] if more > 0 else lines)
+    return "\n".join([*lines, f"  and {more} more {periods.plural}"] if more > 0 else lines)

@@ -108,8 +108,8 @@ def describe(table: WatchedTable, asset: str) -> str:
     return {
         RAW: f"{watched}\n\nThe source's rows of each {noun} as they are, typed, nothing dropped, with the file they "
         f"came from. {table.periods.one.capitalize()} that the source lacks is empty. Source: `{_source(table)}`.\n\n"
-        f"To begin: the job {chain} makes {noun}s, from here to the anomalies; {retrain} the model that they need "
-        "first.",
+        f"To begin: the job {chain} makes {table.periods.plural}, from here to the anomalies; {retrain} the model that "
+        "they need first.",
         FEATURES: f"Validated rows turned into features: one row per device and {each}, made of the device's own last "
         f"{in_short(features.look_back)}. Unknown values stay null and have a flag.\n\n"
         f"| attribute | kind | meaning |\n| --- | --- | --- |\n{attributes}",
@@ -259,7 +259,7 @@ def _this_run(space: Workspace, days: Sequence[date], said: str) -> Metadata:
         return {}
     periods = space.table.periods
     first, last = periods.key(min(days)), periods.key(max(days))
-    return {THIS_RUN: f"{len(days):,} {periods.noun}s from {first} to {last}: {said}."}
+    return {THIS_RUN: f"{len(days):,} {periods.plural} from {first} to {last}: {said}."}
 
 
 def _records(space: Workspace) -> str:

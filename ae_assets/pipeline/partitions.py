@@ -79,9 +79,13 @@ def partitions_of(table: WatchedTable) -> dg.TimeWindowPartitionsDefinition:
 
 def periods_of(partitions: dg.PartitionsDefinition[Any] | None) -> Periods:
     """The periods that the partitions of an asset are; days for those that no table of ours has."""
-    if isinstance(partitions, dg.HourlyPartitionsDefinition):
-        return HOURLY
-    return WEEKLY if isinstance(partitions, dg.WeeklyPartitionsDefinition) else DAILY
+    match partitions:
+        case dg.HourlyPartitionsDefinition():
+            return HOURLY
+        case dg.WeeklyPartitionsDefinition(day_offset=1):
+            return WEEKLY
+        case _:
+            return DAILY
 
 
 def bounds_of(table: WatchedTable) -> tuple[date | None, date | None]:

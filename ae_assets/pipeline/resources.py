@@ -114,10 +114,10 @@ class DayTableIOManager(dg.ConfigurableIOManager):
             if strays:
                 name = context.asset_key.to_user_string()
                 first, last = periods.key(days[0]), periods.key(days[-1])
-                raise dg.Failure(f"{strays} rows of {name} lie outside the run's {periods.noun}s {first} to {last}")
+                raise dg.Failure(f"{strays} rows of {name} lie outside the run's {periods.plural} {first} to {last}")
         else:
             frames = dict(obj)
-        with self.lakehouse.tables.writer(_table_name(context.asset_key)) as writer:
+        with self.lakehouse.tables.writer(_table_name(context.asset_key), periods) as writer:
             for day, frame in frames.items():
                 writer.write(day, frame)
 

@@ -40,7 +40,7 @@ def landing_sensor(
         job=job,
         minimum_interval_seconds=table.sensor.interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING if table.sensor.enabled else dg.DefaultSensorStatus.STOPPED,
-        description=f"Looks for new or replaced {table.periods.noun}s in the source of {table.table} and runs the "
+        description=f"Looks for new or replaced {table.periods.plural} in the source of {table.table} and runs the "
         f"chain for them, at most {table.sensor.max_runs_per_tick} a look.",
     )
     def landing(context: dg.SensorEvaluationContext, lakehouse: LakehouseResource) -> dg.SensorResult | dg.SkipReason:
@@ -65,7 +65,7 @@ def landing_sensor(
         if unknown := _unknown_days(table, listed, *known):
             here = " to ".join(map(periods.key, known))
             context.log.warning(
-                f"the source has {len(unknown)} {periods.noun}s outside those known here ({here}), the first is "
+                f"the source has {len(unknown)} {periods.plural} outside those known here ({here}), the first is "
                 f"{periods.key(unknown[0])}: reload the code location, which takes them in; they wait until then"
             )
         landing_plan = plan(
@@ -83,7 +83,9 @@ def landing_sensor(
             context.log.warning(f"left out: {len(strays) - STRAYS_NAMED} more")
         assets: tuple[str, ...] = (*DAILY_INPUT, ANOMALIES)
         if lakehouse.models.champion(table.table) is None:
-            context.log.warning(f"{table.table} has no champion yet: {periods.noun}s are prepared up to their features")
+            context.log.warning(
+                f"{table.table} has no champion yet: {periods.plural} are prepared up to their features"
+            )
             assets = DAILY_INPUT
         return dg.SensorResult(
             run_requests=[
@@ -119,12 +121,10 @@ def _run_key(table: WatchedTable, day: SourceDay, held: Mapping[date, tuple[str,
 
 
 def _nothing_new(location: str, landing_plan: LandingPlan, periods: Periods) -> str:
-    outstanding = len(landing_plan.asked)
-    return f"nothing new in {location}" + (
-        f"; {outstanding} {periods.noun}s that were asked for are not loaded yet: their runs wait, go on or have failed"
-        if outstanding
-        else ""
-    )
+    if not landing_plan.asked:
+        return f"nothing new in {location}"
+    outstanding = f"{len(landing_plan.asked)} {periods.plural} that were asked for are not loaded yet"
+    return f"nothing new in {location}; {outstanding}: their runs wait, go on or have failed"
 
 
 def _unknown_days(table: WatchedTable, listed: Collection[date], first: date, last: date) -> list[date]:

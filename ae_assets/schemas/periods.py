@@ -31,6 +31,11 @@ class Periods:
     dtype: pl.DataType
 
     @property
+    def plural(self) -> str:
+        """Of the noun."""
+        return f"{self.noun}s"
+
+    @property
     def one(self) -> str:
         """The noun with its article: ``an hour``."""
         return f"an {self.noun}" if self.noun == "hour" else f"a {self.noun}"
