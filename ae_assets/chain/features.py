@@ -13,6 +13,7 @@ from ae_assets.chain.set_aside import BrokenRule, GoneCohort, broken_rules, gone
 from ae_assets.chain.settings import remember_settings
 from ae_assets.chain.volume import gaps_in
 from ae_assets.chain.workspace import FEATURES, QUARANTINE, RAW, Workspace
+from ae_assets.engines.local import LocalEngine
 from ae_assets.errors import ContractError
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.schema import SETTINGS
@@ -80,7 +81,7 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
     made_by = pl.lit(space.table.feature_settings.digest).alias(SETTINGS)
     remember_settings(space)
     gaps = gaps_in(space, RAW, min(days) - timedelta(days=config.look_back_days), max(days))
-    preparation = Preparation(contract, config, gaps)
+    preparation = Preparation(contract, config, gaps, LocalEngine().map_blocks)
     with (
         space.writer(QUARANTINE) as quarantine,
         # Two tables take two commits: a day whose features are there has its quarantine, wherever a run breaks off.

@@ -56,6 +56,7 @@ def features_of_block(
     gaps: Collection[date] = (),
     *,
     last: date | None = None,
+    begins: date | None = None,
     rhythm: Rhythm = DAILY_RECORDS,
 ) -> pl.DataFrame:
     """Computes the features of every record of a stretch of periods.
@@ -70,6 +71,8 @@ def features_of_block(
         gaps: periods in which the table cannot tell who was away, such as those it lacks (``volume.table_gaps``); those
             outside the look-back are ignored.
         last: the last period; the first if None.
+        begins: the first period of the table, before which nobody was away; that of the rows if None. To be named for
+            blocks of some entities, whose rows may begin later.
         rhythm: by which periods the table is kept, and how many records an entity has in one.
 
     Returns:
@@ -82,7 +85,7 @@ def features_of_block(
         ContractError: a column is missing or not numeric, or an entity has two records of one time.
     """
     _check_columns(rows, config)
-    block = _Block.of(rows, (first, last or first), config, frozenset(gaps), rhythm)
+    block = _Block.of(rows, (first, last or first), begins, config, frozenset(gaps), rhythm)
     features_by_column: dict[str | None, list[Feature]] = {}
     for feature in catalogue(config):
         features_by_column.setdefault(feature.column, []).append(feature)
@@ -119,7 +122,7 @@ class _Block:
         described: positions in that order.
         periods: of each row in that order, counted from the first of the look-back.
         is_gap: of each period so counted, whether the table can tell nothing of it.
-        is_whole: whether it is no gap and has a row.
+        is_whole: whether it is no gap and not before the table's beginning.
         config: attributes and spans.
         rhythm: how periods and records follow each other.
         first_within: what was searched for already, by span.
@@ -142,6 +145,7 @@ class _Block:
         cls,
         rows: pl.DataFrame,
         stretch: tuple[date, date],
+        begins: date | None,
         config: FeatureConfig,
         gaps: frozenset[date],
         rhythm: Rhythm,
@@ -165,7 +169,7 @@ class _Block:
         all_periods = periods.range(since, last)
         numbers = {period: number for number, period in enumerate(all_periods)}
         numbers_of = _numbers_of(rows[PERIOD], since, periods.step)
-        has_rows = np.bincount(numbers_of, minlength=len(all_periods)) > 0
+        begun = np.array(all_periods) >= (begins or rows[PERIOD].min() or first)
         is_gap = np.zeros(len(all_periods), np.bool_)
         is_gap[[numbers[gap] for gap in gaps if gap in numbers]] = True
         times, unit = _times(rows, numbers_of, periods.step)
@@ -184,7 +188,7 @@ class _Block:
                 "pass rows that validate_day found valid"
             )
         described = np.flatnonzero(here.to_numpy()[order])
-        is_whole = has_rows & ~is_gap
+        is_whole = begun & ~is_gap
         return cls(rows, order, moments, unit, described, numbers_of[order], is_gap, is_whole, config, rhythm)
 
     @cached_property

@@ -51,6 +51,11 @@ class LookBack:
             *(_narrowed(rows[column]) for column in rows.columns if column not in KEYS),
         )
 
+    @property
+    def begins(self) -> date | None:
+        """The first period with rows that is still kept; None without any."""
+        return min(self._by_period, default=None)
+
     def history(self, period: date) -> pl.DataFrame:
         """The rows of the period and of those before it that the look-back reaches into, in their order.
 

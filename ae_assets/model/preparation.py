@@ -1,9 +1,10 @@
 """Raw rows of a period in, features and quarantine out: the half of a model that comes before its detector."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 
 import polars as pl
 
@@ -13,6 +14,14 @@ from ae_assets.features.config import FeatureConfig
 from ae_assets.features.look_back import LookBack
 from ae_assets.features.validation import valid_rows, validate_day
 from ae_assets.schemas.raw import RawContract
+
+MapBlocks = Callable[[Callable[[pl.DataFrame], pl.DataFrame], pl.DataFrame], pl.DataFrame]
+"""Applies a function of blocks to all rows, and gives what it makes of them by entity and time."""
+
+
+def on_the_whole(function: Callable[[pl.DataFrame], pl.DataFrame], rows: pl.DataFrame) -> pl.DataFrame:
+    """One block."""
+    return function(rows)
 
 
 @dataclass(frozen=True)
@@ -35,14 +44,22 @@ class PreparedDay:
 class Preparation:
     """Prepares days in rising order and holds no more than what the features look back on."""
 
-    def __init__(self, contract: RawContract, config: FeatureConfig, gaps: Iterable[date] = ()) -> None:
+    def __init__(
+        self,
+        contract: RawContract,
+        config: FeatureConfig,
+        gaps: Iterable[date] = (),
+        map_blocks: MapBlocks = on_the_whole,
+    ) -> None:
         """Starts without any day.
 
         Args:
             contract: what raw rows promise.
             config: which features are made.
             gaps: days on which the table cannot tell who was away; days without a valid row join them.
+            map_blocks: applies a function to the rows of some devices each, as an engine does.
         """
+        self._map_blocks = map_blocks
         self._contract = contract
         self._config = config
         self._look_back = LookBack(config, contract.rhythm)
@@ -75,9 +92,19 @@ class Preparation:
         with self._gap_unless_read(day):
             validated = validate_day(raw, day, self._contract)
         valid = self._remembered(day, validated.valid)
-        history, rhythm = self._look_back.history(day), self._contract.rhythm
+        history = self._look_back.history(day)
         # By entity, so that one is found without reading the others.
-        features = features_of_block(history, day, self._config, self._gaps, rhythm=rhythm)
+        features = self._map_blocks(
+            partial(
+                features_of_block,
+                first=day,
+                config=self._config,
+                gaps=frozenset(self._gaps),
+                begins=self._look_back.begins,
+                rhythm=self._contract.rhythm,
+            ),
+            history,
+        )
         return PreparedDay(day, valid, validated.quarantine, features)
 
     def _remembered(self, day: date, valid: pl.DataFrame) -> pl.DataFrame:

@@ -81,7 +81,7 @@ def test_marked_records_are_few_and_unlike_the_others() -> None:
 def test_a_time_of_several_columns_has_their_texts() -> None:
     source, _ = source_of(PARTS, HOURLY)
     row = source.read(source.days()[datetime(2024, 1, 2, 7, tzinfo=UTC)]).row(0, named=True)
-    assert [row[name] for name in ("Year", "Month", "file_Day", "Hour")] == ["2024", "01", "02", "07"]
+    assert [row[name] for name in ("Year", "Month", "file_Day", "file_Hour")] == ["2024", "01", "02", "07"]
     assert row["time"] == datetime(2024, 1, 2, 7, tzinfo=UTC)
     assert row["entity"] == "simulated_1"
 
