@@ -1,7 +1,7 @@
 """``check``: whether the source of a table keeps the contract of its YAML, told by one day, before any run."""
 
-from collections.abc import Iterator
-from datetime import date
+from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +10,8 @@ from ae_assets.cli.commands import explains_errors, main
 from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, EXIT_CODES
 from ae_assets.cli.periods import When, period_of
 from ae_assets.cli.screen import say
+from ae_assets.schemas.durations import written
+from ae_assets.schemas.records import ENTITY
 
 if TYPE_CHECKING:
     import polars as pl
@@ -17,13 +19,18 @@ if TYPE_CHECKING:
     from ae_assets.features.validation import Validated
     from ae_assets.model.definition import WatchedTable
     from ae_assets.schemas.periods import Periods
+    from ae_assets.sources import SourceDay
 
 _MOST_NAMED = 5
 
 
 @main.command(short_help="Say whether a day of the source keeps the contract.", epilog=EXIT_CODES)
 @click.argument("table")
-@click.option("--day", type=When(), help="The day, hour or week to read; left out: the newest of the source.")
+@click.option(
+    "--day",
+    type=When(),
+    help="The day, hour or week to read; left out: the newest that is at least half as large as the largest.",
+)
 @explains_errors
 def check(table: str, day: str | None) -> int:
     """Reads one day of TABLE's source and says whether the contract of its YAML holds; nothing is stored.
@@ -47,7 +54,7 @@ def check(table: str, day: str | None) -> int:
         say(f"  left out: {stray}")
     if not days:
         return CHECK_FAILED
-    listed = listed_day(source, max(days) if day is None else period_of(periods, day, "--day"))
+    listed = listed_day(source, _newest_that_tells(days) if day is None else period_of(periods, day, "--day"))
     raw = RawColumns(source.location, {}).fit(source.read(listed), listed.origin)
     config = definition.features
     contract = contract_of(definition.layout, tuple(config.attributes), config.low_bits, definition.periods)
@@ -69,6 +76,12 @@ def _span(periods: "Periods", days: list[date]) -> str:
     return f"{len(days):,} {periods.plural} from {periods.key(days[0])} to {periods.key(days[-1])}"
 
 
+def _newest_that_tells(days: "Mapping[date, SourceDay]") -> date:
+    """The newest period but for those in which few devices report, as at the end of a file."""
+    largest = max(listed.size_bytes for listed in days.values())
+    return max(day for day, listed in days.items() if 2 * listed.size_bytes >= largest)
+
+
 def _told(table: "WatchedTable", raw: "pl.DataFrame", validated: "Validated") -> Iterator[str]:
     from ae_assets.chain.set_aside import broken_rules
 
@@ -78,6 +91,8 @@ def _told(table: "WatchedTable", raw: "pl.DataFrame", validated: "Validated") ->
         yield f"{aside:,} of {valid.height + aside:,} rows are set aside: {rules}"
     devices = f"{valid['entity'].n_unique():,} devices of {valid['cohort'].n_unique():,} kinds"
     yield f"{devices}; {_labels(table, raw, valid)}"
+    if layout.time.cadence is not None and valid.height:
+        yield _records(layout.time.cadence, valid)
     marks = () if layout.abnormal is None else layout.abnormal.columns
     known = {layout.entity, layout.time.name, layout.cohort, layout.label, *layout.required, *layout.values, *marks}
     if layout.values and (others := [name for name in raw.columns[:-2] if name not in known]):
@@ -110,6 +125,16 @@ def _labels(table: "WatchedTable", raw: "pl.DataFrame", valid: "pl.DataFrame") -
         pieces = labelled_pieces(records, marks, layout.abnormal.abnormal)
         return f"{pieces.select('entity', 'start').n_unique():,} records are marked as abnormal"
     return "no label is named, so nothing is judged by what went wrong"
+
+
+def _records(cadence: timedelta, valid: "pl.DataFrame") -> str:
+    """How many records a device has, how far apart they are, and how far the YAML says."""
+    from ae_assets.model.proposal import span_in_words, steps_between
+
+    steps = steps_between(valid).median()
+    every = f", one every {span_in_words(steps)}" if isinstance(steps, timedelta) else ""
+    most = max(valid[ENTITY].value_counts()["count"])
+    return f"a device has up to {most:,} records{every}; source.columns.time.cadence: {written(cadence)}"
 
 
 def _problems(table: "WatchedTable", validated: "Validated") -> Iterator[str]:

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from ae_assets.features.catalogue import Feature, catalogue
-from ae_assets.features.config import AttributeConfig, FeatureConfig
+from ae_assets.features.config import TRANSFORMS_OF_KIND, AttributeConfig, FeatureConfig
 from ae_assets.schemas.durations import days_or_written, in_words
 
 FORMAT = 1
@@ -88,7 +88,7 @@ class FeatureSettings:
         attributes = {
             column: {
                 "meaning": (meanings or {}).get(column, "not kept"),
-                **{key: value for key, value in settings.items() if key in known},
+                **{key: value for key, value in settings.items() if key in known and not _is_default(settings, key)},
             }
             for column, settings in features["attributes"].items()
         }
@@ -152,6 +152,11 @@ class FeatureSettings:
     def _spans(self, column: str) -> tuple[timedelta, ...]:
         grows = "growth" in self.config.attributes[column].chosen_transforms
         return self.config.spans_of(column) if grows else ()
+
+
+def _is_default(settings: Mapping[str, Any], key: str) -> bool:
+    """Whether transforms are those that suit the kind, of which a table without a clock makes what it can."""
+    return key == "transforms" and tuple(settings[key]) == TRANSFORMS_OF_KIND.get(settings["kind"])
 
 
 def _flat(section: Mapping[str, object], key: str) -> dict[str, object]:

@@ -431,16 +431,25 @@ def _is_far_off(numbers: pl.Series, value: float) -> bool:
 
 def _find_periods(proposal: Proposal, order: pl.DataFrame, named: Partitions | None) -> None:
     """The cadence, and by which periods rows are stored: those of the files' names, or one in which records come."""
-    steps = order.drop_nulls().sort("entity", "time").select(pl.col("time").diff().over("entity")).to_series()
-    positive = steps.filter(steps > timedelta())
-    middle = None if positive.is_empty() else positive.median()
+    steps = steps_between(order)
+    middle = steps.median()
     step = proposal.step = middle if isinstance(middle, timedelta) else None
     proposal.partitions, proposal.reasons["partitions"] = _periods_for(step, named)
     if step is None or step >= PERIODS[proposal.partitions].step:
         return
     proposal.cadence = max(timedelta(seconds=round(step.total_seconds())), timedelta(seconds=1))
-    share = _part((positive - step).abs() <= step / 10)
+    share = _part((steps - step).abs() <= step / 10)
     proposal.reasons["cadence"] = f"the median step between records of a device; {share:.0%} are so long"
+
+
+def steps_between(records: pl.DataFrame) -> pl.Series:
+    """The times between a device's records and the ones before them; records of the same time count once.
+
+    Args:
+        records: ``entity`` and ``time``.
+    """
+    known = records.select("entity", "time").drop_nulls().unique().sort("entity", "time")
+    return known.select(pl.col("time").diff().over("entity")).to_series().drop_nulls()
 
 
 def _periods_for(step: timedelta | None, named: Partitions | None) -> tuple[Partitions, str]:

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from ae_assets.errors import SourceError
-from ae_assets.schemas.layouts.layout import ROW_COLUMN
+from ae_assets.schemas.layouts.layout import RESCUED_COLUMN, ROW_COLUMN
 from ae_assets.schemas.reading import Reading
 from ae_assets.sources.files import DataFile
 from ae_assets.sources.memory import Memory
@@ -109,14 +109,12 @@ class ManyDays:
         """
         files = self._files[day.day]
         frames = [self._cut(file).of(day.day) for file in files]
+        if len(frames) == 1:
+            return frames[0]
         rows = pl.concat(frames, how="diagonal")
-        if len(files) > 1:
-            numbers = pl.int_range(1, pl.len() + 1, dtype=pl.Int32).alias(ROW_COLUMN)
-            last = rows.columns[-1:] if rows.columns[-1] != ROW_COLUMN else []
-            others = [name for name in frames[0].columns if name in rows.columns and name not in (*last, ROW_COLUMN)]
-            more = [name for name in rows.columns if name not in (*others, *last, ROW_COLUMN)]
-            rows = rows.with_columns(numbers).select(*others, *more, ROW_COLUMN, *last)
-        return rows
+        columns = [name for name in rows.columns if name not in (ROW_COLUMN, RESCUED_COLUMN)]
+        numbers = pl.int_range(1, pl.len() + 1, dtype=pl.Int32).alias(ROW_COLUMN)
+        return rows.select(*columns, numbers, RESCUED_COLUMN)
 
     def _without_copies(self, files: Sequence[DataFile], strays: list[str]) -> list[DataFile]:
         """The files, each content once, unless a file's name says whose it is."""

@@ -18,7 +18,6 @@ from ae_assets.cli import main
 from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, WRONG_USE
 from ae_assets.model.definition import WatchedTable
 from ae_assets.model.parse import parse_table
-from ae_assets.sources import open_source
 from ae_assets.sources.csv_day import parse_day
 from ae_assets_tests.pipeline import pumps
 
@@ -214,7 +213,9 @@ def test_files_that_are_named_after_hours_or_weeks_are_read_so(
     assert ae_assets("new", "pumps", "--from", tmp_path / "in").exit_code == DONE
     table = proposed(project / "pumps" / "defs.yaml")
     assert (table.partitions, table.source.days_per_file) == (partitions, "one")
-    assert list(open_source(table.source.location, table.reading).days()) == [table.periods.of(START)]
+    result = ae_assets("check", "pumps")
+    assert result.exit_code == DONE, result.output
+    assert f"1 {table.periods.noun}s from {table.periods.key(table.periods.of(START))}" in result.output
 
 
 def stations(folder: Path) -> Path:
@@ -256,6 +257,18 @@ def test_an_archive_of_stations_is_proposed_by_what_its_files_have_in_common(pro
     result = ae_assets("check", "rivers")
     assert result.exit_code == DONE, result.output
     assert "Rain.csv" in result.output
+    assert "a device has up to 96 records, one every 15 minutes" in result.output
+    path = project / "rivers" / "defs.yaml"
+    path.write_text(path.read_text().replace("# label: {columns", "label: {columns"))
+    result = ae_assets("check", "rivers", "--day", START.date())
+    assert "4 records are marked as abnormal" in result.output
+    assert "kept as text" not in result.output
+
+
+def test_check_reads_a_day_in_which_the_devices_report(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "pumps.csv").write_text(series(timedelta(hours=1), 49, "%Y-%m-%d %H:%M"))
+    assert ae_assets("new", "pumps", "--from", tmp_path / "pumps.csv").exit_code == DONE
+    assert f"\n{START.date() + timedelta(days=1)}, pumps.csv: 48 rows" in ae_assets("check", "pumps").output
 
 
 def test_a_file_of_something_else_is_left_out_by_the_names_of_the_others(project: Path, tmp_path: Path) -> None:

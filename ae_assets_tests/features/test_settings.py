@@ -106,6 +106,13 @@ def test_features_that_are_computed_in_another_way_are_a_change_though_no_settin
     assert (change.before, change.now) == (BEFORE.format, BEFORE.format + 1)
 
 
+def test_settings_of_counters_without_a_clock_are_read_back_as_they_were() -> None:
+    clockless = settings(smart_9_raw=None)
+    again = FeatureSettings.from_record(json.loads(json.dumps(clockless.record)))
+    assert (again.config.age_column, again.digest) == (None, clockless.digest)
+    assert feature_names(again.config) == feature_names(clockless.config)
+
+
 def test_a_record_says_all_that_counts_and_nothing_else() -> None:
     record = json.loads(json.dumps(BEFORE.record))
     again = FeatureSettings.from_record(record)

@@ -81,6 +81,15 @@ def test_a_day_of_several_files_has_the_rows_of_all_and_copies_count_once(tmp_pa
     assert [stray.partition(": ")[0] for stray in source.strays()] == ["x.csv"]
 
 
+def test_files_of_a_day_may_have_other_columns_each(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", [f"{FIRST},a,1.5"])
+    write(tmp_path / "b.csv", [f"{FIRST},b,2.5,dry"], "at,pump,pressure,note")
+    source = source_of(tmp_path)
+    rows = source.read(source.days()[FIRST])
+    assert rows.columns == ["at", "pump", "pressure", "note", "source_row", "rescued"]
+    assert rows.select("pump", "note", "source_row").rows() == [("a", None, 1), ("b", "dry", 2)]
+
+
 def test_the_entity_is_found_in_the_name_of_the_file(tmp_path: Path) -> None:
     with ZipFile(tmp_path / "rivers.zip", "w") as archive:
         for station in ("Logan A", "Logan B"):
