@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 
 from ae_assets.model.proposal import Kind, Measured, Proposal
-from ae_assets.schemas.durations import written
-from ae_assets.schemas.periods import Partitions
+from ae_assets.schemas.durations import DAY, written
 
 _ATTRIBUTES: Mapping[Kind, str] = {
     "counter": "kind: counter",
@@ -14,7 +14,13 @@ _ATTRIBUTES: Mapping[Kind, str] = {
     "age": "kind: age, transforms: [drift]",
 }
 
-_SPANS: Mapping[Partitions, str] = {"hourly": "[1h, 6h, 1d]", "daily": "[1, 7, 28]", "weekly": "[7, 28, 84]"}
+_SPANS: Mapping[timedelta, str] = {
+    timedelta(hours=1): "[1h, 6h, 1d]",
+    timedelta(hours=12): "[1, 2, 7]",
+    timedelta(days=1): "[1, 7, 28]",
+}
+"""Over which growth says something of devices with a record as often as that, or more often."""
+_LONG_SPANS = "[7, 28, 84]"
 
 
 def yaml_of(proposal: Proposal, table: str, location: str, source: Mapping[str, str]) -> str:
@@ -41,7 +47,9 @@ def _lines(proposal: Proposal, table: str, location: str, source: Mapping[str, s
     if proposal.decimal_mark == ",":
         yield '    decimal_mark: ","'
     yield from _column_lines(proposal)
-    spans = f"    spans: {_SPANS[proposal.partitions]} # over which growth is measured; a number is days"
+    step = proposal.step or DAY
+    spans = next((spans for longest, spans in _SPANS.items() if step <= longest), _LONG_SPANS)
+    spans = f"    spans: {spans} # over which growth is measured; a number is days"
     yield from ("", "  features:", spans, "    attributes:")
     clock = next((value.name for value in proposal.values if value.kind == "age"), None)
     for value in proposal.values:

@@ -180,23 +180,30 @@ def series(step: timedelta, count: int, form: str, value: float = 1.5) -> str:
 
 
 @pytest.mark.parametrize(
-    ("step", "form", "partitions", "cadence"),
+    ("step", "form", "partitions", "cadence", "look_back"),
     [
-        (timedelta(seconds=10), "%Y-%m-%d %H:%M:%S", "hourly", timedelta(seconds=10)),
-        (timedelta(minutes=15), "%Y-%m-%d %H:%M", "daily", timedelta(minutes=15)),
-        (timedelta(hours=8), "%Y-%m-%d %H:%M", "daily", timedelta(hours=8)),
-        (timedelta(days=1), "%Y-%m-%d", "daily", None),
-        (timedelta(days=2), "%Y-%m-%d", "weekly", timedelta(days=2)),
-        (timedelta(days=7), "%Y-%m-%d", "weekly", None),
+        (timedelta(seconds=10), "%Y-%m-%d %H:%M:%S", "hourly", timedelta(seconds=10), 1),
+        (timedelta(minutes=15), "%Y-%m-%d %H:%M", "daily", timedelta(minutes=15), 1),
+        (timedelta(hours=8), "%Y-%m-%d %H:%M", "daily", timedelta(hours=8), 7),
+        (timedelta(days=1), "%Y-%m-%d", "daily", None, 28),
+        (timedelta(days=2), "%Y-%m-%d", "weekly", timedelta(days=2), 84),
+        (timedelta(days=7), "%Y-%m-%d", "weekly", None, 84),
     ],
 )
 def test_cadence_and_partitions_follow_from_the_time_between_records(
-    project: Path, tmp_path: Path, step: timedelta, form: str, partitions: str, cadence: timedelta | None
+    project: Path,
+    tmp_path: Path,
+    step: timedelta,
+    form: str,
+    partitions: str,
+    cadence: timedelta | None,
+    look_back: int,
 ) -> None:
     (tmp_path / "pumps.csv").write_text(series(step, 40, form))
     assert ae_assets("new", "pumps", "--from", tmp_path / "pumps.csv").exit_code == DONE
     table = proposed(project / "pumps" / "defs.yaml")
     assert (table.partitions, columns_of(table).time.cadence) == (partitions, cadence)
+    assert table.features.look_back == timedelta(days=look_back)
     result = ae_assets("check", "pumps")
     assert (result.exit_code, result.output.splitlines()[-1]) == (DONE, "the contract holds")
 
