@@ -170,9 +170,9 @@ def _header(row: list[str], number: int, location: str) -> list[str]:
 
 def _json_lines(text: str, location: str) -> Iterator[_Line]:
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=_once)
     except ValueError as error:
-        raise SourceError(f"target.file {location} is no JSON: {error}") from error
+        raise SourceError(f"target.file {location} cannot be read: {error}") from error
     if isinstance(content, list):
         yield from (_of_object(entry, f"entry {number}") for number, entry in enumerate(content, 1))
     elif isinstance(content, dict):
@@ -183,6 +183,14 @@ def _json_lines(text: str, location: str) -> Iterator[_Line]:
             f"target.file {location} holds {type(content).__name__}; expected a list of objects with {EXAMPLE}, or an "
             'object such as {"pump 07": [["2024-04-17", "2024-04-19"]]}'
         )
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object whose keys stand once, since of others all but the last would be lost."""
+    names = [name for name, _ in pairs]
+    if repeated := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise ValueError(f"{repeated[0]!r} stands twice in one object; expected all of its intervals in one list")
+    return dict(pairs)
 
 
 def _of_object(entry: object, place: str) -> _Line:

@@ -72,6 +72,7 @@ def test_the_windows_of_numenta_and_a_list_of_objects_are_read(tmp_path: Path) -
         ("l.json", '{"a": [["2024-04-17", 5]]}', ["'a', interval 1", "'5'"]),
         ("l.json", '{"a": "2024"}', ["'a'", "pairs"]),
         ("l.json", '[{"entity": "a"}]', ["entry 1", "start", "end"]),
+        ("l.json", '{"a": [], "a": []}', ["'a' stands twice"]),
         ("l.json", "7", ["int"]),
         ("l.json", "{\n!", ["line 2"]),
         ("l.txt", "", [".csv"]),
