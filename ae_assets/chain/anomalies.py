@@ -1,7 +1,7 @@
 """Anomalies: one row per drive and day with score, verdict, severity, episode and the reasons for it."""
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -69,7 +69,7 @@ def withdraw_anomalies(space: Workspace, days: Collection[date]) -> None:
 
 def _past(space: Workspace, start: date, first: date) -> pl.DataFrame | None:
     """What is to be known of the rows from a day on, before the first one asked for; None without such rows."""
-    end = first - timedelta(days=1)
+    end = space.table.periods.shifted(first, -1)
     if not any(start <= day <= end for day in space.days_of(ANOMALIES)):
         return None
     stored = space.schema(ANOMALIES)

@@ -20,6 +20,7 @@ from ae_assets.evaluation import Difference, Protocol, Rate, compare
 from ae_assets.evaluation.daily import of_days
 from ae_assets.evaluation.series import Series, SeriesPoint, compare_series
 from ae_assets.features.catalogue import feature_names
+from ae_assets.schemas.periods import DAILY, Periods
 
 PromotionRule = Literal["if_not_worse", "always"]
 
@@ -154,7 +155,7 @@ def judge_challenger(space: Workspace, challenger: Champion, rule: PromotionRule
     reason = decide(match.difference, settings.margin)
     words = _in_words(name, version, before, reason, match, settings.margin)
     if match.left_out:
-        words += f". Left out, for their implausible number of rows: {in_words(match.left_out)}"
+        words += f". Left out, for their implausible number of rows: {in_words(match.left_out, space.table.periods)}"
     return Promotion(version, before, reason, words, settings.margin, match)
 
 
@@ -180,26 +181,33 @@ def decide(difference: Difference, margin: float) -> Reason:
 
 
 def window_to_judge(
-    last: date, seen_until: date, longest_days: int, shortest_days: int, left_out: Collection[date] = ()
+    last: date,
+    seen_until: date,
+    longest_days: int,
+    shortest_days: int,
+    left_out: Collection[date] = (),
+    periods: Periods = DAILY,
 ) -> tuple[date, date]:
     """First and last of the latest days that may be judged.
 
     Args:
-        last: last day with features and labels.
+        last: last day, hour or week with features and labels.
         seen_until: last day that either version has seen, labels included.
-        longest_days: most days that are judged.
+        longest_days: most calendar days that are judged.
         shortest_days: fewest.
-        left_out: days that count as none.
+        left_out: days, hours or weeks that count as none.
+        periods: which of them it is.
 
     Raises:
         EvaluationError: too few days follow what was seen.
     """
-    first = max(day_before(last, longest_days, left_out), seen_until) + timedelta(days=1)
-    days = (last - first).days + 1 - sum(first <= day <= last for day in left_out)
+    longest = periods.count(timedelta(days=longest_days))
+    first = periods.shifted(max(day_before(last, longest, left_out, periods), seen_until), 1)
+    days = (len({*periods.range(first, last)} - {*left_out}) * periods.step).days
     if days < shortest_days:
         raise EvaluationError(
             f"the champion or the challenger has seen days and labels until {seen_until}, and until {last} "
-            f"{max(days, 0)} unseen days follow, which hold no complete window of {shortest_days} days"
+            f"{days} unseen days follow, which hold no complete window of {shortest_days} days"
         )
     return first, last
 
@@ -221,13 +229,15 @@ def _matched(space: Workspace, champion_version: str, challenger: Champion) -> M
         raise EvaluationError(f"the champion was trained on features that the table no longer has: {', '.join(gone)}")
     lives = lives_in(space)
     left_out = days_left_out(space)
-    held = {day for day, rows in space.days_of(FEATURES).items() if rows and day <= lives.known_until} - left_out
+    periods = table.periods
+    held = {day for day, rows in space.days_of(FEATURES).items() if rows} - left_out
+    held = {day for day in held if periods.start(day).date() <= lives.known_until}
     if not held:
         raise EvaluationError("no day with features and labels has a plausible number of rows")
     seen_until = max(champion.seen_until, challenger.seen_until)
     longest, shortest = table.retraining.window_days, table.checks.window_days
-    first, last = window_to_judge(max(held), seen_until, longest, shortest, left_out)
-    days = [day for day in space.table.periods.range(first, last) if day in held]
+    first, last = window_to_judge(max(held), seen_until, longest, shortest, left_out, periods)
+    days = [day for day in periods.range(first, last) if day in held]
     scores = {name: _scores(space, one, days, name) for name, one in ((CHAMPION, champion), (CHALLENGER, challenger))}
     between = tuple(sorted(day for day in left_out if first <= day <= last))
     match = _by_failures if table.target_kind == "failures" else _by_intervals
@@ -237,7 +247,10 @@ def _matched(space: Workspace, champion_version: str, challenger: Champion) -> M
 def _by_failures(space: Workspace, scores: Mapping[str, pl.DataFrame], days: tuple[date, date]) -> Match:
     table = space.table
     protocol = Protocol(
-        *days, table.horizon_days, table.checks.window_days, false_alarm_rates=(table.retraining.false_alarm_rate,)
+        *table.periods.days(*days),
+        table.horizon_days,
+        table.checks.window_days,
+        false_alarm_rates=(table.retraining.false_alarm_rate,),
     )
     of_day = {name: of_days(frame) for name, frame in scores.items()}
     comparison = compare(of_day, lives_in(space), protocol, reference=CHAMPION)

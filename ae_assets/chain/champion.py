@@ -19,6 +19,7 @@ from ae_assets.evaluation.drift import Reference
 from ae_assets.features.settings import FeatureSettings
 from ae_assets.model.definition import WatchedTable
 from ae_assets.model.model import Limits, Model
+from ae_assets.schemas.periods import DAILY, Periods
 from ae_assets.thresholds import Threshold
 
 
@@ -33,11 +34,19 @@ class CalibrationRange:
 
     @classmethod
     def after(
-        cls, training: TrainingRange, embargo_days: int, days: int, left_out: Collection[date] = ()
+        cls,
+        training: TrainingRange,
+        embargo_days: int,
+        days: int,
+        left_out: Collection[date] = (),
+        periods: Periods = DAILY,
     ) -> "CalibrationRange":
-        """The range that follows a training range, longer by the days that are left out of it."""
-        start = training.end + timedelta(days=1 + embargo_days)
-        end = day_after(start, days, left_out)
+        """The range that follows a training range, longer by the days that are left out of it.
+
+        It has as many whole hours or weeks as hold the calendar days, and begins with the first one after the embargo.
+        """
+        start = periods.following(periods.end(training.end) + timedelta(days=embargo_days))
+        end = day_after(start, periods.count(timedelta(days=days)), left_out, periods)
         return cls(start, end, tuple(sorted(day for day in left_out if start <= day <= end)))
 
 
@@ -112,7 +121,7 @@ def load_version(space: Workspace, version: str) -> Champion:
         AggregationConfig.model_validate(kept["aggregation"]),
         *decided_by(space.table),
         training_of(space, version),
-        _calibration_of(kept),
+        _calibration_of(kept, space.table.periods),
         Reference.from_dict(kept["reference"]),
     )
 
@@ -122,9 +131,9 @@ def decided_by(table: WatchedTable) -> tuple[FeatureSettings, EpisodeConfig, Lim
     return table.feature_settings, table.decision.episodes, Limits.of(table.checks)
 
 
-def _calibration_of(kept: Mapping[str, Any]) -> CalibrationRange:
-    start, end = (date.fromisoformat(day) for day in kept["calibrated_on"])
-    return CalibrationRange(start, end, tuple(date.fromisoformat(day) for day in kept.get("days_left_out", ())))
+def _calibration_of(kept: Mapping[str, Any], periods: Periods) -> CalibrationRange:
+    start, end = (periods.parse(day) for day in kept["calibrated_on"])
+    return CalibrationRange(start, end, tuple(periods.parse(day) for day in kept.get("days_left_out", ())))
 
 
 def write_threshold(
@@ -153,4 +162,4 @@ def write_threshold(
 def training_of(space: Workspace, version: str) -> TrainingRange:
     """The training range on a version's card."""
     card = space.models.card(space.table.table, version)["training"]
-    return TrainingRange(**{key: date.fromisoformat(value) for key, value in card.items()})
+    return TrainingRange(**{key: space.table.periods.parse(value) for key, value in card.items()})

@@ -16,7 +16,6 @@ from ae_assets.chain.volume import gaps_in
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
 from ae_assets.evaluation.drift import Drift, Reference, feature_drifts, score_drift
 from ae_assets.features.catalogue import catalogue
-from ae_assets.schemas.durations import whole_days
 
 MOST_ENTITIES = 20_000
 """Larger fleets are sampled by a hash: more entities would only show shifts that are too small to matter."""
@@ -56,7 +55,7 @@ def judge_drift(space: Workspace, champion: Champion, last: date) -> dict[str, P
         last: last day that is judged.
     """
     limits = space.table.checks
-    first = last - timedelta(days=limits.drift_days - 1)
+    first = space.table.periods.spanning(last, timedelta(days=limits.drift_days))
     judged = (pl.col("model_version") == champion.version) & pl.col("score").is_not_null()
     scored = _latest(space, ANOMALIES, first, last, ["score"], judged)
     rows = _latest(space, FEATURES, first, last, list(champion.reference.features))
@@ -120,13 +119,13 @@ def _judgeable(space: Workspace, reference: Reference, rows: pl.DataFrame) -> Re
 
     They are unknown of all devices then, which says nothing of the devices.
     """
-    features, day = space.table.features, max(rows["day"].to_list())
-    gaps = gaps_in(space, FEATURES, day - timedelta(days=features.look_back_days), day)
+    features, periods, day = space.table.features, space.table.periods, max(rows["day"].to_list())
+    gaps = gaps_in(space, FEATURES, periods.before(day, features.look_back), day)
     into_a_gap = {
         feature.name
         for feature in catalogue(features)
         if feature.span is not None
-        and all(day - timedelta(days=back + 1) in gaps for back in range(whole_days(feature.span)))
+        and gaps.issuperset(periods.range(periods.before(day, feature.span), periods.shifted(day, -1)))
     }
     return replace(
         reference, features={name: bins for name, bins in reference.features.items() if name not in into_a_gap}

@@ -147,8 +147,8 @@ def entity_history(space: Workspace, entity: str, days: int) -> EntityHistory:
     if life is None:
         raise ConfigError(_unknown(space, entity))
     first_seen, last_seen, failed_on = life
-    last = min(newest, last_seen)
-    first = last - timedelta(days=days - 1)
+    last = min(newest, space.table.periods.last_of(last_seen))
+    first = space.table.periods.spanning(last, timedelta(days=days))
     rows = anomaly_rows(space, first, last, [entity]).sort("day")
     return EntityHistory(
         space.table.table,

@@ -134,7 +134,7 @@ def evaluate(
     if start <= champion.seen_until:
         raise EvaluationError(
             f"the champion {champion.version} has seen days and labels until {champion.seen_until}; "
-            f"evaluate from {champion.seen_until + timedelta(days=1)} on, received {start}"
+            f"evaluate from {space.table.periods.shifted(champion.seen_until, 1)} on, received {start}"
         )
     _, *others = compared_detectors(space.table, comparisons=with_comparisons, baselines=with_baselines)
     judge = _by_failures if space.table.target_kind == "failures" else _by_intervals
@@ -145,7 +145,7 @@ def _by_failures(
     space: Workspace, champion: Champion, days: tuple[date, date], others: Sequence[Compared]
 ) -> Evaluation:
     lives = lives_in(space)
-    protocol = Protocol(*days, space.table.horizon_days, space.table.checks.window_days)
+    protocol = Protocol(*space.table.periods.days(*days), space.table.horizon_days, space.table.checks.window_days)
     require_labels(protocol, lives)
     name: str = space.table.detector.type
     stored = _champion_scores(space, champion, *days)

@@ -4,7 +4,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 import polars as pl
 
@@ -80,7 +80,7 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
     began, rows = time.monotonic(), 0
     made_by = pl.lit(space.table.feature_settings.digest).alias(SETTINGS)
     remember_settings(space)
-    gaps = gaps_in(space, RAW, min(days) - timedelta(days=config.look_back_days), max(days))
+    gaps = gaps_in(space, RAW, space.table.periods.before(min(days), config.look_back), max(days))
     preparation = Preparation(contract, config, gaps, LocalEngine().map_blocks)
     with (
         space.writer(QUARANTINE) as quarantine,
@@ -88,7 +88,7 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
         space.writer(FEATURES, after=quarantine) as features,
     ):
         columns = contract.read_in(list(space.schema(RAW)))
-        for day, asked, raw in space.read_with_look_back(RAW, days, timedelta(days=config.look_back_days), columns):
+        for day, asked, raw in space.read_with_look_back(RAW, days, config.look_back, columns):
             try:
                 if not asked:
                     before = _rows_by(preparation.look_back_on(raw, day), "cohort") or before

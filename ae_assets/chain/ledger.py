@@ -16,6 +16,8 @@ from ae_assets.chain.workspace import LEDGER, LIVES, RAW, TARGET, Workspace
 from ae_assets.evaluation.spells import SPELL_SCHEMA, touches, with_days
 from ae_assets.evaluation.target import joined, labelled_pieces
 from ae_assets.schemas.intervals import INTERVAL_SCHEMA
+from ae_assets.schemas.layouts.layout import Layout
+from ae_assets.schemas.periods import WEEKLY, Periods
 from ae_assets.schemas.records import TIME_TYPE
 from ae_assets.sources import SourceDay
 
@@ -30,9 +32,9 @@ LEDGER_SCHEMA = pl.Schema(
         "raw_version": pl.String(),
     }
 )
-"""A row is a loaded day, ``period``. ``size_bytes`` is of the source's file, null where nobody remembers it;
-``raw_version`` is what raw's day consisted of when the row was made, and of a table that names its own labels by which
-settings they were read; null where it had no rows."""
+"""A row is a loaded day, ``period``, or an hour or week. ``size_bytes`` is of the source's file, null where nobody
+remembers it; ``raw_version`` is what raw's day consisted of when the row was made, and of a table that names its own
+labels by which settings they were read; null where it had no rows."""
 
 CADENCES_OF_A_GAP = 3
 """Steps between abnormal records that still make one interval, where the YAML does not say how long it may be."""
@@ -44,17 +46,22 @@ home without these tables. Each group is a commit to both tables."""
 _ORIGIN = ("day", "source_file", "source_fingerprint", "loaded_at")
 
 
+def ledger_schema(space: Workspace) -> pl.Schema:
+    """`LEDGER_SCHEMA` with the type of the table's periods."""
+    return pl.Schema({**LEDGER_SCHEMA, "period": space.table.periods.dtype})
+
+
 def ledger_of(space: Workspace) -> pl.DataFrame:
-    """The loaded days, in order, as raw holds them now: with the columns of `LEDGER_SCHEMA`.
+    """The loaded days, in order, as raw holds them now: with the columns of `ledger_schema`.
 
     Days that the ledger does not know yet, since a run was killed before it came to it, are looked up in raw; nothing
     is written.
     """
-    ledger = _stored(space, LEDGER, LEDGER_SCHEMA)
+    ledger = _stored(space, LEDGER, ledger_schema(space))
     versions = _versions(space)
     changed = _changed_days(ledger, versions)
     origins = [_origins(rows) for rows in _days_of_raw(space, [day for day in changed if day in versions])]
-    return _with_entries(ledger, _entries(changed, versions, origins, {}))
+    return _with_entries(ledger, _entries(space, changed, versions, origins, {}))
 
 
 def spells_of(space: Workspace, entities: Collection[str] | None = None) -> pl.DataFrame:
@@ -83,15 +90,15 @@ def catch_up(space: Workspace, loaded: Mapping[date, SourceDay] | None = None) -
     """
     loaded = loaded or {}
     versions = _versions(space)
-    changed = _changed_days(_stored(space, LEDGER, LEDGER_SCHEMA), versions)
+    changed = _changed_days(_stored(space, LEDGER, ledger_schema(space)), versions)
     for days in _batches(changed, space.days_of(RAW)):
         # The version is older than what is read of the day, if they differ: then the day is seen as changed again.
         origins = _revise_lives(space, days[0], days[-1])
         if space.table.layout.abnormal is not None:
             _revise_target(space, days[0], days[-1])
-        _revise_ledger(space, _entries(days, versions, [origins], loaded))
+        _revise_ledger(space, _entries(space, days, versions, [origins], loaded))
     if empty := sorted(loaded.keys() - versions.keys() - set(changed)):
-        _revise_ledger(space, _entries(empty, versions, [], loaded))
+        _revise_ledger(space, _entries(space, empty, versions, [], loaded))
 
 
 def _versions(space: Workspace) -> dict[date, str]:
@@ -145,20 +152,22 @@ def _any_between(days: Sequence[date], first: date, last: date) -> bool:
 def _revise_lives(space: Workspace, first: date, last: date) -> pl.DataFrame:
     """Takes the days from first to last out of the spells and puts them back as raw holds them.
 
+    Spells are of calendar days: of a table of hours all hours of these days are put back.
+
     Returns:
-        what `_origins` says of these days.
+        what `_origins` says of what was read.
     """
-    origins = pl.DataFrame()
+    origins, periods = pl.DataFrame(), space.table.periods
+    first, last = periods.days(first, last)
 
     def change(stored: pl.DataFrame) -> dict[date, pl.DataFrame]:
         spells = stored if stored.width else pl.DataFrame(schema={"day": pl.Date, **SPELL_SCHEMA})
         # Read after the spells: whoever committed to them before this cannot have known a newer raw.
-        entity, label = space.table.layout.entity, space.table.layout.label
-        rows = space.read(RAW, first, last, [*_ORIGIN, entity, *([] if label is None else [label])])
+        layout = space.table.layout
+        rows = space.read(RAW, first, last, list(dict.fromkeys([*_ORIGIN, *_about_lives(layout)])))
         nonlocal origins
         origins = _origins(rows)
-        known = pl.lit(None, pl.Int8) if label is None else pl.col(label)
-        records = rows.select("day", pl.col(entity).alias("entity"), known.alias("label"))
+        records = _records(rows, layout, periods)
         near = touches(first, last)
         before = spells.filter(near)
         after = with_days(before.select(SPELL_SCHEMA.names()), first, last, records).with_columns(day=_year_of("end"))
@@ -168,6 +177,30 @@ def _revise_lives(space: Workspace, first: date, last: date) -> pl.DataFrame:
 
     space.tables.revise(space.name(LIVES), _first_of_year(first - timedelta(days=1)), date.max, change)
     return origins
+
+
+def _about_lives(layout: Layout) -> list[str]:
+    """The columns of raw that say who was recorded, when, and who failed."""
+    time = None if layout.time.cadence is None else layout.time.name
+    return [name for name in (layout.entity, layout.label, time) if name is not None]
+
+
+def _records(rows: pl.DataFrame, layout: Layout, periods: Periods) -> pl.DataFrame:
+    """Who was recorded on which calendar day, and who failed on it: ``day, entity, label``.
+
+    A week is recorded as a whole, so that who reports every week is a single spell; a failure is one of the day of its
+    record.
+    """
+    label = pl.lit(None, pl.Int8) if layout.label is None else pl.col(layout.label)
+    records = rows.select("day", entity=layout.entity, label=label)
+    if periods is not WEEKLY:
+        return records.with_columns(pl.col("day").cast(pl.Date))
+    taken = pl.col("day" if layout.time.cadence is None else layout.time.name)
+    failed = rows.select(day=taken.cast(pl.Date), entity=layout.entity, label=label).filter(pl.col("label") == 1)
+    of_week = failed.filter(pl.col("day").dt.truncate("1w").is_in(rows["day"].unique().implode()))
+    days = pl.date_ranges("day", pl.col("day") + pl.duration(days=6))
+    seen = records.select(days, "entity", label=pl.lit(None, records.schema["label"])).unique()
+    return pl.concat([seen.explode("day"), of_week])
 
 
 def _revise_target(space: Workspace, first: date, last: date) -> None:
@@ -196,12 +229,13 @@ def _revise_target(space: Workspace, first: date, last: date) -> None:
         years = pl.concat([before.filter(within)["day"], now.filter(within)["day"]]).unique().to_list()
         return {year: now.filter(pl.col("day") == year) for year in years}
 
-    space.tables.revise(space.name(TARGET), _first_of_year(first), _first_of_year(last), change)
+    first_day, last_day = periods.days(first, last)  # a week may end in another year than it begins
+    space.tables.revise(space.name(TARGET), _first_of_year(first_day), _first_of_year(last_day), change)
 
 
 def _revise_ledger(space: Workspace, entries: pl.DataFrame) -> None:
     def change(stored: pl.DataFrame) -> dict[date, pl.DataFrame]:
-        ledger = stored.select(LEDGER_SCHEMA.names()) if stored.width else pl.DataFrame(schema=LEDGER_SCHEMA)
+        ledger = stored.select(LEDGER_SCHEMA.names()) if stored.width else pl.DataFrame(schema=ledger_schema(space))
         now = _with_entries(ledger, entries).with_columns(day=_year_of("period"))
         return {year: now.filter(pl.col("day") == year) for year in map(_first_of_year, periods)}
 
@@ -210,6 +244,7 @@ def _revise_ledger(space: Workspace, entries: pl.DataFrame) -> None:
 
 
 def _entries(
+    space: Workspace,
     days: Sequence[date],
     versions: Mapping[date, str],
     origins: Sequence[pl.DataFrame],
@@ -218,6 +253,7 @@ def _entries(
     """The ledger's rows of some days; without a file where raw has no rows and the source has just said nothing.
 
     Args:
+        space: the table.
         days: the days.
         versions: what raw's days consist of.
         origins: of the days with rows, as `_origins` gives them.
@@ -225,7 +261,7 @@ def _entries(
     """
     of_day = {row["day"]: row for frame in origins for row in frame.iter_rows(named=True)}
     return pl.DataFrame(
-        [_entry(day, versions.get(day), of_day.get(day), loaded.get(day)) for day in days], LEDGER_SCHEMA
+        [_entry(day, versions.get(day), of_day.get(day), loaded.get(day)) for day in days], ledger_schema(space)
     )
 
 
@@ -276,7 +312,7 @@ def _stored(space: Workspace, asset: str, schema: pl.Schema, entities: Collectio
 
 
 def _first_of_year(day: date) -> date:
-    return day.replace(month=1, day=1)
+    return date(day.year, 1, 1)
 
 
 def _year_of(column: str) -> pl.Expr:

@@ -1,6 +1,6 @@
 """The lives of a table's devices: first and last day seen, first failure. What quarantine set aside counts as well."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
 
@@ -11,12 +11,12 @@ from ae_assets.evaluation.spells import failures_of_spells, lives_of_spells
 
 
 def lives_in(space: Workspace, known_until: date | None = None) -> Lives:
-    """The lives that raw tells up to a day; None: up to its last one.
+    """The lives that raw tells up to the end of a period; None: up to its last one.
 
     Raises:
         EvaluationError: raw has no record up to that day.
     """
-    return lives_of_spells(spells_of(space), known_until)
+    return lives_of_spells(spells_of(space), _known(space, known_until))
 
 
 def failures_in(space: Workspace, known_until: date | None = None) -> pl.DataFrame:
@@ -24,12 +24,17 @@ def failures_in(space: Workspace, known_until: date | None = None) -> pl.DataFra
 
     Args:
         space: the table.
-        known_until: last day whose labels the caller may know; None: all of them.
+        known_until: last period whose labels the caller may know; None: all of them.
 
     Returns:
         Frame with ``entity`` (String) and ``day`` (Date), in order of days.
     """
-    return failures_of_spells(spells_of(space), known_until)
+    return failures_of_spells(spells_of(space), _known(space, known_until))
+
+
+def _known(space: Workspace, until: date | None) -> date | None:
+    """The last calendar day that is over with a period, so that nothing of a day that goes on is known yet."""
+    return None if until is None else (space.table.periods.end(until) - timedelta(days=1)).date()
 
 
 def life_of(space: Workspace, entity: str) -> tuple[date, date, date | None] | None:

@@ -22,6 +22,7 @@ from ae_assets.features.catalogue import feature_names
 from ae_assets.model.definition import TrainingSection
 from ae_assets.model.model import card_of
 from ae_assets.progress import ProgressSink
+from ae_assets.schemas.periods import DAILY, Periods
 
 _HASH_STEPS = 1_000_000
 
@@ -35,11 +36,11 @@ class TrainingRange:
     known_until: date
 
     @classmethod
-    def of(cls, start: date, end: date, horizon_days: int) -> "TrainingRange":
-        """The range whose labels are known through the horizon after its end."""
+    def of(cls, start: date, end: date, horizon_days: int, periods: Periods = DAILY) -> "TrainingRange":
+        """The range whose labels are known through the horizon after its end, to the end of a period."""
         if end < start:
             raise ModelError(f"the training range ends on {end}, before it starts on {start}")
-        return cls(start, end, end + timedelta(days=horizon_days))
+        return cls(start, end, periods.after(end, timedelta(days=horizon_days)))
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,8 @@ def _left_out(space: Workspace, training: TrainingRange, held: Mapping[date, int
     if left_out and len(held) - len(left_out) < LEAST_SHARE * len(held):
         raise ModelError(
             f"of the {len(held)} days with features between {training.start} and {training.end}, "
-            f"{in_words(left_out)} have an implausible number of rows and are not learned from; name a range of which "
-            f"at least {LEAST_SHARE:.0%} remain (--train-start and --train-end), or {WIDEN}"
+            f"{in_words(left_out, space.table.periods)} have an implausible number of rows and are not learned from; "
+            f"name a range of which at least {LEAST_SHARE:.0%} remain (--train-start and --train-end), or {WIDEN}"
         )
     return left_out
 

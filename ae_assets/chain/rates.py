@@ -42,7 +42,9 @@ def judge_rates(space: Workspace) -> dict[str, PooledVerdict]:
         nothing = PooledVerdict(True, "too few to judge: the anomaly table holds no day", {})
         return dict.fromkeys(VERDICTS, nothing)
     last = held[-1]
-    first = max(last - timedelta(days=limits.window_days - 1), champion.seen_until + timedelta(days=1))
+    periods = space.table.periods
+    window = periods.spanning(last, timedelta(days=limits.window_days))
+    first = max(window, periods.shifted(champion.seen_until, 1))
     return {**_rates(space, first, last), **judge_drift(space, champion, last)}
 
 
@@ -68,7 +70,7 @@ Judged = tuple[tuple[Verdict, Verdict], Mapping[str, object]]
 
 def _by_failures(space: Workspace, scores: pl.DataFrame, days: tuple[date, date]) -> Judged:
     limits = space.table.checks
-    protocol = Protocol(*days, space.table.horizon_days, limits.window_days)
+    protocol = Protocol(*space.table.periods.days(*days), space.table.horizon_days, limits.window_days)
     point = judge_threshold(of_days(scores), lives_in(space), protocol, 0.5, IN_USE)
     detection = detection_rate_is_acceptable(point, limits.min_detection_rate)
     return (detection, false_alarm_rate_is_acceptable(point, limits.max_false_alarm_rate)), {}

@@ -6,7 +6,7 @@ No champion is needed and none is touched: what is fitted here is judged and for
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
@@ -99,7 +99,9 @@ def evaluate_origins(
     splits: list[Split] = []
     planned = plan(space, start, end, count)
     table = space.table
-    protocols = [Protocol(*origin.test, table.horizon_days, table.checks.window_days) for origin in planned]
+    protocols = [
+        Protocol(*table.periods.days(*origin.test), table.horizon_days, table.checks.window_days) for origin in planned
+    ]
     require_labels(protocols[-1], lives)
     for number, (origin, protocol) in enumerate(zip(planned, protocols, strict=True), 1):
         telling = _telling(space, f"split {number} of {count}")
@@ -118,7 +120,9 @@ def evaluate_origins(
                 )
             scores[one.name] = of_days(pl.concat(frames))
         name = f"split {number}"
-        splits.append(judge_split(name, origin.training, scores, lives, protocol, reference=compared[0].name))
+        splits.append(
+            judge_split(name, table.periods.days(*origin.training), scores, lives, protocol, reference=compared[0].name)
+        )
     return RollingEvaluation(planned[0].test[0], end, pooled(splits), not_fitted)
 
 
@@ -131,22 +135,23 @@ def plan(space: Workspace, start: date, end: date, count: int) -> list[Origin]:
     held = [day for day, rows in space.days_of(FEATURES).items() if rows and day <= end]
     if not held:
         raise EvaluationError(f"{space.name(FEATURES)} holds no day up to {end}; materialise features first")
-    test_days = (end - start).days + 1
-    horizon = space.table.horizon_days
+    periods, horizon_days = space.table.periods, space.table.horizon_days
+    test, horizon = len(periods.range(start, end)), periods.count(timedelta(days=horizon_days))
     fitting = origins(
         min(held),
         end,
-        train_days=space.table.training.days,
-        test_days=test_days,
+        periods,
+        train_days=periods.count(timedelta(days=space.table.training.days)),
+        test_days=test,
         embargo_days=horizon,
-        step_days=test_days,
+        step_days=test,
         horizon_days=horizon,
     )
     if len(fitting) < count:
         raise EvaluationError(
-            f"{len(fitting)} of {count} splits fit between {min(held)} and {end}, each of {test_days} days to judge "
-            f"after {space.table.training.days} to fit and {horizon} of embargo; ask for {len(fitting)}, judge "
-            "shorter ranges, or load earlier days"
+            f"{len(fitting)} of {count} splits fit between {min(held)} and {end}, each of {test} {periods.noun}s to "
+            f"judge after {space.table.training.days} days to fit and {horizon_days} of embargo; ask for "
+            f"{len(fitting)}, judge shorter ranges, or load earlier days"
         )
     return fitting[-count:]
 
@@ -157,7 +162,7 @@ def training_of(space: Workspace, origin: Origin) -> TrainingRange:
     Raises:
         EvaluationError: that reaches into the days to judge.
     """
-    training = TrainingRange.of(*origin.training, space.table.horizon_days)
+    training = TrainingRange.of(*origin.training, space.table.horizon_days, space.table.periods)
     if training.known_until >= origin.test[0]:
         raise EvaluationError(
             f"a fit on days until {training.end} knows labels until {training.known_until}, and is to be judged from "

@@ -14,6 +14,7 @@ from ae_assets.features.catalogue import Feature, catalogue
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.units import in_own_units, scale_of
 from ae_assets.schemas.durations import in_words
+from ae_assets.schemas.periods import Periods
 
 STORY_DAYS = 60
 ATTRIBUTES = 4
@@ -120,7 +121,7 @@ def _stories(space: Workspace, champion: Champion, chosen: Mapping[str, tuple[st
     drawn = {name: feature for name, feature in drawn_features(space.table.features).items() if feature.name in kept}
     values = _rows_of(space, FEATURES, drives, ["day", "entity", *(feature.name for feature in drawn.values())])
     stories = {
-        name: _story(entity, last_day, judged, values, space.table.features, drawn)
+        name: _story(entity, _told(space.table.periods, last_day), judged, values, space.table.features, drawn)
         for name, (entity, last_day) in chosen.items()
         if entity in judged["entity"] and entity in values["entity"]
     }
@@ -132,26 +133,32 @@ def _rows_of(space: Workspace, asset: str, drives: Sequence[tuple[str, date]], c
     if not drives:
         return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
     names, last_days = zip(*drives, strict=True)
-    first = min(last_days) - timedelta(days=STORY_DAYS - 1)
-    return space.read(asset, first, max(last_days), columns, names)
+    periods = space.table.periods
+    first, last = _told(periods, min(last_days))[0], periods.last_of(max(last_days))
+    return space.read(asset, first, last, columns, names)
+
+
+def _told(periods: Periods, last_day: date) -> tuple[date, date]:
+    """The first and the last period of a story that ends on a day."""
+    last = periods.last_of(last_day)
+    return periods.spanning(last, timedelta(days=STORY_DAYS)), last
 
 
 def _story(
     entity: str,
-    last_day: date,
+    told: tuple[date, date],
     judged: pl.DataFrame,
     values: pl.DataFrame,
     config: FeatureConfig,
     drawn: Mapping[str, Feature],
 ) -> Story:
-    told = pl.col("day").is_between(last_day - timedelta(days=STORY_DAYS - 1), last_day)
-    scored = judged.filter(pl.col("entity") == entity, told)
-    mine = values.filter(pl.col("entity") == entity, told)
+    of_story = (pl.col("entity") == entity) & pl.col("day").is_between(*told)
+    scored, mine = judged.filter(of_story), values.filter(of_story)
     reported = [column for column, feature in drawn.items() if mine[feature.name].count()]
     columns = strongest_attributes(scored["top_features"], config, reported)[:ATTRIBUTES]
     read = mine.select("day", **{column: in_own_unit(mine, drawn[column], config) for column in columns})
     history = scored.select("day", "score", "threshold").join(read, on="day", how="full", coalesce=True).sort("day")
-    return Story(entity, last_day, history, {column: title_of(drawn[column], config) for column in columns})
+    return Story(entity, told[1], history, {column: title_of(drawn[column], config) for column in columns})
 
 
 def drawn_features(config: FeatureConfig) -> dict[str, Feature]:

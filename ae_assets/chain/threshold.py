@@ -103,12 +103,16 @@ def calibration_after(space: Workspace, training: TrainingRange) -> CalibrationR
         ModelError: too few of them have a plausible volume.
     """
     asked_for = space.table.calibration
-    calibration = CalibrationRange.after(training, asked_for.embargo_days, asked_for.days, days_left_out(space))
+    periods = space.table.periods
+    calibration = CalibrationRange.after(
+        training, asked_for.embargo_days, asked_for.days, days_left_out(space), periods
+    )
     left = len(_days_of(space, calibration))
-    if calibration.left_out and left < LEAST_SHARE * asked_for.days:
+    if calibration.left_out and left < LEAST_SHARE * periods.count(timedelta(days=asked_for.days)):
         raise ModelError(
             f"the threshold is chosen on the {asked_for.days} days (calibration.days) from {calibration.start} on, and "
-            f"only {left} days with features remain until {calibration.end}, since {in_words(calibration.left_out)} "
+            f"only {left} {periods.noun}s with features remain until {calibration.end}, since "
+            f"{in_words(calibration.left_out, periods)} "
             f"have an implausible number of rows; load the days after them, train on other days (--train-start and "
             f"--train-end), or {WIDEN}"
         )
@@ -171,7 +175,7 @@ def calibration_scores(
         return of_days(scores.filter(normal)).with_columns(fails_in=pl.lit(None, pl.Int64))
     failures = target.first
     if earlier_failures and not detector.learns_from_failures:
-        last = calibration.start - timedelta(days=1)
+        last = space.table.periods.shifted(calibration.start, -1)
         left_out = days_left_out(space)
         known = space.table.periods.range(training.start, last)
         before = [day for day in known if held.get(day) and day not in left_out]

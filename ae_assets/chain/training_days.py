@@ -29,11 +29,16 @@ def latest_training_days(
         judged: whether there is a champion to be compared with.
         left_out: days that count neither to learn from nor to calibrate or judge on.
     """
-    known = day_before(last, table.retraining.window_days, left_out) if judged else last
-    end = day_before(known, table.calibration.days, left_out) - timedelta(days=table.calibration.embargo_days)
+    periods = table.periods
+
+    def before(day: date, days: int) -> date:
+        return day_before(day, _count(table, days), left_out, periods)
+
+    known = before(last, table.retraining.window_days) if judged else last
+    end = periods.shifted(before(known, table.calibration.days), -_count(table, table.calibration.embargo_days))
     if judged:
-        end = min(end, known - timedelta(days=table.horizon_days))
-    return day_before(end, table.training.days, left_out) + timedelta(days=1), end
+        end = min(end, periods.shifted(known, -_count(table, table.horizon_days)))
+    return periods.shifted(before(end, table.training.days), 1), end
 
 
 def default_training_days(space: Workspace) -> tuple[date, date] | str:
@@ -64,7 +69,7 @@ def plan_training(
     """
     for is_judged in [True, False] if judged else [False]:
         planned = latest_training_days(table, max(held), judged=is_judged, left_out=left_out)
-        if _share_held(held, planned, left_out) >= LEAST_SHARE:
+        if _share_held(table, held, planned, left_out) >= LEAST_SHARE:
             return planned
     return _too_few(table, held, left_out)
 
@@ -95,38 +100,45 @@ def plan_retraining(
             f"the newest version has learned from days until {trained_until}; features until {last} leave a challenger "
             f"those until {end}"
         )
-    share = _share_held(held, (start, end), left_out)
+    share, asked = _share_held(table, held, (start, end), left_out), _count(table, table.training.days)
     if share < LEAST_SHARE:
+        noun, after = table.periods.noun, len(table.periods.range(end, last)) - 1
         return (
-            f"{share * table.training.days:.0f} of the {table.training.days} days from {start} to {end} have features, "
-            f"fewer than {LEAST_SHARE:.0%}; {(last - end).days} days after them are kept for calibration and judgement"
+            f"{share * asked:.0f} of the {asked} {noun}s from {start} to {end} have features, fewer than "
+            f"{LEAST_SHARE:.0%}; {after} {noun}s after them are kept for calibration and judgement"
         )
     return start, end
 
 
-def _share_held(held: Collection[date], days: tuple[date, date], left_out: Collection[date]) -> float:
-    first, last = days
-    apart = sum(first <= day <= last for day in left_out)
-    return sum(first <= day <= last for day in {*held} - {*left_out}) / ((last - first).days + 1 - apart)
+def _count(table: WatchedTable, days: int) -> int:
+    """The table's periods that hold so many days."""
+    return table.periods.count(timedelta(days=days))
+
+
+def _share_held(
+    table: WatchedTable, held: Collection[date], days: tuple[date, date], left_out: Collection[date]
+) -> float:
+    asked = {*table.periods.range(*days)} - {*left_out}
+    return len(asked & {*held}) / len(asked)
 
 
 def _too_few(table: WatchedTable, held: Collection[date], left_out: Collection[date]) -> str:
     """What a first model needs and from when on it can be had."""
     usable = sorted({*held} - {*left_out})
-    learned = ceil(LEAST_SHARE * table.training.days)
-    calibration = table.calibration
-    needed = learned + calibration.embargo_days + calibration.days
+    learned = ceil(LEAST_SHARE * _count(table, table.training.days))
+    embargo, calibration = _count(table, table.calibration.embargo_days), _count(table, table.calibration.days)
+    needed, periods = learned + embargo + calibration, table.periods
     first_day = (usable or sorted(held))[0]
-    possible = first_day + timedelta(days=needed - 1)
+    possible = periods.shifted(first_day, needed - 1)
     when = (
-        f"if no day is missing, that is from {possible} on"
+        f"if no {periods.noun} is missing, that is from {possible} on"
         if possible > max(held)
-        else f"of the days from {first_day} to {max(held)} too many are missing or of implausible volume"
+        else f"of the {periods.noun}s from {first_day} to {max(held)} too many are missing or of implausible volume"
     )
     return (
-        f"{len(usable)} days have features to learn from ({first_day} to {max(held)}), and a model needs {needed}: "
-        f"{learned} to learn from (at least {LEAST_SHARE:.0%} of training.days {table.training.days}), then "
-        f"{calibration.embargo_days} (calibration.embargo_days) and {calibration.days} (calibration.days) for the "
+        f"{len(usable)} {periods.noun}s have features to learn from ({first_day} to {max(held)}), and a model needs "
+        f"{needed}: {learned} to learn from (at least {LEAST_SHARE:.0%} of training.days {table.training.days}), then "
+        f"{embargo} (calibration.embargo_days) and {calibration} (calibration.days) for the "
         f"threshold; {when}. For an earlier, weaker one name the days to learn from (--train-start and --train-end, or "
         "train_start and train_end of the op), or lower training.days"
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -11,6 +12,7 @@ from ae_assets.chain.settings import retraining_command, settings_are_known
 from ae_assets.chain.workspace import Workspace
 from ae_assets.decisions import AggregationConfig
 from ae_assets.features.catalogue import feature_names
+from ae_assets.model.definition import WatchedTable
 
 Remedy = Literal["calibrate", "train"]
 
@@ -80,12 +82,21 @@ def _of_the_threshold(space: Workspace, champion: Champion) -> Iterator[Unapplie
     yield from _differences("threshold", champion.threshold.policy, table.threshold, "calibrate")
     in_use, now = _in_force(champion.aggregation), _in_force(table.decision.aggregation)
     yield from _unlike("decision.aggregation", in_use, now, "calibrate")
-    days, training = champion.calibration, champion.training
-    used = {
-        "embargo_days": (days.start - training.end).days - 1,
-        "days": (days.end - days.start).days + 1 - len(days.left_out),
+    yield from _unlike("calibration", _calibrated_as(table, champion), table.calibration.model_dump(), "calibrate")
+
+
+def _calibrated_as(table: WatchedTable, champion: Champion) -> dict[str, int]:
+    """The lengths of the calibration range and of the embargo before it: the YAML's where they make that range."""
+    asked, periods = table.calibration, table.periods
+    days, learned_until = champion.calibration, periods.end(champion.training.end)
+    length = len(periods.range(days.start, days.end)) - len(days.left_out)
+    begins = periods.following(learned_until + timedelta(days=asked.embargo_days))
+    return {
+        "embargo_days": asked.embargo_days
+        if begins == days.start
+        else (periods.start(days.start) - learned_until).days,
+        "days": asked.days if length == periods.count(timedelta(days=asked.days)) else (length * periods.step).days,
     }
-    yield from _unlike("calibration", used, table.calibration.model_dump(), "calibrate")
 
 
 def _in_force(aggregation: AggregationConfig) -> dict[str, Any]:

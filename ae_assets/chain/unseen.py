@@ -16,37 +16,42 @@ def latest_unseen_days(space: Workspace) -> tuple[date, date] | str:
         ModelError: there is no champion, or it was trained on features of other settings.
     """
     champion = load_champion(space)
-    window = space.table.checks.window_days
+    periods, window = space.table.periods, timedelta(days=space.table.checks.window_days)
     last = max((day for day, rows in space.days_of(ANOMALIES).items() if rows), default=champion.seen_until)
     first = _first_judged(space, champion, last)
-    days = (last - first).days + 1
-    if days < window:
+    length = len(periods.range(first, last)) * periods.step
+    if length < window:
         return (
             f"too few days to judge yet: the champion {champion.version} has seen days and labels until "
-            f"{champion.seen_until}, it has scored {max(days, 0)} days since then without a gap until {last}, and a "
-            f"false alarm rate needs a window of {window} (checks.window_days). It can be judged once there are "
-            f"anomalies of all days until {champion.seen_until + timedelta(days=window)}"
+            f"{champion.seen_until}, it has scored {length.days} days since then without a gap until {last}, and a "
+            f"false alarm rate needs a window of {window.days} (checks.window_days). It can be judged once there are "
+            f"anomalies of all days until {periods.after(champion.seen_until, window)}"
         )
-    return last - timedelta(days=days // window * window - 1), last
+    return periods.spanning(last, length // window * window), last
 
 
 def latest_days(space: Workspace) -> tuple[date, date] | str:
     """The latest window with features, which needs no champion; or that there is none."""
-    window = space.table.checks.window_days
+    periods, window = space.table.periods, space.table.checks.window_days
     held = [day for day, rows in space.days_of(FEATURES).items() if rows]
-    if not held or (max(held) - min(held)).days + 1 < window:
-        return f"too few days to judge yet: {len(held)} have features, and a window is {window} (checks.window_days)"
-    return max(held) - timedelta(days=window - 1), max(held)
+    first = periods.spanning(max(held), timedelta(days=window)) if held else None
+    if first is None or first < min(held):
+        return (
+            f"too few {periods.noun}s to judge yet: {len(held)} have features, and a window is {window} days "
+            "(checks.window_days)"
+        )
+    return first, max(held)
 
 
 def _first_judged(space: Workspace, champion: Champion, last: date) -> date:
     """The first of the days until the last one that it has scored, each that has features, and not seen."""
-    first = champion.seen_until + timedelta(days=1)
+    periods = space.table.periods
+    first = periods.shifted(champion.seen_until, 1)
     scored = space.days_of(ANOMALIES)
     gaps = [day for day, rows in space.days_of(FEATURES).items() if rows and not scored.get(day)]
-    first = max([first, *(day + timedelta(days=1) for day in gaps if day <= last)])
+    first = max([first, *(periods.shifted(day, 1) for day in gaps if day <= last)])
     if first > last:
         return first
     versions = space.iter_days(ANOMALIES, first, last, ["model_version"])
     others = [day for day, rows in versions if (rows["model_version"] != champion.version).any()]
-    return max([first, *(day + timedelta(days=1) for day in others)])
+    return max([first, *(periods.shifted(day, 1) for day in others)])

@@ -1,11 +1,11 @@
 """Days that are not what a fleet delivers: nothing is learned from them, chosen on them or compared on them."""
 
-from collections.abc import Collection, Sequence
-from datetime import date, timedelta
-from itertools import pairwise
+from collections.abc import Collection
+from datetime import date
 
 from ae_assets.chain.workspace import FEATURES, QUARANTINE, RAW, Workspace
 from ae_assets.features.volume import ImplausibleDay, are_many, implausible_days, table_gaps
+from ae_assets.schemas.periods import DAILY, Periods
 
 LEAST_SHARE = 0.5
 """Share of the days asked for that must be left where implausible ones are left out."""
@@ -29,6 +29,7 @@ def implausible_volumes(space: Workspace, first: date | None = None, last: date 
     limits = space.table.checks
     return implausible_days(
         space.days_of(RAW),
+        space.table.periods,
         first_day=first,
         last_day=last,
         lowest_share=limits.volume_low,
@@ -55,7 +56,12 @@ def gaps_in(space: Workspace, asset: str, first: date, last: date) -> frozenset[
     """
     limits = space.table.checks
     return table_gaps(
-        space.days_of(asset), first, last, lowest_share=limits.volume_low, highest_share=limits.volume_high
+        space.days_of(asset),
+        first,
+        last,
+        space.table.periods,
+        lowest_share=limits.volume_low,
+        highest_share=limits.volume_high,
     )
 
 
@@ -65,30 +71,29 @@ def gaps_until(space: Workspace, last: date) -> frozenset[date]:
     return gaps_in(space, FEATURES, min(held), last) if held and min(held) <= last else frozenset()
 
 
-def day_before(day: date, days: int, left_out: Collection[date]) -> date:
-    """The day before the last so many days until a day, both counted without those left out."""
+def day_before(day: date, days: int, left_out: Collection[date], periods: Periods = DAILY) -> date:
+    """The day, or other period, before the last so many until one, both counted without those left out."""
     while days:
         days -= day not in left_out
-        day -= timedelta(days=1)
+        day = periods.shifted(day, -1)
     return day
 
 
-def day_after(day: date, days: int, left_out: Collection[date]) -> date:
-    """The last of so many days from a day on, counted without those left out."""
+def day_after(day: date, days: int, left_out: Collection[date], periods: Periods = DAILY) -> date:
+    """The last of so many days, or other periods, from one on, counted without those left out."""
     while True:
         days -= day not in left_out
         if not days:
             return day
-        day += timedelta(days=1)
+        day = periods.shifted(day, 1)
 
 
-def in_words(days: Sequence[date]) -> str:
-    """Days, at least one, as their first stretches and their number, e.g. ``2013-08-20 to 2013-10-14 (56 days)``."""
-    ordered = sorted(days)
-    breaks = [place for place, (day, after) in enumerate(pairwise(ordered), 1) if (after - day).days > 1]
+def in_words(days: Collection[date], periods: Periods = DAILY) -> str:
+    """Periods, at least one, as their first stretches and number, e.g. ``2013-08-20 to 2013-10-14 (56 days)``."""
     stretches = [
-        f"{ordered[first]} to {ordered[last - 1]}" if last - first > 1 else str(ordered[first])
-        for first, last in pairwise([0, *breaks, len(ordered)])
+        periods.key(first) if first == last else f"{periods.key(first)} to {periods.key(last)}"
+        for first, last in periods.stretches(days)
     ]
     more = f" and {len(stretches) - MOST_STRETCHES} more stretches" if len(stretches) > MOST_STRETCHES else ""
-    return f"{', '.join(stretches[:MOST_STRETCHES])}{more} ({len(ordered)} day{'s' if len(ordered) > 1 else ''})"
+    count = f"{len(days)} {periods.noun}{'s' if len(days) > 1 else ''}"
+    return f"{', '.join(stretches[:MOST_STRETCHES])}{more} ({count})"

@@ -18,6 +18,7 @@ from ae_assets.evaluation.lives import Lives
 from ae_assets.evaluation.population import population_of
 from ae_assets.evaluation.protocol import Protocol
 from ae_assets.evaluation.results import Comparison
+from ae_assets.schemas.periods import DAILY, Periods
 
 FORMAT_VERSION = 1
 
@@ -41,6 +42,7 @@ class Origin:
 def origins(
     first_day: date,
     last_day: date,
+    periods: Periods = DAILY,
     *,
     train_days: int,
     test_days: int,
@@ -56,6 +58,7 @@ def origins(
     Args:
         first_day: first day with data.
         last_day: last day to judge.
+        periods: what the ranges are made of; of hours or weeks all lengths are counted in these.
         train_days: length of each training range.
         test_days: length of each test range.
         embargo_days: days left out between the two.
@@ -80,7 +83,7 @@ def origins(
             "horizon after its training range, so it would have seen some of the judged ones; make the embargo as long"
         )
     needed = train_days + embargo_days + test_days
-    held = (last_day - first_day).days + 1
+    held = len(periods.range(first_day, last_day))
     if held < needed:
         raise EvaluationError(
             f"{first_day} to {last_day} are {held} days, and a split needs {needed}: {train_days} to fit, "
@@ -88,10 +91,10 @@ def origins(
         )
     splits = []
     for back in range(0, held - needed + 1, step_days):
-        test_end = last_day - timedelta(days=back)
-        test_start = test_end - timedelta(days=test_days - 1)
-        train_end = test_start - timedelta(days=embargo_days + 1)
-        splits.append(Origin((train_end - timedelta(days=train_days - 1), train_end), (test_start, test_end)))
+        test_end = periods.shifted(last_day, -back)
+        test_start = periods.shifted(test_end, 1 - test_days)
+        train_end = periods.shifted(test_start, -embargo_days - 1)
+        splits.append(Origin((periods.shifted(train_end, 1 - train_days), train_end), (test_start, test_end)))
     return splits[::-1]
 
 

@@ -1,20 +1,23 @@
-"""Tells days whose number of rows cannot be a whole fleet's: the arithmetic of checks of volume."""
+"""Tells periods whose number of rows cannot be a whole fleet's: the arithmetic of checks of volume."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime
 from statistics import median
+
+from ae_assets.schemas.durations import DAY
+from ae_assets.schemas.periods import DAILY, Periods
 
 
 @dataclass(frozen=True)
 class ImplausibleDay:
-    """A day whose volume is out of line.
+    """A period whose volume is out of line.
 
     Attributes:
-        day: the day.
+        day: the period.
         rows: rows it has; 0 where it is missing.
-        expected: the median of the plausible days before it.
+        expected: the median of the plausible periods before it.
         reason: what is wrong, in words.
     """
 
@@ -26,6 +29,7 @@ class ImplausibleDay:
 
 def implausible_days(
     day_rows: Mapping[date, int],
+    periods: Periods = DAILY,
     *,
     first_day: date | None = None,
     last_day: date | None = None,
@@ -34,85 +38,121 @@ def implausible_days(
     highest_share: float = 2.0,
     settled_after_days: int = 90,
 ) -> list[ImplausibleDay]:
-    """Finds the days with far fewer or far more rows than the plausible days before them.
+    """Finds the periods with far fewer or far more rows than the plausible ones before them.
 
     The reference of a day is the median of the last ``reference_days`` plausible days, so that a long outage does not
     become the norm. The first days have none before them and are held against the median of the first
-    ``reference_days`` days that have rows. A new level that lasts ``settled_after_days`` days in a row becomes the
-    norm, since a fleet may be bought or retired; the days until then stay flagged.
+    ``reference_days`` days that have rows. A new level that lasts ``settled_after_days`` in a row becomes the norm,
+    since a fleet may be bought or retired; the days until then stay flagged. With weeks it is the same, counted in
+    weeks; an hour is held against the same hour of other days, since what devices report may follow the clock.
 
     Args:
-        day_rows: rows by day, in any order.
-        first_day: where the range starts; the first day of ``day_rows`` if None.
-        last_day: where it ends; the last day of ``day_rows`` if None.
-        reference_days: plausible days that make the reference, at least 1.
-        lowest_share: share of the reference below which a day is implausible.
-        highest_share: multiple of the reference above which a day is implausible.
-        settled_after_days: days in a row after which a new level is the norm.
+        day_rows: rows by period, in any order.
+        periods: of which kind they are.
+        first_day: where the range starts; the first of ``day_rows`` if None.
+        last_day: where it ends; the last of ``day_rows`` if None.
+        reference_days: plausible days, or weeks, that make the reference, at least 1.
+        lowest_share: share of the reference below which a period is implausible.
+        highest_share: multiple of the reference above which a period is implausible.
+        settled_after_days: calendar days after which a new level is the norm.
 
     Returns:
-        The implausible days in their order, missing days of the range included; nothing where no day has rows.
+        The implausible periods in their order, missing ones of the range included; nothing where none has rows.
     """
     listed = [day for day in sorted(day_rows) if day_rows[day] > 0]
     if not listed:
         return []
     first, last = first_day or min(day_rows), last_day or max(day_rows)
-    plausible = deque((day_rows[day] for day in listed[:reference_days]), maxlen=reference_days)
-    unsettled: deque[int] = deque(maxlen=settled_after_days)
+    settled = -(-settled_after_days * DAY // max(periods.step, DAY))
+    with_rows: dict[int, list[int]] = {}
+    for day in listed:
+        with_rows.setdefault(_place(day), []).append(day_rows[day])
+    levels = {place: _Level(rows, reference_days, settled) for place, rows in with_rows.items()}
     flagged = []
-    day = min(first, listed[0])
-    while day <= last:
-        rows, expected = day_rows.get(day, 0), median(plausible)
-        if lowest_share * expected <= rows <= highest_share * expected:
-            plausible.append(rows)
-            unsettled.clear()
-        else:
-            if day >= first:
-                flagged.append(ImplausibleDay(day, rows, round(expected), _reason(rows, expected)))
-            unsettled.append(rows)
-            if len(unsettled) == settled_after_days and min(unsettled) > 0 and max(unsettled) <= 2 * min(unsettled):
-                plausible = deque(list(unsettled)[-reference_days:], maxlen=reference_days)
-                unsettled.clear()
-        day += timedelta(days=1)
+    for day in periods.range(min(first, listed[0]), last):
+        level = levels.get(_place(day))
+        if level is None:
+            continue  # an hour of the day of which the table has never had rows
+        rows, expected = day_rows.get(day, 0), level.expected
+        is_plausible = lowest_share * expected <= rows <= highest_share * expected
+        level.take(rows, is_plausible=is_plausible)
+        if not is_plausible and day >= first:
+            flagged.append(ImplausibleDay(day, rows, round(expected), _reason(rows, expected, periods)))
     return flagged
 
 
-def table_gaps(
-    day_rows: Mapping[date, int], first: date, last: date, *, lowest_share: float = 0.5, highest_share: float = 2.0
-) -> frozenset[date]:
-    """The days of a range on which the table cannot tell who was away.
+class _Level:
+    """The usual number of rows, as plausible periods and lasting changes make it."""
 
-    Days before the first that has rows are none: a table may be young.
+    def __init__(self, first_rows: Sequence[int], reference: int, settled: int) -> None:
+        self._plausible = deque(first_rows[:reference], maxlen=reference)
+        self._unsettled: deque[int] = deque(maxlen=settled)
+
+    @property
+    def expected(self) -> float:
+        return median(self._plausible)
+
+    def take(self, rows: int, *, is_plausible: bool) -> None:
+        if is_plausible:
+            self._plausible.append(rows)
+            self._unsettled.clear()
+            return
+        new = self._unsettled
+        new.append(rows)
+        if len(new) == new.maxlen and min(new) > 0 and max(new) <= 2 * min(new):
+            self._plausible.clear()
+            self._plausible.extend(new)
+            new.clear()
+
+
+def _place(period: date) -> int:
+    """The place of an hour in its day; days and weeks have one alone."""
+    return period.hour if isinstance(period, datetime) else 0
+
+
+def table_gaps(
+    day_rows: Mapping[date, int],
+    first: date,
+    last: date,
+    periods: Periods = DAILY,
+    *,
+    lowest_share: float = 0.5,
+    highest_share: float = 2.0,
+) -> frozenset[date]:
+    """The periods of a range in which the table cannot tell who was away.
+
+    Those before the first that has rows are none: a table may be young.
 
     Args:
-        day_rows: rows by day, in any order.
+        day_rows: rows by period, in any order.
         first: where the range starts.
         last: where it ends.
+        periods: of which kind they are.
         lowest_share: as of `implausible_days`.
         highest_share: as of `implausible_days`.
 
     Returns:
-        Days without rows, and days with far fewer rows than the plausible days before them.
+        Periods without rows, and those with far fewer rows than the plausible ones before them.
     """
     begins = min((day for day, rows in day_rows.items() if rows), default=last)
     unlike = implausible_days(
-        day_rows, first_day=first, last_day=last, lowest_share=lowest_share, highest_share=highest_share
+        day_rows, periods, first_day=first, last_day=last, lowest_share=lowest_share, highest_share=highest_share
     )
     return frozenset(day.day for day in unlike if day.day > begins and day.rows < day.expected)
 
 
 def are_many(set_aside: int, rows: int, most: float) -> bool:
-    """Whether so many rows of a day are set aside that nothing is made of the others; a single row is not many.
+    """Whether so many rows of a period are set aside that nothing is made of the others; a single row is not many.
 
     Args:
         set_aside: rows in quarantine.
-        rows: rows of the day.
+        rows: rows of the period.
         most: the largest share that may be.
     """
     return set_aside > most * rows and (set_aside > 1 or set_aside == rows)
 
 
-def _reason(rows: int, expected: float) -> str:
+def _reason(rows: int, expected: float, periods: Periods) -> str:
     if rows == 0:
         return f"no rows, where about {expected:,.0f} are expected"
-    return f"{rows:,} rows are {rows / expected:.1%} of the {expected:,.0f} of the plausible days before"
+    return f"{rows:,} rows are {rows / expected:.1%} of the {expected:,.0f} of the plausible {periods.noun}s before"

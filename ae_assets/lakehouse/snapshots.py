@@ -68,7 +68,7 @@ def files_by_day(
     Args:
         table: the table, as of its loaded metadata.
         first: leave out days before; None for all. Of a table of hours or weeks, the period in which it lies.
-        last: leave out days after; None for all.
+        last: leave out days after; None for all. Of a table of hours, a date stands for its last one.
         state: a former state of the table; None for the current one.
 
     Raises:
@@ -76,7 +76,8 @@ def files_by_day(
     """
     found: dict[date, list[DataFile]] = defaultdict(list)
     periods = periods_of(table)
-    first, last = (None if end is None else periods.of(end) for end in (first, last))
+    first = None if first is None else periods.of(first)
+    last = None if last is None else periods.last_of(last)
     for manifest in _manifests_of(state or table.current_snapshot(), table.io):
         _refuse_row_deletes(table, manifest)
         at = Partition.of(table, manifest.partition_spec_id)

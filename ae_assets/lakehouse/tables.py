@@ -129,7 +129,7 @@ class Lakehouse:
         Args:
             table: ``"<watched table>.<asset>"``.
             first: first day; of a table of hours or weeks the period in which it lies.
-            last: last day; the same.
+            last: last day; the same, and a date stands for its last hour.
             columns: columns to read, in the order wanted; None for all, in the table's order.
             as_of: a time (UTC where it names no zone) or the number of a snapshot: rows and columns as they were then.
             entities: whose rows, of a table with a column ``entity``; of each file only their parts are read. None:

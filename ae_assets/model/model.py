@@ -242,7 +242,12 @@ class Model:
     def _gaps(self, day_rows: Mapping[date, int], day: date) -> frozenset[date]:
         limits = self.limits
         return table_gaps(
-            day_rows, min(day_rows), day, lowest_share=limits.volume_low, highest_share=limits.volume_high
+            day_rows,
+            min(day_rows),
+            day,
+            self.contract.rhythm.periods,
+            lowest_share=limits.volume_low,
+            highest_share=limits.volume_high,
         )
 
 

@@ -207,7 +207,7 @@ def _threshold(table: WatchedTable) -> dg.AssetsDefinition:
         space = _space(context, table, lakehouse)
         calibrated = calibrate_latest(space, config.promote, config.version)
         yield dg.MaterializeResult(
-            metadata=metadata.threshold_run(calibrated),
+            metadata=metadata.threshold_run(calibrated, table.periods),
             check_results=checks.threshold_checks(space, calibrated.promotion),
         )
 
@@ -375,6 +375,6 @@ def training_range(space: Workspace, config: ModelConfig) -> "TrainingRange":
     start = (
         as_period(table, config.train_start, "train_start")
         if config.train_start is not None
-        else table.periods.of(table.periods.end(end) - timedelta(days=table.training.days))
+        else table.periods.spanning(end, timedelta(days=table.training.days))
     )
-    return TrainingRange.of(start, end, table.horizon_days)
+    return TrainingRange.of(start, end, table.horizon_days, table.periods)

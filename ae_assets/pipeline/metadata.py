@@ -29,6 +29,7 @@ from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline import maintenance_metadata
 from ae_assets.pipeline.target_wording import abnormal_rows, judged_by, learned_from, promoted_where
 from ae_assets.schemas.durations import written as in_short
+from ae_assets.schemas.periods import Periods
 from ae_assets.sources import open_source
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def _raw_run(space: Workspace, loaded: Sequence["RawDay"], strays: Sequence[str]
     recent = {day: held[day] for day in sorted(held)[-180:]}
     said = f"{sum(facts.rows for facts in loaded):,} rows"
     if missing:
-        said += f"; not in the source: {in_words(missing)}"
+        said += f"; not in the source: {in_words(missing, space.table.periods)}"
     return {
         **({f"Rows by {noun}": _image(markdown_image(volume_by_day(recent), f"rows per {noun}"))} if recent else {}),
         **({STRAYS: "\n".join(strays[:MOST_NAMED])} if strays else {}),
@@ -290,19 +291,19 @@ def model_run(table: WatchedTable, trained: "TrainedModel") -> Metadata:
         "Windows available": history.windows_available,
         **abnormal_rows(table, facts),
         "Seconds of training": round(history.seconds, 1),
-        **_left_out([table.periods.parse(day) for day in card["days_left_out"]]),
+        **_left_out([table.periods.parse(day) for day in card["days_left_out"]], table.periods),
         "Model card": dg.MetadataValue.json(card),
     }
 
 
-def _left_out(days: Sequence[date]) -> Metadata:
+def _left_out(days: Sequence[date], periods: Periods) -> Metadata:
     """The periods of a range that do not count, where there are any."""
     if not days:
         return {}
-    return {"Days left out": f"{in_words(days)}: an implausible number of rows, or too many of them set aside"}
+    return {"Days left out": f"{in_words(days, periods)}: an implausible number of rows, or too many of them set aside"}
 
 
-def threshold_run(calibrated: "Calibrated") -> Metadata:
+def threshold_run(calibrated: "Calibrated", periods: Periods) -> Metadata:
     """A calibration."""
     from ae_assets.reports.figures import score_histogram
     from ae_assets.reports.tables import markdown_image, number
@@ -321,7 +322,7 @@ def threshold_run(calibrated: "Calibrated") -> Metadata:
         "Calibration rows not judged": calibrated.not_judged.rows,
         "Devices never judged in calibration": calibrated.not_judged.entities,
         "Calibrated on": f"{threshold.calibration.first_day} to {threshold.calibration.last_day}",
-        **_left_out(calibrated.calibration.left_out),
+        **_left_out(calibrated.calibration.left_out, periods),
         "Champion": calibrated.version if promotion.promoted else promotion.champion_before or "none",
         "Champion before": promotion.champion_before or "none",
         "Verdict": promotion.reason.value,

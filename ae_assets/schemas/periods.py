@@ -83,7 +83,23 @@ class Periods:
         """The last period that begins in a day, or the one in which it lies; of a point in time, `of` it."""
         if isinstance(moment, datetime):
             return self.of(moment)
-        return self.of(DAILY.end(moment) - datetime.resolution)
+        return self.of(_midnight(moment) + (DAILY.step - datetime.resolution))
+
+    def spanning(self, last: date, length: timedelta) -> date:
+        """The first of the periods that reach ``length`` back from the end of the last one: 30 days make five weeks."""
+        return self.of(self.end(last) - length)
+
+    def following(self, moment: datetime) -> date:
+        """The first period that begins at a moment or after it."""
+        return self.of(moment + self.step - datetime.resolution)
+
+    def count(self, length: timedelta) -> int:
+        """How many periods hold a length of time."""
+        return -(-length // self.step)
+
+    def days(self, first: date, last: date) -> tuple[date, date]:
+        """The first and the last calendar day of the periods from first to last."""
+        return self.start(first).date(), (self.end(last) - datetime.resolution).date()
 
     def range(self, first: date, last: date) -> list[date]:
         """All periods from first to last, both included; empty where the last comes first."""

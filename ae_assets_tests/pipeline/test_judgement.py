@@ -216,7 +216,7 @@ def test_rows_without_a_score_choose_no_threshold_and_are_counted_beside_it(home
     assert set(calibrated.scores["entity"]) == set(SATA)
     assert calibrated.threshold.calibration.rows == 5 * len(SATA)
     assert calibrated.not_judged == NotJudgedRows(5 * len(NVME), len(NVME))
-    shown = threshold_run(calibrated)
+    shown = threshold_run(calibrated, DAILY)
     assert shown["Calibration rows not judged"] == 5 * len(NVME)
     assert shown["Devices never judged in calibration"] == len(NVME)
 
