@@ -71,21 +71,6 @@ def train(space: Workspace, training: TrainingRange) -> TrainedModel:
     return TrainedModel(version, detector, card)
 
 
-def fit_detector(
-    space: Workspace, config: DetectorConfig, training: TrainingRange
-) -> tuple[FittedDetector, dict[str, int]]:
-    """Fits one detector on the training range; the same rows for every detector that is compared on it.
-
-    Returns:
-        The fitted detector, and how many rows and drives it was fitted on and how many were left out.
-
-    Raises:
-        ModelError: when the range holds no healthy drive-day, or the detector cannot be fitted on it.
-    """
-    windows = training_windows(space, training, config.window_days)
-    return windows.fit(config, space.progress), windows.facts
-
-
 @dataclass(frozen=True)
 class TrainingWindows:
     """What detectors of one window length are fitted on.

@@ -28,7 +28,6 @@ Days on which the table cannot tell who was away do not count: when its source h
 """
 
 NONE, OPENED, OPEN, CLOSED = "none", "opened", "open", "closed"
-STATES = (NONE, OPENED, OPEN, CLOSED)
 """What a day is to its entity: in no episode, the first day of one, a later day of it, the day on which it is over."""
 
 STATE_COLUMNS = {
@@ -98,7 +97,7 @@ class Episodes:
 
         Returns:
             The rows in their order with ``streak_days`` (Int32, judged records in a row with an alarm), ``is_new``
-            (Boolean, an episode opens), ``episode`` (String, one of ``STATES``), ``episode_start`` (Date, null outside
+            (Boolean, an episode opens), ``episode`` (String, see ``NONE``), ``episode_start`` (Date, null outside
             one) and ``clear_days`` (Int32, records in a row on which the entity of an open episode was clear; those on
             which nobody knows are passed over).
 

@@ -2,11 +2,11 @@
 
 from ae_assets.evaluation.compare import compare
 from ae_assets.evaluation.evaluate import compare_on, evaluate, judge_threshold, judge_threshold_on
-from ae_assets.evaluation.intervals import Rate, clopper_pearson, clustered_rate, lower_bound, rate, upper_bound, wilson
-from ae_assets.evaluation.lives import Lives, lives_of, merge_lives
+from ae_assets.evaluation.intervals import Rate, clopper_pearson, clustered_rate, lower_bound, rate, upper_bound
+from ae_assets.evaluation.lives import Lives, lives_of
 from ae_assets.evaluation.pooling import Pooled, PooledPoint, pooled
 from ae_assets.evaluation.population import Population, population_of, require_labels
-from ae_assets.evaluation.promises import CalibrationTable, PromiseResult, calibration_table, judge_promise
+from ae_assets.evaluation.promises import CalibrationTable, PromiseResult, calibration_table
 from ae_assets.evaluation.protocol import FALSE_ALARM_RATES, Protocol
 from ae_assets.evaluation.results import (
     CohortResult,
@@ -55,13 +55,11 @@ __all__ = [
     "detection_rate_is_acceptable",
     "evaluate",
     "false_alarm_rate_is_acceptable",
-    "judge_promise",
     "judge_split",
     "judge_threshold",
     "judge_threshold_on",
     "lives_of",
     "lower_bound",
-    "merge_lives",
     "origins",
     "pooled",
     "population_of",
@@ -69,5 +67,4 @@ __all__ = [
     "require_labels",
     "upper_bound",
     "verdict",
-    "wilson",
 ]

@@ -44,29 +44,6 @@ def upper_bound(count: ArrayLike, total: ArrayLike, confidence: float = 0.95) ->
     return np.where(failures > 0, bound, 1.0)
 
 
-def wilson(count: ArrayLike, total: ArrayLike, confidence: float = 0.95) -> tuple[Floats, Floats]:
-    """Two-sided score interval of a binomial share (Wilson 1927). Shorter than the exact one, right on average.
-
-    Args:
-        count: successes.
-        total: trials. Nothing is known with 0 trials: the interval is [0, 1].
-        confidence: in (0, 1).
-    """
-    from scipy.special import ndtri
-
-    successes, trials = np.broadcast_arrays(np.asarray(count, np.float64), np.asarray(total, np.float64))
-    z = float(ndtri(1 - (1 - confidence) / 2))
-    known = trials > 0
-    n = np.where(known, trials, 1.0)
-    share = successes / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return (
-        np.where(known, np.where(successes > 0, centre - half, 0.0), 0.0),
-        np.where(known, np.where(successes < trials, centre + half, 1.0), 1.0),
-    )
-
-
 @dataclass(frozen=True)
 class Rate:
     """A share with its interval.

@@ -1,6 +1,5 @@
 """When each entity was first and last seen and when it failed, as known on a given date. Scores are not looked at."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
@@ -28,11 +27,6 @@ class Lives:
 
     frame: pl.DataFrame
     known_until: date
-
-    @property
-    def returned(self) -> pl.DataFrame:
-        """Entities with records after their failure."""
-        return self.frame.filter(pl.col("last_day") > pl.col("failed_on"))
 
 
 def lives_of(records: pl.DataFrame | pl.LazyFrame, known_until: date | None = None) -> Lives:
@@ -72,23 +66,3 @@ def lives_of(records: pl.DataFrame | pl.LazyFrame, known_until: date | None = No
         )
     last: date = frame.select(pl.col("last_day").max()).item()
     return Lives(frame, known_until or last)
-
-
-def merge_lives(parts: Iterable[Lives]) -> Lives:
-    """Joins lives summarised from parts of the records, e.g. day by day in bounded memory.
-
-    The result equals `lives_of` over all records together; it is known until the latest day of the parts.
-
-    Raises:
-        EvaluationError: there are no parts.
-    """
-    collected = list(parts)
-    if not collected:
-        raise EvaluationError("there are no records to summarise; load the days first")
-    frame = (
-        pl.concat([part.frame for part in collected])
-        .group_by("entity")
-        .agg(pl.col("first_day").min(), pl.col("last_day").max(), pl.col("failed_on").min())
-        .sort("entity")
-    )
-    return Lives(frame, max(part.known_until for part in collected))

@@ -13,7 +13,7 @@ from ae_assets.errors import EvaluationError
 from ae_assets.evaluation.bootstrap import ROUNDING, Top
 from ae_assets.evaluation.evaluate import CONFIDENCE, RESAMPLES
 from ae_assets.evaluation.intervals import Rate, clustered_rate
-from ae_assets.evaluation.results import Comparison, Difference
+from ae_assets.evaluation.results import Comparison, Difference, differences_frame
 from ae_assets.evaluation.rolling import Split
 
 FORMAT_VERSION = 1
@@ -97,15 +97,7 @@ class Pooled:
 
     def difference_table(self) -> pl.DataFrame:
         """One row per detector other than the reference and target rate."""
-        schema = {
-            "detector": pl.String,
-            "reference": pl.String,
-            "target_false_alarm_rate": pl.Float64,
-            "value": pl.Float64,
-            "low": pl.Float64,
-            "high": pl.Float64,
-        }
-        return pl.DataFrame([vars(difference) for difference in self.differences], schema=schema)
+        return differences_frame(self.differences)
 
     def split_table(self) -> pl.DataFrame:
         """One row per split and detector: the ranges, and what `Comparison.to_table` says."""

@@ -152,13 +152,6 @@ def calibration_table(
     return CalibrationTable(results, dict(not_fitted or {}), protocol.window_days)
 
 
-def judge_promise(
-    policy: str, threshold: Cutting, scores: pl.DataFrame, lives: Lives, protocol: Protocol
-) -> PromiseResult:
-    """Holds the promise of one policy against the scores of later days; arguments as of `calibration_table`."""
-    return _result(policy, threshold, _Judged(scores, lives, protocol))
-
-
 class _Judged:
     """The scores of the judged days in the order of the population, day by day."""
 

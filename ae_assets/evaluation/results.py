@@ -1,6 +1,7 @@
 """What an evaluation says: counts, rates with intervals, curves, per cohort; as JSON and as Polars tables."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -256,6 +257,19 @@ class Difference:
     high: float
 
 
+def differences_frame(differences: Sequence[Difference]) -> pl.DataFrame:
+    """A row for each difference, a column for each of its attributes."""
+    schema = {
+        "detector": pl.String,
+        "reference": pl.String,
+        "target_false_alarm_rate": pl.Float64,
+        "value": pl.Float64,
+        "low": pl.Float64,
+        "high": pl.Float64,
+    }
+    return pl.DataFrame([vars(difference) for difference in differences], schema=schema)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Several detectors on one split.
@@ -288,15 +302,12 @@ class Comparison:
 
     def difference_table(self) -> pl.DataFrame:
         """One row per detector other than the reference and target rate."""
-        schema = {
-            "detector": pl.String,
-            "reference": pl.String,
-            "target_false_alarm_rate": pl.Float64,
-            "value": pl.Float64,
-            "low": pl.Float64,
-            "high": pl.Float64,
-        }
-        return pl.DataFrame([vars(difference) for difference in self.differences], schema=schema)
+        return differences_frame(self.differences)
+
+    @property
+    def of_reference(self) -> Evaluation:
+        """The reference's evaluation."""
+        return next(one for one in self.evaluations if one.detector == self.reference)
 
     def to_json(self) -> str:
         """The comparison as JSON text with a format version."""

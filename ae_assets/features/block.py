@@ -37,8 +37,6 @@ LEAST_HOURS_RATED = 24
 """Younger drives are rated as if this old: one event in the first hour is not a thousand in a thousand hours."""
 
 HOURS_OF_A_DAY = 24
-SIGNED_TRANSFORMS = frozenset({"growth", "drift"})
-"""Transforms whose values have a sign; their signed log1p is what a row holds."""
 
 KEYS = {"entity": pl.String(), "cohort": pl.String(), "label": pl.Int8()}
 _LARGEST_KEY = 2**62

@@ -21,7 +21,7 @@ def answer(comparison: Comparison, days: tuple[date, date], *, simulated: bool) 
         days: first and last day judged.
         simulated: whether the devices are invented.
     """
-    reference = _reference(comparison)
+    reference = comparison.of_reference
     point = headline(comparison)
     window = f"of healthy devices within {reference.sample.window_days} days"
     false = (
@@ -68,7 +68,7 @@ def pooled_answer(pooled: Pooled, days: tuple[date, date]) -> str:
 
 def headline(comparison: Comparison) -> Row:
     """The operating point that the answer is about: that of the threshold in use, else of the headline rate."""
-    rows = {row["point"]: row for row in _reference(comparison).to_table().iter_rows(named=True)}
+    rows = {row["point"]: row for row in comparison.of_reference.to_table().iter_rows(named=True)}
     return rows.get(IN_USE) or rows.get(HEADLINE_POINT) or next(iter(rows.values()))
 
 
@@ -145,10 +145,6 @@ def _point_at_headline(evaluation: Evaluation) -> Row:
 def _headline_of(row: Row) -> str:
     heads = [name.removeprefix("detection at ") for name in row if name.startswith("detection at ")]
     return HEADLINE_POINT if HEADLINE_POINT in heads else heads[0]
-
-
-def _reference(comparison: Comparison) -> Evaluation:
-    return next(one for one in comparison.evaluations if one.detector == comparison.reference)
 
 
 def _interval(row: Row, name: str) -> str:

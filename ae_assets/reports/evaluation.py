@@ -17,7 +17,7 @@ TERMINAL_WIDTH = 80
 
 def comparison_markdown(comparison: Comparison) -> str:
     """Sample, detection by detector and false alarm rate, the reference's operating points, and its cohorts."""
-    reference = _reference(comparison)
+    reference = comparison.of_reference
     parts = [reference.sample.in_words()]
     if reference.sample.failed:
         parts += [
@@ -40,7 +40,7 @@ def comparison_markdown(comparison: Comparison) -> str:
 
 def comparison_text(comparison: Comparison) -> str:
     """The same tables for the terminal, without cohorts."""
-    reference = _reference(comparison)
+    reference = comparison.of_reference
     parts = [reference.sample.in_words()]
     if reference.sample.failed:
         parts += [
@@ -61,7 +61,7 @@ def comparison_figures(comparison: Comparison) -> dict[str, bytes]:
 
     All of them show detection: there is none where no entity failed.
     """
-    reference = _reference(comparison)
+    reference = comparison.of_reference
     if not reference.sample.failed:
         return {}
     ordered = [reference, *(one for one in comparison.evaluations if one.detector != reference.detector)]
@@ -166,10 +166,6 @@ def _lines(columns: Sequence[Sequence[str]]) -> str:
         "  ".join(cell.ljust(len(column[1])) for cell, column in zip(line, columns, strict=True)).rstrip()
         for line in lines
     )
-
-
-def _reference(comparison: Comparison) -> Evaluation:
-    return next(one for one in comparison.evaluations if one.detector == comparison.reference)
 
 
 def _in_use(evaluation: Evaluation) -> dict[str, tuple[float, float]]:

@@ -13,13 +13,14 @@ import pytest
 from scipy.stats import binom
 
 from ae_assets.chain.lives import lives_in
-from ae_assets.chain.model import TrainingRange, fit_detector
+from ae_assets.chain.model import TrainingRange
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.workspace import Workspace
 from ae_assets.detectors import CounterRuleConfig, GradientBoostingConfig
 from ae_assets.detectors.config import DetectorConfig
 from ae_assets.evaluation import OperatingPoint, Protocol, evaluate
 from ae_assets.schemas.periods import DAILY
+from ae_assets_tests.pipeline.tables import fit_detector
 from ae_assets_tests.pipeline.worn_fleet import FAILING, HORIZON, LAST, START, fleet, storage_of, table
 
 TRAINING = TrainingRange.of(START, START + timedelta(days=39), HORIZON)

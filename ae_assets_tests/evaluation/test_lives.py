@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from ae_assets.errors import ContractError, EvaluationError
-from ae_assets.evaluation import lives_of, merge_lives
+from ae_assets.evaluation import lives_of
 from ae_assets_tests.conftest import real_data
 from ae_assets_tests.evaluation.fleet import day, records_of
 
@@ -24,7 +24,7 @@ def test_the_first_of_several_failures_counts_and_a_drive_that_comes_back_is_nam
     records = pl.concat([records_of({"a": (0, 3, 3)}), records_of({"a": (7, 9, 9)}), records_of({"b": (0, 9, None)})])
     lives = lives_of(records)
     assert lives.frame["failed_on"].to_list() == [day(3), None]
-    assert lives.returned["entity"].to_list() == ["a"]
+    assert lives.frame.filter(pl.col("last_day") > pl.col("failed_on"))["entity"].to_list() == ["a"]
 
 
 def test_a_failure_after_the_knowledge_cut_off_does_not_exist() -> None:
@@ -50,20 +50,11 @@ def test_row_order_is_irrelevant() -> None:
     assert lives_of(records).frame.equals(lives_of(records.sample(fraction=1, shuffle=True, seed=1)).frame)
 
 
-def test_lives_summarised_day_by_day_equal_lives_of_all_records() -> None:
-    records = records_of({"a": (0, 9, 4), "b": (3, 5, 5), "c": (1, 8, None)})
-    merged = merge_lives(lives_of(part) for part in records.partition_by("day"))
-    assert merged.frame.equals(lives_of(records).frame)
-    assert merged.known_until == day(9)
-
-
 def test_records_without_labels_or_before_the_cut_off_are_refused() -> None:
     with pytest.raises(ContractError, match="label"):
         lives_of(records_of({"a": (0, 3, None)}).drop("label"))
     with pytest.raises(EvaluationError, match="no records on or before 2023-01-01"):
         lives_of(records_of({"a": (0, 3, None)}), date(2023, 1, 1))
-    with pytest.raises(EvaluationError, match="no records"):
-        merge_lives([])
 
 
 @pytest.mark.real_data
@@ -75,4 +66,4 @@ def test_the_second_fleet_has_2780_failures_and_one_life_per_drive() -> None:
     lives = lives_of(ends)
     assert lives.frame.height == 55_216
     assert lives.frame["failed_on"].count() == 2_780
-    assert lives.returned.is_empty()
+    assert lives.frame.filter(pl.col("last_day") > pl.col("failed_on")).is_empty()

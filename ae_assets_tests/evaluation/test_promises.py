@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -9,7 +10,7 @@ import pytest
 
 from ae_assets.errors import ConfigError
 from ae_assets.evaluation import Protocol, judge_threshold, lives_of
-from ae_assets.evaluation.promises import Kept, PromiseResult, calibration_table, judge_promise
+from ae_assets.evaluation.promises import Kept, PromiseResult, calibration_table
 from ae_assets.thresholds import Promise, default_policies, fit_threshold
 from ae_assets_tests.evaluation.fleet import day, fleet, records_of, scored
 
@@ -36,6 +37,11 @@ class HighestOfDay(Fixed):
 
 def promised(quantity: str, at_most: float | None = None, window_days: int | None = None) -> Promise:
     return Promise(quantity, "as promised", at_most, window_days)
+
+
+def judge_promise(policy: str, threshold: Fixed, *rest: Any) -> PromiseResult:
+    (result,) = calibration_table({policy: threshold}, *rest).results
+    return result
 
 
 def random_scores(records: pl.DataFrame, seed: int = 1) -> pl.DataFrame:

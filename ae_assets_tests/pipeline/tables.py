@@ -9,6 +9,9 @@ import dagster as dg
 import polars as pl
 
 from ae_assets.chain import Workspace
+from ae_assets.chain.model import TrainingRange, training_windows
+from ae_assets.detectors import FittedDetector
+from ae_assets.detectors.config import DetectorConfig
 from ae_assets.lakehouse import Lakehouse, ModelStore
 from ae_assets.model.definition import WatchedTable
 from ae_assets.model.parse import parse_table
@@ -146,3 +149,11 @@ def write_day(folder: Path, day: date, drives: Sequence[tuple[str, int, int]], *
     path = folder / f"{day}.csv"
     frame.write_csv(path)
     return path
+
+
+def fit_detector(
+    space: Workspace, config: DetectorConfig, training: TrainingRange
+) -> tuple[FittedDetector, dict[str, int]]:
+    """A detector fitted on a range, and of how many rows and devices."""
+    windows = training_windows(space, training, config.window_days)
+    return windows.fit(config, space.progress), windows.facts

@@ -22,8 +22,7 @@ from ae_assets.chain.raw import load_raw
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.threshold import calibrate_latest, calibration_scores
 from ae_assets.chain.workspace import Workspace
-from ae_assets.decisions import AggregationConfig, DecisionConfig, aggregate
-from ae_assets.decisions.episodes import STATES
+from ae_assets.decisions import AggregationConfig, DecisionConfig, aggregate, episodes
 from ae_assets.errors import ConfigError, EvaluationError
 from ae_assets.features.catalogue import catalogue
 from ae_assets.model.parse import parse_table
@@ -101,7 +100,7 @@ def test_single_days_in_order_give_what_a_range_gives(home: Path) -> None:
     space = decided(home, aggregation=MEAN, episodes={**STICKY, "alarms": 2, "within_days": 4})
     found(space)
     in_range = rows_of(space)
-    assert set(in_range["episode"]) == set(STATES)
+    assert set(in_range["episode"]) == set(EPISODE_STATES)
     for day in JUDGED:
         found(space, [day])
     assert_frame_equal(rows_of(space), in_range, check_exact=True)
@@ -330,7 +329,7 @@ def test_a_table_from_before_there_were_episodes_is_continued(tmp_path: Path, ho
 
 
 def test_the_states_in_the_contract_of_the_table_are_those_that_are_decided() -> None:
-    assert tuple(EPISODE_STATES) == STATES
+    assert EPISODE_STATES == [episodes.NONE, episodes.OPENED, episodes.OPEN, episodes.CLOSED]
 
 
 @pytest.mark.parametrize(

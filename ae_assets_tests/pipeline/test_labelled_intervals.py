@@ -15,7 +15,7 @@ from ae_assets.chain.challenger import Reason
 from ae_assets.chain.champion import CalibrationRange, load_champion
 from ae_assets.chain.evaluation import evaluate
 from ae_assets.chain.features import build_features
-from ae_assets.chain.model import TrainingRange, fit_detector, train
+from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.rates import judge_rates
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.rolling import evaluate_origins
@@ -31,7 +31,7 @@ from ae_assets.pipeline.metadata import describe
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline import pumps
-from ae_assets_tests.pipeline.tables import failure_of, materialise, storage_of
+from ae_assets_tests.pipeline.tables import failure_of, fit_detector, materialise, storage_of
 
 DAYS = DAILY.range(pumps.FIRST, pumps.FIRST + timedelta(days=pumps.DAYS - 1))
 TRAINING = TrainingRange.of(DAYS[0], DAYS[24], 0)

@@ -13,7 +13,7 @@ from ae_assets.chain.anomalies import find_anomalies
 from ae_assets.chain.champion import CalibrationRange, load_champion
 from ae_assets.chain.evaluation import evaluate
 from ae_assets.chain.features import build_features
-from ae_assets.chain.model import TrainingRange, fit_detector, train
+from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.threshold import calibrate_latest, calibration_scores
@@ -26,7 +26,7 @@ from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets.thresholds import default_policies, fit_threshold
 from ae_assets_tests.pipeline.conftest import LAST
-from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
+from ae_assets_tests.pipeline.tables import FIRST, fit_detector, storage_of, watched_table, write_day
 from ae_assets_tests.thresholds.scores import cut_of_day
 
 BUDGET = 3
