@@ -27,12 +27,14 @@ def retrying(patience: Callable[[BaseException], float]) -> Retrying:
     """Calls again what is refused, after growing random pauses, which spread those who wait for the same thing.
 
     Args:
-        patience: for how many seconds since the first try such a refusal may pass; 0: not at all. It is raised then.
+        patience: for how many seconds since the first try such a refusal may pass, and is raised then; 0: not at all.
+            Else there are two tries at least, however long the first one took.
     """
 
     def is_over(state: RetryCallState) -> bool:
         refusal = state.outcome.exception() if state.outcome else None
-        return refusal is not None and (state.seconds_since_start or 0.0) >= patience(refusal)
+        seconds = patience(refusal) if refusal is not None else 0.0
+        return not seconds or (state.attempt_number > 1 and (state.seconds_since_start or 0.0) >= seconds)
 
     return Retrying(wait=wait_random_exponential(multiplier=0.02, max=1.0), stop=is_over, reraise=True)
 
