@@ -53,9 +53,8 @@ def _killed(
     """What was found, by place and asset."""
     found: dict[tuple[str, str], list[Found]] = defaultdict(list)
     folder.chmod(0o755)  # PostgreSQL runs as nobody where this runs as root
-    for name in ("postgres", "seaweed"):
-        (folder / name).mkdir()
-    with postgres.running(folder / "postgres") as database, seaweed.running(folder / "seaweed") as server:
+    (folder / "seaweed").mkdir()
+    with postgres.running() as database, seaweed.running(folder / "seaweed") as server:
         os.environ.update(server.environment())
         makers = places(folder, database, server)
         for name in asked:

@@ -46,9 +46,8 @@ def run_on_servers() -> list[Row]:
     from ae_assets_tests.integration import postgres, seaweed
 
     with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
-        for name in ("postgres", "seaweed"):
-            (Path(folder) / name).mkdir()
-        database = stack.enter_context(postgres.running(Path(folder) / "postgres"))
+        (Path(folder) / "seaweed").mkdir()
+        database = stack.enter_context(postgres.running())
         store = stack.enter_context(seaweed.running(Path(folder) / "seaweed"))
 
         def opened(name: str) -> Lakehouse:
