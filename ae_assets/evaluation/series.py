@@ -39,7 +39,7 @@ class SeriesSample:
         abnormal_records: those of them within an interval.
         entity_days: time outside of intervals, as the records cover it, in days over all entities.
         intervals: with a judged record.
-        unscored: intervals in the range of which no record was judged.
+        unscored: intervals of known entities in the range of which no record was judged.
         not_judged: records without a score; they count for nothing.
         unknown: entities of intervals that no record names.
     """
@@ -129,7 +129,8 @@ class Series:
         self.rows = rows.select(*self._keys, interval=target.numbers(rows))
         self._inside = self.rows["interval"].is_not_null().to_numpy()
         first, last = (given.select(time_of(given.columns)).to_series().sort().item(place) for place in (0, -1))
-        in_range = target.frame.with_row_index("interval").filter(pl.col("start") <= last, pl.col("end") >= first)
+        of_known = target.frame.with_row_index("interval").filter(~pl.col(ENTITY).is_in(target.unknown))
+        in_range = of_known.filter(pl.col("start") <= last, pl.col("end") >= first)
         found = self.rows["interval"].drop_nulls().unique().sort()
         self._events = in_range.filter(pl.col("interval").is_in(found.implode())).sort("interval")
         self.sample = SeriesSample(

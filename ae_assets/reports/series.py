@@ -22,13 +22,13 @@ def series_answer(comparison: SeriesComparison, *, simulated: bool) -> str:
     fleet = " of simulated devices" if simulated else ""
     if not sample.intervals:
         found = f"{since} no labelled interval{fleet} holds a judged record, so what is found is not known; {wrong}."
-        return " ".join([found, *_strangers(sample)])
+        return " ".join([found, *_strangers(sample, named=False)])
     precision = "" if point.precision is None else f" {percent(point.precision)} of the time under alarm was abnormal."
     found = (
         f"{since} it raised an alarm in {point.recall.count:,} of {point.recall.total:,} labelled intervals{fleet} "
         f"({_with_interval(point.recall)}), with {wrong}.{precision}"
     )
-    return " ".join([found, *_beside_others(comparison), *_strangers(sample)])
+    return " ".join([found, *_beside_others(comparison), *_strangers(sample, named=False)])
 
 
 def series_figures(comparison: SeriesComparison) -> dict[str, float | int | None]:
@@ -82,7 +82,7 @@ def sample_words(sample: SeriesSample) -> str:
         f"{sample.abnormal_records:,} of them within {sample.intervals:,} labelled intervals{unscored}, and "
         f"{sample.entity_days:,.1f} entity-days outside{not_judged}."
     )
-    return " ".join([words, *_strangers(sample)])
+    return " ".join([words, *_strangers(sample, named=True)])
 
 
 def _parts(comparison: SeriesComparison) -> list[str | pl.DataFrame]:
@@ -138,19 +138,20 @@ def _beside_others(comparison: SeriesComparison) -> list[str]:
         return []
     at = max(one.target_false_alarm_rate for one in comparison.differences)
     best = max((one for one in comparison.differences if one.target_false_alarm_rate == at), key=lambda one: one.value)
-    interval = f"95% interval {100 * best.low:+.1f} to {100 * best.high:+.1f}"
-    beside = (
-        f"{best.detector}, the best of the others, finds {100 * best.value:+.1f} points of the intervals ({interval})"
+    interval = f"95% interval {100 * best.low:+.1f} to {100 * best.high:+.1f} points"
+    much = (
+        "as many" if not best.value else f"{abs(100 * best.value):.1f} points {'more' if best.value > 0 else 'fewer'}"
     )
-    return [f"At a false alarm rate of {100 * at:g}% of the records, {beside}."]
+    beside = f"{best.detector}, the best of the others, finds {much} of the intervals"
+    return [f"At a false alarm rate of {100 * at:g}% of the records, {beside} ({interval})."]
 
 
-def _strangers(sample: SeriesSample) -> list[str]:
+def _strangers(sample: SeriesSample, *, named: bool) -> list[str]:
     if not sample.unknown:
         return []
-    named = ", ".join(map(repr, sample.unknown[:MOST_NAMED]))
     more = f" and {len(sample.unknown) - MOST_NAMED} more" if len(sample.unknown) > MOST_NAMED else ""
-    return [f"Intervals of devices that no record names do not count: {named}{more}."]
+    names = f": {', '.join(map(repr, sample.unknown[:MOST_NAMED]))}{more}" if named else ""
+    return [f"Intervals of {len(sample.unknown)} devices that no record names do not count{names}."]
 
 
 def _with_interval(rate: Rate) -> str:

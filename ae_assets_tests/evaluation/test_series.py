@@ -50,7 +50,7 @@ def test_intervals_with_an_alarm_inside_are_found_and_runs_of_alarms_outside_are
     point = judged.point(judged.align(SCORED, "one") > 5, 5, "one")
     sample = judged.sample
     assert (sample.entities, sample.records, sample.abnormal_records, sample.not_judged) == (2, 15, 3, 1)
-    assert (sample.intervals, sample.unscored, sample.entity_days) == (3, 1 + 1, 3.0)
+    assert (sample.intervals, sample.unscored, sample.entity_days) == (3, 1, 3.0)
     assert (point.recall.count, point.recall.total) == (2, 3)
     assert point.missed == ("a from 2024-04-18 18:00",)
     # Alarms: a 1, a 3 and 4, a 6, b 5 to 7. That of a 3 and 4 touches an interval, and so does that of b.

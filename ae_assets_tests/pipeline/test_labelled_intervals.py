@@ -226,7 +226,7 @@ def test_a_file_of_intervals_that_is_wrong_fails_the_rate_checks_and_leaves_the_
     assert (detection.facts["count"], detection.facts["total"]) == (1, 1)
     assert detection.facts["entities_of_intervals_unknown"] == ["pump 99"]
     found = evaluate(space, SEEN_UNTIL + timedelta(days=1), LAST, with_comparisons=False)
-    assert "'pump 99'" in found.answer
+    assert "'pump 99'" in found.text
 
 
 def test_a_challenger_is_compared_by_the_intervals_that_both_find(judged: Workspace) -> None:

@@ -192,7 +192,7 @@ def test_intervals_of_records_every_six_hours_are_joined_over_three_of_them(tmp_
     assert intervals(space) == [("A", moment(day, 0), moment(day, 0) + 3 * CADENCE)]
 
 
-@pytest.mark.parametrize("partitions", ["daily", "weekly"])
+@pytest.mark.parametrize("partitions", ["hourly", "daily", "weekly"])
 def test_intervals_go_over_the_borders_of_hours_days_and_weeks(tmp_path: Path, partitions: str) -> None:
     start = datetime(2023, 12, 31, 20, tzinfo=UTC)  # a Sunday
     times = [start + timedelta(minutes=20 * number) for number in range(24)]
