@@ -24,7 +24,7 @@ from ae_assets.sources.archives import DirectoryCache
 from ae_assets.sources.day_files import DayFileSource, Listing, is_archive_name
 from ae_assets.sources.files import stray_name_reason
 from ae_assets.sources.printable import printable, without_secrets
-from ae_assets.sources.ranges import Patience, RangedArchive, State
+from ae_assets.sources.ranges import TRANSIENT_STATUS, Patience, RangedArchive, State
 
 MAX_INDEX_BYTES = 8 * 2**20
 """Longest index page that is read."""
@@ -39,7 +39,6 @@ _LINK = re.compile(
 )
 """Not `html.parser`, which takes hours over pages that are made to be slow."""
 _BLOCK = 2**20
-_TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT_SECONDS = 60.0
 
 
@@ -215,7 +214,7 @@ class _Remote:
                 with answer:
                     problem = printable(f"{answer.code} {answer.reason}")
                     wait = _retry_after(answer.headers)
-                    if answer.code not in _TRANSIENT_STATUS:
+                    if answer.code not in TRANSIENT_STATUS:
                         raise SourceError(self._refusal(answer.code, problem)) from answer
             except (http.client.InvalidURL, ValueError) as failure:
                 # Of a redirect, whose address may hold a token; from None, since the failure's text has it too.

@@ -14,6 +14,9 @@ READ_AHEAD_BYTES = 64 * 2**10
 MAX_REQUEST_BYTES = 2 * 2**30
 """More is never asked for at a time, whatever an archive claims about itself."""
 
+TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Answers of a server that may be another one a little later."""
+
 
 @dataclass(frozen=True)
 class Patience:

@@ -29,7 +29,7 @@ from ae_assets.sources.day_files import (
 )
 from ae_assets.sources.files import DataFile, period_of_file, stray_name_reason
 from ae_assets.sources.printable import printable, without_secrets
-from ae_assets.sources.ranges import Patience, RangedArchive, State
+from ae_assets.sources.ranges import TRANSIENT_STATUS, Patience, RangedArchive, State
 from ae_assets.sources.source import SourceDay
 
 MOST_OBJECTS = 100_000
@@ -38,7 +38,6 @@ MOST_OBJECTS = 100_000
 _Result = TypeVar("_Result")
 _BLOCK = 2**16
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 S3ClientMaker = Callable[[Any], Any]
@@ -319,7 +318,7 @@ class _Client:
             except ClientError as answer:
                 status = answer.response["ResponseMetadata"]["HTTPStatusCode"]
                 problem = f"{status} {answer.response['Error'].get('Code', '')}"
-                if status not in _TRANSIENT_STATUS:
+                if status not in TRANSIENT_STATUS:
                     raise SourceError(_refusal(place, status, problem)) from answer
             except (BotoCoreError, HTTPError, OSError, ValueError) as failure:  # ValueError: a number that is none
                 problem = printable(str(failure)) or type(failure).__name__
