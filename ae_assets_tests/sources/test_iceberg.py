@@ -15,10 +15,16 @@ from pyiceberg.table import Table
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.types import DateType, DoubleType, IcebergType, NestedField, StringType, TimestampType, TimestamptzType
 
+from ae_assets.chain.raw import RawDay, load_raw
+from ae_assets.chain.workspace import RAW
 from ae_assets.errors import SourceError
+from ae_assets.features.validation import validate_day
 from ae_assets.model.definition import SourceSection
+from ae_assets.model.parse import parse_table
+from ae_assets.schemas.contracts import contract_of
 from ae_assets.schemas.periods import DAILY, HOURLY, WEEKLY, Periods
 from ae_assets.sources import Source, iceberg, open_source
+from ae_assets_tests.pipeline.tables import storage_of
 
 LOCATION = "iceberg://plant/sensors.pumps"
 COLUMNS: dict[str, Any] = {
@@ -211,3 +217,17 @@ def test_a_time_that_is_text_is_refused_with_what_is_expected(catalog: Catalog) 
     made(catalog, StringType())
     with pytest.raises(SourceError, match="is of the type string, expected a date or a timestamp"):
         source_of().days()
+
+
+def test_rows_of_a_table_are_loaded_into_raw_and_are_valid(catalog: Catalog, tmp_path: Path) -> None:
+    append(made(catalog), series(START, 12))
+    features = {"attributes": {"pressure": {"kind": "gauge", "meaning": "pressure"}}}
+    source = {"location": LOCATION, "columns": COLUMNS}
+    table = parse_table({"table": "pumps", "source": source, "features": features}, "defs.yaml")
+    space, pumps = storage_of(table, tmp_path / "home"), open_source(LOCATION, table.reading)
+    days = list(pumps.days())
+    loaded = list(load_raw(space, pumps, days))
+    assert [day.rows for day in loaded if isinstance(day, RawDay)] == [8, 8, 8]
+    contract = contract_of(table.layout, ["pressure"], periods=table.periods)
+    parts = [validate_day(space.read(RAW, day, day), day, contract) for day in days]
+    assert [(part.valid.height, part.quarantine.height) for part in parts] == [(8, 0)] * 3
