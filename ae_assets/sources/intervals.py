@@ -72,13 +72,14 @@ class _Line:
 def _text(location: str) -> str:
     scheme, mark, _ = location.partition("://")
     if mark and scheme.lower() in ("http", "https"):
-        from ae_assets.sources import https  # an HTTP client and TLS are for those whose file is remote
+        # An HTTP client and TLS are for those whose file is remote.
+        from ae_assets.sources.https import text_at
 
-        return https.text_at(location)
+        return text_at(location)
     if mark and scheme.lower() == "s3":
-        from ae_assets.sources import s3
+        from ae_assets.sources.s3 import text_at as object_text_at
 
-        return s3.text_at(location)
+        return object_text_at(location)
     if mark:
         raise SourceError(f"target.file {without_secrets(location)}: expected a path, https:// or s3://bucket/key")
     try:
