@@ -176,7 +176,15 @@ def _raw_run(space: Workspace, loaded: Sequence["RawDay"], strays: Sequence[str]
     if missing:
         said += f"; not in the source: {in_words(missing, space.table.periods)}"
     return {
-        **({f"Rows by {noun}": _image(markdown_image(volume_by_day(recent), f"rows per {noun}"))} if recent else {}),
+        **(
+            {
+                f"Rows by {noun}": _image(
+                    markdown_image(volume_by_day(recent, periods=space.table.periods), f"rows per {noun}")
+                )
+            }
+            if recent
+            else {}
+        ),
         **({STRAYS: "\n".join(strays[:MOST_NAMED])} if strays else {}),
         **_this_run(space, [facts.day for facts in loaded], said),
     }

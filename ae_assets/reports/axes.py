@@ -1,13 +1,14 @@
 """Axes as people read them: percentages, scores, plain numbers on a logarithmic axis, days. Nothing is drawn here."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ae_assets.reports.bins import ScoreScale
+from ae_assets.schemas.periods import DAILY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 LONGEST_NAME = 28
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOST_POWERS = 8
 
 
@@ -68,8 +70,8 @@ def day_axis(axes: "Axes") -> None:
 
 
 def places_of(days: Sequence[date]) -> Floats:
-    """Days as matplotlib places them on an axis: days since 1970-01-01."""
-    return np.array([(day - date(1970, 1, 1)).days for day in days], dtype=np.float64)
+    """Days, or other periods, as matplotlib places them on an axis by their beginning: days since 1970-01-01."""
+    return np.array([(DAILY.start(day) - _EPOCH) / DAILY.step for day in days], dtype=np.float64)
 
 
 def shortened(name: str, longest: int = LONGEST_NAME) -> str:

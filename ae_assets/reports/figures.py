@@ -15,6 +15,7 @@ from ae_assets.detectors.base import TrainingHistory
 from ae_assets.reports.axes import day_axis, percent_axis, places_of, plain_log_axis, score_axis, shortened
 from ae_assets.reports.bins import bin_counts, bin_edges, calibration_shares, scale_for, typical_of_curve
 from ae_assets.reports.canvas import BLACK, BLUE, COLOURS, DASHES, FILL, GREEN, MUTED, VERMILION, drawing
+from ae_assets.schemas.periods import DAILY, Periods
 from ae_assets.thresholds.curve import CalibrationCurve
 
 if TYPE_CHECKING:
@@ -111,22 +112,24 @@ def score_histogram(
     return canvas.png
 
 
-def volume_by_day(day_rows: Mapping[date, int], flagged: Collection[date] = ()) -> bytes:
-    """Rows of each day.
+def volume_by_day(day_rows: Mapping[date, int], flagged: Collection[date] = (), periods: Periods = DAILY) -> bytes:
+    """Rows of each day, hour or week.
 
     Args:
-        day_rows: rows by day; a day that is not named has no bar.
-        flagged: days to mark as implausible.
+        day_rows: rows by period; one that is not named has no bar.
+        flagged: periods to mark as implausible.
+        periods: of which kind they are.
     """
+    width = periods.step / DAILY.step
     with drawing(3.0) as canvas:
         axes = canvas.axes()
         usual = [day for day in sorted(day_rows) if day not in flagged]
         marked = [day for day in sorted(day_rows) if day in flagged]
-        whole: dict[str, Any] = {"width": 1.0, "linewidth": 0, "antialiased": False}
+        whole: dict[str, Any] = {"width": width, "linewidth": 0, "antialiased": False}
         axes.bar(places_of(usual), [day_rows[day] for day in usual], color=BLUE, label="plausible", **whole)
         if marked:
             for place in places_of(marked):
-                axes.axvspan(place - 0.5, place + 0.5, color=VERMILION, alpha=0.15, linewidth=0)
+                axes.axvspan(place - width / 2, place + width / 2, color=VERMILION, alpha=0.15, linewidth=0)
             rows = [day_rows[day] for day in marked]
             axes.bar(places_of(marked), rows, color=VERMILION, label="implausible", **whole)
             axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderpad=0.1, columnspacing=1.2, ncols=2)

@@ -1,11 +1,13 @@
 """Which days cannot hold a whole fleet."""
 
-from datetime import date, timedelta
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_assets.features.volume import implausible_days, table_gaps
+from ae_assets.schemas.periods import HOURLY, WEEKLY
 
 FIRST = date(2013, 4, 10)
 
@@ -156,3 +158,45 @@ def test_each_day_is_flagged_at_most_once_in_order_and_days_without_rows_always(
     assert flagged == sorted(set(flagged))
     if any(counts):
         assert {day for day, rows in day_rows.items() if rows == 0} <= set(flagged)
+
+
+def hours_from(first: datetime, counts: Sequence[int]) -> dict[date, int]:
+    return dict(zip(HOURLY.range(first, HOURLY.shifted(first, len(counts) - 1)), counts, strict=True))
+
+
+DAY_AND_NIGHT = [10] * 6 + [100] * 12 + [0] * 6
+"""Rows of the hours of a day on which devices rest at night."""
+
+MIDNIGHT = datetime(2024, 4, 15, tzinfo=UTC)
+
+
+def test_an_hour_is_held_against_the_same_hour_of_the_days_before() -> None:
+    hours = hours_from(MIDNIGHT, DAY_AND_NIGHT * 10)
+    assert not implausible_days(hours, HOURLY)
+    quiet, loud, silent = (MIDNIGHT + timedelta(days=8, hours=hour) for hour in (12, 3, 13))
+    flagged = implausible_days(hours | {quiet: 10, loud: 100, silent: 0}, HOURLY)
+    assert [(hour.day, hour.rows, hour.expected) for hour in flagged] == [
+        (loud, 100, 10),
+        (quiet, 10, 100),
+        (silent, 0, 100),
+    ]
+    assert flagged[1].reason == "10 rows are 10.0% of the 100 of the plausible hours before"
+    gaps = table_gaps(hours | {quiet: 10, silent: 0}, MIDNIGHT, max(hours), HOURLY)
+    assert gaps == {quiet, silent}, "nobody was away at night"
+
+
+def test_a_new_level_of_hours_becomes_the_norm_after_as_many_days_as_one_of_days() -> None:
+    hours = hours_from(MIDNIGHT, [100] * 24 * 20 + [10] * 24 * 100)
+    flagged = implausible_days(hours, HOURLY)
+    assert len(flagged) == 24 * 90
+    assert flagged[-1].day == MIDNIGHT + timedelta(days=109, hours=23)
+
+
+def test_a_new_level_of_weeks_becomes_the_norm_after_a_quarter() -> None:
+    monday = date(2024, 4, 15)
+    counts = [100] * 20 + [10] * 20
+    weeks = dict(zip(WEEKLY.range(monday, WEEKLY.shifted(monday, 39)), counts, strict=True))
+    flagged = implausible_days(weeks, WEEKLY)
+    assert [week.day for week in flagged] == WEEKLY.range(WEEKLY.shifted(monday, 20), WEEKLY.shifted(monday, 32))
+    missing = {week: rows for week, rows in weeks.items() if week != WEEKLY.shifted(monday, 5)}
+    assert WEEKLY.shifted(monday, 5) in table_gaps(missing, monday, max(weeks), WEEKLY)

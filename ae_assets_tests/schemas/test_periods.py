@@ -95,6 +95,40 @@ def test_what_is_no_period_is_refused(periods: Periods, text: str) -> None:
         periods.parse(text)
 
 
+@given(MOMENTS, LENGTHS.filter(bool), st.sampled_from(KINDS))
+def test_the_periods_that_span_a_length_hold_it_and_none_of_them_is_needless(
+    moment: datetime, length: timedelta, periods: Periods
+) -> None:
+    last = periods.of(moment)
+    spanning = periods.range(periods.spanning(last, length), last)
+    assert len(spanning) == periods.count(length)
+    assert timedelta() <= len(spanning) * periods.step - length < periods.step
+
+
+@given(MOMENTS, st.sampled_from(KINDS))
+def test_the_following_period_is_the_first_that_begins_no_earlier(moment: datetime, periods: Periods) -> None:
+    following = periods.following(moment)
+    assert periods.start(periods.shifted(following, -1)) < moment <= periods.start(following)
+
+
+@given(MOMENTS, st.integers(0, 50), st.sampled_from(KINDS))
+def test_the_days_of_a_range_are_those_of_its_first_and_its_last_moment(
+    moment: datetime, count: int, periods: Periods
+) -> None:
+    first = periods.of(moment)
+    last = periods.shifted(first, count)
+    first_day, last_day = periods.days(first, last)
+    assert (first_day, last_day) == (periods.start(first).date(), (periods.end(last) - timedelta(seconds=1)).date())
+    assert periods.of(first_day) <= first
+    assert periods.last_of(last_day) >= last
+
+
+@pytest.mark.parametrize("periods", KINDS)
+def test_the_first_and_the_last_day_of_all_have_periods(periods: Periods) -> None:
+    assert periods.start(periods.of(date.min)).date() == date.min
+    assert periods.start(periods.last_of(date.max)).date() <= date.max
+
+
 def test_a_time_without_a_zone_has_no_period() -> None:
     with pytest.raises(ValueError, match="time zone"):
         DAILY.of(datetime(2024, 4, 17, 5))  # noqa: DTZ001
