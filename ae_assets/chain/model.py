@@ -63,6 +63,7 @@ def train(space: Workspace, training: TrainingRange) -> TrainedModel:
         **card_of(space.table),
         "training": {key: value.isoformat() for key, value in asdict(training).items()},
         "horizon_days": space.table.horizon_days,
+        "target": space.table.target_settings,
         "data": windows.facts,
         "days_left_out": [day.isoformat() for day in windows.left_out],
         "history": asdict(detector.history),

@@ -72,6 +72,10 @@ def _of_the_fit(space: Workspace, champion: Champion) -> Iterator[Unapplied]:
     horizon = card["horizon_days"]
     if table.target_kind == "failures" and horizon != table.horizon_days:
         yield Unapplied("training.horizon_days", horizon, table.horizon_days, "train")
+    target = table.target_settings
+    for key, before in card.get("target", target).items():  # a version of an earlier release does not say
+        if before != target[key]:
+            yield Unapplied(key, before or _ABSENT, target[key] or _ABSENT, "train")
     read = set(champion.detector.feature_names)
     if unread := [name for name in feature_names(table.features) if name not in read]:
         yield Unapplied("features", "none of them", ", ".join(unread), "train")

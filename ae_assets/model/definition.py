@@ -5,6 +5,7 @@ No Dagster in here: the component reads this model from YAML, the chain is drive
 
 from dataclasses import replace
 from datetime import date
+from pathlib import PurePath
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -504,6 +505,14 @@ class WatchedTable(_Section):
         if layout.label is not None:
             return "failures"
         return None if layout.abnormal is None and self.target.file is None else "intervals"
+
+    @property
+    def target_settings(self) -> dict[str, object]:
+        """Where the target is read from, by key of the YAML, as far as a preset leaves it open; a file by its name."""
+        columns, file = self.source.columns, self.target.file
+        label = None if columns is None or columns.label is None else columns.label.model_dump(mode="json")
+        name = None if file is None else PurePath(file.partition("?")[0]).name  # what follows may be a secret
+        return {"source.columns.label": label, "target.file": name}
 
     @property
     def horizon_days(self) -> int:

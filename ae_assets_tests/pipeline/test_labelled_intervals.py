@@ -21,6 +21,7 @@ from ae_assets.chain.raw import load_raw
 from ae_assets.chain.rolling import evaluate_origins
 from ae_assets.chain.series import SeriesEvaluation
 from ae_assets.chain.threshold import calibrate_latest, calibration_scores
+from ae_assets.chain.unapplied import unapplied_settings
 from ae_assets.decisions import AggregationConfig
 from ae_assets.detectors import FittedDetector, KMeansConfig, TrainingData, Windows, fit
 from ae_assets.errors import EvaluationError
@@ -199,6 +200,17 @@ def test_without_a_label_everything_works_and_the_evaluation_says_that_nothing_i
     assert (promotion.reason, promotion.champion_before) == (Reason.NOT_COMPARED, before)
     assert judged.models.champion("pumps") == version
     assert "nothing is known" in promotion.words
+
+
+def test_a_champion_does_not_follow_a_label_that_has_changed(judged: Workspace, folder: Path) -> None:
+    champion = load_champion(judged)
+    assert unapplied_settings(judged, champion) == []
+    changed = attributes(folder)
+    changed["source"]["columns"]["label"]["abnormal"] = ["seen"]
+    (found,) = unapplied_settings(replace(judged, table=parse_table(changed, "defs.yaml")), champion)
+    assert (found.key, found.remedy) == ("source.columns.label", "train")
+    keys = [found.key for found in unapplied_settings(replace(judged, table=unlabelled(folder)), champion)]
+    assert keys == ["source.columns.label"]
 
 
 def test_the_ui_says_what_the_target_is(judged: Workspace, tmp_path: Path) -> None:
