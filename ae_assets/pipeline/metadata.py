@@ -168,23 +168,19 @@ def _raw_run(space: Workspace, loaded: Sequence["RawDay"], strays: Sequence[str]
     from ae_assets.reports.figures import volume_by_day
     from ae_assets.reports.tables import markdown_image
 
-    noun = space.table.periods.noun
+    periods = space.table.periods
     missing = [facts.day for facts in loaded if facts.status != "loaded"]
     held = space.days_of(RAW)
     recent = {day: held[day] for day in sorted(held)[-180:]}
     said = f"{sum(facts.rows for facts in loaded):,} rows"
     if missing:
-        said += f"; not in the source: {in_words(missing, space.table.periods)}"
+        said += f"; not in the source: {in_words(missing, periods)}"
+    drawn: Metadata = {}
+    if recent:
+        png = volume_by_day(recent, periods=periods)
+        drawn = {f"Rows by {periods.noun}": _image(markdown_image(png, f"rows per {periods.noun}"))}
     return {
-        **(
-            {
-                f"Rows by {noun}": _image(
-                    markdown_image(volume_by_day(recent, periods=space.table.periods), f"rows per {noun}")
-                )
-            }
-            if recent
-            else {}
-        ),
+        **drawn,
         **({STRAYS: "\n".join(strays[:MOST_NAMED])} if strays else {}),
         **_this_run(space, [facts.day for facts in loaded], said),
     }

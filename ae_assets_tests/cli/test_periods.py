@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -51,14 +52,14 @@ def test_a_range_that_the_table_cannot_have_is_refused(periods: Periods, start: 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A project with a table of each kind, whose sources hold three periods."""
+    """A project with a table of each kind, whose sources hold three periods: too few for a model."""
     module = f"own_{abs(hash(tmp_path))}"
     folder = tmp_path / "project"
     for periods in (HOURLY, WEEKLY):
         defs = folder / module / "defs" / periods.partitions
         defs.mkdir(parents=True)
         source = tmp_path / periods.partitions
-        table = {**attributes_of(source, periods), "table": f"gauges_{periods.partitions}"}
+        table = attributes_of(source, periods, table=f"gauges_{periods.partitions}", training={"days": 90})
         content = {"type": "ae_assets.AnomalyPipeline", "attributes": table}
         (defs / "defs.yaml").write_text(yaml.safe_dump(content))
         for period in numbered(periods, 0, 2):
@@ -77,6 +78,20 @@ def ae_assets(*arguments: object) -> Result:
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
+
+
+def test_hours_are_run_and_exported_by_what_a_person_writes(project: Path) -> None:
+    run = ae_assets("run", "gauges_hourly", "--start", "2024-04-15T00", "--end", "2024-04-15 02:00")
+    assert run.exit_code == DONE, run.output
+    assert "3 hours, 2024-04-15-00:00 to 2024-04-15-02:00" in run.output
+    output = project / "hour.parquet"
+    days = ("--start", "2024-04-15T01", "--end", "2024-04-15T01", "--output", output)
+    exported = ae_assets("export", "gauges_hourly", "features", *days)
+    assert exported.exit_code == DONE, exported.output
+    assert "12 rows of 1 hours" in exported.output
+    assert pl.read_parquet(output)["day"].unique().to_list() == [datetime(2024, 4, 15, 1, tzinfo=UTC)]
+    late = ae_assets("run", "gauges_hourly", "--start", "2024-04-15", "--end", "2090-04-15")
+    assert (late.exit_code, "the hours of gauges_hourly are from 2024-04-15-00:00" in late.output) == (WRONG_USE, True)
 
 
 def test_weeks_are_run_by_any_of_their_days_and_hours_are_none_of_them(project: Path) -> None:

@@ -27,7 +27,6 @@ from ae_assets_tests.pipeline.gauges import CADENCE, GAUGES, START, gauges, last
 from ae_assets_tests.pipeline.tables import PipelineAlone, check_of, failure_of, storage_of
 
 KINDS = pytest.mark.parametrize("periods", PERIODS.values(), ids=PERIODS)
-MADE = pytest.mark.parametrize("periods", [DAILY, WEEKLY], ids=["daily", "weekly"])
 LOOK_BACKS = st.sampled_from([timedelta(), timedelta(hours=6), timedelta(days=2), timedelta(days=28)])
 POSITIONS = st.dictionaries(st.integers(0, 40), st.integers(1, 40), max_size=12)
 
@@ -100,7 +99,7 @@ class Gauges:
     cursor: Any = None
 
     def __post_init__(self) -> None:
-        end = numbered(self.periods, 0, 40)[-1]
+        end = numbered(self.periods, 0, 200)[-1]
         self.table = gauges(self.source, self.periods, **{"end": f"{end:%Y-%m-%d}", **self.more})
         self.resources = {"lakehouse": LakehouseResource(home=str(self.home))}
         self.definitions = dg.Definitions.merge(
@@ -162,7 +161,7 @@ Make = Callable[..., Gauges]
 INPUT = ("raw", "features", "quarantine")
 
 
-@MADE
+@KINDS
 def test_a_range_is_made_in_one_run_and_each_period_shows_its_own_facts(fleet: Make, periods: Periods) -> None:
     table = fleet(periods)
     table.write(0, 1, 3)
@@ -186,7 +185,7 @@ def test_a_range_is_made_in_one_run_and_each_period_shows_its_own_facts(fleet: M
     assert check_of(result, "features", "rows_are_conserved").passed
 
 
-@MADE
+@KINDS
 def test_a_period_that_fails_stops_no_other_and_is_named_by_its_key(fleet: Make, periods: Periods) -> None:
     table = fleet(periods)
     table.write(0, 1, 2)
@@ -202,7 +201,7 @@ def test_a_period_that_fails_stops_no_other_and_is_named_by_its_key(fleet: Make,
 # What the sensor asks for.
 
 
-@MADE
+@KINDS
 def test_new_and_replaced_files_are_asked_for_by_the_keys_of_their_periods(fleet: Make, periods: Periods) -> None:
     table = fleet(periods)
     table.write(0, 2)
@@ -247,7 +246,7 @@ def test_a_period_is_stale_if_and_only_if_one_that_it_reads_was_written_later(
     assert late_periods(theirs, written, look_back, periods) == {other: theirs[other] for _, other in newer}
 
 
-@pytest.mark.parametrize(("periods", "renewed"), [(DAILY, 2), (WEEKLY, 4)])
+@pytest.mark.parametrize(("periods", "renewed"), [(HOURLY, 6), (DAILY, 2), (WEEKLY, 4)])
 def test_a_late_period_renews_those_whose_features_look_back_on_it(fleet: Make, periods: Periods, renewed: int) -> None:
     table = fleet(periods)
     table.write(*range(8))
@@ -280,7 +279,7 @@ def test_age_is_counted_from_the_end_of_the_newest_period(periods: Periods, newe
     assert states == [f"{periods.key(newest)} {word}" for word in ("passed", "passed", "WARN", "WARN", "ERROR")]
 
 
-@MADE
+@KINDS
 def test_periods_past_their_retention_are_removed(fleet: Make, periods: Periods) -> None:
     kept = timedelta(days=35) if periods is WEEKLY else timedelta(days=7)
     retention = {"raw": kept.days, "features": kept.days}
@@ -297,7 +296,7 @@ def test_periods_past_their_retention_are_removed(fleet: Make, periods: Periods)
 # What a team's own assets and alerts make of it.
 
 
-@MADE
+@KINDS
 def test_an_asset_of_ones_own_takes_and_writes_periods_as_frames(fleet: Make, periods: Periods) -> None:
     table = fleet(periods)
     table.write(0, 1)
@@ -324,7 +323,7 @@ def test_an_asset_of_ones_own_takes_and_writes_periods_as_frames(fleet: Make, pe
     assert written["day"].unique().to_list() == [second]
 
 
-@MADE
+@KINDS
 def test_an_alert_names_the_periods_that_failed_by_their_keys(fleet: Make, periods: Periods) -> None:
     table = fleet(periods)
     table.write(0, 1, 2, 3)

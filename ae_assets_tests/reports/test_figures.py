@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
 
 import numpy as np
@@ -34,6 +34,7 @@ from ae_assets.reports.evaluation_figures import (
     rates_shown,
 )
 from ae_assets.reports.figures import entity_story, last_days, score_histogram, training_curve, volume_by_day
+from ae_assets.schemas.periods import HOURLY
 from ae_assets.thresholds import CalibrationCurve
 from ae_assets_tests.thresholds.scores import calibration_of
 
@@ -339,3 +340,10 @@ def test_a_shortened_name_is_as_long_as_allowed_and_keeps_both_ends(name: str, l
     assert len(short.replace(r"\$", "$")) <= longest
     assert shortened("ST4000DM000", 28) == "ST4000DM000"
     assert (shortened("Hitachi HDS5C3030ALA630", 12)[:2], shortened("Hitachi HDS5C3030ALA630", 12)[-2:]) == ("Hi", "30")
+
+
+def test_hours_lie_within_their_day() -> None:
+    noon = datetime(2024, 4, 17, 12, tzinfo=UTC)
+    assert places_of([date(2024, 4, 17), noon, date(2024, 4, 18)]).tolist() == [19_830.0, 19_830.5, 19_831.0]
+    hours = {noon + timedelta(hours=hour): 10 for hour in range(6)}
+    assert volume_by_day(hours, [noon], HOURLY).startswith(b"\x89PNG")
