@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import date, timedelta
 from statistics import median
 from typing import Any
 
@@ -32,10 +32,12 @@ from ae_assets.detectors import (
 )
 from ae_assets.detectors.arithmetic import gather
 from ae_assets.detectors.backend import initial_weights
+from ae_assets.detectors.base import steps_of
 from ae_assets.detectors.network_detector import FittedNetwork
 from ae_assets.detectors.networks.network import Shape
 from ae_assets.detectors.preprocessing import RobustScaler
 from ae_assets.detectors.training import Trainer, on_devices, shards_for
+from ae_assets.schemas.durations import DAY
 from benchmarks.machine import copy_rate
 from benchmarks.row import Row, table
 
@@ -72,7 +74,9 @@ def run() -> list[Row]:
     ]
 
 
-def fleet(entities: int, window_days: int, days: int = DAYS, features: int = FEATURES, seed: int = 0) -> Windows:
+def fleet(
+    entities: int, window: timedelta | None = None, days: int = DAYS, features: int = FEATURES, seed: int = 0
+) -> Windows:
     """Windows that end on every row of a fleet whose features follow a few slowly moving causes; a fifth is missing."""
     random = np.random.default_rng(seed)
     causes = random.normal(size=(entities, 1, HIDDEN_CAUSES))
@@ -85,19 +89,19 @@ def fleet(entities: int, window_days: int, days: int = DAYS, features: int = FEA
         pl.DataFrame({"day": pl.date_range(date(2024, 1, 1), date(2024, 1, days), eager=True)}), how="cross"
     )
     table_of_features = keys.hstack(pl.DataFrame(values, schema=names))
-    return windows_of(table_of_features, names, window_days)
+    return windows_of(table_of_features, names, window)
 
 
 def _untrained(config: Config, windows: Windows) -> FittedNetwork:
     """A detector with initial weights: how fast it scores does not depend on what they are."""
-    model = config.build(Shape(windows.values.shape[1], 1))
+    model = config.build(Shape(windows.values.shape[1], 1, steps_of(config.window, windows.step)))
     model.set_weights(initial_weights(model, config.seed))
     scaler = RobustScaler.fit(windows.values[:10_000], config.clip)
     return FittedNetwork(config, windows.feature_names, TrainingHistory.untrained(), scaler, (), model)
 
 
 def _memory(config: Config) -> list[Row]:
-    windows = fleet(300_000, 1, days=1, features=60)
+    windows = fleet(300_000, days=1, features=60)
     detector = _untrained(config, windows)
     process, peak = psutil.Process(), 0
     before = process.memory_info().rss
@@ -123,7 +127,6 @@ def _flagship() -> list[Row]:
         np.arange(healthy_rows + failing_rows),
         np.concatenate([train.length, failing.length]),
         pl.concat([train.rows, failing.rows]),
-        1,
     )
     number = np.arange(len(windows))
     data = TrainingData(windows, number >= healthy_rows, number < healthy_rows // 10)
@@ -215,13 +218,13 @@ def _dense_scoring(config: DenseAutoencoderConfig) -> list[Row]:
 
 
 def _lstm_scoring(config: LstmAutoencoderConfig) -> list[Row]:
-    every_day = fleet(12_000, config.window_days)
+    every_day = fleet(12_000, config.window)
     windows = every_day.take(np.arange(DAYS - 1, len(every_day), DAYS))
     detector = _untrained(config, windows)
     predict = _best_predict(detector, _keras_inputs(detector, windows), LSTM_PREDICT_BATCHES)
     seconds = _in_turns({"score": lambda: detector.score(windows), "predict": predict.run})
     ratio = median(np.array(seconds["predict"]) / np.array(seconds["score"]))
-    note = f"the last day of {len(windows)} drives x {config.window_days} days x {FEATURES}"
+    note = f"the last day of {len(windows)} drives x {detector.steps} days x {FEATURES}"
     return [
         Row("lstm scoring", len(windows) / median(seconds["score"]), "windows/s", note=note),
         Row("lstm predict", len(windows) / median(seconds["predict"]), "windows/s", note=f"best batch {predict.batch}"),
@@ -231,18 +234,18 @@ def _lstm_scoring(config: LstmAutoencoderConfig) -> list[Row]:
 
 def _training(config: Config, windows: int, epochs: int) -> list[Row]:
     """Epochs of both sides in turns, from the same weights, on the same windows, by Adam at its usual rate of 0.001."""
-    fleet_windows = fleet(windows // DAYS, config.window_days)
+    fleet_windows = fleet(windows // DAYS, config.window)
     scaler = RobustScaler.fit(fleet_windows.values, config.clip)
-    shards, nothing = shards_for(config), np.zeros(len(fleet_windows), np.int32)
-    data = on_devices(fleet_windows, scaler, config.window_days, shards, nothing > 0, nothing)
-    model = config.build(Shape(FEATURES, 1))
-    trainer, weights = Trainer(config, model, shards), initial_weights(model, config.seed)
+    shards, steps, nothing = shards_for(config), steps_of(config.window, DAY), np.zeros(len(fleet_windows), np.int32)
+    data = on_devices(fleet_windows, scaler, steps, shards, nothing > 0, nothing)
+    model = config.build(Shape(FEATURES, 1, steps))
+    trainer, weights = Trainer(config, model, steps, shards), initial_weights(model, config.seed)
     state, key, rate = trainer.initial_state(weights), jax.random.key(config.seed), config.learning_rate
     trainer.epoch(trainer.initial_state(weights), key, rate, data)[1].block_until_ready()
 
     scaled = fleet_windows.values.copy()
     scaler.apply(scaled)
-    inputs, targets = _keras_training_data(scaled, fleet_windows, config.window_days)
+    inputs, targets = _keras_training_data(scaled, fleet_windows, steps)
     model.compile(optimizer="adam", loss=_masked_mean_squared_error)
     model.fit(inputs, targets, batch_size=config.batch_size, epochs=1, verbose=0)
     model.compile(optimizer="adam", loss=_masked_mean_squared_error)
@@ -310,16 +313,16 @@ def _in_turns(works: dict[str, Callable[[], Any]], rounds: int = ROUNDS, warm: b
 def _keras_inputs(detector: FittedNetwork, windows: Windows) -> Any:
     scaled = windows.values.copy()
     detector.scaler.apply(scaled)
-    return _keras_training_data(scaled, windows, detector.window_days)[0]
+    return _keras_training_data(scaled, windows, detector.steps)[0]
 
 
-def _keras_training_data(scaled: NDArray[np.float32], windows: Windows, window_days: int) -> tuple[Any, Any]:
+def _keras_training_data(scaled: NDArray[np.float32], windows: Windows, steps: int) -> tuple[Any, Any]:
     """Keras' inputs, and targets with NaN where nothing is known."""
     last_row, length = jnp.asarray(windows.last_row), jnp.asarray(windows.length)
-    batch = gather(jnp.asarray(scaled), last_row, length, window_days)
+    batch = gather(jnp.asarray(scaled), last_row, length, steps)
     values, recorded = np.asarray(batch.values), np.asarray(batch.recorded)
     targets = np.where(np.asarray(batch.known) > 0, values, np.nan)
-    return [values] if window_days == 1 else [values, recorded], targets
+    return [values] if steps == 1 else [values, recorded], targets
 
 
 def _masked_mean_squared_error(target: Any, answer: Any) -> Any:

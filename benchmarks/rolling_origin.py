@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := sorted(set(wanted) - {one.name for one in compared}):
         sys.exit(f"no such detector: {unknown}; there are {[one.name for one in compared]}")
     compared = [one for one in compared if one.name in wanted or one is compared[0]]
-    if longer := [one.name for one in compared if one.config.window_days != 1]:
+    if longer := [one.name for one in compared if one.config.window is not None]:
         sys.exit(f"{longer} look at more than one day; judge them by `ae-assets evaluate {given.table} --origins N`")
     if table.decision.aggregation.look_back_days:
         sys.exit(
@@ -160,7 +160,7 @@ def scored(
     days = DAILY.range(*test)
     began, rows = time.monotonic(), 0
     for day, frame in space.iter_days(FEATURES, *test, [*KEYS, "label", *names]):
-        windows = windows_of(frame, names, 1)
+        windows = windows_of(frame, names)
         columns = {}
         for detector, fitted in detectors.items():
             start = time.perf_counter()

@@ -54,7 +54,7 @@ class TrainedModel:
 
 def train(space: Workspace, training: TrainingRange) -> TrainedModel:
     """Fits the table's detector and keeps it as a new version in the model store; it is not the champion yet."""
-    windows = training_windows(space, training, space.table.detector.window_days)
+    windows = training_windows(space, training, space.table.detector.window)
     detector = windows.fit(space.table.detector, space.progress)
     card = {
         "table": space.table.table,
@@ -95,7 +95,7 @@ class TrainingWindows:
         return fit(config, self.data, progress)
 
 
-def training_windows(space: Workspace, training: TrainingRange, window_days: int) -> TrainingWindows:
+def training_windows(space: Workspace, training: TrainingRange, window: timedelta | None) -> TrainingWindows:
     """The windows of the records that are normal, as far as is known, and those of the abnormal ones.
 
     Raises:
@@ -107,17 +107,17 @@ def training_windows(space: Workspace, training: TrainingRange, window_days: int
     left_out = _left_out(space, training, held)
     available = sum(rows for day, rows in held.items() if day not in left_out)
     sampled = _hash_share(space.table.training.seed) < space.table.training.max_rows / max(available, 1)
-    window = timedelta(days=window_days - 1)
-    rows = _rows(space, training, names, sampled, _soon_abnormal(space, target, window), left_out)
+    before = space.table.rhythm.look_back(window)
+    rows = _rows(space, training, names, sampled, _soon_abnormal(space, target, before), left_out)
     if rows.is_empty():
         raise ModelError(
             f"there are no features between {training.start} and {training.end}; "
             f"materialise {space.name(FEATURES)} for these days first"
         )
-    healthy, failing = target.normal(rows, window), target.abnormal(rows)
+    healthy, failing = target.normal(rows, before), target.abnormal(rows)
     sampled_rows = rows.select(sampled).to_series()
     held_out = _held_out(rows.filter(sampled_rows & healthy).select("day", "entity"), space.table.training)
-    windows = windows_of(rows, names, window_days, where=(sampled_rows & healthy) | failing)
+    windows = windows_of(rows, names, window, where=(sampled_rows & healthy) | failing, step=space.table.rhythm.step)
     keys = windows.keys()
     data = TrainingData(
         windows,

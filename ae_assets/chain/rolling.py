@@ -183,10 +183,10 @@ def fitted_detectors(
     Raises:
         ModelError: there is nothing to fit on, or a detector that the table names cannot be fitted.
     """
-    for window_days in dict.fromkeys(one.config.window_days for one in compared):
-        windows: TrainingWindows = training_windows(space, training, window_days)
+    for window in dict.fromkeys(one.config.window for one in compared):
+        windows: TrainingWindows = training_windows(space, training, window)
         for one in compared:
-            if one.config.window_days != window_days:
+            if one.config.window != window:
                 continue
             try:
                 yield one, windows.fit(one.config, space.progress)

@@ -40,7 +40,7 @@ def score_days(
     needed = {day - timedelta(days=back) for day in days for back in range(scored_before + 1)}
     scorer = Scorer(detector, aggregation)
     began, rows = time.monotonic(), 0
-    look_back = timedelta(days=detector.window_days - 1 + scored_before)
+    look_back = space.table.rhythm.look_back(detector.window) + timedelta(days=scored_before)
     unusable: tuple[date, ModelError] | None = None
     for day, asked, rows_of_day in space.read_with_look_back(FEATURES, days, look_back, columns, entities):
         frame = rows_of_day.clear()
@@ -54,7 +54,7 @@ def score_days(
             on_failure(day, unusable[1])
             continue
         if day not in needed or frame.is_empty():
-            scorer.look_back_on(day, frame)
+            scorer.look_back_on(frame)
             continue
         try:
             scored = scorer.push(day, frame)

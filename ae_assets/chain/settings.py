@@ -132,5 +132,5 @@ def retraining_command(space: Workspace) -> str:
         return f"`ae-assets run {table.table} --start DAY --end DAY --retrain`"
     last = max(held)
     start, _ = latest_training_days(table, last, judged=True)
-    first = max(min(held), start - timedelta(days=table.detector.window_days))
+    first = max(min(held), start - (table.detector.window or timedelta()))
     return f"`ae-assets run {table.table} --start {first} --end {last} --retrain`"

@@ -15,7 +15,7 @@ def gather(
     rows: jax.Array,
     last_row: jax.Array,
     length: jax.Array,
-    window_days: int,
+    steps: int,
     target: jax.Array | None = None,
     cohort: jax.Array | None = None,
 ) -> Batch:
@@ -23,13 +23,13 @@ def gather(
 
     Args:
         rows: scaled values (rows, features), NaN = missing.
-        last_row: row of each window's scored day (windows,).
+        last_row: row of each window's scored record (windows,).
         length: records of each window (windows,); 0 masks the whole window.
-        window_days: steps of a window.
+        steps: of a window.
         target: of each window (windows,), float32; 0 where left out.
         cohort: of each window (windows,), int32; 0 where left out.
     """
-    age = jnp.arange(window_days - 1, -1, -1)
+    age = jnp.arange(steps - 1, -1, -1)
     recorded = age < length[:, None]
     values = rows[jnp.maximum(last_row[:, None] - age, 0)]
     known = jnp.isfinite(values) & recorded[:, :, None]

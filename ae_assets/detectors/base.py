@@ -2,7 +2,9 @@
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from pydantic import BaseModel
 
 from ae_assets.detectors.windows import Windows, is_reading
 from ae_assets.errors import ModelError
+from ae_assets.schemas.durations import DAY, duration, written
 
 FORMAT_VERSION = 1
 PREPROCESSING_FILE = "preprocessing.json"
@@ -24,7 +27,7 @@ class Scores:
     Attributes:
         score: float32 (n,), >= 0; higher is more anomalous.
         contributions: float32 (n, features), >= 0; each row sums to its score.
-        expected: float32 (n, features), what the detector expected of the scored day, in feature units; NaN where
+        expected: float32 (n, features), what the detector expected of the scored record, in feature units; NaN where
             the detector has no expectation.
     """
 
@@ -92,7 +95,8 @@ class FittedDetector(ABC):
     Attributes:
         config: the settings it was fitted with.
         feature_names: the features it expects, in order.
-        window_days: calendar days of the windows it expects.
+        window: length of the windows it expects; None: it looks at the scored record alone.
+        step: the usual time between the records that it was fitted on.
         history: what happened in training.
         learns_from_failures: whether the fit looked at labelled failures, whose scores are then too good to judge by.
     """
@@ -101,8 +105,14 @@ class FittedDetector(ABC):
 
     config: BaseModel
     feature_names: tuple[str, ...]
-    window_days: int
+    window: timedelta | None = None
+    step: timedelta = DAY
     history: TrainingHistory
+
+    @property
+    def steps(self) -> int:
+        """Records of a window of which none is missing."""
+        return steps_of(self.window, self.step)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -132,7 +142,7 @@ class FittedDetector(ABC):
         Windows that the detector does not judge get a number too, which their caller leaves out.
 
         Raises:
-            ModelError: the windows hold other features or span another number of days than the detector expects.
+            ModelError: the windows hold other features or are of another length than the detector expects.
         """
 
     @abstractmethod
@@ -140,13 +150,24 @@ class FittedDetector(ABC):
         """Writes the detector into ``directory`` (created where missing), without pickle."""
 
     def require_fitting(self, windows: Windows) -> None:
-        """Raises ModelError unless the windows have the detector's features and days."""
+        """Raises ModelError unless the windows have the detector's features and length."""
         require_features(windows.feature_names, self.feature_names, "the windows to score")
-        if self.window_days not in (1, windows.window_days):
-            raise ModelError(
-                f"The windows to score span {windows.window_days} days, the detector was fitted on windows of "
-                f"{self.window_days} days; build them with windows_of(..., window_days={self.window_days})."
-            )
+        require_window(windows, self.window, "The windows to score", "the detector was fitted on")
+
+
+def steps_of(window: timedelta | None, step: timedelta) -> int:
+    """Records of a window of which none is missing; 1 of the scored record alone."""
+    return 1 if window is None else max(1, -(-window // step))
+
+
+def require_window(windows: Windows, window: timedelta | None, which: str, what: str) -> None:
+    """Raises ModelError unless windows have a length; any will do for a detector of the scored record alone."""
+    if window in (None, windows.window):
+        return
+    received = "hold one record" if windows.window is None else f"span {written(windows.window)}"
+    raise ModelError(
+        f"{which} {received}, {what} {written(window)}; build them with windows_of(..., window=...) of that length."
+    )
 
 
 def require_features(received: tuple[str, ...], expected: tuple[str, ...], where: str) -> None:
@@ -172,12 +193,17 @@ def write_preprocessing(directory: Path, detector: FittedDetector, **more: Any) 
         "format_version": FORMAT_VERSION,
         "config": detector.config.model_dump(mode="json"),
         "feature_names": list(detector.feature_names),
-        "window_days": detector.window_days,
+        "step": written(detector.step),
         "history": detector.history.to_json(),
         **more,
     }
     directory.mkdir(parents=True, exist_ok=True)
     (directory / PREPROCESSING_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def step_in(record: Mapping[str, Any]) -> timedelta:
+    """The usual time between the records that a saved detector was fitted on; a day before it was kept."""
+    return duration(record.get("step", "1d"))
 
 
 def read_preprocessing(directory: Path) -> dict[str, Any]:

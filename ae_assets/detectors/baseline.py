@@ -1,6 +1,6 @@
 """What the fitted baselines share: the features and rows that they look at, blocks of rows, and their two files.
 
-A baseline judges each scored day by itself. Its scores are made of operations whose result for a row does not depend
+A baseline judges each scored record by itself. Its scores are made of operations whose result for a row does not depend
 on the rows beside it, which rules out BLAS: a product of matrices sums in an order that depends on their shapes.
 """
 
@@ -52,7 +52,7 @@ class Basis:
 
 
 class FittedBaseline(FittedDetector):
-    """A detector that judges each scored day by itself, from the used features of its basis."""
+    """A detector that judges each scored record by itself, from the used features of its basis."""
 
     file_name: str = ARRAYS_FILE
     block: int = 4096
@@ -66,7 +66,6 @@ class FittedBaseline(FittedDetector):
         self.arrays = arrays
         self.config = basis.config
         self.feature_names = basis.feature_names
-        self.window_days = basis.config.window_days
         self.history = basis.history
 
     @property
@@ -97,7 +96,7 @@ class FittedBaseline(FittedDetector):
         return content.getvalue()
 
     def score(self, windows: Windows) -> Scores:
-        """Scores the scored day of each window; the features that are not in use contribute nothing."""
+        """Scores the scored record of each window; the features that are not in use contribute nothing."""
         self.require_fitting(windows)
         columns = self.basis.columns
         shape = len(windows), len(self.feature_names)
@@ -158,7 +157,7 @@ class TrainingSample:
 
 
 def training_sample(config: Any, data: TrainingData) -> TrainingSample:
-    """Samples the config's features of at most ``max_windows`` scored days.
+    """Samples the config's features of at most ``max_windows`` scored records.
 
     Features that no sampled row knows are left out: nothing says which of their values are usual.
 

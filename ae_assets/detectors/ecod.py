@@ -66,7 +66,7 @@ class FittedEcod(FittedBaseline):
 
 
 def fit(config: EcodConfig, data: TrainingData, _progress: ProgressSink) -> FittedEcod:
-    """Counts the tails of a sample of the scored days; see ``detectors.fit``."""
+    """Counts the tails of a sample of the scored records; see ``detectors.fit``."""
     taken = training_sample(config, data)
     known = [column[np.isfinite(column)] for column in taken.values.T]
     tables = [_tails(column) for column in known]

@@ -88,7 +88,7 @@ class FittedEstimator(FittedBaseline):
 
 
 def fit(config: EstimatorConfig, data: TrainingData, _progress: ProgressSink) -> FittedEstimator:
-    """Fits the estimator on a sample of the scored days; see ``detectors.fit``.
+    """Fits the estimator on a sample of the scored records; see ``detectors.fit``.
 
     Raises:
         ModelError: the class cannot be imported, fitted or asked for scores, or scores a row by the rows beside it.

@@ -63,7 +63,7 @@ class FittedIsolationForest(FittedBaseline):
 
 
 def fit(config: IsolationForestConfig, data: TrainingData, _progress: ProgressSink) -> FittedIsolationForest:
-    """Grows the forest on a sample of the scored days; see ``detectors.fit``."""
+    """Grows the forest on a sample of the scored records; see ``detectors.fit``."""
     ensemble = baselines_library("sklearn.ensemble")
     taken = training_sample(config, data)
     scaled, scaler = taken.scaled(config.clip)

@@ -46,7 +46,7 @@ class FittedKMeans(FittedBaseline):
 
 
 def fit(config: KMeansConfig, data: TrainingData, _progress: ProgressSink) -> FittedKMeans:
-    """Finds the centres of a sample of the scored days; see ``detectors.fit``."""
+    """Finds the centres of a sample of the scored records; see ``detectors.fit``."""
     cluster = baselines_library("sklearn.cluster")
     taken = training_sample(config, data)
     scaled, scaler = taken.scaled(config.clip)

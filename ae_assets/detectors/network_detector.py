@@ -1,13 +1,22 @@
 """Fitted networks: sampling, scaling and training tied together, scoring, and the files of a model version."""
 
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ae_assets.detectors.backend import Model, initial_weights, load_weights
-from ae_assets.detectors.base import FittedDetector, Scores, TrainingHistory, write_preprocessing
+from ae_assets.detectors.base import (
+    FittedDetector,
+    Scores,
+    TrainingHistory,
+    require_window,
+    step_in,
+    steps_of,
+    write_preprocessing,
+)
 from ae_assets.detectors.cohorts import cohort_numbers, large_cohorts
 from ae_assets.detectors.networks.network import NetworkConfig, Shape
 from ae_assets.detectors.preprocessing import RobustScaler
@@ -15,8 +24,8 @@ from ae_assets.detectors.sampling import chosen, require_windows
 from ae_assets.detectors.scoring import Scorer
 from ae_assets.detectors.training import WindowData, on_devices, shards_for, train
 from ae_assets.detectors.windows import TrainingData, Windows
-from ae_assets.errors import ModelError
 from ae_assets.progress import Progress, ProgressSink
+from ae_assets.schemas.durations import DAY
 
 MODEL_FILE = "model.keras"
 VALIDATION_SHARE = 4
@@ -35,17 +44,18 @@ class FittedNetwork(FittedDetector):
         scaler: RobustScaler,
         cohorts: tuple[str, ...],
         model: Model,
+        step: timedelta = DAY,
     ) -> None:
         """Takes the parts as they are; see :func:`fit` and :func:`load`."""
         self.config = config
         self.feature_names = feature_names
-        self.window_days = config.window_days
+        self.window, self.step = config.window, step
         self.history = history
         self.learns_from_failures = config.uses_target
         self.scaler = scaler
         self.cohorts = cohorts
         self.model = model
-        self._scorer = Scorer(config, model, scaler)
+        self._scorer = Scorer(config, model, scaler, self.steps)
 
     def score(self, windows: Windows) -> Scores:
         """Scores by the network's verdict."""
@@ -70,12 +80,13 @@ def fit(config: NetworkConfig, data: TrainingData, progress: ProgressSink) -> Fi
     healthy = sampled.train
     scaler = RobustScaler.fit(healthy.values[healthy.last_row], config.clip)
     cohorts = large_cohorts(sampled.windows) if config.uses_cohort else ()
-    model = config.build(Shape(len(names), len(cohorts) + 1))
+    steps = steps_of(config.window, data.windows.step)
+    model = config.build(Shape(len(names), len(cohorts) + 1, steps))
     shards = min(shards_for(config), len(sampled.windows), len(checked.windows))
 
     def loaded(side: TrainingData) -> WindowData:
         numbers = cohort_numbers(cohorts, side.windows)
-        return on_devices(side.windows, scaler, config.window_days, shards, side.target, numbers)
+        return on_devices(side.windows, scaler, steps, shards, side.target, numbers)
 
     def report(epoch: int, loss: float) -> None:
         seconds, rows = time.perf_counter() - began, (epoch + 1) * len(sampled.windows)
@@ -83,7 +94,7 @@ def fit(config: NetworkConfig, data: TrainingData, progress: ProgressSink) -> Fi
         progress(Progress(stage, epoch + 1, config.epochs, "epochs", rows, seconds, note))
 
     start = initial_weights(model, config.seed)
-    trained = train(config, model, start, loaded(sampled), loaded(checked), report)
+    trained = train(config, model, steps, start, loaded(sampled), loaded(checked), report)
     variables = [*model.trainable_variables, *model.non_trainable_variables]
     for variable, value in zip(variables, [*trained.variables.weights, *trained.variables.carried], strict=True):
         variable.assign(value)
@@ -98,7 +109,7 @@ def fit(config: NetworkConfig, data: TrainingData, progress: ProgressSink) -> Fi
         seconds=time.perf_counter() - began,
         converged=trained.converged,
     )
-    return FittedNetwork(config, names, history, scaler, cohorts, model)
+    return FittedNetwork(config, names, history, scaler, cohorts, model, data.windows.step)
 
 
 def load(config: NetworkConfig, directory: Path, record: dict[str, Any]) -> FittedNetwork:
@@ -113,10 +124,11 @@ def load(config: NetworkConfig, directory: Path, record: dict[str, Any]) -> Fitt
         ModelError: the network's file is missing, cannot be read, or does not fit the record.
     """
     names, cohorts = tuple(record["feature_names"]), tuple(record["cohorts"] if config.uses_cohort else ())
-    model = config.build(Shape(len(names), len(cohorts) + 1))
+    step = step_in(record)
+    model = config.build(Shape(len(names), len(cohorts) + 1, steps_of(config.window, step)))
     load_weights(directory / MODEL_FILE, model)
     history = TrainingHistory.from_json(record["history"])
-    return FittedNetwork(config, names, history, RobustScaler.from_json(record["scaler"]), cohorts, model)
+    return FittedNetwork(config, names, history, RobustScaler.from_json(record["scaler"]), cohorts, model, step)
 
 
 def _side(config: NetworkConfig, data: TrainingData, held_out: bool) -> TrainingData:
@@ -124,9 +136,5 @@ def _side(config: NetworkConfig, data: TrainingData, held_out: bool) -> Training
     side = data.take(np.flatnonzero((data.held_out == held_out) & (config.uses_target | ~data.target)))
     name = "validation" if held_out else "training"
     require_windows(side.windows, name)
-    if config.window_days not in (1, data.windows.window_days):
-        raise ModelError(
-            f"The {name} windows span {data.windows.window_days} days, the config says {config.window_days}; "
-            f"build them with windows_of(..., window_days={config.window_days})."
-        )
+    require_window(data.windows, config.window, f"The {name} windows", "the config says")
     return side

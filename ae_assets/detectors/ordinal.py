@@ -75,7 +75,6 @@ class FittedOrdinal(FittedDetector):
         """Takes the parts as they are; see :func:`fit` and :func:`load`."""
         self.config = config
         self.feature_names = feature_names
-        self.window_days = config.window_days
         self.history = history
         self.coding = coding
         self.step_model = step_model

@@ -187,7 +187,7 @@ def coding_of(config: OrdinalConfig, train: Windows, failing: Windows | None) ->
 
 
 def coded_rows(coding: Coding, windows: Windows, weight: NDArray[np.float64] | None = None) -> CodedRows:
-    """The distinct coded rows of the windows' scored days, with the sum of ``weight`` (n,), or else their number."""
+    """The distinct coded rows of the windows' scored records, with the sum of ``weight`` (n,), or else their number."""
     codes = np.zeros((len(windows), -(-len(coding.features) // 8) * 8), np.int8)
     for position, feature in enumerate(coding.features):
         column = windows.values[:, windows.feature_names.index(feature.name)]

@@ -49,7 +49,7 @@ class FittedPca(FittedBaseline):
 
 
 def fit(config: PcaConfig, data: TrainingData, _progress: ProgressSink) -> FittedPca:
-    """Fits the components on a sample of the scored days; see ``detectors.fit``."""
+    """Fits the components on a sample of the scored records; see ``detectors.fit``."""
     decomposition = baselines_library("sklearn.decomposition")
     taken = training_sample(config, data)
     scaled, scaler = taken.scaled(config.clip)

@@ -1,4 +1,4 @@
-"""Rules as an operator would write them: a sum of log counters or of their growth on the scored day. No fit."""
+"""Rules as an operator would write them: a sum of log counters or of their growth on the scored record. No fit."""
 
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,6 @@ class FittedRule(FittedDetector):
             )
         self.config = config
         self.feature_names = feature_names
-        self.window_days = config.window_days
         self.history = TrainingHistory.untrained()
 
     @property
@@ -41,7 +40,7 @@ class FittedRule(FittedDetector):
         return self.config.features
 
     def score(self, windows: Windows) -> Scores:
-        """Sums the features of the scored day that are above 0; contributions are these features themselves."""
+        """Sums the features of the scored record that are above 0; contributions are these features themselves."""
         self.require_fitting(windows)
         columns = [self.feature_names.index(name) for name in self.config.features]
         values = windows.values[:, columns][windows.last_row]

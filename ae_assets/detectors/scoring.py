@@ -32,12 +32,12 @@ class Scorer:
     for itself, on its first block (and again where a block's windows hold many more rows).
     """
 
-    def __init__(self, network: NetworkConfig, model: Model, scaler: RobustScaler) -> None:
+    def __init__(self, network: NetworkConfig, model: Model, scaler: RobustScaler, steps: int) -> None:
         """Prepares the function; nothing is compiled yet."""
-        self.window_days = network.window_days
-        self.block = LOOPING_BLOCK if network.loops_over_days else BLOCK
-        options = (NO_PRODUCT_LIBRARY, ONE_THREAD) if network.loops_over_days else (FUSED_NETWORK,)
-        self._score_block: ScoreBlock = compiled(score_function(network, model, scaler), WIDE_VECTORS, *options)
+        self.steps = steps
+        self.block = LOOPING_BLOCK if network.loops_over_steps else BLOCK
+        options = (NO_PRODUCT_LIBRARY, ONE_THREAD) if network.loops_over_steps else (FUSED_NETWORK,)
+        self._score_block: ScoreBlock = compiled(score_function(network, model, scaler, steps), WIDE_VECTORS, *options)
 
     def score(self, windows: Windows, cohort: NDArray[np.int32]) -> Scores:
         """Scores all windows; memory beyond the result is a few blocks, whatever the number of windows.
@@ -50,7 +50,7 @@ class Scorer:
         scores = Scores(np.empty(shape[0], np.float32), np.empty(shape, np.float32), np.full(shape, np.nan, np.float32))
 
         def work(block: slice) -> None:
-            inputs = _block_input(windows, block, self.block, self.window_days)
+            inputs = _block_input(windows, block, self.block, self.steps)
             results = self._score_block(*inputs, _fill(cohort[block], self.block))
             for whole, part in zip((scores.score, scores.contributions, scores.expected), results, strict=False):
                 whole[block] = np.asarray(part)[: block.stop - block.start]
@@ -64,14 +64,14 @@ class Scorer:
         return scores
 
 
-def score_function(network: NetworkConfig, model: Model, scaler: RobustScaler) -> ScoreBlock:
+def score_function(network: NetworkConfig, model: Model, scaler: RobustScaler, steps: int) -> ScoreBlock:
     """The function of one block that a scorer compiles.
 
     Returns:
         A function of rows (rows, features) in feature units with NaN = missing, last_row (windows,) into them, length
         (windows,), 0 for filling, and cohort (windows,). It gives score (windows,), contributions (windows, features)
-        and, where the network has an expectation, the values expected on the scored day (windows, features) in feature
-        units.
+        and, where the network has an expectation, the values expected of the scored record (windows, features), in
+        feature units.
     """
     weights = [jnp.array(variable.value) for variable in model.trainable_variables]
     carried = [jnp.array(variable.value) for variable in model.non_trainable_variables]
@@ -84,7 +84,7 @@ def score_function(network: NetworkConfig, model: Model, scaler: RobustScaler) -
         rows: jax.Array, last_row: jax.Array, length: jax.Array, cohort: jax.Array
     ) -> tuple[jax.Array, ...]:
         scaled = scale(rows, centre, spread, scaler.clip)
-        batch = gather(scaled, last_row, length, network.window_days, cohort=cohort)
+        batch = gather(scaled, last_row, length, steps, cohort=cohort)
         contributions, expected = network.verdict(Answer(outputs, weights), batch)
         said = contributions.sum(axis=1), contributions
         return said if expected is None else (*said, expected * spread + centre)
@@ -97,22 +97,22 @@ def _blocks(count: int, size: int) -> Iterator[slice]:
 
 
 def _block_input(
-    windows: Windows, block: slice, size: int, window_days: int
+    windows: Windows, block: slice, size: int, steps: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]]:
     """Rows, last_row and length of one block in shapes that depend on its size only, so that one compilation serves.
 
     Only the rows that the block's windows hold are copied. Their number is rounded up to one of a few sizes:
-    neighbouring windows share rows, so that a block of consecutive days holds few. Rows and windows beyond those in
+    neighbouring windows share rows, so that a block of consecutive records holds few. Rows and windows beyond those in
     use are filling that no result depends on.
     """
-    length = np.minimum(windows.length[block], window_days)
-    if window_days == 1:
+    length = np.minimum(windows.length[block], steps)
+    if steps == 1:
         needed, position = windows.last_row[block], np.arange(len(length))
     else:
         needed, position = rows_in_use(windows.last_row[block], length)
     capacity = size
     while capacity < len(needed):
-        capacity = min(2 * capacity, size * window_days)
+        capacity = min(2 * capacity, size * steps)
     rows = np.empty((capacity, windows.values.shape[1]), np.float32)
     np.take(windows.values, needed, axis=0, out=rows[: len(needed)], mode="clip")
     return rows, _fill(position, size), _fill(length, size)
@@ -122,7 +122,7 @@ def rows_in_use(last_row: NDArray[np.int64], length: NDArray[np.int32]) -> tuple
     """Rows that the windows hold, ascending, and the position of each window's last row among them.
 
     Args:
-        last_row: row of each window's scored day (windows,), at least one, in any order.
+        last_row: row of each window's scored record (windows,), at least one, in any order.
         length: records of each window (windows,), 1 or more.
     """
     first = last_row - length + 1

@@ -1,12 +1,15 @@
 """What the settings of detectors have in common, and what those of trained networks do. Nothing here computes."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, PositiveFloat, PositiveInt, model_validator
+from pydantic_core import CoreSchema
 
 from ae_assets.progress import ProgressSink
+from ae_assets.schemas.durations import DAY, Duration
 
 if TYPE_CHECKING:
     from ae_assets.detectors.base import FittedDetector
@@ -34,6 +37,28 @@ class DetectorSettings(Settings):
 
     type: str = Field(description="Which detector it is.")
 
+    former_keys: ClassVar[Mapping[str, str]] = {"window_days": "window"}
+    """Keys of earlier releases, which mean what those of today do: a length without a unit counts days."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_keys_are_read(cls, settings: object) -> object:
+        if not isinstance(settings, dict) or not cls.former_keys.keys() & settings.keys():
+            return settings
+        renamed = {cls.former_keys.get(key, key): value for key, value in settings.items()}
+        window = cls.model_fields.get("window")
+        if (window is None or window.default is None) and renamed.get("window") == 1:  # the scored record alone
+            del renamed["window"]
+        return renamed
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        described = handler.resolve_ref_schema(handler(schema))
+        keys = described["properties"]
+        former = {old: {**keys[new], "deprecated": True} for old, new in cls.former_keys.items() if new in keys}
+        described["properties"] = {**keys, **former}
+        return described
+
     @property
     def name(self) -> str:
         """What tables of several detectors call it."""
@@ -59,18 +84,20 @@ class DetectorSettings(Settings):
 
 
 class DayDetectorConfig(DetectorSettings):
-    """A detector that sees the scored day only."""
+    """A detector that sees the scored record only."""
 
     @property
-    def window_days(self) -> int:
-        """One: the scored day alone."""
-        return 1
+    def window(self) -> None:
+        """None: the scored record alone."""
 
 
 class WindowDetectorConfig(DetectorSettings):
-    """A detector that sees the records of the last days."""
+    """A detector that sees the records of the last while."""
 
-    window_days: PositiveInt = Field(20, description="Calendar days of a window, the scored day included.")
+    window: Duration | None = Field(
+        20 * DAY,
+        description="Length of a window, the scored record included, such as 5h; a number counts days.",
+    )
 
 
 class TrainingConfig(Settings):

@@ -76,6 +76,7 @@ class Trained:
 def train(
     network: NetworkConfig,
     model: Model,
+    steps: int,
     start: list[NDArray[np.float32]],
     data: WindowData,
     validation: WindowData,
@@ -89,6 +90,7 @@ def train(
     Args:
         network: the settings and the loss.
         model: its Keras model; only its structure is used.
+        steps: of a window.
         start: initial trainable weights.
         data: training windows.
         validation: windows for early stopping.
@@ -97,7 +99,7 @@ def train(
     Raises:
         ModelError: a loss is not finite.
     """
-    trainer = Trainer(network, model, data.rows.shape[0])
+    trainer = Trainer(network, model, steps, data.rows.shape[0])
     state = trainer.initial_state(start)
     key, rate = jax.random.key(network.seed), network.learning_rate
     best, train_loss, validation_loss, stale, reference = state.variables, [], [], 0, np.inf
@@ -163,10 +165,11 @@ class Trainer:
     gradients are added up between them. Every device then takes the same step.
     """
 
-    def __init__(self, network: NetworkConfig, model: Model, shards: int) -> None:
+    def __init__(self, network: NetworkConfig, model: Model, steps: int, shards: int) -> None:
         """Prepares the functions for data in ``shards`` shards; each compiles when it is first called."""
         self.network = network
         self.model = model
+        self.steps = steps
         self.shards = shards
         self.batch = max(1, network.batch_size // shards)
         self.optimiser = optimiser_of(network)
@@ -240,7 +243,7 @@ class Trainer:
         return total / jnp.maximum(weight, 1), of_constant / jnp.maximum(weight, 1)
 
     def _gather(self, rows: jax.Array, part: Part) -> Batch:
-        return gather(rows, part.last_row, part.length, self.network.window_days, part.target, part.cohort)
+        return gather(rows, part.last_row, part.length, self.steps, part.target, part.cohort)
 
     def _with_jitter(self, batch: Batch, key: jax.Array) -> Batch:
         """The batch with noise on the known values of a share of its windows."""
@@ -273,10 +276,10 @@ class Trainer:
 def shards_for(network: NetworkConfig) -> int:
     """Devices to train on.
 
-    XLA spreads large products over the cores by itself, but runs a loop over the days of a window on one core: there
+    XLA spreads large products over the cores by itself, but runs a loop over the steps of a window on one core: there
     each device takes a part of the batch, no smaller than what keeps its products efficient.
     """
-    if not network.loops_over_days or jax.default_backend() != "cpu":
+    if not network.loops_over_steps or jax.default_backend() != "cpu":
         return 1
     return max(1, min(len(jax.devices()), network.batch_size // SMALLEST_PART))
 
@@ -284,7 +287,7 @@ def shards_for(network: NetworkConfig) -> int:
 def on_devices(
     windows: Windows,
     scaler: RobustScaler,
-    window_days: int,
+    steps: int,
     shards: int,
     target: NDArray[np.bool_],
     cohort: NDArray[np.int32],
@@ -294,7 +297,7 @@ def on_devices(
     Consecutive windows share rows, so that the shards together hold hardly more rows than the windows do.
     """
     size = -(-len(windows) // shards)
-    length = np.minimum(windows.length, window_days)
+    length = np.minimum(windows.length, steps)
     parts = [slice(start, start + size) for start in range(0, len(windows), size)]
     held = [rows_in_use(windows.last_row[part], length[part]) for part in parts]
     rows = np.full((shards, max(len(used) for used, _ in held), windows.values.shape[1]), np.nan, np.float32)

@@ -1,13 +1,13 @@
-"""Windows of an entity's last days over a table of features, as indices: no window is ever copied out here.
+"""Windows of an entity's last records over a table of features, as indices: no window is ever copied out here.
 
-Gap rule: a window holds the entity's records inside the last ``window_days`` calendar days, the scored day included.
-A day without a record is skipped; a window with fewer records than days is padded on the left, and the padding is
-masked by whoever gathers it.
+Gap rule: a window holds the entity's records of the last ``window``, the scored one included: those after its time less
+the window. A missing record is skipped; a window with fewer records than steps is padded on the left, and the padding
+is masked by whoever gathers it.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from functools import cached_property
 
 import numpy as np
@@ -15,8 +15,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ae_assets.errors import ContractError
-
-KEY_COLUMNS = ("day", "entity", "cohort", "label")
+from ae_assets.schemas.durations import DAY, written
+from ae_assets.schemas.records import key_of, keys_of
+from ae_assets.schemas.spans import counts_within
 
 ABOUT_THE_RECORD = ("gap_days", "history_days")
 MISSING_FLAG = "_missing"
@@ -28,12 +29,13 @@ class Windows:
     """n windows over r rows of f features.
 
     Attributes:
-        values: float32 (r, f), rows sorted by (entity, day); NaN is missing.
+        values: float32 (r, f), rows sorted by (entity, time); NaN is missing.
         feature_names: the f names of the columns.
-        last_row: int64 (n,), the row of each window's scored day, ascending as built by :func:`windows_of`.
+        last_row: int64 (n,), the row of each window's scored record, ascending as built by :func:`windows_of`.
         length: int32 (n,), records of the window: rows ``last_row - length + 1`` to ``last_row``, all of one entity.
-        rows: day, entity, cohort, label of the r rows.
-        window_days: calendar days of a window.
+        rows: day, time where an entity has several records in a period, entity, cohort, label of the r rows.
+        window: the length of a window; None: the scored record alone.
+        step: the usual time from a record of an entity to the next.
     """
 
     values: NDArray[np.float32]
@@ -41,7 +43,8 @@ class Windows:
     last_row: NDArray[np.int64]
     length: NDArray[np.int32]
     rows: pl.DataFrame
-    window_days: int
+    window: timedelta | None = None
+    step: timedelta = DAY
 
     def __len__(self) -> int:
         """Number of windows."""
@@ -53,29 +56,17 @@ class Windows:
         return self.rows["entity"].to_numpy()
 
     @cached_property
-    def day(self) -> NDArray[np.datetime64]:
-        """Day of each row (r,), datetime64[D]."""
-        return self.rows["day"].to_numpy()
-
-    @cached_property
     def cohort(self) -> NDArray[np.object_]:
         """Cohort of each row (r,)."""
         return self.rows["cohort"].to_numpy()
 
     def keys(self) -> pl.DataFrame:
-        """Day, entity, cohort and label of each window's scored day, in the order of the windows."""
+        """The columns of ``rows`` of each window's scored record, in the order of the windows."""
         return self.rows[self.last_row]
 
     def take(self, windows: NDArray[np.int64]) -> "Windows":
         """The windows at these positions, over the same rows."""
-        return Windows(
-            self.values,
-            self.feature_names,
-            self.last_row[windows],
-            self.length[windows],
-            self.rows,
-            self.window_days,
-        )
+        return replace(self, last_row=self.last_row[windows], length=self.length[windows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,52 +112,55 @@ def is_reading(feature_name: str) -> bool:
 def windows_of(
     features: pl.DataFrame,
     feature_names: Sequence[str],
-    window_days: int,
+    window: timedelta | None = None,
     days: Collection[date] | None = None,
     where: pl.Series | None = None,
+    *,
+    step: timedelta = DAY,
 ) -> Windows:
     """Builds the windows that end on the wanted rows.
 
     Args:
-        features: day (Date), entity (String), cohort, label where known, and the features (numbers, null = missing);
-            any row order, at most one row per entity and day.
+        features: day (the period), time (Datetime in UTC) where an entity has several records in one, entity (String),
+            cohort, label where known, and the features (numbers, null = missing); any row order, at most one row of an
+            entity at a time.
         feature_names: the feature columns, in the order of the result.
-        window_days: calendar days of a window, the scored one included; 1 or more.
-        days: days to score; all where None. Rows of other days still serve as history.
+        window: the length of a window, the scored record included; None: that record alone.
+        days: periods to score; all where None. Rows of others still serve as history.
         where: boolean, one per row of ``features`` in its order; rows where it is not true end no window but still
             serve as history. All where None.
+        step: the usual time from a record of an entity to the next.
 
     Raises:
-        ContractError: a column is missing, or an entity has two rows of one day.
+        ContractError: a column is missing, or an entity has two rows of one time.
     """
     names = tuple(feature_names)
     missing = [name for name in ("day", "entity", "cohort", *names) if name not in features.columns]
     if missing:
         raise ContractError(f"The feature table has no column {missing}; it has {features.columns}.")
-    if window_days < 1:
-        raise ContractError(f"window_days is {window_days}; a window holds the scored day at least, so 1 or more.")
+    if window is not None and window <= timedelta():
+        raise ContractError(f"the window is {written(window)} long; a window holds some time, or is None.")
     if where is not None and len(where) != features.height:
         raise ContractError(f"where has {len(where)} values for {features.height} rows; it needs one per row.")
     wanted = pl.lit(True) if days is None else pl.col("day").is_in(list(days))
     label = pl.col("label").cast(pl.Int8) if "label" in features.columns else pl.lit(None, pl.Int8).alias("label")
+    keys = (*keys_of(features.columns), "cohort")
     keyed = features.select(
-        "day",
-        "entity",
-        "cohort",
+        *keys,
         label,
         _wanted=wanted if where is None else wanted & where.fill_null(False),
         _position=pl.int_range(pl.len(), dtype=pl.UInt32),
-    ).sort("entity", "day")
-    codes = keyed["entity"].rle_id().to_numpy().astype(np.int64)
-    ordinal = keyed["day"].cast(pl.Int32).to_numpy().astype(np.int64)
+    ).sort("entity", key_of(keys)[0])
+    _require_one_row_of_a_record(keyed)
     last_row = np.flatnonzero(keyed["_wanted"].to_numpy())
     return Windows(
         values=_matrix(features, names, keyed["_position"].to_numpy()),
         feature_names=names,
         last_row=last_row,
-        length=_lengths(codes, ordinal, last_row, window_days, keyed),
-        rows=keyed.select(KEY_COLUMNS),
-        window_days=window_days,
+        length=np.ones(len(last_row), np.int32) if window is None else counts_within(keyed, window, last_row),
+        rows=keyed.select(*keys, "label"),
+        window=window,
+        step=step,
     )
 
 
@@ -180,29 +174,14 @@ def _matrix(features: pl.DataFrame, names: tuple[str, ...], position: NDArray[np
     return matrix
 
 
-def _lengths(
-    codes: NDArray[np.int64],
-    ordinal: NDArray[np.int64],
-    last_row: NDArray[np.int64],
-    window_days: int,
-    keyed: pl.DataFrame,
-) -> NDArray[np.int32]:
-    """Records of each window, by one search over a key that grows with entity, then day.
-
-    The stride between entities is wider than the span of days plus a window, so that looking back from an entity's
-    first day ends in the gap before it and never in the entity before.
-    """
-    if not len(codes):
-        return np.zeros(0, np.int32)
-    stride = int(ordinal.max() - ordinal.min()) + window_days + 1
-    key = codes * stride + (ordinal - ordinal.min())
-    repeated = np.flatnonzero(np.diff(key) == 0)
-    if len(repeated):
-        first = keyed.row(int(repeated[0]), named=True)
+def _require_one_row_of_a_record(keyed: pl.DataFrame) -> None:
+    time, entity = key_of(keyed.columns)
+    repeated = keyed.select(
+        (pl.col(entity) == pl.col(entity).shift()) & (pl.col(time) == pl.col(time).shift())
+    ).to_series()
+    if repeated.any():
+        first = keyed.row(int(repeated.arg_true()[0]), named=True)
         raise ContractError(
-            f"Entity {first['entity']} has more than one row on {first['day']} ({len(repeated)} such pairs); "
-            "a window needs one row per entity and day: drop duplicates in validation."
+            f"Entity {first[entity]} has more than one row on {first[time]} ({repeated.sum()} such pairs); "
+            f"a window needs one row per entity and {time}: drop duplicates in validation."
         )
-    first_row = np.searchsorted(key, key[last_row] - (window_days - 1), side="left")
-    length: NDArray[np.int32] = (last_row - first_row + 1).astype(np.int32)
-    return length

@@ -23,6 +23,7 @@ from ae_assets.model.reasons import reasons, top_features
 from ae_assets.model.scoring import ScoredDay, Scorer
 from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
 from ae_assets.schemas.contracts import contract_of
+from ae_assets.schemas.durations import whole_days
 from ae_assets.schemas.layouts.own import layout_of_record, periods_of_record
 from ae_assets.schemas.quarantine import nothing_set_aside
 from ae_assets.schemas.raw import RawContract
@@ -115,7 +116,8 @@ class Model:
     @property
     def look_back_days(self) -> int:
         """Days before a day that its decisions rest on; an episode that is older has its start on the first of them."""
-        seen = self.features.look_back_days + self.detector.window_days - 1 + self.aggregation.look_back_days
+        window = whole_days(self.contract.rhythm.look_back(self.detector.window))
+        seen = self.features.look_back_days + window + self.aggregation.look_back_days
         return seen + max(self.episodes.within_days - 1, ABSENT_DAYS)
 
     @property

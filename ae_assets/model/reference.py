@@ -1,9 +1,14 @@
 """The reference of a table's YAML, made of the model that reads it: ``python -m ae_assets.model.reference``."""
 
+import re
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from ae_assets.model.definition import WatchedTable
+from ae_assets.schemas.durations import written
 
 Schema = Mapping[str, Any]
 
@@ -78,6 +83,12 @@ def _at(where: str, known: Schema) -> Schema:
     return schema
 
 
+def _length(default: object) -> str:
+    """A default as a YAML writes it; a JSON schema has lengths of time as ISO 8601 writes them."""
+    iso = isinstance(default, str) and re.fullmatch(r"P(\d+D)?(T.+)?", default)
+    return written(TypeAdapter(timedelta).validate_python(default)) if iso else str(default)
+
+
 def _default(raw: Schema, field: Schema) -> str:
     if "properties" in field:
         return "below"
@@ -86,7 +97,7 @@ def _default(raw: Schema, field: Schema) -> str:
         return "none"
     if isinstance(default, Mapping):
         return f"`{default.get('type') or default.get('policy')}`"
-    words = ", ".join(map(str, default)) if isinstance(default, list) else str(default)
+    words = ", ".join(map(_length, default)) if isinstance(default, list) else _length(default)
     shown = words.lower() if isinstance(default, bool) else words
     return f"`{shown if len(shown) <= 120 else shown[:117] + '...'}`".replace("|", "\\|")
 

@@ -1,17 +1,17 @@
-"""Features of a day in, scores and contributions out, holding only the days looked back on in memory.
+"""Features of a period in, scores and contributions out, holding only the records looked back on in memory.
 
 The score that counts is made here for whoever asks, calibration, anomalies and evaluation alike, so that a cut is
 never held against another kind of score than it was chosen on.
 """
 
-from collections import deque
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import polars as pl
 
 from ae_assets.decisions import AggregationConfig, RollingScores
 from ae_assets.detectors import FittedDetector, Scores, Windows, windows_of
+from ae_assets.schemas.records import key_of, keys_of, time_of
 
 ABOUT_RECORDS = {"lost_attributes": pl.List(pl.String), "seen_days": pl.Int16()}
 """Columns of the features table that describe a record and are no features."""
@@ -19,20 +19,20 @@ ABOUT_RECORDS = {"lost_attributes": pl.List(pl.String), "seen_days": pl.Int16()}
 
 @dataclass(frozen=True)
 class ScoredDay:
-    """The scores of one day, row by row beside their keys."""
+    """The scores of one period, row by row beside their keys: one per record."""
 
     day: date
     keys: pl.DataFrame
-    """day, entity, cohort, label of each row."""
+    """day, time where an entity has several records in a period, entity, cohort, label of each row."""
     score: pl.Series
-    """The score that is held against the cut: that of the day, aggregated over the entity's last days. Null where the
-    day's record is not judged, since it knows nothing that the detector's score rests on."""
+    """The score that is held against the cut: that of the record, aggregated over the entity's last ones. Null where
+    the record is not judged, since it knows nothing that the detector's score rests on."""
     windows: Windows
     of_day: Scores
-    """What the detector says of the day's own records; of those that are not judged it says nothing."""
+    """What the detector says of each record itself; of those that are not judged it says nothing."""
     records: pl.DataFrame
-    """``entity, lost_attributes, seen_days``: what the features say of the day's records beside the features, in any
-    order; null in a table from before they said it."""
+    """``lost_attributes, seen_days`` by the key of the records: what the features say of them beside the features, in
+    any order; null in a table from before they said it."""
 
     @property
     def judged(self) -> pl.Series:
@@ -41,45 +41,70 @@ class ScoredDay:
 
     @property
     def scores(self) -> pl.DataFrame:
-        """``day, entity, cohort, score`` of each row, for thresholds and evaluation; null = not judged."""
-        return self.keys.select("day", "entity", "cohort", self.score)
+        """The columns that say which record, ``cohort, score``, for thresholds and evaluation; null = not judged."""
+        return self.keys.select(*keys_of(self.keys.columns), "cohort", self.score)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Features of a period, or of the end of it, with the times of its first and last record."""
+
+    first: datetime
+    last: datetime
+    features: pl.DataFrame
+
+    @classmethod
+    def of(cls, features: pl.DataFrame) -> "_Part":
+        times = features.select(time_of(features.columns)).to_series()
+        return cls(times.min(), times.max(), features)  # type: ignore[arg-type]  # polars does not know their type
+
+    def after(self, earliest: datetime) -> "_Part | None":
+        """What of it is later; itself where all is, without a copy, and None where nothing is."""
+        if self.first > earliest:
+            return self
+        return (
+            None if self.last <= earliest else self.of(self.features.filter(time_of(self.features.columns) > earliest))
+        )
 
 
 class Scorer:
-    """Scores days in rising order, each from the records of the detector's window."""
+    """Scores periods in rising order, each record from those of the detector's window."""
 
     def __init__(self, detector: FittedDetector, aggregation: AggregationConfig) -> None:
-        """Starts without any day."""
+        """Starts without any period."""
         self._detector = detector
         self._rolling = RollingScores(aggregation)
-        self._recent: deque[tuple[date, pl.DataFrame]] = deque()
+        self._recent: list[_Part] = []
 
-    def look_back_on(self, day: date, features: pl.DataFrame) -> None:
-        """Takes a day that later windows look back on.
+    def look_back_on(self, features: pl.DataFrame) -> None:
+        """Takes a period that later windows look back on.
 
         Args:
-            day: the day, later than every day before.
-            features: ``day, entity, cohort, label``, the detector's features and, where they are known, the columns of
-                `ABOUT_RECORDS`.
+            features: of the period, later than every one before: ``day``, ``time`` where an entity has several records
+                in a period, ``entity, cohort, label``, the detector's features and, where they are known, the columns
+                of `ABOUT_RECORDS`.
         """
-        while self._recent and self._recent[0][0] <= day - timedelta(days=self._detector.window_days):
-            self._recent.popleft()
-        self._recent.append((day, features))
+        if features.is_empty():
+            return
+        new = _Part.of(features)
+        earliest = new.first - (self._detector.window or timedelta())
+        kept = (part.after(earliest) for part in self._recent)
+        self._recent = [*(part for part in kept if part is not None), new]
 
     def push(self, day: date, features: pl.DataFrame) -> ScoredDay:
-        """Takes a day and scores it; `look_back_on` says what it takes.
+        """Takes a period, at least one row, and scores it; `look_back_on` says what it takes.
 
         Raises:
             ContractError: the features cannot be scored.
         """
-        self.look_back_on(day, features)
+        self.look_back_on(features)
         detector = self._detector
-        recent = pl.concat([frame for _, frame in self._recent])
-        windows = windows_of(recent, detector.feature_names, detector.window_days, days=[day])
+        recent = pl.concat([part.features for part in self._recent])
+        windows = windows_of(recent, detector.feature_names, detector.window, days=[day], step=detector.step)
         of_day = detector.score(windows)
         keys = windows.keys()
         known = pl.Series(detector.judges(windows))
-        own = keys.select("entity", score=pl.when(known).then(pl.Series(of_day.score)))
+        own = keys.select(*key_of(keys.columns), score=pl.when(known).then(pl.Series(of_day.score)))
         unsaid = [pl.lit(None, dtype).alias(name) for name, dtype in ABOUT_RECORDS.items() if name not in features]
-        records = features.with_columns(unsaid).select("entity", *ABOUT_RECORDS)
+        records = features.with_columns(unsaid).select(*key_of(features.columns), *ABOUT_RECORDS)
         return ScoredDay(day, keys, self._rolling.push(day, own)["score"], windows, of_day, records)

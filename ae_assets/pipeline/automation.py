@@ -246,7 +246,8 @@ def anomalies_condition(table: WatchedTable) -> dg.AutomationCondition[dg.AssetK
 
     Raw is looked at as well, so that both are asked for at once and come in one run.
     """
-    scored_on = timedelta(days=table.detector.window_days - 1 + table.decision.aggregation.look_back_days)
+    days = table.decision.aggregation.look_back_days
+    scored_on = table.rhythm.look_back(table.detector.window) + timedelta(days=days)
     inputs = [Input(RAW, table.features.look_back + scored_on), Input(FEATURES, scored_on)]
     has_inputs = ~dg.AutomationCondition.any_deps_missing()  # there, or asked for together with this
     return _once(InputsAreNewer(table, inputs, only_after=THRESHOLD) & has_inputs)

@@ -45,6 +45,16 @@ class Rhythm:
         """The usual length of time from a record to the next."""
         return self.cadence or self.periods.step
 
+    def look_back(self, length: timedelta | None) -> timedelta:
+        """How far before its beginning a period reaches whose records look at the last ``length``, themselves included.
+
+        With it `Periods.before` gives the first period that is needed; None looks at no other record.
+        """
+        if length is None:
+            return timedelta()
+        shortest = self.periods.step if self.cadence is None else timedelta.resolution
+        return max(length - shortest, timedelta())
+
 
 DAILY_RECORDS = Rhythm()
 """One record of each entity a day."""

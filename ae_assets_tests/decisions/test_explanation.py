@@ -54,7 +54,7 @@ class Watched:
         self.last = max(self.valid)
         table = pl.concat(features_of(self.valid, day) for day in self.valid if day < self.last)
         validates = pl.col("entity").hash(1) % 5 == 0
-        windows = windows_of(table, NAMES, 1)
+        windows = windows_of(table, NAMES)
         held_out = windows.keys().select(validates).to_series().to_numpy()
         self.detector = fit(NETWORK, TrainingData(windows, np.zeros(len(windows), np.bool_), held_out))
         self.calm = self.calm_drives()
@@ -70,7 +70,7 @@ class Watched:
     def judged(self, **change: pl.Expr) -> tuple[list[str], Scores, list[tuple[Reason, ...]]]:
         """The scores and reasons of the last day, whose raw values are changed before features are made of them."""
         days = {**self.valid, self.last: self.valid[self.last].with_columns(**change)}
-        windows = windows_of(features_of(days, self.last), NAMES, 1)
+        windows = windows_of(features_of(days, self.last), NAMES)
         scores = self.detector.score(windows)
         return windows.keys()["entity"].to_list(), scores, reasons(self.detector, windows, scores)
 

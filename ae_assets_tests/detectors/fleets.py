@@ -26,6 +26,7 @@ from ae_assets.detectors import (
     windows_of,
 )
 from ae_assets.detectors.config import EstimatorConfig
+from ae_assets.schemas.durations import DAY
 from ae_assets_tests.detectors.own import HighestValueConfig
 
 FEATURES = 9
@@ -36,10 +37,10 @@ START = date(2024, 1, 1)
 
 DENSE = DenseAutoencoderConfig(units=(32, 8, 32), epochs=6, batch_size=64, learning_rate=0.003)
 LSTM = LstmAutoencoderConfig(
-    window_days=6, encoder_units=(8, 4), decoder_units=(4, 8), epochs=8, batch_size=64, learning_rate=0.02
+    window=6 * DAY, encoder_units=(8, 4), decoder_units=(4, 8), epochs=8, batch_size=64, learning_rate=0.02
 )
 CONVOLUTIONAL = ConvolutionalAutoencoderConfig(
-    window_days=6, filters=(16, 8), kernel_days=3, epochs=6, batch_size=64, learning_rate=0.01
+    window=6 * DAY, filters=(16, 8), kernel=3, epochs=6, batch_size=64, learning_rate=0.01
 )
 ORDINAL = OrdinalConfig(
     counters=("wear", "errors"), judged=("wear",), age="age", epochs=6, batch_size=256, heads=2, least_failures=5
@@ -90,7 +91,7 @@ def fleet(entities: int = 40, days: int = 15, seed: int = 0, missing: float = 0.
 
 def split(config: DetectorConfig, table: pl.DataFrame) -> TrainingData:
     """Training and validation windows, by entity."""
-    windows = windows_of(table, NAMES, config.window_days)
+    windows = windows_of(table, NAMES, config.window)
     held_out = windows.keys()["entity"] >= table["entity"].sort()[int(0.75 * table.height)]
     return TrainingData(windows, np.zeros(len(windows), np.bool_), held_out.to_numpy())
 
@@ -105,7 +106,7 @@ def training_data(train: Windows, validation: Windows, failing: Windows | None =
         np.concatenate([part.last_row + start for part, start in zip(parts, starts, strict=False)]),
         np.concatenate([part.length for part in parts]),
         pl.concat([part.rows for part in parts]),
-        train.window_days,
+        train.window,
     )
     role = np.repeat(range(len(parts)), [len(part) for part in parts])
     return TrainingData(windows, role == 2, role == 1)
@@ -123,7 +124,7 @@ def fitted(config: DetectorConfig, table: pl.DataFrame | None = None) -> FittedD
     table = fleet() if table is None else table
     worn = fleet(entities=10, days=8, seed=1).with_columns(pl.col(NAMES[:3]) + 6)
     data = split(config, table)
-    return fit_on(config, data.train, data.validation, windows_of(worn, NAMES, config.window_days))
+    return fit_on(config, data.train, data.validation, windows_of(worn, NAMES, config.window))
 
 
 def with_values(windows: Windows, values: np.ndarray) -> Windows:

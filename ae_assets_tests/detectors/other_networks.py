@@ -27,7 +27,7 @@ class ClassifierConfig(NetworkConfig):
         from ae_assets.detectors.backend import keras
 
         layers = keras.layers
-        values = keras.Input((self.window_days, shape.features))
+        values = keras.Input((shape.steps, shape.features))
         cohort = keras.Input((), dtype="int32")
         hidden = layers.BatchNormalization()(layers.Conv1D(8, 3, padding="same", activation="relu")(values))
         pooled = layers.GlobalAveragePooling1D()(hidden)
@@ -70,13 +70,13 @@ class VariationalConfig(ReconstructionConfig):
                 return mean + keras.random.normal(keras.ops.shape(mean), seed=self.seeds) if training else mean
 
         layers = keras.layers
-        values = keras.Input((self.window_days, shape.features))
+        values = keras.Input((shape.steps, shape.features))
         mean = layers.Dense(self.code)(layers.Flatten()(values))
-        decoded = layers.Dense(self.window_days * shape.features)(Drawn()(mean))
+        decoded = layers.Dense(shape.steps * shape.features)(Drawn()(mean))
         divergence = (
             keras.ops.sum(keras.ops.square(mean), axis=1) / 2
         )  # of a normal of variance 1 from the standard one
-        return keras.Model([values], [layers.Reshape((self.window_days, shape.features))(decoded), divergence])
+        return keras.Model([values], [layers.Reshape((shape.steps, shape.features))(decoded), divergence])
 
     def loss(self, outputs: Outputs, batch: Batch) -> "tuple[jax.Array, jax.Array]":
         reconstruction, divergence = outputs

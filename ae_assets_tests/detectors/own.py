@@ -36,7 +36,7 @@ class FittedHighestValue(FittedDetector):
         self, config: HighestValueConfig, feature_names: tuple[str, ...], highest: "NDArray[np.float32]"
     ) -> None:
         self.config, self.feature_names, self.highest = config, feature_names, highest
-        self.window_days, self.history = 1, TrainingHistory.untrained()
+        self.history = TrainingHistory.untrained()
 
     def score(self, windows: Windows) -> Scores:
         import numpy as np

@@ -10,6 +10,7 @@ from ae_assets.features.block import features_of_block
 from ae_assets.features.catalogue import feature_names
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.look_back import LookBack
+from ae_assets.schemas.durations import DAY
 from ae_assets.sources.simulated import SimulatedSource
 
 LOCATION = "simulated://?drives=6000&days=45&seed=3"
@@ -68,7 +69,7 @@ def simulated_fleet() -> SimulatedFleet:
     near = (ahead > timedelta(0)) & (ahead <= timedelta(days=14))
 
     def where(condition: pl.Expr) -> Windows:
-        return windows_of(table, NAMES, 1, where=table.select(condition).to_series())
+        return windows_of(table, NAMES, 1 * DAY, where=table.select(condition).to_series())
 
     return SimulatedFleet(
         train=where(learns & lives & ~validates),

@@ -61,7 +61,7 @@ def rows_of(values: NDArray[np.float32]) -> Windows:
     table = pl.DataFrame(values.astype(np.float32), schema=list(NAMES)).fill_nan(None)
     keys = {"day": pl.lit(invented.SimulatedSource.from_location(invented.LOCATION).span()[0]), "cohort": pl.lit("one")}
     entity = pl.Series("entity", [f"E{number:06d}" for number in range(len(values))])
-    return windows_of(table.with_columns(**keys).with_columns(entity), NAMES, 1)
+    return windows_of(table.with_columns(**keys).with_columns(entity), NAMES)
 
 
 def normal(rows: int, seed: int) -> NDArray[np.float32]:
@@ -98,7 +98,7 @@ def test_the_attribute_that_leaves_its_course_comes_out_on_top(config: DetectorC
 @pytest.mark.parametrize("name", ["pca", "kmeans", "ecod"])
 def test_a_missing_value_adds_nothing(name: str) -> None:
     detector = fitted(BASELINES[name])
-    windows = windows_of(fleet(seed=5), NAMES, 1)
+    windows = windows_of(fleet(seed=5), NAMES)
     scores = detector.score(windows)
     assert np.isnan(windows.values).any()
     assert not scores.contributions[np.isnan(windows.values)].any()
@@ -109,7 +109,7 @@ def test_a_missing_value_adds_nothing(name: str) -> None:
 def test_only_the_features_of_the_config_are_looked_at(name: str) -> None:
     config = BASELINES[name].model_copy(update={"features": (NAMES[6], NAMES[1], NAMES[2])})
     detector = fitted(config)
-    windows = windows_of(fleet(seed=5), NAMES, 1)
+    windows = windows_of(fleet(seed=5), NAMES)
     others = [column for column in range(FEATURES) if column not in {1, 2, 6}]
     strange = windows.values.copy()
     strange[:, others] = 1e6
@@ -122,7 +122,7 @@ def test_only_the_features_of_the_config_are_looked_at(name: str) -> None:
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_the_same_seed_gives_the_same_detector_and_another_sample_another(name: str) -> None:
-    windows = windows_of(fleet(seed=5), NAMES, 1)
+    windows = windows_of(fleet(seed=5), NAMES)
     first, again, other = (
         fitted(BASELINES[name].model_copy(update={"max_windows": 200, "seed": seed})) for seed in (3, 3, 4)
     )
@@ -134,7 +134,7 @@ def test_the_same_seed_gives_the_same_detector_and_another_sample_another(name: 
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_feature_that_no_training_row_knows_is_left_out(name: str) -> None:
     lacking = fleet().with_columns(pl.lit(None, pl.Float32).alias(NAMES[5]))
-    scores = fitted(BASELINES[name], lacking).score(windows_of(fleet(seed=5), NAMES, 1))
+    scores = fitted(BASELINES[name], lacking).score(windows_of(fleet(seed=5), NAMES))
     assert not scores.contributions[:, 5].any()
 
 
@@ -286,7 +286,7 @@ def test_shuffled_labels_bring_gradient_boosting_to_chance(shuffled: bool, least
 
 def test_gradient_boosting_scores_are_those_of_lightgbm() -> None:
     detector = fitted(BASELINES["gradient_boosting"])
-    windows = windows_of(fleet(seed=5), NAMES, 1)
+    windows = windows_of(fleet(seed=5), NAMES)
     probability = detector.booster.predict(windows.values)
     np.testing.assert_allclose(detector.score(windows).score, -np.log1p(-probability), rtol=1e-5)
 

@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from ae_assets.detectors import CounterRuleConfig, DenseAutoencoderConfig, DetectorConfig, LstmAutoencoderConfig
+from ae_assets.schemas.durations import DAY
 
 ANY = TypeAdapter(DetectorConfig)
+HOUR = timedelta(hours=1)
 
 
 def test_the_type_picks_the_detector() -> None:
@@ -20,8 +23,24 @@ def test_the_dense_layers_are_those_of_the_document() -> None:
     assert DenseAutoencoderConfig().units == (512, 256, 128, 64, 128, 256, 512)
 
 
-def test_the_window_is_a_day_for_dense_and_twenty_for_lstm() -> None:
-    assert (DenseAutoencoderConfig().window_days, LstmAutoencoderConfig().window_days) == (1, 20)
+def test_the_window_is_the_record_alone_for_dense_and_twenty_days_for_lstm() -> None:
+    assert (DenseAutoencoderConfig().window, LstmAutoencoderConfig().window) == (None, 20 * DAY)
+
+
+@pytest.mark.parametrize(("key", "given", "length"), [("window", "5h", 5 * HOUR), ("window", 6, 6 * DAY),
+                                                      ("window_days", 6, 6 * DAY)])  # fmt: skip
+def test_a_window_is_a_length_and_a_number_counts_days_as_it_did(key: str, given: object, length: timedelta) -> None:
+    config = ANY.validate_python({"type": "lstm_autoencoder", key: given})
+    assert config.window == length
+    assert ANY.validate_python(config.model_dump(mode="json")) == config
+
+
+def test_settings_of_earlier_releases_are_read() -> None:
+    dense = ANY.validate_python({"type": "dense_autoencoder", "window_days": 1})
+    assert dense == DenseAutoencoderConfig()
+    assert ANY.validate_python({"type": "convolutional_autoencoder", "kernel_days": 3}).kernel == 3
+    with pytest.raises(ValidationError):
+        ANY.validate_python({"type": "dense_autoencoder", "window_days": 2})
 
 
 @pytest.mark.parametrize("wrong", [{"epoch": 3}, {"epochs": 0}, {"units": ()}, {"learning_rate": -1}])

@@ -15,7 +15,7 @@ from ae_assets_tests.detectors.fleets import DETECTORS, NAMES, OWN, fitted, flee
 
 
 def windows_for(detector: FittedDetector, table: pl.DataFrame) -> Windows:
-    return windows_of(table, NAMES, detector.window_days)
+    return windows_of(table, NAMES, detector.window)
 
 
 def assert_same_bits(first: ae_assets.detectors.Scores, second: ae_assets.detectors.Scores) -> None:
@@ -124,11 +124,11 @@ def test_nothing_that_is_not_a_number_leaves_a_compiled_function(detector: Fitte
 
 def test_windows_of_other_features_are_refused(detector: FittedDetector) -> None:
     renamed = fleet().rename({NAMES[0]: "another"})
-    windows = windows_of(renamed, ("another", *NAMES[1:]), detector.window_days)
+    windows = windows_of(renamed, ("another", *NAMES[1:]), detector.window)
     with pytest.raises(ModelError, match=r"missing \['wear_level'\], not expected \['another'\]"):
         detector.score(windows)
     with pytest.raises(ModelError, match="the same names in another order"):
-        detector.score(windows_of(fleet(), NAMES[::-1], detector.window_days))
+        detector.score(windows_of(fleet(), NAMES[::-1], detector.window))
 
 
 def test_a_loaded_detector_scores_the_same_bits(detector: FittedDetector, tmp_path: Path) -> None:

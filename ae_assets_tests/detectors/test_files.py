@@ -35,7 +35,7 @@ def test_a_saved_network_is_a_keras_file_and_a_json_file(network: FittedDetector
 def test_a_saved_rule_is_one_json_file(tmp_path: Path) -> None:
     rule = fit(CounterRuleConfig(features=NAMES[:2]), split(DENSE, fleet()))
     rule.save(tmp_path)
-    windows = windows_of(fleet(seed=5), NAMES, 1)
+    windows = windows_of(fleet(seed=5), NAMES)
     assert np.array_equal(load_detector(tmp_path).score(windows).score, rule.score(windows).score)
     assert [path.name for path in tmp_path.iterdir()] == ["preprocessing.json"]
 
@@ -80,7 +80,7 @@ def test_every_key_that_a_saved_detector_needs_is_named_where_it_is_missing(
     record = json.loads(path.read_text())
     needed = {"config", "feature_names", *KEYS_OF[kind]}
     assert set(record) >= needed
-    assert set(record) - needed <= {"format_version", "window_days", "history"}
+    assert set(record) - needed <= {"format_version", "step", "history"}
     inner = [
         (key, name) for key in sorted(needed - {"config"}) if isinstance(record[key], dict) for name in record[key]
     ]

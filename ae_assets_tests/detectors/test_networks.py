@@ -14,15 +14,19 @@ from ae_assets.detectors.networks.network import Answer, Batch, NetworkConfig, R
 from ae_assets_tests.detectors.fleets import CONVOLUTIONAL, DENSE, FEATURES, LSTM
 
 NETWORKS = pytest.mark.parametrize("config", [DENSE, LSTM, CONVOLUTIONAL], ids=lambda config: config.type)
-SHAPE = Shape(FEATURES, 1)
+SHAPE = Shape(FEATURES, 1, 6)
 
 
-def windows(days: int) -> Batch:
+def windows(steps: int) -> Batch:
     random = np.random.default_rng(1)
     rows = random.normal(size=(60, FEATURES)).astype(np.float32)
     rows[random.random(rows.shape) < 0.2] = np.nan
-    length = jnp.asarray(random.integers(1, days + 1, 30), jnp.int32)
-    return gather(jnp.asarray(rows), jnp.asarray(random.integers(days, 60, 30), jnp.int32), length, days)
+    length = jnp.asarray(random.integers(1, steps + 1, 30), jnp.int32)
+    return gather(jnp.asarray(rows), jnp.asarray(random.integers(steps, 60, 30), jnp.int32), length, steps)
+
+
+def steps_seen(config: NetworkConfig) -> int:
+    return 1 if config.window is None else SHAPE.steps
 
 
 def answer_of(config: NetworkConfig) -> Answer:
@@ -33,19 +37,19 @@ def answer_of(config: NetworkConfig) -> Answer:
 
 
 def test_the_lstm_of_the_document_has_36191_parameters() -> None:
-    assert LstmAutoencoderConfig().build(Shape(127, 1)).count_params() == 36_191
+    assert LstmAutoencoderConfig().build(Shape(127, 1, 20)).count_params() == 36_191
 
 
 def test_the_dense_network_of_the_document_has_the_parameters_of_its_layers() -> None:
     widths = (60, 512, 256, 128, 64, 128, 256, 512, 60)
     expected = sum(width * after + after for width, after in itertools.pairwise(widths))
-    assert DenseAutoencoderConfig().build(Shape(60, 1)).count_params() == expected
+    assert DenseAutoencoderConfig().build(Shape(60, 1, 1)).count_params() == expected
 
 
 @pytest.mark.parametrize("days", [1, 2, 5, 20])
 def test_a_convolutional_network_answers_as_many_days_as_it_is_given(days: int) -> None:
-    config = ConvolutionalAutoencoderConfig(window_days=days)
-    assert config.build(SHAPE).output_shape == (None, days, FEATURES)
+    model = ConvolutionalAutoencoderConfig().build(Shape(FEATURES, 1, days))
+    assert model.output_shape == (None, days, FEATURES)
 
 
 @NETWORKS
@@ -70,7 +74,7 @@ def test_initial_weights_are_distributed_as_those_of_keras() -> None:
 
 
 def test_the_lstms_verdict_by_hand_is_that_of_the_keras_model() -> None:
-    batch, answer = windows(LSTM.window_days), answer_of(LSTM)
+    batch, answer = windows(SHAPE.steps), answer_of(LSTM)
     by_hand, by_keras = LSTM.verdict(answer, batch), ReconstructionConfig.verdict(LSTM, answer, batch)
     np.testing.assert_allclose(by_hand.contributions, by_keras.contributions, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(by_hand.expected, by_keras.expected, atol=2e-6)
@@ -78,7 +82,7 @@ def test_the_lstms_verdict_by_hand_is_that_of_the_keras_model() -> None:
 
 @NETWORKS
 def test_what_is_unknown_counts_for_nothing(config: ReconstructionConfig) -> None:
-    batch, answer = windows(config.window_days), answer_of(config)
+    batch, answer = windows(steps_seen(config)), answer_of(config)
     outputs = answer(batch)
     total, weight = config.loss(outputs, batch)
     wild = jnp.where(batch.known > 0, outputs, 1e3)

@@ -56,7 +56,7 @@ def drives(count: int, seed: int, worn: bool = False, cohort: str = "A") -> pl.D
 
 
 def windows(*tables: pl.DataFrame) -> Windows:
-    return windows_of(pl.concat(tables), NAMES, 1)
+    return windows_of(pl.concat(tables), NAMES)
 
 
 def cohorts_apart(seed: int) -> Windows:

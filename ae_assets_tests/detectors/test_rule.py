@@ -11,7 +11,7 @@ from ae_assets_tests.detectors.fleets import DENSE, NAMES, fleet, split
 
 def test_the_score_is_the_sum_of_the_counters_and_missing_counts_as_0() -> None:
     rule = fit(CounterRuleConfig(features=(NAMES[2], NAMES[5])), split(DENSE, fleet()))
-    windows = windows_of(fleet(seed=5), NAMES, 1)
+    windows = windows_of(fleet(seed=5), NAMES)
     counters = np.maximum(np.nan_to_num(windows.values[:, [2, 5]]), 0)
     scores = rule.score(windows)
     np.testing.assert_array_equal(scores.score, counters.sum(axis=1))
@@ -21,7 +21,7 @@ def test_the_score_is_the_sum_of_the_counters_and_missing_counts_as_0() -> None:
 
 def test_only_its_own_features_have_an_expectation_and_it_is_0() -> None:
     rule = fit(CounterRuleConfig(features=(NAMES[2],)), split(DENSE, fleet()))
-    expected = rule.score(windows_of(fleet(seed=5), NAMES, 1)).expected
+    expected = rule.score(windows_of(fleet(seed=5), NAMES)).expected
     assert not expected[:, 2].any()
     assert np.isnan(np.delete(expected, 2, axis=1)).all()
 
@@ -39,7 +39,7 @@ def test_a_feature_that_the_table_lacks_is_named() -> None:
 
 def test_the_growth_rule_adds_up_growth_and_leaves_falling_counters_out() -> None:
     rule = fit(GrowthRuleConfig(features=NAMES[:3]), split(DENSE, fleet()))
-    windows = windows_of(fleet(seed=5, missing=0), NAMES, 1)
+    windows = windows_of(fleet(seed=5, missing=0), NAMES)
     growth = windows.values[:, :3]
     assert (growth < 0).any()
     np.testing.assert_array_equal(rule.score(windows).score, np.where(growth > 0, growth, 0).sum(axis=1))

@@ -7,11 +7,12 @@ import pytest
 from ae_assets.detectors import FittedDetector, Windows, windows_of
 from ae_assets.detectors.scoring import rows_in_use
 from ae_assets.errors import ModelError
+from ae_assets.schemas.durations import DAY
 from ae_assets_tests.detectors.fleets import NAMES, fleet, with_values
 
 
 def windows_for(detector: FittedDetector, table: pl.DataFrame) -> Windows:
-    return windows_of(table, NAMES, detector.window_days)
+    return windows_of(table, NAMES, detector.window)
 
 
 @pytest.mark.parametrize("feature", [0, 4, 8])
@@ -70,7 +71,7 @@ def test_expected_values_are_in_feature_units(dense: FittedDetector) -> None:
 
 def test_windows_of_other_days_are_refused_by_the_lstm(lstm: FittedDetector) -> None:
     with pytest.raises(ModelError, match="span 7 days, the detector was fitted on windows of 6"):
-        lstm.score(windows_of(fleet(), NAMES, 7))
+        lstm.score(windows_of(fleet(), NAMES, 7 * DAY))
 
 
 def test_rows_in_use_are_the_union_of_the_windows() -> None:

@@ -1,21 +1,35 @@
 """What training does, and that it does the same again."""
 
+from datetime import timedelta
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
 
-from ae_assets.detectors import DenseAutoencoderConfig, FittedDetector, LstmAutoencoderConfig, Windows, fit, windows_of
+from ae_assets.detectors import (
+    DenseAutoencoderConfig,
+    FittedDetector,
+    LstmAutoencoderConfig,
+    TrainingData,
+    Windows,
+    fit,
+    load_detector,
+    windows_of,
+)
 from ae_assets.detectors.backend import initial_weights, keras
 from ae_assets.detectors.networks.network import Shape
 from ae_assets.detectors.preprocessing import RobustScaler
 from ae_assets.detectors.training import Trainer, WindowData, has_converged, on_devices, optimiser_of, train
 from ae_assets.errors import ModelError
 from ae_assets.progress import Progress
-from ae_assets_tests.detectors.fleets import DENSE, FEATURES, LSTM, NAMES, fit_on, fleet, split
+from ae_assets.schemas.durations import DAY
+from ae_assets.schemas.records import TIME_TYPE
+from ae_assets_tests.detectors.fleets import DENSE, FEATURES, LSTM, NAMES, START, fit_on, fleet, split
 
-SHAPE = Shape(FEATURES, 1)
+SHAPE = Shape(FEATURES, 1, 6)
 
 Config = DenseAutoencoderConfig | LstmAutoencoderConfig
 
@@ -35,14 +49,14 @@ def test_the_same_seed_gives_the_same_scores_bit_for_bit(
 ) -> None:
     before = dense if config is DENSE else lstm
     again = fit(config, split(config, fleet()))
-    windows = windows_of(fleet(seed=5), NAMES, config.window_days)
+    windows = windows_of(fleet(seed=5), NAMES, config.window)
     assert again.history.validation_loss == before.history.validation_loss
     assert np.array_equal(again.score(windows).contributions, before.score(windows).contributions)
 
 
 def test_another_seed_gives_other_scores(dense: FittedDetector) -> None:
     other = fit(DENSE.model_copy(update={"seed": 8, "epochs": 1}), split(DENSE, fleet()))
-    windows = windows_of(fleet(seed=5), NAMES, 1)
+    windows = windows_of(fleet(seed=5), NAMES)
     assert not np.array_equal(other.score(windows).score, dense.score(windows).score)
 
 
@@ -73,20 +87,20 @@ def test_early_stopping_keeps_the_weights_of_the_best_epoch() -> None:
     config = DENSE.model_copy(update={"epochs": 40, "patience": 3, "learning_rate": 0.02})
     table, model = fleet(), config.build(SHAPE)
     shuffled = table.with_columns(pl.col(name).shuffle(seed=number) for number, name in enumerate(NAMES))
-    data, validation = (on_device(windows_of(part, NAMES, 1), 1, 1) for part in (table, shuffled))
-    trained = train(config, model, initial_weights(model, 7), data, validation, lambda epoch, loss: None)
+    data, validation = (on_device(windows_of(part, NAMES), 1, 1) for part in (table, shuffled))
+    trained = train(config, model, 1, initial_weights(model, 7), data, validation, lambda epoch, loss: None)
     assert len(trained.validation_loss) < config.epochs
     assert trained.best_epoch <= len(trained.validation_loss) - 1 - config.patience
-    loss, _ = Trainer(config, model, 1).mean_loss(trained.variables, validation)
+    loss, _ = Trainer(config, model, 1, 1).mean_loss(trained.variables, validation)
     assert float(loss) == pytest.approx(min(trained.validation_loss), rel=1e-6)
 
 
 def test_a_part_of_the_batch_on_each_device_is_the_whole_batch() -> None:
     """Both losses are means over the same windows, however many devices share them."""
-    windows, model = windows_of(fleet(), NAMES, 6), LSTM.build(SHAPE)
+    windows, model = windows_of(fleet(), NAMES, 6 * DAY), LSTM.build(SHAPE)
     losses = []
     for shards in (1, 2):
-        trainer = Trainer(LSTM, model, shards)
+        trainer = Trainer(LSTM, model, 6, shards)
         variables = trainer.initial_state(initial_weights(model, 7)).variables
         losses.append(float(trainer.mean_loss(variables, on_device(windows, 6, shards))[0]))
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
@@ -127,7 +141,7 @@ def test_noise_and_dropout_act_in_training_only_and_by_the_seed(change: dict[str
     )
     assert first.history.train_loss == again.history.train_loss
     assert first.history.train_loss[0] > plain.history.train_loss[0]
-    windows = windows_of(fleet(seed=5), NAMES, 1)
+    windows = windows_of(fleet(seed=5), NAMES)
     assert first.score(windows).score.tobytes() == again.score(windows).score.tobytes()
 
 
@@ -144,7 +158,7 @@ def test_the_step_size_is_cut_where_the_validation_loss_stays() -> None:
 def test_a_feature_never_seen_in_training_does_not_break_it() -> None:
     table = fleet().with_columns(pl.lit(None, pl.Float32).alias(NAMES[0]))
     fitted = fit(DENSE.model_copy(update={"epochs": 1}), split(DENSE, table))
-    scores = fitted.score(windows_of(table, NAMES, 1))
+    scores = fitted.score(windows_of(table, NAMES))
     assert np.isfinite(scores.score).all()
     assert not scores.contributions[:, 0].any()
 
@@ -163,9 +177,29 @@ def test_no_windows_are_refused() -> None:
         fit_on(DENSE, none, data.validation)
 
 
+def test_a_network_sees_as_many_steps_as_records_fit_its_window_and_a_stored_one_still_does(tmp_path: Path) -> None:
+    table = fleet(entities=12, days=20)
+    hours = pl.duration(hours=(pl.col("day") - START).dt.total_days())
+    hourly = table.with_columns(time=pl.lit(START).cast(TIME_TYPE) + hours)
+    config = LSTM.model_copy(update={"window": timedelta(hours=6), "epochs": 1})
+    windows = windows_of(hourly, NAMES, config.window, step=timedelta(hours=1))
+    held_out = (windows.keys()["entity"] > "E008").to_numpy()
+    detector = fit(config, TrainingData(windows, np.zeros(len(windows), np.bool_), held_out))
+    assert detector.steps == 6
+    detector.save(tmp_path)
+    again = load_detector(tmp_path)
+    assert (again.window, again.step, again.steps) == (config.window, timedelta(hours=1), 6)
+    np.testing.assert_array_equal(again.score(windows).score, detector.score(windows).score)
+    by_day = fit(config.model_copy(update={"window": 6 * DAY}), split(LSTM, table))
+    usual = windows_of(table, NAMES, 6 * DAY)
+    assert len(by_day.score(usual).score) == len(usual)
+    with pytest.raises(ModelError, match="span 6h"):
+        by_day.score(windows)
+
+
 def test_windows_of_other_days_are_refused() -> None:
-    windows = windows_of(fleet(), NAMES, 5)
-    with pytest.raises(ModelError, match="span 5 days, the config says 6"):
+    windows = windows_of(fleet(), NAMES, 5 * DAY)
+    with pytest.raises(ModelError, match="span 5d, the config says 6d"):
         fit_on(LSTM, windows, windows)
 
 

@@ -24,7 +24,7 @@ from ae_assets_tests.pipeline.tables import attributes
     [
         ({"detector": {"type": "dense_autoencoder", "unit": [1]}}, ["attributes.detector.unit", "[1]", "units"]),
         ({"detector": {"type": "dens"}}, ["attributes.detector", "dens", "dense_autoencoder"]),
-        ({"comparisons": [{"type": "lstm_autoencoder", "window_days": -1}]}, ["comparisons.0.window_days", "-1"]),
+        ({"comparisons": [{"type": "lstm_autoencoder", "window_days": -1}]}, ["comparisons.0.window", "-1"]),
         ({"threshold": {"policy": "percentile", "percentile": "many"}}, ["attributes.threshold.percentile", "'many'"]),
         ({"threshold": {"policy": "target_far", "rate": 2}}, ["attributes.threshold.rate", "2", "less than 1"]),
         (

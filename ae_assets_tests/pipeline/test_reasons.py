@@ -44,7 +44,7 @@ def day_of(parts: Mapping[str, Parts], *, seen_days: int | None = 7, **missing: 
     frame = pl.DataFrame(rows, schema=types | dict.fromkeys(NAMES, pl.Float32))
     contributions = np.array([[parts[drive].get(name, 0.0) for name in NAMES] for drive in drives], np.float32)
     says = Scores(contributions.sum(axis=1), contributions, np.zeros_like(contributions))
-    windows = windows_of(frame, NAMES, 1)
+    windows = windows_of(frame, NAMES)
     records = frame.select(
         "entity",
         lost_attributes=pl.lit(None, pl.List(pl.String)),

@@ -1,6 +1,7 @@
-"""Convolutional autoencoder over the days of one window."""
+"""Convolutional autoencoder over the records of one window."""
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -12,33 +13,34 @@ if TYPE_CHECKING:
 
 
 class ConvolutionalAutoencoderConfig(ReconstructionConfig):
-    """Convolutional autoencoder over the days of one window, which it halves with every layer."""
+    """Convolutional autoencoder over the records of one window, which it halves with every layer."""
 
+    former_keys: ClassVar[Mapping[str, str]] = {**ReconstructionConfig.former_keys, "kernel_days": "kernel"}
     type: Literal["convolutional_autoencoder"] = "convolutional_autoencoder"
     filters: tuple[PositiveInt, ...] = Field(
         (32, 16), min_length=1, description="Filters of the encoder's layers; the decoder's are the same, backwards."
     )
-    kernel_days: PositiveInt = Field(5, description="Days that a filter sees at once.")
+    kernel: PositiveInt = Field(5, description="Steps of the window that a filter sees at once.")
 
     def build(self, shape: Shape) -> "keras.Model":
-        """Values (windows, days, features) and the days that are recorded (windows, days) to the reconstruction."""
+        """Values (windows, steps, features) and the steps that are recorded (windows, steps) to the reconstruction."""
         from ae_assets.detectors.backend import dropped_out, keras
 
         layers = keras.layers
-        values = keras.Input((self.window_days, shape.features), name="values")
-        recorded = keras.Input((self.window_days, 1), name="recorded")
+        values = keras.Input((shape.steps, shape.features), name="values")
+        recorded = keras.Input((shape.steps, 1), name="recorded")
         hidden = layers.Concatenate()([values, recorded])
         for layer, filters in (
             *((layers.Conv1D, count) for count in self.filters),
             *((layers.Conv1DTranspose, count) for count in reversed(self.filters)),
         ):
-            convolution = layer(filters, self.kernel_days, strides=2, padding="same", activation="relu",
+            convolution = layer(filters, self.kernel, strides=2, padding="same", activation="relu",
                                 kernel_initializer="zeros")  # fmt: skip
             hidden = dropped_out(convolution(hidden), self.dropout)
-        surplus = hidden.shape[1] - self.window_days
+        surplus = hidden.shape[1] - shape.steps
         output = layers.Dense(shape.features, kernel_initializer="zeros")(layers.Cropping1D((0, surplus))(hidden))
         return keras.Model([values, recorded], output, name=self.type)
 
     def inputs(self, batch: Batch) -> "list[jax.Array]":
-        """The values and the days that are recorded, as numbers."""
+        """The values and the steps that are recorded, as numbers."""
         return [batch.values, batch.recorded[:, :, None].astype(batch.values.dtype)]

@@ -1,4 +1,4 @@
-"""Dense autoencoder over the features of one day."""
+"""Dense autoencoder over the features of one record."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class DenseAutoencoderConfig(ReconstructionConfig):
-    """Dense autoencoder over the features of one day."""
+    """Dense autoencoder over the features of one record."""
 
     type: Literal["dense_autoencoder"] = "dense_autoencoder"
-    window_days: Literal[1] = Field(1, description="One: the network sees the scored day only.")
+    window: None = Field(None, description="None: the network sees the scored record only.")
     units: tuple[PositiveInt, ...] = Field(
         (512, 256, 128, 64, 128, 256, 512),
         min_length=1,

@@ -1,4 +1,4 @@
-"""LSTM autoencoder over the days of one window."""
+"""LSTM autoencoder over the records of one window."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class LstmAutoencoderConfig(ReconstructionConfig):
-    """LSTM autoencoder over the days of one window."""
+    """LSTM autoencoder over the records of one window."""
 
-    loops_over_days = True
+    loops_over_steps = True
     type: Literal["lstm_autoencoder"] = "lstm_autoencoder"
     encoder_units: tuple[PositiveInt, ...] = Field(
         (32, 16), min_length=1, description="Widths of the encoder's LSTM layers; the last state is the code."
@@ -24,18 +24,18 @@ class LstmAutoencoderConfig(ReconstructionConfig):
     )
 
     def build(self, shape: Shape) -> "keras.Model":
-        """Values (windows, days, features) and the days that are recorded (windows, days) to the reconstruction.
+        """Values (windows, steps, features) and the steps that are recorded (windows, steps) to the reconstruction.
 
-        A day that is not recorded leaves every state as it was.
+        A step that is not recorded leaves every state as it was.
         """
         from ae_assets.detectors.backend import dropped_out, keras
 
-        values = keras.Input((self.window_days, shape.features), name="values")
-        recorded = keras.Input((self.window_days,), dtype="bool", name="recorded")
+        values = keras.Input((shape.steps, shape.features), name="values")
+        recorded = keras.Input((shape.steps,), dtype="bool", name="recorded")
         hidden = values
         for position, units in enumerate((*self.encoder_units, *self.decoder_units)):
             if position == len(self.encoder_units):
-                hidden = keras.layers.RepeatVector(self.window_days)(hidden)
+                hidden = keras.layers.RepeatVector(shape.steps)(hidden)
             layer = keras.layers.LSTM(
                 units,
                 return_sequences=position != len(self.encoder_units) - 1,
@@ -47,7 +47,7 @@ class LstmAutoencoderConfig(ReconstructionConfig):
         return keras.Model([values, recorded], output, name=self.type)
 
     def inputs(self, batch: Batch) -> "list[jax.Array]":
-        """The values and the days that are recorded."""
+        """The values and the steps that are recorded."""
         return [batch.values, batch.recorded]
 
     def verdict(self, answer: Answer, batch: Batch) -> Verdict:

@@ -17,7 +17,7 @@ States = list[tuple[jax.Array, jax.Array]]
 
 
 def verdict(weights: list[jax.Array], encoder_layers: int, batch: Batch) -> Verdict:
-    """Mean squared errors by feature, and the answer for the scored day.
+    """Mean squared errors by feature, and the answer for the scored record.
 
     Args:
         weights: (kernel, recurrent kernel, bias) of each LSTM layer, then (kernel, bias) of the output layer.

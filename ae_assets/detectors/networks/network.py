@@ -8,7 +8,7 @@ what a loss and a verdict are. How others would be written:
 - Conditional variational autoencoder: the same with `uses_cohort`; `inputs` hands the batch's cohort to an Embedding.
 - BiLSTM classifier, FCN: `uses_target`; the model answers log-odds, `loss` is their cross entropy with `batch.target`,
   and `verdict` their softplus, shared out among the features by gradient times input.
-- Spectrogram CNN: the same, and the model begins with `keras.ops.stft` over the days.
+- Spectrogram CNN: the same, and the model begins with `keras.ops.stft` over the steps.
 """
 
 from abc import abstractmethod
@@ -30,21 +30,23 @@ class Shape(NamedTuple):
     """What a network is built for.
 
     Attributes:
-        features: of a day.
+        features: of a record.
         cohorts: numbers that the cohort of a batch may have, 0 included; 1 where the network does not use cohorts.
+        steps: of a window: as many records as it holds where none is missing.
     """
 
     features: int
     cohorts: int
+    steps: int
 
 
 class Batch(NamedTuple):
     """Windows as a network sees them, inside jit.
 
     Attributes:
-        values: float32 (windows, days, features) in scaled units, 0 where a value is unknown.
+        values: float32 (windows, steps, features) in scaled units, 0 where a value is unknown.
         known: float32 of the same shape, 1 where the value is known, else 0.
-        recorded: boolean (windows, days); false before the first record of a window, and on all days of filling.
+        recorded: boolean (windows, steps); false before the first record of a window, and in all of filling.
         target: float32 (windows,), 1 where something is known to go wrong; 0 in scoring.
         cohort: int32 (windows,), from 1; 0 for a cohort that the fit did not tell apart, or without `uses_cohort`.
     """
@@ -61,7 +63,7 @@ class Verdict(NamedTuple):
 
     Attributes:
         contributions: (n, features), >= 0; the score is their sum.
-        expected: (n, features), the values expected on the scored day in scaled units; None without an expectation.
+        expected: (n, features), the values expected of the scored record in scaled units; None without an expectation.
     """
 
     contributions: "jax.Array"
@@ -91,13 +93,13 @@ class NetworkConfig(TrainingConfig, WindowDetectorConfig):
     Attributes:
         uses_target: whether it learns from windows of which something is known to go wrong, too.
         uses_cohort: whether its inputs hold the cohort.
-        loops_over_days: whether it takes one day after the other, as recurrent layers do; says how XLA is best used.
+        loops_over_steps: whether it takes one step after the other, as recurrent layers do; says how XLA is best used.
     """
 
     implementation: ClassVar[str] = "ae_assets.detectors.network_detector"
     uses_target: ClassVar[bool] = False
     uses_cohort: ClassVar[bool] = False
-    loops_over_days: ClassVar[bool] = False
+    loops_over_steps: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, shape: Shape) -> "keras.Model":
@@ -121,12 +123,12 @@ class NetworkConfig(TrainingConfig, WindowDetectorConfig):
 
 
 class ReconstructionConfig(NetworkConfig):
-    """A network that answers with the window itself, (windows, days, features).
+    """A network that answers with the window itself, (windows, steps, features).
 
-    Loss and score are the mean squared error in scaled units over the known values of a window's recorded days; a
-    feature's contribution is its part of that mean. All days of the window count alike, as in the mean error of the
-    document that the autoencoders come from: one odd reading moves the score by a share, a drive that leaves its course
-    moves it more each day.
+    Loss and score are the mean squared error in scaled units over the known values of a window's records; a
+    feature's contribution is its part of that mean. All records of the window count alike, as in the mean error of the
+    document that the autoencoders come from: one odd reading moves the score by a share, a device that leaves its
+    course moves it more with each record.
     """
 
     def loss(self, outputs: Outputs, batch: Batch) -> "tuple[jax.Array, jax.Array]":
@@ -134,7 +136,7 @@ class ReconstructionConfig(NetworkConfig):
         return (batch.known * (batch.values - outputs) ** 2).sum(), batch.known.sum()
 
     def verdict(self, answer: Answer, batch: Batch) -> Verdict:
-        """Each feature's part of the mean squared error, and the answer for the scored day."""
+        """Each feature's part of the mean squared error, and the answer for the scored record."""
         import jax
         import jax.numpy as jnp
 
