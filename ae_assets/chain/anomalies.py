@@ -1,4 +1,4 @@
-"""Anomalies: one row per drive and day with score, verdict, severity, episode and the reasons for it."""
+"""Anomalies: one row per record with score, verdict, severity, episode and the reasons for it."""
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import date
@@ -17,7 +17,9 @@ from ae_assets.chain.workspace import ANOMALIES, Workspace
 from ae_assets.decisions import Episodes, first_continued, read_mutes
 from ae_assets.decisions.episodes import STATE_COLUMNS
 from ae_assets.errors import AeAssetsError
-from ae_assets.model.model import COLUMNS
+from ae_assets.model.model import no_decisions
+from ae_assets.schemas.anomalies import anomaly_types
+from ae_assets.schemas.records import keys_of
 
 
 def find_anomalies(space: Workspace, champion: Champion, days: Sequence[date]) -> Iterator[AnomalyDay | FailedDay]:
@@ -33,8 +35,8 @@ def find_anomalies(space: Workspace, champion: Champion, days: Sequence[date]) -
     decision = space.table.decision
     mutes = () if decision.mute_list is None else read_mutes(Path(decision.mute_list))
     gaps = gaps_until(space, max(days))
-    past = _past(space, first_continued(champion.episodes, min(days), gaps), min(days))
-    episodes = Episodes(champion.episodes, past, gaps)
+    past = _past(space, first_continued(champion.episodes, min(days), gaps, space.table.rhythm), min(days))
+    episodes = Episodes(champion.episodes, past, gaps, space.table.periods)
     previous = None if past is None else Alarms.of(past)
     open_before = None if past is None else OpenEpisodes.of(past)
     failed: dict[date, FailedDay] = {}
@@ -54,7 +56,7 @@ def find_anomalies(space: Workspace, champion: Champion, days: Sequence[date]) -
             previous, open_before = Alarms.of(frame) or previous, OpenEpisodes.of(frame) or open_before
         for day in sorted(empty - set(failed)):
             writer.write(day, space.no_rows)
-            yield AnomalyDay.of(day, pl.DataFrame(schema=COLUMNS), None, mutes)
+            yield AnomalyDay.of(day, no_decisions(space.table.rhythm), None, mutes)
     yield from (failed[day] for day in days if day in failed)
 
 
@@ -72,7 +74,7 @@ def _past(space: Workspace, start: date, first: date) -> pl.DataFrame | None:
     end = space.table.periods.shifted(first, -1)
     if not any(start <= day <= end for day in space.days_of(ANOMALIES)):
         return None
-    stored = space.schema(ANOMALIES)
-    wanted = {**STATE_COLUMNS, "muted_until": pl.Date(), "label": pl.Int8()}
+    stored, types = space.schema(ANOMALIES), anomaly_types(space.table.rhythm)
+    wanted = (*keys_of(types), "score", *STATE_COLUMNS, "is_new", "muted_until", "label")
     rows = space.read(ANOMALIES, start, end, [column for column in wanted if column in stored])
-    return rows.with_columns(pl.lit(None, dtype).alias(c) for c, dtype in wanted.items() if c not in stored)
+    return rows.with_columns(pl.lit(None, types[column]).alias(column) for column in wanted if column not in stored)

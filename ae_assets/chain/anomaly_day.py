@@ -11,12 +11,14 @@ from ae_assets.chain.day_before import Alarms, DayBefore
 from ae_assets.chain.open_episodes import GoneDevice, OpenEpisodes
 from ae_assets.chain.volume import gaps_until
 from ae_assets.chain.workspace import ANOMALIES, Workspace
-from ae_assets.decisions import Mute, is_listed, unknown_mutes
+from ae_assets.decisions import Mute, is_listed, one_per_device, unknown_mutes
 from ae_assets.decisions.episodes import CLOSED, OPEN, OPENED, absent_before, with_episodes
 from ae_assets.errors import ConfigError
 from ae_assets.features.wording import Wording, wording_of
 from ae_assets.model.judgement import NotJudged, not_judged
-from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
+from ae_assets.schemas.anomalies import anomaly_types
+from ae_assets.schemas.periods import DAILY
+from ae_assets.schemas.records import TIME
 
 MOST_GONE = 10
 
@@ -26,7 +28,7 @@ REASONS_OF_OLD_ROWS = 3
 
 @dataclass(frozen=True)
 class AnomalyDay:
-    """What one day's anomaly table says; ``frame`` is that table."""
+    """What the anomaly table of a period says of its devices; ``frame`` is that table, ``devices`` a row of each."""
 
     day: date
     rows: int
@@ -53,6 +55,7 @@ class AnomalyDay:
     gone: tuple[GoneDevice, ...]
     """Devices with an open episode the day before, not known to have failed on it, that have no row."""
     frame: pl.DataFrame
+    devices: pl.DataFrame
 
     @classmethod
     def of(
@@ -73,23 +76,25 @@ class AnomalyDay:
             gone: devices with an open episode the day before that have no row.
         """
         muted = pl.col("muted_until").is_not_null()
-        heard = frame.filter(~muted)
+        devices = one_per_device(frame)
+        heard = devices.filter(~muted)
         return cls(
             day,
-            rows=frame.height,
+            rows=devices.height,
             alarms=heard.filter("is_anomaly").height,
             new_alarms=heard.filter("is_new").height,
-            listed=frame.filter(is_listed()).height,
+            listed=devices.filter(is_listed()).height,
             closed=heard.filter(pl.col("episode") == CLOSED).height,
-            muted_alarms=frame.filter("is_anomaly", muted).height,
-            muted_rows=frame.filter(muted).height,
+            muted_alarms=devices.filter("is_anomaly", muted).height,
+            muted_rows=devices.filter(muted).height,
             threshold=frame["threshold"][0] if frame.height else None,
-            before=None if before is None else before.now(frame),
+            before=None if before is None else before.now(devices),
             not_judged=not_judged(heard),
             mutes=tuple(mutes),
             unknown_mutes=unknown_mutes(mutes, frame, day),
             gone=tuple(gone),
             frame=frame,
+            devices=devices,
         )
 
     @property
@@ -99,7 +104,7 @@ class AnomalyDay:
 
     def without_rows(self) -> "AnomalyDay":
         """The counts alone, for runs over many days."""
-        return replace(self, frame=self.frame.clear())
+        return replace(self, frame=self.frame.clear(), devices=self.devices.clear())
 
     def in_words(self, *, simulated: bool) -> str:
         """The day in a sentence or two.
@@ -173,7 +178,7 @@ class StoredDay:
         }
 
     def _entries(self, condition: pl.Expr) -> list[dict[str, Any]]:
-        rows = self.facts.frame.filter(condition).sort(["score", "entity"], descending=[True, False], nulls_last=True)
+        rows = self.facts.devices.filter(condition).sort(["score", "entity"], descending=[True, False], nulls_last=True)
         return [entry(row, self.wording) for row in rows.iter_rows(named=True)]
 
 
@@ -185,17 +190,18 @@ def entry(row: dict[str, Any], wording: Wording) -> dict[str, Any]:
         wording: puts a feature into words, for rows from before there were reasons.
 
     Returns:
-        ``entity, cohort``; ``since`` and ``days_open``, first day and age of its episode; ``is_new``; ``is_alarm``,
-        null where it is not judged; ``score, threshold, severity``; ``reasons``, and ``context``, what they are judged
-        against; ``not_judged_because``;
-        ``muted_until, mute_reason``; ``failed``, whether it failed on the day, null where nobody knows.
+        ``time`` of its record, where a device has several in a period; ``entity, cohort``; ``since`` and ``days_open``,
+        when its episode began and its age; ``is_new``; ``is_alarm``, null where it is not judged; ``score, threshold,
+        severity``; ``reasons``, and ``context``, what they are judged against; ``not_judged_because``; ``muted_until,
+        mute_reason``; ``failed``, whether it failed on the day, null where nobody knows.
     """
     since, failed = row["episode_start"], row["label"]
     return {
+        **({TIME: row[TIME]} if TIME in row else {}),
         "entity": row["entity"],
         "cohort": row["cohort"],
         "since": since,
-        "days_open": None if since is None else (row["day"] - since).days + 1,
+        "days_open": None if since is None else days_since(since, row),
         "is_new": row["is_new"],
         "is_alarm": row["is_anomaly"],
         "score": row["score"],
@@ -208,6 +214,12 @@ def entry(row: dict[str, Any], wording: Wording) -> dict[str, Any]:
         "mute_reason": row["mute_reason"],
         "failed": None if failed is None else bool(failed),
     }
+
+
+def days_since(start: date, row: dict[str, Any]) -> int:
+    """On how many days an episode has been open at a row of the anomalies, the first one included."""
+    days = [DAILY.of(moment) for moment in (start, row.get(TIME, row["day"]))]
+    return max((days[1] - days[0]).days, 0) + 1
 
 
 def reasons_in(row: dict[str, Any], wording: Wording) -> list[str]:
@@ -235,7 +247,7 @@ def stored_day(space: Workspace, day: date | None = None) -> StoredDay:
     asked = held[-1] if day is None else day
     if asked not in held:
         raise ConfigError(f"{space.name(ANOMALIES)} has no anomalies of {asked}; {_days_in_words(held, asked)}")
-    continued = absent_before(asked, gaps_until(space, asked))
+    continued = absent_before(asked, gaps_until(space, asked), space.table.periods)
     earlier = [other for other, rows in space.days_of(ANOMALIES).items() if rows and continued <= other < asked]
     rows = anomaly_rows(space, asked, asked)
     previous = anomaly_rows(space, max(earlier), max(earlier)) if earlier else None
@@ -269,13 +281,10 @@ def anomaly_rows(space: Workspace, first: date, last: date, entities: Collection
         last: last day.
         entities: whose rows; None: all.
     """
-    stored, columns = space.schema(ANOMALIES), list(ANOMALY_SCHEMA.columns)
-    wanted = [column for column in columns if column in stored]
-    rows = space.read(ANOMALIES, first, last, wanted, entities)
-    missing = {
-        column: pl.lit(None, ANOMALY_SCHEMA.columns[column].dtype.type) for column in columns if column not in stored
-    }
-    return with_episodes(rows.with_columns(**missing)).select(columns)
+    stored, types = space.schema(ANOMALIES), anomaly_types(space.table.rhythm)
+    rows = space.read(ANOMALIES, first, last, [column for column in types if column in stored], entities)
+    missing = [pl.lit(None, dtype).alias(column) for column, dtype in types.items() if column not in stored]
+    return with_episodes(rows.with_columns(missing)).select(*types)
 
 
 def _days_in_words(held: Sequence[date], asked: date) -> str:

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from ae_assets.decisions import is_listed
+from ae_assets.decisions import is_listed, one_per_device
 
 
 @dataclass(frozen=True)
@@ -60,19 +60,20 @@ class Alarms:
         """Those of the last day of some rows; None where there are no rows.
 
         Args:
-            rows: ``day, entity, is_anomaly, muted_until``.
+            rows: ``day, entity, score, is_anomaly, muted_until`` and the others that `one_per_device` takes.
         """
         last = rows["day"].max()
         if not isinstance(last, date):
             return None
-        alarms = rows.filter(pl.col("day") == last, pl.col("is_anomaly"), pl.col("muted_until").is_null())
+        devices = one_per_device(rows.filter(pl.col("day") == last))
+        alarms = devices.filter(pl.col("is_anomaly"), pl.col("muted_until").is_null())
         return cls(last, alarms["entity"])
 
     def now(self, rows: pl.DataFrame) -> DayBefore:
         """What is known of them on a later day.
 
         Args:
-            rows: ``entity, is_anomaly, episode, muted_until`` of that day.
+            rows: ``entity, is_anomaly, episode, muted_until`` of that day, one row per device.
         """
         found = rows.filter(pl.col("entity").is_in(self.entities.implode()))
         watched = found.filter(pl.col("muted_until").is_null())

@@ -32,7 +32,7 @@ def empty_days(space: Workspace, asset: str, first: date, last: date) -> list[da
 def no_rows_of(space: Workspace, asset: str) -> pl.DataFrame:
     """A frame without rows that has the columns of one of the daily assets; raw must have been written once."""
     from ae_assets.features.schema import feature_schema
-    from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
+    from ae_assets.schemas.anomalies import anomaly_schema
     from ae_assets.schemas.quarantine import quarantine_schema
 
     if space.exists(asset):
@@ -40,6 +40,6 @@ def no_rows_of(space: Workspace, asset: str) -> pl.DataFrame:
     promised = {
         FEATURES: feature_schema(space.table.features, space.table.rhythm),
         QUARANTINE: quarantine_schema(space.table.periods),
-        ANOMALIES: ANOMALY_SCHEMA,
+        ANOMALIES: anomaly_schema(space.table.rhythm),
     }[asset]
     return pl.DataFrame(schema={name: column.dtype.type for name, column in promised.columns.items()})

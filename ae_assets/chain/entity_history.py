@@ -18,6 +18,7 @@ from ae_assets.errors import ConfigError
 from ae_assets.features.catalogue import Feature
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.wording import wording_of
+from ae_assets.schemas.records import key_of
 
 MOST_NAMES = 5
 ENDED, LEFT = "closed", "left"
@@ -149,7 +150,8 @@ def entity_history(space: Workspace, entity: str, days: int) -> EntityHistory:
     first_seen, last_seen, failed_on = life
     last = min(newest, space.table.periods.last_of(last_seen))
     first = space.table.periods.spanning(last, timedelta(days=days))
-    rows = anomaly_rows(space, first, last, [entity]).sort("day")
+    rows = anomaly_rows(space, first, last, [entity])
+    rows = rows.sort(key_of(rows.columns)[0])
     return EntityHistory(
         space.table.table,
         entity,
@@ -158,7 +160,7 @@ def entity_history(space: Workspace, entity: str, days: int) -> EntityHistory:
         last_seen,
         failed_on,
         newest,
-        absent_before(newest, gaps_until(space, newest)),
+        absent_before(newest, gaps_until(space, newest), space.table.periods),
         first,
         last,
         rows,

@@ -50,7 +50,7 @@ from ae_assets.reports.evaluation import (
 )
 from ae_assets.reports.promises import promises_figures, promises_markdown, promises_text
 from ae_assets.reports.rolling import not_fitted_words
-from ae_assets.schemas.records import keys_of
+from ae_assets.schemas.records import keys_of, time_of
 from ae_assets.thresholds import Threshold, default_policies, fit_threshold
 
 ROUNDING = 1e-9
@@ -321,7 +321,7 @@ def _require_aggregated(space: Workspace, champion: Champion, first: date, last:
     others = (
         rows.filter(
             (pl.col("score") - expected).abs() > ROUNDING * expected.abs(),
-            pl.col("day") >= first + timedelta(days=aggregation.look_back_days),
+            time_of(stored) >= space.table.periods.start(first) + space.table.rhythm.look_back(aggregation.window),
         )["day"]
         .unique()
         .sort()
@@ -329,7 +329,7 @@ def _require_aggregated(space: Workspace, champion: Champion, first: date, last:
     if len(others):
         raise EvaluationError(
             f"the scores of {len(others)} days, the first is {others[0]}, are not aggregated as those were on which "
-            f"the threshold of {champion.version} was chosen ({aggregation.model_dump()}); "
+            f"the threshold of {champion.version} was chosen ({aggregation.model_dump(mode='json')}); "
             f"materialise {space.name(ANOMALIES)} for them again"
         )
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from ae_assets.chain.set_aside import BrokenRule
 from ae_assets.chain.workspace import QUARANTINE, Workspace
-from ae_assets.decisions import is_listed
+from ae_assets.decisions import is_listed, one_per_device
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,14 @@ class OpenEpisodes:
         """Those of the last day of some rows; None where there are no rows.
 
         Args:
-            rows: ``day, entity, episode, muted_until, label``.
+            rows: ``day, entity, score, episode, muted_until, label`` and the others that `one_per_device` takes.
         """
         last = rows["day"].max()
         if not isinstance(last, date):
             return None
         failed = (pl.col("label") == 1).fill_null(value=False)
-        return cls(last, rows.filter(pl.col("day") == last, is_listed(), ~failed)["entity"])
+        devices = one_per_device(rows.filter(pl.col("day") == last))
+        return cls(last, devices.filter(is_listed(), ~failed)["entity"])
 
     def gone(self, space: Workspace, day: date, rows: pl.DataFrame) -> tuple[GoneDevice, ...]:
         """Those of which a later day has no row, by name.

@@ -3,7 +3,7 @@
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import date, timedelta
+from datetime import date
 
 from ae_assets.chain.settings import DaySettings
 from ae_assets.chain.workspace import FEATURES, Workspace
@@ -23,7 +23,7 @@ def score_days(
     entities: Collection[str] | None = None,
     on_failure: Callable[[date, AeAssetsError], None] | None = None,
 ) -> Iterator[ScoredDay]:
-    """Scores the given days, each from the records of the detector's window; days without features are skipped.
+    """Scores the given periods, each record from those of the detector's window; those without features are skipped.
 
     With ``entities`` only theirs are scored, and days without one of them are skipped too.
 
@@ -36,11 +36,12 @@ def score_days(
     made_by = DaySettings(space, detector.feature_names)
     stored = space.schema(FEATURES)
     columns = [*made_by.columns, *(name for name in ABOUT_RECORDS if name in stored)]
-    scored_before = aggregation.look_back_days
-    needed = {day - timedelta(days=back) for day in days for back in range(scored_before + 1)}
+    rhythm, periods = space.table.rhythm, space.table.periods
+    scored_before = rhythm.look_back(aggregation.window)
+    needed = {day for stretch in periods.stretches(days, scored_before) for day in periods.range(*stretch)}
     scorer = Scorer(detector, aggregation)
     began, rows = time.monotonic(), 0
-    look_back = space.table.rhythm.look_back(detector.window) + timedelta(days=scored_before)
+    look_back = rhythm.look_back(detector.window) + scored_before
     unusable: tuple[date, ModelError] | None = None
     for day, asked, rows_of_day in space.read_with_look_back(FEATURES, days, look_back, columns, entities):
         frame = rows_of_day.clear()
@@ -50,7 +51,7 @@ def score_days(
             if on_failure is None:
                 raise
             unusable = (day, error)
-        if on_failure is not None and unusable is not None and unusable[0] >= day - look_back:
+        if on_failure is not None and unusable is not None and unusable[0] >= periods.before(day, look_back):
             on_failure(day, unusable[1])
             continue
         if day not in needed or frame.is_empty():
@@ -66,5 +67,5 @@ def score_days(
         rows += scored.keys.height
         if asked:
             done = bisect_right(days, day)
-            space.progress(Progress(stage, done, len(days), space.table.periods.plural, rows, time.monotonic() - began))
+            space.progress(Progress(stage, done, len(days), periods.plural, rows, time.monotonic() - began))
             yield scored

@@ -170,7 +170,8 @@ def calibration_scores(
     frames = [scored.scores for scored in score_days(space, detector, aggregation, days, "calibration")]
     if not isinstance(target, Failures):
         scores = pl.concat(frames)
-        looked_back_on = space.table.rhythm.look_back(detector.window) + timedelta(days=aggregation.look_back_days)
+        rhythm = space.table.rhythm
+        looked_back_on = rhythm.look_back(detector.window) + rhythm.look_back(aggregation.window)
         normal = target.normal(scores, looked_back_on)
         return of_days(scores.filter(normal)).with_columns(fails_in=pl.lit(None, pl.Int64))
     failures = target.first

@@ -105,8 +105,8 @@ def _calibrated_as(table: WatchedTable, champion: Champion) -> dict[str, int]:
 
 def _in_force(aggregation: AggregationConfig) -> dict[str, Any]:
     """The keys that the method looks at."""
-    looked_at = {"none": {"method"}, "exponential": {"method", "days", "half_life_days"}}
-    return aggregation.model_dump(mode="json", include=looked_at.get(aggregation.method, {"method", "days"}))
+    looked_at = {"none": {"method"}, "exponential": {"method", "span", "half_life"}}
+    return aggregation.model_dump(mode="json", include=looked_at.get(aggregation.method, {"method", "span"}))
 
 
 def _differences(section: str, champion: BaseModel, yaml: BaseModel, remedy: Remedy) -> Iterator[Unapplied]:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -136,7 +136,7 @@ def _decisions(
     from ae_assets.progress import Progress, publish
 
     columns = RawColumns(source.location, {})
-    first = counts.periods.before(days[0], timedelta(days=model.look_back_days))
+    first = counts.periods.before(days[0], model.look_back)
     needed = [day for day in sorted(listed) if first <= day <= days[-1]]
     began, rows, asked = monotonic(), 0, set(days)
     yield no_decisions()

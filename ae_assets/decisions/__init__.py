@@ -1,4 +1,4 @@
-"""From a score to what a person does about it: aggregation over days, episodes, mutes, reasons. Cuts are in thresholds.
+"""From a score to what a person does about it: aggregation over time, episodes, mutes, reasons. Cuts are in thresholds.
 
 What computes is loaded when it is asked for: the configs are read with every table's YAML, in every Dagster process.
 """
@@ -10,6 +10,7 @@ from ae_assets.decisions.config import AggregationConfig, DecisionConfig, Episod
 
 if TYPE_CHECKING:
     from ae_assets.decisions.aggregation import RollingScores, aggregate
+    from ae_assets.decisions.devices import one_per_device
     from ae_assets.decisions.episodes import Episodes, first_continued, is_clear, is_listed
     from ae_assets.decisions.explanation import Reason, reasons_of
     from ae_assets.decisions.mutes import Mute, expired_mutes, read_mutes, unknown_mutes, with_mutes
@@ -27,6 +28,7 @@ __all__ = [
     "first_continued",
     "is_clear",
     "is_listed",
+    "one_per_device",
     "read_mutes",
     "reasons_of",
     "unknown_mutes",
@@ -43,6 +45,7 @@ _LOADED_LATER = {
     "first_continued": "episodes",
     "is_clear": "episodes",
     "is_listed": "episodes",
+    "one_per_device": "devices",
     "read_mutes": "mutes",
     "reasons_of": "explanation",
     "unknown_mutes": "mutes",

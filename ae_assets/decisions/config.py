@@ -1,68 +1,95 @@
 """The decision section of a watched table's YAML. Every default leaves scores and alarms as the detector gives them."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, PositiveInt, field_validator, model_validator
 
-Days = Annotated[int, Field(ge=1, le=366)]
+from ae_assets.schemas.durations import DAY, Duration, written
+from ae_assets.schemas.former_keys import FormerKeys
+
+LONGEST = 366 * DAY
 
 
-class _Strict(BaseModel):
+class _Strict(FormerKeys):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class AggregationConfig(_Strict):
-    """How the scores of an entity's last days become the one score that is held against the cut."""
+    """How the scores of an entity's last records become the one score that is held against the cut."""
+
+    former_keys: ClassVar[Mapping[str, str]] = {"days": "span", "half_life_days": "half_life"}
 
     method: Literal["none", "max", "mean", "exponential"] = Field(
         default="none",
-        description="none: the day's own score. max, mean: over the entity's records of the last `days` days. "
-        "exponential: their mean with weights that halve every `half_life_days`.",
+        description="none: the record's own score. max, mean: over the entity's records of the last `span`. "
+        "exponential: their mean with weights that halve every `half_life`.",
     )
-    days: Days = Field(
-        default=7, description="Calendar days that are looked at, the scored day included; unused with none."
+    span: Duration = Field(
+        default=7 * DAY,
+        description="Length of time that is looked at, the scored record included, such as 6h; a number counts days. "
+        "Unused with none.",
     )
-    half_life_days: float = Field(
-        default=2.0, gt=0, description="Age in days at which a score counts half; used by exponential only."
+    half_life: Duration = Field(
+        default=2 * DAY, description="Age at which a score counts half, such as 3h; used by exponential only."
     )
 
+    @classmethod
+    def without_former_values(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """A half-life was a number of days that need not be whole."""
+        days = settings.get("half_life")
+        return {**settings, "half_life": timedelta(days=days)} if isinstance(days, float) else settings
+
+    @field_validator("span", "half_life")
+    @classmethod
+    def _is_no_longer_than_a_year(cls, length: timedelta) -> timedelta:
+        return _at_most_a_year(length)
+
     @property
-    def look_back_days(self) -> int:
-        """Days before the scored one whose scores are needed."""
-        return 0 if self.method == "none" else self.days - 1
+    def window(self) -> timedelta | None:
+        """How far back scores count, the record's own included; None: that one alone."""
+        return None if self.method == "none" else self.span
 
 
 class EpisodeConfig(_Strict):
     """When alarms of an entity open an episode, and when it is over: one episode is one ticket."""
 
-    alarms: Days = Field(
-        default=1, description="An episode opens on an alarm that is at least the n-th within `within_days`."
+    former_keys: ClassVar[Mapping[str, str]] = {"within_days": "within", "clear_after_days": "clear_after"}
+
+    alarms: PositiveInt = Field(
+        default=1, description="An episode opens on an alarm that is at least the n-th within `within`."
     )
-    within_days: Days = Field(default=1, description="Calendar days in which `alarms` are counted, the day included.")
+    within: Duration = Field(
+        default=DAY,
+        description="Length of time in which `alarms` are counted, the record included, such as 6h; a number counts "
+        "days.",
+    )
     clear_below: float = Field(
         default=1.0,
         gt=0,
         le=1,
-        description="An entity is clear on a day with a score of at most this share of the cut; of the fitted one, "
+        description="An entity is clear on a record with a score of at most this share of the cut; of the fitted one, "
         "where a policy raised that of the day.",
     )
     clear_severity: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None,
-        description="Instead of clear_below: an entity is clear on a day without an alarm and with a severity (tail "
+        description="Instead of clear_below: an entity is clear on a record without an alarm and with a severity (tail "
         "probability) of at least this.",
     )
-    clear_after_days: Days = Field(
-        default=1, description="Days with a record, in a row, on which an entity must be clear for its episode to end."
+    clear_after: PositiveInt = Field(
+        default=1, description="Records in a row on which an entity must be clear for its episode to end."
     )
 
-    @model_validator(mode="after")
-    def _can_open(self) -> "EpisodeConfig":
-        if self.alarms > self.within_days:
-            raise ValueError(
-                f"alarms: {self.alarms} alarms cannot lie within {self.within_days} days, as a day has one at most; "
-                f"raise within_days to {self.alarms} or more"
-            )
-        return self
+    @field_validator("within")
+    @classmethod
+    def _is_no_longer_than_a_year(cls, length: timedelta) -> timedelta:
+        return _at_most_a_year(length)
+
+    @property
+    def window(self) -> timedelta | None:
+        """How far back alarms count, that of the record included; None: that one alone."""
+        return None if self.alarms == 1 else self.within
 
     @model_validator(mode="after")
     def _one_way_to_clear(self) -> "EpisodeConfig":
@@ -88,3 +115,9 @@ class DecisionConfig(_Strict):
         description="A .csv or .yaml file of muted devices, read on every run: entity or cohort, until (the last muted "
         "day), reason, and optionally since. A relative path starts at the folder of this YAML.",
     )
+
+
+def _at_most_a_year(length: timedelta) -> timedelta:
+    if length > LONGEST:
+        raise ValueError(f"expected at most {written(LONGEST)}, received {written(length)}")
+    return length

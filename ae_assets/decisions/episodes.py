@@ -1,45 +1,45 @@
 """Episodes: alarms of an entity that belong together, so that a flapping score asks for one ticket and not for many.
 
-An episode opens on the alarm that is the n-th of its entity within some days, and is over when the entity was clear on
+An episode opens on the alarm that is the n-th of its entity within some time, and is over when the entity was clear on
 enough records in a row. In between it stays open, alarm or not: the distance between the cut and the score that clears
-it is the hysteresis. The streak and the episode of an entity without a record for longer than ``ABSENT_DAYS`` are over;
-its alarms of the last ``within_days`` days still count towards the next episode.
+it is the hysteresis. The streak and the episode of an entity without a record for longer than ``ABSENT`` are over; its
+alarms of the last ``within`` still count towards the next episode.
 
 With the defaults an episode is a run of alarms: it opens on an alarm after a record without one, and closes on the next
 record without one. Where the cut follows the day it may close later: a day that raises the cut above the fitted one
 clears no entity that is over that one.
 
-Unknown is neither an alarm nor clear. A record that is not judged leaves everything as it is: streak, clear days, an
+Unknown is neither an alarm nor clear. A record that is not judged leaves everything as it is: streak, clear records, an
 open episode. A record that is judged without something that the entity reported before may alarm, but clears nothing.
+
+Only entities with an alarm, a streak or an open episode have anything to remember, so these alone are followed record
+by record; of all others a period says the same.
 """
 
-from collections.abc import Collection
-from datetime import date, timedelta
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
 import polars as pl
 
 from ae_assets.decisions.config import EpisodeConfig
 from ae_assets.errors import ContractError
+from ae_assets.schemas.durations import DAY
+from ae_assets.schemas.periods import DAILY, Periods
+from ae_assets.schemas.records import DAILY_RECORDS, ENTITY, PERIOD, TIME, Rhythm, key_of, keys_of
 
-ABSENT_DAYS = 7
+ABSENT = 7 * DAY
 """A drive that did not report for longer than this starts a new streak, and its episode is over without a record.
 
-Days on which the table cannot tell who was away do not count: when its source has been silent, nobody was away.
+Periods in which the table cannot tell who was away do not count: when its source has been silent, nobody was away.
 """
 
 NONE, OPENED, OPEN, CLOSED = "none", "opened", "open", "closed"
 """What a day is to its entity: in no episode, the first day of one, a later day of it, the day on which it is over."""
 
-STATE_COLUMNS = {
-    "day": pl.Date(),
-    "entity": pl.String(),
-    "is_anomaly": pl.Boolean(),
-    "streak_days": pl.Int32(),
-    "episode": pl.String(),
-    "episode_start": pl.Date(),
-    "clear_days": pl.Int32(),
-}
-"""What must be known of the rows of earlier days to go on from them."""
+STATE_COLUMNS = ("is_anomaly", "streak_days", "episode", "episode_start", "clear_days")
+"""What must be known of the rows of earlier periods to go on from them, beside which record each is."""
 
 
 def is_listed() -> pl.Expr:
@@ -62,136 +62,184 @@ def is_clear(config: EpisodeConfig, fitted_cut: float) -> pl.Expr:
     return ~pl.col("is_anomaly") & (pl.col("score") <= config.clear_below * pl.min_horizontal("threshold", fitted_cut))
 
 
-class Episodes:
-    """Follows the episodes of all entities from day to day.
+@dataclass
+class _Course:
+    """What is remembered of an entity that has a streak or an open episode.
 
-    Holds the latest record of each entity of the last ``ABSENT_DAYS`` days, and the alarms that may still count.
+    Attributes:
+        period: of its latest record.
+        streak: judged records in a row with an alarm.
+        since: when its episode opened; None: none is open.
+        clear: records in a row on which it was clear since.
     """
 
+    period: date
+    streak: int = 0
+    since: date | None = None
+    clear: int = 0
+
+
+class Episodes:
+    """Follows the episodes of all entities from period to period."""
+
     def __init__(
-        self, config: EpisodeConfig, past: pl.DataFrame | None = None, gaps: Collection[date] = frozenset()
+        self,
+        config: EpisodeConfig,
+        past: pl.DataFrame | None = None,
+        gaps: Collection[date] = frozenset(),
+        periods: Periods = DAILY,
     ) -> None:
-        """Goes on from the rows of earlier days.
+        """Goes on from the rows of earlier periods.
 
         Args:
             config: when an episode opens and closes.
-            past: rows of the days since ``first_continued(config, day, gaps)`` before the first day that will be
-                pushed, in any order, with the columns ``STATE_COLUMNS``; None: nothing was before. Where ``episode`` is
-                null (a table from before there were episodes), a streak is an open episode.
-            gaps: days on which the table cannot tell who was away, before and between the days to be pushed.
+            past: rows of the periods since ``first_continued(config, period, gaps)`` before the first one that will be
+                pushed, in any order, with `keys_of` them and `STATE_COLUMNS`; None: nothing was before. Where
+                ``episode`` is null (a table from before there were episodes), a streak is an open episode.
+            gaps: periods in which the table cannot tell who was away, before and between those to be pushed.
+            periods: how the table's time is cut.
         """
-        self._gaps = gaps
-        rows = pl.DataFrame(schema=STATE_COLUMNS) if past is None else with_episodes(past.select(*STATE_COLUMNS))
         self.config = config
-        self._latest = rows.sort("day").unique("entity", keep="last", maintain_order=True)
-        self._alarms = rows.filter("is_anomaly").select("day", "entity")
-        self._last: date | None = rows["day"].max()  # type: ignore[assignment]  # polars does not know that it is a Date
+        self._gaps, self._periods = gaps, periods
+        self._courses: dict[str, _Course] = {}
+        self._alarms: dict[str, list[Any]] = {}
+        """Times of the alarms that may still count, of each entity."""
+        self._last: date | None = None
+        if past is not None and past.height:
+            self._go_on_from(with_episodes(past.select(*keys_of(past.columns), *STATE_COLUMNS)))
+
+    def _go_on_from(self, rows: pl.DataFrame) -> None:
+        self._last = rows[PERIOD].max()  # type: ignore[assignment]  # polars does not know that it is a date
+        time = key_of(rows.columns)[0]
+        rows = rows.sort(time)
+        latest = rows.unique(ENTITY, keep="last", maintain_order=True)
+        is_open = pl.col("episode").is_in([OPENED, OPEN])
+        for row in latest.filter(is_open | (pl.col("streak_days") > 0)).iter_rows(named=True):
+            since = row["episode_start"] if row["episode"] in {OPENED, OPEN} else None
+            self._courses[row[ENTITY]] = _Course(row[PERIOD], row["streak_days"], since, row["clear_days"])
+        if self.config.alarms > 1:
+            for entity, at in rows.filter("is_anomaly").select(ENTITY, time).iter_rows():
+                self._alarms.setdefault(entity, []).append(at)
 
     def push(self, day: date, rows: pl.DataFrame) -> pl.DataFrame:
-        """Takes the alarms of a day and says what each means.
+        """Takes the alarms of a period and says what each means.
 
         Args:
-            day: the day, later than every day before.
-            rows: ``entity`` (String), ``is_anomaly`` and ``is_clear`` (Boolean, see `is_clear`), each null where nobody
-                knows; one row per entity. Further columns are handed back.
+            day: the period, later than every one before.
+            rows: ``entity`` (String), ``time`` where an entity has several records in a period, ``is_anomaly`` and
+                ``is_clear`` (Boolean, see `is_clear`), each null where nobody knows; one row per record. Further
+                columns are handed back.
 
         Returns:
             The rows in their order with ``streak_days`` (Int32, judged records in a row with an alarm), ``is_new``
-            (Boolean, an episode opens), ``episode`` (String, see ``NONE``), ``episode_start`` (Date, null outside
-            one) and ``clear_days`` (Int32, records in a row on which the entity of an open episode was clear; those on
-            which nobody knows are passed over).
+            (Boolean, an episode opens), ``episode`` (String, see ``NONE``), ``episode_start`` (when it opened, of
+            the type of the record's time or period; null outside one) and ``clear_days`` (Int32, records in a row on
+            which the entity of an open episode was clear; those on which nobody knows are passed over).
 
         Raises:
-            ContractError: the day is not later than the last.
+            ContractError: the period is not later than the last.
         """
         if self._last is not None and day <= self._last:
             raise ContractError(f"alarms of {day} were pushed after those of {self._last}; push days in rising order")
         self._last = day
         self._forget(day)
-        was_open = pl.col("__episode").is_in([OPENED, OPEN]).fill_null(False)
-        alarm, clear = (pl.col(name).fill_null(False) for name in ("is_anomaly", "is_clear"))
-        clear_days = (
-            pl.when(was_open & clear)
-            .then(pl.col("__clear_days") + 1)
-            .when(was_open & pl.col("is_clear").is_null())
-            .then("__clear_days")
-            .otherwise(0)
-        )
-        streak_days = (
-            pl.when(alarm)
-            .then(pl.col("__streak_days").fill_null(0) + 1)
-            .when(pl.col("is_anomaly").is_null())
-            .then(pl.col("__streak_days").fill_null(0))
-            .otherwise(0)
-        )
-        opens = ~was_open & alarm & (pl.col("__alarms").fill_null(0) + 1 >= self.config.alarms)
-        closes = was_open & clear & (pl.col("clear_days") >= self.config.clear_after_days)
-        decided = (
-            rows.join(self._before(), on="entity", how="left", maintain_order="left")
-            .with_columns(
-                streak_days=streak_days.cast(pl.Int32),
-                clear_days=clear_days.cast(pl.Int32),
-                is_new=opens,
+        timed = TIME in rows.columns
+        start_type = rows.schema[TIME] if timed else pl.Series([day]).dtype
+        followed = rows.filter("is_anomaly")[ENTITY].unique().append(pl.Series([*self._courses], dtype=pl.String))
+        concerned = (
+            rows.select(
+                ENTITY,
+                *([TIME] if timed else []),
+                "is_anomaly",
+                "is_clear",
+                place=pl.int_range(pl.len(), dtype=pl.UInt32),
             )
-            .with_columns(
-                episode=pl.when("is_new")
-                .then(pl.lit(OPENED))
-                .when(closes)
-                .then(pl.lit(CLOSED))
-                .when(was_open)
-                .then(pl.lit(OPEN))
-                .otherwise(pl.lit(NONE)),
-                episode_start=pl.when("is_new").then(pl.lit(day)).when(was_open).then("__episode_start"),
-            )
-            .select(*rows.columns, "streak_days", "is_new", "episode", "episode_start", "clear_days")
+            .filter(pl.col(ENTITY).is_in(followed.implode()))
+            .sort(ENTITY, *([TIME] if timed else []))
         )
-        self._remember(day, decided)
-        return decided
+        times: list[Any] = concerned[TIME].to_list() if timed else [day] * concerned.height
+        said = list(self._followed(day, concerned, times))
+        places = concerned["place"]
 
-    def _before(self) -> pl.DataFrame:
-        latest = self._latest.select(
-            "entity",
-            __streak_days="streak_days",
-            __episode="episode",
-            __episode_start="episode_start",
-            __clear_days="clear_days",
+        def column(name: str, dtype: pl.DataType, usual: Any, values: list[Any]) -> pl.Series:
+            whole: pl.Series = pl.repeat(usual, rows.height, dtype=dtype, eager=True).alias(name)
+            return whole.scatter(places, pl.Series(values, dtype=dtype)) if values else whole
+
+        states, starts, streaks, clears = ([one[place] for one in said] for place in range(4))
+        return rows.with_columns(
+            column("streak_days", pl.Int32(), 0, streaks),
+            column("is_new", pl.Boolean(), False, [state == OPENED for state in states]),
+            column("episode", pl.String(), NONE, states),
+            column("episode_start", start_type, None, starts),
+            column("clear_days", pl.Int32(), 0, clears),
         )
-        counted = self._alarms.group_by("entity").agg(__alarms=pl.len().cast(pl.Int32))
-        return latest.join(counted, on="entity", how="full", coalesce=True)
+
+    def _followed(self, day: date, rows: pl.DataFrame, times: list[Any]) -> Iterator[tuple[str, date | None, int, int]]:
+        """State, start of the episode, streak and clear records after each row, entity by entity in rising time."""
+        courses, clear_after = self._courses, self.config.clear_after
+        known = (rows[name].to_list() for name in (ENTITY, "is_anomaly", "is_clear"))
+        for entity, alarm, clear, at in zip(*known, times, strict=True):
+            course = courses.get(entity) or _Course(day)
+            if alarm is not None:
+                course.streak = course.streak + 1 if alarm else 0
+            state, since = NONE, course.since
+            if since is not None:
+                course.clear = course.clear + 1 if clear else course.clear if clear is None else 0
+                closes = bool(clear) and course.clear >= clear_after
+                state, course.since = (CLOSED, None) if closes else (OPEN, since)
+            elif alarm and self._is_enough(entity, at):
+                state, since, course.since, course.clear = OPENED, at, at, 0
+            if alarm and self.config.alarms > 1:
+                self._alarms.setdefault(entity, []).append(at)
+            yield state, since, course.streak, 0 if since is None else course.clear
+            if course.streak or course.since is not None:
+                course.period = day
+                courses[entity] = course
+            else:
+                courses.pop(entity, None)
+
+    def _is_enough(self, entity: str, at: Any) -> bool:
+        """Whether an alarm at a time opens an episode, with those that the entity had before."""
+        before = [one for one in self._alarms.get(entity, ()) if one > at - self.config.within]
+        return len(before) + 1 >= self.config.alarms
 
     def _forget(self, day: date) -> None:
-        self._latest = self._latest.filter(pl.col("day") >= absent_before(day, self._gaps))
-        self._alarms = self._alarms.filter(pl.col("day") > day - timedelta(days=self.config.within_days))
+        first = absent_before(day, self._gaps, self._periods)
+        self._courses = {entity: course for entity, course in self._courses.items() if course.period >= first}
+        earliest = self._periods.start(day) - self.config.within
+        counting = {
+            entity: [at for at in times if self._periods.start(at) > earliest] for entity, times in self._alarms.items()
+        }
+        self._alarms = {entity: times for entity, times in counting.items() if times}
 
-    def _remember(self, day: date, decided: pl.DataFrame) -> None:
-        today = decided.with_columns(day=pl.lit(day)).select(*STATE_COLUMNS)
-        self._latest = pl.concat([self._latest.join(today, on="entity", how="anti"), today])
-        self._alarms = pl.concat([self._alarms, today.filter("is_anomaly").select("day", "entity")])
 
-
-def absent_before(day: date, gaps: Collection[date] = frozenset()) -> date:
-    """The first day of which a record is still continued on a day; an entity with none since then is away.
+def absent_before(day: date, gaps: Collection[date] = frozenset(), periods: Periods = DAILY) -> date:
+    """The first period of which a record is still continued in one; an entity with none since then is away.
 
     Args:
-        day: the day.
-        gaps: days on which the table cannot tell who was away; they are passed over.
+        day: the period.
+        gaps: periods in which the table cannot tell who was away; they are passed over.
+        periods: how the table's time is cut.
     """
-    left = ABSENT_DAYS
+    left = max(ABSENT // periods.step, 1)
     while left:
-        day -= timedelta(days=1)
+        day = periods.shifted(day, -1)
         left -= day not in gaps
     return day
 
 
-def first_continued(config: EpisodeConfig, day: date, gaps: Collection[date] = frozenset()) -> date:
-    """The first of the earlier days whose rows say what a day continues."""
-    return min(absent_before(day, gaps), day - timedelta(days=config.within_days - 1))
+def first_continued(
+    config: EpisodeConfig, day: date, gaps: Collection[date] = frozenset(), rhythm: Rhythm = DAILY_RECORDS
+) -> date:
+    """The first of the earlier periods whose rows say what a period continues."""
+    counted = rhythm.periods.before(day, rhythm.look_back(config.within))
+    return min(absent_before(day, gaps, rhythm.periods), counted)
 
 
 def with_episodes(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows of a table from before there were episodes: a streak of n days is an episode that is n days old."""
     lacks, running = pl.col("episode").is_null(), pl.col("streak_days") > 0
-    first = pl.col("day") - pl.duration(days=pl.col("streak_days") - 1)
+    first = pl.col(key_of(rows.columns)[0]) - pl.duration(days=pl.col("streak_days") - 1)
     return rows.with_columns(
         episode=pl.when(lacks & running).then(pl.lit(OPEN)).otherwise(pl.col("episode").fill_null(NONE)),
         episode_start=pl.when(lacks & running).then(first).otherwise("episode_start"),

@@ -5,18 +5,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, PositiveFloat, PositiveInt, model_validator
-from pydantic_core import CoreSchema
+from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt
 
 from ae_assets.progress import ProgressSink
 from ae_assets.schemas.durations import DAY, Duration
+from ae_assets.schemas.former_keys import FormerKeys
 
 if TYPE_CHECKING:
     from ae_assets.detectors.base import FittedDetector
     from ae_assets.detectors.windows import TrainingData
 
 
-class Settings(BaseModel):
+class Settings(FormerKeys):
     """A setting that is misspelt is an error, and a config in use never changes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
@@ -38,26 +38,13 @@ class DetectorSettings(Settings):
     type: str = Field(description="Which detector it is.")
 
     former_keys: ClassVar[Mapping[str, str]] = {"window_days": "window"}
-    """Keys of earlier releases, which mean what those of today do: a length without a unit counts days."""
 
-    @model_validator(mode="before")
     @classmethod
-    def _former_keys_are_read(cls, settings: object) -> object:
-        if not isinstance(settings, dict) or not cls.former_keys.keys() & settings.keys():
-            return settings
-        renamed = {cls.former_keys.get(key, key): value for key, value in settings.items()}
+    def without_former_values(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """A detector of the scored record alone had a window of 1."""
         window = cls.model_fields.get("window")
-        if (window is None or window.default is None) and renamed.get("window") == 1:  # the scored record alone
-            del renamed["window"]
-        return renamed
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        described = handler.resolve_ref_schema(handler(schema))
-        keys = described["properties"]
-        former = {old: {**keys[new], "deprecated": True} for old, new in cls.former_keys.items() if new in keys}
-        described["properties"] = {**keys, **former}
-        return described
+        alone = (window is None or window.default is None) and settings.get("window") == 1
+        return {key: value for key, value in settings.items() if not (alone and key == "window")}
 
     @property
     def name(self) -> str:

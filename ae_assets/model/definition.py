@@ -16,7 +16,7 @@ from ae_assets.detectors.networks.dense import DenseAutoencoderConfig
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.settings import FeatureSettings
 from ae_assets.schemas.columns import ColumnsSection
-from ae_assets.schemas.durations import DAY, written
+from ae_assets.schemas.durations import DAY, whole_days, written
 from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.schemas.layouts.layout import Layout
 from ae_assets.schemas.layouts.own import layout_of
@@ -440,12 +440,23 @@ class WatchedTable(_Section):
 
     @model_validator(mode="after")
     def _calibration_looks_back_on_no_training_day(self) -> "WatchedTable":
-        look_back, embargo = self.decision.aggregation.look_back_days, self.calibration.embargo_days
+        aggregation, embargo = self.decision.aggregation, self.calibration.embargo_days
+        look_back = whole_days(self.rhythm.look_back(aggregation.window))
         if look_back > embargo:
             raise ValueError(
-                f"decision.aggregation.days {look_back + 1} looks back on {look_back} days before the calibration "
-                f"range and calibration.embargo_days is {embargo}, so the cut would rest on scores of training days; "
-                f"make the embargo {look_back} days or longer, or aggregate over fewer"
+                f"decision.aggregation.span {written(aggregation.span)} looks back on {look_back} days before the "
+                f"calibration range and calibration.embargo_days is {embargo}, so the cut would rest on scores of "
+                f"training days; make the embargo {look_back} days or longer, or aggregate over less"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _an_episode_can_open(self) -> "WatchedTable":
+        episodes, step = self.decision.episodes, self.rhythm.step
+        if (episodes.alarms - 1) * step >= episodes.within and episodes.alarms > 1:
+            raise ValueError(
+                f"decision.episodes.alarms: {episodes.alarms} alarms cannot lie within {written(episodes.within)}, as "
+                f"a device has a record each {written(step)}; raise within to {written(episodes.alarms * step)} or more"
             )
         return self
 

@@ -3,14 +3,15 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date
+from datetime import date, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from ae_assets.decisions import AggregationConfig, EpisodeConfig, Episodes, Mute, is_clear, with_mutes
-from ae_assets.decisions.episodes import ABSENT_DAYS, OPEN, OPENED
+from ae_assets.decisions.episodes import ABSENT, OPEN, OPENED
 from ae_assets.detectors import FittedDetector, load_detector
 from ae_assets.errors import ContractError, ModelError
 from ae_assets.features.config import FeatureConfig
@@ -21,18 +22,16 @@ from ae_assets.model.judgement import lacks_what_it_reported, not_judged_because
 from ae_assets.model.preparation import Preparation
 from ae_assets.model.reasons import reasons, top_features
 from ae_assets.model.scoring import ScoredDay, Scorer
-from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
+from ae_assets.schemas.anomalies import anomaly_types
 from ae_assets.schemas.contracts import contract_of
-from ae_assets.schemas.durations import whole_days
 from ae_assets.schemas.layouts.own import layout_of_record, periods_of_record
 from ae_assets.schemas.quarantine import nothing_set_aside
 from ae_assets.schemas.raw import RawContract
+from ae_assets.schemas.records import DAILY_RECORDS, ENTITY, Rhythm, key_of
 from ae_assets.thresholds import Threshold
 
 FORMAT = 2
 """How rows are written; to be raised when a column says something else than before. Rows from before have none."""
-
-COLUMNS = {name: column.dtype.type for name, column in ANOMALY_SCHEMA.columns.items()}
 
 VERSION_FILE, THRESHOLD_FILE = "version.json", "threshold.json"
 SETTINGS, MEANINGS, DECISION, LIMITS = "feature_settings", "meanings", "decision", "limits"
@@ -114,13 +113,18 @@ class Model:
         return self.settings.config
 
     @property
-    def look_back_days(self) -> int:
-        """Days before a day that its decisions rest on; an episode that is older has its start on the first of them."""
-        window = whole_days(self.contract.rhythm.look_back(self.detector.window))
-        seen = self.features.look_back_days + window + self.aggregation.look_back_days
-        return seen + max(self.episodes.within_days - 1, ABSENT_DAYS)
+    def look_back(self) -> timedelta:
+        """How far before a period its decisions reach; an episode that is older has its start on the first record."""
+        windows = (self.detector.window, self.aggregation.window, self.episodes.within)
+        window, aggregation, episodes = (self.rhythm.look_back(one) for one in windows)
+        return self.features.look_back + window + aggregation + max(episodes, ABSENT)
 
     @property
+    def rhythm(self) -> Rhythm:
+        """By which periods rows come, and how the records of an entity follow each other."""
+        return self.contract.rhythm
+
+    @cached_property
     def contract(self) -> RawContract:
         """What raw rows promise."""
         return contract_of_settings(self.settings)
@@ -131,29 +135,29 @@ class Model:
         return State(
             Preparation(self.contract, self.features),
             Scorer(self.detector, self.aggregation),
-            Episodes(self.episodes, None, gaps),
+            Episodes(self.episodes, None, gaps, self.rhythm.periods),
             mutes,
             gaps,
         )
 
     def decide(self, rows: pl.DataFrame, state: State | None = None) -> tuple[pl.DataFrame, State]:
-        """Decides on the rows of one day or of several.
+        """Decides on the rows of one period or of several.
 
-        A first call knows nothing of the days before: growths have nothing to be measured against, and episodes begin.
-        For decisions on a day as the daily assets make them, pass the days that it looks back on too, or first.
+        A first call knows nothing of the periods before: growths have nothing to be measured against, and episodes
+        begin. For decisions on a period as the assets make them, pass those that it looks back on too, or first.
 
         Args:
-            rows: raw rows in the columns of the contract; the day of each is in its column of dates. Days are taken in
-                rising order, whatever the order of the rows.
+            rows: raw rows in the columns of the contract; the column of times says of which period each is. Periods are
+                taken in rising order, whatever the order of the rows, and each call has whole ones.
             state: what an earlier call returned; it is carried on, not copied. None: `start`.
 
         Returns:
-            One row per valid row with the columns of an anomalies table, by day and falling score; and the state after
-            the last day, whose ``set_aside`` holds the other rows. Days that ``held_back`` names have none, as the
-            daily assets make none of a day that a check holds back.
+            One row per valid row with the columns of an anomalies table, by period and falling score; and the state
+            after the last one, whose ``set_aside`` holds the other rows. Periods that ``held_back`` names have none, as
+            the assets make none of a period that a check holds back.
 
         Raises:
-            ContractError: the rows lack a column of the contract, or a day is not later than the days before.
+            ContractError: the rows lack a column of the contract, or a period is not later than those before.
         """
         state = self.start() if state is None else state
         decided, set_aside = [], []
@@ -164,7 +168,7 @@ class Model:
             held_back |= state.held_back
         state.held_back = held_back
         state.set_aside = pl.concat(set_aside) if set_aside else nothing_set_aside(self.contract.rhythm.periods)
-        return pl.concat(decided) if decided else no_decisions(), state
+        return pl.concat(decided) if decided else no_decisions(self.rhythm), state
 
     def decide_day(self, rows: pl.DataFrame, day: date, state: State) -> pl.DataFrame:
         """Decides on the raw rows of one day, and carries the state on; rows of other days are set aside.
@@ -181,9 +185,9 @@ class Model:
         if are_many(prepared.quarantine.height, rows.height, self.limits.most_set_aside):
             state.held_back[day] = rows.height
         if prepared.features.is_empty():
-            return no_decisions()
+            return no_decisions(self.rhythm)
         scored = state.scorer.push(day, prepared.features)  # later days look back on it, whatever is decided now
-        return no_decisions() if state.held_back else self.judge(scored, state.episodes, state.mutes)
+        return no_decisions(self.rhythm) if state.held_back else self.judge(scored, state.episodes, state.mutes)
 
     def judge(self, scored: ScoredDay, episodes: Episodes, mutes: Sequence[Mute]) -> pl.DataFrame:
         """Holds the scores of a day against the threshold, and says what each alarm means and why.
@@ -194,7 +198,7 @@ class Model:
             mutes: the mute list.
 
         Returns:
-            One row per device, with the columns of ``schemas.anomalies``, sorted by falling score.
+            One row per record, with the columns of ``schemas.anomalies``, sorted by falling score.
         """
         keys = with_mutes(scored.keys, mutes, scored.day)
         # A policy may let the cut follow the day, as a budget of alarms does; muted rows take none of it.
@@ -220,10 +224,11 @@ class Model:
         unseen = lacks_what_it_reported(scored, self.detector, self.features)
         decided = episodes.push(scored.day, judged.with_columns(is_clear=pl.when(~clear | ~unseen).then(clear)))
         explained = pl.col("score").is_not_null() & (pl.col("is_anomaly") | pl.col("episode").is_in([OPENED, OPEN]))
+        time, _ = key_of(decided.columns)
         return (
             decided.hstack(reasons(scored, self.features, decided.select(explained).to_series()))
-            .select(*ANOMALY_SCHEMA.columns)
-            .sort(["score", "entity"], descending=[True, False], nulls_last=True)
+            .select(*anomaly_types(self.rhythm))
+            .sort(["score", ENTITY, time], descending=[True, False, False], nulls_last=True)
         )
 
     def _days(self, rows: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:
@@ -238,7 +243,7 @@ class Model:
                 f"{rows[column].null_count()} of {rows.height} rows have no {column}; leave them out, or pass each day "
                 "with `decide_day`, which sets them aside"
             )
-        days = rows.select(pl.col(column).dt.date()).to_series()
+        days = rows.select(self.rhythm.periods.of_times(pl.col(column))).to_series()
         return ((day, rows.filter(days == day)) for day in days.unique().sort().to_list())
 
     def _gaps(self, day_rows: Mapping[date, int], day: date) -> frozenset[date]:
@@ -253,9 +258,9 @@ class Model:
         )
 
 
-def no_decisions() -> pl.DataFrame:
+def no_decisions(rhythm: Rhythm = DAILY_RECORDS) -> pl.DataFrame:
     """The decisions on no rows."""
-    return pl.DataFrame(schema=COLUMNS)
+    return pl.DataFrame(schema=anomaly_types(rhythm))
 
 
 def contract_of_settings(settings: FeatureSettings) -> RawContract:

@@ -31,6 +31,8 @@ def reference() -> str:
 def _tables(schema: Schema, known: Schema, path: str) -> Iterator[str]:
     rows, below = [], []
     for key, raw in schema.get("properties", {}).items():
+        if raw.get("deprecated"):
+            continue
         field, required = _followed(raw, known), key in schema.get("required", ())
         below += _sections(field, known, f"{path}{key}")
         if "properties" not in field or not path:

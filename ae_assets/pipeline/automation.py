@@ -246,8 +246,8 @@ def anomalies_condition(table: WatchedTable) -> dg.AutomationCondition[dg.AssetK
 
     Raw is looked at as well, so that both are asked for at once and come in one run.
     """
-    days = table.decision.aggregation.look_back_days
-    scored_on = table.rhythm.look_back(table.detector.window) + timedelta(days=days)
+    look_back = table.rhythm.look_back
+    scored_on = look_back(table.detector.window) + look_back(table.decision.aggregation.window)
     inputs = [Input(RAW, table.features.look_back + scored_on), Input(FEATURES, scored_on)]
     has_inputs = ~dg.AutomationCondition.any_deps_missing()  # there, or asked for together with this
     return _once(InputsAreNewer(table, inputs, only_after=THRESHOLD) & has_inputs)

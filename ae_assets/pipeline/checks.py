@@ -256,16 +256,16 @@ def threshold_checks(space: Workspace, promotion: "Promotion") -> list[dg.AssetC
 
 def anomalies_checks(space: Workspace, champion: "Champion", days: Sequence[date]) -> list[dg.AssetCheckResult]:
     """Judges what was stored for the run's periods, as it is read back, once."""
-    from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
+    from ae_assets.schemas.anomalies import anomaly_schema
 
-    periods = space.table.periods
+    periods, schema = space.table.periods, anomaly_schema(space.table.rhythm)
     held = space.days_of(ANOMALIES)
     shares: dict[date, float] = {}
     unknown: dict[date, pl.DataFrame] = {}
     watched_rows: dict[date, int] = {}
 
     def counted() -> Iterator[tuple[date, pl.DataFrame]]:
-        for day, frame in _stored(space, ANOMALIES, days, ANOMALY_SCHEMA):
+        for day, frame in _stored(space, ANOMALIES, days, schema):
             watched = frame.filter(pl.col("muted_until").is_null()).select("cohort", "is_anomaly", "not_judged_because")
             judged = watched["is_anomaly"].drop_nulls()
             if watched.height:
@@ -275,7 +275,7 @@ def anomalies_checks(space: Workspace, champion: "Champion", days: Sequence[date
                 shares[day] = int(judged.sum()) / len(judged)
             yield day, frame
 
-    of_rows = list(_row_checks(space, ANOMALIES, counted(), ANOMALY_SCHEMA))
+    of_rows = list(_row_checks(space, ANOMALIES, counted(), schema))
     most = space.table.checks.max_alarm_share
     high = {day: share for day, share in shares.items() if share > most}
     verdict = (

@@ -414,13 +414,13 @@ def _device_lists(space: Workspace, facts: "AnomalyDay") -> Metadata:
     from ae_assets.reports.tables import alarms_table, listed_alarms, markdown_table, muted_table
 
     wording = wording_of(space.table.features)
-    listed = listed_alarms(facts.frame, LISTED, wording=wording)
-    in_full = alarms_table(facts.frame, ALARMS_SHOWN, wording=wording)
+    listed = listed_alarms(facts.devices, LISTED, wording=wording)
+    in_full = alarms_table(facts.devices, ALARMS_SHOWN, wording=wording)
     lists: Metadata = (
         {DEVICES: _table(listed), "Why, in full": dg.MetadataValue.md(in_full)} if listed.height else {DEVICES: in_full}
     )
     if facts.muted_rows:
-        lists["Muted devices"] = dg.MetadataValue.md(muted_table(facts.frame))
+        lists["Muted devices"] = dg.MetadataValue.md(muted_table(facts.devices))
     if facts.not_judged:
         groups = pl.DataFrame(
             [(group.cohort, group.devices, group.because) for group in facts.not_judged],
@@ -524,7 +524,7 @@ def _image(markdown: str) -> dg.MarkdownMetadataValue:
 def _columns(space: Workspace, asset: str) -> Metadata:
     """The column schema of a stored table, with what each column means."""
     from ae_assets.features.schema import feature_schema
-    from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
+    from ae_assets.schemas.anomalies import anomaly_schema
     from ae_assets.schemas.describe import columns
     from ae_assets.schemas.quarantine import quarantine_schema
 
@@ -533,7 +533,7 @@ def _columns(space: Workspace, asset: str) -> Metadata:
     schema = {
         FEATURES: feature_schema(features, space.table.rhythm),
         QUARANTINE: quarantine_schema(space.table.periods),
-        ANOMALIES: ANOMALY_SCHEMA,
+        ANOMALIES: anomaly_schema(space.table.rhythm),
     }.get(asset)
     if schema is not None:
         described = {column.name: column.description for column in columns(schema)}

@@ -1,7 +1,9 @@
-"""The columns of an anomalies table: one row per device and day, with its score and what raised it."""
+"""The columns of an anomalies table: one row per record, with its score and what raised it."""
 
 import pandera.polars as pa
 import polars as pl
+
+from ae_assets.schemas.records import DAILY_RECORDS, TIME, TIME_TYPE, Rhythm
 
 TOP_FEATURES = pl.List(
     pl.Struct({"name": pl.String(), "contribution": pl.Float64(), "value": pl.Float64(), "expected": pl.Float64()})
@@ -13,12 +15,20 @@ have no format, they are the features themselves: the logarithms of counters, ho
 """
 
 EPISODE_STATES = ["none", "opened", "open", "closed"]
-"""What a day is to its device, as ``decisions.episodes`` decides."""
+"""What a record is to its device, as ``decisions.episodes`` decides."""
 
-# Columns that came later stand at the end: a table written before has its new columns there.
-ANOMALY_SCHEMA = pa.DataFrameSchema(
-    {
-        "day": pa.Column(pl.Date, description="the scored day"),
+
+def anomaly_schema(rhythm: Rhythm = DAILY_RECORDS) -> pa.DataFrameSchema:
+    """The Pandera schema of the anomalies of a table: one row per record.
+
+    Columns that came later stand at the end, where a table that was written before has them.
+    """
+    timed = rhythm.cadence is not None
+    times = {TIME: pa.Column(TIME_TYPE, description="when the record was taken")} if timed else {}
+    noun = rhythm.periods.noun
+    columns = {
+        "day": pa.Column(rhythm.periods.dtype, description=f"the {noun} of the record"),
+        **times,
         "entity": pa.Column(pl.String, unique=False, description="the device"),
         "cohort": pa.Column(pl.String, description="its kind"),
         "score": pa.Column(
@@ -26,7 +36,8 @@ ANOMALY_SCHEMA = pa.DataFrameSchema(
             pa.Check.ge(0),
             nullable=True,
             description="the anomaly score that is held against the threshold: day_score, aggregated over the device's "
-            "last days where the table says so; higher = more anomalous, null = not judged, which is no sign of health",
+            "last records where the table says so; higher = more anomalous, null = not judged, which is no sign of "
+            "health",
         ),
         "threshold": pa.Column(pl.Float64, description="the cut that the score was held against"),
         "is_anomaly": pa.Column(
@@ -40,12 +51,13 @@ ANOMALY_SCHEMA = pa.DataFrameSchema(
         ),
         "is_new": pa.Column(
             pl.Boolean,
-            description="an alarm that opens an episode: by default, whose device had none on its previous scored day",
+            description="an alarm that opens an episode: by default, whose device had none on its previous scored "
+            "record",
         ),
         "streak_days": pa.Column(
             pl.Int32,
             pa.Check.ge(0),
-            description="judged days in a row with an alarm, this one included; 0 = none; a day that is not judged "
+            description="judged records in a row with an alarm, this one included; 0 = none; one that is not judged "
             "leaves it as it was",
         ),
         "top_features": pa.Column(
@@ -59,28 +71,30 @@ ANOMALY_SCHEMA = pa.DataFrameSchema(
             pl.Int8,
             pa.Check.isin([0, 1]),
             nullable=True,
-            description="1 = the device failed on this day, null = not known",
+            description=f"1 = the device failed on this {noun}, null = not known",
         ),
         "day_score": pa.Column(
             pl.Float64,
             pa.Check.ge(0),
             nullable=True,
-            description="the detector's score of the day itself, before aggregation; null = not judged",
+            description="the detector's score of the record itself, before aggregation; null = not judged",
         ),
         "episode": pa.Column(
             pl.String,
             pa.Check.isin(EPISODE_STATES),
-            description="opened = first day of an episode (one ticket); open = a later day of it, with or without an "
-            "alarm; closed = the day on which the device is clear again; none = in no episode",
+            description="opened = first record of an episode (one ticket); open = a later one of it, with or without "
+            "an alarm; closed = the one on which the device is clear again; none = in no episode",
         ),
         "episode_start": pa.Column(
-            pl.Date, nullable=True, description="the day on which the episode opened: with entity, its ticket"
+            TIME_TYPE if timed else rhythm.periods.dtype,
+            nullable=True,
+            description="when the episode opened: with entity, its ticket",
         ),
         "clear_days": pa.Column(
             pl.Int32,
             pa.Check.ge(0),
-            description="judged days in a row, this one included, on which the device of an open episode was clear; a "
-            "day that lacks what the device reported before does not count and leaves it as it was",
+            description="judged records in a row, this one included, on which the device of an open episode was clear; "
+            "one that lacks what the device reported before does not count and leaves it as it was",
         ),
         "reasons": pa.Column(
             pl.List(pl.String),
@@ -107,8 +121,10 @@ ANOMALY_SCHEMA = pa.DataFrameSchema(
             nullable=True,
             description="how the row was written; null = before it was said, with top_features in feature units",
         ),
-    },
-    name="anomalies",
-    strict=True,
-    ordered=True,
-)
+    }
+    return pa.DataFrameSchema(columns, name="anomalies", strict=True, ordered=True)
+
+
+def anomaly_types(rhythm: Rhythm = DAILY_RECORDS) -> dict[str, pl.DataType]:
+    """The types of its columns, in their order."""
+    return {name: column.dtype.type for name, column in anomaly_schema(rhythm).columns.items()}

@@ -1,6 +1,6 @@
 """Rolling aggregation: what each method gives, over which days, and that a range and its single days agree."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -10,6 +10,9 @@ from polars.testing import assert_frame_equal
 
 from ae_assets.decisions import AggregationConfig, RollingScores, aggregate
 from ae_assets.errors import ContractError
+from ae_assets.schemas.durations import DAY
+from ae_assets.schemas.periods import DAILY, HOURLY
+from ae_assets.schemas.records import DAILY_RECORDS, TIME_TYPE
 from ae_assets_tests.decisions.histories import QUICK, day, histories, scores_of
 
 CONFIGS = st.builds(
@@ -25,7 +28,7 @@ def by_hand(scores: pl.DataFrame, config: AggregationConfig) -> list[float | Non
     known = {(row["day"], row["entity"]): row["score"] for row in scores.iter_rows(named=True)}
     results: list[float | None] = []
     for today, entity in scores.select("day", "entity").iter_rows():
-        ages = range(config.look_back_days + 1)
+        ages = range(1 if config.window is None else config.span // DAY)
         found = {age: known[today - timedelta(days=age), entity] for age in ages
                  if known.get((today - timedelta(days=age), entity)) is not None}  # fmt: skip
         if known[today, entity] is None:
@@ -34,7 +37,7 @@ def by_hand(scores: pl.DataFrame, config: AggregationConfig) -> list[float | Non
         if config.method == "max":
             results.append(max(found.values()))
             continue
-        halved = config.half_life_days if config.method == "exponential" else float("inf")
+        halved = config.half_life / DAY if config.method == "exponential" else float("inf")
         weights = {age: 0.5 ** (age / halved) for age in found}
         results.append(sum(weights[age] * score for age, score in found.items()) / sum(weights.values()))
     return results
@@ -70,7 +73,7 @@ def test_a_day_computed_from_its_look_back_equals_the_day_inside_a_range_bit_for
     scores: pl.DataFrame, config: AggregationConfig
 ) -> None:
     in_range = pushed(scores, config)
-    look_back = timedelta(days=config.look_back_days)
+    look_back = DAILY_RECORDS.look_back(config.window)
     for today in in_range:
         near = scores.filter(pl.col("day").is_between(today - look_back, today))
         assert_frame_equal(pushed(near, config)[today], in_range[today], check_exact=True)
@@ -140,9 +143,9 @@ def test_memory_holds_the_look_back_only() -> None:
     rolling = RollingScores(AggregationConfig(method="mean", days=4))
     for number in range(50):
         rolling.push(day(number), scores_of({(number, "A"): 1.0}))
-        assert len(rolling._days) <= 4
+        assert rolling._past.height <= 4
     rolling.push(day(100), scores_of({(100, "A"): 3.0}))
-    assert [held for held, _ in rolling._days] == [day(100)]
+    assert rolling._past["score"].to_list() == [3.0]
 
 
 def test_single_precision_scores_of_a_detector_are_taken() -> None:
@@ -162,14 +165,71 @@ def test_days_that_do_not_rise_are_refused() -> None:
 @pytest.mark.parametrize(
     ("scores", "says"),
     [
-        (scores_of({(0, "A"): float("nan")}), "1 of 1 scores of 2024-01-01 are NaN"),
-        (pl.concat([scores_of({(0, "A"): 1.0})] * 2), "1 rows of 2024-01-01 repeat an entity"),
+        (scores_of({(0, "A"): float("nan")}), "1 of 1 scores are NaN"),
+        (pl.concat([scores_of({(0, "A"): 1.0})] * 2), "1 rows repeat an entity"),
         (scores_of({(0, "A"): 1.0}).drop("score"), r"lack the columns \['score'\]"),
     ],
 )
 def test_scores_that_cannot_be_aggregated_are_refused(scores: pl.DataFrame, says: str) -> None:
     with pytest.raises(ContractError, match=says):
         aggregate(scores, AggregationConfig(method="max"))
+
+
+@QUICK
+@given(
+    st.dictionaries(
+        st.tuples(st.integers(0, 60), st.sampled_from("AB")),
+        st.sampled_from([0.0, 0.3, 1.0, 7.0, None]),
+        min_size=1,
+    ),
+    st.sampled_from(["max", "mean", "exponential"]),
+    st.integers(1, 300),
+)
+def test_records_count_by_their_time_whatever_the_periods_that_they_come_in(
+    records: dict[tuple[int, str], float | None], method: str, minutes: int
+) -> None:
+    start, step = datetime(2024, 1, 1, 18, tzinfo=UTC), timedelta(minutes=11)
+    config = AggregationConfig(method=method, span=f"{minutes}m", half_life="20m")
+    scores = pl.DataFrame(
+        {
+            "time": [start + place * step for place, _ in records],
+            "entity": [entity for _, entity in records],
+            "score": list(records.values()),
+        },
+        schema={"time": TIME_TYPE, "entity": pl.String, "score": pl.Float64},
+    )
+    whole = aggregate(scores.with_columns(day=pl.col("time").dt.date()), config)
+    for (place, entity), own in records.items():
+        known = {
+            other: score
+            for (other, name), score in records.items()
+            if name == entity and other <= place and (place - other) * step < config.span and score is not None
+        }
+        weights = {other: 0.5 ** ((place - other) * step / config.half_life) for other in known}
+        expected = (
+            None
+            if own is None
+            else max(known.values())
+            if method == "max"
+            else sum(known.values()) / len(known)
+            if method == "mean"
+            else sum(weights[other] * score for other, score in known.items()) / sum(weights.values())
+        )
+        found = whole.filter(entity=entity, time=start + place * step)["score"].item()
+        assert found == pytest.approx(expected)
+    for periods in (DAILY, HOURLY):
+        rolling = RollingScores(config)
+        cut = scores.with_columns(day=periods.of_times(pl.col("time"))).sort("day").partition_by("day")
+        pushed = pl.concat([rolling.push(rows["day"][0], rows) for rows in cut])
+        keys = ["entity", "time"]
+        assert_frame_equal(pushed.drop("day").sort(keys), whole.drop("day").sort(keys), check_exact=True)
+
+
+@pytest.mark.parametrize("former", [{"days": 3, "half_life_days": 1.5}, {"span": "3d", "half_life": "36h"}])
+def test_lengths_of_earlier_releases_count_days(former: dict[str, object]) -> None:
+    config = AggregationConfig.model_validate({"method": "exponential", **former})
+    assert (config.span, config.half_life) == (3 * DAY, timedelta(hours=36))
+    assert AggregationConfig.model_validate(config.model_dump(mode="json")) == config
 
 
 @QUICK

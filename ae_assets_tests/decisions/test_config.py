@@ -2,34 +2,48 @@
 
 import subprocess
 import sys
+from datetime import date
 
 import pytest
 from pydantic import ValidationError
 
-from ae_assets.decisions import AggregationConfig, DecisionConfig
+from ae_assets.decisions import AggregationConfig, DecisionConfig, EpisodeConfig
+from ae_assets.schemas.durations import DAY
+from ae_assets.schemas.periods import DAILY
+from ae_assets.schemas.records import DAILY_RECORDS
 from ae_assets_tests.conftest import REPOSITORY
 
 
 def test_by_default_scores_and_alarms_stay_as_the_detector_gives_them() -> None:
     config = DecisionConfig()
     assert config.aggregation.method == "none"
-    assert config.aggregation.look_back_days == 0
-    assert (config.episodes.alarms, config.episodes.clear_below, config.episodes.clear_after_days) == (1, 1.0, 1)
+    assert config.aggregation.window is None
+    assert (config.episodes.alarms, config.episodes.clear_below, config.episodes.clear_after) == (1, 1.0, 1)
     assert config.mute_list is None
 
 
-@pytest.mark.parametrize(("method", "days"), [("none", 0), ("max", 6), ("mean", 6), ("exponential", 6)])
-def test_a_method_looks_back_over_the_days_before_the_scored_one(method: str, days: int) -> None:
-    assert AggregationConfig(method=method, days=7).look_back_days == days
+@pytest.mark.parametrize("method", ["max", "mean", "exponential"])
+def test_a_method_looks_back_over_the_days_before_the_scored_one(method: str) -> None:
+    config = AggregationConfig(method=method, days=7)
+    assert DAILY_RECORDS.look_back(config.window) == 6 * DAY
+    assert DAILY.before(date(2024, 3, 10), DAILY_RECORDS.look_back(config.window)) == date(2024, 3, 4)
+
+
+def test_keys_of_earlier_releases_mean_what_they_meant() -> None:
+    former = EpisodeConfig.model_validate({"alarms": 2, "within_days": 4, "clear_after_days": 3})
+    assert former == EpisodeConfig(alarms=2, within="4d", clear_after=3)
+    assert EpisodeConfig.model_validate(former.model_dump(mode="json")) == former
+    with pytest.raises(ValidationError, match="mean the same"):
+        EpisodeConfig.model_validate({"within_days": 4, "within": "4d"})
 
 
 @pytest.mark.parametrize(
     ("given", "says"),
     [
         ({"aggregation": {"method": "median"}}, "aggregation.method"),
-        ({"aggregation": {"method": "max", "days": 0}}, "aggregation.days"),
-        ({"aggregation": {"method": "exponential", "half_life_days": 0}}, "aggregation.half_life_days"),
-        ({"episodes": {"alarms": 3, "within_days": 2}}, "3 alarms cannot lie within 2 days"),
+        ({"aggregation": {"method": "max", "days": 0}}, "aggregation.span"),
+        ({"aggregation": {"method": "exponential", "half_life_days": 0}}, "aggregation.half_life"),
+        ({"episodes": {"within": "9w"}, "aggregation": {"span": "60w"}}, "at most 366d"),
         ({"episodes": {"clear_below": 1.2}}, "episodes.clear_below"),
         ({"episodes": {"clear_below": 0.5, "clear_severity": 0.1}}, "give one of them"),
         ({"mute_list": ""}, "mute_list"),

@@ -1,7 +1,7 @@
 """Episodes: when one opens and closes, that they never overlap, and that a day continues what the table holds."""
 
 from collections.abc import Collection, Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 import polars as pl
@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from ae_assets.decisions import EpisodeConfig, Episodes, first_continued, is_clear
-from ae_assets.decisions.episodes import ABSENT_DAYS, STATE_COLUMNS
+from ae_assets.decisions.episodes import ABSENT, STATE_COLUMNS
 from ae_assets.errors import ContractError
+from ae_assets.schemas.durations import DAY
+from ae_assets.schemas.periods import DAILY, HOURLY, Periods
+from ae_assets.schemas.records import TIME_TYPE
 from ae_assets_tests.decisions.histories import QUICK, day, histories, scores_of
 
 CUT = 1.0
+ABSENT_DAYS = ABSENT // DAY
 DEFAULT = EpisodeConfig()
 SLOW = EpisodeConfig(clear_below=0.5, clear_after_days=2)
 
@@ -264,8 +268,10 @@ def test_rows_from_before_there_were_episodes_are_continued() -> None:
             "episode_start": [None, None],
             "clear_days": [None, None],
         },
-        schema=STATE_COLUMNS,
-    )
+        schema={"day": pl.Date, "entity": pl.String, "is_anomaly": pl.Boolean, "streak_days": pl.Int32,
+                "episode": pl.String, "episode_start": pl.Date, "clear_days": pl.Int32},
+    )  # fmt: skip
+    assert set(stored.columns) == {"day", "entity", *STATE_COLUMNS}
     rows = followed(scores_of({(5, "A"): 2.0, (5, "B"): 2.0}), DEFAULT, stored)
     assert rows["episode"].to_list() == ["open", "opened"]
     assert rows["episode_start"].to_list() == [day(2), day(5)]
@@ -277,8 +283,86 @@ def test_memory_holds_one_record_of_each_entity_and_the_alarms_that_may_count() 
     for number in range(60):
         rows = scores_of({(number, f"D{number}"): 2.0, (number, "A"): 2.0})
         episodes.push(day(number), judged(rows, DEFAULT))
-    assert episodes._latest.height <= ABSENT_DAYS + 2
-    assert episodes._alarms.height <= 2 * 5
+    assert len(episodes._courses) <= ABSENT_DAYS + 2
+    assert sum(map(len, episodes._alarms.values())) <= 2 * 5
+
+
+QUARTER = timedelta(minutes=15)
+INSTANTS = Periods("hourly", QUARTER, "instant", TIME_TYPE)
+"""Each record a period of its own."""
+
+TIMED_CONFIGS = st.builds(
+    EpisodeConfig,
+    alarms=st.integers(1, 4),
+    within=st.integers(1, 30).map(lambda quarters: quarters * QUARTER),
+    clear_below=st.sampled_from([0.05, 0.5, 1.0]),
+    clear_after=st.integers(1, 4),
+)
+
+
+@st.composite
+def records(draw: st.DrawFn) -> pl.DataFrame:
+    """Scores of three entities, quarters of hours apart, around midnight; some records are missing or not judged."""
+    keys = st.tuples(st.integers(0, 40), st.sampled_from("ABC"))
+    values = st.sampled_from([0.0, 0.1, 0.9, 2.0, 3.0, None])
+    found = draw(st.dictionaries(keys, values, min_size=1, max_size=100))
+    start = datetime(2024, 1, 1, 20, tzinfo=UTC)
+    frame = pl.DataFrame(
+        {
+            "time": [start + place * QUARTER for place, _ in found],
+            "entity": [entity for _, entity in found],
+            "score": list(found.values()),
+        },
+        schema={"time": TIME_TYPE, "entity": pl.String, "score": pl.Float64},
+    )
+    return frame.sample(fraction=1, shuffle=True, seed=draw(st.integers(0, 9)))
+
+
+def in_periods(scores: pl.DataFrame, config: EpisodeConfig, periods: Periods) -> pl.DataFrame:
+    """The episodes of records, pushed by such periods."""
+    episodes = Episodes(config, periods=periods)
+    dated = judged(scores, config).with_columns(day=periods.of_times(pl.col("time"))).sort("day", maintain_order=True)
+    pushed = [episodes.push(rows["day"][0], rows) for rows in dated.partition_by("day", maintain_order=True)]
+    return pl.concat(pushed).drop("day").sort("entity", "time")
+
+
+@QUICK
+@given(records(), TIMED_CONFIGS)
+def test_records_of_a_day_or_of_an_hour_at_once_are_what_they_are_one_by_one(
+    scores: pl.DataFrame, config: EpisodeConfig
+) -> None:
+    episodes = Episodes(config, periods=INSTANTS)
+    one_by_one = []
+    for (at,), rows in judged(scores, config).sort("time").group_by("time", maintain_order=True):
+        one_by_one.append(episodes.push(at, rows.drop("time")).with_columns(time=pl.lit(at, TIME_TYPE)))
+    expected = pl.concat(one_by_one).sort("entity", "time")
+    for periods in (DAILY, HOURLY):
+        assert_frame_equal(in_periods(scores, config, periods), expected, check_column_order=False)
+
+
+@QUICK
+@given(records(), TIMED_CONFIGS)
+def test_a_day_of_records_continues_the_stored_ones(scores: pl.DataFrame, config: EpisodeConfig) -> None:
+    in_range = in_periods(scores, config, DAILY).with_columns(day=pl.col("time").dt.date())
+    today = in_range["day"].max()
+    stored = in_range.filter(pl.col("day") < today)
+    of_today = judged(scores, config).filter(pl.col("time").dt.date() == today)
+    alone = Episodes(config, stored.sample(fraction=1, shuffle=True, seed=1)).push(today, of_today)
+    expected = in_range.filter(pl.col("day") == today).drop("day")
+    assert_frame_equal(alone.sort("entity", "time"), expected, check_column_order=False)
+
+
+def test_an_episode_of_records_begins_at_a_time_and_clears_after_so_many_of_them() -> None:
+    config = EpisodeConfig(alarms=2, within="30m", clear_after=2)
+    values = [2.0, 0.1, 2.0, 2.0, 0.1, 2.0, 0.1, 0.1, 0.1]
+    start = datetime(2024, 1, 1, 23, tzinfo=UTC)
+    frame = pl.DataFrame({"time": [start + place * QUARTER for place in range(9)], "entity": "A", "score": values},
+                         schema={"time": TIME_TYPE, "entity": pl.String, "score": pl.Float64})  # fmt: skip
+    rows = in_periods(frame, config, DAILY)
+    assert rows["episode"].to_list() == ["none"] * 3 + ["opened", "open", "open", "open", "closed", "none"]
+    assert rows["episode_start"].to_list() == [None] * 3 + [start + 3 * QUARTER] * 5 + [None]
+    assert rows["streak_days"].to_list() == [1, 0, 1, 2, 0, 1, 0, 0, 0]
+    assert rows["clear_days"].to_list() == [0, 0, 0, 0, 1, 0, 1, 2, 0]
 
 
 def test_days_that_do_not_rise_are_refused() -> None:

@@ -29,7 +29,7 @@ from ae_assets.model.parse import parse_table
 from ae_assets.pipeline.checks import anomalies_checks
 from ae_assets.pipeline.component import _with_mute_list_beside
 from ae_assets.pipeline.metadata import anomalies_day, anomalies_days
-from ae_assets.schemas.anomalies import ANOMALY_SCHEMA, EPISODE_STATES
+from ae_assets.schemas.anomalies import EPISODE_STATES, anomaly_schema
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, attributes, storage_of, watched_table
@@ -313,7 +313,7 @@ def test_a_mute_list_is_looked_for_beside_the_yaml_that_names_it(tmp_path: Path)
 def test_a_table_from_before_there_were_episodes_is_continued(tmp_path: Path, home: Path) -> None:
     space = decided(home)
     found(space, JUDGED[:3])
-    old = rows_of(space, JUDGED[:2]).select(list(ANOMALY_SCHEMA.columns)[:12])
+    old = rows_of(space, JUDGED[:2]).select(list(anomaly_schema().columns)[:12])
     assert old.columns[-1] == "label"
     expected = rows_of(space, JUDGED[2:3])
     later = Workspace(space.table, storage_of(space.table, tmp_path).tables, space.models)
@@ -337,10 +337,10 @@ def test_the_states_in_the_contract_of_the_table_are_those_that_are_decided() ->
     [
         (
             {"aggregation": {"method": "max", "days": 4}},
-            ["aggregation.days 4", "embargo_days is 2", "3 days or longer"],
+            ["aggregation.span 4d", "embargo_days is 2", "3 days or longer"],
         ),
-        ({"aggregation": {"methods": "max"}}, ["attributes.decision.aggregation.methods", "half_life_days, method"]),
-        ({"episodes": {"alarms": 3}}, ["attributes.decision.episodes", "3 alarms cannot lie within 1 days"]),
+        ({"aggregation": {"methods": "max"}}, ["attributes.decision.aggregation.methods", "half_life, method"]),
+        ({"episodes": {"alarms": 3}}, ["attributes", "3 alarms cannot lie within 1d"]),
         ({"mute_list": 3}, ["attributes.decision.mute_list", "3"]),
     ],
 )

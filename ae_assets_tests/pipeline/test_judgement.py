@@ -24,7 +24,7 @@ from ae_assets.decisions import AggregationConfig
 from ae_assets.model.judgement import NotJudged
 from ae_assets.pipeline.checks import anomalies_checks
 from ae_assets.pipeline.metadata import anomalies_day, anomalies_days, threshold_run
-from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
+from ae_assets.schemas.anomalies import anomaly_schema
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
@@ -204,7 +204,7 @@ def test_rows_without_a_score_stand_in_the_table_after_all_others_and_keep_its_c
     space = of_home(home)
     followed(space)
     rows = space.read("anomalies", DAYS[NO_VALUE], DAYS[NO_VALUE])
-    assert ANOMALY_SCHEMA.validate(rows).columns[-1] == "format"
+    assert anomaly_schema().validate(rows).columns[-1] == "format"
     assert rows["entity"].to_list()[-6:] == [SICK, *NVME]
     assert rows["score"].is_null().equals(rows["not_judged_because"].is_not_null().alias("score"))
     assert rows["threshold"].n_unique() == 1

@@ -6,12 +6,12 @@ from pandera.errors import SchemaError
 
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.schema import feature_schema
-from ae_assets.schemas.anomalies import ANOMALY_SCHEMA
+from ae_assets.schemas.anomalies import anomaly_schema
 from ae_assets.schemas.describe import columns
 from ae_assets.schemas.quarantine import quarantine_schema
 
 CONFIG = FeatureConfig.model_validate({"attributes": {"smart_5_raw": {"kind": "counter", "meaning": "bad sectors"}}})
-TABLES = (quarantine_schema(), ANOMALY_SCHEMA, feature_schema(CONFIG))
+TABLES = (quarantine_schema(), anomaly_schema(), feature_schema(CONFIG))
 
 
 @pytest.mark.parametrize("schema", TABLES, ids=lambda schema: schema.name)
@@ -20,7 +20,7 @@ def test_every_column_of_every_table_is_described(schema):
 
 
 def test_columns_are_shown_with_type_and_nullability_in_their_order():
-    shown = columns(ANOMALY_SCHEMA)
+    shown = columns(anomaly_schema())
     assert [column.name for column in shown][:4] == ["day", "entity", "cohort", "score"]
     assert (shown[3].dtype, shown[3].nullable) == ("Float64", True)
     assert shown[-1].nullable
