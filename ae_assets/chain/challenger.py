@@ -17,9 +17,9 @@ from ae_assets.chain.volume import day_before, days_left_out, in_words
 from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.errors import EvaluationError, ModelError
 from ae_assets.evaluation import Difference, Protocol, Rate, compare
-from ae_assets.evaluation.daily import of_days
 from ae_assets.evaluation.series import Series, SeriesPoint, compare_series
 from ae_assets.features.catalogue import feature_names
+from ae_assets.schemas.daily import of_days
 from ae_assets.schemas.periods import DAILY, Periods
 
 PromotionRule = Literal["if_not_worse", "always"]

@@ -35,7 +35,6 @@ from ae_assets.evaluation import (
     population_of,
     require_labels,
 )
-from ae_assets.evaluation.daily import of_days
 from ae_assets.evaluation.results import IN_USE
 from ae_assets.evaluation.series import Series, compare_series
 from ae_assets.model.baselines import Compared, compared_detectors
@@ -50,6 +49,7 @@ from ae_assets.reports.evaluation import (
 )
 from ae_assets.reports.promises import promises_figures, promises_markdown, promises_text
 from ae_assets.reports.rolling import not_fitted_words
+from ae_assets.schemas.daily import of_days
 from ae_assets.schemas.records import keys_of, time_of
 from ae_assets.thresholds import Threshold, default_policies, fit_threshold
 

@@ -20,10 +20,10 @@ from ae_assets.evaluation import (
     false_alarm_rate_is_acceptable,
     judge_threshold,
 )
-from ae_assets.evaluation.daily import of_days
 from ae_assets.evaluation.results import IN_USE
 from ae_assets.evaluation.series import Series
 from ae_assets.evaluation.verdicts import alarms_outside_are_acceptable, recall_is_acceptable
+from ae_assets.schemas.daily import of_days
 from ae_assets.schemas.records import keys_of
 
 RATES = ("detection_rate_is_acceptable", "false_alarm_rate_is_acceptable")

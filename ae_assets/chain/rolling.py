@@ -18,12 +18,12 @@ from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.detectors import FittedDetector
 from ae_assets.errors import EvaluationError, ModelError
 from ae_assets.evaluation import Origin, Pooled, Protocol, Split, judge_split, origins, pooled, require_labels
-from ae_assets.evaluation.daily import of_days
 from ae_assets.model.baselines import Compared, compared_detectors
 from ae_assets.progress import Progress
 from ae_assets.reports.answer import pooled_answer, pooled_figures
 from ae_assets.reports.evaluation import HEADLINES
 from ae_assets.reports.rolling import not_fitted_words, pooled_markdown, pooled_rates, pooled_text
+from ae_assets.schemas.daily import of_days
 
 
 @dataclass(frozen=True)

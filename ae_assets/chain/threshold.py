@@ -24,7 +24,6 @@ from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.decisions import AggregationConfig
 from ae_assets.detectors import FittedDetector, load_detector
 from ae_assets.errors import ModelError
-from ae_assets.evaluation.daily import of_days
 from ae_assets.evaluation.target import Failures
 from ae_assets.thresholds import Threshold, fit_threshold
 
@@ -173,7 +172,7 @@ def calibration_scores(
         rhythm = space.table.rhythm
         looked_back_on = rhythm.look_back(detector.window) + rhythm.look_back(aggregation.window)
         normal = target.normal(scores, looked_back_on)
-        return of_days(scores.filter(normal)).with_columns(fails_in=pl.lit(None, pl.Int64))
+        return scores.filter(normal).with_columns(fails_in=pl.lit(None, pl.Int64))
     failures = target.first
     if earlier_failures and not detector.learns_from_failures:
         last = space.table.periods.shifted(calibration.start, -1)
@@ -183,16 +182,16 @@ def calibration_scores(
         failing = failures.filter(pl.col("failed_on") > training.start)["entity"].to_list()
         earlier = score_days(space, detector, aggregation, before, "calibration", failing)
         frames += [scored.scores for scored in earlier]
-    marked = _marked(of_days(pl.concat(frames)), failures, space.table.horizon_days)
+    marked = _marked(pl.concat(frames), failures, space.table.horizon_days)
     if not detector.learns_from_failures:
         return marked
-    failed_on = pl.col("day") + pl.duration(days="fails_in")
+    failed_on = pl.col("day").cast(pl.Date) + pl.duration(days="fails_in")
     return marked.filter(pl.col("fails_in").is_null() | (failed_on > training.known_until))
 
 
 def _marked(scores: pl.DataFrame, failures: pl.DataFrame, horizon_days: int) -> pl.DataFrame:
     """With ``fails_in``; rows of drives that fail, or failed, are kept within the horizon before it only."""
-    ahead = (pl.col("failed_on") - pl.col("day")).dt.total_days()
+    ahead = (pl.col("failed_on") - pl.col("day").cast(pl.Date)).dt.total_days()
     return (
         scores.join(failures, on="entity", how="left", maintain_order="left")
         .with_columns(fails_in=ahead)

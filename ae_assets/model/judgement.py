@@ -11,11 +11,12 @@ from ae_assets.features.catalogue import catalogue
 from ae_assets.features.config import FeatureConfig, feature_prefix
 from ae_assets.features.wording import unknown_wording_of
 from ae_assets.model.scoring import ScoredDay
+from ae_assets.schemas.records import key_of
 
 
 @dataclass(frozen=True)
 class NotJudged:
-    """Devices of one cohort that have no score on a day, for one reason."""
+    """Devices of one cohort that have no score in a period, for one reason."""
 
     cohort: str
     because: str
@@ -40,7 +41,7 @@ def not_judged_because(scored: ScoredDay, detector: FittedDetector, features: Fe
     if rows.is_empty():
         return said
     attributes = _attributes_of(detector.evidence, features)
-    lost = scored.keys[rows].join(scored.records, on="entity", how="left", maintain_order="left")["lost_attributes"]
+    lost = scored.about(rows)["lost_attributes"]
     states = pl.DataFrame({name: _states(name, scored, rows, lost) for name in attributes})
     distinct = states.unique(maintain_order=True)
     wording = unknown_wording_of(features)
@@ -55,10 +56,12 @@ def not_judged_because(scored: ScoredDay, detector: FittedDetector, features: Fe
 def lacks_what_it_reported(scored: ScoredDay, detector: FittedDetector, features: FeatureConfig) -> pl.Series:
     """Whether each row lacks an attribute that the detector looks at and its device reported inside the look-back."""
     attributes = _attributes_of(detector.inputs, features)
+    key = key_of(scored.keys.columns)
     lost = scored.records.drop_nulls("lost_attributes").filter(
         pl.col("lost_attributes").list.set_intersection(attributes).list.len() > 0
     )
-    return scored.keys["entity"].is_in(lost["entity"].implode())
+    marked = lost.select(*key, lacks=pl.lit(True))
+    return scored.keys.select(key).join(marked, on=key, how="left", maintain_order="left")["lacks"].fill_null(False)
 
 
 def _states(attribute: str, scored: ScoredDay, rows: pl.Series, lost: pl.Series) -> pl.Series:

@@ -126,7 +126,7 @@ def _is_cause(
 
 
 def _is_unusual(scored: ScoredDay, flags: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether most devices of each row's cohort report, on the day, what each flag says is missing (rows, flags)."""
+    """Whether most records of each row's cohort in the period report what each flag says is missing (rows, flags)."""
     windows, cohorts = scored.windows, scored.keys.select("cohort")
     lacks = {str(flag): pl.Series(windows.values[windows.last_row, flag]) for flag in flags}
     share = cohorts.with_columns(**lacks).group_by("cohort").mean()
@@ -140,9 +140,7 @@ def _is_age(feature: Feature, features: FeatureConfig) -> bool:
 
 
 def _seen_days(scored: ScoredDay, rows: NDArray[np.int64]) -> list[int | None]:
-    entities = scored.keys["entity"].gather(rows)
-    records = scored.records.filter(pl.col("entity").is_in(entities.implode()))
-    return entities.replace_strict(records["entity"], records["seen_days"], return_dtype=pl.Int16).to_list()
+    return scored.about(pl.Series(rows))["seen_days"].to_list()
 
 
 def _features_of(names: tuple[str, ...], features: FeatureConfig) -> list[Feature]:

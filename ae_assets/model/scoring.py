@@ -39,6 +39,12 @@ class ScoredDay:
         """Whether each row has a score."""
         return self.score.is_not_null()
 
+    def about(self, rows: pl.Series) -> pl.DataFrame:
+        """The columns of `ABOUT_RECORDS` of the rows at these positions, in their order."""
+        key = key_of(self.keys.columns)
+        keys = self.keys.select(key)[rows]
+        return keys.join(self.records, on=key, how="left", maintain_order="left").select(*ABOUT_RECORDS)
+
     @property
     def scores(self) -> pl.DataFrame:
         """The columns that say which record, ``cohort, score``, for thresholds and evaluation; null = not judged."""

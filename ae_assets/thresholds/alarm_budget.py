@@ -22,7 +22,8 @@ class AlarmBudgetConfig(ThresholdPolicy):
     The fitted cut keeps quiet days quiet: it is chosen so that `share_of_days` of the calibration days stay within the
     budget. On a day with more scores over it the cut rises to the first score that the budget has no place for, so the
     budget is never exceeded; entities tied there are no alarms, which leaves such a day below its budget. An entity
-    that stays over the cut takes a place on each of its days; one that is muted takes none.
+    that stays over the cut takes a place on each of its days; one that is muted takes none. Where rows come by the hour
+    the cut follows the hour, and each hour keeps the budget.
     """
 
     policy: Literal["alarm_budget"] = "alarm_budget"

@@ -51,7 +51,8 @@ class CalibrationCurve:
         rows = len(ordered)
         knots = np.unique(ordered[_positions(rows)])
         at_or_above = rows - np.searchsorted(ordered, knots, side="left")
-        days = calibration.select(pl.col("day").min().alias("first"), pl.col("day").max().alias("last"))
+        day = pl.col("day").cast(pl.Date)
+        days = calibration.select(day.min().alias("first"), day.max().alias("last"))
         return cls(
             scores=tuple(knots.tolist()),
             tail_probabilities=tuple(((1 + at_or_above) / (1 + rows)).tolist()),

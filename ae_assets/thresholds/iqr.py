@@ -1,6 +1,6 @@
 """The interquartile policy: Tukey's fence above the upper quartile of the calibration scores."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import polars as pl
 from pydantic import Field
@@ -18,6 +18,8 @@ class IqrConfig(ThresholdPolicy):
     such as counters that are 0 on most entities, have equal quartiles and no fence: the policy refuses them, since it
     would otherwise call every score above that value abnormal.
     """
+
+    by_record: ClassVar[bool] = True
 
     policy: Literal["iqr"] = "iqr"
     k: float = Field(default=1.5, gt=0, description="Interquartile ranges between the upper quartile and the cut.")

@@ -1,6 +1,6 @@
 """The percentile policy: at most a stated share of calibration rows lies above the cut."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import polars as pl
 from pydantic import Field
@@ -10,11 +10,13 @@ from ae_assets.thresholds.promise import Promise
 
 
 class PercentileConfig(ThresholdPolicy):
-    """Cuts at a percentile of the calibration scores, one score per entity and day.
+    """Cuts at a percentile of the calibration scores, one score per record.
 
     It promises a row rate: with 99.9, at most one healthy calibration row in a thousand is an alarm. Rows of one entity
     are alike, so the share of entities with an alarm within 30 days is larger than that and has to be measured.
     """
+
+    by_record: ClassVar[bool] = True
 
     policy: Literal["percentile"] = "percentile"
     percentile: float = Field(

@@ -24,12 +24,15 @@ class ThresholdPolicy(BaseModel, ABC):
     Attributes:
         sees_failures: whether `cut` is given the entities that are known to fail. Every other policy describes what is
             normal, and never sees them.
+        by_record: whether it describes single records; every other one is given the highest score of each entity and
+            day. Where an entity has one record a day both are the same.
         needs_failures: whether it cannot choose a cut without them, so that a table of which none are known refuses it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     sees_failures: ClassVar[bool] = False
     needs_failures: ClassVar[bool] = False
+    by_record: ClassVar[bool] = False
 
     policy: str = Field(description="Which policy it is.")
 
@@ -43,8 +46,9 @@ class ThresholdPolicy(BaseModel, ABC):
         """The score above which an entity-day is an alarm.
 
         Args:
-            calibration: `day, entity, cohort, score`, one row per entity and day, at least one row, every score finite;
-                with `sees_failures` also `fails_in`, days to the entity's known failure, null in entities without one.
+            calibration: `day, entity, cohort, score`, one row per entity and day (per record with `by_record`), at
+                least one row, every score finite; with `sees_failures` also `fails_in`, days to the entity's known
+                failure, null in entities without one.
 
         Returns:
             The cut, in units of the score. An alarm is a score strictly above it.
@@ -68,6 +72,7 @@ class ThresholdPolicy(BaseModel, ABC):
         Args:
             cut: the cut that was fitted.
             calibration: distribution of the calibration scores of healthy entities.
-            scores: the scores of all entities on that day that are not muted, one each, at least one, none of them NaN.
+            scores: the scores of all entities on that day that are not muted, the highest of each, at least one, none
+                of them NaN.
         """
         return cut

@@ -10,6 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from ae_assets.errors import ContractError, ModelError
 from ae_assets.plugins import STORED
+from ae_assets.schemas.daily import of_days
+from ae_assets.schemas.records import ENTITY, PERIOD, TIME
 from ae_assets.thresholds.config import ThresholdConfig
 from ae_assets.thresholds.curve import CalibrationCurve
 from ae_assets.thresholds.failures import KnownFailures
@@ -43,7 +45,8 @@ class Threshold:
         """The cut that each row is held against: its entity has an alarm when its score is strictly above.
 
         Args:
-            keys: ``day`` of each row (n,); of a day all rows are given.
+            keys: ``day`` of each row (n,), and ``time`` and ``entity`` where an entity has several records in a period;
+                of a day all rows are given. A cut that follows the day counts an entity once, with its highest score.
             scores: the score of each row (n,); null = not judged, or not to be counted where a policy lets the cut
                 follow the scores of a day, as of those that are muted.
 
@@ -53,8 +56,10 @@ class Threshold:
         Raises:
             ContractError: a score is NaN.
         """
-        rows = keys.select("day", score=_known(scores))
-        days = rows.group_by("day").agg(pl.col("score").drop_nulls()).sort("day")
+        columns = [PERIOD, TIME, ENTITY] if TIME in keys.columns else [PERIOD]
+        rows = keys.select(*columns, score=_known(scores))
+        counted = rows.group_by(PERIOD, ENTITY).agg(pl.col("score").max()) if TIME in rows.columns else rows
+        days = counted.group_by("day").agg(pl.col("score").drop_nulls()).sort("day")
         cuts = [self._cut_of_day(values.to_numpy()) for values in days["score"]]
         of_days = days.select("day", pl.Series("cut", cuts, dtype=pl.Float64))
         return rows.join(of_days, on="day", maintain_order="left")["cut"]
@@ -127,18 +132,19 @@ def fit_threshold(config: ThresholdPolicy, calibration: pl.DataFrame) -> Thresho
 
     Args:
         config: the policy, one of `ThresholdConfig`.
-        calibration: `day, entity, cohort, score`, one row per entity and day; the caller chooses days after training.
-            A row whose score is null was not judged and counts for nothing. And `fails_in`, whole days from the row to
-            the entity's failure where one is known, null elsewhere: an entity with such a row is known to fail, and
-            only a policy that needs failures sees it. Such rows may be of earlier days. Without the column no entity is
-            known to fail.
+        calibration: `day, entity, cohort, score`, with `time` where an entity has several records in a period, one row
+            per record; the caller chooses days after training. A row whose score is null was not judged and counts for
+            nothing. And `fails_in`, whole days from the row to the entity's failure where one is known, null elsewhere:
+            an entity with such a row is known to fail, and only a policy that needs failures sees it. Such rows may be
+            of earlier days. Without the column no entity is known to fail.
 
     Raises:
         ContractError: a column is missing, or a score is not finite.
         ModelError: there are no judged rows of healthy entities, or they do not bear what the policy promises.
     """
     _check(calibration)
-    scores = calibration.with_columns(pl.col("score").cast(pl.Float64)).drop_nulls("score")
+    judged = calibration.with_columns(pl.col("score").cast(pl.Float64)).drop_nulls("score")
+    scores = judged.with_columns(pl.col(PERIOD).cast(pl.Date)) if config.by_record else of_days(judged)
     healthy = _healthy(scores)
     return Threshold(
         cut=config.cut(scores if config.sees_failures else healthy),

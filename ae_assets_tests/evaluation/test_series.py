@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from ae_assets.errors import EvaluationError
-from ae_assets.evaluation.daily import of_days
 from ae_assets.evaluation.series import IN_USE, Series, compare_series, recall_difference
 from ae_assets.evaluation.target import Intervals, joined
+from ae_assets.schemas.daily import of_days
 from ae_assets.schemas.intervals import INTERVAL_SCHEMA
 from ae_assets.schemas.records import TIME_TYPE
 

@@ -1,7 +1,7 @@
 """A fitted threshold: alarms, severity as tail probability, and its JSON."""
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import ContractError, ModelError
+from ae_assets.schemas.records import TIME_TYPE
 from ae_assets.thresholds import AlarmBudgetConfig, ConformalConfig, PercentileConfig, Threshold, fit_threshold
 from ae_assets_tests.thresholds.scores import calibration_of, cut_of_day, severity_of
 
@@ -39,6 +40,30 @@ def test_each_row_is_held_against_the_cut_of_its_day() -> None:
     assert cuts["day"].to_list() == sorted(set(calibration["day"]))
     for day, cut in cuts.iter_rows():
         assert cut == cut_of_day(threshold, calibration.filter(pl.col("day") == day)["score"])
+
+
+def test_a_cut_that_follows_the_day_counts_an_entity_once_and_a_percentile_counts_its_records() -> None:
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    records = pl.DataFrame(
+        [
+            {"time": start + timedelta(days=day, hours=hour), "entity": f"E{number}", "score": float(number * hour)}
+            for day in range(10)
+            for number in range(20)
+            for hour in range(24)
+        ],
+        schema={"time": TIME_TYPE, "entity": pl.String, "score": pl.Float64},
+    ).select(pl.col("time").dt.date().alias("day"), "time", "entity", cohort=pl.lit("one"), score="score")
+    by_day = records.group_by("day", "entity", "cohort").agg(pl.col("score").max())
+    budget = AlarmBudgetConfig(alarms_a_day=3)
+    threshold = fit_threshold(budget, records.sample(fraction=1, shuffle=True, seed=1))
+    assert threshold == fit_threshold(budget, by_day)
+    busy = records.with_columns(score=pl.col("score") * 2)
+    cuts = threshold.cuts(busy, busy["score"])
+    alarms = busy.filter(busy["score"] > cuts)
+    assert alarms.group_by("day").agg(pl.col("entity").n_unique())["entity"].to_list() == [3] * 10
+    percentile = PercentileConfig(percentile=90)
+    cut = fit_threshold(percentile, records).cut
+    assert (records["score"] > cut).mean() <= 0.1 < (by_day["score"] > cut).mean()
 
 
 def test_a_day_without_a_judged_row_has_the_fitted_cut() -> None:

@@ -1,4 +1,4 @@
-"""Scores at the grain of the drive-level protocol: one row for each entity and day."""
+"""Scores one for each entity and day: the grain of the drive-level protocol and of thresholds that promise days."""
 
 import polars as pl
 
