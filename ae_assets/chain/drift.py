@@ -16,6 +16,7 @@ from ae_assets.chain.volume import gaps_in
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
 from ae_assets.evaluation.drift import Drift, Reference, feature_drifts, score_drift
 from ae_assets.features.catalogue import catalogue
+from ae_assets.schemas.records import TIME, key_of, keys_of
 
 MOST_ENTITIES = 20_000
 """Larger fleets are sampled by a hash: more entities would only show shifts that are too small to matter."""
@@ -33,17 +34,19 @@ def reference_of(space: Workspace, first: date, last: date, scores: pl.DataFrame
         space: the table.
         first: first calibration day.
         last: last calibration day.
-        scores: `day, entity, score` of the range as far as it was judged; entities that are known to fail may be left
-            out, and whole days.
+        scores: the columns that say which record, and `score`, of the range as far as it was judged; entities that are
+            known to fail may be left out, and whole days.
         features: the detector's features.
     """
-    # Which of its days stands for an entity is chosen by a hash, so that no single day colours the reference.
+    # Which of its records stands for an entity is chosen by a hash, so that no single day colours the reference.
     number = pl.col("entity").hash(_SEED).first() % pl.len()
-    keys = space.read(FEATURES, first, last, ["day", "entity"])
+    key = key_of(scores.columns)
+    keys = space.read(FEATURES, first, last, keys_of(scores.columns))
     keys = _sampled(keys.filter(pl.col("day").is_in(scores["day"].unique().implode())))
-    chosen = keys.sort("entity", "day").group_by("entity", maintain_order=True).agg(pl.col("day").get(number))
+    ordered = keys.sort("entity", key[0]).group_by("entity", maintain_order=True)
+    chosen = ordered.agg(pl.exclude("entity").get(number))
     rows = _rows_at(space, FEATURES, chosen, features)
-    return Reference.of(rows, features, scores.join(chosen, on=["entity", "day"])["score"].to_numpy())
+    return Reference.of(rows, features, scores.join(chosen, on=key)["score"].to_numpy())
 
 
 def judge_drift(space: Workspace, champion: Champion, last: date) -> dict[str, PooledVerdict]:
@@ -164,10 +167,10 @@ def _latest(
     """The latest of each entity's rows between two days; which rows may be restricted."""
     if not any(first <= day <= last for day, rows in space.days_of(asset).items() if rows):
         return pl.DataFrame()
-    needed = ["day", "entity", *([] if where is None else where.meta.root_names())]
-    keys = space.read(asset, first, last, needed)
-    keys = _sampled(keys if where is None else keys.filter(where))
-    chosen = keys.group_by("entity").agg(pl.col("day").max()).sort("entity")
+    record = keys_of(space.schema(asset))
+    keys = space.read(asset, first, last, [*record, *([] if where is None else where.meta.root_names())])
+    keys = _sampled(keys if where is None else keys.filter(where)).select(record)
+    chosen = keys.group_by("entity").agg(pl.exclude("entity").max()).sort("entity")
     return _rows_at(space, asset, chosen, columns) if chosen.height else pl.DataFrame()
 
 
@@ -177,8 +180,9 @@ def _sampled(keys: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rows_at(space: Workspace, asset: str, chosen: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """The rows of the chosen (entity, day), a day at a time; columns that the table lacks are left out."""
+    """The rows of the chosen records, a period at a time; columns that the table lacks are left out."""
     stored = space.schema(asset)
-    wanted = ["day", "entity", "cohort", *(column for column in columns if column in stored)]
+    wanted = [*keys_of(stored), "cohort", *(column for column in columns if column in stored)]
     by_day = chosen.group_by("day").agg("entity").sort("day")
-    return pl.concat([space.read(asset, day, day, wanted, of_day) for day, of_day in by_day.rows()])
+    rows = pl.concat([space.read(asset, day, day, wanted, of_day) for day, of_day in by_day.rows()])
+    return rows.join(chosen, on=key_of(stored), how="semi", maintain_order="left") if TIME in stored else rows

@@ -6,7 +6,7 @@ Beside them the threshold policies, fitted on the champion's calibration scores:
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from functools import cached_property
 from typing import Any
 

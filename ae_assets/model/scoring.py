@@ -42,8 +42,7 @@ class ScoredDay:
     def about(self, rows: pl.Series) -> pl.DataFrame:
         """The columns of `ABOUT_RECORDS` of the rows at these positions, in their order."""
         key = key_of(self.keys.columns)
-        keys = self.keys.select(key)[rows]
-        return keys.join(self.records, on=key, how="left", maintain_order="left").select(*ABOUT_RECORDS)
+        return self.keys.select(key)[rows].join(self.records, on=key, how="left", maintain_order="left")
 
     @property
     def scores(self) -> pl.DataFrame:

@@ -70,7 +70,7 @@ def test_expected_values_are_in_feature_units(dense: FittedDetector) -> None:
 
 
 def test_windows_of_other_days_are_refused_by_the_lstm(lstm: FittedDetector) -> None:
-    with pytest.raises(ModelError, match="span 7 days, the detector was fitted on windows of 6"):
+    with pytest.raises(ModelError, match="span 7d, the detector was fitted on 6d"):
         lstm.score(windows_of(fleet(), NAMES, 7 * DAY))
 
 

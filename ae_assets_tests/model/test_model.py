@@ -99,7 +99,7 @@ def test_the_days_that_a_day_looks_back_on_are_enough_for_all_but_old_episodes(
     fleet: Workspace, stored: pl.DataFrame, model: Model
 ) -> None:
     last = DAYS[-1]
-    decisions, _ = model.decide(raw_of(fleet, last - timedelta(days=model.look_back_days), last))
+    decisions, _ = model.decide(raw_of(fleet, last - model.look_back, last))
     of_day = by_row(decisions.filter(day=last))
     told = ["day", "entity", "score", "day_score", "is_anomaly", "severity", "threshold", "top_features"]
     assert_frame_equal(of_day.select(told), stored.filter(day=last).select(told), check_exact=True)

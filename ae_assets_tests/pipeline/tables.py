@@ -155,5 +155,5 @@ def fit_detector(
     space: Workspace, config: DetectorConfig, training: TrainingRange
 ) -> tuple[FittedDetector, dict[str, int]]:
     """A detector fitted on a range, and of how many rows and devices."""
-    windows = training_windows(space, training, config.window_days)
+    windows = training_windows(space, training, config.window)
     return windows.fit(config, space.progress), windows.facts

@@ -46,6 +46,7 @@ def day_of(parts: Mapping[str, Parts], *, seen_days: int | None = 7, **missing: 
     says = Scores(contributions.sum(axis=1), contributions, np.zeros_like(contributions))
     windows = windows_of(frame, NAMES)
     records = frame.select(
+        "day",
         "entity",
         lost_attributes=pl.lit(None, pl.List(pl.String)),
         seen_days=pl.lit(seen_days, pl.Int16),
