@@ -27,7 +27,7 @@ from ae_assets.errors import ConfigError, EvaluationError
 from ae_assets.features.catalogue import catalogue
 from ae_assets.model.parse import parse_table
 from ae_assets.pipeline.checks import anomalies_checks
-from ae_assets.pipeline.component import _with_mute_list_beside
+from ae_assets.pipeline.component import _with_files_beside
 from ae_assets.pipeline.metadata import anomalies_day, anomalies_days
 from ae_assets.schemas.anomalies import EPISODE_STATES, anomaly_schema
 from ae_assets.schemas.periods import DAILY
@@ -303,11 +303,11 @@ def test_a_malformed_mute_list_stops_the_run_before_a_day_is_written(home: Path,
 
 
 def test_a_mute_list_is_looked_for_beside_the_yaml_that_names_it(tmp_path: Path) -> None:
-    beside = _with_mute_list_beside(watched_table(decision={"mute_list": "lists/mutes.csv"}), tmp_path)
+    beside = _with_files_beside(watched_table(decision={"mute_list": "lists/mutes.csv"}), tmp_path)
     assert beside.decision.mute_list == str(tmp_path / "lists" / "mutes.csv")
     absolute = watched_table(decision={"mute_list": str(tmp_path / "mutes.csv")})
-    assert _with_mute_list_beside(absolute, Path("elsewhere")) == absolute
-    assert _with_mute_list_beside(watched_table(), tmp_path) == watched_table()
+    assert _with_files_beside(absolute, Path("elsewhere")) == absolute
+    assert _with_files_beside(watched_table(), tmp_path) == watched_table()
 
 
 def test_a_table_from_before_there_were_episodes_is_continued(tmp_path: Path, home: Path) -> None:
