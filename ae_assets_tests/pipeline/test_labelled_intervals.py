@@ -113,7 +113,7 @@ def test_abnormal_records_and_windows_that_hold_one_are_not_learned_from_as_norm
         return fit(config, data, progress)
 
     monkeypatch.setattr(model, "fit", remember)
-    monkeypatch.setattr(KMeansConfig, "window_days", window_days)
+    monkeypatch.setattr(KMeansConfig, "window", timedelta(days=window_days))
     _, facts = fit_detector(space, KMeansConfig(), TRAINING)
     abnormal = {("pump 03", DAYS[10]), ("pump 03", DAYS[11])}
     after = {("pump 03", DAYS[11 + back]) for back in range(1, window_days)}
