@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from ae_assets.errors import ContractError
+from ae_assets.schemas.periods import from_iso
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -158,8 +159,8 @@ class Reference:
     def from_dict(cls, values: Mapping[str, Any]) -> "Reference":
         """The reference that `as_dict` wrote."""
         return cls(
-            date.fromisoformat(values["first_day"]),
-            date.fromisoformat(values["last_day"]),
+            from_iso(values["first_day"]),
+            from_iso(values["last_day"]),
             int(values["entities"]),
             {name: _bins(bins) for name, bins in values["features"].items()},
             Mix(tuple(values["cohorts"]["names"]), tuple(values["cohorts"]["counts"])),

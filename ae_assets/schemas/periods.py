@@ -159,6 +159,11 @@ WEEKLY = Periods("weekly", timedelta(weeks=1), "week", pl.Date())
 PERIODS: dict[Partitions, Periods] = {one.partitions: one for one in (HOURLY, DAILY, WEEKLY)}
 
 
+def from_iso(text: str) -> date:
+    """The period, of whatever kind, that its ``isoformat`` wrote."""
+    return date.fromisoformat(text) if len(text) == len("2024-04-17") else datetime.fromisoformat(text)
+
+
 def _midnight(moment: date) -> datetime:
     if not isinstance(moment, datetime):
         return datetime.combine(moment, time(), UTC)

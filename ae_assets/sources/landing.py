@@ -8,9 +8,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 
 from ae_assets.errors import ConfigError
+from ae_assets.schemas.periods import from_iso
 from ae_assets.sources.source import SourceDay
 
 CURSOR_VERSION = 1
@@ -96,11 +97,6 @@ def _is_held(listed: SourceDay, fingerprint: str | None) -> bool:
     return by_time is not None and int(by_time[1], 16) == listed.size_bytes
 
 
-def _period_of(key: str) -> date:
-    """A day, week or hour as `isoformat` wrote it."""
-    return date.fromisoformat(key) if len(key) == len("2024-04-17") else datetime.fromisoformat(key)
-
-
 @dataclass(frozen=True)
 class LandingCursor:
     """What the sensor remembers between ticks, as JSON.
@@ -129,7 +125,7 @@ class LandingCursor:
                     restarted_because=f"the cursor has version {content['version']!r}, expected {CURSOR_VERSION}"
                 )
             days = content["asked"] if "asked" in content else content["seen"]
-            asked = {_period_of(key): fingerprint for key, fingerprint in days.items()}
+            asked = {from_iso(key): fingerprint for key, fingerprint in days.items()}
             if not all(isinstance(fingerprint, str) for fingerprint in asked.values()):
                 return cls(restarted_because="the cursor holds a fingerprint that is no text")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:

@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from ae_assets.schemas.periods import from_iso
+
 BODY_LEVELS = 101
 TAIL_LEVELS = 200
 FOOT_LEVELS = 30
@@ -126,8 +128,8 @@ class CalibrationCurve:
             tail_scale=float(values["tail_scale"]),
             rows=int(values["rows"]),
             entities=int(values["entities"]),
-            first_day=date.fromisoformat(values["first_day"]),
-            last_day=date.fromisoformat(values["last_day"]),
+            first_day=from_iso(values["first_day"]),
+            last_day=from_iso(values["last_day"]),
         )
 
 
