@@ -1,4 +1,4 @@
-"""Compaction: days that consist of several files become one file each, and their manifests as few as hold them.
+"""Compaction: days that consist of several files become one file each.
 
 A day that ae_assets writes is one file. Other engines, and appends of single rows, leave more.
 """
@@ -7,18 +7,15 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from math import ceil
 
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from ae_assets.lakehouse.access import TableAccess
 from ae_assets.lakehouse.files import read_files, write_file
-from ae_assets.lakehouse.snapshots import MANIFEST_FILES, files_by_day, manifest_count, merge_manifests
+from ae_assets.lakehouse.snapshots import files_by_day
 
 _COMMIT_ROWS = 2_000_000
-_SPARE_MANIFESTS = 4
-"""Manifests beyond the fewest possible that are not worth a commit."""
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -30,15 +27,11 @@ class Compacted:
         days: days that became one file.
         files_before: data files of all days.
         files_after: the same afterwards; the former ones stay as long as a state that is held names them.
-        manifests_before: files that list the data files.
-        manifests_after: the same afterwards.
     """
 
     days: int
     files_before: int
     files_after: int
-    manifests_before: int
-    manifests_after: int
 
 
 def compact(access: TableAccess, name: str) -> Compacted:
@@ -51,22 +44,11 @@ def compact(access: TableAccess, name: str) -> Compacted:
     """
     table = access.get(name)
     held = files_by_day(table)
-    files_before, manifests_before = _data_files(held), manifest_count(table)
     days = 0
     for batch in _batches({day: files for day, files in held.items() if len(files) > 1}):
         table, replaced = _merge_days(access, table, batch)
         days += len(replaced)
-    table = access.get(name)
-    if _too_many_manifests(table):
-
-        def merge_them() -> None:
-            current = access.get(name)
-            if _too_many_manifests(current) and (failure := merge_manifests(current).failure) is not None:
-                raise failure
-
-        access.until_accepted(f"merging manifests of {name}", merge_them)
-        table = access.get(name)
-    return Compacted(days, files_before, _data_files(files_by_day(table)), manifests_before, manifest_count(table))
+    return Compacted(days, _data_files(held), _data_files(files_by_day(access.get(name))))
 
 
 def _merge_days(
@@ -104,7 +86,3 @@ def _batches(days: Mapping[date, Sequence[DataFile]]) -> Iterator[dict[date, Seq
 
 def _data_files(held: Mapping[date, Sequence[DataFile]]) -> int:
     return sum(len(files) for files in held.values())
-
-
-def _too_many_manifests(table: Table) -> bool:
-    return manifest_count(table) > ceil(_data_files(files_by_day(table)) / MANIFEST_FILES) + _SPARE_MANIFESTS

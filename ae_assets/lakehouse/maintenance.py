@@ -25,7 +25,7 @@ class Maintained:
     Attributes:
         days_past_retention: days that were removed from the table because they are too old.
         rows_past_retention: their rows.
-        compacted: what became of days in several files, and of manifests.
+        compacted: what became of days in several files.
         snapshots_expired: former states that can no longer be read.
         files_removed: data and metadata files removed from the warehouse.
         bytes_freed: their size.

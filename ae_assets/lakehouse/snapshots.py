@@ -1,17 +1,14 @@
 """Days of an Iceberg table: which files hold them, and the commit that replaces some of them.
 
-The only module that builds on internals of pyiceberg (0.12). Its public overwrite takes Arrow tables and row filters,
-keeps a manifest for every commit ever made, and retries without planning its deletes anew; files streamed one by one,
-a thousand small commits and two writers of one day need what `_ReplaceDays` does instead: the list of manifests of the
-new snapshot. All else (snapshot, manifest list, metadata, the atomic swap in the catalog) stays pyiceberg's.
+The only module that builds on internals of pyiceberg (0.12), and on few: how a transaction stages, and when manifests
+are merged. Which manifests a commit writes is pyiceberg's.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.io import FileIO
@@ -21,14 +18,13 @@ from pyiceberg.manifest import (
     FileFormat,
     ManifestContent,
     ManifestEntry,
-    ManifestEntryStatus,
     ManifestFile,
 )
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.table.snapshots import Operation, Snapshot
-from pyiceberg.table.update import AddSnapshotUpdate, RemoveSnapshotsUpdate, TableUpdate
-from pyiceberg.table.update.snapshot import _OverwriteFiles
+from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.table.update import AddSnapshotUpdate, RemoveSnapshotsUpdate, TableRequirement, TableUpdate
+from pyiceberg.table.update.snapshot import _MergeAppendFiles, _OverwriteFiles
 from pyiceberg.typedef import Record
 from requests import RequestException
 
@@ -36,10 +32,10 @@ from ae_assets.errors import LakehouseError
 from ae_assets.lakehouse.failures import is_full
 from ae_assets.lakehouse.partitions import Partition, periods_of
 
-MANIFEST_FILES = 128
-"""Data files in a full manifest: what a rewritten day costs at least, so a few milliseconds' worth."""
+MANIFEST_FILES, _MANIFEST_BYTES = 128, 64 * 2**10
+"""Files and bytes of a full manifest, which is what a rewritten day costs at least: some milliseconds."""
 _LOOSE_MANIFESTS = 32
-"""Manifests that are less than half full and are left as they are; one more, and they are merged."""
+"""Manifests beyond the full ones; so many are merged."""
 
 
 def data_file(table: Table, path: str, day: date, rows: int, size_bytes: int) -> DataFile:
@@ -132,14 +128,37 @@ def replace_days(table: Table, files: Mapping[date, Sequence[DataFile]]) -> Atte
         what came of it. After a failure other than a conflict the catalog may have accepted all the same: look whether
         the snapshot is there before trying again.
     """
+    if _has_many_manifests(table):
+        merge_manifests(table)  # Before, since after the commit no failure may look like one of the commit.
+    held = files_by_day(table, min(files), max(files))
+    gone = [file for day in files for file in held.get(day, ())]
+    added = [file for day in sorted(files) for file in files[day]]
+    if not gone and not added:
+        return Attempt(None)
     transaction = _Transaction(table)
-    return _tried(transaction, _ReplaceDays(table, transaction, files))
+    overwrite = transaction.update_snapshot().overwrite()
+    for file in gone:
+        overwrite.delete_data_file(file)
+    for file in added:
+        overwrite.append_data_file(file)
+    return _tried(transaction, overwrite)
 
 
 def merge_manifests(table: Table) -> Attempt:
-    """Tries once to make one snapshot of the same files under as few manifests as hold them."""
+    """Tries once to make one snapshot of the same files under fewer manifests."""
     transaction = _Transaction(table)
-    return _tried(transaction, _ReplaceDays(table, transaction, {}, merges_all=True))
+    append = transaction.update_snapshot().merge_append()
+    # Set here and not as properties of the table, which would bind other engines as well.
+    append._merge_enabled, append._min_count_to_merge, append._target_size_bytes = True, 2, _MANIFEST_BYTES  # noqa: SLF001
+    return _tried(transaction, append)
+
+
+def _has_many_manifests(table: Table) -> bool:
+    snapshot = table.current_snapshot()
+    if snapshot is None or snapshot.summary is None:
+        return False
+    full = int(snapshot.summary["total-data-files"] or 0) // MANIFEST_FILES
+    return manifest_count(table) >= full + _LOOSE_MANIFESTS
 
 
 def forget(table: Table, snapshots: Sequence[int]) -> None:
@@ -152,128 +171,46 @@ def forget(table: Table, snapshots: Sequence[int]) -> None:
     transaction.commit_transaction()
 
 
-def _tried(transaction: "_Transaction", replacing: "_ReplaceDays") -> Attempt:
-    if replacing.changes_nothing:
-        return Attempt(None)
+def _tried(transaction: "_Transaction", producer: _OverwriteFiles | _MergeAppendFiles) -> Attempt:
     try:
-        replacing.commit()
+        producer.commit()
         transaction.commit_transaction()
     except (CommitFailedException, ValidationException) as conflict:
-        replacing.remove_manifests()
-        return Attempt(replacing.snapshot_id, conflict)
+        producer._clean_all_uncommitted()  # noqa: SLF001 - what the transaction does where it tries again
+        return Attempt(producer.snapshot_id, conflict)
     except RequestException as unknown:
-        return Attempt(replacing.snapshot_id, unknown)
+        return Attempt(producer.snapshot_id, unknown)
     except OSError as failure:  # of the files that are written before the catalog is asked
-        replacing.remove_manifests()
+        producer._clean_all_uncommitted()  # noqa: SLF001
         return Attempt(None, failure)
     except Exception as unknown:  # noqa: BLE001 - handed to the caller, who alone can tell whether to look and try again
-        return Attempt(None if is_full(unknown) else replacing.snapshot_id, unknown)
-    return Attempt(replacing.snapshot_id)
+        return Attempt(None if is_full(unknown) else producer.snapshot_id, unknown)
+    return Attempt(producer.snapshot_id)
 
 
 class _Transaction(Transaction):
-    """A transaction of one snapshot, which is planned on the metadata as loaded.
+    """A transaction of one snapshot, which is never older than the table: other engines refuse such.
 
-    pyiceberg's copies the metadata, all former snapshots with it, some twenty times a commit to show staged changes.
+    pyiceberg takes the clock of whoever writes, and copies the metadata, all former snapshots with it, some twenty
+    times a commit to show what is staged.
     """
 
     @property
     def table_metadata(self) -> TableMetadata:
         return self._table.metadata
 
+    def _register_snapshot_producer(self, producer: object) -> None:
+        """Nothing: pyiceberg would try again with the deletes as planned; our caller looks which files there are."""
 
-class _ReplaceDays(_OverwriteFiles):
-    """Snapshot in which some days hold new files: the old files of exactly those days are deleted.
-
-    Manifests are kept few and small: those of the replaced days are rewritten without them, records of earlier
-    deletions are dropped, and loose ones are merged when they are many.
-    """
-
-    def __init__(
-        self,
-        table: Table,
-        transaction: Transaction,
-        files: Mapping[date, Sequence[DataFile]],
-        *,
-        merges_all: bool = False,
-    ) -> None:
-        self._table = table
-        self._merges_all = merges_all
-        snapshot = transaction.table_metadata.current_snapshot()
-        super().__init__(Operation.OVERWRITE if snapshot else Operation.APPEND, transaction, table.io)
-        for day in sorted(files):
-            for file in files[day]:
-                self.append_data_file(file)
-        self._kept: list[ManifestFile] = []
-        self._rewritten: list[ManifestEntry] = []
-        self._gone: list[ManifestEntry] = []
-        self._plan(snapshot, files.keys())
-        self._deleted_data_files = {entry.data_file for entry in self._gone}
-
-    @property
-    def changes_nothing(self) -> bool:
-        return not self._added_data_files and not self._gone and not self._merges_all
-
-    def commit(self) -> None:
-        updates, requirements = self._commit()
-        # Unregistered, the transaction does not retry by itself: a retry has to look anew for files of these days.
-        self._transaction._apply(tuple(map(self._in_order_of_time, updates)), requirements)  # noqa: SLF001
-
-    def remove_manifests(self) -> None:
-        """Removes what a refused commit wrote, as far as it came."""
-        for path in (*self._uncommitted_manifests, *self._written_manifests, *self._written_manifest_lists):
-            with suppress(OSError):
-                self._io.delete(path)
-
-    def _in_order_of_time(self, update: TableUpdate) -> TableUpdate:
-        """A snapshot is never older than the table, whatever the clocks of its writers: other engines refuse such."""
-        last = self._transaction.table_metadata.last_updated_ms
-        if not isinstance(update, AddSnapshotUpdate) or update.snapshot.timestamp_ms > last:
-            return update
-        return AddSnapshotUpdate(snapshot=update.snapshot.model_copy(update={"timestamp_ms": last + 1}))
-
-    def _plan(self, snapshot: Snapshot | None, days: Collection[date]) -> None:
-        first, last = min(days, default=None), max(days, default=None)
-        live = [manifest for manifest in _manifests_of(snapshot, self._io) if _is_live(manifest)]
-        loose = [manifest for manifest in live if _live_files(manifest) < MANIFEST_FILES // 2]
-        merged = set(live) if self._merges_all else set(loose) if len(loose) > _LOOSE_MANIFESTS else set()
-        for manifest in live:
-            _refuse_row_deletes(self._table, manifest)
-            at = Partition.of(self._table, manifest.partition_spec_id)
-            if manifest not in merged and not _may_hold(manifest, at, first, last):
-                self._kept.append(manifest)
-                continue
-            entries = manifest.fetch_manifest_entry(self._io)
-            gone = [entry for entry in entries if _day(entry, at) in days]
-            if not gone and manifest not in merged:
-                self._kept.append(manifest)
-                continue
-            self._gone.extend(gone)
-            self._rewritten.extend(entry for entry in entries if _day(entry, at) not in days)
-
-    def _manifests(self) -> list[ManifestFile]:
-        changed = [
-            _entry(ManifestEntryStatus.ADDED, self._snapshot_id, file, self._transaction.table_metadata.default_spec_id)
-            for file in self._added_data_files
-        ]
-        changed += [_restated(entry, ManifestEntryStatus.DELETED, self._snapshot_id) for entry in self._gone]
-        existing = [_restated(entry, ManifestEntryStatus.EXISTING, entry.snapshot_id) for entry in self._rewritten]
-        return [*self._written(changed), *self._written(existing), *self._kept]
-
-    def _written(self, entries: Sequence[ManifestEntry]) -> list[ManifestFile]:
-        by_spec: dict[int, list[ManifestEntry]] = defaultdict(list)
-        for entry in entries:
-            by_spec[entry.data_file.spec_id].append(entry)
-        written = []
-        for spec_id, group in by_spec.items():
-            at = Partition.of(self._table, spec_id)
-            group.sort(key=partial(_order, at=at))
-            for start in range(0, len(group), MANIFEST_FILES):
-                with self.new_manifest_writer(self.spec(spec_id)) as writer:
-                    for entry in group[start : start + MANIFEST_FILES]:
-                        writer.add_entry(entry)
-                written.append(writer.to_manifest_file())
-        return written
+    def _stage(self, updates: tuple[TableUpdate, ...], requirements: tuple[TableRequirement, ...] = ()) -> Transaction:
+        last = self._table.metadata.last_updated_ms
+        ordered = (
+            AddSnapshotUpdate(snapshot=update.snapshot.model_copy(update={"timestamp_ms": last + 1}))
+            if isinstance(update, AddSnapshotUpdate) and update.snapshot.timestamp_ms <= last
+            else update
+            for update in updates
+        )
+        return super()._stage(tuple(ordered), requirements)
 
 
 @dataclass(frozen=True)
@@ -288,26 +225,9 @@ class _Listed:
 def _entries(listed: _Listed) -> tuple[ManifestEntry, ...]:
     """The live entries of a manifest, read once: a file that a snapshot names never changes.
 
-    A table of 4,000 days has 32 such files, and each step of a run asks several times which days are there.
+    Each step of a run asks several times which days are there.
     """
     return tuple(listed.manifest.fetch_manifest_entry(listed.io))
-
-
-def _entry(status: ManifestEntryStatus, snapshot_id: int, file: DataFile, spec_id: int) -> ManifestEntry:
-    file.spec_id = spec_id
-    return ManifestEntry.from_args(
-        status=status, snapshot_id=snapshot_id, sequence_number=None, file_sequence_number=None, data_file=file
-    )
-
-
-def _restated(entry: ManifestEntry, status: ManifestEntryStatus, snapshot_id: int | None) -> ManifestEntry:
-    return ManifestEntry.from_args(
-        status=status,
-        snapshot_id=snapshot_id,
-        sequence_number=entry.sequence_number,
-        file_sequence_number=entry.file_sequence_number,
-        data_file=entry.data_file,
-    )
 
 
 def _manifests_of(snapshot: Snapshot | None, io: FileIO) -> list[ManifestFile]:
@@ -316,10 +236,6 @@ def _manifests_of(snapshot: Snapshot | None, io: FileIO) -> list[ManifestFile]:
 
 def _is_live(manifest: ManifestFile) -> bool:
     return manifest.has_added_files() or manifest.has_existing_files()
-
-
-def _live_files(manifest: ManifestFile) -> int:
-    return (manifest.added_files_count or 0) + (manifest.existing_files_count or 0)
 
 
 def _may_hold(manifest: ManifestFile, at: Partition, first: date | None, last: date | None) -> bool:
@@ -335,11 +251,6 @@ def _may_hold(manifest: ManifestFile, at: Partition, first: date | None, last: d
 def _day(entry: ManifestEntry, at: Partition) -> date | None:
     value = entry.data_file.partition[at.position]
     return None if value is None else at.period(value)
-
-
-def _order(entry: ManifestEntry, at: Partition) -> int:
-    day = _day(entry, at)
-    return 0 if day is None else at.number(day)
 
 
 def _refuse_row_deletes(table: Table, manifest: ManifestFile) -> None:

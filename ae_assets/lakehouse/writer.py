@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
     from ae_assets.lakehouse.access import TableAccess
 
+_COMMIT_DAYS = 128
+"""As many as a full manifest has, see `snapshots`: a commit of more would make a larger one."""
 _LOGGER = logging.getLogger(__name__)
 
 
 class DayWriter:
     """Replaces days of one table; made by `Lakehouse.writer` and used as a context manager.
 
-    Days that were written come into view together, in batches: whenever `commit_rows` rows are waiting, and at the end
-    of the context. If the context ends with an exception, the days still waiting keep their old rows.
+    Days that were written come into view together, in batches: whenever `commit_rows` rows or 128 days are waiting, and
+    at the end of the context. If the context ends with an exception, the days still waiting keep their old rows.
 
     Attributes:
         committed: rows of each day that this writer has committed so far.
@@ -92,7 +94,7 @@ class DayWriter:
         with storage_errors(f"writing {day} of {self._name} to {table.location()}"):
             self._waiting[day] = None if frame.is_empty() else write_file(table, self._access.layout(table), day, frame)
         self._waiting_rows += frame.height
-        if self._waiting_rows >= self._commit_rows:
+        if self._waiting_rows >= self._commit_rows or len(self._waiting) >= _COMMIT_DAYS:
             self._commit()
 
     def _commit(self) -> None:
