@@ -5,19 +5,26 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from ae_assets.chain import Workspace
+from ae_assets.chain.anomalies import find_anomalies
+from ae_assets.chain.anomaly_day import AnomalyDay
+from ae_assets.chain.champion import load_champion
+from ae_assets.chain.entity_history import entity_history
 from ae_assets.chain.features import build_features
 from ae_assets.chain.ledger import ledger_of
 from ae_assets.chain.lives import lives_in
-from ae_assets.chain.model import TrainingRange
+from ae_assets.chain.model import TrainingRange, train
+from ae_assets.chain.rates import judge_rates
 from ae_assets.chain.raw import load_raw
-from ae_assets.chain.threshold import calibration_after
+from ae_assets.chain.threshold import calibrate_latest, calibration_after
 from ae_assets.chain.training_days import default_training_days
+from ae_assets.chain.unseen import latest_unseen_days
 from ae_assets.chain.volume import gaps_in, in_words
-from ae_assets.chain.workspace import FEATURES, RAW
+from ae_assets.chain.workspace import ANOMALIES, FEATURES, RAW
 from ae_assets.schemas.periods import HOURLY, PERIODS, WEEKLY, Periods
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.gauges import CADENCE, GAUGES, gauges, numbered, write_period
@@ -131,3 +138,36 @@ def test_ranges_of_calendar_lengths_do_not_overlap_and_are_no_shorter_than_was_s
     assert held.end <= table.at(count - 1)
     known = periods.end(training.end) + timedelta(days=asked.horizon_days)
     assert periods.start(training.known_until) < known <= periods.end(training.known_until)
+
+
+def test_a_range_is_scored_over_a_boundary_as_each_of_its_periods_alone_and_the_unseen_ones_are_judged(
+    table: Table,
+) -> None:
+    count = {HOURLY: 24 * 5, WEEKLY: 16}.get(table.periods, 10)
+    table.fill(0, count - 1)
+    space, periods = table.space, table.periods
+    end = table.at({HOURLY: 29, WEEKLY: 5}.get(periods, 2))
+    train(space, TrainingRange.of(table.at(0), end, space.table.horizon_days, periods))
+    calibrate_latest(space)
+    champion = load_champion(space)
+    days = periods.range(periods.shifted(champion.seen_until, 1), table.at(count - 1))
+    made = list(find_anomalies(space, champion, days))
+    assert [facts.rows for facts in made if isinstance(facts, AnomalyDay)] == [len(GAUGES)] * len(days)
+    whole = space.read(ANOMALIES, days[0], days[-1])
+    assert whole.schema["day"] == periods.dtype
+    for day in days[-3:]:
+        (alone,) = find_anomalies(space, champion, [day])
+        assert_frame_equal(space.read(ANOMALIES, day, day), whole.filter(pl.col("day") == day))
+        assert alone.day == day
+    unseen = latest_unseen_days(space)
+    assert not isinstance(unseen, str), unseen
+    first, last = unseen
+    assert last == days[-1]
+    assert first > champion.seen_until
+    assert periods.end(last) - periods.start(first) >= timedelta(days=space.table.checks.window_days)
+    verdicts = judge_rates(space)
+    assert verdicts.keys() >= {"scores_have_not_drifted", "features_have_not_drifted"}
+    assert verdicts["features_have_not_drifted"].facts["window_end"] == str(days[-1])
+    history = entity_history(space, "north", days=2)
+    assert (history.last, history.latest is not None) == (days[-1], True)
+    assert history.first == periods.spanning(days[-1], timedelta(days=2))
