@@ -104,7 +104,7 @@ def _maintain(lakehouse: Lakehouse) -> None:
 
 
 def _figures(lakehouse: Lakehouse, warehouse: Path) -> dict[str, tuple[float, str]]:
-    from ae_assets.lakehouse.snapshots import files_by_day, manifest_count
+    from ae_assets.lakehouse.snapshots import files_by_day
 
     access = lakehouse._access  # noqa: SLF001 - what no caller needs to know
     table = access.get(TABLE)
@@ -126,7 +126,6 @@ def _figures(lakehouse: Lakehouse, warehouse: Path) -> dict[str, tuple[float, st
         "files in the warehouse": (len(files), ""),
         "their bytes": (sum(path.stat().st_size for path in files) / 2**20, "MiB"),
         "data files of the table": (sum(len(found) for found in files_by_day(table).values()), ""),
-        "manifests of the table": (manifest_count(table), ""),
         "states that can be read": (len(table.metadata.snapshots), ""),
         "metadata.json": (len(table.io.new_input(table.metadata_location)) / 1024, "KiB"),
         "list the days": (_milliseconds(lambda: lakehouse.day_rows(TABLE)), "ms"),
