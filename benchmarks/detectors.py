@@ -174,11 +174,11 @@ def worn_fleet(rows: int, seed: int, raised_share: float) -> Windows:
             "label": pl.repeat(0, rows, dtype=pl.Int8, eager=True),
         }
     )
-    return Windows(values, names, np.arange(rows), np.ones(rows, np.int32), keys, 1)
+    return Windows(values, names, np.arange(rows), np.ones(rows, np.int32), keys)
 
 
 def _dense_scoring(config: DenseAutoencoderConfig) -> list[Row]:
-    windows = fleet(3_277, 1)
+    windows = fleet(3_277)
     detector = _untrained(config, windows)
     inputs = _keras_inputs(detector, windows)
     predict = _best_predict(detector, inputs, DENSE_PREDICT_BATCHES)

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -51,7 +52,7 @@ def write(table: WatchedTable, source: Source, output: Path, start: date, end: d
     contract = contract_of(table.layout, tuple(table.features.attributes), table.features.low_bits, table.periods)
     look_back, began, rows, set_aside = LookBack(table.features), time.monotonic(), 0, 0
     day_rows: dict[date, int] = {}
-    limits = {"lowest_share": table.checks.volume_low, "highest_share": table.checks.volume_high}
+    gaps_of = partial(table_gaps, lowest_share=table.checks.volume_low, highest_share=table.checks.volume_high)
     days = [listed for day, listed in source.days().items() if start <= day <= end]
     if not days:
         sys.exit(f"{source.location} holds no day from {start} to {end}")
@@ -63,7 +64,7 @@ def write(table: WatchedTable, source: Source, output: Path, start: date, end: d
         validated = validate_day(raw, listed.day, contract)
         look_back.push(validated.valid)
         first = listed.day - timedelta(days=table.features.look_back_days)
-        gaps = table_gaps(day_rows, first, listed.day, **limits)
+        gaps = gaps_of(day_rows, first, listed.day, table.periods)
         features = features_of_block(look_back.history(listed.day), listed.day, table.features, gaps).to_arrow()
         schema: pa.Schema = features.schema if writer is None else writer.schema
         writer = writer or pq.ParquetWriter(part, schema, compression="zstd")

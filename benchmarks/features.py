@@ -38,11 +38,11 @@ def _day_with_look_back(config: FeatureConfig) -> list[Row]:
     contract = contract_of(DRIVE_STATS, tuple(config.attributes), config.low_bits)
     look_back = LookBack(config)
     listed = source.days()
-    for day in sorted(listed):
-        raw = source.read(listed[day])
-        valid = validate_day(raw, day, contract).valid
-        look_back.push(valid)
     last = max(listed)
+    for day in sorted(listed):
+        look_back.push(validate_day(source.read(listed[day]), day, contract).valid)
+    raw = source.read(listed[last])
+    valid = validate_day(raw, last, contract).valid
     rules, widened = contract.rules(last, raw.columns), contract.widened(raw)
     history = look_back.history(last)
     today = history.filter(pl.col("day") == last).select("entity").with_row_index("position")

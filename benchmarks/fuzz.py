@@ -17,6 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ae_assets.errors import SourceError
 from ae_assets.schemas.reading import Reading
@@ -114,7 +115,7 @@ def reached(read: Callable[[bytes], None], corpus: Path, modules: tuple[str, ...
     files = {name: str(importlib.import_module(name).__file__) for name in modules}
     lines: dict[str, set[int]] = {path: set() for path in files.values()}
 
-    def trace(frame: types.FrameType, _event: str, _argument: object) -> object:
+    def trace(frame: types.FrameType, _event: str, _argument: object) -> Any:
         if frame.f_code.co_filename not in lines:
             return None
         lines[frame.f_code.co_filename].add(frame.f_lineno)

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from ae_assets.lakehouse import Lakehouse
+from ae_assets.schemas.periods import DAILY
 from benchmarks.lakehouse import READ_COLUMNS, START, drive_day
 from benchmarks.row import Row
 
@@ -87,7 +88,7 @@ def _leave_a_file(lakehouse: Lakehouse, number: int, frame: pl.DataFrame) -> Non
         def _discard(self, files: object) -> None:
             del files
 
-    with suppress(KeyboardInterrupt), Killed(lakehouse._access, TABLE, 10 * ROWS) as writer:  # noqa: SLF001
+    with suppress(KeyboardInterrupt), Killed(lakehouse._access, TABLE, DAILY, 10 * ROWS) as writer:  # noqa: SLF001
         writer.write(_day(number), frame)
         raise KeyboardInterrupt
 

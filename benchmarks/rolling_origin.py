@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     compared = [one for one in compared if one.name in wanted or one is compared[0]]
     if longer := [one.name for one in compared if one.config.window is not None]:
         sys.exit(f"{longer} look at more than one day; judge them by `ae-assets evaluate {given.table} --origins N`")
-    if table.decision.aggregation.look_back_days:
+    if table.decision.aggregation.window is not None:
         sys.exit(
             f"{given.table} aggregates scores over days; judge it by `ae-assets evaluate {given.table} --origins N`"
         )
