@@ -152,8 +152,8 @@ def calibration_scores(
         earlier_failures: whether a policy asks for failures from before the calibration range.
 
     Returns:
-        ``day, entity, cohort, score, fails_in``, one row for each entity and day; rows without ``fails_in`` are of the
-        calibration range, those whose score is null were not judged.
+        ``day, entity, cohort, score, fails_in`` and, where the table has it, ``time``; rows without ``fails_in`` are of
+        the calibration range, those whose score is null were not judged.
 
     Raises:
         ModelError: when the calibration range holds no features.
