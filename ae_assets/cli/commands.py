@@ -172,13 +172,14 @@ def export(
 
 
 @main.command(short_help="Run the whole chain on the default source into a fresh home.", epilog=EXIT_CODES)
+@click.option("--tables", is_flag=True, help="The tables of sensors instead of the drives: water_level, sewer_flow.")
 @explains_errors
-def demo() -> int:
+def demo(*, tables: bool) -> int:
     """Runs the whole chain on the default source into a fresh home.
 
     Shows which drives are flagged after the training, which of them then failed, whether the model is any good, and
     how to open the UI.
     """
-    from ae_assets.cli.demo import run_demo
+    from ae_assets.cli.demo import run_demo, run_tables_demo
 
-    return run_demo()
+    return run_tables_demo() if tables else run_demo()
