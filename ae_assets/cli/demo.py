@@ -64,7 +64,7 @@ def run_tables_demo() -> int:
     Raises:
         ConfigError: the home is in use.
     """
-    codes = []
+    codes, hint = [], ""
     for table, (variable, location) in SENSOR_TABLES.items():
         os.environ.setdefault(variable, location)
         with open_chain(table) as chain:
