@@ -32,9 +32,13 @@ def failures_in(space: Workspace, known_until: date | None = None) -> pl.DataFra
     return failures_of_spells(spells_of(space), _known(space, known_until))
 
 
+def day_known(space: Workspace, until: date) -> date:
+    """The last calendar day that is over with a period: of a day that goes on nothing is known yet."""
+    return (space.table.periods.end(until) - timedelta(days=1)).date()
+
+
 def _known(space: Workspace, until: date | None) -> date | None:
-    """The last calendar day that is over with a period, so that nothing of a day that goes on is known yet."""
-    return None if until is None else (space.table.periods.end(until) - timedelta(days=1)).date()
+    return None if until is None else day_known(space, until)
 
 
 def life_of(space: Workspace, entity: str) -> tuple[date, date, date | None] | None:

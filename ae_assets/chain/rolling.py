@@ -137,13 +137,15 @@ def plan(space: Workspace, start: date, end: date, count: int) -> list[Origin]:
         raise EvaluationError(f"{space.name(FEATURES)} holds no day up to {end}; materialise features first")
     periods, horizon_days = space.table.periods, space.table.horizon_days
     test, horizon = len(periods.range(start, end)), periods.count(timedelta(days=horizon_days))
+    # Failures are known by their day, so the embargo of a fit that ends within one is longer by the rest of it.
+    embargo = horizon + periods.count(timedelta(days=1)) - 1
     fitting = origins(
         min(held),
         end,
         periods,
         train_days=periods.count(timedelta(days=space.table.training.days)),
         test_days=test,
-        embargo_days=horizon,
+        embargo_days=embargo,
         step_days=test,
         horizon_days=horizon,
     )

@@ -15,6 +15,7 @@ from ae_assets.chain.champion import (
     write_threshold,
 )
 from ae_assets.chain.drift import reference_of
+from ae_assets.chain.lives import day_known
 from ae_assets.chain.model import TrainingRange
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.settings import require_settings
@@ -25,6 +26,7 @@ from ae_assets.decisions import AggregationConfig
 from ae_assets.detectors import FittedDetector, load_detector
 from ae_assets.errors import ModelError
 from ae_assets.evaluation.target import Failures
+from ae_assets.schemas.records import day_of
 from ae_assets.thresholds import Threshold, fit_threshold
 
 
@@ -179,19 +181,20 @@ def calibration_scores(
         left_out = days_left_out(space)
         known = space.table.periods.range(training.start, last)
         before = [day for day in known if held.get(day) and day not in left_out]
-        failing = failures.filter(pl.col("failed_on") > training.start)["entity"].to_list()
+        first_day, _ = space.table.periods.days(training.start, last)
+        failing = failures.filter(pl.col("failed_on") > first_day)["entity"].to_list()
         earlier = score_days(space, detector, aggregation, before, "calibration", failing)
         frames += [scored.scores for scored in earlier]
     marked = _marked(pl.concat(frames), failures, space.table.horizon_days)
     if not detector.learns_from_failures:
         return marked
-    failed_on = pl.col("day").cast(pl.Date) + pl.duration(days="fails_in")
-    return marked.filter(pl.col("fails_in").is_null() | (failed_on > training.known_until))
+    failed_on = day_of(marked.columns) + pl.duration(days="fails_in")
+    return marked.filter(pl.col("fails_in").is_null() | (failed_on > day_known(space, training.known_until)))
 
 
 def _marked(scores: pl.DataFrame, failures: pl.DataFrame, horizon_days: int) -> pl.DataFrame:
     """With ``fails_in``; rows of drives that fail, or failed, are kept within the horizon before it only."""
-    ahead = (pl.col("failed_on") - pl.col("day").cast(pl.Date)).dt.total_days()
+    ahead = (pl.col("failed_on") - day_of(scores.columns)).dt.total_days()
     return (
         scores.join(failures, on="entity", how="left", maintain_order="left")
         .with_columns(fails_in=ahead)

@@ -12,7 +12,7 @@ from typing import Protocol
 import polars as pl
 
 from ae_assets.schemas.intervals import INTERVAL_SCHEMA
-from ae_assets.schemas.records import time_of
+from ae_assets.schemas.records import day_of, time_of
 
 MOMENT = timedelta(microseconds=1)
 """The smallest step of time."""
@@ -57,7 +57,7 @@ class Failures:
 
     def days_ahead(self, rows: pl.DataFrame) -> pl.Series:
         """Days from each row to its entity's first failure, negative after it, null where none is known."""
-        failing = rows.select("entity", pl.col("day").cast(pl.Date)).join(
+        failing = rows.select("entity", day=day_of(rows.columns)).join(
             self.first, on="entity", how="left", maintain_order="left"
         )
         return (failing["failed_on"] - failing["day"]).dt.total_days()

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from ae_assets.schemas.records import ENTITY, PERIOD, TIME
+from ae_assets.schemas.records import ENTITY, PERIOD, TIME, day_of
 
 
 def of_days(scores: pl.DataFrame) -> pl.DataFrame:
@@ -17,7 +17,7 @@ def of_days(scores: pl.DataFrame) -> pl.DataFrame:
     others = [name for name in scores.columns if name not in (PERIOD, TIME, ENTITY, "cohort")]
     cohort = [pl.col("cohort").last()] if "cohort" in scores.columns else []
     return (
-        scores.group_by(pl.col(PERIOD).cast(pl.Date), ENTITY, maintain_order=True)
+        scores.group_by(day_of(scores.columns).alias(PERIOD), ENTITY, maintain_order=True)
         .agg(*cohort, pl.col(others).max())
         .select(name for name in scores.columns if name != TIME)
     )

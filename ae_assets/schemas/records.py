@@ -28,6 +28,11 @@ def time_of(columns: Collection[str]) -> pl.Expr:
     return pl.col(key_of(columns)[0]).cast(TIME_TYPE)
 
 
+def day_of(columns: Collection[str]) -> pl.Expr:
+    """The calendar day, in UTC, on which the record of a row was taken; of a week with one record, its Monday."""
+    return time_of(columns).cast(pl.Date)
+
+
 @dataclass(frozen=True)
 class Rhythm:
     """How the records of an entity follow each other.

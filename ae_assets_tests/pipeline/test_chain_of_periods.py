@@ -19,7 +19,7 @@ from ae_assets.chain.ledger import ledger_of
 from ae_assets.chain.lives import lives_in
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.rates import judge_rates
-from ae_assets.chain.raw import load_raw
+from ae_assets.chain.raw import RawDay, load_raw
 from ae_assets.chain.threshold import calibrate_latest, calibration_after
 from ae_assets.chain.training_days import default_training_days
 from ae_assets.chain.unseen import latest_unseen_days
@@ -60,7 +60,7 @@ class Table:
     def load(self, first: int, last: int) -> None:
         source = open_source(self.space.table.source.location, self.space.table.reading)
         days = numbered(self.periods, first, last)
-        assert all(type(made).__name__ == "RawDay" for made in load_raw(self.space, source, days))
+        assert all(isinstance(made, RawDay) for made in load_raw(self.space, source, days))
         build_features(self.space, days)
 
     @property
