@@ -1,11 +1,12 @@
 """What became of the alarms of the day before: which devices still have one, and where the others are."""
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import polars as pl
 
 from ae_assets.decisions import is_listed, one_per_device
+from ae_assets.schemas.periods import in_words
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,12 @@ class DayBefore:
 
     def in_words(self, today: date) -> str:
         """E.g. ``29 on the day before, of which 3 are gone: 2 cleared, 1 left``."""
-        when = "on the day before" if self.day == today - timedelta(days=1) else f"on {self.day}, the last day before"
+        if isinstance(self.day, datetime):
+            when = f"at {in_words(self.day)}, the last hour before"
+        else:
+            when = (
+                "on the day before" if self.day == today - timedelta(days=1) else f"on {self.day}, the last day before"
+            )
         words = {
             "cleared": self.cleared,
             "below the threshold but not clear": self.open,

@@ -75,16 +75,17 @@ class EntityHistory:
     def episodes(self) -> list[dict[str, Any]]:
         """Its episodes, the first one first.
 
-        Each with ``since``, ``until`` (its last day so far), ``state`` (open, closed or left), ``alarms``, the number
-        of days with one, ``highest_score``, and the ``reasons`` of that day; as far as `rows` reach back.
+        Each with ``since``, ``until`` (its last record so far), ``state`` (open, closed or left), ``alarms``, how
+        many records have one, ``highest_score``, and the ``reasons`` of that record; as far as `rows` reach back.
         """
         told = []
+        time = key_of(self.rows.columns)[0]
         wording = wording_of(self.config)
         for (since,), rows in self.rows.drop_nulls("episode_start").group_by("episode_start", maintain_order=True):
-            until = rows["day"][-1]
+            until = rows[time][-1]
             worst = rows.sort("score", descending=True, nulls_last=True, maintain_order=True).row(0, named=True)
             over = rows["episode"][-1] == CLOSED
-            absent = until < self.absent_before
+            absent = rows["day"][-1] < self.absent_before
             told.append(
                 {
                     "since": since,
@@ -99,9 +100,9 @@ class EntityHistory:
 
     @property
     def scores(self) -> list[dict[str, Any]]:
-        """A row per record of the anomalies: day, score, threshold, severity, is_alarm, episode, not_judged_because."""
+        """A row per record of the anomalies: its score, what that was held against, and what it is to an episode."""
         return self.rows.select(
-            "day",
+            *dict.fromkeys(("day", key_of(self.rows.columns)[0])),
             "score",
             "threshold",
             "severity",

@@ -15,6 +15,7 @@ from ae_assets.features.config import FeatureConfig
 from ae_assets.features.units import in_own_units, scale_of
 from ae_assets.schemas.durations import in_words
 from ae_assets.schemas.periods import Periods
+from ae_assets.schemas.records import key_of, keys_of
 
 STORY_DAYS = 60
 ATTRIBUTES = 4
@@ -30,7 +31,8 @@ class Story:
     Attributes:
         entity: which drive.
         last_day: the day that it ends with.
-        history: `day, score, threshold` and the attributes' columns, one row per day; null where nothing is known.
+        history: `day, score, threshold` and the attributes' columns, one row per day, of several records of a day that
+            with the highest score; null where nothing is known.
         attributes: what each of those columns means, those that raised the score most first;
             an attribute that the drive does not report is left out.
     """
@@ -114,12 +116,13 @@ def story_of_top_alarm(space: Workspace, champion: Champion, day: date) -> Story
 def _stories(space: Workspace, champion: Champion, chosen: Mapping[str, tuple[str, date]]) -> dict[str, Story]:
     """Stories of drives up to a day each; those without scores by this champion or without features are left out."""
     drives = list(chosen.values())
-    columns = ["day", "entity", "score", "threshold", "top_features", "model_version"]
+    keys = keys_of(space.schema(ANOMALIES))
+    columns = [*keys, "score", "threshold", "top_features", "model_version"]
     # Scores of an earlier model are on another scale.
     judged = _rows_of(space, ANOMALIES, drives, columns).filter(pl.col("model_version") == champion.version)
     kept = space.schema(FEATURES) if drives else {}
     drawn = {name: feature for name, feature in drawn_features(space.table.features).items() if feature.name in kept}
-    values = _rows_of(space, FEATURES, drives, ["day", "entity", *(feature.name for feature in drawn.values())])
+    values = _rows_of(space, FEATURES, drives, [*keys, *(feature.name for feature in drawn.values())])
     stories = {
         name: _story(entity, _told(space.table.periods, last_day), judged, values, space.table.features, drawn)
         for name, (entity, last_day) in chosen.items()
@@ -156,8 +159,12 @@ def _story(
     scored, mine = judged.filter(of_story), values.filter(of_story)
     reported = [column for column, feature in drawn.items() if mine[feature.name].count()]
     columns = strongest_attributes(scored["top_features"], config, reported)[:ATTRIBUTES]
-    read = mine.select("day", **{column: in_own_unit(mine, drawn[column], config) for column in columns})
-    history = scored.select("day", "score", "threshold").join(read, on="day", how="full", coalesce=True).sort("day")
+    time, _ = key_of(mine.columns)
+    read = mine.select(time, **{column: in_own_unit(mine, drawn[column], config) for column in columns})
+    history = scored.select(time, "score", "threshold").join(read, on=time, how="full", coalesce=True).sort(time)
+    if history.schema[time] != pl.Date:
+        highest = pl.all().get(pl.col("score").fill_null(-1.0).arg_max())
+        history = history.group_by(pl.col(time).dt.date().alias("day"), maintain_order=True).agg(highest).drop(time)
     return Story(entity, told[1], history, {column: title_of(drawn[column], config) for column in columns})
 
 

@@ -84,10 +84,10 @@ class _Counts:
     failed: dict[date, str] = field(default_factory=dict)
 
     def add(self, decided: "pl.DataFrame", state: "State") -> None:
-        from ae_assets.decisions import is_listed
+        from ae_assets.decisions import is_listed, one_per_device
 
         self.alarms += int(decided["is_anomaly"].sum())
-        self.listed = decided.filter(is_listed()).height
+        self.listed = one_per_device(decided).filter(is_listed()).height
         self.not_judged += decided["score"].null_count()
         self.set_aside.update(state.set_aside["rule"].to_list())
         self.held_back |= state.held_back

@@ -256,6 +256,7 @@ def threshold_checks(space: Workspace, promotion: "Promotion") -> list[dg.AssetC
 
 def anomalies_checks(space: Workspace, champion: "Champion", days: Sequence[date]) -> list[dg.AssetCheckResult]:
     """Judges what was stored for the run's periods, as it is read back, once."""
+    from ae_assets.decisions import one_per_device
     from ae_assets.schemas.anomalies import anomaly_schema
 
     periods, schema = space.table.periods, anomaly_schema(space.table.rhythm)
@@ -266,7 +267,8 @@ def anomalies_checks(space: Workspace, champion: "Champion", days: Sequence[date
 
     def counted() -> Iterator[tuple[date, pl.DataFrame]]:
         for day, frame in _stored(space, ANOMALIES, days, schema):
-            watched = frame.filter(pl.col("muted_until").is_null()).select("cohort", "is_anomaly", "not_judged_because")
+            heard = one_per_device(frame).filter(pl.col("muted_until").is_null())
+            watched = heard.select("cohort", "is_anomaly", "not_judged_because")
             judged = watched["is_anomaly"].drop_nulls()
             if watched.height:
                 watched_rows[day] = watched.height

@@ -1,11 +1,12 @@
 """A day's list of devices, and one device's history, as plain text that keeps to a width."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from textwrap import wrap
 from typing import Any
 
-from ae_assets.reports.tables import MISSING, number, severity_words
+from ae_assets.reports.tables import AT, MISSING, number, severity_words
+from ae_assets.schemas.periods import DAILY, in_words
 
 INDENT = "    "
 LEAST_KIND = 8
@@ -61,7 +62,7 @@ def history_text(history: Mapping[str, Any], width: int) -> list[str]:
     if history["attributes"]:
         lines += ["", f"From {history['first_day']} to {history['last_day']}:", *_moved(history["attributes"], width)]
     if history["set_aside"]:
-        set_aside = [(str(one["day"]), f"{one['rule']}: {one['reason']}") for one in history["set_aside"]]
+        set_aside = [(in_words(one["day"]), f"{one['rule']}: {one['reason']}") for one in history["set_aside"]]
         lines += ["", "Records that were set aside and are not judged:", *aligned(set_aside, width)]
     return lines
 
@@ -84,9 +85,9 @@ def _latest(history: Mapping[str, Any], width: int) -> list[str]:
         rarity = f"as rare as {severity_words(one['severity'])}"
         verdict = f"{'alarm' if one['is_alarm'] else 'no alarm'}, score {number(one['score'])} {rarity}"
     is_open = one["episode"] in {"opened", "open"}
-    ticket = f"its episode is open since {one['since']}" if is_open else "it has no open episode"
+    ticket = f"its episode is open since {in_words(one['since'])}" if is_open else "it has no open episode"
     muted = f"; muted until {one['muted_until']}: {one['mute_reason']}" if one["muted_until"] else ""
-    lines = folded(f"On {one['day']}: {verdict}; {ticket}{muted}.", width)
+    lines = folded(f"On {in_words(one.get('time', one['day']))}: {verdict}; {ticket}{muted}.", width)
     return lines + [line for reason in one["reasons"] for line in folded(reason, width, INDENT)]
 
 
@@ -94,8 +95,8 @@ def _episodes(episodes: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     """Episodes, and below each the attribute that moved its highest score most."""
     cells = [
         (
-            str(one["since"]),
-            str(one["until"]),
+            in_words(one["since"]),
+            in_words(one["until"]),
             one["state"],
             f"{one['alarms']:,}",
             MISSING if one["highest_score"] is None else number(one["highest_score"]),
@@ -120,28 +121,35 @@ def _cut(history: Mapping[str, Any]) -> float | None:
 
 
 def _charted(history: Mapping[str, Any]) -> list[tuple[date, float | None, bool | None]]:
-    """Every day that is told, with score and alarm as `score_chart` takes them."""
-    known = {row["day"]: (row["score"], bool(row["is_alarm"])) for row in history["scores"]}
-    days = (history["last_day"] - history["first_day"]).days + 1
-    told = [history["first_day"] + timedelta(days=offset) for offset in range(days)]
+    """Every day that is told, with its highest score and the alarm of that, as `score_chart` takes them."""
+    known: dict[date, tuple[float | None, bool]] = {}
+    for row in history["scores"]:
+        day, shown = DAILY.of(row["day"]), (row["score"], bool(row["is_alarm"]))
+        known[day] = max(known.get(day, shown), shown, key=lambda one: -1.0 if one[0] is None else one[0])
+    told = DAILY.range(DAILY.of(history["first_day"]), DAILY.of(history["last_day"]))
     return [(day, *known.get(day, (None, None))) for day in told]
 
 
 def _devices(entries: Sequence[Mapping[str, Any]], width: int) -> list[str]:
-    """Devices with an open episode: since when, score, how rare it is, and below it why."""
+    """Devices with an open episode: since when, score, how rare it is, and below it why.
+
+    Of several records of a device in the period it is that with the highest score, whose time is told.
+    """
+    timed = "time" in entries[0]
     cells = [
         (
             one["entity"],
             one["cohort"],
-            str(one["since"]),
+            in_words(one["since"]),
+            *([f"{one['time']:{AT}}"] if timed else []),
             "new" if one["is_new"] else str(one["days_open"]),
             MISSING if one["score"] is None else number(one["score"]),
             MISSING if one["severity"] is None else severity_words(one["severity"]),
         )
         for one in entries
     ]
-    head = ("device", "kind", "since", "days", "score", "as rare as")
-    first, *rows = fitted([head, *cells], width, shortened=1, right={3, 4})
+    head = ("device", "kind", "since", *(["at"] if timed else []), "days", "score", "as rare as")
+    first, *rows = fitted([head, *cells], width, shortened=1, right={len(head) - 3, len(head) - 2})
     told = [[row, *folded(why(one), width, INDENT)] for row, one in zip(rows, entries, strict=True)]
     return [first, *(line for lines in told for line in lines)]
 

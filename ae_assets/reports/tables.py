@@ -8,9 +8,13 @@ from typing import Any, TypeAlias
 
 import polars as pl
 
+from ae_assets.schemas.records import TIME
+
 MISSING = "n/a"
 TOP_FEATURES_SHOWN = 3
 LONGEST_CELL = 160
+AT = "%a %H:%M"
+"""How the time of a record is written within its period."""
 
 Wording: TypeAlias = Callable[[str, float | None, float | None], str]
 """Name of a feature, its value (None = missing) and the expected one, to words."""
@@ -62,6 +66,7 @@ def alarms_table(anomalies: pl.DataFrame, limit: int = 20, *, wording: Wording |
     several_days = anomalies["day"].n_unique() > 1
     table = shown.select(
         *(["day"] if several_days else []),
+        *([pl.col(TIME).dt.strftime(AT).alias("at")] if TIME in shown.columns else []),
         pl.col("entity").alias("device"),
         pl.col("cohort").alias("kind"),
         "score",
@@ -86,7 +91,8 @@ def listed_alarms(anomalies: pl.DataFrame, limit: int, *, wording: Wording | Non
         Frame with `device, kind, since` (a new episode is marked), `score` and `why`.
     """
     shown = _alarms(anomalies).head(limit)
-    since = pl.col("episode_start").cast(pl.String)
+    is_time = shown.schema["episode_start"] != pl.Date
+    since = pl.col("episode_start").dt.strftime("%Y-%m-%d %H:%M" if is_time else "%Y-%m-%d")
     return shown.select(
         pl.col("entity").alias("device"),
         pl.col("cohort").alias("kind"),
@@ -131,7 +137,7 @@ def _is_open() -> pl.Expr:
 
 def _age() -> pl.Expr:
     """Days since the episode opened, its first day included."""
-    return (pl.col("day") - pl.col("episode_start")).dt.total_days() + 1
+    return (pl.col("day").cast(pl.Date) - pl.col("episode_start").cast(pl.Date)).dt.total_days().clip(0) + 1
 
 
 def _because(alarm: Mapping[str, Any], wording: Wording | None, limit: int = TOP_FEATURES_SHOWN) -> str:

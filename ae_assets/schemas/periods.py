@@ -153,6 +153,11 @@ class Periods:
         return self.of(moment.replace(tzinfo=moment.tzinfo or UTC))
 
 
+def in_words(moment: date) -> str:
+    """A day as ``2024-04-17``, a point in time in UTC as ``2024-04-17 05:00``."""
+    return f"{moment:%Y-%m-%d %H:%M}" if isinstance(moment, datetime) else moment.isoformat()
+
+
 HOURLY = Periods("hourly", timedelta(hours=1), "hour", pl.Datetime("us", "UTC"))
 DAILY = Periods("daily", timedelta(days=1), "day", pl.Date())
 WEEKLY = Periods("weekly", timedelta(weeks=1), "week", pl.Date())

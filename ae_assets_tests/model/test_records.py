@@ -14,15 +14,22 @@ from ae_assets.chain import Workspace
 from ae_assets.chain.anomalies import find_anomalies
 from ae_assets.chain.anomaly_day import AnomalyDay, stored_day
 from ae_assets.chain.champion import load_champion
+from ae_assets.chain.drift import judge_drift
+from ae_assets.chain.entity_history import entity_history
 from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import load_raw
+from ae_assets.chain.stories import story_of_top_alarm
 from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, RAW
 from ae_assets.decisions import one_per_device
 from ae_assets.features.settings import FeatureSettings
 from ae_assets.model.model import Model, load_model
 from ae_assets.model.parse import parse_table
+from ae_assets.pipeline.checks import anomalies_checks
+from ae_assets.reports.alarms_text import day_text, history_text
+from ae_assets.reports.figures import entity_story
+from ae_assets.reports.tables import alarms_table, listed_alarms
 from ae_assets.schemas.anomalies import anomaly_schema
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
@@ -191,3 +198,45 @@ def test_a_day_is_told_device_by_device(space: Workspace, stored: pl.DataFrame) 
     next_day = one_per_device(stored.filter(pl.col("day") == DAYS[7])).filter(entity=FLOOD[0])
     assert next_day["episode"].to_list() == ["closed"]
     assert next_day["episode_start"].to_list() == [flood["since"]]
+
+
+def test_the_list_of_a_day_fits_80_columns_and_names_the_time_of_each_highest_score(space: Workspace) -> None:
+    day = stored_day(space, DAYS[6])
+    text = day_text(day.record, 80)
+    assert max(map(len, text)) <= 80
+    (head,) = [line for line in text if line.startswith("device")]
+    assert head.split() == ["device", "kind", "since", "at", "days", "score", "as", "rare", "as"]
+    (line,) = [line for line in text if line.startswith(FLOOD[0])]
+    (flood,) = [one for one in day.record["open"] if one["entity"] == FLOOD[0]]
+    assert f"{flood['since']:%Y-%m-%d %H:%M}  {flood['time']:%a %H:%M}" in line
+    table = listed_alarms(day.facts.devices, 20)
+    assert table["device"].to_list() == [one["entity"] for one in day.record["open"]]
+    assert f"{flood['since']:%Y-%m-%d %H:%M}, new" in table["since"].to_list()
+    assert f"{flood['time']:%a %H:%M}" in alarms_table(day.facts.devices)
+
+
+def test_the_history_of_a_device_is_told_by_day_and_its_episodes_by_time(
+    space: Workspace, stored: pl.DataFrame
+) -> None:
+    history = entity_history(space, FLOOD[0], 5).record
+    assert len(history["scores"]) == stored.filter(pl.col("entity") == FLOOD[0], pl.col("day") >= DAYS[3]).height
+    flood = [one for one in history["episodes"] if one["since"].date() == DAYS[6]][-1]
+    assert (flood["state"], flood["until"].date()) == ("closed", DAYS[7])
+    text = history_text(history, 80)
+    assert max(map(len, text)) <= 80
+    assert any(f"{flood['since']:%Y-%m-%d %H:%M}" in line for line in text)
+    story = story_of_top_alarm(space, load_champion(space), DAYS[6])
+    assert story is not None
+    assert story.history["day"].to_list() == DAYS[:7]
+    highest = stored.filter(pl.col("entity") == story.entity, pl.col("day") == DAYS[6])["score"].max()
+    assert story.history["score"][-1] == highest
+    assert entity_story(story.history, story.entity, attributes=story.attributes).startswith(b"\x89PNG")
+
+
+def test_shares_of_a_day_are_of_devices_and_drift_of_one_record_each(space: Workspace) -> None:
+    champion = load_champion(space)
+    assert champion.reference.entities == STATIONS
+    checks = {check.check_name: check for check in anomalies_checks(space, champion, DAYS)}
+    assert checks["alarm_rate_is_plausible"].passed is False
+    verdicts = judge_drift(space, champion, DAYS[-1])
+    assert {verdict.facts["devices"] for verdict in verdicts.values()} == {STATIONS}
