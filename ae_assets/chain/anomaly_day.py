@@ -17,7 +17,7 @@ from ae_assets.errors import ConfigError
 from ae_assets.features.wording import Wording, wording_of
 from ae_assets.model.judgement import NotJudged, not_judged
 from ae_assets.schemas.anomalies import anomaly_types
-from ae_assets.schemas.periods import DAILY, in_words
+from ae_assets.schemas.periods import DAILY, named
 from ae_assets.schemas.records import TIME
 
 MOST_GONE = 10
@@ -115,7 +115,7 @@ class AnomalyDay:
         devices = "simulated devices" if simulated else "devices"
         before = f"; {self.before.in_words(self.day)}" if self.before else ""
         alarms = f"{_of(self.alarms, 'alarm')}, {self.new_alarms:,} of them new"
-        said = [f"{in_words(self.day)}: {alarms}, among {self.rows:,} {devices}{before}."]
+        said = [f"{named(self.day)}: {alarms}, among {self.rows:,} {devices}{before}."]
         if self.listed != self.alarms:
             said.append(f"{_of(self.listed, 'episode')} {_are(self.listed)} open.")
         if self.muted_alarms:
@@ -154,7 +154,7 @@ class StoredDay:
         open_now = pl.col("episode").is_in([OPENED, OPEN])
         heard = pl.col("muted_until").is_null()
         muted = self._entries(open_now & ~heard)
-        newer = "" if facts.day == self.newest_day else f" The newest day is {in_words(self.newest_day)}."
+        newer = "" if facts.day == self.newest_day else f" The newest day is {named(self.newest_day)}."
         return {
             "table": self.table,
             "day": facts.day,
@@ -246,7 +246,7 @@ def stored_day(space: Workspace, day: date | None = None) -> StoredDay:
     held = days_with_anomalies(space)
     asked = held[-1] if day is None else day
     if asked not in held:
-        raise ConfigError(f"{space.name(ANOMALIES)} has no anomalies of {asked}; {_days_in_words(held, asked)}")
+        raise ConfigError(f"{space.name(ANOMALIES)} has no anomalies of {named(asked)}; {_days_in_words(held, asked)}")
     continued = absent_before(asked, gaps_until(space, asked), space.table.periods)
     earlier = [other for other, rows in space.days_of(ANOMALIES).items() if rows and continued <= other < asked]
     rows = anomaly_rows(space, asked, asked)

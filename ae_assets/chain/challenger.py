@@ -20,7 +20,7 @@ from ae_assets.evaluation import Difference, Protocol, Rate, compare
 from ae_assets.evaluation.series import Series, SeriesPoint, compare_series
 from ae_assets.features.catalogue import feature_names
 from ae_assets.schemas.daily import of_days
-from ae_assets.schemas.periods import DAILY, Periods
+from ae_assets.schemas.periods import DAILY, Periods, named
 
 PromotionRule = Literal["if_not_worse", "always"]
 
@@ -206,7 +206,8 @@ def window_to_judge(
     days = (len({*periods.range(first, last)} - {*left_out}) * periods.step).days
     if days < shortest_days:
         raise EvaluationError(
-            f"the champion or the challenger has seen days and labels until {seen_until}, and until {last} "
+            f"the champion or the challenger has seen days and labels until {named(seen_until)}, and until "
+            f"{named(last)} "
             f"{days} unseen days follow, which hold no complete window of {shortest_days} days"
         )
     return first, last
@@ -255,7 +256,7 @@ def _by_failures(space: Workspace, scores: Mapping[str, pl.DataFrame], days: tup
     of_day = {name: of_days(frame) for name, frame in scores.items()}
     comparison = compare(of_day, lives_in(space), protocol, reference=CHAMPION)
     if not comparison.differences:
-        raise EvaluationError(f"no device that was scored before failed between {days[0]} and {days[1]}")
+        raise EvaluationError(f"no device that was scored before failed between {named(days[0])} and {named(days[1])}")
     sample, (difference,) = comparison.evaluations[0].sample, comparison.differences
     points = {evaluation.detector: evaluation.points[0] for evaluation in comparison.evaluations}
     return Match(
@@ -272,7 +273,9 @@ def _by_intervals(space: Workspace, scores: Mapping[str, pl.DataFrame], days: tu
     series = Series(scores[CHAMPION], intervals_in(space), *days, step_of(space))
     comparison = compare_series(series, scores, reference=CHAMPION, rates=(space.table.retraining.false_alarm_rate,))
     if not comparison.differences:
-        raise EvaluationError(f"no labelled interval with a judged record lies between {days[0]} and {days[1]}")
+        raise EvaluationError(
+            f"no labelled interval with a judged record lies between {named(days[0])} and {named(days[1])}"
+        )
     sample, (difference,) = comparison.sample, comparison.differences
     points: dict[str, Sequence[SeriesPoint]] = dict(comparison.points)
     return Match(
@@ -293,7 +296,8 @@ def _scores(space: Workspace, one: Champion, days: list[date], name: str) -> pl.
 def _in_words(table: str, version: str, before: str, reason: Reason, match: Match, margin: float) -> str:
     difference, total = match.difference, match.total
     figures = (
-        f"from {match.days[0]} to {match.days[1]}, at {match.at}, it detects {_rate(match.detection[CHALLENGER])} of "
+        f"from {named(match.days[0])} to {named(match.days[1])}, at {match.at}, it detects "
+        f"{_rate(match.detection[CHALLENGER])} of "
         f"{total} {match.events} and the champion {_rate(match.detection[CHAMPION])}: {difference.value:+.3f} with a "
         f"95% interval of {difference.low:+.3f} to {difference.high:+.3f}"
     )

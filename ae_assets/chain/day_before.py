@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 import polars as pl
 
 from ae_assets.decisions import is_listed, one_per_device
-from ae_assets.schemas.periods import in_words
+from ae_assets.schemas.periods import named
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class DayBefore:
     def in_words(self, today: date) -> str:
         """E.g. ``29 on the day before, of which 3 are gone: 2 cleared, 1 left``."""
         if isinstance(self.day, datetime):
-            when = f"at {in_words(self.day)}, the last hour before"
+            when = f"at {named(self.day)}, the last hour before"
         else:
             when = (
                 "on the day before" if self.day == today - timedelta(days=1) else f"on {self.day}, the last day before"

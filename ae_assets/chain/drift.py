@@ -16,6 +16,7 @@ from ae_assets.chain.volume import gaps_in
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
 from ae_assets.evaluation.drift import Drift, Reference, feature_drifts, score_drift
 from ae_assets.features.catalogue import catalogue
+from ae_assets.schemas.periods import named
 from ae_assets.schemas.records import TIME, key_of, keys_of
 
 MOST_ENTITIES = 20_000
@@ -63,9 +64,11 @@ def judge_drift(space: Workspace, champion: Champion, last: date) -> dict[str, P
     scored = _latest(space, ANOMALIES, first, last, ["score"], judged)
     rows = _latest(space, FEATURES, first, last, list(champion.reference.features))
     unscored = PooledVerdict(
-        True, f"too few to judge: {champion.version} has scored no day between {first} and {last}", {}
+        True, f"too few to judge: {champion.version} has scored no day between {named(first)} and {named(last)}", {}
     )
-    absent = PooledVerdict(True, f"too few to judge: there are no features between {first} and {last}", {})
+    absent = PooledVerdict(
+        True, f"too few to judge: there are no features between {named(first)} and {named(last)}", {}
+    )
     rate = limits.drift_false_alarm_rate
     return {
         "scores_have_not_drifted": unscored

@@ -50,6 +50,7 @@ from ae_assets.reports.evaluation import (
 from ae_assets.reports.promises import promises_figures, promises_markdown, promises_text
 from ae_assets.reports.rolling import not_fitted_words
 from ae_assets.schemas.daily import of_days
+from ae_assets.schemas.periods import named
 from ae_assets.schemas.records import keys_of, time_of
 from ae_assets.thresholds import Threshold, default_policies, fit_threshold
 
@@ -133,8 +134,8 @@ def evaluate(
     champion = load_champion(space)
     if start <= champion.seen_until:
         raise EvaluationError(
-            f"the champion {champion.version} has seen days and labels until {champion.seen_until}; "
-            f"evaluate from {space.table.periods.shifted(champion.seen_until, 1)} on, received {start}"
+            f"the champion {champion.version} has seen days and labels until {named(champion.seen_until)}; "
+            f"evaluate from {named(space.table.periods.shifted(champion.seen_until, 1))} on, received {named(start)}"
         )
     _, *others = compared_detectors(space.table, comparisons=with_comparisons, baselines=with_baselines)
     judge = _by_failures if space.table.target_kind == "failures" else _by_intervals
@@ -291,7 +292,8 @@ def _champion_scores(space: Workspace, champion: Champion, start: date, end: dat
     missing = [day for day in space.table.periods.range(start, end) if wanted.get(day) and not held.get(day)]
     if missing:
         raise EvaluationError(
-            f"{len(missing)} days between {start} and {end} have features and no anomalies, the first is {missing[0]}; "
+            f"{len(missing)} days between {named(start)} and {named(end)} have features and no anomalies, the first "
+            f"is {named(missing[0])}; "
             f"materialise {space.name(ANOMALIES)} for them first"
         )
     keys = keys_of(space.schema(ANOMALIES))

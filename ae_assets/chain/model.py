@@ -22,7 +22,7 @@ from ae_assets.features.catalogue import feature_names
 from ae_assets.model.definition import TrainingSection
 from ae_assets.model.model import card_of
 from ae_assets.progress import ProgressSink
-from ae_assets.schemas.periods import DAILY, Periods
+from ae_assets.schemas.periods import DAILY, Periods, named
 
 _HASH_STEPS = 1_000_000
 
@@ -39,7 +39,7 @@ class TrainingRange:
     def of(cls, start: date, end: date, horizon_days: int, periods: Periods = DAILY) -> "TrainingRange":
         """The range whose labels are known through the horizon after its end, to the end of a period."""
         if end < start:
-            raise ModelError(f"the training range ends on {end}, before it starts on {start}")
+            raise ModelError(f"the training range ends on {named(end)}, before it starts on {named(start)}")
         return cls(start, end, periods.after(end, timedelta(days=horizon_days)))
 
 
@@ -111,7 +111,7 @@ def training_windows(space: Workspace, training: TrainingRange, window: timedelt
     rows = _rows(space, training, names, sampled, _soon_abnormal(space, target, before), left_out)
     if rows.is_empty():
         raise ModelError(
-            f"there are no features between {training.start} and {training.end}; "
+            f"there are no features between {named(training.start)} and {named(training.end)}; "
             f"materialise {space.name(FEATURES)} for these days first"
         )
     healthy, failing = target.normal(rows, before), target.abnormal(rows)
@@ -143,7 +143,7 @@ def _left_out(space: Workspace, training: TrainingRange, held: Mapping[date, int
     left_out = tuple(sorted(days_left_out(space) & held.keys()))
     if left_out and len(held) - len(left_out) < LEAST_SHARE * len(held):
         raise ModelError(
-            f"of the {len(held)} days with features between {training.start} and {training.end}, "
+            f"of the {len(held)} days with features between {named(training.start)} and {named(training.end)}, "
             f"{in_words(left_out, space.table.periods)} have an implausible number of rows and are not learned from; "
             f"name a range of which at least {LEAST_SHARE:.0%} remain (--train-start and --train-end), or {WIDEN}"
         )

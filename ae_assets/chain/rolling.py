@@ -24,6 +24,7 @@ from ae_assets.reports.answer import pooled_answer, pooled_figures
 from ae_assets.reports.evaluation import HEADLINES
 from ae_assets.reports.rolling import not_fitted_words, pooled_markdown, pooled_rates, pooled_text
 from ae_assets.schemas.daily import of_days
+from ae_assets.schemas.periods import named
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def evaluate_origins(
             frames = [of_day.scores for of_day in scored]
             if not frames:
                 raise EvaluationError(
-                    f"there are no features between {origin.test[0]} and {origin.test[1]}; materialise "
+                    f"there are no features between {named(origin.test[0])} and {named(origin.test[1])}; materialise "
                     f"{space.name(FEATURES)} for these days, or judge fewer splits"
                 )
             scores[one.name] = of_days(pl.concat(frames))
@@ -134,7 +135,7 @@ def plan(space: Workspace, start: date, end: date, count: int) -> list[Origin]:
     """
     held = [day for day, rows in space.days_of(FEATURES).items() if rows and day <= end]
     if not held:
-        raise EvaluationError(f"{space.name(FEATURES)} holds no day up to {end}; materialise features first")
+        raise EvaluationError(f"{space.name(FEATURES)} holds no day up to {named(end)}; materialise features first")
     periods, horizon_days = space.table.periods, space.table.horizon_days
     test, horizon = len(periods.range(start, end)), periods.count(timedelta(days=horizon_days))
     # Failures are known by their day, so the embargo of a fit that ends within one is longer by the rest of it.
@@ -151,7 +152,8 @@ def plan(space: Workspace, start: date, end: date, count: int) -> list[Origin]:
     )
     if len(fitting) < count:
         raise EvaluationError(
-            f"{len(fitting)} of {count} splits fit between {min(held)} and {end}, each of {test} {periods.noun}s to "
+            f"{len(fitting)} of {count} splits fit between {named(min(held))} and {named(end)}, each of {test} "
+            f"{periods.noun}s to "
             f"judge after {space.table.training.days} days to fit and {horizon_days} of embargo; ask for "
             f"{len(fitting)}, judge shorter ranges, or load earlier days"
         )
@@ -167,8 +169,9 @@ def training_of(space: Workspace, origin: Origin) -> TrainingRange:
     training = TrainingRange.of(*origin.training, space.table.horizon_days, space.table.periods)
     if training.known_until >= origin.test[0]:
         raise EvaluationError(
-            f"a fit on days until {training.end} knows labels until {training.known_until}, and is to be judged from "
-            f"{origin.test[0]} on; judge later days"
+            f"a fit on days until {named(training.end)} knows labels until {named(training.known_until)}, and is to "
+            f"be judged from "
+            f"{named(origin.test[0])} on; judge later days"
         )
     return training
 

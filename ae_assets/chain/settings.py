@@ -16,6 +16,7 @@ from ae_assets.errors import ModelError
 from ae_assets.features.schema import SETTINGS
 from ae_assets.features.settings import Change, FeatureSettings
 from ae_assets.model.model import SETTINGS as CARD_KEY
+from ae_assets.schemas.periods import named
 from ae_assets.schemas.records import keys_of
 
 _PROPERTY = "ae_assets.settings."
@@ -110,7 +111,7 @@ class DaySettings:
                 return
             words = _in_words(changes, "the day has", "the YAML")
         raise ModelError(
-            f"the features of {day} were made by other settings than the YAML has now:\n{words}\n"
+            f"the features of {named(day)} were made by other settings than the YAML has now:\n{words}\n"
             f"Make them again, and those of other days like it: {_make_again(space, str(day))}"
         )
 
@@ -132,5 +133,6 @@ def retraining_command(space: Workspace) -> str:
         return f"`ae-assets run {table.table} --start DAY --end DAY --retrain`"
     last = max(held)
     start, _ = latest_training_days(table, last, judged=True)
-    first = max(min(held), start - (table.detector.window or timedelta()))
-    return f"`ae-assets run {table.table} --start {first} --end {last} --retrain`"
+    first = max(min(held), table.periods.before(start, table.detector.window or timedelta()))
+    key = table.periods.key
+    return f"`ae-assets run {table.table} --start {key(first)} --end {key(last)} --retrain`"

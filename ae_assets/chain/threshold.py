@@ -26,6 +26,7 @@ from ae_assets.decisions import AggregationConfig
 from ae_assets.detectors import FittedDetector, load_detector
 from ae_assets.errors import ModelError
 from ae_assets.evaluation.target import Failures
+from ae_assets.schemas.periods import named
 from ae_assets.schemas.records import day_of
 from ae_assets.thresholds import Threshold, fit_threshold
 
@@ -111,8 +112,9 @@ def calibration_after(space: Workspace, training: TrainingRange) -> CalibrationR
     left = len(_days_of(space, calibration))
     if calibration.left_out and left < LEAST_SHARE * periods.count(timedelta(days=asked_for.days)):
         raise ModelError(
-            f"the threshold is chosen on the {asked_for.days} days (calibration.days) from {calibration.start} on, and "
-            f"only {left} {periods.noun}s with features remain until {calibration.end}, since "
+            f"the threshold is chosen on the {asked_for.days} days (calibration.days) from "
+            f"{named(calibration.start)} on, and "
+            f"only {left} {periods.noun}s with features remain until {named(calibration.end)}, since "
             f"{in_words(calibration.left_out, periods)} "
             f"have an implausible number of rows; load the days after them, train on other days (--train-start and "
             f"--train-end), or {WIDEN}"
@@ -164,7 +166,8 @@ def calibration_scores(
     days = _days_of(space, calibration)
     if not days:
         raise ModelError(
-            f"there are no features between {calibration.start} and {calibration.end}, where the threshold is "
+            f"there are no features between {named(calibration.start)} and {named(calibration.end)}, where the "
+            f"threshold is "
             f"calibrated; materialise {space.name(FEATURES)} for these days, or train on an earlier range"
         )
     target = target_of(space, calibration.end)

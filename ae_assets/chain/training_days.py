@@ -10,6 +10,7 @@ from math import ceil
 from ae_assets.chain.volume import LEAST_SHARE, day_before, days_left_out
 from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.model.definition import WatchedTable
+from ae_assets.schemas.periods import named
 
 NONE_LEFT_OUT: frozenset[date] = frozenset()
 
@@ -97,14 +98,15 @@ def plan_retraining(
     start, end = latest_training_days(table, last, judged=judged, left_out=left_out)
     if judged and trained_until is not None and trained_until >= end:
         return (
-            f"the newest version has learned from days until {trained_until}; features until {last} leave a challenger "
-            f"those until {end}"
+            f"the newest version has learned from days until {named(trained_until)}; features until {named(last)} "
+            f"leave a challenger "
+            f"those until {named(end)}"
         )
     share, asked = _share_held(table, held, (start, end), left_out), _count(table, table.training.days)
     if share < LEAST_SHARE:
         noun, after = table.periods.noun, len(table.periods.range(end, last)) - 1
         return (
-            f"{share * asked:.0f} of the {asked} {noun}s from {start} to {end} have features, fewer than "
+            f"{share * asked:.0f} of the {asked} {noun}s from {named(start)} to {named(end)} have features, fewer than "
             f"{LEAST_SHARE:.0%}; {after} {noun}s after them are kept for calibration and judgement"
         )
     return start, end
@@ -131,12 +133,14 @@ def _too_few(table: WatchedTable, held: Collection[date], left_out: Collection[d
     first_day = (usable or sorted(held))[0]
     possible = periods.shifted(first_day, needed - 1)
     when = (
-        f"if no {periods.noun} is missing, that is from {possible} on"
+        f"if no {periods.noun} is missing, that is from {named(possible)} on"
         if possible > max(held)
-        else f"of the {periods.noun}s from {first_day} to {max(held)} too many are missing or of implausible volume"
+        else f"of the {periods.noun}s from {named(first_day)} to {named(max(held))} too many are missing or of "
+        f"implausible volume"
     )
     return (
-        f"{len(usable)} {periods.noun}s have features to learn from ({first_day} to {max(held)}), and a model needs "
+        f"{len(usable)} {periods.noun}s have features to learn from ({named(first_day)} to {named(max(held))}), and "
+        f"a model needs "
         f"{needed}: {learned} to learn from (at least {LEAST_SHARE:.0%} of training.days {table.training.days}), then "
         f"{embargo} (calibration.embargo_days) and {calibration} (calibration.days) for the "
         f"threshold; {when}. For an earlier, weaker one name the days to learn from (--train-start and --train-end, or "

@@ -4,6 +4,7 @@ from datetime import date, timedelta
 
 from ae_assets.chain.champion import Champion, load_champion
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
+from ae_assets.schemas.periods import named
 
 
 def latest_unseen_days(space: Workspace) -> tuple[date, date] | str:
@@ -23,9 +24,10 @@ def latest_unseen_days(space: Workspace) -> tuple[date, date] | str:
     if length < window:
         return (
             f"too few days to judge yet: the champion {champion.version} has seen days and labels until "
-            f"{champion.seen_until}, it has scored {length.days} days since then without a gap until {last}, and a "
+            f"{named(champion.seen_until)}, it has scored {length.days} days since then without a gap until "
+            f"{named(last)}, and a "
             f"false alarm rate needs a window of {window.days} (checks.window_days). It can be judged once there are "
-            f"anomalies of all days until {periods.after(champion.seen_until, window)}"
+            f"anomalies of all days until {named(periods.after(champion.seen_until, window))}"
         )
     return periods.spanning(last, length // window * window), last
 

@@ -471,14 +471,16 @@ class WatchedTable(_Section):
 
     @model_validator(mode="after")
     def _retention_holds_what_the_chain_reads(self) -> "WatchedTable":
-        needed = {
-            "features.spans": self.features.look_back_days,
-            "training.days": self.training.days,
-            "calibration.embargo_days": self.calibration.embargo_days,
-            "calibration.days": self.calibration.days,
-            "training.horizon_days": self.horizon_days,
-            "retraining.window_days": self.retraining.window_days,
+        asked_for = {
+            "features.spans": self.features.look_back,
+            "training.days": self.training.days * DAY,
+            "calibration.embargo_days": self.calibration.embargo_days * DAY,
+            "calibration.days": self.calibration.days * DAY,
+            "training.horizon_days": self.horizon_days * DAY,
+            "retraining.window_days": self.retraining.window_days * DAY,
         }
+        # Of each as many whole periods are read as hold it.
+        needed = {key: whole_days(self.periods.count(length) * self.periods.step) for key, length in asked_for.items()}
         for asset in ("raw", "features", "anomalies"):
             retained = getattr(self.maintenance.retention_days, asset)
             if retained is not None and retained < sum(needed.values()):

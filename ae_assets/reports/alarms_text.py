@@ -6,7 +6,7 @@ from textwrap import wrap
 from typing import Any
 
 from ae_assets.reports.tables import AT, MISSING, number, severity_words
-from ae_assets.schemas.periods import DAILY, in_words
+from ae_assets.schemas.periods import DAILY, named
 
 INDENT = "    "
 LEAST_KIND = 8
@@ -62,7 +62,7 @@ def history_text(history: Mapping[str, Any], width: int) -> list[str]:
     if history["attributes"]:
         lines += ["", f"From {history['first_day']} to {history['last_day']}:", *_moved(history["attributes"], width)]
     if history["set_aside"]:
-        set_aside = [(in_words(one["day"]), f"{one['rule']}: {one['reason']}") for one in history["set_aside"]]
+        set_aside = [(named(one["day"]), f"{one['rule']}: {one['reason']}") for one in history["set_aside"]]
         lines += ["", "Records that were set aside and are not judged:", *aligned(set_aside, width)]
     return lines
 
@@ -85,9 +85,9 @@ def _latest(history: Mapping[str, Any], width: int) -> list[str]:
         rarity = f"as rare as {severity_words(one['severity'])}"
         verdict = f"{'alarm' if one['is_alarm'] else 'no alarm'}, score {number(one['score'])} {rarity}"
     is_open = one["episode"] in {"opened", "open"}
-    ticket = f"its episode is open since {in_words(one['since'])}" if is_open else "it has no open episode"
+    ticket = f"its episode is open since {named(one['since'])}" if is_open else "it has no open episode"
     muted = f"; muted until {one['muted_until']}: {one['mute_reason']}" if one["muted_until"] else ""
-    lines = folded(f"On {in_words(one.get('time', one['day']))}: {verdict}; {ticket}{muted}.", width)
+    lines = folded(f"On {named(one.get('time', one['day']))}: {verdict}; {ticket}{muted}.", width)
     return lines + [line for reason in one["reasons"] for line in folded(reason, width, INDENT)]
 
 
@@ -95,8 +95,8 @@ def _episodes(episodes: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     """Episodes, and below each the attribute that moved its highest score most."""
     cells = [
         (
-            in_words(one["since"]),
-            in_words(one["until"]),
+            named(one["since"]),
+            named(one["until"]),
             one["state"],
             f"{one['alarms']:,}",
             MISSING if one["highest_score"] is None else number(one["highest_score"]),
@@ -140,7 +140,7 @@ def _devices(entries: Sequence[Mapping[str, Any]], width: int) -> list[str]:
         (
             one["entity"],
             one["cohort"],
-            in_words(one["since"]),
+            named(one["since"]),
             *([f"{one['time']:{AT}}"] if timed else []),
             "new" if one["is_new"] else str(one["days_open"]),
             MISSING if one["score"] is None else number(one["score"]),

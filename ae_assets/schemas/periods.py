@@ -153,8 +153,8 @@ class Periods:
         return self.of(moment.replace(tzinfo=moment.tzinfo or UTC))
 
 
-def in_words(moment: date) -> str:
-    """A day as ``2024-04-17``, a point in time in UTC as ``2024-04-17 05:00``."""
+def named(moment: date) -> str:
+    """What a message calls a day, ``2024-04-17``, or a point in time in UTC as ``2024-04-17 05:00``."""
     return f"{moment:%Y-%m-%d %H:%M}" if isinstance(moment, datetime) else moment.isoformat()
 
 

@@ -11,7 +11,9 @@ from ae_assets.errors import ConfigError
 from ae_assets.model.definition import MaintenanceSection, RetentionSection
 from ae_assets.pipeline.component import AnomalyPipeline
 from ae_assets.pipeline.maintenance_metadata import describe
+from ae_assets.schemas.periods import WEEKLY
 from ae_assets_tests.pipeline.conftest import LAST
+from ae_assets_tests.pipeline.gauges import gauges
 from ae_assets_tests.pipeline.tables import FIRST, failure_of, materialise, storage_of, watched_table
 
 DAILY = ("raw", "features", "quarantine", "anomalies")
@@ -113,6 +115,18 @@ def test_a_retention_shorter_than_the_chain_reads_back_is_refused_with_the_sum(a
     assert f"maintenance.retention_days.{asset} 76 is shorter than the chain reads back" in str(error.value)
     assert "20 (training.days) + 2 (calibration.embargo_days)" in str(error.value)
     assert "= 77 days" in str(error.value)
+
+
+def test_the_retention_of_a_table_of_weeks_holds_whole_weeks(tmp_path: Path) -> None:
+    # 28 days of look-back, 35 for 30 of training, 14 for 10 of embargo, 14 for 8 of calibration, 42 for 40; no horizon
+    lengths = {
+        "training": {"horizon_days": 7, "days": 30},
+        "calibration": {"embargo_days": 10, "days": 8},
+        "retraining": {"window_days": 40},
+    }
+    gauges(tmp_path, WEEKLY, **lengths, maintenance={"retention_days": {"raw": 133}})
+    with pytest.raises(ConfigError, match="= 133 days"):
+        gauges(tmp_path, WEEKLY, **lengths, maintenance={"retention_days": {"raw": 132}})
 
 
 def test_what_a_killed_training_left_is_removed_and_reported(tmp_path: Path) -> None:

@@ -214,3 +214,23 @@ def test_intervals_go_over_the_borders_of_hours_days_and_weeks(tmp_path: Path, p
     write(range(3, 12))  # nothing was wrong in the new year
     load(space, *[period for period in every if periods.start(period) >= times[12]])
     assert intervals(space) == [("A", times[3], times[11])]
+
+
+def test_a_week_over_the_end_of_a_year_says_what_was_wrong_in_both_years_and_takes_it_back(tmp_path: Path) -> None:
+    monday = datetime(2024, 12, 30, tzinfo=UTC)
+    old, new = (monday + timedelta(days=1, hours=6 * number) for number in (0, 12))  # the 31st and the 3rd
+    space = space_in(tmp_path, {"columns": "qual", "gap": "1d"}, days_per_file="many", partitions="weekly")
+
+    def load_with_marks(*marked: datetime) -> None:
+        rows = [
+            (f"{at:%Y-%m-%d %H:%M:%S}", "A", 1.0, "4" if at in marked else None)
+            for at in (monday + number * CADENCE for number in range(28))
+        ]
+        frame = pl.DataFrame(rows, ["datetime", "station", "stage", "qual"], orient="row")
+        (tmp_path / "source").mkdir(exist_ok=True)
+        frame.write_csv(tmp_path / "source" / "all.csv")
+        load(space, monday.date())
+
+    for marked in ((old, new), (new,), (old,), ()):
+        load_with_marks(*marked)
+        assert intervals(space) == [("A", at, at) for at in marked]
