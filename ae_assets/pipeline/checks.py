@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 CHECKS = {
     "day_volume_is_plausible": "Each {period} has about as many rows as the plausible {period}s before it. Not "
     "blocking: in one of partial reports the devices that do report are still watched.",
-    "rows_are_conserved": "Every raw row of a {period} is a row of features or of quarantine.",
-    "rows_set_aside_are_few": "Nearly all rows of a {period} can be true; of one of which many cannot nothing is "
+    "rows_are_conserved": "Every raw row of {one} is a row of features or of quarantine.",
+    "rows_set_aside_are_few": "Nearly all rows of {one} can be true; of one of which many cannot nothing is "
     "scored, since its file is not what it seems. `checks.max_share_set_aside` says how many may be set aside.",
     "cohorts_are_there": "Each cohort of the {period} before, or of its own file, has rows of features. Those with "
     "less than `checks.min_cohort_devices` devices are not missed.",
@@ -45,7 +45,7 @@ CHECKS = {
     "alarm_rate_is_plausible": "The share of devices with an alarm is one that people can look at; muted devices "
     "are left out.",
     "open_episodes_have_records": "A device with an open episode has a row in the {period} after, unless it failed or "
-    "is muted. `checks.max_open_episodes_gone` says how many of a {period} may have none.",
+    "is muted. `checks.max_open_episodes_gone` says how many of {one} may have none.",
     "devices_are_judged": "Nearly all devices report something that a score rests on; muted devices are left out. The "
     "others are not known to be healthy: they are counted and named by cohort.",
     "detection_rate_is_acceptable": "Among the devices that failed in the pooled window, enough had an alarm before; "
@@ -109,7 +109,7 @@ def spec(name: str, table: WatchedTable, asset: str) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
         name,
         asset=dg.AssetKey([table.table, asset]),
-        description=CHECKS[name].format(period=noun, each=each),
+        description=CHECKS[name].format(period=noun, one=table.periods.one, each=each),
         blocking=name in BLOCKING,
     )
 
@@ -281,7 +281,7 @@ def anomalies_checks(space: Workspace, champion: "Champion", days: Sequence[date
     most = space.table.checks.max_alarm_share
     high = {day: share for day, share in shares.items() if share > most}
     verdict = (
-        f"at most {max(shares.values(), default=0.0):.3%} of a {periods.noun}'s judged devices have an alarm "
+        f"at most {max(shares.values(), default=0.0):.3%} of {periods.one}'s judged devices have an alarm "
         f"(allowed {most:.1%})"
         if not high
         else f"{len(high)} of {len(shares)} {periods.plural} have more than {most:.1%}: "
@@ -335,7 +335,7 @@ def _devices_are_judged(
     worst = max(shares, key=lambda day: shares[day], default=None)
     groups = () if worst is None else not_judged(unknown[worst])
     verdict = (
-        f"at most {max(shares.values(), default=0.0):.3%} of a {periods.noun}'s devices are not judged "
+        f"at most {max(shares.values(), default=0.0):.3%} of {periods.one}'s devices are not judged "
         f"(allowed {most:.1%})"
         if not high
         else f"{len(high)} of {len(shares)} {periods.plural} have more than {most:.1%} of devices that are not judged: "

@@ -4,6 +4,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ae_assets.model.definition import WatchedTable
 from ae_assets.model.parse import parse_table
 from ae_assets.schemas.durations import written
@@ -58,8 +60,9 @@ def write_period(folder: Path, periods: Periods, period: date, level: float = 2.
     """Writes the records of a period to its file."""
     start = periods.start(period)
     times = [start + step * CADENCE[periods] for step in range(periods.step // CADENCE[periods])]
+    noise = np.random.default_rng(int(start.timestamp()))
     rows = [
-        f"{time:%Y-%m-%d %H:%M},{gauge},{level + number + 0.01 * (time.hour + time.minute / 60):.3f},{3 + number}.5"
+        f"{time:%Y-%m-%d %H:%M},{gauge},{level + noise.normal(number, 0.1):.3f},{noise.normal(3 + number, 0.1):.3f}"
         for time in times
         for number, gauge in enumerate(GAUGES)
     ]

@@ -1,7 +1,7 @@
 """Tables by hours, days and weeks in Dagster: which partitions there are, what a run makes, what is asked for again."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -122,6 +122,10 @@ class Gauges:
         job = self.definitions.resolve_job_def(f"gauges_{self.periods.partitions}")
         keys = [dg.AssetKey(["gauges", name]) for name in assets]
         return job.execute_in_process(instance=self.instance, tags=tags, asset_selection=keys, raise_on_error=False)
+
+    def train(self) -> dg.ExecuteInProcessResult:
+        job = self.definitions.resolve_job_def("gauges_retrain")
+        return job.execute_in_process(instance=self.instance, raise_on_error=False)
 
     def materialised(self, asset: str) -> set[str]:
         return self.instance.get_materialized_partitions(dg.AssetKey(["gauges", asset]))
@@ -260,6 +264,82 @@ def test_a_late_period_renews_those_whose_features_look_back_on_it(fleet: Make, 
     assert table.run(("raw",), 1, 1).success
     stale = table.keys(*range(1, 2 + renewed))
     assert table.asked_for() == dict.fromkeys(("features", "quarantine"), stale)
+
+
+# From the model to alarms.
+
+
+LENGTHS = {HOURLY: (96, 2, 1), DAILY: (24, 8, 4), WEEKLY: (30, 70, 28)}
+"""How many periods there are, and the days that are trained and calibrated on."""
+
+
+@pytest.fixture(scope="module", params=PERIODS.values(), ids=PERIODS)
+def watched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gauges]:
+    """A table with a champion, in whose last period the gauges have run away."""
+    count, training, calibration = LENGTHS[request.param]
+    settings = {
+        "training": {"horizon_days": 1, "days": training, "max_rows": 5000},
+        "calibration": {"embargo_days": 1, "days": calibration},
+        "retraining": {"cron_schedule": "0 6 * * 1", "window_days": 1},
+    }
+    folder = tmp_path_factory.mktemp("watched")
+    with dg.DagsterInstance.ephemeral() as instance:
+        table = Gauges(request.param, folder / "in", folder / "home", instance, settings)
+        _with_alarms(table, count)
+        yield table
+
+
+def _with_alarms(table: Gauges, count: int) -> None:
+    table.write(*range(count - 1))
+    table.write(count - 1, level=9.0)
+    results = [table.run(INPUT, 0, count - 1), table.train(), table.run(("anomalies",), count - 6, count - 1)]
+    for result in results:
+        assert result.success, failure_of(result)
+
+
+@pytest.mark.slow
+def test_the_period_in_which_the_gauges_ran_away_has_the_alarms(watched: Gauges) -> None:
+    periods, count = watched.periods, LENGTHS[watched.periods][0]
+    made = numbered(periods, count - 6, count - 1)
+    assert watched.materialised("anomalies") == set(map(periods.key, made))
+    rows = watched.space.read("anomalies", made[0], made[-1])
+    assert rows["day"].unique().sort().to_list() == made
+    assert rows.height == len(made) * len(GAUGES) * (periods.step // CADENCE[periods])
+    assert rows.sort("score")["day"].to_list()[-len(GAUGES) :] == [made[-1]] * len(GAUGES)
+    assert rows.filter("is_anomaly")["day"].max() == made[-1]
+    card = watched.space.models.card("gauges", watched.space.models.versions("gauges")[0])["training"]
+    first, last = periods.parse(card["start"]), periods.parse(card["end"])
+    assert periods.end(last) - periods.start(first) >= timedelta(days=LENGTHS[periods][1])
+
+
+@pytest.mark.slow
+def test_a_late_period_renews_the_anomalies_that_rest_on_it(watched: Gauges) -> None:
+    count = LENGTHS[watched.periods][0]
+    assert watched.asked_for() == {}
+    watched.write(count - 3, level=4.0)
+    assert watched.run(("raw",), count - 3, count - 3).success
+    reached = watched.keys(*range(count - 3, count))
+    assert watched.asked_for() == dict.fromkeys((*INPUT[1:], "anomalies"), reached)
+
+
+@pytest.mark.slow
+def test_the_schedule_asks_for_training_on_periods_by_their_keys(watched: Gauges) -> None:
+    periods = watched.periods
+    schedule = next(one for one in watched.definitions.schedules or () if one.name == "gauges_retraining")
+    assert isinstance(schedule, dg.ScheduleDefinition)
+    with dg.build_schedule_context(
+        instance=watched.instance,
+        resources=watched.resources,
+        scheduled_execution_time=datetime(2024, 4, 22, tzinfo=UTC),
+    ) as context:
+        asked = schedule.evaluate_tick(context)
+    if asked.run_requests:
+        (config,) = [one["config"] for one in asked.run_requests[0].run_config["ops"].values()]
+        first, last = (periods.parse(config[key]) for key in ("train_start", "train_end"))
+        assert (config["train_start"], config["train_end"]) == (periods.key(first), periods.key(last))
+        assert first < last
+    else:
+        assert "the newest version has learned from" in str(asked.skip_message)
 
 
 # How old the newest may be, and what is kept.
