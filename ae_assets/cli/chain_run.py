@@ -284,7 +284,7 @@ def _needs_training(chain: Chain, training: tuple[date, date] | None) -> bool:
         return True
     if training is None:
         return False
-    card, parse = models.card(chain.table, champion)["training"], chain.definition.periods.parse
+    card, parse = models.card(chain.table, champion)["training"], chain.space.table.periods.parse
     return (parse(card["start"]), parse(card["end"])) != training
 
 

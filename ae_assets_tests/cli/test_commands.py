@@ -214,7 +214,7 @@ def test_evaluate_says_to_the_asset_what_is_compared_and_on_how_many_splits(
 def test_more_splits_than_the_days_hold_are_refused_with_what_a_split_needs(demo: Demo) -> None:
     said = command(demo.home, "evaluate", "drive_stats", *UNSEEN, "--compare", "none", "--origins", "2")
     assert said.code == 1
-    assert f"1 of 2 splits fit between {FIRST} and {LAST}, each of 30 days to judge after 60 to fit" in said.out
+    assert f"1 of 2 splits fit between {FIRST} and {LAST}, each of 30 days to judge after 60 days to fit" in said.out
 
 
 def test_days_that_the_champion_has_seen_are_not_evaluated(demo: Demo) -> None:
