@@ -188,6 +188,24 @@ def test_a_lost_answer_or_a_busy_catalog_commits_once(
         assert snapshots(lakehouse) == value + 1
 
 
+@pytest.mark.parametrize("after_commit", [True, False])
+def test_a_merge_of_manifests_whose_answer_is_lost_or_that_is_refused_costs_no_day(
+    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch, after_commit: bool
+) -> None:
+    from pyiceberg.exceptions import CommitStateUnknownException
+
+    many = 32
+    for number in range(many):
+        with lakehouse.writer("t.raw") as writer:
+            writer.write(day_after(number), frame_of(day_after(number)))
+    with lakehouse.writer("t.raw") as writer:
+        writer.write(day_after(3), frame_of(day_after(3), value=77))
+        refuse_once(lakehouse, monkeypatch, CommitStateUnknownException("?"), after_commit=after_commit)
+    assert lakehouse.read("t.raw", day_after(3), day_after(3)).equals(frame_of(day_after(3), value=77))
+    assert list(lakehouse.day_rows("t.raw").values()) == [3] * many
+    assert snapshots(lakehouse) == many + 1 + after_commit
+
+
 def test_a_day_written_by_another_in_between_is_replaced_not_added_to(lakehouse: Lakehouse) -> None:
     with lakehouse.writer("t.raw") as first:
         first.write(FIRST, frame_of(FIRST, value=1))
