@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ae_assets.decisions.config import AggregationConfig
 from ae_assets.errors import ContractError
+from ae_assets.features.block import entity_type
 from ae_assets.schemas.records import ENTITY, PERIOD, TIME, TIME_TYPE, time_of
 from ae_assets.schemas.spans import counts_within
 
@@ -30,7 +31,8 @@ class RollingScores:
 
     def __init__(self, config: AggregationConfig) -> None:
         self._config = config
-        self._past = pl.DataFrame(schema={TIME: TIME_TYPE, ENTITY: pl.String, "score": pl.Float64})
+        self._entities = entity_type()
+        self._past = pl.DataFrame(schema={TIME: TIME_TYPE, ENTITY: self._entities, "score": pl.Float64})
         self._last: date | None = None
 
     def push(self, day: date, scores: pl.DataFrame) -> pl.DataFrame:
@@ -49,7 +51,8 @@ class RollingScores:
         """
         if self._last is not None and day <= self._last:
             raise ContractError(f"scores of {day} were pushed after those of {self._last}; push days in rising order")
-        own = _own(scores if TIME in scores.columns else scores.with_columns(pl.lit(day).alias(PERIOD)), f" of {day}")
+        dated = scores if TIME in scores.columns else scores.with_columns(pl.lit(day).alias(PERIOD))
+        own = _own(dated, f" of {day}", self._entities)
         window = self._config.window
         if window is not None:
             _require_one_row_of_a_record(own, f" of {day}")
@@ -59,7 +62,7 @@ class RollingScores:
         earliest = own.select(pl.col(TIME).min() - window).item()
         self._past = self._past.filter(pl.col(TIME) > earliest)
         both = pl.concat([self._past, own])
-        aggregated = _aggregated(both, window, self._config)[self._past.height :]
+        aggregated = _aggregated(both, window, self._config, self._past.height)
         self._past = both.drop_nulls("score")
         return scores.with_columns(aggregated)
 
@@ -81,28 +84,27 @@ def aggregate(scores: pl.DataFrame, config: AggregationConfig) -> pl.DataFrame:
     """
     if missing := [name for name in (PERIOD, ENTITY, "score") if name not in scores.columns]:
         raise ContractError(f"scores lack the columns {missing}; received {scores.columns}")
-    own, window = _own(scores, ""), config.window
+    own, window = _own(scores, "", entity_type()), config.window
     _require_one_row_of_a_record(own, "")
     return scores.with_columns(own["score"] if window is None else _aggregated(own, window, config))
 
 
-def _aggregated(scores: pl.DataFrame, window: timedelta, config: AggregationConfig) -> pl.Series:
-    """The aggregate of each row, as a column ``score``; the past of a row are those of its entity that are judged."""
-    places = scores.with_row_index("place").drop_nulls("score").sort(ENTITY, TIME)
-    known = places["score"].to_numpy()
-    counts = counts_within(places, window)
-    times = places[TIME].cast(pl.Int64).to_numpy()
+def _aggregated(scores: pl.DataFrame, window: timedelta, config: AggregationConfig, first: int = 0) -> pl.Series:
+    """The aggregate of each row from the first on, as a column ``score``, of the rows of its entity that are judged."""
+    known = scores.with_row_index("place").drop_nulls("score").sort(pl.col(ENTITY).to_physical(), TIME)
+    values, times = known["score"].to_numpy(), known[TIME].cast(pl.Int64).to_numpy()
+    rows = np.flatnonzero(known["place"].to_numpy() >= first)
+    counts = counts_within(known, window, rows)
     half_life = config.half_life // timedelta.resolution if config.method == "exponential" else None
-    rows = np.arange(len(known))
-    total, weights = np.zeros(len(known)), np.zeros(len(known))
-    highest, lowest = np.full(len(known), -np.inf), np.full(len(known), np.inf)
+    total, weights = np.zeros(len(rows)), np.zeros(len(rows))
+    highest, lowest = np.full(len(rows), -np.inf), np.full(len(rows), np.inf)
     for back in range(int(counts.max(initial=0)) - 1, -1, -1):
-        reaching = rows[counts > back]
-        past = reaching - back
-        score = known[past]
+        reaching = np.flatnonzero(counts > back)
+        past = rows[reaching] - back
+        score = values[past]
         weight: NDArray[np.float64] | float = 1.0
         if half_life is not None:
-            weight = np.exp2(-(times[reaching] - times[past]) / half_life)
+            weight = np.exp2(-(times[rows[reaching]] - times[past]) / half_life)
         total[reaching] += weight * score
         weights[reaching] += weight
         highest[reaching] = np.maximum(highest[reaching], score)
@@ -110,11 +112,14 @@ def _aggregated(scores: pl.DataFrame, window: timedelta, config: AggregationConf
     # Rounding must not carry a mean past the scores it is made of: equal scores stay ties at the cut.
     mean = np.clip(total / np.where(weights > 0, weights, 1.0), lowest, highest)
     result = pl.Series("score", highest if config.method == "max" else mean, dtype=pl.Float64)
-    return pl.repeat(None, scores.height, dtype=pl.Float64, eager=True).alias("score").scatter(places["place"], result)
+    places = known["place"].gather(rows) - first
+    return pl.repeat(None, scores.height - first, dtype=pl.Float64, eager=True).alias("score").scatter(places, result)
 
 
-def _own(scores: pl.DataFrame, of_what: str) -> pl.DataFrame:
-    own = scores.select(time_of(scores.columns).alias(TIME), ENTITY, pl.col("score").cast(pl.Float64))
+def _own(scores: pl.DataFrame, of_what: str, entities: pl.DataType) -> pl.DataFrame:
+    own = scores.select(
+        time_of(scores.columns).alias(TIME), pl.col(ENTITY).cast(entities), pl.col("score").cast(pl.Float64)
+    )
     if strange := own.filter(pl.col("score").is_nan()).height:
         raise ContractError(f"{strange} of {own.height} scores{of_what} are NaN; pass null where a row is not judged")
     return own
