@@ -17,7 +17,7 @@ from ae_assets.errors import ConfigError
 from ae_assets.features.wording import Wording, wording_of
 from ae_assets.model.judgement import NotJudged, not_judged
 from ae_assets.schemas.anomalies import anomaly_types
-from ae_assets.schemas.periods import DAILY, named
+from ae_assets.schemas.periods import DAILY, Periods, named
 from ae_assets.schemas.records import TIME
 
 MOST_GONE = 10
@@ -246,7 +246,8 @@ def stored_day(space: Workspace, day: date | None = None) -> StoredDay:
     held = days_with_anomalies(space)
     asked = held[-1] if day is None else day
     if asked not in held:
-        raise ConfigError(f"{space.name(ANOMALIES)} has no anomalies of {named(asked)}; {_days_in_words(held, asked)}")
+        others = _days_in_words(space.table.periods, held, asked)
+        raise ConfigError(f"{space.name(ANOMALIES)} has no anomalies of {named(asked)}; {others}")
     continued = absent_before(asked, gaps_until(space, asked), space.table.periods)
     earlier = [other for other, rows in space.days_of(ANOMALIES).items() if rows and continued <= other < asked]
     rows = anomaly_rows(space, asked, asked)
@@ -287,11 +288,11 @@ def anomaly_rows(space: Workspace, first: date, last: date, entities: Collection
     return with_episodes(rows.with_columns(missing)).select(*types)
 
 
-def _days_in_words(held: Sequence[date], asked: date) -> str:
+def _days_in_words(periods: Periods, held: Sequence[date], asked: date) -> str:
     """Which days there are, and which of them lie nearest to the one that was asked for."""
     nearest = [*[day for day in held if day < asked][-1:], *[day for day in held if day > asked][:1]]
-    days = f"{len(held)} days from {held[0]} to {held[-1]}"
-    return f"it has those of {days}, the nearest of {' and '.join(map(str, nearest))}"
+    days = f"{len(held)} {periods.plural} from {named(held[0])} to {named(held[-1])}"
+    return f"it has those of {days}, the nearest of {' and '.join(map(named, nearest))}"
 
 
 def _of(number: int, noun: str) -> str:

@@ -7,6 +7,7 @@ reference, the latest record for the days that are judged.
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import date, timedelta
+from typing import cast
 
 import polars as pl
 
@@ -139,7 +140,7 @@ def _judgeable(space: Workspace, reference: Reference, rows: pl.DataFrame) -> Re
 
 
 def _last_day(rows: pl.DataFrame) -> str:
-    return str(rows["day"].max())
+    return named(cast("date", rows["day"].max()))
 
 
 def _in_words(drift: Drift) -> str:

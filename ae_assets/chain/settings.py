@@ -112,7 +112,7 @@ class DaySettings:
             words = _in_words(changes, "the day has", "the YAML")
         raise ModelError(
             f"the features of {named(day)} were made by other settings than the YAML has now:\n{words}\n"
-            f"Make them again, and those of other days like it: {_make_again(space, str(day))}"
+            f"Make them again, and those of other days like it: {_make_again(space, space.table.periods.key(day))}"
         )
 
 

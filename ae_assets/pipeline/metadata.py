@@ -29,7 +29,7 @@ from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline import maintenance_metadata
 from ae_assets.pipeline.target_wording import abnormal_rows, judged_by, learned_from, promoted_where
 from ae_assets.schemas.durations import written as in_short
-from ae_assets.schemas.periods import Periods
+from ae_assets.schemas.periods import Periods, named
 from ae_assets.sources import open_source
 
 if TYPE_CHECKING:
@@ -284,10 +284,10 @@ def model_run(table: WatchedTable, trained: "TrainedModel") -> Metadata:
         if history.train_loss
         else {}
     )
-    learned = f"from {card['training']['start']} to {card['training']['end']}"
+    start, end = (named(table.periods.parse(card["training"][key])) for key in ("start", "end"))
     return {
         SUMMARY: f"{trained.version}: {card['detector']['type']}, fitted on {history.windows_seen:,} windows "
-        f"{learned}. It is not in use before its threshold is chosen.",
+        f"from {start} to {end}. It is not in use before its threshold is chosen.",
         **drawn,
         "Validation loss": _short(history.kept_loss),
         "Epochs": len(history.train_loss),
@@ -325,7 +325,7 @@ def threshold_run(calibrated: "Calibrated", periods: Periods) -> Metadata:
         "Calibration rows": threshold.calibration.rows,
         "Calibration rows not judged": calibrated.not_judged.rows,
         "Devices never judged in calibration": calibrated.not_judged.entities,
-        "Calibrated on": f"{threshold.calibration.first_day} to {threshold.calibration.last_day}",
+        "Calibrated on": f"{named(threshold.calibration.first_day)} to {named(threshold.calibration.last_day)}",
         **_left_out(calibrated.calibration.left_out, periods),
         "Champion": calibrated.version if promotion.promoted else promotion.champion_before or "none",
         "Champion before": promotion.champion_before or "none",
@@ -505,7 +505,7 @@ def evaluation_run(evaluation: "Evaluation | SeriesEvaluation | RollingEvaluatio
         },
         "All tables": dg.MetadataValue.md(evaluation.markdown),
         **{name: figure for name, figure in figures.items() if name not in first},
-        "Judged days": f"{evaluation.start} to {evaluation.end}",
+        "Judged days": f"{named(evaluation.start)} to {named(evaluation.end)}",
         "Model version": evaluation.version,
         IN_WORDS: dg.MetadataValue.md(f"{FENCE}{evaluation.text}{FENCE}"),
         "Result": dg.MetadataValue.json(evaluation.record),

@@ -361,7 +361,7 @@ def test_age_is_counted_from_the_end_of_the_newest_period(periods: Periods, newe
 
 @KINDS
 def test_periods_past_their_retention_are_removed(fleet: Make, periods: Periods) -> None:
-    kept = timedelta(days=35) if periods is WEEKLY else timedelta(days=7)
+    kept = timedelta(days=70) if periods is WEEKLY else timedelta(days=7)
     retention = {"raw": kept.days, "features": kept.days}
     table = fleet(periods, retraining={"window_days": 1}, maintenance={"retention_days": retention})
     count = kept // periods.step + 2
