@@ -17,6 +17,7 @@ from typing import Any, Literal
 import polars as pl
 
 from ae_assets.errors import ConfigError
+from ae_assets.schemas.periods import DAILY
 
 COLUMNS = ("entity", "cohort", "since", "until", "reason")
 EXAMPLE = "entity,cohort,until,reason"
@@ -48,8 +49,9 @@ class Mute:
     line: int
 
     def holds_on(self, day: date) -> bool:
-        """Whether the entry is in force on a day."""
-        return (self.since is None or self.since <= day) and day <= self.until
+        """Whether the entry is in force on a day, or in a period by its first day."""
+        first = DAILY.of(day)
+        return (self.since is None or self.since <= first) and first <= self.until
 
     def in_words(self) -> str:
         """The entry as a person reads it in a report."""
@@ -127,7 +129,7 @@ def with_mutes(rows: pl.DataFrame, mutes: Sequence[Mute], day: date) -> pl.DataF
 
 def expired_mutes(mutes: Sequence[Mute], day: date) -> tuple[Mute, ...]:
     """Entries that ended before a day; they can be removed from the list."""
-    return tuple(mute for mute in mutes if mute.until < day)
+    return tuple(mute for mute in mutes if mute.until < DAILY.of(day))
 
 
 def unknown_mutes(mutes: Sequence[Mute], rows: pl.DataFrame, day: date) -> tuple[Mute, ...]:

@@ -443,7 +443,8 @@ def _scores_of_day(space: Workspace, facts: "AnomalyDay", champion: "Champion") 
     from ae_assets.reports.figures import score_histogram
     from ae_assets.reports.tables import markdown_image
 
-    scores, key = facts.frame["score"].drop_nulls().to_numpy(), space.table.periods.key(facts.day)
+    rows = facts.frame if champion.threshold.policy.by_record else facts.devices
+    scores, key = rows["score"].drop_nulls().to_numpy(), space.table.periods.key(facts.day)
     png = score_histogram(champion.threshold.calibration, _cut(facts, champion), scores, label=key)
     return {"Scores": _image(markdown_image(png, f"scores of {key} with the threshold"))}
 

@@ -60,7 +60,7 @@ def history_text(history: Mapping[str, Any], width: int) -> list[str]:
     if history["episodes"]:
         lines += ["", "Episodes:", *_episodes(history["episodes"], width)]
     if history["attributes"]:
-        lines += ["", f"From {history['first_day']} to {history['last_day']}:", *_moved(history["attributes"], width)]
+        lines += ["", f"From {_range(history)}:", *_moved(history["attributes"], width)]
     if history["set_aside"]:
         set_aside = [(named(one["day"]), f"{one['rule']}: {one['reason']}") for one in history["set_aside"]]
         lines += ["", "Records that were set aside and are not judged:", *aligned(set_aside, width)]
@@ -68,17 +68,21 @@ def history_text(history: Mapping[str, Any], width: int) -> list[str]:
 
 
 def _life(history: Mapping[str, Any]) -> str:
-    last, newest = history["last_seen"], history["newest_day"]
+    last, newest = history["last_seen"], DAILY.of(history["newest_day"])
     until = f"{last}, the newest day" if last == newest else f"{last}; the newest day is {newest}"
     failed = f"It failed on {history['failed_on']}." if history["failed_on"] else "No failure is known."
     return f"Seen from {history['first_seen']} to {until}. {failed}"
+
+
+def _range(history: Mapping[str, Any]) -> str:
+    return f"{named(history['first_day'])} to {named(history['last_day'])}"
 
 
 def _latest(history: Mapping[str, Any], width: int) -> list[str]:
     """How it stood on its last day."""
     one = history["latest"]
     if one is None:
-        return folded(f"It has no row in the anomalies of {history['first_day']} to {history['last_day']}.", width)
+        return folded(f"It has no row in the anomalies of {_range(history)}.", width)
     if one["score"] is None:
         verdict = f"not judged: {one['not_judged_because']}"
     else:

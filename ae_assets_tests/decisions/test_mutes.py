@@ -1,7 +1,7 @@
 """The mute list: what a file may say, what is wrong with a malformed one, and which rows it marks."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -206,6 +206,14 @@ def test_an_entry_is_expired_unknown_not_yet_in_force_or_marks_a_row(mutes: list
         later = entry.since is not None and entry.since > TODAY and entry.until >= TODAY
         marks = with_mutes(ROWS, [entry], TODAY)["muted_until"].is_not_null().any()
         assert [entry in over, entry in strange, later, marks].count(True) == 1
+
+
+@pytest.mark.parametrize(("hour", "muted"), [(23, True), (24, False)])
+def test_an_entry_holds_through_all_hours_of_its_last_day(hour: int, muted: bool) -> None:
+    at = datetime(2024, 5, 17, tzinfo=UTC) + timedelta(hours=hour)
+    entry = mute("ZA1", TODAY, since=TODAY)
+    assert (with_mutes(ROWS, [entry], at)["muted_until"].count() == 1) is muted
+    assert expired_mutes([entry], at) == (() if muted else (entry,))
 
 
 def test_an_entry_says_in_words_what_it_mutes() -> None:
