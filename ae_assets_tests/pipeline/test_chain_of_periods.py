@@ -25,7 +25,7 @@ from ae_assets.chain.training_days import default_training_days
 from ae_assets.chain.unseen import latest_unseen_days
 from ae_assets.chain.volume import gaps_in, in_words
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, RAW
-from ae_assets.schemas.periods import HOURLY, PERIODS, WEEKLY, Periods
+from ae_assets.schemas.periods import HOURLY, PERIODS, WEEKLY, Periods, named
 from ae_assets.sources import open_source
 from ae_assets_tests.pipeline.gauges import CADENCE, GAUGES, gauges, numbered, write_period
 from ae_assets_tests.pipeline.tables import storage_of
@@ -167,7 +167,7 @@ def test_a_range_is_scored_over_a_boundary_as_each_of_its_periods_alone_and_the_
     assert periods.end(last) - periods.start(first) >= timedelta(days=space.table.checks.window_days)
     verdicts = judge_rates(space)
     assert verdicts.keys() >= {"scores_have_not_drifted", "features_have_not_drifted"}
-    assert verdicts["features_have_not_drifted"].facts["window_end"] == str(days[-1])
+    assert verdicts["features_have_not_drifted"].facts["window_end"] == named(days[-1])
     history = entity_history(space, "north", days=2)
     assert (history.last, history.latest is not None) == (days[-1], True)
     assert history.first == periods.spanning(days[-1], timedelta(days=2))
