@@ -52,6 +52,22 @@ def test_what_lies_within_a_length_before_a_period_is_read(
     assert periods.start(first) <= periods.start(period) - length < periods.end(first)
 
 
+@given(MOMENTS, LENGTHS, st.sampled_from(KINDS))
+def test_the_last_that_reads_a_period_does_and_the_next_does_not(
+    moment: datetime, length: timedelta, periods: Periods
+) -> None:
+    period = periods.of(moment)
+    last = periods.after(period, length)
+    assert periods.before(last, length) <= period < periods.before(periods.shifted(last, 1), length)
+
+
+@given(st.dates(date(1990, 1, 1), date(2090, 1, 1)), st.sampled_from(KINDS))
+def test_a_date_that_ends_a_range_stands_for_its_last_hour_its_day_or_its_week(day: date, periods: Periods) -> None:
+    last = periods.parse(day.isoformat(), last=True)
+    assert periods.start(last) < DAILY.end(day) <= periods.end(last)
+    assert periods.last_of(day) == last
+
+
 @given(MOMENTS, st.integers(0, 60), st.sampled_from(KINDS))
 def test_a_range_holds_each_period_once(moment: datetime, count: int, periods: Periods) -> None:
     first = periods.of(moment)
