@@ -256,19 +256,18 @@ def threshold_checks(space: Workspace, promotion: "Promotion") -> list[dg.AssetC
 
 def anomalies_checks(space: Workspace, champion: "Champion", days: Sequence[date]) -> list[dg.AssetCheckResult]:
     """Judges what was stored for the run's periods, as it is read back, once."""
-    from ae_assets.decisions import one_per_device
     from ae_assets.schemas.anomalies import anomaly_schema
 
     periods, schema = space.table.periods, anomaly_schema(space.table.rhythm)
     held = space.days_of(ANOMALIES)
+    judged_rows = "devices" if space.table.rhythm.cadence is None else "records"
     shares: dict[date, float] = {}
     unknown: dict[date, pl.DataFrame] = {}
     watched_rows: dict[date, int] = {}
 
     def counted() -> Iterator[tuple[date, pl.DataFrame]]:
         for day, frame in _stored(space, ANOMALIES, days, schema):
-            heard = one_per_device(frame).filter(pl.col("muted_until").is_null())
-            watched = heard.select("cohort", "is_anomaly", "not_judged_because")
+            watched = frame.filter(pl.col("muted_until").is_null()).select("cohort", "is_anomaly", "not_judged_because")
             judged = watched["is_anomaly"].drop_nulls()
             if watched.height:
                 watched_rows[day] = watched.height
@@ -281,7 +280,7 @@ def anomalies_checks(space: Workspace, champion: "Champion", days: Sequence[date
     most = space.table.checks.max_alarm_share
     high = {day: share for day, share in shares.items() if share > most}
     verdict = (
-        f"at most {max(shares.values(), default=0.0):.3%} of {periods.one}'s judged devices have an alarm "
+        f"at most {max(shares.values(), default=0.0):.3%} of {periods.one}'s judged {judged_rows} have an alarm "
         f"(allowed {most:.1%})"
         if not high
         else f"{len(high)} of {len(shares)} {periods.plural} have more than {most:.1%}: "
