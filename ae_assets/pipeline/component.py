@@ -25,7 +25,8 @@ from ae_assets.pipeline.resources import default_resources
 from ae_assets.pipeline.schedules import maintenance_schedule, retraining_schedule
 from ae_assets.pipeline.sensors import landing_sensor
 
-TEMPLATE = Path(__file__).with_name("template.yaml")
+DRIVE_STATS = Path(__file__).parent.parent / "defs" / "drive_stats" / "defs.yaml"
+"""What a new table begins with."""
 
 
 class TableAttributes(RootModel[dict[str, Any]]):
@@ -38,17 +39,29 @@ class TableAttributes(RootModel[dict[str, Any]]):
 
 
 class TableScaffolder(dg.Scaffolder[Any]):
-    """Writes a complete, commented ``defs.yaml``."""
+    """Writes the ``defs.yaml`` of drive stats for another table of drives; its location is to be filled in."""
 
     def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
         """Creates the folder of the new table with its YAML."""
         if request.scaffold_format != "yaml":
             raise ConfigError("a watched table is described in YAML; leave out --format python")
         request.target_path.mkdir(parents=True, exist_ok=True)
-        text = (
-            TEMPLATE.read_text().replace("TABLE_NAME", request.target_path.name).replace("TYPE_NAME", request.type_name)
-        )
-        (request.target_path / "defs.yaml").write_text(text)
+        (request.target_path / "defs.yaml").write_text(scaffolded(request.target_path.name, request.type_name))
+
+
+def scaffolded(table: str, type_name: str) -> str:
+    """The YAML of a new table: that of drive stats, without what is said of these alone."""
+    new = {
+        "# Backblaze": "# A watched table: fill in source.location, then `dg check defs`; keys: docs/reference.md\n",
+        "type:": f"type: {type_name}\n",
+        "  table:": f"  table: {table} # REQUIRED\n",
+        "  description:": '  description: "What the table holds."\n',
+        "  owners:": "  owners: []\n",
+        "    # A simulated fleet": "    # Of other columns `ae-assets new TABLE --from FILE` proposes a YAML.\n",
+        "    location:": "    location: FILL_IN # REQUIRED\n",
+    }
+    lines = DRIVE_STATS.read_text().splitlines(keepends=True)
+    return "".join(next((text for key, text in new.items() if line.startswith(key)), line) for line in lines)
 
 
 @dg.scaffold_with(TableScaffolder)

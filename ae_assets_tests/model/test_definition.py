@@ -10,7 +10,7 @@ from ae_assets.features.settings import FeatureSettings
 from ae_assets.model.definition import SourceSection, WatchedTable
 from ae_assets.model.parse import parse_table
 from ae_assets.model.unknown_names import WRITTEN_BESIDE
-from ae_assets.pipeline.component import TEMPLATE
+from ae_assets.pipeline.component import scaffolded
 from ae_assets.schemas.columns import RESERVED_COLUMNS
 from ae_assets.schemas.layouts.drive_stats_columns import IDENTITY_COLUMNS, NEVER_FEATURES, PLACE_COLUMNS
 from ae_assets.schemas.layouts.own import layout_of_record, periods_of_record
@@ -110,9 +110,9 @@ def test_a_location_of_a_wrong_form_is_not_shown_since_it_may_hold_a_password(so
     assert "s3cr3t" not in str(refused.value)
 
 
-def test_the_tables_of_the_project_and_the_template_read_the_default_words_for_a_missing_cell() -> None:
+def test_the_tables_of_the_project_and_a_scaffolded_one_read_the_default_words_for_a_missing_cell() -> None:
     words = load_table("drive_stats")[1].source.reading
-    template = yaml.safe_load(TEMPLATE.read_text())["attributes"]["source"]
+    template = yaml.safe_load(scaffolded("fleet", "ae_assets.AnomalyPipeline"))["attributes"]["source"]
     assert template["missing_markers"] == list(MISSING_MARKERS)
     assert all(words.is_missing(marker) for marker in [*MISSING_MARKERS, "null", "nan", "none"])
     assert words.last_line_end == template["last_line_end"] == Reading().last_line_end

@@ -9,15 +9,18 @@ import pytest
 from dagster_shared.yaml_utils import parse_yaml_with_source_position
 from jsonschema import Draft202012Validator
 
-from ae_assets.pipeline.component import TEMPLATE, AnomalyPipeline
-from ae_assets_tests.conftest import REPOSITORY
+from ae_assets.pipeline.component import DRIVE_STATS, AnomalyPipeline, scaffolded
 
-DRIVE_STATS = REPOSITORY / "ae_assets" / "defs" / "drive_stats" / "defs.yaml"
+DEFS = sorted(DRIVE_STATS.parent.parent.glob("*/defs.yaml"))
 SCHEMA = AnomalyPipeline.get_model_cls().model_json_schema()
 
 
 def attributes_of(path: Path) -> dict[str, Any]:
-    value = parse_yaml_with_source_position(path.read_text().replace("TABLE_NAME", "my_table")).value
+    return attributes_in(path.read_text())
+
+
+def attributes_in(text: str) -> dict[str, Any]:
+    value = parse_yaml_with_source_position(text).value
     attributes: dict[str, Any] = value["attributes"]
     return attributes
 
@@ -28,10 +31,20 @@ def complaints(attributes: Mapping[str, Any]) -> dict[str, str]:
     return {".".join(map(str, error.absolute_path)): error.message for error in found}
 
 
-@pytest.mark.parametrize("path", [DRIVE_STATS, TEMPLATE], ids=["drive_stats", "template"])
-def test_the_yaml_that_is_there_and_the_one_that_is_scaffolded_are_right(path: Path) -> None:
+@pytest.mark.parametrize("path", DEFS, ids=lambda path: path.parent.name)
+def test_the_yaml_of_each_table_is_right(path: Path) -> None:
     Draft202012Validator.check_schema(SCHEMA)
     assert complaints(attributes_of(path)) == {}
+
+
+def test_a_scaffolded_yaml_is_that_of_drive_stats_for_another_table() -> None:
+    text = scaffolded("my_table", "ae_assets.AnomalyPipeline")
+    attributes, own = attributes_in(text), attributes_of(DRIVE_STATS)
+    assert complaints(attributes) == {}
+    assert (attributes["table"], attributes["owners"], attributes["source"]["location"]) == ("my_table", [], "FILL_IN")
+    alike = {key: value for key, value in own.items() if key not in {"table", "description", "owners", "source"}}
+    assert {key: attributes[key] for key in alike} == alike
+    assert "Backblaze drive stats" not in text
 
 
 @pytest.mark.parametrize(
