@@ -19,7 +19,7 @@ VARIATIONAL = VariationalConfig(type=f"{MODULE}:VariationalConfig", **QUICK)
 
 
 def test_a_supervised_network_learns_from_targets_knows_cohorts_and_is_loaded(tmp_path: Path) -> None:
-    worn = windows_of(fleet(entities=30, seed=1).with_columns(pl.col(NAMES[:3]) + 6), NAMES, 4)
+    worn = windows_of(fleet(entities=30, seed=1).with_columns(pl.col(NAMES[:3]) + 6), NAMES, 4 * DAY)
     healthy = split(CLASSIFIER, fleet())
     data = training_data(healthy.train, healthy.validation, worn)
     data.held_out[:] = np.arange(len(data.held_out)) % 4 == 0

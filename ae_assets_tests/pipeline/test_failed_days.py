@@ -155,7 +155,7 @@ def test_a_check_that_holds_back_days_holds_back_no_other_day(
     monkeypatch.setattr(
         preparation,
         "features_of_block",
-        lambda history, day, *more, **named: whole(history, day, *more, **named).head(3 + 5 * (day != BAD)),
+        lambda history, *, first, **named: whole(history, first, **named).head(3 + 5 * (first != BAD)),
     )
     result = short_fleet.run(DAILY, GOOD, ALSO_GOOD)
     assert not result.success

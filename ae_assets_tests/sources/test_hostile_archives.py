@@ -227,8 +227,7 @@ def test_members_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
     names = [b"2013-04-%02d.csv" % day for day in range(1, 31)]
     kernel = day_csv(rows=5_000)
     forged = overlapping_zip(names, kernel)
-    with zipfile.ZipFile(io.BytesIO(forged)) as archive:  # other programs unpack it, to many times its size
-        assert archive.testzip() is None
+    with zipfile.ZipFile(io.BytesIO(forged)) as archive:  # a program that unpacks it gets many times its size
         assert sum(member.file_size for member in archive.infolist()) > 100 * len(forged)
     frames, said = read(tmp_path / "a.zip", forged)
     assert frames == {}
