@@ -19,7 +19,8 @@ FLEET = "simulated://?drives={}&days=75&seed=7"
 def unpack(name: str, drives: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The home, and this process set to use it; its warehouse is relative to the working directory."""
     with tarfile.open(HOMES / f"{name}.tar.xz") as packed:
-        packed.extractall(folder, filter="data")
+        options = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # there since 3.11.4
+        packed.extractall(folder, **options)  # noqa: S202 - homes of this repository
     home = folder / name
     monkeypatch.chdir(home)
     monkeypatch.setenv("PYICEBERG_CATALOG__AE_ASSETS__WAREHOUSE", "warehouse")
