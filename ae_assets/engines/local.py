@@ -10,7 +10,7 @@ import polars as pl
 from ae_assets.schemas.records import ENTITY, key_of
 
 ROWS_IN_BLOCK = 1_000_000
-"""So many rows of a look-back are computed on at once, whatever the size of the fleet: some 200 MB."""
+"""So many rows of a look-back are computed on at once in a thread, whatever the size of the fleet."""
 
 LEAST_ROWS = 100_000
 """Smaller blocks cost more than a thread gains."""
