@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 import yaml
-from dagster._core.execution.plan.objects import ErrorSource
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -32,6 +31,7 @@ from ae_assets.pipeline.component import TableLeftOut
 from ae_assets.pipeline.daily import failure_in
 from ae_assets.pipeline.failures import is_caused_by, root_message
 from ae_assets.pipeline.home import home_folder
+from ae_assets.pipeline.interrupts import forget_interrupts, was_interrupted
 from ae_assets.pipeline.partitions import (
     bounds_of,
     first_and_last,
@@ -165,6 +165,7 @@ class Chain:
             first, last = map(self.definition.periods.key, days)
             tags |= {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
         ops = {f"{self.table}__{name}": {"config": values} for name, values in (config or {}).items()}
+        forget_interrupts()
         result = self._job.execute_in_process(
             instance=self.instance,
             asset_selection=[dg.AssetKey([self.table, name]) for name in assets],
@@ -172,7 +173,7 @@ class Chain:
             tags=tags,
             raise_on_error=False,
         )
-        if _was_interrupted(result):
+        if was_interrupted():
             raise KeyboardInterrupt
         return RunOutcome(
             run_id=result.run_id,
@@ -182,14 +183,6 @@ class Chain:
             checks=result.get_asset_check_evaluations(),
             failed_days=_failed_days(result, self.definition.periods),
         )
-
-
-def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
-    return any(
-        event.step_failure_data.error_source == ErrorSource.INTERRUPT
-        for event in result.all_events
-        if event.is_step_failure
-    )
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> str | None:

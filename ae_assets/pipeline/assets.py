@@ -27,6 +27,7 @@ from ae_assets.pipeline import checks, maintenance_metadata, metadata
 from ae_assets.pipeline.automation import anomalies_condition, features_condition
 from ae_assets.pipeline.daily import MADE_DAYS, DailyStep
 from ae_assets.pipeline.freshness import freshness_policy
+from ae_assets.pipeline.interrupts import stop_if_interrupted, watch_interrupts
 from ae_assets.pipeline.judged_days import EvaluationConfig, as_period, named_days, refusing_before_the_run
 from ae_assets.pipeline.partitions import remember_days
 from ae_assets.pipeline.resources import LakehouseResource
@@ -328,6 +329,7 @@ def _space(
     context: dg.AssetExecutionContext | dg.OpExecutionContext, table: WatchedTable, lakehouse: LakehouseResource
 ) -> Workspace:
     def log(progress: Progress) -> None:
+        stop_if_interrupted()
         rate = progress.rows / progress.seconds if progress.seconds else 0.0
         context.log.info(
             f"{progress.stage}: {progress.done}/{progress.total} {progress.unit}, {progress.rows:,} rows, "
@@ -335,6 +337,7 @@ def _space(
         )
         publish(progress)
 
+    watch_interrupts()
     return Workspace(table, lakehouse.tables, lakehouse.models, log)
 
 

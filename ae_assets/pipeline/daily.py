@@ -22,6 +22,7 @@ from ae_assets.chain.failed_day import FailedDay
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, QUARANTINE, RAW
 from ae_assets.errors import ConfigError, DaysFailedError
 from ae_assets.model.definition import WatchedTable
+from ae_assets.pipeline.interrupts import stop_if_interrupted
 from ae_assets.schemas.periods import Periods
 
 RATES = "rates"
@@ -94,6 +95,7 @@ class DailyStep:
     def made(self, results: Iterable[_Facts | FailedDay]) -> Iterator[_Facts]:
         """Gives what became of each day that was made and keeps those that failed."""
         for facts in results:
+            stop_if_interrupted()
             if isinstance(facts, FailedDay):
                 self.failed[facts.day] = facts
             else:
@@ -116,6 +118,7 @@ class DailyStep:
         Raises:
             DaysFailedError: days failed, and no later step of this run will say so.
         """
+        stop_if_interrupted()
         for failure in held_back:
             self.failed.setdefault(failure.day, failure)
         yield from self._records()

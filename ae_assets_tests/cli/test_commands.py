@@ -12,6 +12,7 @@ from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from traceback import TracebackException
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -19,8 +20,9 @@ import pytest
 from dagster_shared.error import SerializableErrorInfo
 
 from ae_assets.chain.lives import failures_in
+from ae_assets.chain.raw_columns import RawColumns
 from ae_assets.cli.demo import Followed, followed, show_followed
-from ae_assets.errors import LakehouseError
+from ae_assets.errors import ContractError, LakehouseError
 from ae_assets.pipeline import checks
 from ae_assets.pipeline.failures import root_message
 from ae_assets.pipeline.metadata import FENCE, IN_WORDS, SUMMARY
@@ -40,6 +42,7 @@ ALL_CHECKS = sum(
         checks.POOLED_CHECKS,
     )
 )
+INTERRUPTED = "interrupted: days that were committed stay, no day is half written; give the same command again to go on"
 FIRST_DAYS = ("--start", str(FIRST), "--end", str(FIRST + timedelta(days=2)))
 
 
@@ -368,11 +371,41 @@ def test_ctrl_c_ends_with_130_says_what_stays_and_marks_the_run_as_failed(tmp_pa
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130, error
-    assert error.strip() == (
-        "interrupted: days that were committed stay, no day is half written; give the same command again to go on"
-    )
+    assert error.strip() == INTERRUPTED
     with dg.DagsterInstance.from_config(str(tmp_path / "home" / "dagster")) as instance:
         assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE]
+
+
+class _DropsErrors:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def _fails_of_an_interrupt() -> None:
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except BaseException as error:
+        raise ContractError("a callback failed") from error
+
+
+@pytest.mark.parametrize("interrupted", [_DropsErrors, _fails_of_an_interrupt])
+def test_an_interrupt_that_a_library_drops_or_renames_still_ends_the_run(
+    run_in: RunIn, monkeypatch: pytest.MonkeyPatch, interrupted: Callable[[], object]
+) -> None:
+    fit, fitted = RawColumns.fit, []
+
+    def fit_interrupted(*given: Any) -> pl.DataFrame:
+        fitted.append(given)
+        if len(fitted) == 2:
+            interrupted()
+        return fit(*given)
+
+    monkeypatch.setattr(RawColumns, "fit", fit_interrupted)
+    said = run_in("run", "drive_stats", "--start", str(FIRST), "--end", str(FIRST + timedelta(days=9)))
+    assert (said.code, said.error.strip()) == (130, INTERRUPTED)
+    assert len(fitted) == 2, "no day was begun after the interrupt"
+    monkeypatch.setattr(RawColumns, "fit", fit)
+    assert run_in("run", "drive_stats", *FIRST_DAYS).code != 130
 
 
 def test_a_process_of_its_own_ends_with_the_exit_code(tmp_path: Path) -> None:
