@@ -9,11 +9,10 @@ import polars as pl
 from ae_assets.chain.anomaly_day import AnomalyDay
 from ae_assets.chain.champion import Champion
 from ae_assets.chain.day_before import Alarms
-from ae_assets.chain.failed_day import FailedDay
 from ae_assets.chain.open_episodes import OpenEpisodes
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.volume import gaps_until
-from ae_assets.chain.workspace import ANOMALIES, Workspace
+from ae_assets.chain.workspace import ANOMALIES, FailedPeriod, Workspace
 from ae_assets.decisions import Episodes, first_continued, read_mutes
 from ae_assets.decisions.episodes import STATE_COLUMNS
 from ae_assets.errors import AeAssetsError
@@ -22,7 +21,7 @@ from ae_assets.schemas.anomalies import anomaly_types
 from ae_assets.schemas.records import keys_of
 
 
-def find_anomalies(space: Workspace, champion: Champion, days: Sequence[date]) -> Iterator[AnomalyDay | FailedDay]:
+def find_anomalies(space: Workspace, champion: Champion, days: Sequence[date]) -> Iterator[AnomalyDay | FailedPeriod]:
     """Scores the given days and writes their anomaly tables; a day without features becomes an empty day.
 
     Streaks and episodes continue the drive's latest record of the days before, taken from the days of this run or,
@@ -39,10 +38,10 @@ def find_anomalies(space: Workspace, champion: Champion, days: Sequence[date]) -
     episodes = Episodes(champion.episodes, past, gaps, space.table.periods)
     previous = None if past is None else Alarms.of(past)
     open_before = None if past is None else OpenEpisodes.of(past)
-    failed: dict[date, FailedDay] = {}
+    failed: dict[date, FailedPeriod] = {}
 
     def fail(day: date, error: AeAssetsError) -> None:
-        failed[day] = FailedDay(day, ANOMALIES, str(error))
+        failed[day] = FailedPeriod(day, ANOMALIES, str(error))
 
     scores = score_days(space, champion.detector, champion.aggregation, days, "anomalies", on_failure=fail)
     empty = set(days)

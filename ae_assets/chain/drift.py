@@ -5,14 +5,13 @@ reference, the latest record for the days that are judged.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from typing import cast
 
 import polars as pl
 
 from ae_assets.chain.champion import Champion
-from ae_assets.chain.verdict import PooledVerdict
 from ae_assets.chain.volume import gaps_in
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
 from ae_assets.evaluation.drift import Drift, Reference, feature_drifts, score_drift
@@ -27,6 +26,15 @@ LARGEST_NAMED = 5
 
 _HASH_STEPS = 1_000_000
 _SEED = 11
+
+
+@dataclass(frozen=True)
+class PooledVerdict:
+    """What a check on a window of days says, with the counts that explain it."""
+
+    passed: bool
+    text: str
+    facts: dict[str, object]
 
 
 def reference_of(space: Workspace, first: date, last: date, scores: pl.DataFrame, features: Sequence[str]) -> Reference:

@@ -8,11 +8,10 @@ from datetime import date
 
 import polars as pl
 
-from ae_assets.chain.failed_day import FailedDay
 from ae_assets.chain.set_aside import BrokenRule, GoneCohort, broken_rules, gone_cohorts
 from ae_assets.chain.settings import remember_settings
 from ae_assets.chain.volume import gaps_in
-from ae_assets.chain.workspace import FEATURES, QUARANTINE, RAW, Workspace
+from ae_assets.chain.workspace import FEATURES, QUARANTINE, RAW, FailedPeriod, Workspace
 from ae_assets.engines.local import LocalEngine
 from ae_assets.errors import ContractError
 from ae_assets.features.config import FeatureConfig
@@ -58,7 +57,7 @@ class FeatureDay:
         return sum(broken.rows for broken in self.set_aside)
 
 
-def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | FailedDay]:
+def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | FailedPeriod]:
     """Validates the raw rows of the given days and writes their features and their quarantine.
 
     The look-back window of the first day is read before it, as far as features need it; after that each raw day is read
@@ -75,7 +74,7 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
     """
     config = space.table.features
     contract = contract_of(space.table.layout, tuple(config.attributes), config.low_bits, space.table.periods)
-    built: dict[date, FeatureDay | FailedDay] = {}
+    built: dict[date, FeatureDay | FailedPeriod] = {}
     before: dict[str, int] = {}
     began, rows = time.monotonic(), 0
     made_by = pl.lit(space.table.feature_settings.digest).alias(SETTINGS)
@@ -96,7 +95,7 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
                 prepared = preparation.prepare(raw, day)
             except ContractError as error:
                 if asked:
-                    built[day] = FailedDay(day, FEATURES, str(error))
+                    built[day] = FailedPeriod(day, FEATURES, str(error))
                 continue
             watched = _rows_by(prepared.valid, "cohort")
             gone = gone_cohorts(_cohorts_of(raw, contract.names.get("cohort")), watched, before)

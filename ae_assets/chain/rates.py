@@ -6,10 +6,9 @@ from datetime import date, timedelta
 import polars as pl
 
 from ae_assets.chain.champion import load_champion
-from ae_assets.chain.drift import judge_drift
+from ae_assets.chain.drift import PooledVerdict, judge_drift
 from ae_assets.chain.lives import lives_in
 from ae_assets.chain.target import intervals_in, step_of
-from ae_assets.chain.verdict import PooledVerdict
 from ae_assets.chain.workspace import ANOMALIES, Workspace
 from ae_assets.errors import EvaluationError, SourceError
 from ae_assets.evaluation import (

@@ -8,10 +8,9 @@ from typing import Literal
 
 import polars as pl
 
-from ae_assets.chain.failed_day import FailedDay
 from ae_assets.chain.ledger import catch_up
 from ae_assets.chain.raw_columns import RawColumns
-from ae_assets.chain.workspace import RAW, Workspace
+from ae_assets.chain.workspace import RAW, FailedPeriod, Workspace
 from ae_assets.errors import ContractError, LakehouseError, SourceError
 from ae_assets.progress import Progress
 from ae_assets.sources import Source, SourceDay
@@ -31,7 +30,7 @@ class RawDay:
     size_bytes: int = 0
 
 
-def load_raw(space: Workspace, source: Source, days: Sequence[date]) -> Iterator[RawDay | FailedDay]:
+def load_raw(space: Workspace, source: Source, days: Sequence[date]) -> Iterator[RawDay | FailedPeriod]:
     """Writes the source's rows of the given days, and brings the ledger and the lives up to them.
 
     A day that the source lacks is reported; rows loaded for it before are kept, since a file that is away for a moment
@@ -62,10 +61,10 @@ def load_raw(space: Workspace, source: Source, days: Sequence[date]) -> Iterator
                 )
                 writer.write(day, loaded)
             except SourceError as error:
-                yield FailedDay(day, RAW, str(error))
+                yield FailedPeriod(day, RAW, str(error))
                 continue
             except ContractError as error:
-                yield FailedDay(day, RAW, f"{entry.origin}: {error}")
+                yield FailedPeriod(day, RAW, f"{entry.origin}: {error}")
                 continue
             written[day] = entry
             rows += loaded.height

@@ -1,4 +1,4 @@
-"""What every step of the chain is given: the table's definition, its tables in the lakehouse, its models."""
+"""What every step of the chain is given (definition, tables, models), and what it says of a period that failed."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -121,3 +121,21 @@ class Workspace:
             for period, frame in self.iter_days(asset, first, last, columns, entities):
                 if frame.height:
                     yield period, period in asked, frame
+
+
+@dataclass(frozen=True)
+class FailedPeriod:
+    """A period that could not be made, or that a check holds back, while the others go on.
+
+    Attributes:
+        day: which one.
+        asset: the asset of the chain at which it failed; for what follows that asset it failed there, too.
+        reason: why, for a person.
+        check: the check that holds the day back: the asset's rows are stored, what follows them is not made. None
+            where the rows could not be made.
+    """
+
+    day: date
+    asset: str
+    reason: str
+    check: str | None = None

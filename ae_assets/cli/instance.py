@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 
 from ae_assets.chain import Workspace
-from ae_assets.chain.failed_day import FailedDay
+from ae_assets.chain.workspace import FailedPeriod
 from ae_assets.cli.project import OWN, projects
 from ae_assets.errors import AeAssetsError, ConfigError, DaysFailedError
 from ae_assets.model.definition import WatchedTable
@@ -81,7 +81,7 @@ class RunOutcome:
     metadata: Mapping[str, Mapping[str, dg.MetadataValue]] = field(default_factory=dict)
     """By asset name, the values of its last materialisation."""
     checks: Sequence[dg.AssetCheckEvaluation] = ()
-    failed_days: Mapping[date, FailedDay] = field(default_factory=dict)
+    failed_days: Mapping[date, FailedPeriod] = field(default_factory=dict)
 
     @property
     def goes_on(self) -> bool:
@@ -203,7 +203,7 @@ def _failure(result: dg.ExecuteInProcessResult) -> str | None:
     return next((root_message(error) for error in errors if error is not None), "it ended before any step began")
 
 
-def _failed_days(result: dg.ExecuteInProcessResult, periods: Periods) -> dict[date, FailedDay]:
+def _failed_days(result: dg.ExecuteInProcessResult, periods: Periods) -> dict[date, FailedPeriod]:
     observed = [event.asset_observation_data.asset_observation for event in result.get_asset_observation_events()]
     failures = [failure for observation in observed if (failure := failure_in(observation, periods)) is not None]
     return {failure.day: failure for failure in sorted(failures, key=lambda failure: failure.day)}

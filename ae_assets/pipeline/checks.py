@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 import dagster as dg
 import polars as pl
 
-from ae_assets.chain.failed_day import FailedDay
 from ae_assets.chain.raw_columns import never_delivered
 from ae_assets.chain.volume import implausible_volumes
-from ae_assets.chain.workspace import ANOMALIES, FEATURES, QUARANTINE, RAW, THRESHOLD, Workspace
+from ae_assets.chain.workspace import ANOMALIES, FEATURES, QUARANTINE, RAW, THRESHOLD, FailedPeriod, Workspace
 from ae_assets.features.volume import are_many
 from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.daily import RATES, days_failed, days_of_run, recorded_failures
@@ -476,13 +475,13 @@ def build_pooled_checks(table: WatchedTable) -> dg.AssetChecksDefinition:
     return rates
 
 
-def held_back(periods: Periods, results: Iterable[dg.AssetCheckResult]) -> Iterator[FailedDay]:
+def held_back(periods: Periods, results: Iterable[dg.AssetCheckResult]) -> Iterator[FailedPeriod]:
     """The periods that failed a check which holds them back."""
     for result in results:
         if not result.passed and result.check_name in HOLDS_BACK and result.asset_key is not None:
             for partition, reason in cast("dict[str, str]", result.metadata[REASONS].value).items():
                 asset, words = result.asset_key.path[-1], f"{result.check_name}: {reason}"
-                yield FailedDay(periods.parse(partition), asset, words, result.check_name)
+                yield FailedPeriod(periods.parse(partition), asset, words, result.check_name)
 
 
 def failed_days(periods: Periods, days: Iterable[date]) -> dict[str, Any]:

@@ -18,8 +18,7 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
 )
 
-from ae_assets.chain.failed_day import FailedDay
-from ae_assets.chain.workspace import ANOMALIES, FEATURES, QUARANTINE, RAW
+from ae_assets.chain.workspace import ANOMALIES, FEATURES, QUARANTINE, RAW, FailedPeriod
 from ae_assets.errors import ConfigError, DaysFailedError
 from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.interrupts import stop_if_interrupted
@@ -92,11 +91,11 @@ class DailyStep:
         """The days that a check of what this asset is made of holds back."""
         return [day for day, failure in self.failed.items() if failure.check is not None]
 
-    def made(self, results: Iterable[_Facts | FailedDay]) -> Iterator[_Facts]:
+    def made(self, results: Iterable[_Facts | FailedPeriod]) -> Iterator[_Facts]:
         """Gives what became of each day that was made and keeps those that failed."""
         for facts in results:
             stop_if_interrupted()
-            if isinstance(facts, FailedDay):
+            if isinstance(facts, FailedPeriod):
                 self.failed[facts.day] = facts
             else:
                 self._done.append(facts.day)
@@ -112,7 +111,7 @@ class DailyStep:
         if len(self.failed) == len(self._all_days):
             raise days_failed(self._table.periods, self.failed.values(), len(self._all_days))
 
-    def end(self, held_back: Iterable[FailedDay] = ()) -> Iterator[dg.AssetObservation]:
+    def end(self, held_back: Iterable[FailedPeriod] = ()) -> Iterator[dg.AssetObservation]:
         """Records the days that a check of this step holds back, and fails the last step of a run with failed days.
 
         Raises:
@@ -183,7 +182,7 @@ def days_of_run(tags: Mapping[str, str], periods: Periods) -> list[date]:
         return []
 
 
-def record_of(failure: FailedDay, periods: Periods, asset: dg.AssetKey) -> dg.AssetObservation:
+def record_of(failure: FailedPeriod, periods: Periods, asset: dg.AssetKey) -> dg.AssetObservation:
     """The event that says of a partition of an asset that it failed."""
     held_back = {} if failure.check is None else {HELD_BACK_BY: failure.check}
     return dg.AssetObservation(
@@ -194,13 +193,13 @@ def record_of(failure: FailedDay, periods: Periods, asset: dg.AssetKey) -> dg.As
     )
 
 
-def failure_in(observation: dg.AssetObservation, periods: Periods) -> FailedDay | None:
+def failure_in(observation: dg.AssetObservation, periods: Periods) -> FailedPeriod | None:
     """The failed day that an event records; None for an observation that somebody else made."""
     metadata = observation.metadata
     if observation.partition is None or FAILED_AT not in metadata:
         return None
     check = metadata.get(HELD_BACK_BY)
-    return FailedDay(
+    return FailedPeriod(
         periods.parse(observation.partition),
         str(metadata[FAILED_AT].value),
         str(metadata[REASON].value),
@@ -210,7 +209,7 @@ def failure_in(observation: dg.AssetObservation, periods: Periods) -> FailedDay 
 
 def recorded_failures(
     instance: dg.DagsterInstance, periods: Periods, asset: dg.AssetKey, days: Collection[date]
-) -> dict[date, FailedDay]:
+) -> dict[date, FailedPeriod]:
     """Those of the periods whose failure was recorded after the asset was last materialised for them, in order."""
     partitions = set(map(periods.key, days))
     if not partitions:
@@ -219,7 +218,7 @@ def recorded_failures(
         instance.get_latest_storage_id_by_partition(asset, kind, partitions)
         for kind in (dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_OBSERVATION)
     )
-    failed: dict[date, FailedDay] = {}
+    failed: dict[date, FailedPeriod] = {}
     for partition in sorted(partition for partition, at in observed.items() if at > made.get(partition, 0)):
         since = dg.AssetRecordsFilter(asset, asset_partitions=[partition], after_storage_id=made.get(partition))
         for record in instance.fetch_observations(since, limit=_RECORDS).records:
@@ -230,7 +229,7 @@ def recorded_failures(
     return failed
 
 
-def days_failed(periods: Periods, failed: Collection[FailedDay], of: int) -> DaysFailedError:
+def days_failed(periods: Periods, failed: Collection[FailedPeriod], of: int) -> DaysFailedError:
     """The error of a run with failed periods.
 
     Args:
@@ -245,7 +244,7 @@ def days_failed(periods: Periods, failed: Collection[FailedDay], of: int) -> Day
     )
 
 
-def in_words(periods: Periods, failed: Collection[FailedDay]) -> str:
+def in_words(periods: Periods, failed: Collection[FailedPeriod]) -> str:
     """A line for each failed period: where it failed and why."""
     ordered = sorted(failed, key=lambda failure: failure.day)
     more = len(ordered) - MOST_NAMED

@@ -11,12 +11,11 @@ import ae_assets
 from ae_assets.chain import Workspace
 from ae_assets.chain.anomalies import find_anomalies
 from ae_assets.chain.champion import load_champion
-from ae_assets.chain.failed_day import FailedDay
 from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest
-from ae_assets.chain.workspace import ANOMALIES, QUARANTINE, RAW
+from ae_assets.chain.workspace import ANOMALIES, QUARANTINE, RAW, FailedPeriod
 from ae_assets.errors import ContractError, ModelError
 from ae_assets.model.model import Model, load_model
 from ae_assets.schemas.periods import DAILY
@@ -54,7 +53,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     build_features(space, DAYS)
     train(space, TrainingRange.of(DAYS[0], DAYS[19], 10))
     calibrate_latest(space)
-    assert not [day for day in find_anomalies(space, load_champion(space), DAYS) if isinstance(day, FailedDay)]
+    assert not [day for day in find_anomalies(space, load_champion(space), DAYS) if isinstance(day, FailedPeriod)]
     return space
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ae_assets.chain.failed_day import FailedDay
+from ae_assets.chain.workspace import FailedPeriod
 from ae_assets.pipeline.automation import last_change, stale_periods, unmade_periods
 from ae_assets.pipeline.daily import record_of
 from ae_assets.pipeline.resources import LakehouseResource
@@ -235,7 +235,7 @@ def test_a_load_counts_where_it_brought_another_fingerprint_than_the_one_before(
 def test_no_anomalies_are_asked_for_of_a_day_whose_features_a_check_holds_back(fleet: Fleet) -> None:
     _with_champion(fleet)
     fleet.run(["raw", "features", "quarantine"], days(30, 31))
-    held_back = FailedDay(days(30, 30)[0], "features", "rows are lost", "rows_are_conserved")
+    held_back = FailedPeriod(days(30, 30)[0], "features", "rows are lost", "rows_are_conserved")
     fleet.instance.report_runless_asset_event(record_of(held_back, DAILY, dg.AssetKey(["fleet", "features"])))
     assert fleet.asked_for() == {"anomalies": days(31, 31)}
     fleet.run(["features", "quarantine"], days(30, 30))

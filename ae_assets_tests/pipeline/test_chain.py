@@ -11,12 +11,12 @@ from polars.testing import assert_frame_equal
 from ae_assets.chain.anomalies import find_anomalies
 from ae_assets.chain.champion import load_champion
 from ae_assets.chain.evaluation import evaluate
-from ae_assets.chain.failed_day import FailedDay
 from ae_assets.chain.features import build_features
 from ae_assets.chain.lives import failures_in
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import RawDay, load_raw
 from ae_assets.chain.threshold import calibrate_latest
+from ae_assets.chain.workspace import FailedPeriod
 from ae_assets.errors import EvaluationError, LakehouseError, ModelError
 from ae_assets.features.validation import Validated, validate_day
 from ae_assets.lakehouse import Lakehouse
@@ -97,7 +97,7 @@ def test_a_day_that_cannot_be_read_is_named_and_the_others_are_written(tmp_path:
     loaded = list(load_raw(space, open_source(table.source.location), DAYS[:3]))
     assert [(facts.day, type(facts)) for facts in loaded] == [
         (DAYS[0], RawDay),
-        (DAYS[1], FailedDay),
+        (DAYS[1], FailedPeriod),
         (DAYS[2], RawDay),
     ]
     assert "2013-04-11.csv" in loaded[1].reason

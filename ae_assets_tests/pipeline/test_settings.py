@@ -13,12 +13,11 @@ from ae_assets.chain.anomalies import find_anomalies
 from ae_assets.chain.challenger import Reason
 from ae_assets.chain.champion import load_champion, load_version
 from ae_assets.chain.evaluation import evaluate
-from ae_assets.chain.failed_day import FailedDay
 from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest
-from ae_assets.chain.workspace import Workspace
+from ae_assets.chain.workspace import FailedPeriod, Workspace
 from ae_assets.errors import ModelError
 from ae_assets.features.schema import SETTINGS
 from ae_assets.model.parse import parse_table
@@ -162,7 +161,7 @@ def test_days_that_were_made_by_other_settings_are_neither_scored_nor_trained_on
 
 def checks_pass(held: Workspace, days: list[date]) -> bool:
     """Whether days of features, made now, pass every check."""
-    built = [facts for facts in build_features(held, days) if not isinstance(facts, FailedDay)]
+    built = [facts for facts in build_features(held, days) if not isinstance(facts, FailedPeriod)]
     return all(check.passed for check in features_checks(held, built))
 
 

@@ -17,7 +17,7 @@ from dagster._core.events import JobFailureData
 from dagster._core.instance import RUNLESS_RUN_ID
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
-from ae_assets.chain.failed_day import FailedDay
+from ae_assets.chain.workspace import FailedPeriod
 from ae_assets.errors import DaysFailedError
 from ae_assets.pipeline.alerts.cursor import Cursor
 from ae_assets.pipeline.alerts.problems import Kind, Severity, Sighting, Subject
@@ -210,9 +210,9 @@ def _failures(
         yield failure(stopped_at, ended, _why_it_ended(ended))
 
 
-def _failed_days(events: Iterable[dg.EventLogEntry], periods: Periods) -> dict[dg.AssetKey, list[FailedDay]]:
+def _failed_days(events: Iterable[dg.EventLogEntry], periods: Periods) -> dict[dg.AssetKey, list[FailedPeriod]]:
     """The periods of each asset that a run recorded as failed."""
-    found: dict[dg.AssetKey, list[FailedDay]] = {}
+    found: dict[dg.AssetKey, list[FailedPeriod]] = {}
     for event in events:
         observation = event.asset_observation
         if observation is not None and (failure := failure_in(observation, periods)) is not None:
@@ -221,7 +221,7 @@ def _failed_days(events: Iterable[dg.EventLogEntry], periods: Periods) -> dict[d
 
 
 def _day_failures(
-    failed: Mapping[dg.AssetKey, Sequence[FailedDay]],
+    failed: Mapping[dg.AssetKey, Sequence[FailedPeriod]],
     run: dg.DagsterRun,
     ended: dg.EventLogEntry,
     days: frozenset[date],
