@@ -8,6 +8,8 @@ import absl.logging
 import hypothesis
 import pytest
 
+from ae_assets.schemas.periods import DAILY
+
 # Keras logs through absl, whose handler keeps the sys.stderr of its import (pytest's capture) and closes it when
 # Dagster sets up logging while a command runs with another sys.stderr. The real one it leaves open.
 absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
@@ -31,3 +33,17 @@ def real_data(name: str) -> Path:
     if not path.exists():
         pytest.skip(f"the published data file {name} is not below {folder}; set AE_ASSETS_REAL_DATA to its folder")
     return path
+
+
+@pytest.fixture(scope="session")
+def finished_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Read-only: the small table's chain over all its days, trained on the first 30."""
+    from ae_assets_tests.chain import steps, tables
+
+    home = tmp_path_factory.mktemp("home")
+    space = tables.storage_of(tables.watched_table(), home)
+    days = DAILY.range(tables.FIRST, tables.LAST)
+    steps.fill(space, days)
+    steps.fit(space, days[0], days[29])
+    steps.judge(space, days)
+    return home

@@ -15,8 +15,9 @@ from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.cli import instance
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
+from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
 from ae_assets_tests.cli.conftest import Said, command
-from ae_assets_tests.pipeline.tables import FIRST, definitions_of, storage_of, watched_table, write_day
+from ae_assets_tests.pipeline.runs import definitions_of
 
 RULE = {"type": "counter_rule", "features": ["smart_5_level"]}
 UNMOVED = {"window_days": 10, "max_feature_drift": 1000}

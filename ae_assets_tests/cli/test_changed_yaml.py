@@ -10,9 +10,10 @@ from ae_assets.chain.champion import load_champion
 from ae_assets.chain.model import train
 from ae_assets.chain.unapplied import unapplied_settings
 from ae_assets.cli import instance
+from ae_assets_tests.chain.tables import attributes, watched_table
 from ae_assets_tests.cli.conftest import command
 from ae_assets_tests.cli.fleet import DAYS, NEWEST, RULE, TRAINED, Fleet
-from ae_assets_tests.pipeline.tables import attributes, definitions_of, watched_table
+from ae_assets_tests.pipeline.runs import definitions_of
 
 
 def capped(**more: Any) -> dict[str, Any]:

@@ -26,8 +26,8 @@ from ae_assets.errors import ContractError, LakehouseError
 from ae_assets.pipeline import checks
 from ae_assets.pipeline.failures import root_message
 from ae_assets.pipeline.metadata import FENCE, IN_WORDS, SUMMARY
+from ae_assets_tests.chain.tables import write_day
 from ae_assets_tests.cli.conftest import FIRST, FLEET, LAST, SEEN_UNTIL, Demo, Said, command, storage_of
-from ae_assets_tests.pipeline.tables import write_day
 
 RunIn = Callable[..., Said]
 UNSEEN = ("--start", str(SEEN_UNTIL + timedelta(days=1)), "--end", str(LAST))

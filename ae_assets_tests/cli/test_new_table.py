@@ -19,7 +19,7 @@ from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, WRONG_USE
 from ae_assets.model.definition import WatchedTable
 from ae_assets.model.parse import parse_table
 from ae_assets.sources.csv_day import parse_day
-from ae_assets_tests.pipeline import pumps
+from ae_assets_tests.chain import pumps
 
 PYPROJECT = '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "{module}"\n'
 

@@ -15,7 +15,7 @@ from ae_assets.cli.exit_codes import DONE, WRONG_USE
 from ae_assets.cli.periods import range_of
 from ae_assets.errors import ConfigError
 from ae_assets.schemas.periods import DAILY, HOURLY, WEEKLY, Periods
-from ae_assets_tests.pipeline.gauges import attributes_of, numbered, write_period
+from ae_assets_tests.chain.gauges import attributes_of, numbered, write_period
 
 FIVE = datetime(2024, 4, 17, 5, tzinfo=UTC)
 

@@ -14,8 +14,9 @@ from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.cli import instance
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
+from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table
 from ae_assets_tests.cli.conftest import command
-from ae_assets_tests.pipeline.tables import FIRST, definitions_of, storage_of, watched_table
+from ae_assets_tests.pipeline.runs import definitions_of
 
 
 @pytest.fixture

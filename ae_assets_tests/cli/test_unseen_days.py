@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from ae_assets.cli import instance
+from ae_assets_tests.chain.tables import FIRST, watched_table, write_day
 from ae_assets_tests.cli.conftest import command
-from ae_assets_tests.pipeline.tables import FIRST, definitions_of, watched_table, write_day
+from ae_assets_tests.pipeline.runs import definitions_of
 
 ALL = ("--start", str(FIRST), "--end", str(FIRST + timedelta(days=29)))
 

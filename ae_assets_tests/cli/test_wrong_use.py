@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 
 from ae_assets.cli import project
+from ae_assets_tests.chain.tables import write_day
 from ae_assets_tests.cli.conftest import FIRST, LAST, Demo, Said, command
-from ae_assets_tests.pipeline.tables import write_day
 from ae_assets_tests.sources.files import day_csv, write_zip
 
 RunIn = Callable[..., Said]

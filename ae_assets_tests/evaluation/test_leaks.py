@@ -20,8 +20,8 @@ from ae_assets.detectors import CounterRuleConfig, GradientBoostingConfig
 from ae_assets.detectors.config import DetectorConfig
 from ae_assets.evaluation import OperatingPoint, Protocol, evaluate
 from ae_assets.schemas.periods import DAILY
-from ae_assets_tests.pipeline.tables import fit_detector
-from ae_assets_tests.pipeline.worn_fleet import FAILING, HORIZON, LAST, START, fleet, storage_of, table
+from ae_assets_tests.chain.tables import fit_detector
+from ae_assets_tests.chain.worn_fleet import FAILING, HORIZON, LAST, START, fleet, storage_of, table
 
 TRAINING = TrainingRange.of(START, START + timedelta(days=39), HORIZON)
 TEST = (START + timedelta(days=50), LAST)

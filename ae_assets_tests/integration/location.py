@@ -8,7 +8,8 @@ import dagster as dg
 from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.home import home_folder
 from ae_assets.pipeline.resources import LakehouseResource
-from ae_assets_tests.pipeline.tables import PipelineAlone, watched_table
+from ae_assets_tests.chain.tables import watched_table
+from ae_assets_tests.pipeline.runs import PipelineAlone
 
 RULE = {"type": "counter_rule", "features": ["smart_5_level", "smart_197_level"]}
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from ae_assets.pipeline.resources import LakehouseResource
+from ae_assets_tests.chain.tables import FIRST, SIMULATED, watched_table
 from ae_assets_tests.integration.conftest import Bucket
 from ae_assets_tests.integration.seaweed import SECRET
-from ae_assets_tests.pipeline.tables import FIRST, SIMULATED, failure_of, materialise, watched_table
+from ae_assets_tests.pipeline.runs import failure_of, materialise
 
 LAST = FIRST + timedelta(days=45)
 RULE = {"type": "counter_rule", "features": ["smart_5_level", "smart_197_level"]}

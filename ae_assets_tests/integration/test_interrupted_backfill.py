@@ -23,10 +23,10 @@ from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
+from ae_assets_tests.chain.tables import FIRST, storage_of
 from ae_assets_tests.integration.deployment import RELAUNCH, URL_VARIABLE, Deployment, deployed, wait_for
 from ae_assets_tests.integration.location import fleet
 from ae_assets_tests.integration.postgres import Postgres
-from ae_assets_tests.pipeline.tables import FIRST, storage_of
 
 DAYS = DAILY.range(FIRST, FIRST + timedelta(days=int(os.environ.get("AE_ASSETS_BACKFILL_DAYS", "60")) - 1))
 SEED = int(os.environ.get("AE_ASSETS_BACKFILL_SEED", "5"))

@@ -10,10 +10,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from ae_assets_tests.chain.tables import FIRST, storage_of, write_day
 from ae_assets_tests.integration.deployment import Deployment, deployed, wait_for
 from ae_assets_tests.integration.location import fleet
 from ae_assets_tests.integration.postgres import Postgres
-from ae_assets_tests.pipeline.tables import FIRST, storage_of, write_day
 
 DAYS = [FIRST + timedelta(days=number) for number in range(5)]
 DRIVES = [(f"D{number}", 0, 0) for number in range(4)]

@@ -8,9 +8,10 @@ import dagster as dg
 import pytest
 
 from ae_assets.pipeline.resources import LakehouseResource
+from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
 from ae_assets_tests.integration.conftest import Bucket
 from ae_assets_tests.integration.faults import answer, proxy_to
-from ae_assets_tests.pipeline.tables import FIRST, PipelineAlone, materialise, storage_of, watched_table, write_day
+from ae_assets_tests.pipeline.runs import PipelineAlone, materialise
 
 DAYS = [FIRST + timedelta(days=number) for number in range(6)]
 DRIVES = [(f"D{number}", 0, number) for number in range(3)]

@@ -15,9 +15,10 @@ from ae_assets.pipeline.assets import build_assets
 from ae_assets.pipeline.component import partitions_of
 from ae_assets.pipeline.resources import LakehouseResource, lakehouse_of_environment
 from ae_assets.sources import open_source
+from ae_assets_tests.chain.tables import FIRST, watched_table, write_day
 from ae_assets_tests.integration.conftest import Bucket
 from ae_assets_tests.integration.seaweed import KEY, SECRET, Seaweed
-from ae_assets_tests.pipeline.tables import FIRST, PipelineAlone, watched_table, write_day
+from ae_assets_tests.pipeline.runs import PipelineAlone
 
 DAYS = [FIRST + timedelta(days=number) for number in range(3)]
 

@@ -8,10 +8,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from ae_assets_tests.chain.tables import FIRST, SIMULATED, watched_table
 from ae_assets_tests.integration.conftest import Bucket
 from ae_assets_tests.integration.postgres import Postgres
 from ae_assets_tests.integration.seaweed import KEY, SECRET, Seaweed
-from ae_assets_tests.pipeline.tables import FIRST, SIMULATED, failure_of, materialise, watched_table
+from ae_assets_tests.pipeline.runs import failure_of, materialise
 
 PASSWORD = "password-never-in-a-log"  # noqa: S105 - the database of the tests takes any
 NOTHING_LISTENS = "127.0.0.1:9"

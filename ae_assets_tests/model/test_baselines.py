@@ -8,7 +8,7 @@ from ae_assets.detectors import CounterRuleConfig, DetectorConfig, OrdinalConfig
 from ae_assets.features.catalogue import feature_names
 from ae_assets.features.config import FeatureConfig
 from ae_assets.model.baselines import all_baselines, compared_detectors
-from ae_assets_tests.pipeline.tables import watched_table
+from ae_assets_tests.chain.tables import watched_table
 
 TYPES = {"counter_rule", "growth_rule", "pca", "isolation_forest", "kmeans", "ecod", "gradient_boosting"}
 

@@ -16,7 +16,7 @@ from ae_assets.schemas.layouts.drive_stats_columns import IDENTITY_COLUMNS, NEVE
 from ae_assets.schemas.layouts.own import layout_of_record, periods_of_record
 from ae_assets.schemas.reading import MISSING_MARKERS
 from ae_assets.sources import Reading
-from ae_assets_tests.pipeline.tables import attributes
+from ae_assets_tests.chain.tables import attributes
 
 
 @pytest.mark.parametrize(

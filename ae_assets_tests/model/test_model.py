@@ -19,7 +19,7 @@ from ae_assets.chain.workspace import ANOMALIES, QUARANTINE, RAW, FailedPeriod
 from ae_assets.errors import ContractError, ModelError
 from ae_assets.model.model import Model, load_model
 from ae_assets.schemas.periods import DAILY
-from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table
+from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table
 
 DAYS = DAILY.range(FIRST, FIRST + timedelta(days=44))
 LOCATION = f"simulated://?drives=300&days=45&seed=3&start={FIRST}"

@@ -33,7 +33,7 @@ from ae_assets.reports.tables import alarms_table, listed_alarms
 from ae_assets.schemas.anomalies import anomaly_schema
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
-from ae_assets_tests.pipeline.tables import storage_of
+from ae_assets_tests.chain.tables import storage_of
 
 FIRST = datetime(2024, 3, 1, tzinfo=UTC)
 DAYS = DAILY.range(FIRST.date(), FIRST.date() + timedelta(days=7))

@@ -19,7 +19,8 @@ from ae_assets.chain.workspace import DAILY_INPUT
 from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.component import partitions_of
 from ae_assets.pipeline.resources import LakehouseResource
-from ae_assets_tests.pipeline.tables import FIRST, PipelineAlone, materialise, storage_of, watched_table, write_day
+from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
+from ae_assets_tests.pipeline.runs import PipelineAlone, materialise
 
 SHORT = {
     "detector": {"type": "counter_rule", "features": ["smart_5_level", "smart_197_level"]},

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -5,17 +6,12 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from ae_assets_tests.pipeline.conftest import LAST
-from ae_assets_tests.pipeline.tables import (
-    FIRST,
-    check_of,
-    definitions_of,
-    failure_of,
-    materialise,
-    storage_of,
-    watched_table,
-    write_day,
-)
+from ae_assets.detectors import CounterRuleConfig, GrowthRuleConfig
+from ae_assets.evaluation.drift import Reference
+from ae_assets.pipeline import assets
+from ae_assets_tests.chain import worn_fleet
+from ae_assets_tests.chain.tables import FIRST, LAST, storage_of, watched_table, write_day
+from ae_assets_tests.pipeline.runs import check_of, definitions_of, failure_of, materialise
 
 DAYS = [FIRST + timedelta(days=offset) for offset in range(4)]
 
@@ -297,3 +293,43 @@ def test_an_evaluation_without_days_judges_whole_windows_that_the_champion_has_s
     ]  # the page holds no more
     share = event.materialization.metadata["False alarm rate"].value
     assert share == float(f"{share:.4g}")
+
+
+def test_the_asset_evaluates_origins_when_it_is_asked_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = worn_fleet.storage_of(*worn_fleet.fleet())
+    rules = {
+        "detector": CounterRuleConfig(features=("smart_5_level",)),
+        "comparisons": (GrowthRuleConfig(features=("smart_5_growth_7d",)),),
+    }
+    space = replace(space, table=space.table.model_copy(update=rules))
+    monkeypatch.setattr(assets, "_space", lambda *_: space)
+    last = worn_fleet.LAST
+    config = {"start": str(last - timedelta(days=14)), "end": str(last), "origins": 2}
+    result = materialise(watched_table(), tmp_path, ("evaluation",), None, {"evaluation": config})
+    assert result.success, failure_of(result)
+    (event,) = result.get_asset_materialization_events()
+    metadata = event.step_materialization_data.materialization.metadata
+    assert next(iter(metadata)) == "Summary"
+    assert metadata["Summary"].value.startswith("From ")
+    assert "2 splits, each at its own thresholds" in metadata["As text"].value
+    assert metadata["Result"].value["reference"] == "counter_rule"
+    splits = metadata["Result"].value["splits"]
+    assert [row["split"] for row in splits] == ["split 1", "split 1", "split 2", "split 2"]
+
+
+def test_a_drift_warns_in_dagster_with_what_drifted(finished_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, anomalies = "features_have_not_drifted", dg.AssetKey(["fleet", "anomalies"])
+    read = Reference.from_dict
+    freezing = {"edges": [0.0], "counts": [500, 0, 0]}
+    monkeypatch.setattr(
+        Reference,
+        "from_dict",
+        lambda values: read({**values, "features": {**values["features"], "smart_194_level": freezing}}),
+    )
+    job = dg.define_asset_job("rates", selection=dg.AssetSelection.checks(dg.AssetCheckKey(anomalies, name)))
+    definitions = dg.Definitions.merge(definitions_of(watched_table(), finished_home), dg.Definitions(jobs=[job]))
+    result = definitions.resolve_job_def("rates").execute_in_process()
+    assert result.success
+    check = check_of(result, "anomalies", name)
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert check.metadata["drifted"].value[0]["name"] == "smart_194_level"

@@ -15,15 +15,8 @@ from ae_assets.pipeline.automation import last_change, stale_periods, unmade_per
 from ae_assets.pipeline.daily import record_of
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.schemas.periods import DAILY
-from ae_assets_tests.pipeline.tables import (
-    FIRST,
-    PipelineAlone,
-    failure_of,
-    materialise,
-    storage_of,
-    watched_table,
-    write_day,
-)
+from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
+from ae_assets_tests.pipeline.runs import PipelineAlone, failure_of, materialise
 
 RULE = {"type": "counter_rule", "features": ["smart_5_level", "smart_197_level"]}
 LAST = FIRST + timedelta(days=33)

@@ -9,8 +9,8 @@ import pytest
 from ae_assets.chain.empty_days import empty_days, no_rows_of
 from ae_assets.chain.maintenance import maintain
 from ae_assets.chain.workspace import DAILY, DAILY_INPUT
+from ae_assets_tests.pipeline.runs import failure_of
 from ae_assets_tests.pipeline.short_fleet import ALSO_GOOD, BAD, DAYS, GOOD, ShortFleet, materialised
-from ae_assets_tests.pipeline.tables import failure_of
 
 
 def header_only(path: Path) -> None:

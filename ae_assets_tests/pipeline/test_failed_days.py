@@ -16,8 +16,8 @@ from ae_assets.pipeline.alerts.event_log import EventLog
 from ae_assets.pipeline.alerts.problems import Kind, Problem, Rules, follow
 from ae_assets.pipeline.daily import recorded_failures
 from ae_assets.schemas import periods
+from ae_assets_tests.pipeline.runs import failure_of
 from ae_assets_tests.pipeline.short_fleet import ALSO_GOOD, BAD, DAYS, GOOD, ShortFleet, daily_job, materialised
-from ae_assets_tests.pipeline.tables import failure_of
 
 
 def empty(short_fleet: ShortFleet) -> None:

@@ -30,16 +30,9 @@ from ae_assets.lakehouse import Lakehouse
 from ae_assets.model.definition import WatchedTable
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
-from ae_assets_tests.pipeline.ledgers import hold_what_raw_says
-from ae_assets_tests.pipeline.tables import (
-    FIRST,
-    check_of,
-    failure_of,
-    materialise,
-    storage_of,
-    watched_table,
-    write_day,
-)
+from ae_assets_tests.chain.ledgers import hold_what_raw_says
+from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
+from ae_assets_tests.pipeline.runs import check_of, failure_of, materialise
 from ae_assets_tests.sources.files import write_zip
 
 DAYS = DAILY.range(FIRST, FIRST + timedelta(days=7))
@@ -121,7 +114,7 @@ REPEAT_FOREVER = """
 import sys
 from pathlib import Path
 from ae_assets_tests.pipeline import test_faults
-from ae_assets_tests.pipeline.tables import storage_of, watched_table
+from ae_assets_tests.chain.tables import storage_of, watched_table
 
 home, *sources = sys.argv[1:]
 test_faults.commit_often()

@@ -11,7 +11,8 @@ from ae_assets.model.definition import FreshnessSection, WatchedTable
 from ae_assets.pipeline.freshness import CHECK, JUDGED, judge
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.schemas.periods import DAILY
-from ae_assets_tests.pipeline.tables import FIRST, PipelineAlone, check_of, watched_table, write_day
+from ae_assets_tests.chain.tables import FIRST, watched_table, write_day
+from ae_assets_tests.pipeline.runs import PipelineAlone, check_of
 
 LIMITS = {"warn_after_hours": 36, "fail_after_hours": 60}
 MIDNIGHT = datetime(2024, 5, 3, tzinfo=UTC)

@@ -31,8 +31,9 @@ from ae_assets.pipeline.checks import DRIFT_CHECKS, RATE_CHECKS, build_pooled_ch
 from ae_assets.pipeline.metadata import describe
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
-from ae_assets_tests.pipeline import pumps
-from ae_assets_tests.pipeline.tables import failure_of, fit_detector, materialise, storage_of
+from ae_assets_tests.chain import pumps
+from ae_assets_tests.chain.tables import fit_detector, storage_of
+from ae_assets_tests.pipeline.runs import failure_of, materialise
 
 DAYS = DAILY.range(pumps.FIRST, pumps.FIRST + timedelta(days=pumps.DAYS - 1))
 TRAINING = TrainingRange.of(DAYS[0], DAYS[24], 0)

@@ -12,9 +12,9 @@ from ae_assets.model.definition import MaintenanceSection, RetentionSection
 from ae_assets.pipeline.component import AnomalyPipeline
 from ae_assets.pipeline.maintenance_metadata import describe
 from ae_assets.schemas.periods import WEEKLY
-from ae_assets_tests.pipeline.conftest import LAST
-from ae_assets_tests.pipeline.gauges import gauges
-from ae_assets_tests.pipeline.tables import FIRST, failure_of, materialise, storage_of, watched_table
+from ae_assets_tests.chain.gauges import gauges
+from ae_assets_tests.chain.tables import FIRST, LAST, storage_of, watched_table
+from ae_assets_tests.pipeline.runs import failure_of, materialise
 
 DAILY = ("raw", "features", "quarantine", "anomalies")
 

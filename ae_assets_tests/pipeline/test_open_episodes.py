@@ -6,8 +6,9 @@ import pytest
 from ae_assets.chain.anomaly_day import stored_day
 from ae_assets.chain.open_episodes import OpenEpisodes
 from ae_assets.chain.workspace import DAILY
+from ae_assets_tests.chain.tables import write_day
+from ae_assets_tests.pipeline.runs import check_of, failure_of, materialise
 from ae_assets_tests.pipeline.short_fleet import ALSO_GOOD, BAD, DAYS, GOOD, ShortFleet
-from ae_assets_tests.pipeline.tables import check_of, failure_of, materialise, write_day
 
 WORN = [("D0", 0, 40), *((f"D{number}", 0, 0) for number in range(1, 8))]
 WITHOUT = WORN[1:]

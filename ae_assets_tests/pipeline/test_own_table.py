@@ -15,8 +15,9 @@ from ae_assets.model.parse import parse_table
 from ae_assets.pipeline.checks import DRIFT_CHECKS, RATE_CHECKS, build_pooled_checks
 from ae_assets.sources import open_source
 from ae_assets.sources.landing import plan as landing_plan
-from ae_assets_tests.pipeline import pumps
-from ae_assets_tests.pipeline.tables import failure_of, materialise, storage_of
+from ae_assets_tests.chain import pumps
+from ae_assets_tests.chain.tables import storage_of
+from ae_assets_tests.pipeline.runs import failure_of, materialise
 
 LAST = pumps.FIRST + timedelta(days=pumps.DAYS - 1)
 TRAINED_TO = pumps.FIRST + timedelta(days=24)

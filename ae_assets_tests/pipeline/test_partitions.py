@@ -14,7 +14,8 @@ from ae_assets.model.parse import parse_table
 from ae_assets.pipeline import partitions
 from ae_assets.pipeline.partitions import EARLIEST, partitions_of, remember_days
 from ae_assets.pipeline.resources import LakehouseResource
-from ae_assets_tests.pipeline.tables import PipelineAlone, attributes, materialise, storage_of, write_day
+from ae_assets_tests.chain.tables import attributes, storage_of, write_day
+from ae_assets_tests.pipeline.runs import PipelineAlone, materialise
 
 DAY = date(2016, 3, 26)
 DAYS = [DAY + timedelta(days=number) for number in range(6)]

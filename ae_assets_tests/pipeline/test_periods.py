@@ -23,8 +23,9 @@ from ae_assets.pipeline.freshness import judge
 from ae_assets.pipeline.partitions import partitions_of, periods_of, remember_days
 from ae_assets.pipeline.resources import DayTableIOManager, LakehouseResource
 from ae_assets.schemas.periods import DAILY, HOURLY, PERIODS, WEEKLY, Periods
-from ae_assets_tests.pipeline.gauges import CADENCE, GAUGES, START, gauges, last_hour, numbered, write_period
-from ae_assets_tests.pipeline.tables import PipelineAlone, check_of, failure_of, storage_of
+from ae_assets_tests.chain.gauges import CADENCE, GAUGES, START, gauges, last_hour, numbered, write_period
+from ae_assets_tests.chain.tables import storage_of
+from ae_assets_tests.pipeline.runs import PipelineAlone, check_of, failure_of
 
 KINDS = pytest.mark.parametrize("periods", PERIODS.values(), ids=PERIODS)
 LOOK_BACKS = st.sampled_from([timedelta(), timedelta(hours=6), timedelta(days=2), timedelta(days=28)])

@@ -18,8 +18,8 @@ from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.component import AnomalyPipeline
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.schemas.periods import DAILY
-from ae_assets_tests.pipeline.conftest import LAST
-from ae_assets_tests.pipeline.tables import FIRST, PipelineAlone, storage_of, watched_table
+from ae_assets_tests.chain.tables import FIRST, LAST, storage_of, watched_table
+from ae_assets_tests.pipeline.runs import PipelineAlone
 
 MONDAYS = {"cron_schedule": "0 6 * * 1", "window_days": 10}
 

@@ -14,7 +14,8 @@ from ae_assets.chain import Workspace
 from ae_assets.chain.workspace import DAILY_INPUT
 from ae_assets.model.definition import WatchedTable
 from ae_assets.schemas.periods import DAILY
-from ae_assets_tests.pipeline.tables import FIRST, attributes, failure_of, materialise, storage_of, watched_table
+from ae_assets_tests.chain.tables import FIRST, attributes, storage_of, watched_table
+from ae_assets_tests.pipeline.runs import failure_of, materialise
 
 FIRST_QUARTER = DAILY.range(FIRST, FIRST + timedelta(days=19))
 SECOND_QUARTER = DAILY.range(FIRST + timedelta(days=20), FIRST + timedelta(days=29))

@@ -8,7 +8,8 @@ import pytest
 from ae_assets.errors import LakehouseError
 from ae_assets.pipeline.component import AnomalyPipeline
 from ae_assets.pipeline.resources import LakehouseResource
-from ae_assets_tests.pipeline.tables import FIRST, PipelineAlone, watched_table, write_day
+from ae_assets_tests.chain.tables import FIRST, watched_table, write_day
+from ae_assets_tests.pipeline.runs import PipelineAlone
 
 DAYS = [FIRST + timedelta(days=offset) for offset in range(5)]
 DRIVES = [(f"D{number}", 0, 0) for number in range(3)]

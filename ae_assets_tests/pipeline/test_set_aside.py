@@ -8,8 +8,9 @@ from ae_assets.chain.volume import days_left_out
 from ae_assets.chain.workspace import DAILY, DAILY_INPUT
 from ae_assets.features.volume import are_many
 from ae_assets.model.definition import WatchedTable
+from ae_assets_tests.chain.tables import write_day
+from ae_assets_tests.pipeline.runs import check_of, failure_of, materialise
 from ae_assets_tests.pipeline.short_fleet import ALSO_GOOD, BAD, GOOD, ShortFleet, materialised
-from ae_assets_tests.pipeline.tables import check_of, failure_of, materialise, write_day
 
 
 def test_rules_are_named_by_their_rows_with_the_first_value_that_broke_them() -> None:

@@ -24,7 +24,7 @@ from ae_assets.model.parse import parse_table
 from ae_assets.schemas.contracts import contract_of
 from ae_assets.schemas.periods import DAILY, HOURLY, WEEKLY, Periods
 from ae_assets.sources import Source, iceberg, open_source
-from ae_assets_tests.pipeline.tables import storage_of
+from ae_assets_tests.chain.tables import storage_of
 
 LOCATION = "iceberg://plant/sensors.pumps"
 COLUMNS: dict[str, Any] = {

@@ -9,7 +9,7 @@ from ae_assets.chain.raw import load_raw
 from ae_assets.errors import SourceError
 from ae_assets.schemas.reading import Reading
 from ae_assets.sources import ENTRY_POINTS, open_source
-from ae_assets_tests.pipeline.tables import storage_of, watched_table
+from ae_assets_tests.chain.tables import storage_of, watched_table
 from ae_assets_tests.sources.own import FIRST, Store
 
 DOTTED = "ae_assets_tests.sources.own:Store://bucket"

@@ -11,8 +11,8 @@ from ae_assets.chain import Workspace
 from ae_assets.chain.champion import load_version
 from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT, FEATURES, QUARANTINE, RAW
 from ae_assets.errors import AeAssetsError
+from ae_assets_tests.chain.ledgers import hold_what_raw_says
 from ae_assets_tests.integration.kills.work import DAYS, DRIVES, VERSIONS, WORK, Place
-from ae_assets_tests.pipeline.ledgers import hold_what_raw_says
 
 TABLES = (*DAILY_INPUT, ANOMALIES)
 _MAKER = {RAW: RAW, FEATURES: FEATURES, QUARANTINE: FEATURES, ANOMALIES: ANOMALIES}

@@ -17,7 +17,7 @@ from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.lakehouse import Lakehouse, ModelStore, remains
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
-from ae_assets_tests.pipeline.tables import FIRST, watched_table, write_day
+from ae_assets_tests.chain.tables import FIRST, watched_table, write_day
 
 DAYS = DAILY.range(FIRST, FIRST + timedelta(days=5))
 DRIVES = 40

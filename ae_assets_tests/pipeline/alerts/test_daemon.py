@@ -22,9 +22,10 @@ from ae_assets.cli.instance import INSTANCE_SETTINGS
 from ae_assets.pipeline.alerts.sensor import alert_sensor
 from ae_assets.pipeline.home import home_folder
 from ae_assets.pipeline.resources import LakehouseResource
+from ae_assets_tests.chain.tables import watched_table, write_day
 from ae_assets_tests.conftest import REPOSITORY
 from ae_assets_tests.pipeline.alerts.receiver import HOOK, Receiver, receiver
-from ae_assets_tests.pipeline.tables import PipelineAlone, watched_table, write_day
+from ae_assets_tests.pipeline.runs import PipelineAlone
 
 pytestmark = [pytest.mark.slow]
 

@@ -27,7 +27,7 @@ from ae_assets.pipeline.metadata import anomalies_day, anomalies_days, threshold
 from ae_assets.schemas.anomalies import anomaly_schema
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
-from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
+from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
 from ae_assets_tests.thresholds.scores import cut_of_day
 
 DAYS = DAILY.range(FIRST, FIRST + timedelta(days=29))

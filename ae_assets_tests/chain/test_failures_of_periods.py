@@ -27,8 +27,8 @@ from ae_assets.schemas.durations import written
 from ae_assets.schemas.periods import DAILY, HOURLY, PERIODS, WEEKLY, Periods
 from ae_assets.schemas.records import day_of
 from ae_assets.sources import open_source
-from ae_assets_tests.pipeline.gauges import START, attributes_of
-from ae_assets_tests.pipeline.tables import storage_of
+from ae_assets_tests.chain.gauges import START, attributes_of
+from ae_assets_tests.chain.tables import storage_of
 
 STEP = {HOURLY: timedelta(minutes=30), DAILY: timedelta(hours=8), WEEKLY: timedelta(days=1)}
 DAYS = {HOURLY: 12, DAILY: 40, WEEKLY: 140}

@@ -17,7 +17,7 @@ from ae_assets.chain.unseen import latest_days, latest_unseen_days
 from ae_assets.chain.workspace import Workspace
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
-from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
+from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
 
 DAYS = DAILY.range(FIRST, FIRST + timedelta(days=44))
 SEEN_UNTIL = DAYS[17]

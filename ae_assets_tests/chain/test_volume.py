@@ -21,7 +21,8 @@ from ae_assets.chain.workspace import Workspace
 from ae_assets.errors import ModelError
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
-from ae_assets_tests.pipeline.tables import FIRST, materialise, storage_of, watched_table, write_day
+from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
+from ae_assets_tests.pipeline.runs import materialise
 
 RULE = {"type": "counter_rule", "features": ["smart_5_level"]}
 DAYS = DAILY.range(FIRST, FIRST + timedelta(days=69))

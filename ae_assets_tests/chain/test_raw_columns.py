@@ -14,7 +14,7 @@ from ae_assets.chain.workspace import RAW
 from ae_assets.errors import SourceError
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
-from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
+from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
 
 DAYS = DAILY.range(FIRST, FIRST + timedelta(days=3))
 

@@ -23,8 +23,7 @@ from ae_assets.lakehouse import Lakehouse
 from ae_assets.schemas.periods import DAILY
 from ae_assets.schemas.raw import RawContract
 from ae_assets.sources import open_source
-from ae_assets_tests.pipeline.conftest import LAST
-from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
+from ae_assets_tests.chain.tables import FIRST, LAST, storage_of, watched_table, write_day
 
 DAYS = DAILY.range(FIRST, FIRST + timedelta(days=9))
 

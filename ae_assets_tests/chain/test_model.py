@@ -25,7 +25,7 @@ from ae_assets.detectors import (
 from ae_assets.errors import ModelError
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
-from ae_assets_tests.pipeline.tables import FIRST, fit_detector, storage_of, watched_table, write_day
+from ae_assets_tests.chain.tables import FIRST, fit_detector, storage_of, watched_table, write_day
 
 HORIZON = 3
 DAYS = DAILY.range(FIRST, date(2013, 4, 29))

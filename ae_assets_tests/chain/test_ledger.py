@@ -18,8 +18,9 @@ from ae_assets.chain.workspace import DAILY_INPUT, RAW
 from ae_assets.lakehouse import Lakehouse
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
-from ae_assets_tests.pipeline.ledgers import hold_what_raw_says
-from ae_assets_tests.pipeline.tables import FIRST, materialise, storage_of, watched_table, write_day
+from ae_assets_tests.chain.ledgers import hold_what_raw_says
+from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
+from ae_assets_tests.pipeline.runs import materialise
 
 DAYS = DAILY.range(date(2013, 12, 20), date(2014, 1, 20))
 """Over the end of a year, where a spell moves to another partition."""

@@ -17,8 +17,8 @@ from ae_assets.errors import ConfigError
 from ae_assets.evaluation.target import Failures, joined, labelled_pieces
 from ae_assets.schemas.periods import DAILY
 from ae_assets.schemas.records import TIME_TYPE
-from ae_assets_tests.pipeline.stations import CADENCE, Row, load, space_in, taken_at, write_day
-from ae_assets_tests.pipeline.tables import watched_table
+from ae_assets_tests.chain.stations import CADENCE, Row, load, space_in, taken_at, write_day
+from ae_assets_tests.chain.tables import watched_table
 
 DAYS = DAILY.range(date(2023, 12, 29), date(2024, 1, 4))
 """Over the end of a year, where intervals lie in two partitions."""

@@ -11,7 +11,7 @@ from ae_assets.chain.workspace import Workspace
 from ae_assets.features.catalogue import feature_names
 from ae_assets.model.definition import WatchedTable
 from ae_assets.schemas.periods import DAILY
-from ae_assets_tests.pipeline.tables import watched_table
+from ae_assets_tests.chain.tables import watched_table
 from benchmarks.feature_frame import storage_over
 
 DEVICES, FAILING, DAYS, HORIZON = 1200, 300, 90, 10

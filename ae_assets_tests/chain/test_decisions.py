@@ -32,7 +32,7 @@ from ae_assets.pipeline.metadata import anomalies_day, anomalies_days
 from ae_assets.schemas.anomalies import EPISODE_STATES, anomaly_schema
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
-from ae_assets_tests.pipeline.tables import FIRST, attributes, storage_of, watched_table
+from ae_assets_tests.chain.tables import FIRST, attributes, storage_of, watched_table
 
 DAYS = DAILY.range(FIRST, FIRST + timedelta(days=59))
 TRAINED = TrainingRange.of(DAYS[0], DAYS[29], 10)

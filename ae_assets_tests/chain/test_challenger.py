@@ -22,7 +22,8 @@ from ae_assets.evaluation import Difference
 from ae_assets.lakehouse import ModelStore
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
-from ae_assets_tests.pipeline.tables import FIRST, check_of, materialise, storage_of, watched_table, write_day
+from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
+from ae_assets_tests.pipeline.runs import check_of, materialise
 
 GOOD = {"type": "counter_rule", "features": ["smart_5_level"]}
 BAD = {"type": "counter_rule", "features": ["smart_194_deviation"]}

@@ -25,8 +25,7 @@ from ae_assets.model.definition import CalibrationSection
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets.thresholds import default_policies, fit_threshold
-from ae_assets_tests.pipeline.conftest import LAST
-from ae_assets_tests.pipeline.tables import FIRST, fit_detector, storage_of, watched_table, write_day
+from ae_assets_tests.chain.tables import FIRST, LAST, fit_detector, storage_of, watched_table, write_day
 from ae_assets_tests.thresholds.scores import cut_of_day
 
 BUDGET = 3

@@ -11,8 +11,8 @@ from ae_assets.chain.entity_history import entity_history
 from ae_assets.chain.workspace import Workspace
 from ae_assets.errors import ConfigError
 from ae_assets.lakehouse import Lakehouse
-from ae_assets_tests.pipeline import sick_fleet
-from ae_assets_tests.pipeline.sick_fleet import (
+from ae_assets_tests.chain import sick_fleet
+from ae_assets_tests.chain.sick_fleet import (
     DAYS,
     DYING,
     FAILED_ON,

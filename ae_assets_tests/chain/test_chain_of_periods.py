@@ -27,8 +27,8 @@ from ae_assets.chain.volume import gaps_in, in_words
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, RAW
 from ae_assets.schemas.periods import HOURLY, PERIODS, WEEKLY, Periods, named
 from ae_assets.sources import open_source
-from ae_assets_tests.pipeline.gauges import CADENCE, GAUGES, gauges, numbered, write_period
-from ae_assets_tests.pipeline.tables import storage_of
+from ae_assets_tests.chain.gauges import CADENCE, GAUGES, gauges, numbered, write_period
+from ae_assets_tests.chain.tables import storage_of
 
 LENGTHS: dict[Periods, dict[str, Any]] = {
     WEEKLY: {

@@ -11,7 +11,7 @@ from ae_assets.detectors import Scores, windows_of
 from ae_assets.features.catalogue import feature_names
 from ae_assets.model.reasons import CONTEXT_ALONE, NOTHING_ON_THE_DAY, reasons, top_features
 from ae_assets.model.scoring import ScoredDay
-from ae_assets_tests.pipeline.tables import FIRST, watched_table
+from ae_assets_tests.chain.tables import FIRST, watched_table
 
 FEATURES = watched_table().features
 NAMES = feature_names(FEATURES)

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -13,10 +12,8 @@ from ae_assets.decisions import AggregationConfig, aggregate
 from ae_assets.detectors import CounterRuleConfig, GrowthRuleConfig
 from ae_assets.errors import EvaluationError, ModelError
 from ae_assets.evaluation import judge_split
-from ae_assets.pipeline import assets
 from ae_assets.progress import Progress
-from ae_assets_tests.pipeline.tables import failure_of, materialise, watched_table
-from ae_assets_tests.pipeline.worn_fleet import LAST, START, fleet, storage_of
+from ae_assets_tests.chain.worn_fleet import LAST, START, fleet, storage_of
 
 TO_JUDGE = LAST - timedelta(days=14)
 ORIGINS = 2
@@ -150,20 +147,3 @@ def test_scores_are_aggregated_as_the_table_says(space: Workspace, monkeypatch: 
     assert both.height == expected.height > 1000
     assert both["score"].to_numpy() == pytest.approx(both["score_expected"].to_numpy())
     assert not both["score"].equals(both.join(of_days, on=["day", "entity"], suffix="_of_day")["score_of_day"])
-
-
-def test_the_asset_evaluates_origins_when_it_is_asked_to(
-    space: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(assets, "_space", lambda *_: space)
-    config = {"start": str(TO_JUDGE), "end": str(LAST), "origins": ORIGINS}
-    result = materialise(watched_table(), tmp_path, ("evaluation",), None, {"evaluation": config})
-    assert result.success, failure_of(result)
-    (event,) = result.get_asset_materialization_events()
-    metadata = event.step_materialization_data.materialization.metadata
-    assert next(iter(metadata)) == "Summary"
-    assert metadata["Summary"].value.startswith("From ")
-    assert "2 splits, each at its own thresholds" in metadata["As text"].value
-    assert metadata["Result"].value["reference"] == "counter_rule"
-    splits = metadata["Result"].value["splits"]
-    assert [row["split"] for row in splits] == ["split 1", "split 1", "split 2", "split 2"]

@@ -24,7 +24,7 @@ from ae_assets.model.parse import parse_table
 from ae_assets.pipeline.checks import features_checks
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
-from ae_assets_tests.pipeline.tables import FIRST, attributes, storage_of, write_day
+from ae_assets_tests.chain.tables import FIRST, attributes, storage_of, write_day
 
 RULE = {"type": "counter_rule", "features": ["smart_5_level"]}
 DAYS = DAILY.range(FIRST, FIRST + timedelta(days=24))

@@ -16,7 +16,7 @@ from ae_assets.chain.volume import gaps_in, gaps_until
 from ae_assets.chain.workspace import Workspace
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
-from ae_assets_tests.pipeline.tables import FIRST, attributes, storage_of, watched_table, write_day
+from ae_assets_tests.chain.tables import FIRST, attributes, storage_of, watched_table, write_day
 
 DAYS = DAILY.range(FIRST, FIRST + timedelta(days=44))
 LOST = range(24, 32)

@@ -11,7 +11,7 @@ from ae_assets.chain import Workspace
 from ae_assets.chain.raw import load_raw
 from ae_assets.model.parse import parse_table
 from ae_assets.sources import open_source
-from ae_assets_tests.pipeline.tables import storage_of
+from ae_assets_tests.chain.tables import storage_of
 
 CADENCE = timedelta(hours=6)
 

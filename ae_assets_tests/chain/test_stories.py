@@ -22,7 +22,7 @@ from ae_assets.features.catalogue import catalogue
 from ae_assets.pipeline.metadata import anomalies_days, evaluation_run
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
-from ae_assets_tests.pipeline.tables import FIRST, storage_of, watched_table, write_day
+from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
 
 DAYS = DAILY.range(FIRST, FIRST + timedelta(days=59))
 FAILS = {"SICK": DAYS[56], "SUDDEN": DAYS[52]}
