@@ -8,8 +8,7 @@ import polars as pl
 
 from ae_assets.chain.anomaly_day import AnomalyDay
 from ae_assets.chain.champion import Champion
-from ae_assets.chain.day_before import Alarms
-from ae_assets.chain.open_episodes import OpenEpisodes
+from ae_assets.chain.day_before import DayBefore
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.volume import gaps_until
 from ae_assets.chain.workspace import ANOMALIES, FailedPeriod, Workspace
@@ -36,8 +35,7 @@ def find_anomalies(space: Workspace, champion: Champion, days: Sequence[date]) -
     gaps = gaps_until(space, max(days))
     past = _past(space, first_continued(champion.episodes, min(days), gaps, space.table.rhythm), min(days))
     episodes = Episodes(champion.episodes, past, gaps, space.table.periods)
-    previous = None if past is None else Alarms.of(past)
-    open_before = None if past is None else OpenEpisodes.of(past)
+    before = None if past is None else DayBefore.of(past)
     failed: dict[date, FailedPeriod] = {}
 
     def fail(day: date, error: AeAssetsError) -> None:
@@ -50,9 +48,9 @@ def find_anomalies(space: Workspace, champion: Champion, days: Sequence[date]) -
             empty.discard(scored.day)
             frame = champion.judge(scored, episodes, mutes)
             writer.write(scored.day, frame)
-            gone = () if open_before is None else open_before.gone(space, scored.day, frame)
-            yield AnomalyDay.of(scored.day, frame, previous, mutes, gone)
-            previous, open_before = Alarms.of(frame) or previous, OpenEpisodes.of(frame) or open_before
+            gone = () if before is None else before.gone(space, scored.day, frame)
+            yield AnomalyDay.of(scored.day, frame, before, mutes, gone)
+            before = DayBefore.of(frame) or before
         for day in sorted(empty - set(failed)):
             writer.write(day, space.no_rows)
             yield AnomalyDay.of(day, no_decisions(space.table.rhythm), None, mutes)

@@ -7,8 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from ae_assets.chain.day_before import Alarms, DayBefore
-from ae_assets.chain.open_episodes import GoneDevice, OpenEpisodes
+from ae_assets.chain.day_before import DayBefore
 from ae_assets.chain.volume import gaps_until
 from ae_assets.chain.workspace import ANOMALIES, Workspace
 from ae_assets.decisions import Mute, is_listed, one_per_device, unknown_mutes
@@ -44,16 +43,16 @@ class AnomalyDay:
     muted_rows: int
     threshold: float | None
     """The cut of the day; None where it has no rows."""
-    before: DayBefore | None
-    """The alarms of the last day before and what became of them; None where none is known."""
+    before: str | None
+    """The alarms of the last day before and what became of them, in words; None where no such day is known."""
     not_judged: tuple[NotJudged, ...]
     """Devices that are not muted and have no score, by cohort and reason, the most first."""
     mutes: tuple[Mute, ...]
     """The mute list that was used."""
     unknown_mutes: tuple[Mute, ...]
     """Its entries that were in force and named no device or cohort of the day."""
-    gone: tuple[GoneDevice, ...]
-    """Devices with an open episode the day before, not known to have failed on it, that have no row."""
+    gone: tuple[str, ...]
+    """Devices with an open episode the day before that have no row, each with the reason."""
     frame: pl.DataFrame
     devices: pl.DataFrame
 
@@ -62,19 +61,11 @@ class AnomalyDay:
         cls,
         day: date,
         frame: pl.DataFrame,
-        before: Alarms | None,
+        before: DayBefore | None,
         mutes: Sequence[Mute] = (),
-        gone: Sequence[GoneDevice] = (),
+        gone: Sequence[str] = (),
     ) -> "AnomalyDay":
-        """What the rows of a day say.
-
-        Args:
-            day: the day.
-            frame: its anomaly table.
-            before: the alarms of the last day before; None where none is known.
-            mutes: the mute list that was used.
-            gone: devices with an open episode the day before that have no row.
-        """
+        """What the rows of a day say, beside the last day before with the mutes that were used and what is gone."""
         muted = pl.col("muted_until").is_not_null()
         devices = one_per_device(frame)
         heard = devices.filter(~muted)
@@ -88,7 +79,7 @@ class AnomalyDay:
             muted_alarms=devices.filter("is_anomaly", muted).height,
             muted_rows=devices.filter(muted).height,
             threshold=frame["threshold"][0] if frame.height else None,
-            before=None if before is None else before.now(devices),
+            before=None if before is None else before.in_words(day, devices),
             not_judged=not_judged(heard),
             mutes=tuple(mutes),
             unknown_mutes=unknown_mutes(mutes, frame, day),
@@ -107,13 +98,9 @@ class AnomalyDay:
         return replace(self, frame=self.frame.clear(), devices=self.devices.clear())
 
     def in_words(self, *, simulated: bool) -> str:
-        """The day in a sentence or two.
-
-        Args:
-            simulated: whether the devices are invented.
-        """
+        """The day in a sentence or two; ``simulated`` says whether the devices are invented."""
         devices = "simulated devices" if simulated else "devices"
-        before = f"; {self.before.in_words(self.day)}" if self.before else ""
+        before = f"; {self.before}" if self.before else ""
         alarms = f"{_of(self.alarms, 'alarm')}, {self.new_alarms:,} of them new"
         said = [f"{named(self.day)}: {alarms}, among {self.rows:,} {devices}{before}."]
         if self.listed != self.alarms:
@@ -123,63 +110,10 @@ class AnomalyDay:
         if self.devices_not_judged:
             said.append(f"{_of(self.devices_not_judged, 'device')} {_are(self.devices_not_judged)} not judged.")
         if self.gone:
-            names = ", ".join(device.in_words for device in self.gone[:MOST_GONE])
+            names = ", ".join(self.gone[:MOST_GONE])
             more = f" and {len(self.gone) - MOST_GONE:,} more" if len(self.gone) > MOST_GONE else ""
             said.append(f"Devices with an open episode are gone: {names}{more}.")
         return " ".join(said)
-
-
-@dataclass(frozen=True)
-class StoredDay:
-    """A day as it is stored.
-
-    Attributes:
-        table: the watched table.
-        facts: what it says; the mute list is that of its rows, not the file.
-        newest_day: the newest day that has anomalies.
-        simulated: whether the devices are invented.
-        wording: puts a feature into words.
-    """
-
-    table: str
-    facts: AnomalyDay
-    newest_day: date
-    simulated: bool
-    wording: Wording
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """Everything, as plain values; the keys are documented in docs/commands.md and stay."""
-        facts = self.facts
-        open_now = pl.col("episode").is_in([OPENED, OPEN])
-        heard = pl.col("muted_until").is_null()
-        muted = self._entries(open_now & ~heard)
-        newer = "" if facts.day == self.newest_day else f" The newest day is {named(self.newest_day)}."
-        return {
-            "table": self.table,
-            "day": facts.day,
-            "newest_day": self.newest_day,
-            "simulated": self.simulated,
-            "summary": facts.in_words(simulated=self.simulated) + newer,
-            "model_versions": facts.frame["model_version"].unique().sort().to_list(),
-            "counts": {
-                "devices": facts.rows,
-                "alarms": facts.alarms,
-                "new": facts.new_alarms,
-                "open": facts.listed,
-                "closed": facts.closed,
-                "muted": len(muted),
-                "not_judged": facts.devices_not_judged,
-            },
-            "open": self._entries(open_now & heard),
-            "closed": self._entries((pl.col("episode") == CLOSED) & heard),
-            "muted": muted,
-            "not_judged": [vars(group) for group in facts.not_judged],
-        }
-
-    def _entries(self, condition: pl.Expr) -> list[dict[str, Any]]:
-        rows = self.facts.devices.filter(condition).sort(["score", "entity"], descending=[True, False], nulls_last=True)
-        return [entry(row, self.wording) for row in rows.iter_rows(named=True)]
 
 
 def entry(row: dict[str, Any], wording: Wording) -> dict[str, Any]:
@@ -233,8 +167,8 @@ def reasons_in(row: dict[str, Any], wording: Wording) -> list[str]:
     return [wording(feature["name"], feature["value"], feature["expected"]) for feature in strongest]
 
 
-def stored_day(space: Workspace, day: date | None = None) -> StoredDay:
-    """A day of the anomalies, as it is stored.
+def stored_day(space: Workspace, day: date | None = None) -> dict[str, Any]:
+    """A day of the anomalies as it is stored, as plain values; the keys are documented in docs/commands.md and stay.
 
     Args:
         space: the table.
@@ -251,11 +185,38 @@ def stored_day(space: Workspace, day: date | None = None) -> StoredDay:
     continued = absent_before(asked, gaps_until(space, asked), space.table.periods)
     earlier = [other for other, rows in space.days_of(ANOMALIES).items() if rows and continued <= other < asked]
     rows = anomaly_rows(space, asked, asked)
-    previous = anomaly_rows(space, max(earlier), max(earlier)) if earlier else None
-    before, open_before = (None, None) if previous is None else (Alarms.of(previous), OpenEpisodes.of(previous))
-    gone = () if open_before is None else open_before.gone(space, asked, rows)
-    facts = AnomalyDay.of(asked, rows, before, gone=gone)
-    return StoredDay(space.table.table, facts, held[-1], space.simulated, wording_of(space.table.features))
+    before = DayBefore.of(anomaly_rows(space, max(earlier), max(earlier))) if earlier else None
+    facts = AnomalyDay.of(asked, rows, before, gone=() if before is None else before.gone(space, asked, rows))
+    wording = wording_of(space.table.features)
+    devices = facts.devices.sort(["score", "entity"], descending=[True, False], nulls_last=True)
+
+    def entries(condition: pl.Expr) -> list[dict[str, Any]]:
+        return [entry(row, wording) for row in devices.filter(condition).iter_rows(named=True)]
+
+    heard = pl.col("muted_until").is_null()
+    muted = entries(pl.col("episode").is_in([OPENED, OPEN]) & ~heard)
+    newer = "" if asked == held[-1] else f" The newest day is {named(held[-1])}."
+    return {
+        "table": space.table.table,
+        "day": asked,
+        "newest_day": held[-1],
+        "simulated": space.simulated,
+        "summary": facts.in_words(simulated=space.simulated) + newer,
+        "model_versions": rows["model_version"].unique().sort().to_list(),
+        "counts": {
+            "devices": facts.rows,
+            "alarms": facts.alarms,
+            "new": facts.new_alarms,
+            "open": facts.listed,
+            "closed": facts.closed,
+            "muted": len(muted),
+            "not_judged": facts.devices_not_judged,
+        },
+        "open": entries(is_listed()),
+        "closed": entries((pl.col("episode") == CLOSED) & heard),
+        "muted": muted,
+        "not_judged": [vars(group) for group in facts.not_judged],
+    }
 
 
 def days_with_anomalies(space: Workspace) -> list[date]:

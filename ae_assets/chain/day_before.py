@@ -1,97 +1,94 @@
-"""What became of the alarms of the day before: which devices still have one, and where the others are."""
+"""The last day before one: what became of its alarms, and which of its open episodes have no row any more."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import polars as pl
 
+from ae_assets.chain.set_aside import BrokenRule
+from ae_assets.chain.workspace import QUARANTINE, Workspace
 from ae_assets.decisions import is_listed, one_per_device
 from ae_assets.schemas.periods import named
 
 
 @dataclass(frozen=True)
 class DayBefore:
-    """The alarms of the last day before, as its own table counts them, by what is known of their devices now.
+    """The devices of a day, muted ones left out, that the day after it is told beside.
 
     Attributes:
         day: that day.
-        alarms: its devices with an alarm that were not muted; the sum of the other numbers.
-        still: devices with an alarm now.
-        cleared: judged now, without an alarm and without an open episode.
-        open: judged now, without an alarm, though their episode is still open.
-        not_judged: without a score now.
-        muted: muted since.
-        left: without a record now.
+        alarms: those with an alarm.
+        listed: those with an open episode that are not known to have failed on it.
     """
 
     day: date
-    alarms: int
-    still: int
-    cleared: int
-    open: int
-    not_judged: int
-    muted: int
-    left: int
-
-    def in_words(self, today: date) -> str:
-        """E.g. ``29 on the day before, of which 3 are gone: 2 cleared, 1 left``."""
-        if isinstance(self.day, datetime):
-            when = f"at {named(self.day)}, the last hour before"
-        else:
-            when = (
-                "on the day before" if self.day == today - timedelta(days=1) else f"on {self.day}, the last day before"
-            )
-        words = {
-            "cleared": self.cleared,
-            "below the threshold but not clear": self.open,
-            "not judged": self.not_judged,
-            "muted": self.muted,
-            "left": self.left,
-        }
-        gone = ", ".join(f"{devices:,} {what}" for what, devices in words.items() if devices)
-        number = self.alarms - self.still
-        verb = "is" if number == 1 else "are"
-        return f"{self.alarms:,} {when}" + (f", of which {number:,} {verb} gone: {gone}" if number else "")
-
-
-@dataclass(frozen=True)
-class Alarms:
-    """The devices of one day with an alarm that are not muted."""
-
-    day: date
-    entities: pl.Series
+    alarms: pl.Series
+    listed: pl.Series
 
     @classmethod
-    def of(cls, rows: pl.DataFrame) -> "Alarms | None":
-        """Those of the last day of some rows; None where there are no rows.
+    def of(cls, rows: pl.DataFrame) -> "DayBefore | None":
+        """That of the last day of some rows; None where there are no rows.
 
         Args:
-            rows: ``day, entity, score, is_anomaly, muted_until`` and the others that `one_per_device` takes.
+            rows: ``day, entity, score, is_anomaly, episode, muted_until, label`` and the others that `one_per_device`
+                takes.
         """
         last = rows["day"].max()
         if not isinstance(last, date):
             return None
         devices = one_per_device(rows.filter(pl.col("day") == last))
+        failed = (pl.col("label") == 1).fill_null(value=False)
         alarms = devices.filter(pl.col("is_anomaly"), pl.col("muted_until").is_null())
-        return cls(last, alarms["entity"])
+        return cls(last, alarms["entity"], devices.filter(is_listed(), ~failed)["entity"])
 
-    def now(self, rows: pl.DataFrame) -> DayBefore:
-        """What is known of them on a later day.
+    def in_words(self, today: date, devices: pl.DataFrame) -> str:
+        """What became of the alarms, e.g. ``29 on the day before, of which 3 are gone: 2 cleared, 1 left``.
 
         Args:
-            rows: ``entity, is_anomaly, episode, muted_until`` of that day, one row per device.
+            today: the later day.
+            devices: ``entity, is_anomaly, episode, muted_until`` of that day, one row per device.
         """
-        found = rows.filter(pl.col("entity").is_in(self.entities.implode()))
-        watched = found.filter(pl.col("muted_until").is_null())
+        if isinstance(self.day, datetime):
+            when = f"at {named(self.day)}, the last hour before"
+        elif self.day == today - timedelta(days=1):
+            when = "on the day before"
+        else:
+            when = f"on {self.day}, the last day before"
+        now = devices.filter(pl.col("entity").is_in(self.alarms.implode()))
+        watched = now.filter(pl.col("muted_until").is_null())
         calm = watched.filter(~pl.col("is_anomaly"))
-        cleared = calm.filter(~is_listed()).height
-        return DayBefore(
-            self.day,
-            alarms=len(self.entities),
-            still=watched.filter("is_anomaly").height,
-            cleared=cleared,
-            open=calm.height - cleared,
-            not_judged=watched["is_anomaly"].null_count(),
-            muted=found.height - watched.height,
-            left=len(self.entities) - found.height,
-        )
+        still_open = calm.filter(is_listed()).height
+        counts = {
+            "cleared": calm.height - still_open,
+            "below the threshold but not clear": still_open,
+            "not judged": watched["is_anomaly"].null_count(),
+            "muted": now.height - watched.height,
+            "left": len(self.alarms) - now.height,
+        }
+        gone = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+        number = sum(counts.values())
+        verb = "is" if number == 1 else "are"
+        return f"{len(self.alarms):,} {when}" + (f", of which {number:,} {verb} gone: {gone}" if number else "")
+
+    def gone(self, space: Workspace, day: date, rows: pl.DataFrame) -> tuple[str, ...]:
+        """The devices with an open episode of which a later day has no row, in order, e.g. ``Z305B2QN (no row)``.
+
+        Args:
+            space: the table, whose quarantine of the day says why.
+            day: the later day.
+            rows: ``entity`` of its rows.
+        """
+        entities = sorted(set(self.listed) - set(rows["entity"]))
+        why = _set_aside(space, day, entities) if entities else {}
+        return tuple(f"{entity} ({why.get(entity, 'no row')})" for entity in entities)
+
+
+def _set_aside(space: Workspace, day: date, entities: Sequence[str]) -> dict[str, str]:
+    if not space.exists(QUARANTINE):
+        return {}
+    rows = space.read(QUARANTINE, day, day, ["entity", "rule", "column", "value"], entities=entities)
+    return {
+        entity: f"its row is set aside by {rule}: {BrokenRule(rule, 1, column, value).place}"
+        for entity, rule, column, value in reversed(rows.rows())
+    }

@@ -1,7 +1,6 @@
 """One device: when it was seen, its scores and episodes of the last days, and what of it moved."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import date, timedelta
 from difflib import get_close_matches
 from typing import Any
@@ -17,7 +16,7 @@ from ae_assets.decisions.episodes import CLOSED, OPEN, absent_before
 from ae_assets.errors import ConfigError
 from ae_assets.features.catalogue import Feature
 from ae_assets.features.config import FeatureConfig
-from ae_assets.features.wording import wording_of
+from ae_assets.features.wording import Wording, wording_of
 from ae_assets.schemas.records import key_of
 
 MOST_NAMES = 5
@@ -25,121 +24,16 @@ ENDED, LEFT = "closed", "left"
 """How an episode is over: the device was clear, or it has had no record for longer than an episode waits."""
 
 
-@dataclass(frozen=True)
-class EntityHistory:
-    """What is known of one device.
-
-    Attributes:
-        table: the watched table.
-        entity: which.
-        cohort: its kind; None where no row says.
-        first_seen: the first day with a record.
-        last_seen: the last one.
-        failed_on: its first day of failure; None where none is known.
-        newest_day: the newest day that has anomalies.
-        absent_before: a device without a record since then is away, and its episode is over.
-        first: first of the days that are told.
-        last: last of them: the newest, or the last on which it was seen.
-        rows: its rows of the anomalies of these days, in order of days.
-        set_aside: `day, rule, reason` of its raw rows that went to quarantine.
-        attributes: those that changed in these days, the ones behind its scores first.
-        simulated: whether it is invented.
-        config: what its features are made of.
-    """
-
-    table: str
-    entity: str
-    cohort: str | None
-    first_seen: date
-    last_seen: date
-    failed_on: date | None
-    newest_day: date
-    absent_before: date
-    first: date
-    last: date
-    rows: pl.DataFrame
-    set_aside: pl.DataFrame
-    attributes: Sequence[Mapping[str, Any]]
-    simulated: bool
-    config: FeatureConfig
-
-    @property
-    def latest(self) -> dict[str, Any] | None:
-        """Its last row, with its day, as `anomaly_day.entry` tells it; None where there is none."""
-        if self.rows.is_empty():
-            return None
-        row = self.rows.row(-1, named=True)
-        return {"day": row["day"], **entry(row, wording_of(self.config)), "episode": row["episode"]}
-
-    @property
-    def episodes(self) -> list[dict[str, Any]]:
-        """Its episodes, the first one first.
-
-        Each with ``since``, ``until`` (its last record so far), ``state`` (open, closed or left), ``alarms``, how
-        many records have one, ``highest_score``, and the ``reasons`` of that record; as far as `rows` reach back.
-        """
-        told = []
-        time = key_of(self.rows.columns)[0]
-        wording = wording_of(self.config)
-        for (since,), rows in self.rows.drop_nulls("episode_start").group_by("episode_start", maintain_order=True):
-            until = rows[time][-1]
-            worst = rows.sort("score", descending=True, nulls_last=True, maintain_order=True).row(0, named=True)
-            over = rows["episode"][-1] == CLOSED
-            absent = rows["day"][-1] < self.absent_before
-            told.append(
-                {
-                    "since": since,
-                    "until": until,
-                    "state": ENDED if over else LEFT if absent else OPEN,
-                    "alarms": rows.filter("is_anomaly").height,
-                    "highest_score": worst["score"],
-                    "reasons": reasons_in(worst, wording),
-                }
-            )
-        return told
-
-    @property
-    def scores(self) -> list[dict[str, Any]]:
-        """A row per record of the anomalies: its score, what that was held against, and what it is to an episode."""
-        return self.rows.select(
-            *dict.fromkeys(("day", key_of(self.rows.columns)[0])),
-            "score",
-            "threshold",
-            "severity",
-            is_alarm="is_anomaly",
-            episode="episode",
-            not_judged_because="not_judged_because",
-        ).to_dicts()
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """Everything, as plain values; the keys are documented in docs/commands.md and stay."""
-        return {
-            "table": self.table,
-            "entity": self.entity,
-            "cohort": self.cohort,
-            "simulated": self.simulated,
-            "first_seen": self.first_seen,
-            "last_seen": self.last_seen,
-            "failed_on": self.failed_on,
-            "newest_day": self.newest_day,
-            "first_day": self.first,
-            "last_day": self.last,
-            "latest": self.latest,
-            "episodes": self.episodes,
-            "attributes": list(self.attributes),
-            "set_aside": self.set_aside.to_dicts(),
-            "scores": self.scores,
-        }
-
-
-def entity_history(space: Workspace, entity: str, days: int) -> EntityHistory:
-    """What is known of one device; of the big tables only its own rows are read.
+def entity_history(space: Workspace, entity: str, days: int) -> dict[str, Any]:
+    """What is known of one device, as plain values; of the big tables only its own rows are read.
 
     Args:
         space: the table.
         entity: the device.
         days: how many days are told, up to the newest one or the last on which it was seen.
+
+    Returns:
+        The keys that docs/commands.md documents, which stay.
 
     Raises:
         ConfigError: no record names such a device (names like it are said), or there are no anomalies yet.
@@ -152,24 +46,59 @@ def entity_history(space: Workspace, entity: str, days: int) -> EntityHistory:
     last = min(newest, space.table.periods.last_of(last_seen))
     first = space.table.periods.spanning(last, timedelta(days=days))
     rows = anomaly_rows(space, first, last, [entity])
-    rows = rows.sort(key_of(rows.columns)[0])
-    return EntityHistory(
-        space.table.table,
-        entity,
-        rows["cohort"][-1] if rows.height else None,
-        first_seen,
-        last_seen,
-        failed_on,
-        newest,
-        absent_before(newest, gaps_until(space, newest), space.table.periods),
-        first,
-        last,
-        rows,
-        _set_aside(space, entity, first, last),
-        _moved(space, entity, first, last, rows["top_features"]),
-        space.simulated,
-        space.table.features,
+    time = key_of(rows.columns)[0]
+    rows = rows.sort(time)
+    wording = wording_of(space.table.features)
+    latest = None
+    if rows.height:
+        row = rows.row(-1, named=True)
+        latest = {"day": row["day"], **entry(row, wording), "episode": row["episode"]}
+    away = absent_before(newest, gaps_until(space, newest), space.table.periods)
+    scores = rows.select(
+        *dict.fromkeys(("day", time)),
+        "score",
+        "threshold",
+        "severity",
+        is_alarm="is_anomaly",
+        episode="episode",
+        not_judged_because="not_judged_because",
     )
+    return {
+        "table": space.table.table,
+        "entity": entity,
+        "cohort": rows["cohort"][-1] if rows.height else None,
+        "simulated": space.simulated,
+        "first_seen": first_seen,
+        "last_seen": last_seen,
+        "failed_on": failed_on,
+        "newest_day": newest,
+        "first_day": first,
+        "last_day": last,
+        "latest": latest,
+        "episodes": _episodes(rows, time, away, wording),
+        "attributes": _moved(space, entity, first, last, rows["top_features"]),
+        "set_aside": _set_aside(space, entity, first, last).to_dicts(),
+        "scores": scores.to_dicts(),
+    }
+
+
+def _episodes(rows: pl.DataFrame, time: str, away: date, wording: Wording) -> list[dict[str, Any]]:
+    """The episodes of rows in order of time; one whose device has had no record since a day is left behind."""
+    told = []
+    for (since,), of_episode in rows.drop_nulls("episode_start").group_by("episode_start", maintain_order=True):
+        worst = of_episode.sort("score", descending=True, nulls_last=True, maintain_order=True).row(0, named=True)
+        last = of_episode.row(-1, named=True)
+        told.append(
+            {
+                "since": since,
+                "until": last[time],
+                "state": ENDED if last["episode"] == CLOSED else LEFT if last["day"] < away else OPEN,
+                "alarms": of_episode.filter("is_anomaly").height,
+                "highest_score": worst["score"],
+                "reasons": reasons_in(worst, wording),
+            }
+        )
+    return told
 
 
 def _set_aside(space: Workspace, entity: str, first: date, last: date) -> pl.DataFrame:

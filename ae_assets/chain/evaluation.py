@@ -3,21 +3,19 @@
 Beside them the threshold policies, fitted on the champion's calibration scores: what each promises and what came of it.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import cached_property
-from typing import Any
+from functools import partial
 
 import polars as pl
 
 from ae_assets.chain.champion import Champion, load_champion
 from ae_assets.chain.lives import lives_in
+from ae_assets.chain.results import Evaluation, of_failures, of_intervals
 from ae_assets.chain.rolling import fitted_detectors
 from ae_assets.chain.scoring import score_days
-from ae_assets.chain.series import SeriesEvaluation
-from ae_assets.chain.stories import JudgedDrives, judged_drives
+from ae_assets.chain.stories import drive_figures
 from ae_assets.chain.target import intervals_in, step_of
 from ae_assets.chain.threshold import calibration_scores
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
@@ -35,86 +33,23 @@ from ae_assets.evaluation import (
     population_of,
     require_labels,
 )
+from ae_assets.evaluation.drives import drives_of
 from ae_assets.evaluation.results import IN_USE
 from ae_assets.evaluation.series import Series, compare_series
 from ae_assets.model.baselines import Compared, compared_detectors
 from ae_assets.model.definition import WatchedTable
-from ae_assets.reports.answer import answer, headline_figures
-from ae_assets.reports.evaluation import (
-    HEADLINES,
-    comparison_figures,
-    comparison_markdown,
-    comparison_text,
-    rates_table,
-)
-from ae_assets.reports.promises import promises_figures, promises_markdown, promises_text
-from ae_assets.reports.rolling import not_fitted_words
 from ae_assets.schemas.daily import of_days
 from ae_assets.schemas.periods import named
 from ae_assets.schemas.records import keys_of, time_of
-from ae_assets.thresholds import Threshold, default_policies, fit_threshold
+from ae_assets.thresholds import default_policies, fit_threshold
 
 ROUNDING = 1e-9
 """Relative difference of scores that are equal, once as they were stored and once as they are aggregated again."""
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What came out, and on what."""
-
-    start: date
-    end: date
-    version: str
-    comparison: Comparison
-    promises: CalibrationTable
-    champion: str
-    drives: JudgedDrives
-    not_fitted: Mapping[str, str]
-    """Why a baseline with default settings could not be fitted or calibrated, by its name."""
-    simulated: bool
-
-    @property
-    def answer(self) -> str:
-        """Whether the champion is any good, in a few sentences."""
-        return answer(self.comparison, (self.start, self.end), simulated=self.simulated)
-
-    @property
-    def headline(self) -> dict[str, float | int | None]:
-        """The figures of the answer by name; None where there is nothing to count."""
-        return headline_figures(self.comparison)
-
-    @property
-    def rates(self) -> pl.DataFrame:
-        """Detection rate by detector and false alarm rate, the two that matter most, as text."""
-        return rates_table(self.comparison, HEADLINES)
-
-    @property
-    def markdown(self) -> str:
-        """The tables for the UI."""
-        parts = [comparison_markdown(self.comparison), *not_fitted_words(self.not_fitted)]
-        return "\n\n".join([*parts, promises_markdown(self.promises)])
-
-    @property
-    def text(self) -> str:
-        """The tables for the terminal."""
-        parts = [comparison_text(self.comparison), *not_fitted_words(self.not_fitted)]
-        return "\n\n".join([*parts, promises_text(self.promises)])
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """Everything, as plain values."""
-        promises = {"table": self.promises.to_table().to_dicts(), "not_fitted": dict(self.promises.not_fitted)}
-        return {**json.loads(self.comparison.to_json()), "promises": promises, "not_fitted": dict(self.not_fitted)}
-
-    @cached_property
-    def figures(self) -> Mapping[str, bytes]:
-        """PNG figures by name."""
-        return {**comparison_figures(self.comparison), **promises_figures(self.promises), **self.drives.figures}
-
-
 def evaluate(
     space: Workspace, start: date, end: date, *, with_comparisons: bool, with_baselines: bool = False
-) -> Evaluation | SeriesEvaluation:
+) -> Evaluation:
     """Judges the champion's stored scores, and beside it every comparison, fitted on the champion's training range.
 
     Where failures are known that is done by the drive-level protocol, where intervals are by that of series.
@@ -150,72 +85,58 @@ def _by_failures(
     require_labels(protocol, lives)
     name: str = space.table.detector.type
     stored = _champion_scores(space, champion, *days)
-    judged = _Judged.of(space, champion, stored, others)
+    judged = _judged(space, champion, stored, others)
     scores = {detector: of_days(frame) for detector, frame in judged.scores.items()}
     margins = {detector: of_days(frame) for detector, frame in judged.margins.items()}
     comparison = compare(scores, lives, protocol, reference=name)
-    return Evaluation(
-        *days,
+    return of_failures(
+        days,
         champion.version,
         _with_points_in_use(comparison, margins, judged.cuts, lives, protocol),
         _promises(space, champion, scores[name], lives, protocol),
-        name,
-        judged_drives(space, champion, of_days(stored), lives, protocol),
         judged.not_fitted,
-        space.simulated,
+        partial(drive_figures, space, champion, drives_of(of_days(stored), lives, protocol), protocol),
+        simulated=space.simulated,
     )
 
 
 def _by_intervals(
     space: Workspace, champion: Champion, days: tuple[date, date], others: Sequence[Compared]
-) -> SeriesEvaluation:
-    name: str = space.table.detector.type
+) -> Evaluation:
     stored = _champion_scores(space, champion, *days)
     series = Series(stored.drop("threshold"), intervals_in(space), *days, step_of(space))
-    judged = _Judged.of(space, champion, stored, others)
+    judged = _judged(space, champion, stored, others)
     in_use = {detector: (judged.cuts[detector], margins) for detector, margins in judged.margins.items()}
-    comparison = compare_series(series, judged.scores, reference=name, in_use=in_use)
-    return SeriesEvaluation(*days, champion.version, comparison, judged.not_fitted, space.simulated)
+    comparison = compare_series(series, judged.scores, reference=space.table.detector.type, in_use=in_use)
+    return of_intervals(days, champion.version, comparison, judged.not_fitted, simulated=space.simulated)
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """The scores of the champion and of what it is compared with, on the same days.
-
-    Attributes:
-        scores: of each detector, by its name.
-        margins: how far each score lies above the cut of its day.
-        cuts: the fitted cut of each detector.
-        not_fitted: why a baseline with default settings could not be fitted or calibrated, by its name.
-    """
+    """By detector its scores, how far each lies above the cut of its day, and the fitted cut, or why there is none."""
 
     scores: dict[str, pl.DataFrame]
     margins: dict[str, pl.DataFrame]
     cuts: dict[str, float]
     not_fitted: dict[str, str]
 
-    @classmethod
-    def of(cls, space: Workspace, champion: Champion, stored: pl.DataFrame, others: Sequence[Compared]) -> "_Judged":
-        """Fits, calibrates and scores the others on the days of the champion's stored scores."""
-        name: str = space.table.detector.type
-        judged = cls({name: stored.drop("threshold")}, {}, {name: champion.threshold.cut}, {})
-        above = stored.with_columns(score=pl.col("score") - pl.col("threshold")).drop("threshold")
-        judged.margins[name] = above
-        days = stored["day"].unique().sort().to_list()
-        for other, fitted in fitted_detectors(space, others, champion.training):
-            try:
-                scores, threshold = _comparison_scores(space, other.name, fitted, champion, days)
-            except ModelError as error:
-                if other.required:
-                    raise
-                judged.not_fitted[other.name] = str(error)
-                continue
-            judged.scores[other.name] = scores
-            judged.margins[other.name] = scores.with_columns(
-                score=scores["score"] - threshold.cuts(scores, scores["score"])
-            )
-            judged.cuts[other.name] = threshold.cut
-        return judged
+
+def _judged(space: Workspace, champion: Champion, stored: pl.DataFrame, others: Sequence[Compared]) -> _Judged:
+    """The champion's stored scores, and those of others that are fitted, calibrated and scored for the same days."""
+    frames, cuts = {space.table.detector.type: stored}, {space.table.detector.type: champion.threshold.cut}
+    not_fitted: dict[str, str] = {}
+    days = stored["day"].unique().sort().to_list()
+    for other, fitted in fitted_detectors(space, others, champion.training):
+        try:
+            frames[other.name], cuts[other.name] = _scored(space, other.name, fitted, champion, days)
+        except ModelError as error:
+            if other.required:
+                raise
+            not_fitted[other.name] = str(error)
+    scores = {name: frame.drop("threshold") for name, frame in frames.items()}
+    above_the_cut = pl.col("score") - pl.col("threshold")
+    margins = {name: frame.with_columns(score=above_the_cut).drop("threshold") for name, frame in frames.items()}
+    return _Judged(scores, margins, cuts, not_fitted)
 
 
 def nothing_known(table: WatchedTable) -> str:
@@ -336,9 +257,10 @@ def _require_aggregated(space: Workspace, champion: Champion, first: date, last:
         )
 
 
-def _comparison_scores(
+def _scored(
     space: Workspace, name: str, detector: FittedDetector | ModelError, champion: Champion, days: list[date]
-) -> tuple[pl.DataFrame, Threshold]:
+) -> tuple[pl.DataFrame, float]:
+    """The scores of a detector with the ``threshold`` of each, and its fitted cut."""
     if isinstance(detector, ModelError):
         raise detector
     policy = space.table.threshold
@@ -352,4 +274,5 @@ def _comparison_scores(
     )
     threshold = fit_threshold(policy, calibrated)
     scored = score_days(space, detector, champion.aggregation, days, stage=f"scoring {name}")
-    return pl.concat([of_day.scores for of_day in scored]), threshold
+    scores = pl.concat([of_day.scores for of_day in scored])
+    return scores.with_columns(threshold=threshold.cuts(scores, scores["score"])), threshold.cut

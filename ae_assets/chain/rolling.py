@@ -3,76 +3,29 @@
 No champion is needed and none is touched: what is fitted here is judged and forgotten.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
-from typing import Any
 
 import polars as pl
 
 from ae_assets.chain.lives import lives_in
 from ae_assets.chain.model import TrainingRange, TrainingWindows, training_windows
+from ae_assets.chain.results import Evaluation, of_origins
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.detectors import FittedDetector
 from ae_assets.errors import EvaluationError, ModelError
-from ae_assets.evaluation import Origin, Pooled, Protocol, Split, judge_split, origins, pooled, require_labels
+from ae_assets.evaluation import Origin, Protocol, Split, judge_split, origins, pooled, require_labels
 from ae_assets.model.baselines import Compared, compared_detectors
 from ae_assets.progress import Progress
-from ae_assets.reports.answer import pooled_answer, pooled_figures
-from ae_assets.reports.evaluation import HEADLINES
-from ae_assets.reports.rolling import not_fitted_words, pooled_markdown, pooled_rates, pooled_text
 from ae_assets.schemas.daily import of_days
 from ae_assets.schemas.periods import named
 
 
-@dataclass(frozen=True)
-class RollingEvaluation:
-    """What came out, over all splits."""
-
-    start: date
-    end: date
-    pooled: Pooled
-    not_fitted: Mapping[str, str]
-    """Why a baseline with default settings is missing from a split, by its name."""
-    version: str = "none: fitted anew for each split"
-    figures: Mapping[str, bytes] = field(default_factory=dict)
-
-    @property
-    def answer(self) -> str:
-        """Whether the table's detector is any good, in a few sentences."""
-        return pooled_answer(self.pooled, (self.start, self.end))
-
-    @property
-    def headline(self) -> dict[str, float | int | None]:
-        """The figures of the answer by name; None where there is nothing to count."""
-        return pooled_figures(self.pooled)
-
-    @property
-    def rates(self) -> pl.DataFrame:
-        """Pooled detection rate by detector and false alarm rate, the two that matter most, as text."""
-        return pooled_rates(self.pooled, HEADLINES)
-
-    @property
-    def markdown(self) -> str:
-        """The tables for the UI."""
-        return "\n\n".join([pooled_markdown(self.pooled), *not_fitted_words(self.not_fitted)])
-
-    @property
-    def text(self) -> str:
-        """The tables for the terminal."""
-        return "\n\n".join([pooled_text(self.pooled), *not_fitted_words(self.not_fitted)])
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """Everything, as plain values."""
-        return {**json.loads(self.pooled.to_json()), "not_fitted": dict(self.not_fitted)}
-
-
 def evaluate_origins(
     space: Workspace, start: date, end: date, count: int, *, with_comparisons: bool, with_baselines: bool
-) -> RollingEvaluation:
+) -> Evaluation:
     """Judges the table's detector and its rivals on a range of days and on as long ranges before it.
 
     Each range is preceded by an embargo as long as the horizon and by a training range as long as the YAML says.
@@ -124,7 +77,7 @@ def evaluate_origins(
         splits.append(
             judge_split(name, table.periods.days(*origin.training), scores, lives, protocol, reference=compared[0].name)
         )
-    return RollingEvaluation(planned[0].test[0], end, pooled(splits), not_fitted)
+    return of_origins((planned[0].test[0], end), pooled(splits), not_fitted)
 
 
 def plan(space: Workspace, start: date, end: date, count: int) -> list[Origin]:

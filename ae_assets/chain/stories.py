@@ -8,8 +8,8 @@ import polars as pl
 
 from ae_assets.chain.champion import Champion
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
-from ae_assets.evaluation import Lives, Protocol
-from ae_assets.evaluation.drives import Drives, drives_of
+from ae_assets.evaluation import Protocol
+from ae_assets.evaluation.drives import Drives
 from ae_assets.features.catalogue import Feature, catalogue
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.units import in_own_units, scale_of
@@ -43,60 +43,33 @@ class Story:
     attributes: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class JudgedDrives:
-    """The drives of an evaluated range, with what their figures need."""
+def drive_figures(space: Workspace, champion: Champion, drives: Drives, protocol: Protocol) -> dict[str, bytes]:
+    """PNG figures of the drives of an evaluated range by name, with the stories of two where these are kept."""
+    from ae_assets.reports.evaluation_figures import drive_score_histogram
+    from ae_assets.reports.figures import entity_story
 
-    drives: Drives
-    stories: Mapping[str, Story]
-    window_days: int
-    horizon_days: int
-
-    @property
-    def figures(self) -> dict[str, bytes]:
-        """PNG figures by name."""
-        from ae_assets.reports.evaluation_figures import drive_score_histogram
-        from ae_assets.reports.figures import entity_story
-
-        scores = drive_score_histogram(
-            self.drives.healthy,
-            self.drives.failing,
-            self.drives.cut,
-            healthy_alarms=self.drives.healthy_alarms,
-            failing_alarms=self.drives.failing_alarms,
-            window_days=self.window_days,
-            horizon_days=self.horizon_days,
+    scores = drive_score_histogram(
+        drives.healthy,
+        drives.failing,
+        drives.cut,
+        healthy_alarms=drives.healthy_alarms,
+        failing_alarms=drives.failing_alarms,
+        window_days=protocol.window_days,
+        horizon_days=protocol.horizon_days,
+    )
+    examples = drives.examples
+    chosen = {name: (drive.entity, drive.failed_on) for name, drive in examples.items()}
+    told = {
+        f"story_of_a_{name}_drive": entity_story(
+            story.history,
+            story.entity,
+            attributes=story.attributes,
+            failed_on=examples[name].failed_on,
+            remark=f"alarms on {examples[name].streak} judged days in a row" if examples[name].streak else "missed",
         )
-        told = {
-            f"story_of_a_{name}_drive": entity_story(
-                self.stories[name].history,
-                drive.entity,
-                attributes=self.stories[name].attributes,
-                failed_on=drive.failed_on,
-                remark=f"alarms on {drive.streak} judged days in a row" if drive.streak else "missed",
-            )
-            for name, drive in self.drives.examples.items()
-            if name in self.stories
-        }
-        return {"drive_scores": scores, **told}
-
-
-def judged_drives(
-    space: Workspace, champion: Champion, scores: pl.DataFrame, lives: Lives, protocol: Protocol
-) -> JudgedDrives:
-    """Looks at the drives of an evaluated range, and reads the stories of two of them where their features are kept.
-
-    Args:
-        space: with anomalies and features.
-        champion: whose scores they are.
-        scores: `day, entity, cohort, score, threshold` of the range.
-        lives: lives of all scored drives.
-        protocol: range and rules.
-    """
-    drives = drives_of(scores, lives, protocol)
-    chosen = {name: (drive.entity, drive.failed_on) for name, drive in drives.examples.items()}
-    stories = _stories(space, champion, chosen)
-    return JudgedDrives(drives, stories, protocol.window_days, protocol.horizon_days)
+        for name, story in stories_of(space, champion, chosen).items()
+    }
+    return {"drive_scores": scores, **told}
 
 
 def story_of_top_alarm(space: Workspace, champion: Champion, day: date) -> Story | None:
@@ -110,10 +83,10 @@ def story_of_top_alarm(space: Workspace, champion: Champion, day: date) -> Story
     if alarms.is_empty():
         return None
     entity = alarms.sort("score", "entity", descending=[True, False])["entity"][0]
-    return _stories(space, champion, {"top": (entity, day)}).get("top")
+    return stories_of(space, champion, {"top": (entity, day)}).get("top")
 
 
-def _stories(space: Workspace, champion: Champion, chosen: Mapping[str, tuple[str, date]]) -> dict[str, Story]:
+def stories_of(space: Workspace, champion: Champion, chosen: Mapping[str, tuple[str, date]]) -> dict[str, Story]:
     """Stories of drives up to a day each; those without scores by this champion or without features are left out."""
     drives = list(chosen.values())
     keys = keys_of(space.schema(ANOMALIES))

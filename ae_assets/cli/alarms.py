@@ -26,7 +26,7 @@ def alarms(table: str, day: str | None, *, as_json: bool) -> int:
 
     space = open_workspace(table)
     asked = None if day is None else period_of(space.table.periods, day, "DAY")
-    record = stored_day(space, asked).record
+    record = stored_day(space, asked)
     if as_json:
         say_json(record)
     else:

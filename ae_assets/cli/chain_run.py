@@ -244,7 +244,7 @@ def list_newest_day(chain: Chain, days: Collection[date]) -> None:
     """The devices that the newest of some days asks to look at; nothing where none of them has anomalies."""
     made = chain.space.days_of(ANOMALIES).keys() & set(days)
     if made:
-        record = stored_day(chain.space, max(made)).record
+        record = stored_day(chain.space, max(made))
         say_lines([*day_text(record, text_width(), MOST_LISTED), ""])
 
 

@@ -31,7 +31,7 @@ def show(table: str, entity: str, days: int, *, as_json: bool) -> int:
     from ae_assets.cli.instance import open_workspace
     from ae_assets.reports.alarms_text import history_text
 
-    history = entity_history(open_workspace(table), entity, days).record
+    history = entity_history(open_workspace(table), entity, days)
     if as_json:
         say_json(history)
     else:

@@ -306,7 +306,7 @@ def episode_checks(space: Workspace, found: Sequence["AnomalyDay"]) -> list[dg.A
     periods = space.table.periods
     most = space.table.checks.max_open_episodes_gone
     many = {facts.day: facts.gone for facts in found if len(facts.gone) > most}
-    gone = [f"{periods.key(facts.day)} {device.in_words}" for facts in found for device in facts.gone]
+    gone = [f"{periods.key(facts.day)} {device}" for facts in found for device in facts.gone]
     verdict = f"{len(gone)} devices with an open episode are gone" + (f": {_named(gone)}" if gone else "")
     metadata = {"devices_gone": len(gone), **failed_days(periods, many)}
     return [

@@ -35,12 +35,10 @@ from ae_assets.sources import open_source
 if TYPE_CHECKING:
     from ae_assets.chain.anomaly_day import AnomalyDay
     from ae_assets.chain.champion import Champion
-    from ae_assets.chain.evaluation import Evaluation
     from ae_assets.chain.features import FeatureDay
     from ae_assets.chain.model import TrainedModel
     from ae_assets.chain.raw import RawDay
-    from ae_assets.chain.rolling import RollingEvaluation
-    from ae_assets.chain.series import SeriesEvaluation
+    from ae_assets.chain.results import Evaluation
     from ae_assets.chain.threshold import Calibrated
 
 Metadata = dict[str, Any]
@@ -486,13 +484,13 @@ def not_evaluated(words: str) -> Metadata:
     return {SUMMARY: words}
 
 
-def evaluation_run(evaluation: "Evaluation | SeriesEvaluation | RollingEvaluation") -> Metadata:
+def evaluation_run(evaluation: "Evaluation") -> Metadata:
     """An evaluation: the answer in words, a figure, rates by detector, then everything else."""
     from ae_assets.reports.tables import markdown_image
 
     figures = {
         name.replace("_", " ").capitalize(): _image(markdown_image(png, name.replace("_", " ")))
-        for name, png in evaluation.figures.items()
+        for name, png in evaluation.draw().items()
     }
     first = dict(list(figures.items())[:1])
     return {

@@ -37,7 +37,7 @@ def names(entries: list[dict[str, Any]]) -> list[str]:
 
 
 def test_without_a_day_the_newest_is_told_with_its_devices_and_counts(space: Workspace) -> None:
-    record = stored_day(space).record
+    record = stored_day(space)
     assert (record["day"], record["newest_day"], record["table"]) == (LAST, LAST, "fleet")
     assert names(record["open"]) == [SICK]
     assert names(record["closed"]) == [HEALED]
@@ -51,7 +51,7 @@ def test_without_a_day_the_newest_is_told_with_its_devices_and_counts(space: Wor
 
 
 def test_a_listed_device_says_since_when_how_high_how_rare_and_why(space: Workspace) -> None:
-    (one,) = stored_day(space).record["open"]
+    (one,) = stored_day(space)["open"]
     rows = anomaly_rows(space, LAST, LAST, [SICK]).row(0, named=True)
     assert (one["cohort"], one["since"], one["days_open"]) == ("SATA", SICK_SINCE, (LAST - SICK_SINCE).days + 1)
     assert (one["is_new"], one["is_alarm"], one["failed"], one["not_judged_because"]) == (False, True, False, None)
@@ -60,25 +60,24 @@ def test_a_listed_device_says_since_when_how_high_how_rare_and_why(space: Worksp
 
 
 def test_an_earlier_day_tells_what_was_known_then(space: Workspace) -> None:
-    day = stored_day(space, SICK_SINCE).record
+    day = stored_day(space, SICK_SINCE)
     assert set(names(day["open"])) == {SICK, HEALED, DYING}
     assert {one["entity"]: one["is_new"] for one in day["open"]} == {SICK: True, HEALED: False, DYING: True}
     assert day["newest_day"] == LAST
     assert f"The newest day is {LAST}." in day["summary"]
-    failed = {one["entity"]: one["failed"] for one in stored_day(space, FAILED_ON).record["open"]}
+    failed = {one["entity"]: one["failed"] for one in stored_day(space, FAILED_ON)["open"]}
     assert failed == {SICK: False, HEALED: False, DYING: True}
 
 
 def test_the_sentence_of_a_stored_day_is_that_of_the_day_when_it_was_made(space: Workspace) -> None:
-    told = stored_day(space, HEALED_ON).facts
-    assert told.in_words(simulated=False) == (
+    assert stored_day(space, HEALED_ON)["summary"] == (
         f"{HEALED_ON}: 1 alarm, 0 of them new, among 20 devices; 2 on the day before, of which 1 is gone: 1 cleared. "
         "1 more alarm is muted. 1 device is not judged."
     )
 
 
 def test_a_record_is_plain_values(space: Workspace) -> None:
-    text = json.dumps(stored_day(space).record, default=str, allow_nan=False)
+    text = json.dumps(stored_day(space), default=str, allow_nan=False)
     assert json.loads(text)["open"][0]["since"] == str(SICK_SINCE)
 
 
@@ -116,7 +115,7 @@ def test_the_days_of_a_table_from_before_there_were_episodes_are_told(tmp_path: 
         writer.write(LAST, old)
     with space.writer("raw") as writer:
         writer.write(LAST, pl.DataFrame({"day": [LAST], "source_file": ["old.csv"]}))
-    record = stored_day(space).record
+    record = stored_day(space)
     (one,) = record["open"]
     assert (one["entity"], one["since"], one["muted_until"]) == ("A", LAST - timedelta(days=2), None)
     assert one["reasons"] == ["reallocated sectors 41 (expected 0)"]
@@ -124,5 +123,5 @@ def test_the_days_of_a_table_from_before_there_were_episodes_are_told(tmp_path: 
 
 
 def test_devices_that_never_report_what_a_score_rests_on_are_on_no_list(space: Workspace) -> None:
-    record = stored_day(space).record
+    record = stored_day(space)
     assert SILENT not in names(record["open"]) + names(record["closed"]) + names(record["muted"])

@@ -169,5 +169,5 @@ def test_a_range_is_scored_over_a_boundary_as_each_of_its_periods_alone_and_the_
     assert verdicts.keys() >= {"scores_have_not_drifted", "features_have_not_drifted"}
     assert verdicts["features_have_not_drifted"].facts["window_end"] == named(days[-1])
     history = entity_history(space, "north", days=2)
-    assert (history.last, history.latest is not None) == (days[-1], True)
-    assert history.first == periods.spanning(days[-1], timedelta(days=2))
+    assert (history["last_day"], history["latest"] is not None) == (days[-1], True)
+    assert history["first_day"] == periods.spanning(days[-1], timedelta(days=2))

@@ -133,10 +133,11 @@ def test_an_aggregation_counts_once_a_threshold_was_chosen_with_it(home: Path) -
         evaluate(changed, JUDGED[1], JUDGED[-1], with_comparisons=False)
     found(changed)
     judged = evaluate(changed, JUDGED[1], JUDGED[-1], with_comparisons=False)
-    assert judged.comparison.evaluations[0].sample.failed == 0, "of so small a fleet"
+    assert judged.result.evaluations[0].sample.failed == 0, "of so small a fleet"
     assert "nothing is known of detection" in judged.text
-    assert judged.figures.keys() & {"detection_and_false_alarms", "lead_time", "cohorts"} == set()
-    assert judged.figures["drive_scores"].startswith(b"\x89PNG")
+    figures = judged.draw()
+    assert figures.keys() & {"detection_and_false_alarms", "lead_time", "cohorts"} == set()
+    assert figures["drive_scores"].startswith(b"\x89PNG")
     assert "| in use |" in judged.markdown
 
 

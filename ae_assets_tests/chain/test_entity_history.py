@@ -37,7 +37,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def test_a_device_with_an_open_episode_says_when_it_was_seen_and_how_it_stands(space: Workspace) -> None:
-    told = entity_history(space, SICK, 60).record
+    told = entity_history(space, SICK, 60)
     assert (told["cohort"], told["first_seen"], told["last_seen"], told["failed_on"]) == ("SATA", DAYS[0], LAST, None)
     latest = told["latest"]
     assert (latest["day"], latest["is_alarm"], latest["since"], latest["episode"]) == (LAST, True, SICK_SINCE, "open")
@@ -49,13 +49,13 @@ def test_a_device_with_an_open_episode_says_when_it_was_seen_and_how_it_stands(s
 
 
 def test_what_moved_is_told_in_the_attributes_own_unit(space: Workspace) -> None:
-    (moved,) = [one for one in entity_history(space, SICK, 10).attributes if one["attribute"] == "smart_5_raw"]
+    (moved,) = [one for one in entity_history(space, SICK, 10)["attributes"] if one["attribute"] == "smart_5_raw"]
     first_day = LAST - timedelta(days=9)
     assert (moved["first_day"], moved["last_day"]) == (first_day, LAST)
     assert (moved["first"], moved["last"]) == (sick_fleet.raised(SICK, first_day), RAISED + (LAST - SICK_SINCE).days)
     assert moved["meaning"] == "reallocated sectors (SMART 5)"
     calm = entity_history(space, sick_fleet.HEALTHY[0], 10)
-    assert (calm.attributes, calm.episodes) == ([], [])
+    assert (calm["attributes"], calm["episodes"]) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -65,28 +65,28 @@ def test_what_moved_is_told_in_the_attributes_own_unit(space: Workspace) -> None
 def test_an_episode_is_open_until_its_device_is_clear_or_gone_for_long(
     space: Workspace, drive: str, state: str, until: object
 ) -> None:
-    (episode,) = entity_history(space, drive, 60).episodes
+    (episode,) = entity_history(space, drive, 60)["episodes"]
     assert (episode["state"], episode["until"]) == (state, until)
 
 
 def test_a_device_that_failed_is_told_up_to_the_day_on_which_it_was_last_seen(space: Workspace) -> None:
     told = entity_history(space, DYING, 5)
-    assert (told.failed_on, told.last_seen, told.first, told.last) == (FAILED_ON, FAILED_ON, DAYS[13], FAILED_ON)
-    assert told.newest_day == LAST
+    assert (told["failed_on"], told["last_seen"], told["newest_day"]) == (FAILED_ON, FAILED_ON, LAST)
+    assert (told["first_day"], told["last_day"]) == (DAYS[13], FAILED_ON)
 
 
 def test_a_muted_device_and_one_that_is_not_judged_say_so(space: Workspace) -> None:
-    muted = entity_history(space, MUTED, 5).latest
+    muted = entity_history(space, MUTED, 5)["latest"]
     assert muted is not None
     assert muted["mute_reason"] == "being replaced"
-    silent = entity_history(space, SILENT, 5).record
+    silent = entity_history(space, SILENT, 5)
     assert silent["latest"]["score"] is None
     assert "reallocated sectors" in silent["latest"]["not_judged_because"]
     assert {row["is_alarm"] for row in silent["scores"]} == {None}
 
 
 def test_records_that_were_set_aside_are_named_with_their_rule(space: Workspace) -> None:
-    told = entity_history(space, TWISTED, 60).record
+    told = entity_history(space, TWISTED, 60)
     (row,) = told["set_aside"]
     assert (row["day"], row["rule"]) == (TWISTED_ON, "raw_value_fits_six_bytes")
     assert TWISTED_ON not in [score["day"] for score in told["scores"]]

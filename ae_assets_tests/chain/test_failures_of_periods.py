@@ -12,7 +12,7 @@ from ae_assets.chain.anomalies import find_anomalies
 from ae_assets.chain.anomaly_day import AnomalyDay
 from ae_assets.chain.challenger import Reason
 from ae_assets.chain.champion import load_champion
-from ae_assets.chain.evaluation import Evaluation, evaluate
+from ae_assets.chain.evaluation import evaluate
 from ae_assets.chain.features import build_features
 from ae_assets.chain.lives import failures_in, lives_in
 from ae_assets.chain.model import TrainingRange, train, training_windows
@@ -22,6 +22,7 @@ from ae_assets.chain.rolling import evaluate_origins
 from ae_assets.chain.threshold import calibrate_latest, calibration_scores
 from ae_assets.chain.unseen import latest_unseen_days
 from ae_assets.detectors import GradientBoostingConfig
+from ae_assets.evaluation import Comparison
 from ae_assets.model.parse import parse_table
 from ae_assets.schemas.durations import written
 from ae_assets.schemas.periods import DAILY, HOURLY, PERIODS, WEEKLY, Periods
@@ -121,10 +122,10 @@ def test_what_fails_after_the_champion_has_seen_is_detected(table: Failing) -> N
     unseen = latest_unseen_days(table.space)
     assert not isinstance(unseen, str), unseen
     found = evaluate(table.space, *unseen, with_comparisons=False)
-    assert isinstance(found, Evaluation)
+    assert isinstance(found.result, Comparison)
     first, last = table.periods.days(*unseen)
     expected = [device for device, at in table.failed.items() if first < at.date() <= last]
-    (detector,) = found.comparison.evaluations
+    (detector,) = found.result.evaluations
     assert detector.sample.failed == len(expected) > 0
     point = detector.points[-1]
     assert point.detection.value == 1.0

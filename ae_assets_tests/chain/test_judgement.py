@@ -11,7 +11,6 @@ import pytest
 from ae_assets.chain.anomalies import find_anomalies
 from ae_assets.chain.anomaly_day import AnomalyDay
 from ae_assets.chain.champion import NotJudgedRows, load_champion
-from ae_assets.chain.day_before import DayBefore
 from ae_assets.chain.evaluation import evaluate
 from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train
@@ -176,17 +175,17 @@ def test_the_alarms_of_the_day_before_are_those_of_its_own_table_and_what_became
     for number in range(14, 30):
         before = days[number].before
         assert before is not None
-        assert (before.day, before.alarms) == (days[number - 1].day, days[number - 1].alarms)
+        assert before.startswith(f"{days[number - 1].alarms} on the day before")
         (alone,) = find_anomalies(space, load_champion(space), [days[number].day])
         assert alone.before == before
-    became = {number: days[number].before for number in (NO_VALUE, NO_SECTORS, HEALED, FAILS_ON, FAILS_ON + 1)}
-    assert became == {
-        NO_VALUE: DayBefore(DAYS[NO_VALUE - 1], 1, still=0, cleared=0, open=0, not_judged=1, muted=0, left=0),
-        NO_SECTORS: DayBefore(DAYS[NO_SECTORS - 1], 1, still=0, cleared=0, open=1, not_judged=0, muted=0, left=0),
-        HEALED: DayBefore(DAYS[HEALED - 1], 2, still=1, cleared=1, open=0, not_judged=0, muted=0, left=0),
-        FAILS_ON: DayBefore(DAYS[FAILS_ON - 1], 1, still=1, cleared=0, open=0, not_judged=0, muted=0, left=0),
-        FAILS_ON + 1: DayBefore(DAYS[FAILS_ON], 1, still=0, cleared=0, open=0, not_judged=0, muted=0, left=1),
-    }
+    became = [days[number].before for number in (NO_VALUE, NO_SECTORS, HEALED, FAILS_ON, FAILS_ON + 1)]
+    assert became == [
+        "1 on the day before, of which 1 is gone: 1 not judged",
+        "1 on the day before, of which 1 is gone: 1 below the threshold but not clear",
+        "2 on the day before, of which 1 is gone: 1 cleared",
+        "1 on the day before",
+        "1 on the day before, of which 1 is gone: 1 left",
+    ]
     shown = anomalies_day(space, days[FAILS_ON + 1], load_champion(space), drawn=False, simulated=False)
     assert "1 on the day before, of which 1 is gone: 1 left." in shown["Summary"]
 
@@ -234,12 +233,12 @@ def test_an_evaluation_leaves_out_what_was_not_judged_and_says_how_much(home: Pa
     space = of_home(home, comparisons=[{"type": "growth_rule", "features": ["smart_5_growth_7d"]}, {"type": "ecod"}])
     followed(space)
     judged = evaluate(space, JUDGED[0], JUDGED[-1], with_comparisons=True)
-    sample = judged.comparison.evaluations[0].sample
+    sample = judged.result.evaluations[0].sample
     assert sample.not_judged == len(NVME) * len(JUDGED) + 1
     assert sample.never_judged == len(NVME)
     assert sample.rows == len(SATA) * len(JUDGED) - 1 - (len(DAYS) - 1 - FAILS_ON)
     assert "were not judged" in judged.markdown
-    points = {one.detector: one.point("in use") for one in judged.comparison.evaluations}
+    points = {one.detector: one.point("in use") for one in judged.result.evaluations}
     assert points["counter_rule"].detection.count == 1
     assert points["growth_rule"].false_alarm.total == points["ecod"].false_alarm.total
     assert judge_rates(space)["false_alarm_rate_is_acceptable"].facts["total"] == 19

@@ -6,7 +6,8 @@ from datetime import date, timedelta
 import polars as pl
 import pytest
 
-from ae_assets.chain.rolling import RollingEvaluation, evaluate_origins, plan
+from ae_assets.chain.results import Evaluation
+from ae_assets.chain.rolling import evaluate_origins, plan
 from ae_assets.chain.workspace import Workspace
 from ae_assets.decisions import AggregationConfig, aggregate
 from ae_assets.detectors import CounterRuleConfig, GrowthRuleConfig
@@ -35,7 +36,7 @@ def space(told: list[Progress]) -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def evaluation(space: Workspace) -> RollingEvaluation:
+def evaluation(space: Workspace) -> Evaluation:
     return evaluate_origins(space, TO_JUDGE, LAST, ORIGINS, with_comparisons=True, with_baselines=False)
 
 
@@ -56,25 +57,25 @@ def test_more_splits_than_fit_are_refused_with_the_number_that_does(space: Works
         plan(space, TO_JUDGE, LAST, 3)
 
 
-def test_every_detector_is_judged_on_every_split(evaluation: RollingEvaluation) -> None:
-    table = evaluation.pooled.split_table()
+def test_every_detector_is_judged_on_every_split(evaluation: Evaluation) -> None:
+    table = evaluation.result.split_table()
     assert table.select("split", "detector").rows() == [
         (f"split {number}", name) for number in (1, 2) for name in ("counter_rule", "growth_rule")
     ]
-    assert evaluation.pooled.failed == table.unique("split")["failed"].sum() > 60
-    assert evaluation.pooled.failed_in_several == 0
+    assert evaluation.result.failed == table.unique("split")["failed"].sum() > 60
+    assert evaluation.result.failed_in_several == 0
 
 
 def test_a_split_has_the_figures_of_a_fit_and_an_evaluation_of_their_own(
-    evaluation: RollingEvaluation, space: Workspace
+    evaluation: Evaluation, space: Workspace
 ) -> None:
-    alone = evaluate_origins(space, TO_JUDGE, LAST, 1, with_comparisons=False, with_baselines=False).pooled
-    both = evaluation.pooled.split_table().filter(pl.col("split") == "split 2")
+    alone = evaluate_origins(space, TO_JUDGE, LAST, 1, with_comparisons=False, with_baselines=False).result
+    both = evaluation.result.split_table().filter(pl.col("split") == "split 2")
     for row in alone.split_table().drop("split").iter_rows(named=True):
         assert both.filter(pl.col("detector") == row["detector"]).drop("split").row(0, named=True) == row
 
 
-def test_progress_says_at_which_split_it_is(evaluation: RollingEvaluation, told: list[Progress]) -> None:
+def test_progress_says_at_which_split_it_is(evaluation: Evaluation, told: list[Progress]) -> None:
     stages = {progress.stage for progress in told}
     assert {"split 1 of 2: scoring counter_rule", "split 2 of 2: scoring growth_rule"} <= stages
 
@@ -93,9 +94,9 @@ def test_a_baseline_that_cannot_be_fitted_is_left_out_with_the_reason(
 
     monkeypatch.setattr(model, "fit", without_trees)
     result = evaluate_origins(space, TO_JUDGE, LAST, 1, with_comparisons=False, with_baselines=True)
-    assert result.not_fitted["gradient_boosting"] == "split 1: no failure is known"
+    assert result.record["not_fitted"]["gradient_boosting"] == "split 1: no failure is known"
     assert "gradient_boosting is left out: split 1: no failure is known" in result.text
-    judged = result.pooled.to_table()["detector"].to_list()
+    judged = result.result.to_table()["detector"].to_list()
     assert judged[0] == "counter_rule"
     assert {"pca", "pca (wear)", "ecod", "isolation_forest", "kmeans", "growth_rule"} <= set(judged)
     assert "gradient_boosting" not in judged

@@ -8,16 +8,23 @@ import pytest
 
 from ae_assets.chain.anomalies import find_anomalies
 from ae_assets.chain.champion import load_champion
-from ae_assets.chain.evaluation import Evaluation, evaluate
+from ae_assets.chain.evaluation import evaluate
 from ae_assets.chain.features import build_features
 from ae_assets.chain.lives import lives_in
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import load_raw
-from ae_assets.chain.stories import drawn_features, judged_drives, story_of_top_alarm, strongest_attributes
+from ae_assets.chain.stories import (
+    Story,
+    drawn_features,
+    drive_figures,
+    stories_of,
+    story_of_top_alarm,
+    strongest_attributes,
+)
 from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.chain.workspace import Workspace
 from ae_assets.evaluation import Protocol
-from ae_assets.evaluation.drives import FailedDrive
+from ae_assets.evaluation.drives import Drives, FailedDrive, drives_of
 from ae_assets.features.catalogue import catalogue
 from ae_assets.pipeline.metadata import anomalies_days, evaluation_run
 from ae_assets.schemas.periods import DAILY
@@ -62,14 +69,25 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return space
 
 
+PROTOCOL = Protocol(DAYS[40], DAYS[59], 10, 10)
+
+
 @pytest.fixture(scope="module")
-def evaluation(space: Workspace) -> Evaluation:
-    return evaluate(space, DAYS[40], DAYS[59], with_comparisons=False)
+def drives(space: Workspace) -> Drives:
+    scores = space.read("anomalies", DAYS[40], DAYS[59], ["day", "entity", "cohort", "score", "threshold"])
+    return drives_of(scores, lives_in(space), PROTOCOL)
 
 
-def test_the_found_drive_is_told_with_its_own_values_scores_and_what_raised_them(evaluation: Evaluation) -> None:
-    assert evaluation.drives.drives.detected == FailedDrive("SICK", DAYS[56], 9)
-    story = evaluation.drives.stories["detected"]
+@pytest.fixture(scope="module")
+def stories(space: Workspace) -> dict[str, Story]:
+    return stories_of(space, load_champion(space), {drive.lower(): (drive, day) for drive, day in FAILS.items()})
+
+
+def test_the_found_drive_is_told_with_its_own_values_scores_and_what_raised_them(
+    drives: Drives, stories: dict[str, Story]
+) -> None:
+    assert drives.detected == FailedDrive("SICK", DAYS[56], 9)
+    story = stories["sick"]
     assert (story.entity, story.last_day) == ("SICK", DAYS[56])
     assert next(iter(story.attributes.items())) == ("smart_5_raw", "reallocated sectors (SMART 5)")
     told = {row["day"]: row for row in story.history.iter_rows(named=True)}
@@ -81,13 +99,15 @@ def test_the_found_drive_is_told_with_its_own_values_scores_and_what_raised_them
     assert {day for day in DAYS[30:57] if told[day]["score"] > told[day]["threshold"]} == set(DAYS[47:57])
 
 
-def test_the_missed_drive_is_told_too_with_the_attributes_that_it_reports(evaluation: Evaluation) -> None:
-    assert evaluation.drives.drives.missed == FailedDrive("SUDDEN", DAYS[52], 0)
-    story = evaluation.drives.stories["missed"]
-    assert list(story.attributes) == ["smart_5_raw", "smart_9_raw", "smart_194_raw"]
+def test_the_missed_drive_is_told_too_with_the_attributes_that_it_reports(
+    drives: Drives, stories: dict[str, Story]
+) -> None:
+    assert drives.missed == FailedDrive("SUDDEN", DAYS[52], 0)
+    assert list(stories["sudden"].attributes) == ["smart_5_raw", "smart_9_raw", "smart_194_raw"]
 
 
-def test_the_evaluation_shows_each_figure_as_an_image_below_60_kilobytes(evaluation: Evaluation) -> None:
+def test_the_evaluation_shows_each_figure_as_an_image_below_60_kilobytes(space: Workspace) -> None:
+    evaluation = evaluate(space, DAYS[40], DAYS[59], with_comparisons=False)
     shown = {
         "detection_and_false_alarms",
         "lead_time",
@@ -97,8 +117,9 @@ def test_the_evaluation_shows_each_figure_as_an_image_below_60_kilobytes(evaluat
         "story_of_a_detected_drive",
         "story_of_a_missed_drive",
     }
-    assert set(evaluation.figures) == shown
-    assert max(map(len, evaluation.figures.values())) < 60_000
+    figures = evaluation.draw()
+    assert set(figures) == shown
+    assert max(map(len, figures.values())) < 60_000
     metadata = evaluation_run(evaluation)
     labels = [name.replace("_", " ").capitalize() for name in shown]
     assert all(metadata[label].value.startswith("![") for label in labels)
@@ -132,15 +153,9 @@ def test_attributes_come_by_all_that_their_features_raised_the_score(space: Work
     assert found == ["smart_5_raw", "smart_194_raw", "smart_9_raw"]
 
 
-def test_a_drive_without_scores_of_this_model_has_no_story(space: Workspace, evaluation: Evaluation) -> None:
-    scores = space.read("anomalies", DAYS[40], DAYS[59], ["day", "entity", "cohort", "score", "threshold"])
-    lives, protocol = lives_in(space), Protocol(DAYS[40], DAYS[59], 10, 10)
-    champion = load_champion(space)
-    assert set(judged_drives(space, champion, scores, lives, protocol).stories) == {"detected", "missed"}
-    other = replace(champion, version="another model")
-    drives = judged_drives(space, other, scores, lives, protocol)
-    assert drives.stories == {}
-    assert set(drives.figures) == {"drive_scores"}
+def test_a_drive_without_scores_of_this_model_has_no_story(space: Workspace, drives: Drives) -> None:
+    other = replace(load_champion(space), version="another model")
+    assert set(drive_figures(space, other, drives, PROTOCOL)) == {"drive_scores"}
 
 
 def test_a_run_of_anomalies_tells_the_story_of_the_worst_alarm_of_its_last_day(space: Workspace) -> None:

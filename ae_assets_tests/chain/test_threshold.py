@@ -20,7 +20,7 @@ from ae_assets.chain.threshold import calibrate_latest, calibration_scores
 from ae_assets.chain.workspace import Workspace
 from ae_assets.decisions import AggregationConfig, aggregate
 from ae_assets.detectors import CounterRuleConfig
-from ae_assets.evaluation import compare
+from ae_assets.evaluation import Comparison, compare
 from ae_assets.model.definition import CalibrationSection
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
@@ -169,21 +169,20 @@ def test_an_evaluation_judges_the_cuts_that_were_in_use_and_what_the_policies_pr
     start = FIRST + timedelta(days=40)
     evaluation = evaluate(budgeted, start, LAST, with_comparisons=False)
     rows = budgeted.tables.read(budgeted.name("anomalies"), start, LAST)
-    (champion,) = evaluation.comparison.evaluations
+    assert isinstance(evaluation.result, Comparison)
+    (champion,) = evaluation.result.evaluations
     assert champion.point("in use").alarms_per_day == rows["is_anomaly"].sum() / rows["day"].n_unique()
     assert champion.point("in use").threshold == load_champion(budgeted).threshold.cut
 
-    (in_use, *others) = evaluation.promises.results
-    assert in_use.policy == "alarm_budget (in use)"
-    assert in_use.kept == "held"
-    assert in_use.alarms_per_day == champion.point("in use").alarms_per_day
-    assert in_use.detection == champion.point("in use").detection
-    assert {"alarm_budget", *(result.policy for result in others)} | set(evaluation.promises.not_fitted) == set(
-        default_policies()
-    )
+    promises = evaluation.record["promises"]
+    (in_use, *others) = promises["table"]
+    assert in_use["policy"] == "alarm_budget (in use)"
+    assert in_use["kept"] == "held"
+    assert in_use["alarms_per_day"] == champion.point("in use").alarms_per_day
+    assert in_use["detection_rate"] == champion.point("in use").detection.value
+    assert {"alarm_budget", *(row["policy"] for row in others)} | set(promises["not_fitted"]) == set(default_policies())
     assert "alarm_budget (in use)" in evaluation.text
     assert "| alarm_budget (in use) | alarms a day | 3 |" in evaluation.markdown
-    assert evaluation.record["promises"]["table"][0]["kept"] == "held"
 
 
 def test_comparisons_are_fitted_calibrated_and_aggregated_as_the_champion_was(
@@ -237,5 +236,6 @@ def test_an_evaluation_after_the_features_of_calibration_are_gone_still_judges_t
         Workspace, "days_of", lambda self, asset: {day: rows for day, rows in held(self, asset).items() if day >= start}
     )
     evaluation = evaluate(budgeted, start, LAST, with_comparisons=False)
-    assert [result.policy for result in evaluation.promises.results] == ["alarm_budget (in use)"]
-    assert "there are no features between" in evaluation.promises.not_fitted["percentile"]
+    promises = evaluation.record["promises"]
+    assert [row["policy"] for row in promises["table"]] == ["alarm_budget (in use)"]
+    assert "there are no features between" in promises["not_fitted"]["percentile"]

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from ae_assets.chain import Workspace
 from ae_assets.chain.anomalies import find_anomalies
-from ae_assets.chain.anomaly_day import AnomalyDay, stored_day
+from ae_assets.chain.anomaly_day import AnomalyDay, anomaly_rows, stored_day
 from ae_assets.chain.champion import load_champion
 from ae_assets.chain.drift import judge_drift
 from ae_assets.chain.entity_history import entity_history
@@ -188,9 +188,8 @@ def test_records_by_the_hour_are_decided_on_as_by_the_day(space: Workspace, stor
 def test_a_day_is_told_device_by_device(space: Workspace, stored: pl.DataFrame) -> None:
     day = stored_day(space, DAYS[6])
     of_day = stored.filter(pl.col("day") == DAYS[6])
-    assert day.facts.rows == STATIONS
-    assert day.record["counts"]["devices"] == STATIONS
-    (flood,) = [one for one in day.record["open"] if one["entity"] == FLOOD[0]]
+    assert day["counts"]["devices"] == STATIONS
+    (flood,) = [one for one in day["open"] if one["entity"] == FLOOD[0]]
     highest = of_day.filter(entity=FLOOD[0]).sort("score", descending=True, nulls_last=True).row(0, named=True)
     assert (flood["time"], flood["score"]) == (highest["time"], highest["score"])
     assert (flood["is_new"], flood["days_open"]) == (True, 1)
@@ -202,23 +201,23 @@ def test_a_day_is_told_device_by_device(space: Workspace, stored: pl.DataFrame) 
 
 def test_the_list_of_a_day_fits_80_columns_and_names_the_time_of_each_highest_score(space: Workspace) -> None:
     day = stored_day(space, DAYS[6])
-    text = day_text(day.record, 80)
+    text = day_text(day, 80)
     assert max(map(len, text)) <= 80
     (head,) = [line for line in text if line.startswith("device")]
     assert head.split() == ["device", "kind", "since", "at", "days", "score", "as", "rare", "as"]
     (line,) = [line for line in text if line.startswith(FLOOD[0])]
-    (flood,) = [one for one in day.record["open"] if one["entity"] == FLOOD[0]]
+    (flood,) = [one for one in day["open"] if one["entity"] == FLOOD[0]]
     assert f"{flood['since']:%Y-%m-%d %H:%M}  {flood['time']:%a %H:%M}" in line
-    table = listed_alarms(day.facts.devices, 20)
-    assert table["device"].to_list() == [one["entity"] for one in day.record["open"]]
+    table = listed_alarms(one_per_device(anomaly_rows(space, DAYS[6], DAYS[6])), 20)
+    assert table["device"].to_list() == [one["entity"] for one in day["open"]]
     assert f"{flood['since']:%Y-%m-%d %H:%M}, new" in table["since"].to_list()
-    assert f"{flood['time']:%a %H:%M}" in alarms_table(day.facts.devices)
+    assert f"{flood['time']:%a %H:%M}" in alarms_table(one_per_device(anomaly_rows(space, DAYS[6], DAYS[6])))
 
 
 def test_the_history_of_a_device_is_told_by_day_and_its_episodes_by_time(
     space: Workspace, stored: pl.DataFrame
 ) -> None:
-    history = entity_history(space, FLOOD[0], 5).record
+    history = entity_history(space, FLOOD[0], 5)
     assert len(history["scores"]) == stored.filter(pl.col("entity") == FLOOD[0], pl.col("day") >= DAYS[3]).height
     flood = [one for one in history["episodes"] if one["since"].date() == DAYS[6]][-1]
     assert (flood["state"], flood["until"].date()) == ("closed", DAYS[7])

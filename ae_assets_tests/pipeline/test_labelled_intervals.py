@@ -19,12 +19,12 @@ from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.rates import judge_rates
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.rolling import evaluate_origins
-from ae_assets.chain.series import SeriesEvaluation
 from ae_assets.chain.threshold import calibrate_latest, calibration_scores
 from ae_assets.chain.unapplied import unapplied_settings
 from ae_assets.decisions import AggregationConfig
 from ae_assets.detectors import FittedDetector, KMeansConfig, TrainingData, Windows, fit
 from ae_assets.errors import EvaluationError
+from ae_assets.evaluation.series import SeriesComparison
 from ae_assets.model.definition import WatchedTable
 from ae_assets.model.parse import parse_table
 from ae_assets.pipeline.checks import DRIFT_CHECKS, RATE_CHECKS, build_pooled_checks
@@ -156,13 +156,13 @@ def test_the_checks_count_intervals_with_an_alarm_and_alarms_outside_of_them(jud
 
 def test_the_evaluation_says_which_intervals_were_found_beside_baselines_on_the_same_days(judged: Workspace) -> None:
     found = evaluate(judged, SEEN_UNTIL + timedelta(days=1), LAST, with_comparisons=False, with_baselines=True)
-    assert isinstance(found, SeriesEvaluation)
-    sample = found.comparison.sample
+    assert isinstance(found.result, SeriesComparison)
+    sample = found.result.sample
     days = (LAST - SEEN_UNTIL).days
     assert (sample.intervals, sample.abnormal_records) == (1, 2)
     assert (sample.records, sample.entity_days) == (days * pumps.PUMPS, days * pumps.PUMPS - 2)
-    assert {"pca", "kmeans"} <= found.comparison.points.keys()
-    in_use = {name: points[-1] for name, points in found.comparison.points.items()}
+    assert {"pca", "kmeans"} <= found.result.points.keys()
+    in_use = {name: points[-1] for name, points in found.result.points.items()}
     assert all(point.name == "in use" for point in in_use.values())
     assert (in_use["pca"].recall.count, in_use["pca"].recall.total) == (1, 1)
     assert found.headline["Intervals found"] == 1

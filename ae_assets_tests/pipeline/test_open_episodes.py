@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from ae_assets.chain.anomaly_day import stored_day
-from ae_assets.chain.open_episodes import OpenEpisodes
+from ae_assets.chain.day_before import DayBefore
 from ae_assets.chain.workspace import DAILY
 from ae_assets_tests.chain.tables import write_day
 from ae_assets_tests.pipeline.runs import check_of, failure_of, materialise
@@ -29,15 +29,16 @@ def test_only_devices_that_are_watched_and_did_not_fail_are_missed() -> None:
         {
             "day": [DAYS[0], *[DAYS[1]] * 6],
             "entity": ["earlier", "open", "opened", "muted", "failed", "closed", "none"],
+            "is_anomaly": [True] * 7,
             "episode": ["open", "open", "opened", "open", "open", "closed", "none"],
             "muted_until": [None, None, None, DAYS[5], None, None, None],
             "label": [0, 0, None, 0, 1, 0, 0],
         }
     )
-    found = OpenEpisodes.of(rows)
+    found = DayBefore.of(rows)
     assert found is not None
-    assert (found.day, found.entities.to_list()) == (DAYS[1], ["open", "opened"])
-    assert OpenEpisodes.of(rows.clear()) is None
+    assert (found.day, found.listed.to_list()) == (DAYS[1], ["open", "opened"])
+    assert DayBefore.of(rows.clear()) is None
 
 
 def test_a_drive_with_an_open_episode_that_has_no_row_is_named_and_the_others_are_scored(watched: ShortFleet) -> None:
@@ -50,7 +51,7 @@ def test_a_drive_with_an_open_episode_that_has_no_row_is_named_and_the_others_ar
     assert check.metadata["failed_days"].value == [str(BAD)], "it is news on the first day only"
     assert check.description == f"1 devices with an open episode are gone: {BAD} D0 (no row)"
     assert watched.space.days_of("anomalies")[BAD] == 7
-    assert "Devices with an open episode are gone: D0 (no row)." in stored_day(watched.space, BAD).record["summary"]
+    assert "Devices with an open episode are gone: D0 (no row)." in stored_day(watched.space, BAD)["summary"]
 
 
 def test_a_drive_with_an_open_episode_whose_row_is_set_aside_is_named_with_the_rule(watched: ShortFleet) -> None:
