@@ -12,8 +12,8 @@ from ae_assets.chain.day_before import DayBefore
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.volume import gaps_until
 from ae_assets.chain.workspace import ANOMALIES, FailedPeriod, Workspace
-from ae_assets.decisions import Episodes, first_continued, read_mutes
-from ae_assets.decisions.episodes import STATE_COLUMNS
+from ae_assets.decisions.episodes import STATE_COLUMNS, Episodes, first_continued
+from ae_assets.decisions.mutes import read_mutes
 from ae_assets.errors import AeAssetsError
 from ae_assets.model.model import no_decisions
 from ae_assets.schemas.anomalies import anomaly_types

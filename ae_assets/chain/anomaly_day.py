@@ -10,8 +10,9 @@ import polars as pl
 from ae_assets.chain.day_before import DayBefore
 from ae_assets.chain.volume import gaps_until
 from ae_assets.chain.workspace import ANOMALIES, Workspace
-from ae_assets.decisions import Mute, is_listed, one_per_device, unknown_mutes
-from ae_assets.decisions.episodes import CLOSED, OPEN, OPENED, absent_before, with_episodes
+from ae_assets.decisions.devices import one_per_device
+from ae_assets.decisions.episodes import CLOSED, OPEN, OPENED, absent_before, is_listed, with_episodes
+from ae_assets.decisions.mutes import Mute, unknown_mutes
 from ae_assets.errors import ConfigError
 from ae_assets.features.wording import Wording, wording_of
 from ae_assets.model.judgement import NotJudged, not_judged

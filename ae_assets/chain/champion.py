@@ -12,7 +12,7 @@ from ae_assets.chain.model import TrainingRange
 from ae_assets.chain.settings import require_settings
 from ae_assets.chain.volume import day_after
 from ae_assets.chain.workspace import Workspace
-from ae_assets.decisions import AggregationConfig, EpisodeConfig
+from ae_assets.decisions.config import AggregationConfig, EpisodeConfig
 from ae_assets.detectors import load_detector
 from ae_assets.errors import ModelError
 from ae_assets.evaluation.drift import Reference

@@ -8,7 +8,8 @@ import polars as pl
 
 from ae_assets.chain.set_aside import BrokenRule
 from ae_assets.chain.workspace import QUARANTINE, Workspace
-from ae_assets.decisions import is_listed, one_per_device
+from ae_assets.decisions.devices import one_per_device
+from ae_assets.decisions.episodes import is_listed
 from ae_assets.schemas.periods import named
 
 

@@ -19,7 +19,7 @@ from ae_assets.chain.stories import drive_figures
 from ae_assets.chain.target import intervals_in, step_of
 from ae_assets.chain.threshold import calibration_scores
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
-from ae_assets.decisions import aggregate
+from ae_assets.decisions.aggregation import aggregate
 from ae_assets.detectors import FittedDetector
 from ae_assets.errors import EvaluationError, ModelError
 from ae_assets.evaluation import (

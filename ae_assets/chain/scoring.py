@@ -7,7 +7,7 @@ from datetime import date
 
 from ae_assets.chain.settings import DaySettings
 from ae_assets.chain.workspace import FEATURES, Workspace
-from ae_assets.decisions import AggregationConfig
+from ae_assets.decisions.config import AggregationConfig
 from ae_assets.detectors import FittedDetector
 from ae_assets.errors import AeAssetsError, ContractError, ModelError
 from ae_assets.model.scoring import ABOUT_RECORDS, ScoredDay, Scorer

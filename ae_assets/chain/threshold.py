@@ -22,7 +22,7 @@ from ae_assets.chain.settings import require_settings
 from ae_assets.chain.target import target_of
 from ae_assets.chain.volume import LEAST_SHARE, WIDEN, days_left_out, in_words
 from ae_assets.chain.workspace import FEATURES, Workspace
-from ae_assets.decisions import AggregationConfig
+from ae_assets.decisions.config import AggregationConfig
 from ae_assets.detectors import FittedDetector, load_detector
 from ae_assets.errors import ModelError
 from ae_assets.evaluation.target import Failures

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from ae_assets.chain.champion import Champion
 from ae_assets.chain.settings import retraining_command, settings_are_known
 from ae_assets.chain.workspace import Workspace
-from ae_assets.decisions import AggregationConfig
+from ae_assets.decisions.config import AggregationConfig
 from ae_assets.features.catalogue import feature_names
 from ae_assets.model.definition import WatchedTable
 

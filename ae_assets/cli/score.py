@@ -48,7 +48,7 @@ def score(table: str, location: str, start: str | None, end: str | None, output:
     from ae_assets.chain.champion import load_champion
     from ae_assets.cli.export import require_format, write_frames
     from ae_assets.cli.instance import open_workspace
-    from ae_assets.decisions import read_mutes
+    from ae_assets.decisions.mutes import read_mutes
     from ae_assets.model.model import load_model
     from ae_assets.pipeline.resources import lakehouse_of_environment
     from ae_assets.sources import open_source
@@ -84,7 +84,8 @@ class _Counts:
     failed: dict[date, str] = field(default_factory=dict)
 
     def add(self, decided: "pl.DataFrame", state: "State") -> None:
-        from ae_assets.decisions import is_listed, one_per_device
+        from ae_assets.decisions.devices import one_per_device
+        from ae_assets.decisions.episodes import is_listed
 
         self.alarms += int(decided["is_anomaly"].sum())
         self.listed = one_per_device(decided).filter(is_listed()).height

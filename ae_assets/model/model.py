@@ -10,8 +10,9 @@ from typing import Any
 
 import polars as pl
 
-from ae_assets.decisions import AggregationConfig, EpisodeConfig, Episodes, Mute, is_clear, with_mutes
-from ae_assets.decisions.episodes import ABSENT, OPEN, OPENED
+from ae_assets.decisions.config import AggregationConfig, EpisodeConfig
+from ae_assets.decisions.episodes import ABSENT, OPEN, OPENED, Episodes, is_clear
+from ae_assets.decisions.mutes import Mute, with_mutes
 from ae_assets.detectors import FittedDetector, load_detector
 from ae_assets.errors import ContractError, ModelError
 from ae_assets.features.config import FeatureConfig

@@ -8,8 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ae_assets.decisions import reasons_of
-from ae_assets.decisions.explanation import LEAST_SHARE
+from ae_assets.decisions.explanation import LEAST_SHARE, reasons_of
 from ae_assets.features.catalogue import Feature, catalogue
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.units import SCALES, in_own_units, scale_of, undone

@@ -9,7 +9,8 @@ from datetime import date, datetime, timedelta
 
 import polars as pl
 
-from ae_assets.decisions import AggregationConfig, RollingScores
+from ae_assets.decisions.aggregation import RollingScores
+from ae_assets.decisions.config import AggregationConfig
 from ae_assets.detectors import FittedDetector, Scores, Windows, windows_of
 from ae_assets.schemas.records import key_of, keys_of, time_of
 

@@ -449,7 +449,7 @@ def _scores_of_day(space: Workspace, facts: "AnomalyDay", champion: "Champion") 
 
 def _mute_list(days: Sequence["AnomalyDay"]) -> Metadata:
     """What can be tidied up in the mute list: entries that are over, and those that named no device of the run."""
-    from ae_assets.decisions import expired_mutes
+    from ae_assets.decisions.mutes import expired_mutes
 
     if not days or not days[0].mutes:
         return {}

@@ -22,7 +22,9 @@ from ae_assets.chain.raw import load_raw
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.threshold import calibrate_latest, calibration_scores
 from ae_assets.chain.workspace import Workspace
-from ae_assets.decisions import AggregationConfig, DecisionConfig, aggregate, episodes
+from ae_assets.decisions import episodes
+from ae_assets.decisions.aggregation import aggregate
+from ae_assets.decisions.config import AggregationConfig, DecisionConfig
 from ae_assets.errors import ConfigError, EvaluationError
 from ae_assets.features.catalogue import catalogue
 from ae_assets.model.parse import parse_table

@@ -19,7 +19,7 @@ from ae_assets.chain.raw import load_raw
 from ae_assets.chain.stories import story_of_top_alarm
 from ae_assets.chain.threshold import Calibrated, calibrate_latest
 from ae_assets.chain.workspace import Workspace
-from ae_assets.decisions import AggregationConfig
+from ae_assets.decisions.config import AggregationConfig
 from ae_assets.model.judgement import NotJudged
 from ae_assets.pipeline.checks import anomalies_checks
 from ae_assets.pipeline.metadata import anomalies_day, anomalies_days, threshold_run

@@ -9,7 +9,8 @@ import pytest
 from ae_assets.chain.results import Evaluation
 from ae_assets.chain.rolling import evaluate_origins, plan
 from ae_assets.chain.workspace import Workspace
-from ae_assets.decisions import AggregationConfig, aggregate
+from ae_assets.decisions.aggregation import aggregate
+from ae_assets.decisions.config import AggregationConfig
 from ae_assets.detectors import CounterRuleConfig, GrowthRuleConfig
 from ae_assets.errors import EvaluationError, ModelError
 from ae_assets.evaluation import judge_split

@@ -18,7 +18,8 @@ from ae_assets.chain.raw import load_raw
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.threshold import calibrate_latest, calibration_scores
 from ae_assets.chain.workspace import Workspace
-from ae_assets.decisions import AggregationConfig, aggregate
+from ae_assets.decisions.aggregation import aggregate
+from ae_assets.decisions.config import AggregationConfig
 from ae_assets.detectors import CounterRuleConfig
 from ae_assets.evaluation import Comparison, compare
 from ae_assets.model.definition import CalibrationSection

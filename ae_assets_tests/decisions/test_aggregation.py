@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from ae_assets.decisions import AggregationConfig, RollingScores, aggregate
+from ae_assets.decisions.aggregation import RollingScores, aggregate
+from ae_assets.decisions.config import AggregationConfig
 from ae_assets.errors import ContractError
 from ae_assets.schemas.durations import DAY
 from ae_assets.schemas.periods import DAILY, HOURLY

@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 from pydantic import ValidationError
 
-from ae_assets.decisions import AggregationConfig, DecisionConfig, EpisodeConfig
+from ae_assets.decisions.config import AggregationConfig, DecisionConfig, EpisodeConfig
 from ae_assets.schemas.durations import DAY
 from ae_assets.schemas.periods import DAILY
 from ae_assets.schemas.records import DAILY_RECORDS
@@ -57,6 +57,6 @@ def test_settings_that_cannot_be_meant_are_refused(given: dict[str, object], say
 
 
 def test_reading_the_settings_imports_nothing_that_computes() -> None:
-    code = "import sys, ae_assets.decisions; print([n for n in ('numpy', 'polars', 'yaml') if n in sys.modules])"
+    code = "import sys, ae_assets.decisions.config; print([n for n in ('numpy', 'polars', 'yaml') if n in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from ae_assets.decisions import EpisodeConfig, Episodes, first_continued, is_clear
-from ae_assets.decisions.episodes import ABSENT, STATE_COLUMNS
+from ae_assets.decisions.config import EpisodeConfig
+from ae_assets.decisions.episodes import ABSENT, STATE_COLUMNS, Episodes, first_continued, is_clear
 from ae_assets.errors import ContractError
 from ae_assets.schemas.durations import DAY
 from ae_assets.schemas.periods import DAILY, HOURLY, Periods

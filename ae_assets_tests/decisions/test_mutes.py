@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from ae_assets.decisions import Mute, expired_mutes, read_mutes, unknown_mutes, with_mutes
+from ae_assets.decisions.mutes import Mute, expired_mutes, read_mutes, unknown_mutes, with_mutes
 from ae_assets.errors import ConfigError
 from ae_assets_tests.decisions.histories import QUICK
 

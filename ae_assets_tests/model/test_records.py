@@ -22,7 +22,7 @@ from ae_assets.chain.raw import load_raw
 from ae_assets.chain.stories import story_of_top_alarm
 from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, RAW
-from ae_assets.decisions import one_per_device
+from ae_assets.decisions.devices import one_per_device
 from ae_assets.features.settings import FeatureSettings
 from ae_assets.model.model import Model, load_model
 from ae_assets.model.parse import parse_table

@@ -21,7 +21,7 @@ from ae_assets.chain.raw import load_raw
 from ae_assets.chain.rolling import evaluate_origins
 from ae_assets.chain.threshold import calibrate_latest, calibration_scores
 from ae_assets.chain.unapplied import unapplied_settings
-from ae_assets.decisions import AggregationConfig
+from ae_assets.decisions.config import AggregationConfig
 from ae_assets.detectors import FittedDetector, KMeansConfig, TrainingData, Windows, fit
 from ae_assets.errors import EvaluationError
 from ae_assets.evaluation.series import SeriesComparison
