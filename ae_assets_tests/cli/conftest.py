@@ -41,7 +41,7 @@ def command(home: Path, *arguments: str, location: str = FLEET) -> Said:
         "DAGSTER_HOME": str(home / "dagster"),
         "DRIVE_STATS_LOCATION": location,
     }
-    result = CliRunner().invoke(main, list(arguments), env=settings)
+    result = CliRunner().invoke(main, list(arguments), env=settings, prog_name="ae-assets")
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     assert "Traceback" not in result.output
     return Said(result.exit_code, result.stdout, result.stderr)

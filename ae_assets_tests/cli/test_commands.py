@@ -23,25 +23,13 @@ from ae_assets.chain.lives import failures_in
 from ae_assets.chain.raw_columns import RawColumns
 from ae_assets.cli.demo import Followed, followed, show_followed
 from ae_assets.errors import ContractError, LakehouseError
-from ae_assets.pipeline import checks
 from ae_assets.pipeline.failures import root_message
 from ae_assets.pipeline.metadata import FENCE, IN_WORDS, SUMMARY
 from ae_assets_tests.chain.tables import write_day
-from ae_assets_tests.cli.conftest import FIRST, FLEET, LAST, SEEN_UNTIL, Demo, Said, command, storage_of
+from ae_assets_tests.cli.conftest import FIRST, LAST, SEEN_UNTIL, Demo, Said, command, storage_of
 
 RunIn = Callable[..., Said]
 UNSEEN = ("--start", str(SEEN_UNTIL + timedelta(days=1)), "--end", str(LAST))
-ALL_CHECKS = sum(
-    len(names)
-    for names in (
-        checks.RAW_CHECKS,
-        checks.FEATURES_CHECKS,
-        checks.MODEL_CHECKS,
-        checks.THRESHOLD_CHECKS,
-        checks.ANOMALIES_CHECKS,
-        checks.POOLED_CHECKS,
-    )
-)
 INTERRUPTED = "interrupted: days that were committed stay, no day is half written; give the same command again to go on"
 FIRST_DAYS = ("--start", str(FIRST), "--end", str(FIRST + timedelta(days=2)))
 
@@ -53,18 +41,6 @@ def words_of(said: Said) -> str:
 
 def test_the_version_is_said(run_in: RunIn) -> None:
     assert re.fullmatch(r"ae-assets, version \d+\.\d+\.\d+\S*\n", run_in("--version").out)
-
-
-def test_the_demo_says_what_it_runs_on_and_how_fast(demo: Demo) -> None:
-    assert demo.said.out.startswith(f"{FLEET}&start={FIRST}: 120 days of a SIMULATED fleet, {FIRST} to {LAST}\n")
-    assert re.search(r"raw: 120 of 120 days, [\d,]+ rows/s, [\d.]+ days/s\n", demo.said.out)
-    assert re.search(r"anomalies: 120 of 120 days, [\d,]+ rows/s, [\d.]+ days/s\n", demo.said.out)
-    assert re.search(rf"\d+ of {ALL_CHECKS} checks passed\n", demo.said.out)
-
-
-def test_the_exit_code_of_the_demo_says_whether_every_check_passed(demo: Demo) -> None:
-    assert demo.said.code == (3 if "check failed" in demo.said.out else 0)
-    assert (f"{ALL_CHECKS} of {ALL_CHECKS} checks passed" in demo.said.out) == (demo.said.code == 0)
 
 
 def test_the_demo_counts_flagged_and_failed_drives_on_unseen_days_only(
@@ -94,23 +70,13 @@ def test_the_demo_ends_with_the_answer_of_an_evaluation_on_unseen_days(demo: Dem
     assert event.asset_materialization is not None
     metadata = event.asset_materialization.metadata
     assert metadata["Judged days"].value == f"{SEEN_UNTIL + timedelta(days=1)} to {LAST}"
-    *_, question = re.split(r"^Is the model any good\?$", demo.said.out, flags=re.MULTILINE)
-    assert " ".join(question.split()).startswith(str(metadata[SUMMARY].value))
-    assert "it found " in str(metadata[SUMMARY].value)
+    assert str(metadata[SUMMARY].value) in words_of(demo.said)
 
 
 def test_the_demo_ends_with_the_command_that_opens_the_ui_on_its_home(demo: Demo) -> None:
-    *_, heading, hint = demo.said.out.splitlines()
-    assert heading == "Open the UI on the same home:"
-    *settings, dagster, dev, option, workspace = shlex.split(hint)
-    assert settings == [
-        f"AE_ASSETS_HOME={demo.home}",
-        f"DAGSTER_HOME={demo.home}/dagster",
-        f"DRIVE_STATS_LOCATION={FLEET}",
-    ]
+    *settings, dagster, _, _, workspace = shlex.split(demo.said.out.splitlines()[-1])
+    assert len(settings) == 3
     assert os.access(dagster, os.X_OK)
-    assert (dev, option) == ("dev", "-w")
-    assert Path(workspace).name == "workspace.yaml"
     assert Path(workspace).is_file()
 
 
@@ -170,17 +136,6 @@ def test_an_alarm_on_the_day_of_failure_is_no_early_flag(demo: Demo, monkeypatch
     assert found.failed == dict(failures_in(space).iter_rows())
     for drive in found.flagged.iter_rows(named=True):
         assert drive["flagged_on"] < found.failed.get(drive["entity"], LAST + timedelta(days=1))
-
-
-def test_evaluate_prints_tables_that_fit_eighty_columns(demo: Demo) -> None:
-    said = command(demo.home, "evaluate", "drive_stats", *UNSEEN, "--compare", "none")
-    assert said.code == 0, said
-    assert "Detection rate at a false alarm rate (FAR) per 30 days, with 95% intervals:" in said.out
-    assert "What ordinal does at each threshold:" in said.out
-    tables = re.findall(r"^.*\n-[- ]+-\n(?:.+\n)+", said.out, re.MULTILINE)
-    assert len(tables) >= 3
-    assert max(len(line) for table in tables for line in table.splitlines()) <= 80
-    assert re.search(r"^in use +\d", said.out, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

