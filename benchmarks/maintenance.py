@@ -71,13 +71,14 @@ def _run(lakehouse: Lakehouse, frame: pl.DataFrame, numbers: Iterable[int]) -> N
 
 def _cut(lakehouse: Lakehouse, day: date) -> None:
     """Makes a day consist of several files, as other engines leave it."""
-    from ae_assets.lakehouse.files import write_file
+    from ae_assets.lakehouse.files import write_day
 
     access = lakehouse._access  # noqa: SLF001 - the way of another engine
     table = access.get(TABLE)
     rows = lakehouse.read(TABLE, day, day)
     pieces = rows.iter_slices(-(-rows.height // PIECES))
-    access.replace_days(table, {day: [write_file(table, access.layout(table), day, piece) for piece in pieces]})
+    files = [file for piece in pieces for file in write_day(table, access.layout(table), day, piece)]
+    access.replace_days(table, {day: files})
 
 
 def _leave_a_file(lakehouse: Lakehouse, number: int, frame: pl.DataFrame) -> None:

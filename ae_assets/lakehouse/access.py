@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import TypeVar
@@ -27,7 +27,7 @@ from ae_assets.errors import LakehouseError
 from ae_assets.lakehouse.catalogs import open_catalog, sqlite_file
 from ae_assets.lakehouse.columns import DAY, check_day, new_columns
 from ae_assets.lakehouse.failures import PATIENCE_SECONDS, StorageError, explained, is_full, retrying
-from ae_assets.lakehouse.layout import Layout, iceberg_fields, iceberg_schema, layout_of
+from ae_assets.lakehouse.layout import Layout, iceberg_schema, layout_of
 from ae_assets.lakehouse.names import table_identifier
 from ae_assets.lakehouse.partitions import by_periods
 from ae_assets.lakehouse.servers import AWAY
@@ -64,7 +64,7 @@ _Result = TypeVar("_Result")
 
 
 class TableAccess:
-    """The tables of one catalog; connects on first use, and anew in a forked process."""
+    """The tables of one catalog; connects on first use, and again in a forked process."""
 
     def __init__(self, properties: Mapping[str, str]) -> None:
         """Takes the full settings of a catalog."""
@@ -87,7 +87,7 @@ class TableAccess:
             return None
         catalog = self._opened()
         try:
-            return _until_accepted(f"opening {name}", _LOAD_SECONDS, lambda: catalog.load_table(identifier))
+            return until_accepted(f"opening {name}", lambda: catalog.load_table(identifier), _LOAD_SECONDS)
         except (NoSuchTableError, NoSuchNamespaceError):
             return None
 
@@ -123,26 +123,27 @@ class TableAccess:
             LakehouseError: the table is stored by other periods.
         """
         check_day(name, day, frame, periods)
-        added = new_columns(name, day, frame, {} if table is None else self._known(name, table, periods), periods)
-        return self._with_columns(name, day, frame, periods) if added and (table is not None or DAY in added) else table
 
-    def _with_columns(self, name: str, day: date, frame: pl.DataFrame, periods: Periods) -> Table:
-        """The table with at least the frame's columns: made, or given new ones, in a commit of its own."""
+        def lacking(table: Table | None) -> dict[str, pl.DataType]:
+            return new_columns(name, day, frame, {} if table is None else self._columns(name, table, periods), periods)
 
-        def add_them() -> Table:
+        def widened() -> Table:
             table = self.find(name)
+            added = lacking(table)
             if table is None:
-                return self._create(name, new_columns(name, day, frame, {}, periods), periods)
-            added = new_columns(name, day, frame, self._known(name, table, periods), periods)
+                return self._create(name, added, periods)
             if added:
                 with table.update_schema() as update:
-                    for field in iceberg_fields(added):
+                    for field in iceberg_schema(added).fields:
                         update.add_column((field.name,), field.field_type, doc=field.doc)
             return table
 
-        return _until_accepted(f"adding columns to {name}", _COMMIT_SECONDS, add_them)
+        added = lacking(table)
+        if not added or (table is None and DAY not in added):
+            return table
+        return until_accepted(f"adding columns to {name}", widened)
 
-    def _known(self, name: str, table: Table, periods: Periods) -> Mapping[str, pl.DataType]:
+    def _columns(self, name: str, table: Table, periods: Periods) -> Mapping[str, pl.DataType]:
         layout = self.layout(table)
         if layout.periods is not periods:
             raise LakehouseError(
@@ -160,27 +161,23 @@ class TableAccess:
                 with table.transaction() as transaction:
                     transaction.set_properties(dict(properties))
 
-        _until_accepted(f"setting properties of {name}", _COMMIT_SECONDS, set_them)
-
-    def until_accepted(self, what: str, attempt: Callable[[], _Result]) -> _Result:
-        """Repeats a commit that others' commits or a busy catalog refuse; raises LakehouseError if they go on."""
-        return _until_accepted(what, _COMMIT_SECONDS, attempt)
+        until_accepted(f"setting properties of {name}", set_them)
 
     def replace_days(
         self,
         table: Table,
         files: Mapping[date, Sequence[DataFile]],
-        instead_of: Mapping[date, Collection[str]] | None = None,
+        instead_of: Mapping[date, Sequence[DataFile]] | None = None,
         *,
         together: bool = False,
     ) -> tuple[Table, frozenset[date]]:
-        """Makes the days consist of the files, in one snapshot; every try looks anew for what the days hold.
+        """Makes the days consist of the files, in one snapshot; every try looks again what the days hold.
 
         Args:
             table: the table that the files were written for.
             files: what each day shall consist of; an empty sequence empties the day.
-            instead_of: locations of the files that each day is taken to consist of. A day that consists of others
-                when the commit is made is left as it is. None: days are replaced whatever they hold.
+            instead_of: the files that each day is taken to consist of, days without any left out. A day that consists
+                of others when the commit is made is left as it is. None: days are replaced whatever they hold.
             together: whether one such day leaves all of them as they are.
 
         Returns:
@@ -195,7 +192,7 @@ class TableAccess:
         def replace_them() -> tuple[Table, frozenset[date]]:
             current = self.get(name) if tried else table
             if current.metadata.table_uuid != table.metadata.table_uuid:
-                raise LakehouseError(f"Table {name} was dropped and made anew during this run: run it again.")
+                raise LakehouseError(f"Table {name} was dropped and made again during this run: run it again.")
             for attempt, replaced in tried:
                 if attempt.snapshot_id and current.snapshot_by_id(attempt.snapshot_id):
                     return current, replaced  # An answer was lost, the commit was not.
@@ -209,10 +206,9 @@ class TableAccess:
                 raise attempt.failure
             return current, frozenset(wanted)
 
-        days = sorted(files)
         try:
-            return self.until_accepted(
-                f"committing {len(days)} days from {days[0]} to {days[-1]} of {name}", replace_them
+            return until_accepted(
+                f"committing {len(files)} days from {min(files)} to {max(files)} of {name}", replace_them
             )
         except StorageError as failure:
             if not any(attempt.snapshot_id for attempt, _ in tried):
@@ -242,24 +238,26 @@ class TableAccess:
 
 
 def _unchanged(
-    table: Table, files: Mapping[date, Sequence[DataFile]], instead_of: Mapping[date, Collection[str]]
+    table: Table, files: Mapping[date, Sequence[DataFile]], instead_of: Mapping[date, Sequence[DataFile]]
 ) -> dict[date, Sequence[DataFile]]:
     """The days that still consist of exactly the files that they are taken to consist of."""
-    held = files_by_day(table, min(files), max(files))
+
+    def locations(of_day: Sequence[DataFile]) -> set[str]:
+        return {file.file_path for file in of_day}
+
+    current = files_by_day(table, min(files), max(files))
     return {
-        day: found
-        for day, found in files.items()
-        if {file.file_path for file in held.get(day, ())} == set(instead_of[day])
+        day: new for day, new in files.items() if locations(current.get(day, ())) == locations(instead_of.get(day, ()))
     }
 
 
 def _check_that_files_are_there(table: Table, files: Mapping[date, Sequence[DataFile]]) -> None:
     """A commit must not name a file that is gone, whatever the clocks told who removes old files."""
-    locations = [(day, file.file_path) for day, found in files.items() for file in found]
+    locations = [(day, file.file_path) for day, of_day in files.items() for file in of_day]
     with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
-        there = pool.map(lambda location: table.io.new_input(location[1]).exists(), locations)
-        for (day, location), is_there in zip(locations, there, strict=True):
-            if not is_there:
+        exist = pool.map(lambda location: table.io.new_input(location[1]).exists(), locations)
+        for (day, location), exists in zip(locations, exist, strict=True):
+            if not exists:
                 raise LakehouseError(
                     f"The file of {day} that was to be committed to {'.'.join(table.name())} was removed from the "
                     f"warehouse: {location}. Nothing was changed; run it again. If maintenance removed it, this run "
@@ -267,13 +265,23 @@ def _check_that_files_are_there(table: Table, files: Mapping[date, Sequence[Data
                 )
 
 
-def _until_accepted(what: str, seconds: float, attempt: Callable[[], _Result]) -> _Result:
-    """Repeats what a concurrent commit or a busy or restarting server refuses."""
+def until_accepted(what: str, attempt: Callable[[], _Result], seconds: float | None = None) -> _Result:
+    """Repeats what a concurrent commit or a busy or restarting server refuses.
+
+    Args:
+        what: what is attempted, for messages.
+        attempt: attempts it.
+        seconds: for how long; None: as long as a commit may take.
+
+    Raises:
+        LakehouseError: it was refused for that long, or as `StorageError` for a reason that does not pass.
+    """
+    longest = _COMMIT_SECONDS if seconds is None else seconds
 
     def patience(refusal: BaseException) -> float:
         if is_full(refusal) or not isinstance(refusal, _REFUSALS):
             return 0.0
-        return min(seconds, _MISSING_FILE_SECONDS) if isinstance(refusal, FileNotFoundError) else seconds
+        return min(longest, _MISSING_FILE_SECONDS) if isinstance(refusal, FileNotFoundError) else longest
 
     try:
         return retrying(patience)(attempt)

@@ -3,7 +3,6 @@
 A day that ae_assets writes is one file. Other engines, and appends of single rows, leave more.
 """
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -12,11 +11,10 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from ae_assets.lakehouse.access import TableAccess
-from ae_assets.lakehouse.files import read_files, write_file
+from ae_assets.lakehouse.files import read_files, remove_unused, write_day
 from ae_assets.lakehouse.snapshots import files_by_day
 
 _COMMIT_ROWS = 2_000_000
-_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,30 +41,25 @@ def compact(access: TableAccess, name: str) -> Compacted:
         LakehouseError: a file of such a day cannot be read, or other runs kept writing.
     """
     table = access.get(name)
-    held = files_by_day(table)
-    days = 0
-    for batch in _batches({day: files for day, files in held.items() if len(files) > 1}):
-        table, replaced = _merge_days(access, table, batch)
-        days += len(replaced)
-    return Compacted(days, _data_files(held), _data_files(files_by_day(access.get(name))))
+    before = files_by_day(table)
+    merged = 0
+    for batch in _batches({day: files for day, files in before.items() if len(files) > 1}):
+        table, days = _merge_days(access, table, batch)
+        merged += len(days)
+    files_before, files_after = (sum(map(len, days.values())) for days in (before, files_by_day(access.get(name))))
+    return Compacted(merged, files_before, files_after)
 
 
 def _merge_days(
     access: TableAccess, table: Table, days: Mapping[date, Sequence[DataFile]]
 ) -> tuple[Table, frozenset[date]]:
     layout = access.layout(table)
-    merged: dict[date, list[DataFile]] = {}
-    for day, files in days.items():
-        rows = read_files(table, layout, files, list(layout.kept))
-        merged[day] = [] if rows.is_empty() else [write_file(table, layout, day, rows)]
-    current, replaced = access.replace_days(
-        table, merged, instead_of={day: {file.file_path for file in files} for day, files in days.items()}
-    )
-    for file in (file for day, files in merged.items() if day not in replaced for file in files):
-        try:
-            table.io.delete(file.file_path)
-        except OSError as reason:
-            _LOGGER.info("The unused file %s stays until maintenance removes it: %s", file.file_path, reason)
+    merged = {
+        day: write_day(table, layout, day, read_files(table, layout, files, list(layout.kept)))
+        for day, files in days.items()
+    }
+    current, replaced = access.replace_days(table, merged, instead_of=days)
+    remove_unused(table, (file for day, files in merged.items() if day not in replaced for file in files))
     return current, replaced
 
 
@@ -82,7 +75,3 @@ def _batches(days: Mapping[date, Sequence[DataFile]]) -> Iterator[dict[date, Seq
             batch, rows = {}, 0
     if batch:
         yield batch
-
-
-def _data_files(held: Mapping[date, Sequence[DataFile]]) -> int:
-    return sum(len(files) for files in held.values())

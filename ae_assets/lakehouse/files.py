@@ -1,8 +1,9 @@
 """Data files of a table: one Parquet file per written day, and reading such files, whoever wrote them, as one frame."""
 
+import logging
 import uuid
 from bisect import bisect_left
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -27,17 +28,23 @@ _ROW_GROUP_ROWS_OF_ENTITIES = 16_384
 """Of tables by entity: the rows of one are found and read without the others of its day."""
 _WIDENING = pl.ScanCastOptions(integer_cast="upcast", float_cast="upcast")
 """Other engines may widen a type without rewriting the files."""
+_LOGGER = logging.getLogger(__name__)
 
 
-def write_file(table: Table, layout: Layout, day: date, frame: pl.DataFrame) -> DataFile:
+def write_day(table: Table, layout: Layout, day: date, frame: pl.DataFrame) -> list[DataFile]:
     """Writes a day's rows into a new file of the table's warehouse; no reader sees it before a commit names it.
 
     Args:
         table: where to.
         layout: columns of the table; all columns of the frame are among them.
         day: the period of all rows.
-        frame: at least one row.
+        frame: its rows.
+
+    Returns:
+        the file; none for a frame without rows.
     """
+    if frame.is_empty():
+        return []
     # A column that a file lacks reads as null, so columns of nulls are left out: most of the attributes of a day.
     names = [name for name in layout.stored if name in frame.columns and frame[name].null_count() < frame.height]
     path = table.location_provider().new_data_location(f"{folder_of(day, layout.periods)}/{uuid.uuid4()}.parquet")
@@ -53,12 +60,21 @@ def write_file(table: Table, layout: Layout, day: date, frame: pl.DataFrame) -> 
                 row_group_size=_ROW_GROUP_ROWS_OF_ENTITIES if ENTITY in names else _ROW_GROUP_ROWS,
                 arrow_schema=layout.arrow_of(names),
             )
-        return data_file(table, path, day, frame.height, len(output))
+        return [data_file(table, path, day, frame.height, len(output))]
     except BaseException:
         # Also on S3, where a broken-off file is there as soon as its stream is closed.
         with suppress(OSError):
             table.io.delete(path)
         raise
+
+
+def remove_unused(table: Table, files: Iterable[DataFile]) -> None:
+    """Removes files that no commit names; one that cannot be removed stays until maintenance finds it."""
+    for file in files:
+        try:
+            table.io.delete(file.file_path)
+        except OSError as reason:
+            _LOGGER.info("The unused file %s stays until maintenance removes it: %s", file.file_path, reason)
 
 
 def read_files(

@@ -1,11 +1,10 @@
 """Former states of a table: which one it was in at a time, and which ones may be forgotten."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from pyiceberg.table import Table
 from pyiceberg.table.refs import SnapshotRefType
-from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.table.snapshots import Snapshot, ancestors_of
 
 from ae_assets.errors import LakehouseError
 
@@ -22,7 +21,7 @@ def state_at(table: Table, as_of: datetime | int | None) -> Snapshot | None:
     """
     if as_of is None:
         return None
-    line = _line(_by_number(table), table.current_snapshot())
+    line = list(ancestors_of(table.current_snapshot(), table.metadata))
     if isinstance(as_of, int):
         found = table.snapshot_by_id(as_of)
         asked = f"in its state {as_of}"
@@ -31,7 +30,7 @@ def state_at(table: Table, as_of: datetime | int | None) -> Snapshot | None:
         found = next((state for state in line if state.timestamp_ms <= moment.timestamp() * 1000), None)
         asked = f"as it was at {_written(moment)}"
     if found is None:
-        raise LakehouseError(f"{'.'.join(table.name())} cannot be read {asked}: {_what_is_held(line)}")
+        raise LakehouseError(f"{'.'.join(table.name())} cannot be read {asked}: {_oldest_in_words(line)}")
     return found
 
 
@@ -47,19 +46,21 @@ def expirable(table: Table, cutoff: datetime, keep_snapshots: int) -> list[int]:
         cutoff: a state that was replaced before may go.
         keep_snapshots: 1 or more; 1 is the current state alone.
     """
-    by_number = _by_number(table)
     kept: set[int] = set()
     reached: set[int] = set()
     for reference in table.refs().values():
-        line = _line(by_number, by_number.get(reference.snapshot_id))
-        is_branch = reference.snapshot_ref_type == SnapshotRefType.BRANCH
-        kept.update(state.snapshot_id for state in (_recent(line, cutoff, keep_snapshots) if is_branch else line[:1]))
-        if is_branch:
+        line = list(ancestors_of(table.snapshot_by_id(reference.snapshot_id), table.metadata))
+        if reference.snapshot_ref_type == SnapshotRefType.BRANCH:
             reached.update(state.snapshot_id for state in line)
+            line = _recent(line, cutoff, keep_snapshots)
+        else:
+            line = line[:1]
+        kept.update(state.snapshot_id for state in line)
     return [
-        number
-        for number, state in by_number.items()
-        if number not in kept and (number in reached or state.timestamp_ms < _milliseconds(cutoff))
+        state.snapshot_id
+        for state in table.snapshots()
+        if state.snapshot_id not in kept
+        and (state.snapshot_id in reached or state.timestamp_ms < _milliseconds(cutoff))
     ]
 
 
@@ -70,34 +71,18 @@ def _recent(line: list[Snapshot], cutoff: datetime, least: int) -> list[Snapshot
     return line[: max(least, max(in_use, default=0) + 1)]
 
 
-def _by_number(table: Table) -> dict[int, Snapshot]:
-    return {state.snapshot_id: state for state in table.snapshots()}
-
-
-def _line(by_number: Mapping[int, Snapshot], newest: Snapshot | None) -> list[Snapshot]:
-    """A state and those it came from, newest first, as far as they are held."""
-    line = []
-    while newest is not None:
-        line.append(newest)
-        newest = None if newest.parent_snapshot_id is None else by_number.get(newest.parent_snapshot_id)
-    return line
-
-
-def _what_is_held(line: list[Snapshot]) -> str:
+def _oldest_in_words(line: list[Snapshot]) -> str:
     if not line:
         return "nothing has been written to it yet"
     oldest = line[-1]
-    held = f"the oldest state held is of {_written(_time_of(oldest))} (snapshot {oldest.snapshot_id})"
-    if (oldest.sequence_number or 0) > 1:
-        return (
-            f"{held}; maintenance forgot the earlier ones. attributes.maintenance.keep_days and keep_snapshots say how "
-            "long replaced states stay."
-        )
-    return f"{held}, and it is the first."
-
-
-def _time_of(state: Snapshot) -> datetime:
-    return datetime.fromtimestamp(state.timestamp_ms / 1000, UTC)
+    since = _written(datetime.fromtimestamp(oldest.timestamp_ms / 1000, UTC))
+    known = f"the oldest state held is of {since} (snapshot {oldest.snapshot_id})"
+    if (oldest.sequence_number or 0) <= 1:
+        return f"{known}, and it is the first."
+    return (
+        f"{known}; maintenance forgot the earlier ones. attributes.maintenance.keep_days and keep_snapshots say how "
+        "long replaced states stay."
+    )
 
 
 def _written(moment: datetime) -> str:

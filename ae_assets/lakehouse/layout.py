@@ -1,30 +1,13 @@
-"""Between polars and Iceberg schemas: a table's columns as polars types, and polars types as Iceberg fields."""
+"""The columns of a table, read from its Iceberg schema and written into one; Arrow's types stand between."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 
 import polars as pl
 import pyarrow as pa
-from pyiceberg.schema import Schema
+from pyiceberg.io.pyarrow import _pyarrow_to_schema_without_ids
+from pyiceberg.schema import Schema, assign_fresh_schema_ids
 from pyiceberg.table import Table
-from pyiceberg.types import (
-    BinaryType,
-    BooleanType,
-    DateType,
-    DecimalType,
-    DoubleType,
-    FloatType,
-    IcebergType,
-    IntegerType,
-    ListType,
-    LongType,
-    NestedField,
-    StringType,
-    StructType,
-    TimestampType,
-    TimestamptzType,
-)
 
 from ae_assets.errors import LakehouseError
 from ae_assets.lakehouse.columns import DAY, NARROW_TYPES, stored_type
@@ -32,16 +15,7 @@ from ae_assets.lakehouse.partitions import periods_of
 from ae_assets.schemas.periods import Periods
 
 _DOC = "polars "
-_SIMPLE: dict[type[pl.DataType], IcebergType] = {
-    pl.Boolean: BooleanType(),
-    pl.Int32: IntegerType(),
-    pl.Int64: LongType(),
-    pl.Float32: FloatType(),
-    pl.Float64: DoubleType(),
-    pl.String: StringType(),
-    pl.Binary: BinaryType(),
-    pl.Date: DateType(),
-}
+"""Begins the doc of a column whose type Iceberg lacks; its name follows."""
 
 
 @dataclass(frozen=True)
@@ -83,27 +57,25 @@ def layout_of(table: Table, schema: Schema) -> Layout:
     arrow, periods = schema.as_arrow(), periods_of(table)
     types = pl.DataFrame(arrow.empty_table()).rename({periods.noun: DAY}).schema
     stored = {name: stored_type(dtype) or dtype for name, dtype in types.items()}
-    narrow = {
-        field.name: NARROW_TYPES[field.doc.removeprefix(_DOC)]
-        for field in schema.fields
-        if field.doc and field.doc.startswith(_DOC) and field.doc.removeprefix(_DOC) in NARROW_TYPES
-    }
-    return Layout({name: narrow.get(name, dtype) for name, dtype in stored.items()}, stored, arrow, periods)
+    docs = {field.name: (field.doc or "").removeprefix(_DOC) for field in schema.fields}
+    kept = {name: NARROW_TYPES.get(docs.get(name, ""), dtype) for name, dtype in stored.items()}
+    return Layout(kept, stored, arrow, periods)
 
 
 def iceberg_schema(columns: Mapping[str, pl.DataType]) -> Schema:
-    """A new table's schema.
+    """A new table's schema, or the fields to be added to one, whose ids Iceberg then gives.
 
     Args:
         columns: type that a read gives back, by column.
     """
-    ids = count(1)
-    return Schema(*[_field(name, dtype, ids) for name, dtype in columns.items()])
-
-
-def iceberg_fields(columns: Mapping[str, pl.DataType]) -> tuple[NestedField, ...]:
-    """Fields for columns to be added to a table; Iceberg gives them their ids."""
-    return iceberg_schema(columns).fields
+    stored = {name: stored_type(dtype) or dtype for name, dtype in columns.items()}
+    fields = [
+        field.with_metadata({"doc": f"{_DOC}{columns[field.name]}"})
+        if str(columns[field.name]) in NARROW_TYPES
+        else field
+        for field in pl.DataFrame(schema=stored).to_arrow().schema
+    ]
+    return assign_fresh_schema_ids(_pyarrow_to_schema_without_ids(pa.schema(fields)))
 
 
 def _check_names_are_stable(table: Table) -> None:
@@ -116,29 +88,10 @@ def _check_names_are_stable(table: Table) -> None:
             if names.setdefault(field.name, field.field_id) != field.field_id:
                 raise LakehouseError(
                     f"Column '{field.name}' of {name} was dropped and added again by another engine, so "
-                    "older files hold other values under its name: write the table anew under another name."
+                    "older files hold other values under its name: write the table again under another name."
                 )
             if former != field.name:
                 raise LakehouseError(
                     f"Column '{former}' of {name} was renamed to '{field.name}' by another "
-                    "engine, so older files hold it under its former name: write the table anew under another name."
+                    "engine, so older files hold it under its former name: write the table again under another name."
                 )
-
-
-def _field(name: str, kept: pl.DataType, ids: Iterator[int]) -> NestedField:
-    stored = stored_type(kept) or kept
-    doc = f"{_DOC}{kept}" if str(kept) in NARROW_TYPES else None
-    return NestedField(field_id=next(ids), name=name, field_type=_type(stored, ids), required=False, doc=doc)
-
-
-def _type(dtype: pl.DataType, ids: Iterator[int]) -> IcebergType:
-    if isinstance(dtype, pl.List):
-        inner = dtype.inner
-        return ListType(element_id=next(ids), element=_type(inner, ids), element_required=False)  # type: ignore[arg-type]
-    if isinstance(dtype, pl.Struct):
-        return StructType(*[_field(field.name, field.dtype, ids) for field in dtype.fields])  # type: ignore[arg-type]
-    if isinstance(dtype, pl.Datetime):
-        return TimestamptzType() if dtype.time_zone else TimestampType()
-    if isinstance(dtype, pl.Decimal):
-        return DecimalType(dtype.precision or 38, dtype.scale)
-    return _SIMPLE[type(dtype)]

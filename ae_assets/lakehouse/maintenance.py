@@ -1,7 +1,6 @@
 """Keeping a table small: days past their retention, days in several files, former states, files that nothing names."""
 
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -10,11 +9,11 @@ from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.table import Table
 
 from ae_assets.errors import LakehouseError
-from ae_assets.lakehouse.access import TableAccess
+from ae_assets.lakehouse.access import TableAccess, until_accepted
 from ae_assets.lakehouse.compaction import Compacted, compact
 from ae_assets.lakehouse.history import expirable
 from ae_assets.lakehouse.partitions import periods_of
-from ae_assets.lakehouse.remains import check_keep, cutoff, is_old, remove
+from ae_assets.lakehouse.remains import check_keep, cutoff, is_old, remove, sum_of_sizes
 from ae_assets.lakehouse.snapshots import files_by_day, files_of, forget
 
 
@@ -93,7 +92,7 @@ def expire_snapshots(access: TableAccess, name: str, before: datetime, keep_snap
             forget(table, expired)
         return len(expired)
 
-    return access.until_accepted(f"expiring snapshots of {name}", forget_them)
+    return until_accepted(f"expiring snapshots of {name}", forget_them)
 
 
 def remove_unnamed_files(access: TableAccess, name: str, before: datetime) -> tuple[int, int]:
@@ -106,14 +105,11 @@ def remove_unnamed_files(access: TableAccess, name: str, before: datetime) -> tu
     files, folder = _warehouse_of(table)
     named = _named(table)
     found = files.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
-    unnamed = [
-        info for info in found if info.type == fs.FileType.File and info.path not in named and is_old(info, before)
-    ]
-    if not unnamed:
-        return 0, 0
-    # What was committed while the files were listed is named now.
-    named = _named(access.get(name))
-    return remove(files, [info for info in unnamed if info.path not in named])
+    unnamed = [info for info in found if info.is_file and info.path not in named and is_old(info, before)]
+    if unnamed:
+        named = _named(access.get(name))  # and what was committed while the files were listed
+    removed = remove(files, [info for info in unnamed if info.path not in named])
+    return len(removed), sum_of_sizes(removed)
 
 
 def _warehouse_of(table: Table) -> tuple[fs.FileSystem, str]:
@@ -129,17 +125,17 @@ def _warehouse_of(table: Table) -> tuple[fs.FileSystem, str]:
 
 def _named(table: Table) -> set[str]:
     """Paths of everything that the table names, as its file system writes them."""
-    return {_path(table, location) for location in _locations(table)}
+    metadata = table.metadata
+    locations = {
+        table.metadata_location,
+        *(entry.metadata_file for entry in metadata.metadata_log),
+        *(statistics.statistics_path for statistics in metadata.statistics),
+        *(statistics.statistics_path for statistics in metadata.partition_statistics),
+        *files_of(table),
+    }
+    return {_path(table, location) for location in locations}
 
 
 def _path(table: Table, location: str) -> str:
     path: str = PyArrowFileIO.parse_location(location, table.io.properties)[2]
     return path
-
-
-def _locations(table: Table) -> Iterator[str]:
-    yield table.metadata_location
-    yield from (entry.metadata_file for entry in table.metadata.metadata_log)
-    yield from (statistics.statistics_path for statistics in table.metadata.statistics)
-    yield from (statistics.statistics_path for statistics in table.metadata.partition_statistics)
-    yield from files_of(table)

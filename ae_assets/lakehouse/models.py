@@ -9,15 +9,15 @@ import re
 import tempfile
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from ae_assets.errors import ModelError
-from ae_assets.lakehouse.failures import explained, storage_errors
-from ae_assets.lakehouse.names import checked
+from ae_assets.lakehouse.failures import storage_errors
 from ae_assets.lakehouse.remains import check_keep, cutoff, is_old, remove, sum_of_sizes
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _CHAMPION = "champion.json"
 _TABLE = r"[A-Za-z0-9_]+"
 _VERSION = r"\d{8}T\d{9}Z-[0-9a-f]{8}"
 _PARTIAL = ".partial-"
+_refusals = partial(storage_errors, error=ModelError)
 _S3_ARGUMENTS = {
     "s3.endpoint": "endpoint_override",
     "s3.region": "region",
@@ -111,11 +112,11 @@ class ModelStore:
         parent = self._table(table)
         local = self._cache is None
         if local:
-            with self._refusals(f"making a folder for the models of {table}"):
+            with _refusals(f"making a folder for the models of {table}"):
                 Path(parent).mkdir(parents=True, exist_ok=True)
         # On one file system with its final place a local version is moved there in one step.
         with (
-            self._refusals(f"storing a model of {table}"),
+            _refusals(f"storing a model of {table}"),
             tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=parent if local else None) as partial,
         ):
             written = Path(partial) / "version"
@@ -139,7 +140,7 @@ class ModelStore:
         from pyarrow import fs
 
         selector = fs.FileSelector(self._table(table), allow_not_found=True)
-        with self._refusals(f"listing the models of {table}"):
+        with _refusals(f"listing the models of {table}"):
             found = self._files.get_file_info(selector)
         names = [info.base_name for info in found if info.type == fs.FileType.Directory]
         named = sorted(name for name in names if re.fullmatch(_VERSION, name))
@@ -157,7 +158,7 @@ class ModelStore:
             return Path(self._version(table, version))
         target = self._cache / table / version
         if not (target / _MANIFEST).exists():
-            with self._refusals(f"downloading model {version} of {table} to {target}"):
+            with _refusals(f"downloading model {version} of {table} to {target}"):
                 self._download(table, version, files, target)
         return target
 
@@ -176,15 +177,13 @@ class ModelStore:
         text = self._get(f"{self._table(table)}/{_CHAMPION}")
         if text is None:
             return None
-        return checked(str(json.loads(text)["version"]), "model version", _VERSION, ModelError)
+        return _checked(str(json.loads(text)["version"]), "model version", _VERSION)
 
     def write_threshold(self, table: str, version: str, text: str) -> None:
         """Stores the threshold of a version in place of any earlier one.
 
-        Args:
-            table: watched table.
-            version: a version of its model.
-            text: the threshold as JSON.
+        Raises:
+            ModelError: no such version, or the text is not JSON.
         """
         self._manifest(table, version)
         try:
@@ -208,53 +207,41 @@ class ModelStore:
     def remove_incomplete(self, table: str, keep: timedelta) -> tuple[int, int]:
         """Removes what killed processes left: versions that were never finished, and files that were half written.
 
-        Never a complete version, nor the champion's folder, nor anything that changed within `keep`.
-
-        Args:
-            table: watched table.
-            keep: at least an hour.
+        Never a complete version, nor the champion's folder, nor anything that changed within `keep`, an hour or more.
 
         Returns:
             how many files were removed, and their bytes together.
         """
-        check_keep(keep)
-        with self._refusals(f"removing what broken runs left of the models of {table}"):
-            return self._remove_incomplete(table, keep)
-
-    def _remove_incomplete(self, table: str, keep: timedelta) -> tuple[int, int]:
         from pyarrow import fs
 
+        check_keep(keep)
         folder = self._table(table)
-        found = self._files.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
-        if not found:
-            return 0, 0
-        before = cutoff(self._files, f"{folder}/{_PARTIAL}{uuid.uuid4().hex}", keep)
-        champion = self.champion(table)
         parts: dict[str, list[FileInfo]] = {}
-        for info in found:
-            parts.setdefault(info.path.removeprefix(f"{folder}/").split("/")[0], []).append(info)
-        removed = freed = 0
-        for name, infos in parts.items():
-            files = [info for info in infos if info.is_file]
-            if self._is_incomplete(table, name) and name != champion:
-                # A folder in a bucket has no time of its own.
-                if not all(is_old(info, before) for info in (files or infos)):
-                    continue
-                unnamed = files
-                self._files.delete_dir(f"{folder}/{name}")
-            else:
-                unnamed = [info for info in files if _PARTIAL in info.base_name and is_old(info, before)]
-                remove(self._files, unnamed)
-            removed += len(unnamed)
-            freed += sum_of_sizes(unnamed)
-        return removed, freed
+        removed: list[FileInfo] = []
+        with _refusals(f"removing what broken runs left of the models of {table}"):
+            for info in self._files.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True)):
+                parts.setdefault(info.path.removeprefix(f"{folder}/").split("/")[0], []).append(info)
+            if not parts:
+                return 0, 0
+            before = cutoff(self._files, f"{folder}/{_PARTIAL}{uuid.uuid4().hex}", keep)
+            champion = self.champion(table)
+            for name, infos in parts.items():
+                files = [info for info in infos if info.is_file]
+                if self._is_incomplete(table, name) and name != champion:
+                    # A folder in a bucket has no time of its own.
+                    if all(is_old(info, before) for info in files or infos):
+                        self._files.delete_dir(f"{folder}/{name}")
+                        removed += files
+                else:
+                    old = [info for info in files if _PARTIAL in info.base_name and is_old(info, before)]
+                    removed += remove(self._files, old)
+        return len(removed), sum_of_sizes(removed)
 
     def _is_incomplete(self, table: str, name: str) -> bool:
         """Whether something in a table's folder is a version that is not finished."""
-        is_version = bool(re.fullmatch(_VERSION, name))
-        return name.startswith(_PARTIAL) or (
-            is_version and not self._is_file(f"{self._version(table, name)}/{_MANIFEST}")
-        )
+        if re.fullmatch(_VERSION, name):
+            return not self._is_file(f"{self._version(table, name)}/{_MANIFEST}")
+        return name.startswith(_PARTIAL)
 
     def _publish(self, written: Path, target: str, manifest: str) -> None:
         if self._cache is None:
@@ -280,7 +267,7 @@ class ModelStore:
             if wrong := [name for name in files if _digest(folder / name) != files[name]]:
                 raise ModelError(
                     f"Files of model {version} of {table} are not those it was written with: {', '.join(wrong)}. "
-                    "Train it anew, or promote another version."
+                    "Train it again, or promote another version."
                 )
             try:
                 folder.rename(target)
@@ -299,29 +286,26 @@ class ModelStore:
         return manifest
 
     def _table(self, table: str) -> str:
-        return f"{self._root}/{checked(table, 'watched table', _TABLE, ModelError)}"
+        return f"{self._root}/{_checked(table, 'watched table', _TABLE)}"
 
     def _version(self, table: str, version: str) -> str:
-        return f"{self._table(table)}/{checked(version, 'model version', _VERSION, ModelError)}"
+        return f"{self._table(table)}/{_checked(version, 'model version', _VERSION)}"
 
     def _is_file(self, path: str) -> bool:
-        with self._refusals(f"looking for {path}"):
+        with _refusals(f"looking for {path}"):
             return bool(self._files.get_file_info(path).is_file)
 
     def _get(self, path: str) -> str | None:
-        try:
+        with _refusals(f"reading {path}"), suppress(FileNotFoundError):
             return self._bytes(path).decode()
-        except FileNotFoundError:
-            return None
-        except OSError as failure:
-            raise ModelError(explained(f"reading {path}", failure)) from failure
+        return None
 
     def _bytes(self, path: str) -> bytes:
         with self._files.open_input_stream(path) as stream:
             return bytes(stream.read())
 
     def _put(self, path: str, text: str) -> None:
-        with self._refusals(f"writing {path}"):
+        with _refusals(f"writing {path}"):
             if self._cache is not None:
                 self._put_bytes(path, text.encode())
                 return
@@ -336,9 +320,12 @@ class ModelStore:
         with self._files.open_output_stream(path) as stream:
             stream.write(content)
 
-    @staticmethod
-    def _refusals(doing: str) -> AbstractContextManager[None]:
-        return storage_errors(doing, ModelError)
+
+def _checked(name: str, kind: str, pattern: str) -> str:
+    """The name, which then cannot lead out of its folder."""
+    if not re.fullmatch(pattern, name):
+        raise ModelError(f"'{name}' is not a {kind}: expected text that matches {pattern}.")
+    return name
 
 
 def _file_names(folder: Path) -> list[str]:

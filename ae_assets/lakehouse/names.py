@@ -1,8 +1,8 @@
-"""Which names tables, models and versions may have, so that a name can never lead out of its folder."""
+"""Which names tables may have, so that a name can never lead out of its folder."""
 
 import re
 
-from ae_assets.errors import AeAssetsError, LakehouseError
+from ae_assets.errors import LakehouseError
 
 _WORD = r"[A-Za-z0-9_]+"
 
@@ -16,10 +16,3 @@ def table_identifier(table: str) -> tuple[str, str]:
         )
     namespace, name = table.split(".")
     return namespace, name
-
-
-def checked(name: str, kind: str, pattern: str, error: type[AeAssetsError]) -> str:
-    """Gives the name back if it matches the whole pattern, else raises `error` that says what was expected."""
-    if not re.fullmatch(pattern, name):
-        raise error(f"'{name}' is not a {kind}: expected text that matches {pattern}.")
-    return name

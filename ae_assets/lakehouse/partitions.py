@@ -3,23 +3,21 @@
 Frames in memory call it `columns.DAY` whatever the table's periods are; only what is stored has the three names.
 """
 
-import struct
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
+from typing import cast
 
-from pyiceberg.conversions import to_bytes
+from pyiceberg.conversions import from_bytes, to_bytes
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.types import DateType, TimestamptzType
+from pyiceberg.utils.datetime import date_to_days, datetime_to_micros, days_to_date, micros_to_timestamptz
 
 from ae_assets.errors import LakehouseError
 from ae_assets.schemas.periods import HOURLY, PERIODS, Periods
 
-_DAY_ZERO = date(1970, 1, 1)
-_MOMENT_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
-_INT, _LONG = struct.Struct("<i"), struct.Struct("<q")
 _PERIODS = {periods.noun: periods for periods in PERIODS.values()}
 
 
@@ -72,24 +70,24 @@ class Partition:
             f"{spec}: write it again under another name."
         )
 
+    @property
+    def _type(self) -> DateType | TimestamptzType:
+        return TimestamptzType() if self.periods is HOURLY else DateType()
+
     def number(self, period: date) -> int:
         """As Iceberg counts it: days, or microseconds of an hour."""
-        if isinstance(period, datetime):
-            return (period - _MOMENT_ZERO) // timedelta(microseconds=1)
-        return (period - _DAY_ZERO).days
+        return datetime_to_micros(period) if isinstance(period, datetime) else date_to_days(period)
 
     def bound(self, period: date) -> bytes:
         """The same as the bound of a column."""
-        return to_bytes(TimestamptzType() if self.periods is HOURLY else DateType(), self.number(period))
+        return to_bytes(self._type, self.number(period))
 
     def period(self, value: int | date) -> date:
         """The period of a partition's value."""
         if isinstance(value, date):
             return value
-        if self.periods is HOURLY:
-            return _MOMENT_ZERO + timedelta(microseconds=value)
-        return _DAY_ZERO + timedelta(days=value)
+        return micros_to_timestamptz(value) if self.periods is HOURLY else days_to_date(value)
 
     def period_of_bound(self, bound: bytes) -> date:
         """The same of a bound."""
-        return self.period((_LONG if self.periods is HOURLY else _INT).unpack(bound)[0])
+        return self.period(cast("int", from_bytes(self._type, bound)))

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from ae_assets.errors import LakehouseError
@@ -48,14 +49,10 @@ def is_old(info: "FileInfo", before: datetime) -> bool:
     return info.mtime is not None and info.mtime < before
 
 
-def remove(files: "FileSystem", unnamed: Sequence["FileInfo"]) -> tuple[int, int]:
-    """Removes files, also where some of them are gone already.
+def remove(files: "FileSystem", unnamed: Sequence["FileInfo"]) -> list["FileInfo"]:
+    """Removes files, also where some of them are gone already; returns those that were there."""
 
-    Returns:
-        how many were removed, and their bytes together.
-    """
-
-    def gone(info: "FileInfo") -> bool:
+    def existed(info: "FileInfo") -> bool:
         try:
             files.delete_file(info.path)
         except FileNotFoundError:
@@ -63,8 +60,7 @@ def remove(files: "FileSystem", unnamed: Sequence["FileInfo"]) -> tuple[int, int
         return True
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        removed = [info for info, was_there in zip(unnamed, pool.map(gone, unnamed), strict=True) if was_there]
-    return len(removed), sum_of_sizes(removed)
+        return list(compress(unnamed, pool.map(existed, unnamed)))
 
 
 def sum_of_sizes(infos: Iterable["FileInfo"]) -> int:

@@ -1,16 +1,14 @@
 """Revising days: their new rows are made of those that are there, and made again where those changed meanwhile."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import date
+from itertools import chain
 
 import polars as pl
 from pyiceberg.exceptions import CommitFailedException
-from pyiceberg.manifest import DataFile
-from pyiceberg.table import Table
 
-from ae_assets.lakehouse.access import TableAccess
-from ae_assets.lakehouse.files import read_files, write_file
+from ae_assets.lakehouse.access import TableAccess, until_accepted
+from ae_assets.lakehouse.files import read_files, remove_unused, write_day
 from ae_assets.lakehouse.snapshots import files_by_day
 from ae_assets.schemas.periods import DAILY
 
@@ -30,7 +28,7 @@ def revise(
         rows = pl.DataFrame()
         if table is not None:
             layout = access.layout(table)
-            rows = read_files(table, layout, [file for files in held.values() for file in files], list(layout.kept))
+            rows = read_files(table, layout, list(chain.from_iterable(held.values())), list(layout.kept))
         frames = change(rows)
         if not frames:
             return
@@ -38,20 +36,10 @@ def revise(
             table = access.fitting(name, table, day, frame, DAILY)
         if table is None:
             return
-        written = {
-            day: [] if frame.is_empty() else [write_file(table, access.layout(table), day, frame)]
-            for day, frame in frames.items()
-        }
-        read = {day: {file.file_path for file in held.get(day, ())} for day in written}
-        table, replaced = access.replace_days(table, written, instead_of=read, together=True)
+        written = {day: write_day(table, access.layout(table), day, frame) for day, frame in frames.items()}
+        table, replaced = access.replace_days(table, written, instead_of=held, together=True)
         if not replaced:
-            _remove(table, written)
+            remove_unused(table, chain.from_iterable(written.values()))
             raise CommitFailedException(f"another run changed {name} in the meantime")
 
-    access.until_accepted(f"revising {name}", change_them)
-
-
-def _remove(table: Table, files: Mapping[date, list[DataFile]]) -> None:
-    for file in (file for found in files.values() for file in found):
-        with suppress(OSError):  # maintenance removes it
-            table.io.delete(file.file_path)
+    until_accepted(f"revising {name}", change_them)

@@ -80,8 +80,11 @@ def files_by_day(
         if not _is_live(manifest) or not _may_hold(manifest, at, first, last):
             continue
         for entry in _entries(_Listed(manifest, table.io)):
-            day = _day(entry, at)
-            if day is not None and (first is None or first <= day) and (last is None or day <= last):
+            value = entry.data_file.partition[at.position]
+            if value is None:
+                continue
+            day = at.period(value)
+            if (first is None or first <= day) and (last is None or day <= last):
                 found[day].append(entry.data_file)
     return {day: sorted(found[day], key=lambda file: file.file_path) for day in sorted(found)}
 
@@ -246,11 +249,6 @@ def _may_hold(manifest: ManifestFile, at: Partition, first: date | None, last: d
         return False
     lowest, highest = (at.period_of_bound(bound) for bound in (summary.lower_bound, summary.upper_bound))
     return (first is None or highest >= first) and (last is None or lowest <= last)
-
-
-def _day(entry: ManifestEntry, at: Partition) -> date | None:
-    value = entry.data_file.partition[at.position]
-    return None if value is None else at.period(value)
 
 
 def _refuse_row_deletes(table: Table, manifest: ManifestFile) -> None:

@@ -19,8 +19,9 @@ from ae_assets.lakehouse.writer import DayWriter
 from ae_assets.schemas.periods import DAILY, Periods
 
 if TYPE_CHECKING:
+    from pyiceberg.manifest import DataFile
+
     from ae_assets.lakehouse.access import TableAccess
-    from ae_assets.lakehouse.layout import Layout
     from ae_assets.lakehouse.maintenance import Maintained
 
 
@@ -139,17 +140,8 @@ class Lakehouse:
             LakehouseError: no such table or column, a file of the table cannot be read, or the state asked for is not
                 held (it says which is the oldest that is).
         """
-        from ae_assets.lakehouse.files import read_files
-        from ae_assets.lakehouse.history import state_at
-        from ae_assets.lakehouse.snapshots import files_by_day
-
-        loaded = self._access.get(table)
-        state = state_at(loaded, as_of)
-        layout = self._access.layout(loaded, state)
-        wanted = _wanted(table, layout, columns, entities)
-        with storage_errors(f"planning a read of {table}"):
-            files = [file for found in files_by_day(loaded, first, last, state).values() for file in found]
-        return read_files(loaded, layout, files, wanted, entities)
+        days, read = self._plan(table, first, last, columns, as_of, entities)
+        return read([file for files in days.values() for file in files])
 
     def iter_days(
         self,
@@ -164,17 +156,8 @@ class Lakehouse:
 
         Takes what `read` takes and raises what it raises; a missing table or column at once.
         """
-        from ae_assets.lakehouse.files import read_files
-        from ae_assets.lakehouse.history import state_at
-        from ae_assets.lakehouse.snapshots import files_by_day
-
-        loaded = self._access.get(table)
-        state = state_at(loaded, as_of)
-        layout = self._access.layout(loaded, state)
-        wanted = _wanted(table, layout, columns, entities)
-        with storage_errors(f"planning a read of {table}"):
-            found = files_by_day(loaded, first, last, state)
-        return ((day, read_files(loaded, layout, files, wanted, entities)) for day, files in found.items())
+        days, read = self._plan(table, first, last, columns, as_of, entities)
+        return ((day, read(files)) for day, files in days.items())
 
     def day_rows(self, table: str, as_of: datetime | int | None = None) -> dict[date, int]:
         """Rows of each day that has any, in order of days, from metadata only; empty where there is no table.
@@ -183,29 +166,16 @@ class Lakehouse:
             table: ``"<watched table>.<asset>"``.
             as_of: as `read` takes it.
         """
-        from ae_assets.lakehouse.history import state_at
-        from ae_assets.lakehouse.snapshots import files_by_day
-
-        loaded = self._access.find(table)
-        if loaded is None:
-            return {}
-        with storage_errors(f"counting the rows of {table}"):
-            held = files_by_day(loaded, state=state_at(loaded, as_of))
-        return {day: sum(file.record_count for file in files) for day, files in held.items()}
+        days = self._files_by_day(table, as_of).items()
+        return {day: sum(file.record_count for file in files) for day, files in days}
 
     def day_versions(self, table: str) -> dict[date, str]:
         """What each day that has rows consists of, in order of days, from metadata only; empty where there is no table.
 
         It is another one whenever the day was written again, also with equal rows, or compacted.
         """
-        from ae_assets.lakehouse.snapshots import files_by_day
-
-        loaded = self._access.find(table)
-        if loaded is None:
-            return {}
-        with storage_errors(f"listing the days of {table}"):
-            held = files_by_day(loaded)
-        return {day: "+".join(PurePosixPath(file.file_path).stem for file in files) for day, files in held.items()}
+        days = self._files_by_day(table).items()
+        return {day: "+".join(PurePosixPath(file.file_path).stem for file in files) for day, files in days}
 
     def properties(self, table: str) -> dict[str, str]:
         """Table properties, Iceberg's own among them."""
@@ -248,10 +218,37 @@ class Lakehouse:
         with storage_errors(f"maintaining {table}"):
             return maintain(self._access, table, keep, keep_snapshots, retention_days)
 
+    def _plan(
+        self,
+        table: str,
+        first: date,
+        last: date,
+        columns: Sequence[str] | None,
+        as_of: datetime | int | None,
+        entities: Collection[str] | None,
+    ) -> "tuple[dict[date, list[DataFile]], Callable[[list[DataFile]], pl.DataFrame]]":
+        """The files of each day of a read, and what reads some of them."""
+        from ae_assets.lakehouse.files import read_files
+        from ae_assets.lakehouse.history import state_at
+        from ae_assets.lakehouse.snapshots import files_by_day
 
-def _wanted(table: str, layout: "Layout", columns: Sequence[str] | None, entities: Collection[str] | None) -> list[str]:
-    asked = list(layout.kept) if columns is None else columns
-    needed = asked if entities is None else [*asked, ENTITY]
-    if missing := [column for column in needed if column not in layout.kept]:
-        raise LakehouseError(f"Table {table} has no column {', '.join(missing)}; it has {', '.join(layout.kept)}.")
-    return list(dict.fromkeys(asked))
+        loaded = self._access.get(table)
+        state = state_at(loaded, as_of)
+        layout = self._access.layout(loaded, state)
+        names = list(layout.kept if columns is None else dict.fromkeys(columns))
+        needed = names if entities is None else [*names, ENTITY]
+        if missing := [name for name in needed if name not in layout.kept]:
+            raise LakehouseError(f"Table {table} has no column {', '.join(missing)}; it has {', '.join(layout.kept)}.")
+        with storage_errors(f"planning a read of {table}"):
+            days = files_by_day(loaded, first, last, state)
+        return days, lambda files: read_files(loaded, layout, files, names, entities)
+
+    def _files_by_day(self, table: str, as_of: datetime | int | None = None) -> "dict[date, list[DataFile]]":
+        from ae_assets.lakehouse.history import state_at
+        from ae_assets.lakehouse.snapshots import files_by_day
+
+        loaded = self._access.find(table)
+        if loaded is None:
+            return {}
+        with storage_errors(f"listing the days of {table}"):
+            return files_by_day(loaded, state=state_at(loaded, as_of))

@@ -1,7 +1,8 @@
 """Writing days, hours or weeks: each becomes a Parquet file at once, and batches are swapped in by one commit each."""
 
-import logging
+from collections.abc import Mapping
 from datetime import date
+from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 _COMMIT_DAYS = 128
 """As many as a full manifest has, see `snapshots`: a commit of more would make a larger one."""
-_LOGGER = logging.getLogger(__name__)
 
 
 class DayWriter:
@@ -49,8 +49,7 @@ class DayWriter:
         self._commit_rows = commit_rows
         self._after = after
         self._table: Table | None = None
-        self._waiting: dict[date, DataFile | None] = {}
-        self._waiting_rows = 0
+        self._waiting: dict[date, list[DataFile]] = {}
         self._open = False
 
     def __enter__(self) -> Self:
@@ -64,8 +63,8 @@ class DayWriter:
         if kind is None:
             self._commit()
         else:
-            self._discard(list(self._waiting.values()))
-            self._waiting.clear()
+            self._discard(self._waiting)
+            self._waiting = {}
 
     def write(self, day: date, frame: pl.DataFrame) -> None:
         """Makes the rows of a day exactly those of the frame.
@@ -81,20 +80,16 @@ class DayWriter:
         """
         if not self._open:
             raise LakehouseError(f"The writer of {self._name} is closed: use it inside `with lakehouse.writer(...)`.")
-        from ae_assets.lakehouse.files import write_file
+        from ae_assets.lakehouse.files import remove_unused, write_day
 
-        held = self._table or self._access.find(self._name)
-        self._table = table = self._access.fitting(self._name, held, day, frame, self._periods)
+        table = self._table or self._access.find(self._name)
+        self._table = table = self._access.fitting(self._name, table, day, frame, self._periods)
         if table is None:
             return
-        replaced = self._waiting.pop(day, None)
-        if replaced is not None:
-            self._waiting_rows -= replaced.record_count
-            self._discard([replaced])
+        remove_unused(table, self._waiting.pop(day, ()))
         with storage_errors(f"writing {day} of {self._name} to {table.location()}"):
-            self._waiting[day] = None if frame.is_empty() else write_file(table, self._access.layout(table), day, frame)
-        self._waiting_rows += frame.height
-        if self._waiting_rows >= self._commit_rows or len(self._waiting) >= _COMMIT_DAYS:
+            self._waiting[day] = write_day(table, self._access.layout(table), day, frame)
+        if sum(_rows_of(self._waiting).values()) >= self._commit_rows or len(self._waiting) >= _COMMIT_DAYS:
             self._commit()
 
     def _commit(self) -> None:
@@ -102,21 +97,23 @@ class DayWriter:
             return
         if self._after is not None:
             self._after._commit()  # noqa: SLF001 - of this class
-        files = {day: [] if file is None else [file] for day, file in self._waiting.items()}
+        files, self._waiting = (
+            self._waiting,
+            {},
+        )  # Once a commit was asked for, only it can say whether they are in use.
         try:
             self._table, _ = self._access.replace_days(self._table, files)
         except StorageError:
-            self._discard(list(self._waiting.values()))
+            self._discard(files)
             raise
-        self.committed.update({day: sum(file.record_count for file in found) for day, found in files.items()})
-        self._waiting.clear()
-        self._waiting_rows = 0
+        self.committed |= _rows_of(files)
 
-    def _discard(self, files: "list[DataFile | None]") -> None:
-        for file in files:
-            if file is None or self._table is None:
-                continue
-            try:
-                self._table.io.delete(file.file_path)
-            except OSError as reason:
-                _LOGGER.info("The unused file %s stays until maintenance removes it: %s", file.file_path, reason)
+    def _discard(self, files: "Mapping[date, list[DataFile]]") -> None:
+        from ae_assets.lakehouse.files import remove_unused
+
+        if self._table is not None:
+            remove_unused(self._table, chain.from_iterable(files.values()))
+
+
+def _rows_of(files: "Mapping[date, list[DataFile]]") -> dict[date, int]:
+    return {day: sum(file.record_count for file in of_day) for day, of_day in files.items()}

@@ -235,3 +235,33 @@ def test_a_commit_that_is_refused_for_good_says_so(lakehouse: Lakehouse, monkeyp
     ):
         write()
     assert lakehouse.read("t.raw", FIRST, FIRST)["value"].to_list() == [1] * 3
+
+
+def test_files_of_a_commit_whose_answer_was_lost_stay_where_the_run_fails(
+    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyiceberg.exceptions import CommitStateUnknownException, ServiceUnavailableError
+
+    monkeypatch.setattr("ae_assets.lakehouse.access._COMMIT_SECONDS", 0.1)
+    catalog = lakehouse._access._opened()
+    commit, load = catalog.commit_table, catalog.load_table
+
+    def away(*arguments: object) -> object:
+        raise ServiceUnavailableError("the server is away")
+
+    def commits_and_goes_away(*arguments: object) -> object:
+        commit(*arguments)
+        monkeypatch.setattr(catalog, "load_table", away)
+        raise CommitStateUnknownException("the answer was lost")
+
+    def write() -> None:
+        with lakehouse.writer("t.raw", commit_rows=6) as writer:
+            writer.write(FIRST, frame_of(FIRST))
+            monkeypatch.setattr(catalog, "commit_table", commits_and_goes_away)
+            writer.write(day_after(1), frame_of(day_after(1)))
+
+    monkeypatch.setattr("ae_assets.lakehouse.access._LOAD_SECONDS", 0.1)
+    with pytest.raises(LakehouseError):
+        write()
+    monkeypatch.setattr(catalog, "load_table", load)
+    assert lakehouse.read("t.raw", FIRST, day_after(1)).height == 6
