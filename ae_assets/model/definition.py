@@ -1,14 +1,16 @@
 """The definition of one watched table: every key of its ``defs.yaml``, typed, with defaults and a word on each.
 
-No Dagster in here: the component reads this model from YAML, the chain is driven by it.
+No Dagster in here: the component reads this model from YAML, the chain is driven by it. The words below a key are its
+description in docs/reference.md and in editors (`schemas/section.py`).
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import PurePath
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ae_assets.decisions.config import DecisionConfig
 from ae_assets.detectors.config import DetectorConfig
@@ -20,63 +22,60 @@ from ae_assets.schemas.durations import DAY, whole_days, written
 from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.schemas.layouts.layout import Layout
 from ae_assets.schemas.layouts.own import layout_of
-from ae_assets.schemas.periods import PERIODS, Partitions, Periods
+from ae_assets.schemas.periods import DAILY, PERIODS, Partitions, Periods
 from ae_assets.schemas.reading import MISSING_MARKERS, DaysPerFile, DecimalMark, Format, LastLineEnd, Reading, Separator
 from ae_assets.schemas.records import Rhythm
+from ae_assets.schemas.section import Section
 from ae_assets.thresholds.config import ThresholdConfig
 from ae_assets.thresholds.percentile import PercentileConfig
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Days = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Text = Annotated[str, Field(min_length=1)]
 Hours = Annotated[float, Field(ge=0.02)]  # Dagster takes a minute at least
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-class SourceSection(_Section):
+class SourceSection(Section):
     """Where the raw rows come from."""
 
-    location: str = Field(
-        min_length=1,
-        description="A folder of files or archives, one of them, an http(s) address of an archive, "
-        "s3://bucket/prefix, iceberg://catalog/namespace.table, or simulated://?drives=4000&days=120&seed=7.",
-    )
-    layout: Literal["drive_stats", "columns"] = Field(
-        default="drive_stats",
-        description="What the files' columns are called. drive_stats: the official files of Backblaze. columns: as "
-        "source.columns says; it need not be written where these are there.",
-    )
-    columns: ColumnsSection | None = Field(
-        default=None, description="The contract of a table's own columns, instead of layout: drive_stats."
-    )
-    separator: Separator = Field(default=",", description="What stands between the fields of a line of a CSV file.")
-    decimal_mark: DecimalMark = Field(default=".", description="What stands before the decimals of a number in CSV.")
-    missing_markers: tuple[str, ...] = Field(
-        default=MISSING_MARKERS,
-        description="Cells that hold nothing but one of these are missing, in upper or lower case alike. An empty cell "
-        "always is, also in quotes. Numbers (-9999) stand for their value.",
-    )
-    last_line_end: LastLineEnd = Field(
-        default="required",
-        description="required: a CSV file whose last line has no line end was cut off and fails its day. optional: it "
-        "is read if that line has all its fields, for writers that leave the line end out.",
-    )
+    location: Text
+    """A folder of files or archives, one of them, an http(s) address of an archive, s3://bucket/prefix,
+    iceberg://catalog/namespace.table, or simulated://?drives=4000&days=120&seed=7."""
+    layout: Literal["drive_stats", "columns"] = "drive_stats"
+    """What the files' columns are called. drive_stats: the official files of Backblaze. columns: as source.columns
+    says; it need not be written where these are there."""
+    columns: ColumnsSection | None = None
+    """The contract of a table's own columns, instead of layout: drive_stats."""
+    separator: Separator = ","
+    """What stands between the fields of a line of a CSV file."""
+    decimal_mark: DecimalMark = "."
+    """What stands before the decimals of a number in CSV."""
+    missing_markers: tuple[str, ...] = MISSING_MARKERS
+    """Cells that hold nothing but one of these are missing, in upper or lower case alike. An empty cell always is, also
+    in quotes. Numbers (-9999) stand for their value."""
+    last_line_end: LastLineEnd = "required"
+    """required: a CSV file whose last line has no line end was cut off and fails its day. optional: it is read if that
+    line has all its fields, for writers that leave the line end out."""
+    format: Format | None = None
+    """The format of all files; left out: by the ending, .csv, .parquet, .jsonl or .ndjson."""
+    files: Text | None = None
+    """The files that hold rows of this table, by their names without folders, e.g. "Flow_*.csv"; left out: all."""
+    days_per_file: DaysPerFile = "one"
+    """one: a file holds a day and is named after it, YYYY-MM-DD.csv (hours, weeks: docs/tables.md). many: a file holds
+    many days, by the time of each row, and may have any name; when it changes, the days that changed are loaded
+    again."""
 
     @field_validator("location", mode="before")
     @classmethod
-    def _a_folder_may_be_called_by_a_number(cls, location: object) -> object:
-        if isinstance(location, int) and not isinstance(location, bool):
-            return str(location)
+    def _location_is_filled_in(cls, location: object) -> object:
         if isinstance(location, bool | float | date):
             # A ValueError, since pydantic does not report a TypeError with its key.
             raise ValueError("expected text; put ./ before a folder that is called so, e.g. ./2024.10")  # noqa: TRY004
-        return location
+        if isinstance(location, str) and location.strip().upper() == "FILL_IN":
+            raise ValueError("name the folder, archive or address of the source here")
+        return str(location) if isinstance(location, int) else location
 
     @field_validator("missing_markers", mode="before")
     @classmethod
@@ -84,24 +83,8 @@ class SourceSection(_Section):
         if not isinstance(markers, list | tuple):
             return markers
         # YAML takes the word null, and a template the word None, for nothing.
-        words = ["null" if marker is None else str(marker) if _is_number(marker) else marker for marker in markers]
+        words = ["null" if one is None else str(one) if type(one) in (int, float) else one for one in markers]
         return [*words, "none"] if None in markers else words
-
-    format: Format | None = Field(
-        default=None, description="The format of all files; left out: by the ending, .csv, .parquet, .jsonl or .ndjson."
-    )
-    files: str | None = Field(
-        default=None,
-        min_length=1,
-        description='The files that hold rows of this table, by their names without folders, e.g. "Flow_*.csv"; left '
-        "out: all.",
-    )
-    days_per_file: DaysPerFile = Field(
-        default="one",
-        description="one: a file holds a day and is named after it, YYYY-MM-DD.csv (hours, weeks: docs/tables.md). "
-        "many: a file holds many days, by the time of each row, and may have any name; when it changes, the days that "
-        "changed are loaded again.",
-    )
 
     @model_validator(mode="before")
     @classmethod
@@ -141,171 +124,133 @@ class SourceSection(_Section):
             files=self.files,
         )
 
-    @field_validator("location")
-    @classmethod
-    def _location_is_filled_in(cls, location: str) -> str:
-        if location.strip().upper() == "FILL_IN":
-            raise ValueError("name the folder, archive or address of the source here")
-        return location
 
-
-class TargetSection(_Section):
+class TargetSection(Section):
     """What is known to have gone wrong, where the files themselves do not say it."""
 
-    file: str | None = Field(
-        default=None,
-        min_length=1,
-        description="A file of the intervals in which devices were abnormal: CSV with the columns entity, start, end "
-        'and, if wanted, kind; JSON with a list of such objects, or {"entity": [["start", "end"], ...]} as Numenta '
-        "writes it. A path from the YAML's folder, or where a source may lie.",
-    )
+    file: Text | None = None
+    """A file of the intervals in which devices were abnormal: CSV with the columns entity, start, end and, if wanted,
+    kind; JSON with a list of such objects, or {"entity": [["start", "end"], ...]} as Numenta writes it. A path from the
+    YAML's folder, or where a source may lie."""
 
 
 TargetKind = Literal["failures", "intervals"]
 
 
-class TrainingSection(_Section):
+class TrainingSection(Section):
     """Which drive-days a detector learns from."""
 
-    horizon_days: Days = Field(
-        default=30,
-        description="Days before a failure in which a drive does not count as healthy; also the horizon of detection.",
-    )
-    days: Days = Field(
-        default=60, description="Length of the training range when a run names none, counted from its start."
-    )
-    validation_share: Rate = Field(default=0.1, description="Share of drives, chosen by hash, kept for early stopping.")
-    max_rows: Annotated[int, Field(ge=1_000)] = Field(
-        default=2_000_000,
-        description="Drive-days held in memory for training; larger ranges keep whole drives, chosen by hash.",
-    )
-    seed: int = Field(default=7, description="Seed of the split, the sampling and the weights.")
+    horizon_days: Days = 30
+    """Days before a failure in which a drive does not count as healthy; also the horizon of detection."""
+    days: Days = 60
+    """Length of the training range when a run names none, counted from its start."""
+    validation_share: Rate = 0.1
+    """Share of drives, chosen by hash, kept for early stopping."""
+    max_rows: Annotated[int, Field(ge=1_000)] = 2_000_000
+    """Drive-days held in memory for training; larger ranges keep whole drives, chosen by hash."""
+    seed: int = 7
+    """Seed of the split, the sampling and the weights."""
 
 
-class CalibrationSection(_Section):
+class CalibrationSection(Section):
     """Which days the threshold is chosen on: they follow the training range and precede every day it is judged on."""
 
-    embargo_days: Annotated[int, Field(ge=0)] = Field(
-        default=7, description="Days left out between the training range and the calibration range."
-    )
-    days: Days = Field(default=23, description="Length of the calibration range.")
+    embargo_days: Annotated[int, Field(ge=0)] = 7
+    """Days left out between the training range and the calibration range."""
+    days: Days = 23
+    """Length of the calibration range."""
 
 
-class ChecksSection(_Section):
+class ChecksSection(Section):
     """What the asset checks allow."""
 
-    window_days: Days = Field(default=30, description="Days that the two rate checks pool.")
-    min_detection_rate: Rate = Field(
-        default=0.1, description="detection_rate_is_acceptable fails when even the upper 95% bound lies below."
-    )
-    max_false_alarm_rate: Rate = Field(
-        default=0.05, description="false_alarm_rate_is_acceptable fails when even the lower 95% bound lies above."
-    )
-    max_alarm_share: Rate = Field(
-        default=0.05, description="Largest plausible share of a day's judged drives with an alarm."
-    )
-    max_share_not_judged: Rate = Field(
-        default=0.02, description="Largest share of a day's drives that report nothing which a score would rest on."
-    )
-    max_share_set_aside: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.05,
-        description="Largest share of a day's rows in quarantine with which the others are still scored.",
-    )
-    min_cohort_devices: Annotated[int, Field(ge=1)] = Field(
-        default=5, description="Devices from which on a cohort is missed when a day has no row of features of it."
-    )
-    max_open_episodes_gone: Annotated[int, Field(ge=0)] = Field(
-        default=0,
-        description="Devices with an open episode that may be gone on a day: without a row, and not muted or known to "
-        "have failed.",
-    )
-    max_score_drift: Annotated[float, Field(gt=0)] = Field(
-        default=0.25,
-        description="Largest population stability index of the latest scores against calibration that does not matter; "
-        "of few devices chance alone may reach a higher one, which is allowed too.",
-    )
-    max_feature_drift: Annotated[float, Field(gt=0)] = Field(
-        default=0.25, description="The same for each feature and for the cohort mix."
-    )
-    drift_days: Days = Field(
-        default=7, description="Days of which the two drift checks take each device's latest record."
-    )
-    drift_false_alarm_rate: Rate = Field(
-        default=0.01,
-        description="Largest probability that a drift check names anything though devices are distributed as in "
-        "calibration, over all its quantities together.",
-    )
-    volume_low: Rate = Field(
-        default=0.5, description="A day with fewer rows than this share of the usual is implausible."
-    )
-    volume_high: Annotated[float, Field(gt=1)] = Field(
-        default=2.0, description="A day with more rows than this multiple of the usual is implausible."
-    )
+    window_days: Days = 30
+    """Days that the two rate checks pool."""
+    min_detection_rate: Rate = 0.1
+    """detection_rate_is_acceptable fails when even the upper 95% bound lies below."""
+    max_false_alarm_rate: Rate = 0.05
+    """false_alarm_rate_is_acceptable fails when even the lower 95% bound lies above."""
+    max_alarm_share: Rate = 0.05
+    """Largest plausible share of a day's judged drives with an alarm."""
+    max_share_not_judged: Rate = 0.02
+    """Largest share of a day's drives that report nothing which a score would rest on."""
+    max_share_set_aside: Share = 0.05
+    """Largest share of a day's rows in quarantine with which the others are still scored."""
+    min_cohort_devices: Count = 5
+    """Devices from which on a cohort is missed when a day has no row of features of it."""
+    max_open_episodes_gone: Annotated[int, Field(ge=0)] = 0
+    """Devices with an open episode that may be gone on a day: without a row, and not muted or known to have failed."""
+    max_score_drift: Annotated[float, Field(gt=0)] = 0.25
+    """Largest population stability index of the latest scores against calibration that does not matter; of few devices
+    chance alone may reach a higher one, which is allowed too."""
+    max_feature_drift: Annotated[float, Field(gt=0)] = 0.25
+    """The same for each feature and for the cohort mix."""
+    drift_days: Days = 7
+    """Days of which the two drift checks take each device's latest record."""
+    drift_false_alarm_rate: Rate = 0.01
+    """Largest probability that a drift check names anything though devices are distributed as in calibration, over all
+    its quantities together."""
+    volume_low: Rate = 0.5
+    """A day with fewer rows than this share of the usual is implausible."""
+    volume_high: Annotated[float, Field(gt=1)] = 2.0
+    """A day with more rows than this multiple of the usual is implausible."""
 
 
-class RetrainingSection(_Section):
+class RetrainingSection(Section):
     """When a challenger is trained without being asked for, and when a new model replaces the champion."""
 
-    cron_schedule: str | None = Field(
-        default=None,
-        description='Five fields of cron, e.g. "0 6 * * 1" for Mondays at six; without it no schedule trains a model.',
-    )
-    timezone: str = Field(default="UTC", description="Time zone of the cron schedule, e.g. Europe/Berlin.")
-    window_days: Days = Field(
-        default=30,
-        description="Latest labelled days on which champion and challenger are compared. More days hold more failures; "
-        "a scheduled challenger learns from days that are older by as many.",
-    )
-    false_alarm_rate: Rate = Field(
-        default=0.01, description="False alarm rate at which their detection rates are compared."
-    )
-    margin: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.05,
-        description="A challenger that detects less by more than this is rejected even where failures are too few to "
-        "show that it is worse.",
-    )
+    cron_schedule: str | None = None
+    """Five fields of cron, e.g. "0 6 * * 1" for Mondays at six; without it no schedule trains a model."""
+    timezone: str = "UTC"
+    """Time zone of the cron schedule, e.g. Europe/Berlin."""
+    window_days: Days = 30
+    """Latest labelled days on which champion and challenger are compared. More days hold more failures; a scheduled
+    challenger learns from days that are older by as many."""
+    false_alarm_rate: Rate = 0.01
+    """False alarm rate at which their detection rates are compared."""
+    margin: Share = 0.05
+    """A challenger that detects less by more than this is rejected even where failures are too few to show that it is
+    worse."""
 
 
-class RetentionSection(_Section):
+class RetentionSection(Section):
     """How many days the tables hold, counted back from the newest day that each holds; without a number all of them."""
 
-    raw: Days | None = Field(default=None, description="Days of raw rows.")
-    features: Days | None = Field(default=None, description="Days of features.")
-    quarantine: Days | None = Field(default=None, description="Days of quarantined rows.")
-    anomalies: Days | None = Field(default=None, description="Days of anomalies.")
+    raw: Days | None = None
+    """Days of raw rows."""
+    features: Days | None = None
+    """Days of features."""
+    quarantine: Days | None = None
+    """Days of quarantined rows."""
+    anomalies: Days | None = None
+    """Days of anomalies."""
 
 
-class MaintenanceSection(_Section):
+class MaintenanceSection(Section):
     """How long replaced rows stay readable, when files that nothing names are removed, and how many days are held."""
 
-    cron_schedule: str | None = Field(
-        default=None, description='Five fields of cron, e.g. "30 3 * * 0" for Sundays; without it only on demand.'
-    )
-    timezone: str = Field(default="UTC", description="Time zone of the cron schedule.")
-    keep_days: Days = Field(
-        default=5,
-        description="Days for which the tables can be read as they were, and for which files of broken runs are left "
-        "alone. Longer than the longest run.",
-    )
-    keep_snapshots: Annotated[int, Field(ge=1)] = Field(
-        default=5,
-        description="Last states of each table that stay readable however old they are, the current one included.",
-    )
+    cron_schedule: str | None = None
+    """Five fields of cron, e.g. "30 3 * * 0" for Sundays; without it only on demand."""
+    timezone: str = "UTC"
+    """Time zone of the cron schedule."""
+    keep_days: Days = 5
+    """Days for which the tables can be read as they were, and for which files of broken runs are left alone. Longer
+    than the longest run."""
+    keep_snapshots: Count = 5
+    """Last states of each table that stay readable however old they are, the current one included."""
     retention_days: RetentionSection = RetentionSection()
 
 
-class FreshnessSection(_Section):
+class FreshnessSection(Section):
     """How old the newest raw and anomalies may be. Not judged unless set: a source may publish once a quarter."""
 
-    warn_after_hours: Hours | None = Field(
-        default=None, description="Hours after the end of the newest hour, day or week (UTC) until a warning."
-    )
-    fail_after_hours: Hours | None = Field(
-        default=None, description="Hours until it counts as failed; without it nothing is judged."
-    )
+    warn_after_hours: Hours | None = None
+    """Hours after the end of the newest hour, day or week (UTC) until a warning."""
+    fail_after_hours: Hours | None = None
+    """Hours until it counts as failed; without it nothing is judged."""
 
     @model_validator(mode="after")
-    def _a_warning_comes_before_the_failure(self) -> "FreshnessSection":
+    def _a_warning_comes_before_the_failure(self) -> Self:
         if self.warn_after_hours is not None and not self.warn_after_hours < (self.fail_after_hours or 0):
             raise ValueError(
                 f"warn_after_hours {self.warn_after_hours:g} needs a fail_after_hours that is longer, received "
@@ -314,53 +259,47 @@ class FreshnessSection(_Section):
         return self
 
 
-class SensorSection(_Section):
+class SensorSection(Section):
     """The landing sensor, which requests runs for new or replaced days, and the automation of the days that follow."""
 
-    enabled: bool = Field(default=False, description="Whether the two sensors start switched on.")
-    interval_seconds: Annotated[int, Field(ge=5)] = Field(default=60, description="Seconds between two looks.")
-    max_runs_per_tick: Annotated[int, Field(ge=1)] = Field(default=10, description="Most runs requested by one look.")
+    enabled: bool = False
+    """Whether the two sensors start switched on."""
+    interval_seconds: Annotated[int, Field(ge=5)] = 60
+    """Seconds between two looks."""
+    max_runs_per_tick: Count = 10
+    """Most runs requested by one look."""
 
 
-class WatchedTable(_Section):
+class WatchedTable(Section):
     """One table under watch."""
 
-    table: str = Field(
-        pattern=r"^[a-z][a-z0-9_]*$", description="Name of the table: lower case letters, digits and underscores."
-    )
-    only_with: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        description="An environment variable without which the table is not loaded, such as that of its location.",
-    )
-    description: str = Field(default="", description="What the table holds, shown in the UI.")
-    owners: tuple[str, ...] = Field(default=(), description="E-mail addresses or team:NAME, shown in the UI.")
-    partitions: Partitions = Field(
-        default="daily",
-        description="By which periods rows are stored and made: hourly, daily or weekly (from Monday), in UTC.",
-    )
-    start: date | None = Field(
-        default=None, description="The first day that can be watched; left out: the first of the source."
-    )
-    end: date | None = Field(
-        default=None,
-        description="The last day, for a table that has ended; left out: the last of a source that has ended, or none.",
-    )
+    table: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    """Name of the table: lower case letters, digits and underscores."""
+    only_with: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    """An environment variable without which the table is not loaded, such as that of its location."""
+    description: str = ""
+    """What the table holds, shown in the UI."""
+    owners: tuple[str, ...] = ()
+    """E-mail addresses or team:NAME, shown in the UI."""
+    partitions: Partitions = "daily"
+    """By which periods rows are stored and made: hourly, daily or weekly (from Monday), in UTC."""
+    start: date | None = None
+    """The first day that can be watched; left out: the first of the source."""
+    end: date | None = None
+    """The last day, for a table that has ended; left out: the last of a source that has ended, or none."""
     source: SourceSection
     target: TargetSection = TargetSection()
     features: FeatureConfig
     training: TrainingSection = TrainingSection()
-    detector: DetectorConfig = Field(
-        default=DenseAutoencoderConfig(), description="The detector whose scores are in the anomaly table."
-    )
-    comparisons: tuple[DetectorConfig, ...] = Field(
-        default=(), description="Detectors and rules fitted and judged beside it on the same split."
-    )
-    threshold: ThresholdConfig = Field(default=PercentileConfig(), description="The policy that chooses the cut.")
+    detector: DetectorConfig = DenseAutoencoderConfig()
+    """The detector whose scores are in the anomaly table."""
+    comparisons: tuple[DetectorConfig, ...] = ()
+    """Detectors and rules fitted and judged beside it on the same split."""
+    threshold: ThresholdConfig = PercentileConfig()
+    """The policy that chooses the cut."""
     calibration: CalibrationSection = CalibrationSection()
-    decision: DecisionConfig = Field(
-        default=DecisionConfig(), description="What becomes of a score: aggregation, episodes, mute list."
-    )
+    decision: DecisionConfig = DecisionConfig()
+    """What becomes of a score: aggregation, episodes, mute list."""
     checks: ChecksSection = ChecksSection()
     retraining: RetrainingSection = RetrainingSection()
     maintenance: MaintenanceSection = MaintenanceSection()
@@ -376,120 +315,98 @@ class WatchedTable(_Section):
         return owners
 
     @model_validator(mode="after")
-    def _range_is_ordered(self) -> "WatchedTable":
-        if self.end is not None and self.start is not None and self.end < self.start:
-            raise ValueError(f"end {self.end} lies before start {self.start}")
+    def _no_key_contradicts_another(self) -> Self:
+        for contradictions in (self._wrong_times(), self._wrong_target(), self._wrong_lengths()):
+            for says in contradictions:
+                raise ValueError(says)
         return self
 
-    @model_validator(mode="after")
-    def _times_tell_the_records_of_a_period_apart(self) -> "WatchedTable":
+    def _wrong_times(self) -> Iterator[str]:
         periods, columns = self.periods, self.source.columns
+        if self.end is not None and self.start is not None and self.end < self.start:
+            yield f"end {self.end} lies before start {self.start}"
+        if self.end is not None and self.freshness.fail_after_hours is not None:
+            yield f"the table ends on {self.end}, so it would never be fresh again; leave out freshness"
         if columns is None:
-            if self.partitions != "daily":
-                raise ValueError(f"layout: {self.source.layout} has a file for each day, received {self.partitions}")
-            return self
+            if periods is not DAILY:
+                yield f"layout: {self.source.layout} has a file for each day, received {self.partitions}"
+            return
         time, step = columns.time, periods.step
         if not time.has_time_of_day and step < DAY:
-            raise ValueError(
+            yield (
                 f"partitions: {self.partitions} need times with a time of day; say in source.columns.time.format how "
                 'they are written, such as "%Y-%m-%d %H:%M"'
             )
         if time.cadence is None:
-            return self
-        cadence = written(time.cadence)
+            return
+        cadence = f"source.columns.time.cadence {written(time.cadence)}"
         if time.cadence > step:
-            raise ValueError(
-                f"source.columns.time.cadence {cadence} is longer than the {periods.noun} by which rows are stored; "
-                "leave it out where a device has one record in it, or choose longer partitions"
+            yield (
+                f"{cadence} is longer than the {periods.noun} by which rows are stored; leave it out where a device "
+                "has one record in it, or choose longer partitions"
             )
         if not time.has_time_of_day and (time.cadence < DAY or step <= DAY):
-            raise ValueError(
-                f"source.columns.time.cadence {cadence} needs times with a time of day, which tell the records of a "
-                f"{periods.noun} apart; say in source.columns.time.format how they are written, such as "
-                '"%Y-%m-%d %H:%M", or leave out cadence where a device has one record in it'
+            yield (
+                f"{cadence} needs times with a time of day, which tell the records of a {periods.noun} apart; say in "
+                'source.columns.time.format how they are written, such as "%Y-%m-%d %H:%M", or leave out cadence where '
+                "a device has one record in it"
             )
-        return self
 
-    @model_validator(mode="after")
-    def _a_table_that_has_ended_is_not_expected_to_be_fresh(self) -> "WatchedTable":
-        if self.end is not None and self.freshness.fail_after_hours is not None:
-            raise ValueError(f"the table ends on {self.end}, so it would never be fresh again; leave out freshness")
-        return self
-
-    @model_validator(mode="after")
-    def _one_target(self) -> "WatchedTable":
-        layout = self.source.contract
+    def _wrong_target(self) -> Iterator[str]:
+        layout = self.layout
         marks = (layout.label,) if layout.abnormal is None else layout.abnormal.columns
         if self.target.file is not None and any(marks):
-            raise ValueError(
+            yield (
                 f"target.file names intervals, and the column {marks[0]} of the source is a label; one table has one "
                 "target, so leave out one of them"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _the_threshold_knows_what_it_needs(self) -> "WatchedTable":
         if self.threshold.needs_failures and self.target_kind != "failures":
             known = "labelled intervals" if self.target_kind == "intervals" else "nothing"
-            raise ValueError(
+            yield (
                 f"threshold.policy {self.threshold.name} is chosen by devices that failed, and of this table {known} "
                 "is known; name the column of failures in source.columns.label, or choose another policy, e.g. "
                 "target_far"
             )
-        return self
 
-    @model_validator(mode="after")
-    def _calibration_looks_back_on_no_training_day(self) -> "WatchedTable":
-        aggregation, embargo = self.decision.aggregation, self.calibration.embargo_days
-        look_back = whole_days(self.rhythm.look_back(aggregation.window))
+    def _wrong_lengths(self) -> Iterator[str]:
+        aggregation, episodes, rhythm = self.decision.aggregation, self.decision.episodes, self.rhythm
+        embargo = self.calibration.embargo_days
+        look_back = whole_days(rhythm.look_back(aggregation.window))
         if look_back > embargo:
-            raise ValueError(
+            yield (
                 f"decision.aggregation.span {written(aggregation.span)} looks back on {look_back} days before the "
                 f"calibration range and calibration.embargo_days is {embargo}, so the cut would rest on scores of "
                 f"training days; make the embargo {look_back} days or longer, or aggregate over less"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _an_episode_can_open(self) -> "WatchedTable":
-        episodes, step = self.decision.episodes, self.rhythm.step
-        if (episodes.alarms - 1) * step >= episodes.within and episodes.alarms > 1:
-            raise ValueError(
+        if (episodes.alarms - 1) * rhythm.step >= episodes.within and episodes.alarms > 1:
+            yield (
                 f"decision.episodes.alarms: {episodes.alarms} alarms cannot lie within {written(episodes.within)}, as "
-                f"a device has a record each {written(step)}; raise within to {written(episodes.alarms * step)} or more"
+                f"a device has a record each {written(rhythm.step)}; raise within to "
+                f"{written(episodes.alarms * rhythm.step)} or more"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _challengers_are_compared_on_a_complete_window(self) -> "WatchedTable":
         if self.retraining.window_days < self.checks.window_days:
-            raise ValueError(
+            yield (
                 f"retraining.window_days {self.retraining.window_days} is shorter than checks.window_days "
                 f"{self.checks.window_days}, so no false alarm rate could be measured; make it as long or longer"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _retention_holds_what_the_chain_reads(self) -> "WatchedTable":
-        asked_for = {
+        read_back = {
             "features.spans": self.features.look_back,
             "training.days": self.training.days * DAY,
-            "calibration.embargo_days": self.calibration.embargo_days * DAY,
+            "calibration.embargo_days": embargo * DAY,
             "calibration.days": self.calibration.days * DAY,
             "training.horizon_days": self.horizon_days * DAY,
             "retraining.window_days": self.retraining.window_days * DAY,
         }
         # Of each as many whole periods are read as hold it.
-        needed = {key: whole_days(self.periods.count(length) * self.periods.step) for key, length in asked_for.items()}
+        needed = {key: whole_days(self.periods.count(length) * self.periods.step) for key, length in read_back.items()}
+        parts, total = " + ".join(f"{days} ({key})" for key, days in needed.items()), sum(needed.values())
         for asset in ("raw", "features", "anomalies"):
             retained = getattr(self.maintenance.retention_days, asset)
-            if retained is not None and retained < sum(needed.values()):
-                parts = " + ".join(f"{days} ({key})" for key, days in needed.items())
-                raise ValueError(
-                    f"maintenance.retention_days.{asset} {retained} is shorter than the chain reads back: "
-                    f"{parts} = {sum(needed.values())} days; make it as long or longer, or leave it out to keep all"
+            if retained is not None and retained < total:
+                yield (
+                    f"maintenance.retention_days.{asset} {retained} is shorter than the chain reads back: {parts} = "
+                    f"{total} days; make it as long or longer, or leave it out to keep all"
                 )
-        return self
 
     @property
     def periods(self) -> Periods:
