@@ -4,8 +4,9 @@ import click
 
 from ae_assets.cli.commands import explains_errors, main
 from ae_assets.cli.exit_codes import DONE, EXIT_CODES
-from ae_assets.cli.periods import When, period_of
+from ae_assets.cli.periods import When
 from ae_assets.cli.screen import say_json, say_lines, text_width
+from ae_assets.pipeline.ranges import period_of
 
 
 @main.command(short_help="List the devices that a day asks to look at.", epilog=EXIT_CODES)

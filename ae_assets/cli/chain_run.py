@@ -20,9 +20,9 @@ from ae_assets.cli.screen import say, say_lines, shown_progress, text_width
 from ae_assets.errors import ConfigError
 from ae_assets.pipeline.checks import HOLDS_BACK
 from ae_assets.pipeline.daily import in_words
-from ae_assets.pipeline.judged_days import require_window
 from ae_assets.pipeline.metadata import FENCE, IN_WORDS, SUMMARY, THIS_RUN, TO_TIDY
 from ae_assets.pipeline.resources import handing_over
+from ae_assets.pipeline.run_config import require_window
 from ae_assets.reports.alarms_text import aligned, day_text, folded
 from ae_assets.schemas.periods import Periods
 from ae_assets.sources import ListedSource, Source

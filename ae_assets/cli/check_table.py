@@ -8,8 +8,9 @@ import click
 
 from ae_assets.cli.commands import explains_errors, main
 from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, EXIT_CODES
-from ae_assets.cli.periods import When, period_of
+from ae_assets.cli.periods import When
 from ae_assets.cli.screen import say
+from ae_assets.pipeline.ranges import period_of
 from ae_assets.schemas.durations import written
 from ae_assets.schemas.records import ENTITY
 

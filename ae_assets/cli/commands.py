@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from ae_assets.cli.exit_codes import DONE, EXIT_CODES, INTERRUPTED, WRONG_USE
-from ae_assets.cli.periods import day_option, range_if_named, range_of
+from ae_assets.cli.periods import Moment, day_option
 from ae_assets.errors import AeAssetsError
+from ae_assets.pipeline.ranges import range_if_named, range_of
 
 EXAMPLE = """\b
 Example:
@@ -22,22 +23,6 @@ Example:
   ae-assets export drive_stats anomalies --start 2013-08-01 --end 2013-08-07 \\
       --output alarms.csv
 """
-
-
-class Moment(click.ParamType[datetime]):
-    """A time written YYYY-MM-DDTHH:MM, in UTC where it names no zone."""
-
-    name = "YYYY-MM-DDTHH:MM"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Reads the time, or says what was received."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"received {value!r}; a time is written YYYY-MM-DDTHH:MM, with +02:00 for a zone", param, ctx)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def explains_errors(command: Callable[..., int]) -> Callable[..., None]:

@@ -12,9 +12,10 @@ import click
 
 from ae_assets.cli.commands import explains_errors, main
 from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, EXIT_CODES, RUN_FAILED
-from ae_assets.cli.periods import When, period_of
+from ae_assets.cli.periods import When
 from ae_assets.cli.screen import say, shown_progress
 from ae_assets.errors import ConfigError, ContractError, SourceError
+from ae_assets.pipeline.ranges import period_of
 
 if TYPE_CHECKING:
     import polars as pl

@@ -1,14 +1,11 @@
 """The chain of a watched table as Dagster assets: which days, which metadata; the work itself is in ``chain``."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, timedelta
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import dagster as dg
-from pydantic import Field
 
-from ae_assets.chain.training_days import default_training_days
 from ae_assets.chain.workspace import (
     ANOMALIES,
     DAILY,
@@ -21,25 +18,26 @@ from ae_assets.chain.workspace import (
     THRESHOLD,
     Workspace,
 )
-from ae_assets.errors import ConfigError
 from ae_assets.model.definition import WatchedTable
-from ae_assets.pipeline import checks, maintenance_metadata, metadata
+from ae_assets.pipeline import checks, metadata
 from ae_assets.pipeline.automation import anomalies_condition, features_condition
-from ae_assets.pipeline.daily import MADE_DAYS, DailyStep
+from ae_assets.pipeline.daily import MADE_DAYS, DailyResult, DailyStep
+from ae_assets.pipeline.descriptions import describe, metadata_of
 from ae_assets.pipeline.freshness import freshness_policy
 from ae_assets.pipeline.interrupts import stop_if_interrupted, watch_interrupts
-from ae_assets.pipeline.judged_days import EvaluationConfig, as_period, named_days, refusing_before_the_run
 from ae_assets.pipeline.partitions import remember_days
 from ae_assets.pipeline.resources import LakehouseResource
+from ae_assets.pipeline.run_config import (
+    CalibrationConfig,
+    EvaluationConfig,
+    ModelConfig,
+    judged_range,
+    refusing_before_the_run,
+    training_range,
+)
 from ae_assets.progress import Progress, publish
 
-if TYPE_CHECKING:
-    from ae_assets.chain.model import TrainingRange
-
-
 Result: TypeAlias = dg.MaterializeResult[None]
-DailyResult: TypeAlias = dg.MaterializeResult[list[str]] | dg.AssetObservation
-"""Of a step over periods: the value is the keys of those that were made."""
 
 LAKEHOUSE_WRITES = "lakehouse_writes"
 """Pool of the steps that commit to tables. Commits to one table queue at its catalog; more writers only wait longer."""
@@ -47,30 +45,29 @@ LAKEHOUSE_WRITES = "lakehouse_writes"
 ACCELERATOR = "accelerator"
 """Pool of the steps that fit detectors: two on one device run out of its memory."""
 
+KINDS = {
+    RAW: {"iceberg", "polars", "bronze"},
+    FEATURES: {"iceberg", "polars", "pandera", "silver"},
+    QUARANTINE: {"iceberg", "polars", "pandera"},
+    MODEL: {"keras", "jax"},
+    THRESHOLD: {"python"},
+    ANOMALIES: {"iceberg", "keras", "jax", "gold"},
+    EVALUATION: {"python"},
+    MAINTENANCE: {"iceberg"},
+}
+INPUTS = {
+    FEATURES: (RAW,),
+    QUARANTINE: (RAW,),
+    MODEL: (FEATURES,),
+    THRESHOLD: (MODEL,),
+    ANOMALIES: (FEATURES, THRESHOLD),
+    EVALUATION: (ANOMALIES,),
+}
+"""What each asset is made of; a period of the same one. The earlier periods that one looks back on are read as they are
+and are not part of the mapping: with them, a backfill of three days would grow into one of a month, and days could not
+be filled in one run."""
 
-class ModelConfig(dg.Config):
-    """Which days the model learns from."""
-
-    train_start: str | None = Field(
-        default=None,
-        description="First training day, YYYY-MM-DD, or hour, YYYY-MM-DDTHH; empty: so that they are `training.days`.",
-    )
-    train_end: str | None = Field(
-        default=None,
-        description="Last training day; empty: the latest that leaves room for the embargo and the calibration range "
-        "and, where there is a champion, for the days on which the two are compared.",
-    )
-
-
-class CalibrationConfig(dg.Config):
-    """Which version gets a threshold, and whether it must prove itself."""
-
-    promote: Literal["if_not_worse", "always"] = Field(
-        default="if_not_worse",
-        description="`if_not_worse`: the version replaces the champion unless it detects less on the latest labelled "
-        "days that neither has seen; where the two cannot be compared it replaces it. `always`: without a comparison.",
-    )
-    version: str | None = Field(default=None, description="Which model version; empty: the newest.")
+CONDITIONS = {FEATURES: features_condition, ANOMALIES: anomalies_condition}
 
 
 def build_assets(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> list[dg.AssetsDefinition]:
@@ -86,45 +83,39 @@ def build_assets(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinit
     ]
 
 
-def _spec(
-    table: WatchedTable,
-    name: str,
-    kinds: set[str],
-    deps: Sequence[dg.AssetDep],
-    condition: dg.AutomationCondition[dg.AssetKey] | None = None,
-) -> dg.AssetSpec:
-    spec = dg.AssetSpec(
-        [table.table, name],
-        deps=deps,
-        description=metadata.describe(table, name),
-        metadata=metadata.definition(table, name),
-        group_name=table.table,
-        owners=table.owners,
-        kinds=kinds,
-        automation_condition=condition,
-        freshness_policy=freshness_policy(table, name),
-    )
-    return spec.with_io_manager_key(MADE_DAYS) if name in DAILY else spec
-
-
-def _daily(partitions: dg.TimeWindowPartitionsDefinition) -> dict[str, Any]:
-    """What all steps over periods have in common."""
+def _step(table: WatchedTable, *assets: str, pool: str = LAKEHOUSE_WRITES, **more: Any) -> dict[str, Any]:
+    """What a step is that makes some assets; its checks are on the first of them."""
     return {
-        "pool": LAKEHOUSE_WRITES,
-        "partitions_def": partitions,
-        "backfill_policy": dg.BackfillPolicy.single_run(),
+        "name": f"{table.table}__{assets[0]}",
+        "specs": [_spec(table, asset) for asset in assets],
+        "check_specs": [checks.spec(name, table, assets[0]) for name in checks.CHECKS_OF.get(assets[0], ())],
+        "pool": pool,
+        **more,
     }
 
 
-def _raw(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> dg.AssetsDefinition:
-    spec = _spec(table, RAW, {"iceberg", "polars", "bronze"}, [])
+def _daily_step(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition, *assets: str) -> dict[str, Any]:
+    return _step(table, *assets, partitions_def=partitions, backfill_policy=dg.BackfillPolicy.single_run())
 
-    @dg.multi_asset(
-        name=f"{table.table}__raw",
-        specs=[spec],
-        **_daily(partitions),
-        check_specs=[checks.spec(name, table, RAW) for name in checks.RAW_CHECKS],
+
+def _spec(table: WatchedTable, asset: str) -> dg.AssetSpec:
+    condition = CONDITIONS.get(asset)
+    spec = dg.AssetSpec(
+        [table.table, asset],
+        deps=[dg.AssetKey([table.table, name]) for name in INPUTS.get(asset, ())],
+        description=describe(table, asset),
+        metadata=metadata_of(table, asset),
+        group_name=table.table,
+        owners=table.owners,
+        kinds=KINDS[asset],
+        automation_condition=None if condition is None else condition(table),
+        freshness_policy=freshness_policy(table, asset),
     )
+    return spec.with_io_manager_key(MADE_DAYS) if asset in DAILY else spec
+
+
+def _raw(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> dg.AssetsDefinition:
+    @dg.multi_asset(**_daily_step(table, partitions, RAW))
     def raw(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[DailyResult]:
         from ae_assets.chain.raw import load_raw
 
@@ -133,26 +124,14 @@ def _raw(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> 
         loaded = list(step.made(load_raw(space, source, step.days)))
         remember_days(Path(lakehouse.home), space, loaded=[facts.day for facts in loaded if facts.rows])
         yield from step.failures()
-        _describe(context, table, spec.key, metadata.raw_days(space, loaded, source.strays()))
-        verdicts = checks.raw_checks(space, step.done)
-        yield dg.MaterializeResult(value=step.made_keys, check_results=verdicts)
-        yield from step.end(checks.held_back(table.periods, verdicts))
+        step.describe(RAW, metadata.raw_days(space, loaded, source.strays()))
+        yield from step.end(checks.raw_checks(space, step.done))
 
     return raw
 
 
 def _features(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> dg.AssetsDefinition:
-    deps = [_dep(table, RAW)]
-    condition = features_condition(table)
-    features_spec = _spec(table, FEATURES, {"iceberg", "polars", "pandera", "silver"}, deps, condition)
-    quarantine_spec = _spec(table, QUARANTINE, {"iceberg", "polars", "pandera"}, deps)
-
-    @dg.multi_asset(
-        name=f"{table.table}__features",
-        specs=[features_spec, quarantine_spec],
-        **_daily(partitions),
-        check_specs=[checks.spec(name, table, FEATURES) for name in checks.FEATURES_CHECKS],
-    )
+    @dg.multi_asset(**_daily_step(table, partitions, FEATURES, QUARANTINE))
     def features(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[DailyResult]:
         from ae_assets.chain.features import build_features
 
@@ -160,46 +139,28 @@ def _features(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition
         yield from step.failures()
         built = list(step.made(build_features(space, step.days)))
         yield from step.failures()
-        _describe(context, table, features_spec.key, metadata.features_days(space, built))
-        _describe(context, table, quarantine_spec.key, metadata.quarantine_days(space, built))
-        verdicts = checks.features_checks(space, built)
-        yield dg.MaterializeResult(asset_key=features_spec.key, value=step.made_keys, check_results=verdicts)
-        yield dg.MaterializeResult(asset_key=quarantine_spec.key, value=step.made_keys)
-        yield from step.end(checks.held_back(table.periods, verdicts))
+        step.describe(FEATURES, metadata.features_days(space, built))
+        step.describe(QUARANTINE, metadata.quarantine_days(space, built))
+        yield from step.end(checks.features_checks(space, built))
 
     return features
 
 
 def _model(table: WatchedTable) -> dg.AssetsDefinition:
-    spec = _spec(table, MODEL, {"keras", "jax"}, [_dep(table, FEATURES)])
-
-    @dg.multi_asset(
-        name=f"{table.table}__model",
-        specs=[spec],
-        pool=ACCELERATOR,
-        check_specs=[checks.spec(name, table, MODEL) for name in checks.MODEL_CHECKS],
-    )
+    @dg.multi_asset(**_step(table, MODEL, pool=ACCELERATOR))
     def model(context: dg.AssetExecutionContext, config: ModelConfig, lakehouse: LakehouseResource) -> Iterator[Result]:
         from ae_assets.chain.model import train
 
         space = _space(context, table, lakehouse)
         trained = train(space, training_range(space, config))
-        yield dg.MaterializeResult(
-            metadata=metadata.model_run(table, trained), check_results=checks.model_checks(space, trained)
-        )
+        verdicts = list(checks.model_checks(space, trained))
+        yield dg.MaterializeResult(metadata=metadata.model_run(table, trained), check_results=verdicts)
 
     return model
 
 
 def _threshold(table: WatchedTable) -> dg.AssetsDefinition:
-    spec = _spec(table, THRESHOLD, {"python"}, [_dep(table, MODEL)])
-
-    @dg.multi_asset(
-        name=f"{table.table}__threshold",
-        specs=[spec],
-        pool=ACCELERATOR,
-        check_specs=[checks.spec(name, table, THRESHOLD) for name in checks.THRESHOLD_CHECKS],
-    )
+    @dg.multi_asset(**_step(table, THRESHOLD, pool=ACCELERATOR))
     def threshold(
         context: dg.AssetExecutionContext, config: CalibrationConfig, lakehouse: LakehouseResource
     ) -> Iterator[Result]:
@@ -207,24 +168,14 @@ def _threshold(table: WatchedTable) -> dg.AssetsDefinition:
 
         space = _space(context, table, lakehouse)
         calibrated = calibrate_latest(space, config.promote, config.version)
-        yield dg.MaterializeResult(
-            metadata=metadata.threshold_run(calibrated, table.periods),
-            check_results=checks.threshold_checks(space, calibrated.promotion),
-        )
+        verdicts = list(checks.threshold_checks(space, calibrated.promotion))
+        yield dg.MaterializeResult(metadata=metadata.threshold_run(calibrated, table.periods), check_results=verdicts)
 
     return threshold
 
 
 def _anomalies(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> dg.AssetsDefinition:
-    deps = [_dep(table, FEATURES), _dep(table, THRESHOLD)]
-    spec = _spec(table, ANOMALIES, {"iceberg", "keras", "jax", "gold"}, deps, anomalies_condition(table))
-
-    @dg.multi_asset(
-        name=f"{table.table}__anomalies",
-        specs=[spec],
-        **_daily(partitions),
-        check_specs=[checks.spec(name, table, ANOMALIES) for name in checks.ANOMALIES_CHECKS],
-    )
+    @dg.multi_asset(**_daily_step(table, partitions, ANOMALIES))
     def anomalies(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[DailyResult]:
         from ae_assets.chain.anomalies import find_anomalies, withdraw_anomalies
         from ae_assets.chain.champion import load_champion
@@ -235,23 +186,21 @@ def _anomalies(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinitio
         champion = load_champion(space)
         simulated = space.simulated
         newest = max([*space.days_of(ANOMALIES), *step.days])
-        found = []
+        made = []
         for facts in step.made(find_anomalies(space, champion, step.days)):
             drawn = len(step.days) <= metadata.MOST_DAYS_WITH_FIGURES or facts.day == step.days[-1]
             first = metadata.anomalies_day(space, facts, champion, drawn=drawn, simulated=simulated, newest_day=newest)
-            _describe(context, table, spec.key, [(facts.day, first)])
-            found.append(facts.without_rows())
+            step.describe(ANOMALIES, [(facts.day, first)])
+            made.append(facts.without_rows())
         yield from step.failures()
-        _describe(context, table, spec.key, metadata.anomalies_days(space, champion, found))
-        verdicts = [*checks.anomalies_checks(space, champion, step.done), *checks.episode_checks(space, found)]
-        yield dg.MaterializeResult(value=step.made_keys, check_results=verdicts)
-        yield from step.end(checks.held_back(table.periods, verdicts))
+        step.describe(ANOMALIES, metadata.anomalies_days(space, champion, made))
+        yield from step.end([*checks.anomalies_checks(space, champion, step.done), *checks.episode_checks(space, made)])
 
     return anomalies
 
 
 def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
-    spec = _spec(table, EVALUATION, {"python"}, [_dep(table, ANOMALIES)])
+    spec = _spec(table, EVALUATION)
     op_name = f"{table.table}__judge"
 
     @dg.op(name=op_name, ins={ANOMALIES: dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing), pool=ACCELERATOR)
@@ -265,7 +214,7 @@ def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
         days = judged_range(space, config)
         if isinstance(days, str):
             context.log.info(days)
-            return dg.Output(None, metadata=metadata.not_evaluated(days))
+            return dg.Output(None, metadata={metadata.SUMMARY: days})
         first, last = days
         rivals = {"with_comparisons": config.compare, "with_baselines": config.baselines}
         judged = (
@@ -293,36 +242,14 @@ def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
 
 
 def _maintenance(table: WatchedTable) -> dg.AssetsDefinition:
-    spec = _spec(table, MAINTENANCE, {"iceberg"}, [])
-
-    @dg.multi_asset(name=f"{table.table}__maintenance", specs=[spec], pool=LAKEHOUSE_WRITES)
+    @dg.multi_asset(**_step(table, MAINTENANCE))
     def maintenance(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[Result]:
         from ae_assets.chain.maintenance import maintain
 
         maintained = maintain(_space(context, table, lakehouse))
-        yield dg.MaterializeResult(metadata=maintenance_metadata.maintenance_run(maintained))
+        yield dg.MaterializeResult(metadata=metadata.maintenance_run(maintained))
 
     return maintenance
-
-
-def _describe(
-    context: dg.AssetExecutionContext,
-    table: WatchedTable,
-    key: dg.AssetKey,
-    days: Iterable[tuple[date, metadata.Metadata]],
-) -> None:
-    """Adds to what the partitions of some periods show; what comes later is shown below."""
-    for day, values in days:
-        context.add_asset_metadata(values, key, table.periods.key(day))
-
-
-def _dep(table: WatchedTable, name: str) -> dg.AssetDep:
-    """A dependency on another asset of the chain, for an asset by periods on the same one.
-
-    The earlier periods that one looks back on are read as they are and are not part of the mapping: with them, a
-    backfill of three days would grow into one of a month, and days could not be filled in one run.
-    """
-    return dg.AssetDep(dg.AssetKey([table.table, name]))
 
 
 def _space(
@@ -339,45 +266,3 @@ def _space(
 
     watch_interrupts()
     return Workspace(table, lakehouse.tables, lakehouse.models, log)
-
-
-def judged_range(space: Workspace, config: EvaluationConfig) -> tuple[date, date] | str:
-    """The periods that an evaluation judges: those configured, else the latest there are, or why there are none.
-
-    Raises:
-        ConfigError: as `named_days`.
-    """
-    from ae_assets.chain.unseen import latest_days, latest_unseen_days
-
-    if space.table.target_kind is None:
-        from ae_assets.chain.evaluation import nothing_known
-
-        return nothing_known(space.table)
-    named = named_days(space.table, config.start, config.end)
-    if named is not None:
-        return named
-    return latest_days(space) if config.origins else latest_unseen_days(space)
-
-
-def training_range(space: Workspace, config: ModelConfig) -> "TrainingRange":
-    """The periods that a training uses: those configured, else the latest that leave room to calibrate and to judge it.
-
-    Raises:
-        ConfigError: when one is badly written, or there are too few features to take the default from.
-    """
-    from ae_assets.chain.model import TrainingRange
-
-    table = space.table
-    if config.train_end is not None:
-        end = as_period(table, config.train_end, "train_end", last=True)
-    else:
-        planned = default_training_days(space)
-        if isinstance(planned, str):
-            raise ConfigError(f"{table.table} cannot have a model yet: {planned}")
-        start, end = planned
-    start = (
-        as_period(table, config.train_start, "train_start")
-        if config.train_start is not None
-        else table.periods.spanning(end, timedelta(days=table.training.days))
-    )
-    return TrainingRange.of(start, end, table.horizon_days, table.periods)

@@ -1,14 +1,13 @@
 """Automation conditions: what was loaded goes on to anomalies, and what came late renews the periods that rest on it.
 
-What a period rests on reaches further back than the partition mappings say (see `assets._dep`), so the conditions that
-Dagster brings, which follow the mappings, would renew the period alone. Those here compare when each period was last
+What a period rests on reaches further back than the partition mappings say (see `assets.INPUTS`), so the conditions
+that Dagster brings, which follow the mappings, would renew the period alone. Those here compare when each period was last
 written, by the position of its materialisation in the event log, which no clock can disturb. A period of raw counts as
 written when other rows came, which the fingerprint beside each materialisation tells.
 """
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 import dagster as dg
@@ -25,23 +24,14 @@ _PERIODS_AT_ONCE, _RECORDS_AT_ONCE = 500, 1000
 Written = Mapping[date, int]
 """Position in the event log at which each period of an asset was last written."""
 
-
-@dataclass(frozen=True)
-class Input:
-    """An asset by periods that another one rests on."""
-
-    asset: str
-    look_back: timedelta
-    """How far before its beginning a period of the other asset reads."""
+Inputs = Mapping[str, timedelta]
+"""The assets by periods that another one rests on, and how far before its beginning a period of that one reads them."""
 
 
 def stale_periods(written: Written, inputs: Sequence[tuple[Written, timedelta]], periods: Periods) -> set[date]:
-    """The periods that were written before something they rest on.
+    """The periods of an asset that were written before something they rest on.
 
-    Args:
-        written: the periods of an asset.
-        inputs: the periods of what it reads, and how far before its beginning one reads.
-        periods: of the table.
+    Each of the ``inputs`` has the periods that the asset reads, and how far before its beginning one reads.
     """
     ordered = sorted(written)
     return {
@@ -55,14 +45,7 @@ def stale_periods(written: Written, inputs: Sequence[tuple[Written, timedelta]],
 
 
 def late_periods(raw: Written, written: Written, look_back: timedelta, periods: Periods) -> dict[date, int]:
-    """The periods of raw that were loaded after a period that rests on them was written.
-
-    Args:
-        raw: its periods.
-        written: those of an asset that reads them.
-        look_back: how far before its beginning one reads.
-        periods: of the table.
-    """
+    """The periods of raw that were loaded after a period that rests on them, looking so far back, was written."""
     ordered = sorted(raw)
     earliest = _latest(
         {period: -position for period, position in written.items()},
@@ -93,11 +76,8 @@ def _latest(positions: Written, stretches: Iterable[tuple[date, date]]) -> Itera
 def unmade_periods(written: Written, upstream: Written, after: int = 0) -> set[date]:
     """The periods that an asset lacks although what it follows has them.
 
-    Args:
-        written: the periods of the asset.
-        upstream: those of what it follows.
-        after: position in the event log from which on they are to be made. Without any period of the asset, those that
-            follow the ones written upstream before it; else all from its first on.
+    With ``after``, a position in the event log from which on they are to be made, all that follow the asset's first
+    one; where it has none yet, those that follow the ones written upstream before that position.
     """
     earlier = [day for day, position in upstream.items() if position < after]
     if after and not written and not earlier:
@@ -115,31 +95,27 @@ class InputsAreNewer(dg.AutomationCondition[dg.AssetKey]):
     It waits while periods are being loaded, so that ten late ones are made up for once and not ten times.
     """
 
-    def __init__(self, table: WatchedTable, inputs: Sequence[Input], *, only_after: str | None = None) -> None:
+    def __init__(self, table: WatchedTable, inputs: Inputs, *, only_after: str | None = None) -> None:
         """Takes what the asset rests on.
 
         Args:
             table: the watched table.
-            inputs: what it reads, raw first, whose periods it follows.
+            inputs: what it reads, raw among them, whose periods it follows.
             only_after: an unpartitioned asset without which there is nothing to do; history from before it is left
                 to people.
         """
-        self._table, self._periods = table.table, table.periods
-        self._inputs = tuple(inputs)
-        self._only_after = only_after
+        self._table, self._periods, self._inputs, self._only_after = table.table, table.periods, inputs, only_after
         self._changes: dict[tuple[date, int], int] = {}
 
     @property
     def name(self) -> str:
-        """What the UI shows."""
         return "inputs_are_newer"
 
     @property
     def description(self) -> str:
-        """What the UI says of it."""
         noun = self._periods.noun
-        spans = ", ".join(f"{one.asset} of the {noun} and the {in_short(one.look_back)} before" for one in self._inputs)
-        return f"Written before its inputs, or not yet written: {spans}"
+        spans = [f"{asset} of the {noun} and the {in_short(reach)} before" for asset, reach in self._inputs.items()]
+        return f"Written before its inputs, or not yet written: {', '.join(spans)}"
 
     async def evaluate(  # type: ignore[override]  # Dagster awaits it; its own conditions are asynchronous as well
         self, context: dg.AutomationContext[dg.AssetKey]
@@ -161,17 +137,16 @@ class InputsAreNewer(dg.AutomationCondition[dg.AssetKey]):
                 return set()
             after = first
         written = written_periods(instance, key, periods)
-        keys = {one.asset: dg.AssetKey([self._table, one.asset]) for one in self._inputs}
+        keys = {asset: dg.AssetKey([self._table, asset]) for asset in self._inputs}
         read = {asset: written_periods(instance, theirs, periods) for asset, theirs in keys.items()}
         read[RAW] = {**read[RAW], **self._changed(instance, read[RAW], written)}
-        stale = stale_periods(written, [(read[one.asset], one.look_back) for one in self._inputs], periods)
+        stale = stale_periods(written, [(read[asset], reach) for asset, reach in self._inputs.items()], periods)
         due = stale | unmade_periods(written, read[RAW], after)
         return due.difference(*(recorded_failures(instance, periods, theirs, due) for theirs in keys.values()))
 
     def _changed(self, instance: dg.DagsterInstance, raw: Written, written: Written) -> Written:
         """Where those periods of raw last got other rows that were loaded after one that rests on them was written."""
-        look_back = next(one.look_back for one in self._inputs if one.asset == RAW)
-        late = late_periods(raw, written, look_back, self._periods)
+        late = late_periods(raw, written, self._inputs[RAW], self._periods)
         unknown = [day for day, loaded in late.items() if (day, loaded) not in self._changes]
         found = changed_at(instance, dg.AssetKey([self._table, RAW]), unknown, self._periods)
         # What is known of a materialisation stays true, so that each is looked at once.
@@ -209,14 +184,13 @@ def changed_at(
 def last_change(loads: Iterable[tuple[int, object]]) -> int:
     """The position of the last load that brought other content than the one before it.
 
-    Args:
-        loads: position and fingerprint of each, at least one, in order; None where nothing was brought.
+    Of each load, at least one and in order, position and fingerprint; None where nothing was brought.
     """
-    changed, held = 0, None
+    changed, latest = 0, None
     for position, fingerprint in loads:
-        if changed == 0 or (fingerprint is not None and fingerprint != held):
+        if changed == 0 or (fingerprint is not None and fingerprint != latest):
             changed = position
-        held = held if fingerprint is None else fingerprint
+        latest = latest if fingerprint is None else fingerprint
     return changed
 
 
@@ -238,7 +212,7 @@ def first_written(instance: dg.DagsterInstance, key: dg.AssetKey) -> int | None:
 
 def features_condition(table: WatchedTable) -> dg.AutomationCondition[dg.AssetKey]:
     """Features follow raw, and are made again when a period of their look-back was."""
-    return _once(InputsAreNewer(table, [Input(RAW, table.features.look_back)]))
+    return _once(InputsAreNewer(table, {RAW: table.features.look_back}))
 
 
 def anomalies_condition(table: WatchedTable) -> dg.AutomationCondition[dg.AssetKey]:
@@ -248,7 +222,7 @@ def anomalies_condition(table: WatchedTable) -> dg.AutomationCondition[dg.AssetK
     """
     look_back = table.rhythm.look_back
     scored_on = look_back(table.detector.window) + look_back(table.decision.aggregation.window)
-    inputs = [Input(RAW, table.features.look_back + scored_on), Input(FEATURES, scored_on)]
+    inputs = {RAW: table.features.look_back + scored_on, FEATURES: scored_on}
     has_inputs = ~dg.AutomationCondition.any_deps_missing()  # there, or asked for together with this
     return _once(InputsAreNewer(table, inputs, only_after=THRESHOLD) & has_inputs)
 

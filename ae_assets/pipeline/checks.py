@@ -6,17 +6,17 @@ In names here a period is called a day, as in frames.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
 
 from ae_assets.chain.raw_columns import never_delivered
 from ae_assets.chain.volume import implausible_volumes
-from ae_assets.chain.workspace import ANOMALIES, FEATURES, QUARANTINE, RAW, THRESHOLD, FailedPeriod, Workspace
+from ae_assets.chain.workspace import ANOMALIES, FEATURES, MODEL, QUARANTINE, RAW, THRESHOLD, Workspace
 from ae_assets.features.volume import are_many
 from ae_assets.model.definition import WatchedTable
-from ae_assets.pipeline.daily import RATES, days_failed, days_of_run, recorded_failures
+from ae_assets.pipeline.daily import RATES, REASONS, days_failed, days_of_run, recorded_failures
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.schemas.periods import Periods
 from ae_assets.schemas.records import key_of
@@ -64,41 +64,51 @@ CHECKS = {
     "nothing is known to have gone wrong.",
 }
 
+CHECKS_OF = {
+    RAW: ("day_volume_is_plausible",),
+    FEATURES: (
+        "rows_are_conserved",
+        "rows_set_aside_are_few",
+        "cohorts_are_there",
+        "entities_are_unique",
+        "schema_holds",
+    ),
+    MODEL: ("training_converged",),
+    THRESHOLD: ("challenger_is_not_worse",),
+    ANOMALIES: (
+        "entities_are_unique",
+        "schema_holds",
+        "alarm_rate_is_plausible",
+        "open_episodes_have_records",
+        "devices_are_judged",
+        "champion_follows_the_yaml",
+    ),
+}
+"""Those that a step judges with the asset that it makes."""
+
+RATE_CHECKS = ("detection_rate_is_acceptable", "false_alarm_rate_is_acceptable")
+DRIFT_CHECKS = ("scores_have_not_drifted", "features_have_not_drifted")
+WARNINGS = {
+    "day_volume_is_plausible",
+    "cohorts_are_there",
+    "challenger_is_not_worse",
+    "open_episodes_have_records",
+    "devices_are_judged",
+    "champion_follows_the_yaml",
+    *DRIFT_CHECKS,
+}
 BLOCKING = {"training_converged"}
 HOLDS_BACK = {"rows_are_conserved", "rows_set_aside_are_few", "entities_are_unique", "schema_holds"}
 """Checks that judge periods one by one and hold those back that fail: nothing is made of them. Dagster's own blocking
 would hold back the others as well."""
 
-RAW_CHECKS = ("day_volume_is_plausible",)
-FEATURES_CHECKS = (
-    "rows_are_conserved",
-    "rows_set_aside_are_few",
-    "cohorts_are_there",
-    "entities_are_unique",
-    "schema_holds",
-)
-MODEL_CHECKS = ("training_converged",)
-ANOMALIES_CHECKS = (
-    "entities_are_unique",
-    "schema_holds",
-    "alarm_rate_is_plausible",
-    "open_episodes_have_records",
-    "devices_are_judged",
-    "champion_follows_the_yaml",
-)
-THRESHOLD_CHECKS = ("challenger_is_not_worse",)
-DRIFT_CHECKS = ("scores_have_not_drifted", "features_have_not_drifted")
-RATE_CHECKS = ("detection_rate_is_acceptable", "false_alarm_rate_is_acceptable")
-POOLED_CHECKS = (*RATE_CHECKS, *DRIFT_CHECKS)
-
 MOST_DAYS_NAMED = 20
 
 FAILED_DAYS = "failed_days"
-"""Metadata of the checks that judge periods one by one: the keys of those that are wrong."""
+"""Metadata of the checks that judge periods one by one: the keys of those that are wrong, with which an alert knows
+when they have recovered."""
 
-
-REASONS = "reasons"
-"""Metadata of the checks that hold periods back: why, by key."""
+Results = Iterator[dg.AssetCheckResult]
 
 
 def spec(name: str, table: WatchedTable, asset: str) -> dg.AssetCheckSpec:
@@ -113,80 +123,57 @@ def spec(name: str, table: WatchedTable, asset: str) -> dg.AssetCheckSpec:
     )
 
 
-def raw_checks(space: Workspace, days: Sequence[date]) -> list[dg.AssetCheckResult]:
+def raw_checks(space: Workspace, days: Sequence[date]) -> Results:
     """Judges the volume of the run's periods against the plausible ones before each."""
-    periods = space.table.periods
-    bad = [day for day in implausible_volumes(space, days[0], days[-1]) if day.day in set(days)]
-    verdict = (
-        f"all {len(days)} {periods.plural} have a plausible number of rows"
-        if not bad
-        else f"{len(bad)} of {len(days)} {periods.plural} do not: "
-        + _named([f"{periods.key(day.day)} {day.reason}" for day in bad])
-    )
-    return [
-        _result(
-            "day_volume_is_plausible",
-            space,
-            RAW,
-            not bad,
-            verdict,
-            failed_days(periods, (day.day for day in bad)),
-            severity=dg.AssetCheckSeverity.WARN,
-        )
-    ]
+    plural = space.table.periods.plural
+    bad = [(day.day, day.reason) for day in implausible_volumes(space, days[0], days[-1]) if day.day in set(days)]
+    holds = f"all {len(days)} {plural} have a plausible number of rows"
+    yield _of_periods(space, RAW, "day_volume_is_plausible", bad, holds, f"of {len(days)} {plural} do not")
 
 
-def features_checks(space: Workspace, built: Sequence["FeatureDay"]) -> list[dg.AssetCheckResult]:
+def features_checks(space: Workspace, built: Sequence["FeatureDay"]) -> Results:
     """Judges what was stored for the run's days, as it is read back, and what of the raw rows was not."""
     from ae_assets.features.schema import feature_schema
 
     days, periods = sorted(facts.day for facts in built), space.table.periods
+    rows = {name: space.days_of(name) for name in (RAW, FEATURES, QUARANTINE)}
+    counts = {day: [of_day.get(day, 0) for of_day in rows.values()] for day in days}
+    lost = {day: raw - features - quarantine for day, (raw, features, quarantine) in counts.items()}
+    total = {name: sum(of_day.get(day, 0) for day in days) for name, of_day in rows.items()}
+    yield _of_periods(
+        space,
+        FEATURES,
+        "rows_are_conserved",
+        [(day, f"{rows:+,}") for day, rows in lost.items() if rows],
+        f"raw {total[RAW]:,} = features {total[FEATURES]:,} + quarantine {total[QUARANTINE]:,}",
+        f"of {len(days)} {periods.plural} differ (raw - features - quarantine)",
+        total,
+        reason="raw - features - quarantine is {} rows",
+    )
+    yield _rows_set_aside_are_few(space, built)
+    yield _cohorts_are_there(space, built)
+    never = list(never_delivered(space).values())  # a year may lack an attribute, so it is said and not judged
+    remark = f"; in no file: {', '.join(never)}" if never else ""
     schema = feature_schema(space.table.features, space.table.rhythm)
-    raw, features, quarantine = (space.days_of(name) for name in (RAW, FEATURES, QUARANTINE))
-    lost = {
-        day: raw.get(day, 0) - features.get(day, 0) - quarantine.get(day, 0)
-        for day in days
-        if raw.get(day, 0) != features.get(day, 0) + quarantine.get(day, 0)
-    }
-    total = {
-        name: sum(rows.get(day, 0) for day in days)
-        for name, rows in (("raw", raw), ("features", features), ("quarantine", quarantine))
-    }
-    conserved = f"raw {total['raw']:,} = features {total['features']:,} + quarantine {total['quarantine']:,}"
-    if lost:
-        conserved = f"{len(lost)} of {len(days)} {periods.plural} differ (raw - features - quarantine): " + _named(
-            [f"{periods.key(day)} {rows:+,}" for day, rows in lost.items()]
-        )
-    reasons = {day: f"raw - features - quarantine is {rows:+,} rows" for day, rows in lost.items()}
-    facts = {**total, **days_held_back(periods, reasons)}
-    return [
-        _result("rows_are_conserved", space, FEATURES, not lost, conserved, facts),
-        _rows_set_aside_are_few(space, built),
-        _cohorts_are_there(space, built),
-        *_row_checks(space, FEATURES, _stored(space, FEATURES, days, schema), schema, _never_delivered(space)),
-    ]
+    yield from _row_checks(space, FEATURES, _stored(space, FEATURES, days, schema), schema, remark)
 
 
 def _rows_set_aside_are_few(space: Workspace, built: Sequence["FeatureDay"]) -> dg.AssetCheckResult:
     """Judges the share of each period's rows that are in quarantine; a single row does not hold back what is left."""
     periods = space.table.periods
     most = space.table.checks.max_share_set_aside
-    many = {
-        facts.day: f"{_set_aside(facts)}, at most {most:.1%} may be. {facts.set_aside[0].because}. Mend the file or "
-        "the setting that the rule looks at, or raise checks.max_share_set_aside"
+    mend = "Mend the file or the setting that the rule looks at, or raise checks.max_share_set_aside"
+    many = [
+        (facts.day, f"{_set_aside(facts)}, at most {most:.1%} may be. {facts.set_aside[0].because}. {mend}")
         for facts in built
         if are_many(facts.quarantine_rows, facts.rows, most)
-    }
+    ]
     aside, rows = sum(facts.quarantine_rows for facts in built), sum(facts.rows for facts in built)
     worst = max(built, key=lambda facts: facts.share_set_aside)
-    verdict = f"{aside:,} of {rows:,} rows are set aside"
-    if aside:
-        verdict += f"; on {periods.key(worst.day)} {_set_aside(worst)}"
-    if many:
-        reasons = [f"{periods.key(day)} {reason}" for day, reason in many.items()]
-        verdict = f"{len(many)} of {len(built)} {periods.plural}: {_named(reasons)}"
-    metadata = {"rows": rows, "rows_set_aside": aside, **days_held_back(periods, many)}
-    return _result("rows_set_aside_are_few", space, FEATURES, not many, verdict, metadata)
+    where = f"; on {periods.key(worst.day)} {_set_aside(worst)}" if aside else ""
+    few, counts = f"{aside:,} of {rows:,} rows are set aside{where}", {"rows": rows, "rows_set_aside": aside}
+    of = f"of {len(built)} {periods.plural}"
+    return _of_periods(space, FEATURES, "rows_set_aside_are_few", many, few, of, counts)
 
 
 def _set_aside(facts: "FeatureDay") -> str:
@@ -200,24 +187,21 @@ def _set_aside(facts: "FeatureDay") -> str:
 
 
 def _cohorts_are_there(space: Workspace, built: Sequence["FeatureDay"]) -> dg.AssetCheckResult:
-    """Names the cohorts of each period that no device is watched of."""
-    periods = space.table.periods
+    """Names the cohorts of each period that no device is watched of; other checks speak of periods without features."""
     least = space.table.checks.min_cohort_devices
-    watched = [facts for facts in built if facts.feature_rows]  # of the others other checks say all
-    missed = {facts.day: [one for one in facts.gone if one.devices >= least] for facts in watched}
-    missed = {day: cohorts for day, cohorts in missed.items() if cohorts}
-    verdict = (
-        f"no cohort of {least} devices or more is gone"
-        if not missed
-        else f"{len(missed)} of {len(built)} {periods.plural} have no features of cohorts: "
-        + _named([f"{periods.key(day)} {one.in_words}" for day, cohorts in missed.items() for one in cohorts])
+    gone = [(facts.day, one) for facts in built if facts.feature_rows for one in facts.gone if one.devices >= least]
+    return _of_periods(
+        space,
+        FEATURES,
+        "cohorts_are_there",
+        [(day, one.in_words) for day, one in gone],
+        f"no cohort of {least} devices or more is gone",
+        f"of {len(built)} {space.table.periods.plural} have no features of cohorts",
+        {"cohorts": sorted({one.cohort for _, one in gone})},
     )
-    names = sorted({one.cohort for cohorts in missed.values() for one in cohorts})
-    metadata = {"cohorts": names, **failed_days(periods, missed)}
-    return _result("cohorts_are_there", space, FEATURES, not missed, verdict, metadata, dg.AssetCheckSeverity.WARN)
 
 
-def model_checks(space: Workspace, trained: "TrainedModel") -> list[dg.AssetCheckResult]:
+def model_checks(space: Workspace, trained: "TrainedModel") -> Results:
     """Judges the training curve."""
     history = trained.detector.history
     losses = history.validation_loss
@@ -234,143 +218,103 @@ def model_checks(space: Workspace, trained: "TrainedModel") -> list[dg.AssetChec
             f"best validation loss {history.kept_loss:.4g} in epoch {history.best_epoch + 1} of {len(losses)}, "
             f"{losses[0]:.4g} after the first; a constant answer gives {history.median_loss:.4g}"
         )
-    return [_result("training_converged", space, "model", history.converged, verdict, {"epochs": len(losses)})]
+    yield _result(space, MODEL, "training_converged", history.converged, verdict, {"epochs": len(losses)})
 
 
-def threshold_checks(space: Workspace, promotion: "Promotion") -> list[dg.AssetCheckResult]:
+def threshold_checks(space: Workspace, promotion: "Promotion") -> Results:
     """Says whether the newly calibrated version became the champion, and why."""
     facts = {"reason": promotion.reason.value, "promotion": promotion.record}
-    return [
-        _result(
-            "challenger_is_not_worse",
-            space,
-            THRESHOLD,
-            promotion.promoted,
-            promotion.words,
-            facts,
-            dg.AssetCheckSeverity.WARN,
-        )
-    ]
+    yield _result(space, THRESHOLD, "challenger_is_not_worse", promotion.promoted, promotion.words, facts)
 
 
-def anomalies_checks(space: Workspace, champion: "Champion", days: Sequence[date]) -> list[dg.AssetCheckResult]:
+def anomalies_checks(space: Workspace, champion: "Champion", days: Sequence[date]) -> Results:
     """Judges what was stored for the run's periods, as it is read back, once."""
+    from ae_assets.chain.unapplied import unapplied_settings, unapplied_words
     from ae_assets.schemas.anomalies import anomaly_schema
 
-    periods, schema = space.table.periods, anomaly_schema(space.table.rhythm)
-    held = space.days_of(ANOMALIES)
-    judged_rows = "devices" if space.table.rhythm.cadence is None else "records"
-    shares: dict[date, float] = {}
+    schema = anomaly_schema(space.table.rhythm)
+    alarms: dict[date, float] = {}
+    not_judged: dict[date, float] = {}
     unknown: dict[date, pl.DataFrame] = {}
-    watched_rows: dict[date, int] = {}
 
     def counted() -> Iterator[tuple[date, pl.DataFrame]]:
         for day, frame in _stored(space, ANOMALIES, days, schema):
             watched = frame.filter(pl.col("muted_until").is_null()).select("cohort", "is_anomaly", "not_judged_because")
-            judged = watched["is_anomaly"].drop_nulls()
             if watched.height:
-                watched_rows[day] = watched.height
                 unknown[day] = watched.filter(pl.col("is_anomaly").is_null())
-            if len(judged):
-                shares[day] = int(judged.sum()) / len(judged)
+                not_judged[day] = unknown[day].height / watched.height
+            if judged := watched["is_anomaly"].count():
+                alarms[day] = int(watched["is_anomaly"].sum()) / judged
             yield day, frame
 
-    of_rows = list(_row_checks(space, ANOMALIES, counted(), schema))
-    most = space.table.checks.max_alarm_share
-    high = {day: share for day, share in shares.items() if share > most}
-    verdict = (
-        f"at most {max(shares.values(), default=0.0):.3%} of {periods.one}'s judged {judged_rows} have an alarm "
-        f"(allowed {most:.1%})"
-        if not high
-        else f"{len(high)} of {len(shares)} {periods.plural} have more than {most:.1%}: "
-        + _named([f"{periods.key(day)} {share:.2%}" for day, share in high.items()])
+    yield from _row_checks(space, ANOMALIES, counted(), schema)
+    held = space.days_of(ANOMALIES)
+    yield _shares_are_low(
+        space,
+        "alarm_rate_is_plausible",
+        alarms,
+        space.table.checks.max_alarm_share,
+        f"judged {'devices' if space.table.rhythm.cadence is None else 'records'} have an alarm",
+        "",
+        {"rows": sum(held.get(day, 0) for day in days), "threshold": champion.threshold.cut},
     )
-    rows = sum(held.get(day, 0) for day in days)
-    return [
-        *of_rows,
-        _result(
-            "alarm_rate_is_plausible",
-            space,
-            ANOMALIES,
-            not high,
-            verdict,
-            {"rows": rows, "threshold": champion.threshold.cut, **failed_days(periods, high)},
-        ),
-        _devices_are_judged(space, watched_rows, unknown),
-        _champion_follows_the_yaml(space, champion),
-    ]
+    yield _devices_are_judged(space, not_judged, unknown)
+    changes = unapplied_settings(space, champion)
+    facts = {"unapplied": [one.words for one in changes], "model_version": champion.version}
+    words = unapplied_words(space, champion)
+    yield _result(space, ANOMALIES, "champion_follows_the_yaml", not changes, words, facts)
 
 
-def episode_checks(space: Workspace, found: Sequence["AnomalyDay"]) -> list[dg.AssetCheckResult]:
+def episode_checks(space: Workspace, found: Sequence["AnomalyDay"]) -> Results:
     """Names the devices of each period that had an open episode in the one before and are gone."""
     periods = space.table.periods
-    most = space.table.checks.max_open_episodes_gone
-    many = {facts.day: facts.gone for facts in found if len(facts.gone) > most}
+    many = [facts.day for facts in found if len(facts.gone) > space.table.checks.max_open_episodes_gone]
     gone = [f"{periods.key(facts.day)} {device}" for facts in found for device in facts.gone]
     verdict = f"{len(gone)} devices with an open episode are gone" + (f": {_named(gone)}" if gone else "")
-    metadata = {"devices_gone": len(gone), **failed_days(periods, many)}
-    return [
-        _result("open_episodes_have_records", space, ANOMALIES, not many, verdict, metadata, dg.AssetCheckSeverity.WARN)
-    ]
+    facts = {"devices_gone": len(gone), FAILED_DAYS: _keys(periods, many)}
+    yield _result(space, ANOMALIES, "open_episodes_have_records", not many, verdict, facts)
 
 
 def _devices_are_judged(
-    space: Workspace, watched: Mapping[date, int], unknown: Mapping[date, pl.DataFrame]
+    space: Workspace, shares: Mapping[date, float], unknown: Mapping[date, pl.DataFrame]
 ) -> dg.AssetCheckResult:
-    """Judges the share of devices without a score.
-
-    Args:
-        space: the table.
-        watched: devices of each period that are not muted.
-        unknown: those of them without a score, with ``cohort, not_judged_because``.
-    """
+    """Judges the share of devices of each period without a score, whose cohorts and reasons are in ``unknown``."""
     from ae_assets.model.judgement import not_judged
 
-    periods = space.table.periods
-    most = space.table.checks.max_share_not_judged
-    shares = {day: unknown[day].height / watched[day] for day in watched}
-    high = {day: share for day, share in shares.items() if share > most}
     worst = max(shares, key=lambda day: shares[day], default=None)
     groups = () if worst is None else not_judged(unknown[worst])
-    verdict = (
-        f"at most {max(shares.values(), default=0.0):.3%} of {periods.one}'s devices are not judged "
-        f"(allowed {most:.1%})"
-        if not high
-        else f"{len(high)} of {len(shares)} {periods.plural} have more than {most:.1%} of devices that are not judged: "
-        + _named([f"{periods.key(day)} {share:.2%}" for day, share in high.items()])
-    )
-    if worst is not None and groups:
-        verdict += f"; on {periods.key(worst)} " + _named(
-            [f"{g.devices:,} of {g.cohort} ({g.because})" for g in groups]
-        )
-    return _result(
-        "devices_are_judged",
+    named = [f"{g.devices:,} of {g.cohort} ({g.because})" for g in groups]
+    where = "" if worst is None or not named else f"; on {space.table.periods.key(worst)} {_named(named)}"
+    return _shares_are_low(
         space,
-        ANOMALIES,
-        not high,
-        verdict,
+        "devices_are_judged",
+        shares,
+        space.table.checks.max_share_not_judged,
+        "devices are not judged",
+        " of devices that are not judged",
         {
             "devices_not_judged": sum(group.devices for group in groups),
             "cohorts_not_judged": sorted({group.cohort for group in groups}),
-            **failed_days(periods, high),
         },
-        dg.AssetCheckSeverity.WARN,
+        where,
     )
 
 
-def _champion_follows_the_yaml(space: Workspace, champion: "Champion") -> dg.AssetCheckResult:
-    from ae_assets.chain.unapplied import unapplied_settings, unapplied_words
-
-    found = unapplied_settings(space, champion)
-    return _result(
-        "champion_follows_the_yaml",
-        space,
-        ANOMALIES,
-        not found,
-        unapplied_words(space, champion),
-        {"unapplied": [one.words for one in found], "model_version": champion.version},
-        dg.AssetCheckSeverity.WARN,
-    )
+def _shares_are_low(
+    space: Workspace,
+    name: str,
+    shares: Mapping[date, float],
+    most: float,
+    are: str,
+    of: str,
+    facts: Mapping[str, Any],
+    remark: str = "",
+) -> dg.AssetCheckResult:
+    periods = space.table.periods
+    high = [(day, f"{share:.2%}") for day, share in shares.items() if share > most]
+    low = f"at most {max(shares.values(), default=0.0):.3%} of {periods.one}'s {are} (allowed {most:.1%})"
+    more = f"of {len(shares)} {periods.plural} have more than {most:.1%}{of}"
+    return _of_periods(space, ANOMALIES, name, high, low, more, facts, remark=remark)
 
 
 def _stored(
@@ -389,48 +333,22 @@ def _row_checks(
     stored: Iterable[tuple[date, pl.DataFrame]],
     schema: "DataFrameSchema",
     remark: str = "",
-) -> Iterator[dg.AssetCheckResult]:
+) -> Results:
     """Uniqueness and schema of the stored rows of each period."""
-    periods = space.table.periods
-    repeated, broken = {}, {}
-    rows = 0
+    table, rows = space.table, 0
+    repeated: list[tuple[date, str]] = []
+    broken: list[tuple[date, str]] = []
     for day, frame in stored:
         rows += frame.height
         if repeats := frame.height - frame.select(key_of(frame.columns)).n_unique():
-            repeated[day] = repeats
-        if found := _violations(frame, schema):
-            broken[day] = found
-    yield _result(
-        "entities_are_unique",
-        space,
-        asset,
-        not repeated,
-        f"{rows:,} rows, one for each device and {'time' if space.table.layout.has_several_records else periods.noun}"
-        if not repeated
-        else f"{len(repeated)} {periods.plural} repeat devices: "
-        + _named([f"{periods.key(day)} {rows} rows" for day, rows in repeated.items()]),
-        {
-            "rows": rows,
-            **days_held_back(periods, {day: f"{rows:,} rows repeat devices" for day, rows in repeated.items()}),
-        },
-    )
-    yield _result(
-        "schema_holds",
-        space,
-        asset,
-        not broken,
-        f"{rows:,} rows keep the contract{remark}"
-        if not broken
-        else f"{len(broken)} {periods.plural} break it: "
-        + _named([f"{periods.key(day)} {reasons[0]}" for day, reasons in broken.items()]),
-        {"rows": rows, **days_held_back(periods, {day: reasons[0] for day, reasons in broken.items()})},
-    )
-
-
-def _never_delivered(space: Workspace) -> str:
-    """What the YAML asks for and no file had: a year may lack an attribute, so it is said and not judged."""
-    never = list(never_delivered(space).values())
-    return f"; in no file: {', '.join(never)}" if never else ""
+            repeated.append((day, f"{repeats:,} rows"))
+        broken += [(day, violation) for violation in _violations(frame, schema)[:1]]
+    plural, each = table.periods.plural, "time" if table.layout.has_several_records else table.periods.noun
+    unique, counts = f"{rows:,} rows, one for each device and {each}", {"rows": rows}
+    repeat, reason = f"{plural} repeat devices", "{} repeat devices"
+    yield _of_periods(space, asset, "entities_are_unique", repeated, unique, repeat, counts, reason=reason)
+    keep, are_broken = f"{rows:,} rows keep the contract{remark}", f"{plural} break it"
+    yield _of_periods(space, asset, "schema_holds", broken, keep, are_broken, counts)
 
 
 def _violations(frame: pl.DataFrame, schema: "DataFrameSchema") -> list[str]:
@@ -453,21 +371,19 @@ def build_pooled_checks(table: WatchedTable) -> dg.AssetChecksDefinition:
     Where nothing is known to have gone wrong there are no rates to judge.
     """
     key = dg.AssetKey([table.table, ANOMALIES])
-    names = DRIFT_CHECKS if table.target_kind is None else POOLED_CHECKS
+    names = DRIFT_CHECKS if table.target_kind is None else (*RATE_CHECKS, *DRIFT_CHECKS)
 
     @dg.multi_asset_check(
         name=f"{table.table}__{RATES}", specs=[spec(name, table, ANOMALIES) for name in names], can_subset=True
     )
-    def rates(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.AssetCheckResult]:
+    def rates(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> Results:
         from ae_assets.chain.rates import judge_rates
 
         space = Workspace(table, lakehouse.tables, lakehouse.models)
-        wanted = {check.name for check in context.selected_asset_check_keys}
+        selected = {check.name for check in context.selected_asset_check_keys}
         for name, verdict in judge_rates(space).items():
-            if name not in wanted:
-                continue
-            severity = dg.AssetCheckSeverity.WARN if name in DRIFT_CHECKS else dg.AssetCheckSeverity.ERROR
-            yield _result(name, space, ANOMALIES, verdict.passed, verdict.text, verdict.facts, severity)
+            if name in selected:
+                yield _result(space, ANOMALIES, name, verdict.passed, verdict.text, verdict.facts)
         days = days_of_run(context.run.tags, table.periods)
         if failures := recorded_failures(context.instance, table.periods, key, days):
             raise days_failed(table.periods, failures.values(), len(days))
@@ -475,42 +391,55 @@ def build_pooled_checks(table: WatchedTable) -> dg.AssetChecksDefinition:
     return rates
 
 
-def held_back(periods: Periods, results: Iterable[dg.AssetCheckResult]) -> Iterator[FailedPeriod]:
-    """The periods that failed a check which holds them back."""
-    for result in results:
-        if not result.passed and result.check_name in HOLDS_BACK and result.asset_key is not None:
-            for partition, reason in cast("dict[str, str]", result.metadata[REASONS].value).items():
-                asset, words = result.asset_key.path[-1], f"{result.check_name}: {reason}"
-                yield FailedPeriod(periods.parse(partition), asset, words, result.check_name)
+def _of_periods(
+    space: Workspace,
+    asset: str,
+    name: str,
+    bad: Sequence[tuple[date, str]],
+    right: str,
+    wrong: str,
+    facts: Mapping[str, Any] | None = None,
+    *,
+    reason: str = "{}",
+    remark: str = "",
+) -> dg.AssetCheckResult:
+    """The result of a check that judges periods one by one.
 
-
-def failed_days(periods: Periods, days: Iterable[date]) -> dict[str, Any]:
-    """What a check that judges periods one by one says of them: with it an alert knows when they have recovered."""
-    return {FAILED_DAYS: [periods.key(day) for day in sorted(days)]}
-
-
-def days_held_back(periods: Periods, reasons: Mapping[date, str]) -> dict[str, Any]:
-    """What a check that holds periods back says of them: which, and for each of them why."""
-    return {**failed_days(periods, reasons), REASONS: {periods.key(day): reasons[day] for day in sorted(reasons)}}
+    Args:
+        space: the table.
+        asset: the asset that is judged.
+        name: of the check.
+        bad: the periods that are wrong, with what of each is.
+        right: the verdict where none is.
+        wrong: how it goes on after the number of those that are.
+        facts: counts behind it.
+        reason: what holds a period back, with a place for what is wrong of it.
+        remark: ends the verdict.
+    """
+    periods, why = space.table.periods, dict(bad)
+    named = _named([f"{periods.key(day)} {words}" for day, words in bad])
+    by_period: dict[str, Any] = {FAILED_DAYS: _keys(periods, why)}
+    if name in HOLDS_BACK:
+        by_period[REASONS] = {periods.key(day): reason.format(words) for day, words in sorted(why.items())}
+    verdict = (f"{len(why)} {wrong}: {named}" if bad else right) + remark
+    return _result(space, asset, name, not bad, verdict, {**(facts or {}), **by_period})
 
 
 def _result(
-    name: str,
-    space: Workspace,
-    asset: str,
-    passed: bool,
-    verdict: str,
-    facts: Mapping[str, Any],
-    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+    space: Workspace, asset: str, name: str, passed: bool, verdict: str, facts: Mapping[str, Any]
 ) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         check_name=name,
         asset_key=dg.AssetKey([space.table.table, asset]),
         passed=passed,
-        severity=severity,
+        severity=dg.AssetCheckSeverity.WARN if name in WARNINGS else dg.AssetCheckSeverity.ERROR,
         description=verdict,
         metadata={"verdict": verdict, **facts},
     )
+
+
+def _keys(periods: Periods, days: Iterable[date]) -> list[str]:
+    return [periods.key(day) for day in sorted(days)]
 
 
 def _named(items: Sequence[str]) -> str:

@@ -1,15 +1,15 @@
 """The Dagster Component that turns the YAML of a watched table into assets, checks, a sensor and jobs."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import dagster as dg
 from dagster.components.resolved.errors import ResolutionException
 from pydantic import BaseModel, RootModel
 
-from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT
+from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT, MAINTENANCE, MODEL, THRESHOLD
 from ae_assets.errors import ConfigError
 from ae_assets.model.definition import WatchedTable
 from ae_assets.model.parse import parse_table
@@ -22,8 +22,11 @@ from ae_assets.pipeline.json_schema import table_schema
 from ae_assets.pipeline.partitions import partitions_of
 from ae_assets.pipeline.repeated_keys import repeated_keys
 from ae_assets.pipeline.resources import default_resources
-from ae_assets.pipeline.schedules import maintenance_schedule, retraining_schedule
+from ae_assets.pipeline.schedules import maintenance_schedules, retraining_schedules
 from ae_assets.pipeline.sensors import landing_sensor
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 DRIVE_STATS = Path(__file__).parent.parent / "defs" / "drive_stats" / "defs.yaml"
 """What a new table begins with."""
@@ -42,7 +45,6 @@ class TableScaffolder(dg.Scaffolder[Any]):
     """Writes the ``defs.yaml`` of drive stats for another table of drives; its location is to be filled in."""
 
     def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
-        """Creates the folder of the new table with its YAML."""
         if request.scaffold_format != "yaml":
             raise ConfigError("a watched table is described in YAML; leave out --format python")
         request.target_path.mkdir(parents=True, exist_ok=True)
@@ -71,17 +73,14 @@ class AnomalyPipeline(dg.Component):
     yaml_model: ClassVar[type[TableAttributes]] = TableAttributes
 
     def __init__(self, table: WatchedTable) -> None:
-        """Takes the validated definition of the table."""
         self.table = table
 
     @classmethod
     def get_model_cls(cls) -> type[TableAttributes]:
-        """The attributes as Dagster reads them from YAML."""
         return cls.yaml_model
 
     @classmethod
     def get_spec(cls) -> dg.ComponentTypeSpec:
-        """What tools say of this component."""
         return dg.ComponentTypeSpec(
             description="Watches a table of periodic device records and says each hour, day or week which devices "
             "behave abnormally.",
@@ -121,51 +120,53 @@ class AnomalyPipeline(dg.Component):
         """The table's assets, checks, jobs, sensor and, where they are set, schedules."""
         table = self.table
         partitions = partitions_of(table)
-        assets = build_assets(table, partitions)
-        daily = dg.define_asset_job(
-            f"{table.table}_{table.partitions}",
-            selection=dg.AssetSelection.assets(*([table.table, name] for name in (*DAILY_INPUT, ANOMALIES))),
-            description=f"The job to begin with: {table.periods.one} or a range of them of {table.table}, from raw to "
+        daily = _job(
+            table,
+            table.partitions,
+            (*DAILY_INPUT, ANOMALIES),
+            f"The job to begin with: {table.periods.one} or a range of them of {table.table}, from raw to "
             "anomalies. Without a model it makes the features and fails at the anomalies: "
             f"then run {table.table}_retrain, and these {table.periods.plural} again.",
-            executor_def=dg.in_process_executor,
         )
-        retrain = dg.define_asset_job(
-            f"{table.table}_retrain",
-            selection=dg.AssetSelection.assets([table.table, "model"], [table.table, "threshold"]),
-            description=f"A new model of {table.table} with its threshold; it becomes the champion if training "
+        retrain = _job(
+            table,
+            "retrain",
+            (MODEL, THRESHOLD),
+            f"A new model of {table.table} with its threshold; it becomes the champion if training "
             "converged and it is not found worse than the champion in use.",
-            executor_def=dg.in_process_executor,
         )
-        maintain = dg.define_asset_job(
-            f"{table.table}_maintenance",
-            selection=dg.AssetSelection.assets([table.table, "maintenance"]),
-            description=f"Keeps the tables of {table.table} small: few files, few old states, none that nothing names.",
-            executor_def=dg.in_process_executor,
+        maintain = _job(
+            table,
+            "maintenance",
+            (MAINTENANCE,),
+            f"Keeps the tables of {table.table} small: few files, few old states, none that nothing names.",
         )
-        schedules = [
-            *([] if table.retraining.cron_schedule is None else [retraining_schedule(table, retrain)]),
-            *([] if table.maintenance.cron_schedule is None else [maintenance_schedule(table, maintain)]),
-        ]
         return dg.Definitions(
-            assets=assets,
+            assets=build_assets(table, partitions),
             asset_checks=[build_pooled_checks(table), *build_freshness_checks(table)],
             jobs=[daily, retrain, maintain],
             sensors=[landing_sensor(table, partitions, daily), automation_sensor(table), *freshness_sensors(table)],
-            schedules=schedules,
+            schedules=[*retraining_schedules(table, retrain), *maintenance_schedules(table, maintain)],
             resources={**RESOURCES, **_not_brought(self.resources(), context)},
         )
+
+
+def _job(table: WatchedTable, name: str, assets: Sequence[str], description: str) -> "UnresolvedAssetJobDefinition":
+    return dg.define_asset_job(
+        f"{table.table}_{name}",
+        selection=dg.AssetSelection.assets(*([table.table, asset] for asset in assets)),
+        description=description,
+        executor_def=dg.in_process_executor,
+    )
 
 
 class TableLeftOut(AnomalyPipeline):
     """Stands for a table that is not loaded, since an environment variable is not set."""
 
     def __init__(self, name: str, variable: str) -> None:
-        """Takes the name of the table and that of the variable."""
         self.name, self.variable = name, variable
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - Dagster's
-        """Nothing."""
         return dg.Definitions()
 
 
@@ -186,14 +187,12 @@ def _not_brought(resources: Mapping[str, Any], context: dg.ComponentLoadContext 
 
 def _with_files_beside(table: WatchedTable, folder: Path) -> WatchedTable:
     """The table with absolute paths of its mute list and its intervals; in a YAML they may start at its folder."""
-    mute_list, intervals = table.decision.mute_list, table.target.file
-    if mute_list is not None:
-        decision = table.decision.model_copy(update={"mute_list": str((folder / mute_list).absolute())})
-        table = table.model_copy(update={"decision": decision})
-    if intervals is not None and "://" not in intervals:
-        target = table.target.model_copy(update={"file": str((folder / Path(intervals).expanduser()).absolute())})
-        table = table.model_copy(update={"target": target})
-    return table
+    decision, target = table.decision, table.target
+    if decision.mute_list is not None:
+        decision = decision.model_copy(update={"mute_list": str((folder / decision.mute_list).absolute())})
+    if target.file is not None and "://" not in target.file:
+        target = target.model_copy(update={"file": str((folder / Path(target.file).expanduser()).absolute())})
+    return table.model_copy(update={"decision": decision, "target": target})
 
 
 def _refuse_repeated_keys(path: Path) -> None:

@@ -9,7 +9,7 @@ how Dagster comes to show the periods without a materialisation as failed. Below
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import dagster as dg
 from dagster._core.storage.tags import (
@@ -29,6 +29,7 @@ RATES = "rates"
 
 UPSTREAM = {FEATURES: RAW, ANOMALIES: FEATURES}
 NEXT = {RAW: FEATURES, FEATURES: ANOMALIES, ANOMALIES: RATES}
+MADE_TOGETHER = {FEATURES: (FEATURES, QUARANTINE)}
 
 MADE_DAYS = "made_days"
 """Key of the IO manager of the daily assets."""
@@ -36,8 +37,14 @@ MADE_DAYS = "made_days"
 FAILED_AT, REASON, HELD_BACK_BY = "failed_at", "reason", "held_back_by"
 """Metadata of the observation that records a failed day."""
 
+REASONS = "reasons"
+"""Metadata of the checks that hold days back: why, by key."""
+
 MOST_NAMED = 20
 _RECORDS = 100
+
+DailyResult: TypeAlias = dg.MaterializeResult[list[str]] | dg.AssetObservation
+"""Of a step over days: the value is the keys of those that were made."""
 
 
 class _OfDay(Protocol):
@@ -49,42 +56,27 @@ _Facts = TypeVar("_Facts", bound=_OfDay)
 
 
 class DailyStep:
-    """What a run's step over days has made and what failed.
+    """What a run's step over days has made, and what failed, in it or before.
 
     Attributes:
-        failed: the days of the run that failed, here or before.
+        done: the days that were made so far, in order.
+        failed: the days of the run that failed.
     """
 
     def __init__(self, context: dg.AssetExecutionContext, table: WatchedTable, asset: str) -> None:
-        """Looks up which days of the run failed before this step.
-
-        Args:
-            context: of the step.
-            table: the watched table.
-            asset: the asset that the step makes; the quarantine is made with the features.
-        """
-        self._context, self._table, self._asset = context, table, asset
-        self._all_days = partition_days(context, table.periods)
-        upstream = UPSTREAM.get(asset)
-        key = None if upstream is None else dg.AssetKey([table.table, upstream])
-        self.failed = {} if key is None else recorded_failures(context.instance, table.periods, key, self._all_days)
-        self._done: list[date] = []
+        """Looks up which days of the run failed before this step."""
+        self._context, self._table, self._asset, self._periods = context, table, asset, table.periods
+        self._all_days = sorted(map(self._periods.parse, context.partition_keys))
+        self.failed: dict[date, FailedPeriod] = {}
+        if (upstream := UPSTREAM.get(asset)) is not None:
+            self.failed = recorded_failures(context.instance, self._periods, self._key(upstream), self._all_days)
+        self.done: list[date] = []
         self._recorded: set[date] = set()
 
     @property
     def days(self) -> list[date]:
         """The days to make, in order: those of the run that did not fail before."""
         return [day for day in self._all_days if day not in self.failed]
-
-    @property
-    def done(self) -> list[date]:
-        """The days that were made so far, in order."""
-        return sorted(self._done)
-
-    @property
-    def made_keys(self) -> list[str]:
-        """Their partition keys, which are what `MadeDays` takes."""
-        return [self._table.periods.key(day) for day in self.done]
 
     @property
     def held_back(self) -> list[date]:
@@ -98,8 +90,13 @@ class DailyStep:
             if isinstance(facts, FailedPeriod):
                 self.failed[facts.day] = facts
             else:
-                self._done.append(facts.day)
+                self.done.append(facts.day)
                 yield facts
+
+    def describe(self, asset: str, days: Iterable[tuple[date, Mapping[str, Any]]]) -> None:
+        """Adds to what the partitions of some days show; what comes later is shown below."""
+        for day, values in days:
+            self._context.add_asset_metadata(values, self._key(asset), self._periods.key(day))
 
     def failures(self) -> Iterator[dg.AssetObservation]:
         """Records the days that failed.
@@ -109,28 +106,38 @@ class DailyStep:
         """
         yield from self._records()
         if len(self.failed) == len(self._all_days):
-            raise days_failed(self._table.periods, self.failed.values(), len(self._all_days))
+            raise days_failed(self._periods, self.failed.values(), len(self._all_days))
 
-    def end(self, held_back: Iterable[FailedPeriod] = ()) -> Iterator[dg.AssetObservation]:
-        """Records the days that a check of this step holds back, and fails the last step of a run with failed days.
+    def end(self, verdicts: Iterable[dg.AssetCheckResult]) -> Iterator[DailyResult]:
+        """Materialises the days that were made, with the verdicts on them, and records those that a check holds back.
 
         Raises:
             DaysFailedError: days failed, and no later step of this run will say so.
         """
+        results = {self._asset: list(verdicts)}
+        keys = [self._periods.key(day) for day in self.done]
+        for asset in self._assets:
+            yield dg.MaterializeResult(asset_key=self._key(asset), value=keys, check_results=results.get(asset, []))
         stop_if_interrupted()
-        for failure in held_back:
+        for failure in _held_back(self._periods, self._asset, results[self._asset]):
             self.failed.setdefault(failure.day, failure)
         yield from self._records()
         if self.failed and not self._is_followed():
-            raise days_failed(self._table.periods, self.failed.values(), len(self._all_days))
+            raise days_failed(self._periods, self.failed.values(), len(self._all_days))
 
     def _records(self) -> Iterator[dg.AssetObservation]:
-        assets = (FEATURES, QUARANTINE) if self._asset == FEATURES else (self._asset,)
         for day, failure in sorted(self.failed.items()):
             if day not in self._recorded:
                 self._recorded.add(day)
-                for asset in assets:
-                    yield record_of(failure, self._table.periods, dg.AssetKey([self._table.table, asset]))
+                for asset in self._assets:
+                    yield record_of(failure, self._periods, self._key(asset))
+
+    @property
+    def _assets(self) -> tuple[str, ...]:
+        return MADE_TOGETHER.get(self._asset, (self._asset,))
+
+    def _key(self, asset: str) -> dg.AssetKey:
+        return dg.AssetKey([self._table.table, asset])
 
     def _is_followed(self) -> bool:
         plan = self._context.op_execution_context.get_step_execution_context().execution_plan
@@ -165,9 +172,13 @@ RESOURCES = {MADE_DAYS: MadeDays()}
 """What the daily assets of every table need; one object, so that tables can be merged."""
 
 
-def partition_days(context: dg.AssetExecutionContext, periods: Periods) -> list[date]:
-    """The periods of the run, in order: one for a single partition, all of them in a range run."""
-    return sorted(map(periods.parse, context.partition_keys))
+def _held_back(periods: Periods, asset: str, results: Iterable[dg.AssetCheckResult]) -> Iterator[FailedPeriod]:
+    """The days that failed a check which holds them back."""
+    for result in results:
+        if not result.passed and REASONS in result.metadata:
+            for partition, reason in cast("dict[str, str]", result.metadata[REASONS].value).items():
+                words = f"{result.check_name}: {reason}"
+                yield FailedPeriod(periods.parse(partition), asset, words, result.check_name)
 
 
 def days_of_run(tags: Mapping[str, str], periods: Periods) -> list[date]:
@@ -230,13 +241,7 @@ def recorded_failures(
 
 
 def days_failed(periods: Periods, failed: Collection[FailedPeriod], of: int) -> DaysFailedError:
-    """The error of a run with failed periods.
-
-    Args:
-        periods: of the table.
-        failed: those that failed.
-        of: how many the run has.
-    """
+    """The error of a run of so many periods, some of which failed."""
     others = "" if len(failed) == of else "; the others are made"
     return DaysFailedError(
         f"{len(failed)} of {of} {periods.plural} failed{others}:\n{in_words(periods, failed)}\n"

@@ -41,14 +41,7 @@ class Freshness:
 
 
 def judge(periods: Periods, newest: date, now: datetime, limits: FreshnessSection) -> Freshness:
-    """Judges how long ago the newest period ended.
-
-    Args:
-        periods: of the table.
-        newest: the newest one with rows.
-        now: with a time zone.
-        limits: of a table that has them.
-    """
+    """Judges at a moment, which has a time zone, how long ago the newest period with rows ended."""
     hours = (now - periods.end(newest)) / timedelta(hours=1)
     allowed = {
         dg.AssetCheckSeverity.ERROR: limits.fail_after_hours,

@@ -41,7 +41,6 @@ class Span:
     last: date
 
     def __or__(self, other: "Span | None") -> "Span":
-        """Both, and all periods between."""
         return self if other is None else Span(min(self.first, other.first), max(self.last, other.last))
 
     @classmethod
@@ -117,13 +116,9 @@ def first_and_last(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefin
 def remember_days(
     home: Path, space: Workspace, *, listed: Collection[date] = (), loaded: Collection[date] = ()
 ) -> None:
-    """Keeps which periods a source lists and raw holds, for processes that load later.
+    """Keeps in a home which periods a source lists and raw holds, for processes that load later.
 
-    Args:
-        home: where it is kept; processes look into the home that `AE_ASSETS_HOME` names.
-        space: the table.
-        listed: periods of the source, where it was just listed.
-        loaded: periods that were just loaded.
+    ``listed`` are those of the source, where it was just listed, and ``loaded`` those that were just loaded.
     """
     path, source, periods = _file(home, space.table), _digest(space.table), space.table.periods
     before = _content(path)

@@ -1,5 +1,6 @@
-"""The schedules of a table: retraining and maintenance."""
+"""The schedules of a table, where its YAML sets them: retraining and maintenance."""
 
+from collections.abc import Callable
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -16,75 +17,78 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 
-def retraining_schedule(table: WatchedTable, job: "UnresolvedAssetJobDefinition") -> dg.ScheduleDefinition:
-    """A schedule that trains a challenger on the latest days that leave room to judge it.
+def retraining_schedules(table: WatchedTable, job: "UnresolvedAssetJobDefinition") -> list[dg.ScheduleDefinition]:
+    """Trains a challenger on the latest days that leave room to judge it.
 
     Raises:
         ConfigError: the YAML's cron schedule or time zone is none.
     """
-    settings = table.retraining
-    try:
 
-        @dg.schedule(
+    def retraining(
+        context: dg.ScheduleEvaluationContext, lakehouse: LakehouseResource
+    ) -> dg.RunRequest | dg.SkipReason:
+        space = Workspace(table, lakehouse.tables, lakehouse.models)
+        days = [day for day, rows in space.days_of(FEATURES).items() if rows]
+        judged = lakehouse.models.champion(table.table) is not None
+        planned = plan_retraining(table, days, _trained_until(space), judged=judged, left_out=days_left_out(space))
+        if isinstance(planned, str):
+            return dg.SkipReason(planned)
+        start, end = map(table.periods.key, planned)
+        context.log.info(f"a challenger for {table.table} learns from {start} to {end}")
+        return dg.RunRequest(
+            run_config={"ops": {f"{table.table}__model": {"config": {"train_start": start, "train_end": end}}}},
+            tags={"ae_assets/started_by": "retraining schedule"},
+        )
+
+    def make(cron_schedule: str) -> dg.ScheduleDefinition:
+        return dg.schedule(
             name=f"{table.table}_retraining",
             job=job,
-            cron_schedule=settings.cron_schedule or "",
-            execution_timezone=settings.timezone,
+            cron_schedule=cron_schedule,
+            execution_timezone=table.retraining.timezone,
             default_status=dg.DefaultScheduleStatus.RUNNING,
             description=f"Trains a challenger for {table.table}; it becomes the champion unless it is worse on the "
-            f"latest {settings.window_days} days, which it has not seen.",
-        )
-        def retraining(
-            context: dg.ScheduleEvaluationContext, lakehouse: LakehouseResource
-        ) -> dg.RunRequest | dg.SkipReason:
-            space = Workspace(table, lakehouse.tables, lakehouse.models)
-            held = [day for day, rows in space.days_of(FEATURES).items() if rows]
-            judged = lakehouse.models.champion(table.table) is not None
-            left_out = days_left_out(space)
-            planned = plan_retraining(table, held, _trained_until(space), judged=judged, left_out=left_out)
-            if isinstance(planned, str):
-                return dg.SkipReason(planned)
-            start, end = map(table.periods.key, planned)
-            context.log.info(f"a challenger for {table.table} learns from {start} to {end}")
-            return dg.RunRequest(
-                run_config={
-                    "ops": {f"{table.table}__model": {"config": {"train_start": start, "train_end": end}}},
-                },
-                tags={"ae_assets/started_by": "retraining schedule"},
-            )
+            f"latest {table.retraining.window_days} days, which it has not seen.",
+        )(retraining)
 
-    except dg.DagsterInvalidDefinitionError as error:
-        raise _no_schedule(table, "retraining", settings, error) from None
-    return retraining
+    return _schedules(table, "retraining", table.retraining, make)
 
 
-def maintenance_schedule(table: WatchedTable, job: "UnresolvedAssetJobDefinition") -> dg.ScheduleDefinition:
-    """A schedule that maintains the tables.
+def maintenance_schedules(table: WatchedTable, job: "UnresolvedAssetJobDefinition") -> list[dg.ScheduleDefinition]:
+    """Maintains the tables.
 
     Raises:
         ConfigError: the YAML's cron schedule or time zone is none.
     """
-    settings = table.maintenance
-    try:
+
+    def make(cron_schedule: str) -> dg.ScheduleDefinition:
         return dg.ScheduleDefinition(
             name=f"{table.table}_maintenance",
             job=job,
-            cron_schedule=settings.cron_schedule or "",
-            execution_timezone=settings.timezone,
+            cron_schedule=cron_schedule,
+            execution_timezone=table.maintenance.timezone,
             default_status=dg.DefaultScheduleStatus.RUNNING,
             tags={"ae_assets/started_by": "maintenance schedule"},
         )
+
+    return _schedules(table, "maintenance", table.maintenance, make)
+
+
+def _schedules(
+    table: WatchedTable,
+    key: str,
+    settings: RetrainingSection | MaintenanceSection,
+    make: Callable[[str], dg.ScheduleDefinition],
+) -> list[dg.ScheduleDefinition]:
+    if settings.cron_schedule is None:
+        return []
+    try:
+        return [make(settings.cron_schedule)]
     except dg.DagsterInvalidDefinitionError as error:
-        raise _no_schedule(table, "maintenance", settings, error) from None
-
-
-def _no_schedule(
-    table: WatchedTable, key: str, settings: RetrainingSection | MaintenanceSection, error: Exception
-) -> ConfigError:
-    return ConfigError(
-        f"the {key} of {table.table} cannot be scheduled: attributes.{key}.cron_schedule is "
-        f"{settings.cron_schedule!r}, its timezone {settings.timezone!r}; {error}"
-    )
+        raise ConfigError(
+            f"the {key} of {table.table} cannot be scheduled: attributes.{key}.cron_schedule is "
+            f"{settings.cron_schedule!r}, its timezone {settings.timezone!r}; {error}"
+        ) from None
 
 
 def _trained_until(space: Workspace) -> date | None:

@@ -52,7 +52,7 @@ def landing_sensor(
         periods = table.periods
         cursor = LandingCursor.from_json(context.cursor)
         if cursor.restarted_because is not None:
-            context.log.warning(f"the cursor is started anew: {cursor.restarted_because}")
+            context.log.warning(f"the cursor is started again: {cursor.restarted_because}")
         space = Workspace(table, lakehouse.tables, lakehouse.models)
         try:
             held = _held_days(space)
@@ -128,14 +128,7 @@ def _nothing_new(location: str, landing_plan: LandingPlan, periods: Periods) -> 
 
 
 def _unknown_days(table: WatchedTable, listed: Collection[date], first: date, last: date) -> list[date]:
-    """Periods that have ended and that the table may have, in order, but that came after the code location was loaded.
-
-    Args:
-        table: the table.
-        listed: those of the source.
-        first: the first that is known.
-        last: the last.
-    """
+    """Periods of the source that have ended and that the table may have, but that the code location does not know."""
     start, newest = bounds_of(table)[0], newest_that_has_ended(table)
     possible = (day for day in listed if (start or day) <= day <= newest)
     return sorted(day for day in possible if not first <= day <= last)

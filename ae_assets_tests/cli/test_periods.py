@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 
 from ae_assets.cli import main
 from ae_assets.cli.exit_codes import DONE, WRONG_USE
-from ae_assets.cli.periods import range_of
 from ae_assets.errors import ConfigError
+from ae_assets.pipeline.ranges import range_of
 from ae_assets.schemas.periods import DAILY, HOURLY, WEEKLY, Periods
 from ae_assets_tests.chain.gauges import attributes_of, numbered, write_period
 

@@ -28,7 +28,7 @@ from ae_assets.evaluation.series import SeriesComparison
 from ae_assets.model.definition import WatchedTable
 from ae_assets.model.parse import parse_table
 from ae_assets.pipeline.checks import DRIFT_CHECKS, RATE_CHECKS, build_pooled_checks
-from ae_assets.pipeline.metadata import describe
+from ae_assets.pipeline.descriptions import describe
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets_tests.chain import pumps

@@ -10,7 +10,7 @@ import pytest
 from ae_assets.errors import ConfigError
 from ae_assets.model.definition import MaintenanceSection, RetentionSection
 from ae_assets.pipeline.component import AnomalyPipeline
-from ae_assets.pipeline.maintenance_metadata import describe
+from ae_assets.pipeline.descriptions import describe
 from ae_assets.schemas.periods import WEEKLY
 from ae_assets_tests.chain.gauges import gauges
 from ae_assets_tests.chain.tables import FIRST, LAST, storage_of, watched_table
@@ -103,7 +103,7 @@ def test_days_past_their_retention_are_removed_and_reported(tmp_path: Path) -> N
     gone = sum(sum(before[asset].values()) - sum(space.days_of(asset).values()) for asset in ("raw", "quarantine"))
     assert said["Rows past retention"].value == gone > 0
     assert said["Days past retention"].value >= 3
-    assert "7 days of raw, 4 days of quarantine are held" in describe(table.maintenance)
+    assert "7 days of raw, 4 days of quarantine are held" in describe(table, "maintenance")
 
 
 @pytest.mark.parametrize("asset", ["raw", "features", "anomalies"])

@@ -10,6 +10,9 @@ from ae_assets.schemas.periods import PERIODS
 
 FORMAT = 1
 
+_OF_SIGHTING = ("severity", "at", "message", "about", "blocking", "run_id")
+_OF_PROBLEM = ("since", "count", "posted_at", "reminders")
+
 
 @dataclass(frozen=True)
 class Cursor:
@@ -31,7 +34,6 @@ class Cursor:
     delivered: tuple[str, ...] = ()
 
     def to_json(self) -> str:
-        """The cursor as text."""
         return json.dumps(
             {
                 "format": FORMAT,
@@ -70,38 +72,19 @@ class Cursor:
 def _to_plain(problem: Problem) -> dict[str, Any]:
     seen = problem.sighting
     return {
-        "kind": seen.subject.kind,
-        "asset": seen.subject.asset,
-        "name": seen.subject.name,
-        "severity": seen.severity,
-        "at": seen.at,
-        "message": seen.message,
-        "about": seen.about,
-        "blocking": seen.blocking,
-        "run_id": seen.run_id,
+        **vars(seen.subject),
+        **{name: getattr(seen, name) for name in _OF_SIGHTING},
         "partitions": seen.periods.partitions,
         "days": [f"{first}/{last}" for first, last in problem.ranges],
-        "since": problem.since,
-        "count": problem.count,
-        "posted_at": problem.posted_at,
-        "reminders": problem.reminders,
+        **{name: getattr(problem, name) for name in _OF_PROBLEM},
     }
 
 
 def _from_plain(plain: Mapping[str, Any]) -> Problem:
     periods = PERIODS[plain.get("partitions", "daily")]
     subject = Subject(Kind(plain["kind"]), plain["asset"], plain["name"])
-    seen = Sighting(
-        subject,
-        passed=False,
-        at=plain["at"],
-        message=plain["message"],
-        severity=Severity(plain["severity"]),
-        about=plain["about"],
-        blocking=plain["blocking"],
-        run_id=plain["run_id"],
-        periods=periods,
-    )
+    values = {name: plain[name] for name in _OF_SIGHTING} | {"severity": Severity(plain["severity"])}
     ranges = [map(periods.parse, text.split("/")) for text in plain["days"]]
     days = frozenset(day for first, last in ranges for day in periods.range(first, last))
-    return Problem(seen, days, plain["since"], plain["count"], plain["posted_at"], plain["reminders"])
+    seen = Sighting(subject, passed=False, periods=periods, **values)
+    return Problem(seen, days, **{name: plain[name] for name in _OF_PROBLEM})

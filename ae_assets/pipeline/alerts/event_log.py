@@ -5,7 +5,7 @@ included. So runs of the CLI and runs whose process died (run monitoring ends th
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, cast
 
@@ -55,24 +55,16 @@ class Seen:
 
 
 class EventLog:
-    """The event log, as far as it is about one code location."""
+    """The event log, as far as it is about the assets and checks of one code location."""
 
     def __init__(self, instance: dg.DagsterInstance, graph: BaseAssetGraph[Any], location: str | None) -> None:
-        """Takes the code location's assets and checks, and its name where it has one."""
-        self._instance = instance
-        self._graph = graph
+        self._instance, self._graph, self._location = instance, graph, location
         self._assets = graph.get_all_asset_keys()
         self._about = {node.key: node.description or "" for node in graph.asset_check_nodes}
-        self._location = location
 
     def newest(self) -> int:
         """Number of the newest event; 0 in an empty log."""
         return self._instance.event_log_storage.get_maximum_record_id() or 0
-
-    def begin(self) -> Cursor:
-        """Where a sensor begins that has not looked before: runs before that are not posted, states that last are."""
-        newest = self.newest()
-        return Cursor(newest, newest)
 
     def look(self, cursor: Cursor) -> Seen:
         """Reads what came after ``cursor.after`` up to ``cursor.until``, and verdicts reported outside of runs."""
@@ -80,7 +72,7 @@ class EventLog:
         found = self._instance.get_runs(dg.RunsFilter(run_ids=[entry.run_id for entry in ended])) if ended else ()
         runs = {run.run_id: run for run in found}
         sightings = [
-            sighting for entry in ended if entry.run_id in runs for sighting in self._of_run(runs[entry.run_id], entry)
+            seen for entry in ended if entry.run_id in runs for seen in self._of_run(runs[entry.run_id], entry)
         ]
         reported = self._reported()
         sightings += [
@@ -94,10 +86,10 @@ class EventLog:
         """How runs ended, oldest first and at most so many a look, and the last event that this covers."""
         found: list[dg.EventLogRecord] = []
         for kind in ENDED:
-            wanted = dg.RunStatusChangeRecordsFilter(
+            asked = dg.RunStatusChangeRecordsFilter(
                 kind, after_storage_id=cursor.after, before_storage_id=cursor.until + 1
             )
-            found += self._instance.fetch_run_status_changes(wanted, limit=RUNS_A_LOOK, ascending=True).records
+            found += self._instance.fetch_run_status_changes(asked, limit=RUNS_A_LOOK, ascending=True).records
         found.sort(key=lambda record: record.storage_id)
         taken = found[:RUNS_A_LOOK]
         covered = cursor.until if len(found) < RUNS_A_LOOK else taken[-1].storage_id
@@ -112,22 +104,10 @@ class EventLog:
             return
         periods = self._periods(assets.values())
         days = frozenset(days_of_run(run.tags, periods))
-        failed = _failed_days(events, periods)
         for event in events:
             if _type(event) is Event.ASSET_CHECK_EVALUATION and _evaluation(event).asset_key in self._assets:
                 yield self._verdict(event, days)
-            elif _has_ended(event) and (key := assets.get(_step(event))) is not None:
-                made = days - {failure.day for failure in failed.get(key, ())}
-                if made or not days:
-                    subject = _run_subject(key, run)
-                    yield Sighting(
-                        subject, passed=True, at=event.timestamp, days=made, periods=periods, run_id=run.run_id
-                    )
-        if _type(ended) is Event.RUN_SUCCESS and not planned:
-            yield Sighting(_run_subject(None, run), passed=True, at=ended.timestamp, run_id=run.run_id)
-        if _type(ended) is Event.RUN_FAILURE and run.tags.get(WILL_RETRY_TAG) != "true":
-            yield from _failures(events, assets, run, ended, days, periods)
-            yield from _day_failures(failed, run, ended, days, periods)
+        yield from _Run(run, ended, events, assets, periods, days).sightings(is_planned=bool(planned))
 
     def _periods(self, assets: Iterable[dg.AssetKey]) -> Periods:
         """What the partitions are of which a run or a check of some assets speaks."""
@@ -143,15 +123,15 @@ class EventLog:
         """What a check says; periods only where it names those that are wrong, else it speaks of the whole asset."""
         evaluation = _evaluation(entry)
         named, periods = evaluation.metadata.get(FAILED_DAYS), self._periods([evaluation.asset_key])
-        failed = None if named is None else [periods.parse(key) for key in cast("list[str]", named.value)]
+        failed = [] if named is None else [periods.parse(key) for key in cast("list[str]", named.value)]
         return Sighting(
             Subject(Kind.CHECK, evaluation.asset_key.to_user_string(), evaluation.check_name),
             passed=evaluation.passed,
             at=entry.timestamp,
             message=shortened(evaluation.description or "the check gives no reason"),
             severity=Severity.ERROR if evaluation.severity is dg.AssetCheckSeverity.ERROR else Severity.WARNING,
-            days=frozenset() if failed is None else days,
-            failed_days=frozenset(failed or ()),
+            days=frozenset() if named is None else days,
+            failed_days=frozenset(failed),
             periods=periods,
             about=self._about.get(evaluation.asset_check_key, ""),
             blocking=bool(evaluation.blocking) or evaluation.check_name in HOLDS_BACK,
@@ -171,77 +151,77 @@ class EventLog:
         }
 
 
-def _failures(
-    events: Sequence[dg.EventLogEntry],
-    assets: Mapping[str, dg.AssetKey],
-    run: dg.DagsterRun,
-    ended: dg.EventLogEntry,
-    days: frozenset[date],
-    periods: Periods,
-) -> Iterator[Sighting]:
-    """Each step that failed, or where the run stopped.
+@dataclass(frozen=True)
+class _Run:
+    """A run that ended; ``assets`` holds the first asset of each of its steps."""
 
-    A step that a blocking check failed is the check's problem, and one that names failed days is theirs.
-    """
+    run: dg.DagsterRun
+    ended: dg.EventLogEntry
+    events: Sequence[dg.EventLogEntry]
+    assets: Mapping[str, dg.AssetKey]
+    periods: Periods
+    days: frozenset[date]
 
-    def failure(key: dg.AssetKey | None, event: dg.EventLogEntry, message: str) -> Sighting:
-        return Sighting(
-            _run_subject(key, run),
-            passed=False,
-            at=event.timestamp,
-            message=shortened(message),
-            days=days,
-            failed_days=days,
-            periods=periods,
-            blocking=True,
-            run_id=run.run_id,
-        )
+    def sightings(self, *, is_planned: bool) -> Iterator[Sighting]:
+        """What it made and at what it failed.
 
-    failed = [event for event in events if _type(event) is Event.STEP_FAILURE]
-    for event in failed:
-        error = event.get_dagster_event().step_failure_data.error
-        told_otherwise = error is not None and error.cls_name == DagsterAssetCheckFailedError.__name__
-        if not told_otherwise and not is_caused_by(error, DaysFailedError):
-            message = "no reason was recorded" if error is None else root_message(error)
-            yield failure(assets.get(_step(event)), event, message)
-    if not failed:
-        done = {_step(event) for event in events if _type(event) is Event.STEP_SUCCESS}
-        stopped_at = next((key for step, key in assets.items() if step not in done), None)
-        yield failure(stopped_at, ended, _why_it_ended(ended))
+        Args:
+            is_planned: whether it was to make any assets.
+        """
+        failed = self._failed_periods()
+        for event in self.events:
+            key = self.assets.get(_step(event))
+            if key is not None and _has_ended(event):
+                made = self.days - {failure.day for failure in failed.get(key, ())}
+                if made or not self.days:
+                    yield self._seen(key, event.timestamp, passed=True, days=made)
+        if _type(self.ended) is Event.RUN_SUCCESS and not is_planned:
+            yield self._seen(None, self.ended.timestamp, passed=True)
+        if _type(self.ended) is Event.RUN_FAILURE and self.run.tags.get(WILL_RETRY_TAG) != "true":
+            yield from self._failures()
+            for key, failures in failed.items():
+                # One that a check holds back is the check's problem.
+                here = [one for one in failures if one.asset == key.path[-1] and one.check is None]
+                if here:
+                    yield self._failure(key, self.ended, in_words(self.periods, here), [one.day for one in here])
 
+    def _failures(self) -> Iterator[Sighting]:
+        """Each step that failed, or where the run stopped.
 
-def _failed_days(events: Iterable[dg.EventLogEntry], periods: Periods) -> dict[dg.AssetKey, list[FailedPeriod]]:
-    """The periods of each asset that a run recorded as failed."""
-    found: dict[dg.AssetKey, list[FailedPeriod]] = {}
-    for event in events:
-        observation = event.asset_observation
-        if observation is not None and (failure := failure_in(observation, periods)) is not None:
-            found.setdefault(observation.asset_key, []).append(failure)
-    return found
+        A step that a blocking check failed is the check's problem, and one that names failed periods is theirs.
+        """
+        failed = [event for event in self.events if _type(event) is Event.STEP_FAILURE]
+        for event in failed:
+            error = event.get_dagster_event().step_failure_data.error
+            by_check = error is not None and error.cls_name == DagsterAssetCheckFailedError.__name__
+            if not by_check and not is_caused_by(error, DaysFailedError):
+                message = "no reason was recorded" if error is None else root_message(error)
+                yield self._failure(self.assets.get(_step(event)), event, message, self.days)
+        if not failed:
+            done = {_step(event) for event in self.events if _type(event) is Event.STEP_SUCCESS}
+            stopped_at = next((key for step, key in self.assets.items() if step not in done), None)
+            yield self._failure(stopped_at, self.ended, _why_it_ended(self.ended), self.days)
 
+    def _failed_periods(self) -> dict[dg.AssetKey, list[FailedPeriod]]:
+        """Those that it recorded as failed, by asset."""
+        found: dict[dg.AssetKey, list[FailedPeriod]] = {}
+        for event in self.events:
+            observation = event.asset_observation
+            if observation is not None and (failure := failure_in(observation, self.periods)) is not None:
+                found.setdefault(observation.asset_key, []).append(failure)
+        return found
 
-def _day_failures(
-    failed: Mapping[dg.AssetKey, Sequence[FailedPeriod]],
-    run: dg.DagsterRun,
-    ended: dg.EventLogEntry,
-    days: frozenset[date],
-    periods: Periods,
-) -> Iterator[Sighting]:
-    """Of each asset the days that failed at it; a day that a check holds back is the check's problem."""
-    for key, failures in failed.items():
-        here = [one for one in failures if one.asset == key.path[-1] and one.check is None]
-        if here:
-            yield Sighting(
-                _run_subject(key, run),
-                passed=False,
-                at=ended.timestamp,
-                message=shortened(in_words(periods, here)),
-                days=days,
-                failed_days=frozenset(one.day for one in here),
-                periods=periods,
-                blocking=True,
-                run_id=run.run_id,
-            )
+    def _failure(
+        self, key: dg.AssetKey | None, event: dg.EventLogEntry, message: str, failed: Iterable[date]
+    ) -> Sighting:
+        seen = self._seen(key, event.timestamp, passed=False, days=self.days)
+        return replace(seen, message=shortened(message), failed_days=frozenset(failed), blocking=True)
+
+    def _seen(
+        self, key: dg.AssetKey | None, at: float, *, passed: bool, days: frozenset[date] = frozenset()
+    ) -> Sighting:
+        subject = Subject(Kind.RUN, None if key is None else key.to_user_string(), self.run.job_name)
+        return Sighting(subject, passed, at, days=days, periods=self.periods, run_id=self.run.run_id)
 
 
 def _why_it_ended(ended: dg.EventLogEntry) -> str:
@@ -260,10 +240,6 @@ def _planned(events: Iterable[dg.EventLogEntry]) -> dict[str, dg.AssetKey]:
             if key is not None:
                 found.setdefault(_step(event), key)
     return found
-
-
-def _run_subject(key: dg.AssetKey | None, run: dg.DagsterRun) -> Subject:
-    return Subject(Kind.RUN, None if key is None else key.to_user_string(), run.job_name)
 
 
 def _type(entry: dg.EventLogEntry) -> dg.DagsterEventType | None:

@@ -46,15 +46,15 @@ def alert_sensor(look_seconds: int = LOOK_SECONDS) -> dg.SensorDefinition:
         )
         newest = log.newest()
         cursor = _cursor(context, newest)
-        if cursor is None:
-            return dg.SensorResult(cursor=log.begin().to_json(), skip_reason="alerts begin with what fails from now on")
+        if cursor is None:  # runs before are not posted, states that last are
+            begin = Cursor(newest, newest).to_json()
+            return dg.SensorResult(cursor=begin, skip_reason="alerts begin with what fails from now on")
         seen = log.look(cursor)
         followed = follow(cursor.problems, seen.sightings, time.time(), settings.rules)
         due = [alert for alert in followed.alerts if alert.id not in cursor.delivered]
         delivered, trouble = _post(due, settings)
         if trouble is not None and not delivered:
             raise trouble
-        open_now = f"{len(followed.problems)} problems are open"
         if trouble is not None:
             ids = (*cursor.delivered, *(alert.id for alert in delivered))
             context.log.error(f"{trouble}; {len(delivered)} of {len(due)} alerts were delivered")
@@ -64,23 +64,23 @@ def alert_sensor(look_seconds: int = LOOK_SECONDS) -> dg.SensorDefinition:
             )
         return dg.SensorResult(
             cursor=Cursor(seen.after, newest, seen.reported, followed.problems).to_json(),
-            skip_reason=f"posted {len(delivered)} alerts; {open_now}",
+            skip_reason=f"posted {len(delivered)} alerts; {len(followed.problems)} problems are open",
         )
 
     return alerts
 
 
 def _cursor(context: dg.SensorEvaluationContext, newest: int) -> Cursor | None:
-    """The cursor; None where it has to start anew."""
+    """The cursor; None where it has to start again."""
     if context.cursor is None:
         return None
     try:
         cursor = Cursor.from_json(context.cursor)
     except ValueError as error:
-        context.log.warning(f"the cursor is started anew: {error}")
+        context.log.warning(f"the cursor is started again: {error}")
         return None
     if cursor.until > newest:
-        context.log.warning(f"the cursor is started anew: the event log ends at {newest}, before {cursor.until}")
+        context.log.warning(f"the cursor is started again: the event log ends at {newest}, before {cursor.until}")
         return None
     return cursor
 

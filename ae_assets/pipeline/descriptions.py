@@ -1,0 +1,123 @@
+"""What the UI shows of each asset before anything is materialised."""
+
+from typing import Any
+
+from ae_assets.chain.workspace import (
+    ANOMALIES,
+    DAILY,
+    EVALUATION,
+    FEATURES,
+    MAINTENANCE,
+    MODEL,
+    QUARANTINE,
+    RAW,
+    THRESHOLD,
+)
+from ae_assets.model.definition import MaintenanceSection, WatchedTable
+from ae_assets.schemas.durations import written as in_short
+from ae_assets.sources import open_source
+from ae_assets.sources.printable import without_secrets
+
+
+def metadata_of(table: WatchedTable, asset: str) -> dict[str, Any]:
+    """What is known of an asset before anything is materialised."""
+    return {"dagster/table_name": f"{table.table}.{asset}", "source": _source(table)} if asset in DAILY else {}
+
+
+def _source(table: WatchedTable) -> str:
+    """The location as it may be shown: the one in the YAML may hold a password."""
+    return open_source(table.source.location, table.reading).location
+
+
+def describe(table: WatchedTable, asset: str) -> str:
+    """The description of an asset, in Markdown."""
+    watched = table.description or f"Rows of {table.table}."
+    features = table.features
+    attributes = "\n".join(
+        f"| `{name}` | {attribute.kind} | {attribute.meaning} |" for name, attribute in features.attributes.items()
+    )
+    noun = table.periods.noun
+    chain, retrain = f"`{table.table}_{table.partitions}`", f"`{table.table}_retrain`"
+    each = "time" if table.layout.has_several_records else noun
+    return {
+        RAW: f"{watched}\n\nThe source's rows of each {noun} as they are, typed, nothing dropped, with the file they "
+        f"came from. {table.periods.one.capitalize()} that the source lacks is empty. Source: `{_source(table)}`.\n\n"
+        f"To begin: the job {chain} makes {table.periods.plural}, from here to the anomalies; {retrain} the model that "
+        "they need first.",
+        FEATURES: f"Validated rows turned into features: one row per device and {each}, made of the device's own last "
+        f"{in_short(features.look_back)}. Unknown values stay null and have a flag.\n\n"
+        f"| attribute | kind | meaning |\n| --- | --- | --- |\n{attributes}",
+        QUARANTINE: "Rows that cannot be true, with the rule they break and the value that breaks it. "
+        f"Raw = features + quarantine, every {noun}.",
+        MODEL: f"`{table.detector.type}` fitted on {_learned_from(table)}. The job {retrain} makes a version and its "
+        "threshold, which makes it the champion unless it is worse than the one in use. Without `train_start` and "
+        "`train_end` it takes the latest days that leave room for the threshold.",
+        THRESHOLD: f"The cut of the newest model by the policy `{table.threshold.policy}`, on the "
+        f"{table.calibration.days} days that follow the training range after {table.calibration.embargo_days} days. "
+        + _promoted_where(table),
+        ANOMALIES: "Which devices to look at, and why: the tab *Partitions* shows the list of each "
+        f"{noun}. The job {chain} makes {table.periods.one} with all that it rests on.\n\n"
+        f"One row per device and {each}: score, threshold, verdict, "
+        "severity (how rare such a score was in calibration), episode and the reasons for it. Sorted by falling score.",
+        EVALUATION: "Whether the model is any good: what the champion detects and how often it is wrong, beside the "
+        "comparisons, on days that neither fit nor threshold has seen. Without `start` and `end` the latest of them. "
+        + _judged_by(table),
+        MAINTENANCE: _maintenance(table.maintenance),
+    }[asset]
+
+
+def _maintenance(settings: MaintenanceSection) -> str:
+    retention = settings.retention_days.model_dump(exclude_none=True)
+    held = ", ".join(f"{days} days of {asset}" for asset, days in retention.items())
+    return (
+        "Makes days that consist of several files one file each. Forgets states of the tables that were replaced more "
+        f"than {settings.keep_days} days ago, but for the last {settings.keep_snapshots}. Removes files that nothing "
+        "names, such as those of killed runs. "
+        + (
+            f"Removes days past their retention: {held} are held, counted back from the newest. All other rows stay."
+            if held
+            else "The rows of every day stay as they are."
+        )
+    )
+
+
+def _learned_from(table: WatchedTable) -> str:
+    """Which records a model is fitted on."""
+    if table.target_kind == "failures":
+        return f"devices that stay healthy for {table.horizon_days} days"
+    if table.target_kind == "intervals":
+        return f"the records outside of the intervals that {_labels(table)}"
+    return "all records, since nothing is known to have gone wrong with the devices of this table"
+
+
+def _promoted_where(table: WatchedTable) -> str:
+    """When a version becomes the champion."""
+    if table.target_kind is None:
+        return (
+            "The version then becomes the champion: nothing is known to have gone wrong with the devices of this "
+            "table, so it is compared with none."
+        )
+    return (
+        "The version then becomes the champion, unless it detects less than the one in use on the latest labelled days "
+        "that neither has seen; configure `promote: always` to do without the comparison."
+    )
+
+
+def _judged_by(table: WatchedTable) -> str:
+    """What counts as found, and as a false alarm."""
+    if table.target_kind == "failures":
+        return f"An alarm counts in the {table.horizon_days} days before a failure."
+    if table.target_kind == "intervals":
+        return f"An alarm finds the interval that it lies in, as {_labels(table)} them; any other is false."
+    return (
+        "**Nothing is known** to have gone wrong with the devices of this table, so nothing is judged, and no check "
+        "looks at rates of detection and false alarms. `source.columns.label` or `target.file` would say it."
+    )
+
+
+def _labels(table: WatchedTable) -> str:
+    if table.target.file is not None:
+        return f"`{without_secrets(table.target.file)}` names"
+    marks = table.layout.abnormal
+    columns = () if marks is None else marks.columns
+    return f"{', '.join(f'`{name}`' for name in columns)} mark{'s' if len(columns) == 1 else ''}"
