@@ -1,9 +1,9 @@
 """Automation conditions: what was loaded goes on to anomalies, and what came late renews the periods that rest on it.
 
 What a period rests on reaches further back than the partition mappings say (see `assets.INPUTS`), so the conditions
-that Dagster brings, which follow the mappings, would renew the period alone. Those here compare when each period was last
-written, by the position of its materialisation in the event log, which no clock can disturb. A period of raw counts as
-written when other rows came, which the fingerprint beside each materialisation tells.
+that Dagster brings, which follow the mappings, would renew the period alone. Those here compare when each period was
+last written, by the position of its materialisation in the event log, which no clock can disturb. A period of raw
+counts as written when other rows came, which the fingerprint beside each materialisation tells.
 """
 
 from collections import deque

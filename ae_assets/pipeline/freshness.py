@@ -7,8 +7,8 @@ ended, so what passes the check passes the policy.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
 
 import dagster as dg
 
@@ -24,20 +24,13 @@ LOOK_SECONDS = 600
 NOTHING_HELD = "nothing is held yet, so nothing is judged"
 
 
-@dataclass(frozen=True)
-class Freshness:
-    """What the check says."""
+class Freshness(NamedTuple):
+    """What the check says; ``state`` is reported again when it changes."""
 
-    periods: Periods
-    newest: date
     passed: bool
     severity: dg.AssetCheckSeverity
     words: str
-
-    @property
-    def state(self) -> str:
-        """What is reported again when it changes."""
-        return f"{self.periods.key(self.newest)} {'passed' if self.passed else self.severity.value}"
+    state: str
 
 
 def judge(periods: Periods, newest: date, now: datetime, limits: FreshnessSection) -> Freshness:
@@ -50,7 +43,8 @@ def judge(periods: Periods, newest: date, now: datetime, limits: FreshnessSectio
     over = [severity for severity, most in allowed.items() if most is not None and hours >= most]
     severity = over[0] if over else dg.AssetCheckSeverity.ERROR
     words = f"the newest {periods.noun}, {periods.key(newest)}, {_ago(hours)}; {_allowed(limits)}"
-    return Freshness(periods, newest, not over, severity, words)
+    state = f"{periods.key(newest)} {severity.value if over else 'passed'}"
+    return Freshness(not over, severity, words, state)
 
 
 def freshness_policy(table: WatchedTable, asset: str) -> dg.FreshnessPolicy | None:
@@ -72,16 +66,19 @@ def build_freshness_checks(table: WatchedTable) -> list[dg.AssetChecksDefinition
 def _check(table: WatchedTable, asset: str) -> dg.AssetChecksDefinition:
     @dg.multi_asset_check(name=f"{table.table}__{asset}_freshness", specs=[spec(CHECK, table, asset)])
     def newest_day(lakehouse: LakehouseResource) -> Iterator[dg.AssetCheckResult]:
-        found = _freshness(Workspace(table, lakehouse.tables, lakehouse.models), asset)
-        yield dg.AssetCheckResult(
-            check_name=CHECK,
-            asset_key=dg.AssetKey([table.table, asset]),
-            passed=found is None or found.passed,
-            severity=dg.AssetCheckSeverity.ERROR if found is None else found.severity,
-            description=NOTHING_HELD if found is None else found.words,
-        )
+        yield dg.AssetCheckResult(**_verdict(table, asset, _freshness(table, lakehouse, asset)))
 
     return newest_day
+
+
+def _verdict(table: WatchedTable, asset: str, judged: Freshness | None) -> dict[str, Any]:
+    return {
+        "asset_key": dg.AssetKey([table.table, asset]),
+        "check_name": CHECK,
+        "passed": judged is None or judged.passed,
+        "severity": dg.AssetCheckSeverity.ERROR if judged is None else judged.severity,
+        "description": NOTHING_HELD if judged is None else judged.words,
+    }
 
 
 def freshness_sensors(table: WatchedTable) -> list[dg.SensorDefinition]:
@@ -97,18 +94,12 @@ def freshness_sensors(table: WatchedTable) -> list[dg.SensorDefinition]:
         "old.",
     )
     def freshness(context: dg.SensorEvaluationContext, lakehouse: LakehouseResource) -> dg.SensorResult:
-        space = Workspace(table, lakehouse.tables, lakehouse.models)
-        found = {asset: judged for asset in JUDGED if (judged := _freshness(space, asset)) is not None}
+        looks = {asset: _freshness(table, lakehouse, asset) for asset in JUDGED}
+        found = {asset: judged for asset, judged in looks.items() if judged is not None}
         before: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
         return dg.SensorResult(
             asset_events=[
-                dg.AssetCheckEvaluation(
-                    asset_key=dg.AssetKey([table.table, asset]),
-                    check_name=CHECK,
-                    passed=judged.passed,
-                    severity=judged.severity,
-                    description=judged.words,
-                )
+                dg.AssetCheckEvaluation(**_verdict(table, asset, judged))
                 for asset, judged in found.items()
                 if before.get(asset) != judged.state
             ],
@@ -119,10 +110,10 @@ def freshness_sensors(table: WatchedTable) -> list[dg.SensorDefinition]:
     return [freshness]
 
 
-def _freshness(space: Workspace, asset: str) -> Freshness | None:
-    held = [day for day, rows in space.days_of(asset).items() if rows]
-    table = space.table
-    return judge(table.periods, max(held), datetime.now(tz=UTC), table.freshness) if held else None
+def _freshness(table: WatchedTable, lakehouse: LakehouseResource, asset: str) -> Freshness | None:
+    rows = Workspace(table, lakehouse.tables, lakehouse.models).days_of(asset)
+    newest = max((day for day, count in rows.items() if count), default=None)
+    return None if newest is None else judge(table.periods, newest, datetime.now(tz=UTC), table.freshness)
 
 
 def _ago(hours: float) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT, Workspace
+from ae_assets.chain.workspace import ANOMALIES, DAILY, Workspace
 from ae_assets.errors import LakehouseError, SourceError
 from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.partitions import bounds_of, first_and_last, newest_that_has_ended, remember_days
@@ -44,90 +44,82 @@ def landing_sensor(
         f"chain for them, at most {table.sensor.max_runs_per_tick} a look.",
     )
     def landing(context: dg.SensorEvaluationContext, lakehouse: LakehouseResource) -> dg.SensorResult | dg.SkipReason:
-        source = lakehouse.source_of(table)
+        source, periods = lakehouse.source_of(table), table.periods
         try:
             listed = source.days()
         except SourceError as error:
             return dg.SkipReason(f"the source cannot be listed now: {error}")
-        periods = table.periods
         cursor = LandingCursor.from_json(context.cursor)
         if cursor.restarted_because is not None:
             context.log.warning(f"the cursor is started again: {cursor.restarted_because}")
         space = Workspace(table, lakehouse.tables, lakehouse.models)
         try:
-            held = _held_days(space)
+            loaded = _loaded(space)
             remember_days(Path(lakehouse.home), space, listed=listed)
         except LakehouseError as error:
             return dg.SkipReason(f"what raw holds cannot be read now: {error}")
-        known = first_and_last(table, partitions)
-        if known is None:
+        bounds = first_and_last(table, partitions)
+        if bounds is None:
             return dg.SkipReason(f"no {periods.noun} of {table.table} has ended yet")
-        if unknown := _unknown_days(table, listed, *known):
-            here = " to ".join(map(periods.key, known))
+        first, last = bounds
+        if unknown := _unknown_periods(table, listed, first, last):
             context.log.warning(
-                f"the source has {len(unknown)} {periods.plural} outside those known here ({here}), the first is "
-                f"{periods.key(unknown[0])}: reload the code location, which takes them in; they wait until then"
+                f"the source has {len(unknown)} {periods.plural} outside those known here ({periods.key(first)} to "
+                f"{periods.key(last)}), the first is {periods.key(unknown[0])}: reload the code location, which takes "
+                "them in; they wait until then"
             )
-        landing_plan = plan(
-            listed,
-            {day: fingerprint for day, (fingerprint, _) in held.items()},
-            cursor.asked,
-            limit=table.sensor.max_runs_per_tick,
-            first_day=known[0],
-            last_day=known[1],
-        )
+        fingerprints = {day: fingerprint for day, (fingerprint, _) in loaded.items()}
+        limit = table.sensor.max_runs_per_tick
+        planned = plan(listed, fingerprints, cursor.asked, limit=limit, first_day=first, last_day=last)
         strays = source.strays()
-        for stray in strays[:STRAYS_NAMED]:
+        more = [f"{len(strays) - STRAYS_NAMED} more"] if len(strays) > STRAYS_NAMED else []
+        for stray in [*strays[:STRAYS_NAMED], *more]:
             context.log.warning(f"left out: {stray}")
-        if len(strays) > STRAYS_NAMED:
-            context.log.warning(f"left out: {len(strays) - STRAYS_NAMED} more")
-        assets: tuple[str, ...] = (*DAILY_INPUT, ANOMALIES)
+        assets = list(DAILY)
         if lakehouse.models.champion(table.table) is None:
             context.log.warning(
                 f"{table.table} has no champion yet: {periods.plural} are prepared up to their features"
             )
-            assets = DAILY_INPUT
-        return dg.SensorResult(
-            run_requests=[
-                dg.RunRequest(
-                    run_key=_run_key(table, day, held),
-                    partition_key=periods.key(day.day),
-                    asset_selection=[dg.AssetKey([table.table, name]) for name in assets],
-                    tags={"ae_assets/source_file": day.origin[-200:]},
-                )
-                for day in landing_plan.requests
-            ],
-            cursor=LandingCursor(landing_plan.asked).to_json(),
-            skip_reason=None if landing_plan.requests else _nothing_new(source.location, landing_plan, periods),
-        )
+            assets.remove(ANOMALIES)
+        requests = [
+            dg.RunRequest(
+                run_key=_run_key(table, day, loaded),
+                partition_key=periods.key(day.day),
+                asset_selection=[dg.AssetKey([table.table, name]) for name in assets],
+                tags={"ae_assets/source_file": day.origin[-200:]},
+            )
+            for day in planned.requests
+        ]
+        nothing = None if requests else _nothing_new(source.location, planned, periods)
+        return dg.SensorResult(requests, nothing, cursor=LandingCursor(planned.asked).to_json())
 
     return landing
 
 
-def _held_days(space: Workspace) -> dict[date, tuple[str, datetime]]:
+def _loaded(space: Workspace) -> dict[date, tuple[str, datetime]]:
     """Fingerprint of each loaded period, and when it was loaded, as raw says."""
     # It computes with frames, which the code location does without.
     from ae_assets.chain.ledger import ledger_of
 
     ledger = ledger_of(space).select("period", "fingerprint", "loaded_at").drop_nulls()
-    return {day: (fingerprint, loaded_at) for day, fingerprint, loaded_at in ledger.iter_rows()}
+    return {period: (fingerprint, loaded_at) for period, fingerprint, loaded_at in ledger.iter_rows()}
 
 
-def _run_key(table: WatchedTable, day: SourceDay, held: Mapping[date, tuple[str, datetime]]) -> str:
+def _run_key(table: WatchedTable, day: SourceDay, loaded: Mapping[date, tuple[str, datetime]]) -> str:
     """Tells a load from every other: of a file that is back as it once was by what it replaces now."""
-    before = held.get(day.day)
+    before = loaded.get(day.day)
     replaced = "" if before is None else f":instead of {before[0]} of {before[1]:%Y-%m-%dT%H:%M:%S.%f}"
     return f"{table.table}:{table.periods.key(day.day)}:{day.fingerprint}{replaced}"
 
 
-def _nothing_new(location: str, landing_plan: LandingPlan, periods: Periods) -> str:
-    if not landing_plan.asked:
+def _nothing_new(location: str, planned: LandingPlan, periods: Periods) -> str:
+    if not planned.asked:
         return f"nothing new in {location}"
-    outstanding = f"{len(landing_plan.asked)} {periods.plural} that were asked for are not loaded yet"
+    outstanding = f"{len(planned.asked)} {periods.plural} that were asked for are not loaded yet"
     return f"nothing new in {location}; {outstanding}: their runs wait, go on or have failed"
 
 
-def _unknown_days(table: WatchedTable, listed: Collection[date], first: date, last: date) -> list[date]:
+def _unknown_periods(table: WatchedTable, listed: Collection[date], first: date, last: date) -> list[date]:
     """Periods of the source that have ended and that the table may have, but that the code location does not know."""
     start, newest = bounds_of(table)[0], newest_that_has_ended(table)
     possible = (day for day in listed if (start or day) <= day <= newest)
