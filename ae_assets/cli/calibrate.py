@@ -4,6 +4,7 @@ import click
 
 from ae_assets.cli.commands import explains_errors, main
 from ae_assets.cli.exit_codes import EXIT_CODES
+from ae_assets.cli.screen import say, shown_progress
 from ae_assets.errors import ModelError
 
 
@@ -24,7 +25,7 @@ def calibrate(table: str, version: str | None, promote: str) -> int:
     Days that are scored from then on are held against the new cut; those before keep theirs until they are made again.
     """
     from ae_assets.chain.settings import require_settings
-    from ae_assets.cli.chain_run import calibrate_chain
+    from ae_assets.cli.chain_run import print_facts, report
     from ae_assets.cli.instance import open_chain
 
     with open_chain(table) as chain:
@@ -36,4 +37,12 @@ def calibrate(table: str, version: str | None, promote: str) -> int:
                 f"`ae-assets run {table} --start DAY --end DAY`"
             )
         require_settings(chain.space, chosen)
-        return calibrate_chain(chain, chosen, promote)
+        with shown_progress("threshold"):
+            outcome = chain.run(("threshold",), None, {"threshold": {"version": chosen, "promote": promote}})
+        print_facts([outcome])
+        if outcome.success:
+            say(
+                f"Days scored before keep their threshold; to hold them against the new one: "
+                f"`ae-assets run {table} --start DAY --end DAY`"
+            )
+        return report(chain, [("threshold", outcome)])

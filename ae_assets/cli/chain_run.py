@@ -35,16 +35,9 @@ MOST_LISTED = 10
 
 
 def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date] | None, *, retrain: bool) -> int:
-    """Runs the chain over a range of periods and prints what came out.
+    """Runs the chain over a range of periods, prints what came out and returns the exit code.
 
-    Args:
-        chain: the table.
-        days: first and last period to process.
-        training: first and last to train on; None: a champion is used where there is one, else the default range.
-        retrain: whether to train although the champion was trained on that range.
-
-    Returns:
-        The exit code.
+    Without days to train on, a champion is used where there is one, else a model is trained on the default range.
 
     Raises:
         SourceError: the source cannot be listed.
@@ -69,12 +62,15 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
 
     with handing_over(chain.definition, source):
         goes_on = stage("raw and features", DAILY_INPUT, days)
-    asked = chain.definition.periods.range(*days)
+    periods = chain.definition.periods
+    asked = periods.range(*days)
     has_days = len(outcomes[0][1].failed_days) < len(asked)
     training_is_due = training_is_due and has_days
     too_early = _too_early(chain) if goes_on and training_is_due and training is None and not retrain else None
     if goes_on and training_is_due and not too_early:
-        goes_on = stage("model and threshold", ("model", "threshold"), None, {"model": _model_config(chain, training)})
+        first_and_last = () if training is None else map(periods.key, training)
+        config = dict(zip(("train_start", "train_end"), first_and_last, strict=False))
+        goes_on = stage("model and threshold", ("model", "threshold"), None, {"model": config})
     has_champion = chain.space.models.champion(chain.table) is not None
     if goes_on and not too_early and (has_days or has_champion):
         stage("anomalies", ("anomalies",), days)  # withdraws those of days that are held back
@@ -88,30 +84,8 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
     return code
 
 
-def calibrate_chain(chain: Chain, version: str, promote: str) -> int:
-    """Chooses the threshold of a model version by the YAML and prints what came out.
-
-    Args:
-        chain: the table.
-        version: a version of its model.
-        promote: "always", or "if_not_worse" where another version must prove itself against the champion.
-
-    Returns:
-        The exit code.
-    """
-    with shown_progress("threshold"):
-        outcome = chain.run(("threshold",), None, {"threshold": {"version": version, "promote": promote}})
-    print_facts([outcome])
-    if outcome.success:
-        say(
-            f"Days scored before keep their threshold; to hold them against the new one: "
-            f"`ae-assets run {chain.table} --start DAY --end DAY`"
-        )
-    return report(chain, [("threshold", outcome)])
-
-
-def run_evaluation(chain: Chain, days: tuple[date, date] | None, *, compare: str, origins: int = 0) -> int:
-    """Judges the champion on a range of days, or the table's detector on several, and prints the comparison.
+def evaluate(chain: Chain, days: tuple[date, date] | None = None, *, compare: str, origins: int = 0) -> RunOutcome:
+    """Judges the champion on a range of days, or the table's detector on several.
 
     Args:
         chain: the table.
@@ -119,56 +93,38 @@ def run_evaluation(chain: Chain, days: tuple[date, date] | None, *, compare: str
         compare: what is judged beside it: "none", the "table"'s comparisons, or "all", every baseline included.
         origins: ranges to judge, going back in time, each after a fit of its own; 0: the champion on this one.
 
-    Returns:
-        The exit code.
-
     Raises:
         ConfigError: the range is too short to be judged.
     """
-    outcome = evaluate(chain, days, compare=compare, origins=origins)
-    say_answer(outcome)
-    values = outcome.metadata.get("evaluation", {})
-    if IN_WORDS in values:
-        say("\n" + str(values[IN_WORDS].value).removeprefix(FENCE).removesuffix(FENCE))
-    return report(chain, [("evaluation", outcome)])
-
-
-def evaluate(chain: Chain, days: tuple[date, date] | None = None, *, compare: str, origins: int = 0) -> RunOutcome:
-    """Materialises the evaluation; arguments and errors as `run_evaluation`."""
+    config: dict[str, Any] = {"compare": compare != "none", "baselines": compare == "all", "origins": origins}
     if days is not None:
         require_window(chain.definition, *days)
-    config = {
-        **({} if days is None else dict(zip(("start", "end"), map(chain.definition.periods.key, days), strict=True))),
-        "compare": compare != "none",
-        "baselines": compare == "all",
-        "origins": origins,
-    }
+        config |= dict(zip(("start", "end"), map(chain.definition.periods.key, days), strict=True))
     with shown_progress("evaluation"):
         return chain.run(("evaluation",), None, {"evaluation": config})
 
 
-def say_answer(outcome: RunOutcome) -> None:
+def say_answer(outcome: RunOutcome, *, tables: bool = False) -> None:
     """What an evaluation found, in words; nothing where it failed."""
     values = outcome.metadata.get("evaluation", {})
     if SUMMARY in values:
         say_lines(folded(str(values[SUMMARY].value), text_width()))
+    if tables and IN_WORDS in values:
+        say("\n" + str(values[IN_WORDS].value).removeprefix(FENCE).removesuffix(FENCE))
 
 
 def announce_source(periods: Periods, source: Source, days: tuple[date, date]) -> Collection[date]:
-    """Says what the source holds of a range of periods, and what in it is none.
-
-    Returns:
-        All periods that it lists.
+    """Says what the source holds of a range of periods, and what in it is none; gives all that it lists.
 
     Raises:
         SourceError: it cannot be listed.
         ConfigError: it holds none of these.
     """
     noun, (first, last) = periods.noun, map(periods.key, days)
-    listed, wanted = source.days(), periods.range(*days)
-    missing = [day for day in wanted if day not in listed]
+    listed, asked = source.days(), periods.range(*days)
+    missing = [day for day in asked if day not in listed]
     strays = "".join(f"\nleft out: {stray}" for stray in _nearest_first(source.strays(), missing))
-    if len(missing) == len(wanted):
+    if len(missing) == len(asked):
         held = f"no {noun} at all"
         if listed:
             held = f"{len(listed)} {noun}s from {periods.key(min(listed))} to {periods.key(max(listed))}"
@@ -177,20 +133,14 @@ def announce_source(periods: Periods, source: Source, days: tuple[date, date]) -
             f"give other {noun}s or set another location{strays}"
         )
     kind = " of a SIMULATED fleet" if source.simulated else ""
-    say(f"{source.location}: {len(wanted) - len(missing)} {noun}s{kind}, {first} to {last}{strays}")
+    say(f"{source.location}: {len(asked) - len(missing)} {noun}s{kind}, {first} to {last}{strays}")
     if missing:
         say(f"not in the source: {_named([*map(periods.key, missing)])}; what was loaded of them before stays")
     return listed.keys()
 
 
 def report(chain: Chain, outcomes: Collection[tuple[str, RunOutcome]], days: int = 0) -> int:
-    """Says which days, runs and checks failed and where to look, and returns the exit code.
-
-    Args:
-        chain: the table.
-        outcomes: of each stage, with its title.
-        days: how many days were asked for.
-    """
+    """Says which of so many days, which runs and which checks failed and where to look, and gives the exit code."""
     periods = chain.definition.periods
     checks = [check for _, outcome in outcomes for check in outcome.checks]
     failed_checks = [check for check in checks if not check.passed]
@@ -216,15 +166,9 @@ def report(chain: Chain, outcomes: Collection[tuple[str, RunOutcome]], days: int
     if failed_days or failed_runs or failed_checks:
         say("the runs are in the UI, with the days and values behind each verdict:")
         say(f"  {open_ui_hint(chain)}", folded=False)
-    if failed_runs or not all(outcome.success or _is_held_back(outcome) for _, outcome in outcomes):
+    if failed_runs or not all(outcome.success or outcome.is_held_back for _, outcome in outcomes):
         return RUN_FAILED
     return CHECK_FAILED if failed_checks else DONE
-
-
-def _is_held_back(outcome: RunOutcome) -> bool:
-    """Whether a run failed for nothing but days that a check holds back."""
-    failures = outcome.failed_days.values()
-    return bool(failures) and all(failure.check is not None for failure in failures)
 
 
 def print_facts(outcomes: Sequence[RunOutcome]) -> None:
@@ -264,11 +208,6 @@ def _named(keys: Sequence[str]) -> str:
 def _explanation(check: dg.AssetCheckEvaluation) -> str:
     verdict = check.metadata.get("verdict")
     return str(verdict.value) if verdict is not None else (check.description or "")
-
-
-def _model_config(chain: Chain, training: tuple[date, date] | None) -> dict[str, str]:
-    names = ("train_start", "train_end")
-    return {} if training is None else dict(zip(names, map(chain.definition.periods.key, training), strict=True))
 
 
 def _too_early(chain: Chain) -> str | None:

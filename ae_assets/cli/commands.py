@@ -111,12 +111,14 @@ def evaluate(table: str, start: str | None, end: str | None, *, compare: str, or
     With --origins no champion is needed and none is changed: the table's detector is fitted again before each range,
     on the days that training.days says and after an embargo as long as the horizon.
     """
-    from ae_assets.cli.chain_run import run_evaluation
+    from ae_assets.cli import chain_run
     from ae_assets.cli.instance import open_chain
 
     with open_chain(table) as chain:
         days = range_if_named(chain.definition.periods, start, end)
-        return run_evaluation(chain, days, compare=compare, origins=origins or 0)
+        outcome = chain_run.evaluate(chain, days, compare=compare, origins=origins or 0)
+        chain_run.say_answer(outcome, tables=True)
+        return chain_run.report(chain, [("evaluation", outcome)])
 
 
 @main.command(short_help="Write days of an asset to a Parquet or CSV file.", epilog=EXIT_CODES)

@@ -1,8 +1,8 @@
 """``demo``: the whole chain on the default source, from nothing to the flagged drives and an evaluation."""
 
 import os
-from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
+from typing import NamedTuple
 
 import polars as pl
 
@@ -44,7 +44,7 @@ def run_demo() -> int:
         if code == RUN_FAILED:
             return code
         evaluation = evaluate(chain, compare="none")
-        first = load_champion(chain.space).seen_until + timedelta(days=1)
+        first = chain.definition.periods.shifted(load_champion(chain.space).seen_until, 1)
         show_followed(followed(chain.space, first, listed[-1]), simulated=source.simulated)
         say("\nIs the model any good?", style="bold")
         say_answer(evaluation)
@@ -89,40 +89,32 @@ def _require_fresh(chain: Chain) -> None:
 def _training_range(chain: Chain, listed: list[date]) -> tuple[date, date]:
     """The first half of the days, when the other half goes beyond what the threshold takes."""
     table = chain.definition
-    first, days = listed[0], (listed[-1] - listed[0]).days + 1 if listed else 0
+    days = table.periods.range(listed[0], listed[-1]) if listed else []
     taken = max(table.calibration.embargo_days + table.calibration.days, table.horizon_days)
-    if days // 2 <= taken:
+    if len(days) // 2 <= taken:
         location = open_source(table.source.location, table.reading).location
         raise ConfigError(
-            f"{location} holds {days} days and the demo needs {2 * taken + 2} or more: "
+            f"{location} holds {len(days)} days and the demo needs {2 * taken + 2} or more: "
             f"half to train on, {taken} for the threshold, and some to watch"
         )
-    return first, first + timedelta(days=days // 2 - 1)
+    return days[0], days[len(days) // 2 - 1]
 
 
-@dataclass(frozen=True)
-class Followed:
+class Followed(NamedTuple):
     """Drives on days that neither fit nor threshold has seen.
 
     Attributes:
         first: the first of these days.
         last: the last of them; what happens later is not known.
         drives: drives with a record on these days.
-        failed: the day of failure of those that failed.
-        flagged: a row per drive with an alarm before its failure, if any: entity, flagged_on, alarm_days, and
+        flagged: a row per drive with an alarm before its failure, if any: entity, flagged_on, alarm_days, failed_on and
             of its highest score: score, reasons; highest score first.
     """
 
     first: date
     last: date
     drives: int
-    failed: dict[str, date]
     flagged: pl.DataFrame
-
-    @property
-    def hits(self) -> int:
-        """Flagged drives that failed."""
-        return sum(entity in self.failed for entity in self.flagged["entity"])
 
 
 def followed(space: Workspace, first: date, last: date) -> Followed:
@@ -133,32 +125,30 @@ def followed(space: Workspace, first: date, last: date) -> Followed:
     for _, frame in space.iter_days(ANOMALIES, first, last, columns):
         drives.update(frame["entity"])
         kept.append(frame.filter(pl.col("is_anomaly") | (pl.col("label") == 1)))
-    rows = pl.concat(kept)
-    failed = rows.filter(pl.col("label") == 1).group_by("entity").agg(pl.col("day").min().alias("failed_on"))
+    failed_on = pl.col("day").filter(pl.col("label") == 1).min().over("entity")
     flagged = (
-        rows.join(failed, on="entity", how="left")
+        pl.concat(kept)
+        .with_columns(failed_on=failed_on)
         .filter("is_anomaly", pl.col("failed_on").is_null() | (pl.col("day") < pl.col("failed_on")))
         .sort("score", descending=True)
         .group_by("entity", maintain_order=True)
         .agg(
-            pl.col("score", "reasons").first(),
+            pl.col("score", "reasons", "failed_on").first(),
             pl.col("day").min().alias("flagged_on"),
             pl.len().alias("alarm_days"),
         )
     )
-    return Followed(first, last, len(drives), dict(failed.iter_rows()), flagged)
+    return Followed(first, last, len(drives), flagged)
 
 
-def show_followed(found: Followed, *, simulated: bool) -> None:
+def show_followed(seen: Followed, *, simulated: bool) -> None:
     """Prints the flagged drives, and which of them then failed."""
-    kind = "simulated drives" if simulated else "drives"
-    days = (found.last - found.first).days + 1
-    width = text_width()
-    said = (
-        f"From {found.first} to {found.last}, {days} days that neither the fit nor the threshold has seen, "
-        f"{found.flagged.height} of {found.drives:,} {kind} are flagged."
+    kind, width, flagged = "simulated drives" if simulated else "drives", text_width(), seen.flagged
+    summary = (
+        f"From {seen.first} to {seen.last}, {(seen.last - seen.first).days + 1} days that neither the fit nor the "
+        f"threshold has seen, {flagged.height} of {seen.drives:,} {kind} are flagged."
     )
-    say_lines(["", *folded(said, width)])
+    say_lines(["", *folded(summary, width)])
     shown = [
         (
             drive["entity"],
@@ -166,16 +156,16 @@ def show_followed(found: Followed, *, simulated: bool) -> None:
             str(drive["alarm_days"]),
             number(drive["score"]),
             drive["reasons"][0].partition(", ")[0],
-            f"failed {found.failed[drive['entity']]:%m-%d}" if drive["entity"] in found.failed else "works",
+            f"failed {drive['failed_on']:%m-%d}" if drive["failed_on"] else "works",
         )
-        for drive in found.flagged.head(DRIVES_SHOWN).iter_rows(named=True)
+        for drive in flagged.head(DRIVES_SHOWN).iter_rows(named=True)
     ]
     if shown:
-        head = ("drive", "since", "days", "score", "most because of", f"on {found.last:%m-%d}")
-        left = found.flagged.height - len(shown)
+        head = ("drive", "since", "days", "score", "most because of", f"on {seen.last:%m-%d}")
+        left = flagged.height - len(shown)
         more = [f"{left:,} more with lower scores are not shown."] if left else []
         came_true = (
-            f"{found.hits} of the {found.flagged.height} flagged drives failed; "
+            f"{flagged['failed_on'].count()} of the {flagged.height} flagged drives failed; "
             "the latest flags had little time to come true."
         )
         say_lines(["", *fitted([head, *shown], width, shortened=4, right={2, 3}), *more, *folded(came_true, width)])

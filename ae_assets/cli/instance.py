@@ -88,28 +88,32 @@ class RunOutcome:
         """Whether there is something for the next stage: the run failed at most for some of its days."""
         return self.failure is None and bool(self.success or self.metadata)
 
+    @property
+    def is_held_back(self) -> bool:
+        """Whether the run failed for nothing but days that a check holds back."""
+        failures = self.failed_days.values()
+        return bool(failures) and all(failure.check is not None for failure in failures)
+
+
+class Loaded(NamedTuple):
+    """A watched table with the code location that it is in, and what Dagster loads this from."""
+
+    definitions: dg.Definitions
+    table: WatchedTable
+    module: str = OWN.module
+
 
 class Chain:
     """A watched table in the code location, bound to the Dagster instance and the tables of a home."""
 
-    def __init__(
-        self,
-        home: Path,
-        instance: dg.DagsterInstance,
-        definitions: dg.Definitions,
-        table: WatchedTable,
-        module: str = OWN.module,
-    ) -> None:
-        """Binds a table of the code location, which Dagster loads from a module, to a home."""
-        self.home = home
-        self.module = module
-        self.instance = instance
-        self.definition = table
-        self.table = table.table
+    def __init__(self, home: Path, instance: dg.DagsterInstance, loaded: Loaded) -> None:
+        self.home, self.instance = home, instance
+        self.definition, self.module = loaded.table, loaded.module
+        self.table = self.definition.table
         self._lakehouse = lakehouse_of_environment()  # the same places as those of the runs
-        self.space = Workspace(table, self._lakehouse.tables, self._lakehouse.models)
-        self._job = definitions.resolve_implicit_global_asset_job_def()
-        self._partitions = partitions_of(table)
+        self.space = Workspace(self.definition, self._lakehouse.tables, self._lakehouse.models)
+        self._job = loaded.definitions.resolve_implicit_global_asset_job_def()
+        self._partitions = partitions_of(self.definition)
 
     def source(self) -> Source:
         """The table's source, opened as the runs open it."""
@@ -131,12 +135,7 @@ class Chain:
             )
 
     def days_to_run(self, days: tuple[date, date], listed: Collection[date]) -> tuple[date, date]:
-        """The part of a range that the table has partitions for: that between the periods of source and tables.
-
-        Args:
-            days: first and last period; the source lists one of them at least.
-            listed: the periods of the source.
-        """
+        """The part of a range that the table has partitions for, some of which the source lists."""
         remember_days(self.home, self.space, listed=listed)
         partitions = partitions_of(self.definition)
         if partitions != self._partitions:
@@ -149,12 +148,7 @@ class Chain:
     def run(
         self, assets: Sequence[str], days: tuple[date, date] | None = None, config: Mapping[str, Any] | None = None
     ) -> RunOutcome:
-        """Materialises assets of the table in one run.
-
-        Args:
-            assets: names within the table, e.g. ``["raw", "features"]``.
-            days: first and last partition, for assets by periods.
-            config: op config by asset name.
+        """Materialises assets of the table in one run, with the config of their ops by asset.
 
         Raises:
             KeyboardInterrupt: it was interrupted; the run is recorded as failed.
@@ -272,10 +266,10 @@ def open_chain(table: str) -> Iterator[Chain]:
     """
     # Ctrl-C may arrive while a connection is closed, whose traceback would stand before what the command says of it.
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
-    loaded = Loaded(*load_table(table))
+    loaded = load_table(table)
     home = prepare_home()
     with dg.DagsterInstance.get() as instance:
-        yield Chain(home, instance, loaded.definitions, loaded.table, loaded.module)
+        yield Chain(home, instance, loaded)
 
 
 def open_workspace(table: str) -> Workspace:
@@ -284,17 +278,9 @@ def open_workspace(table: str) -> Workspace:
     Raises:
         ConfigError: as `open_chain`.
     """
-    definition = load_table(table)[1]
+    definition = load_table(table).table
     lakehouse = lakehouse_of_environment()
     return Workspace(definition, lakehouse.tables, lakehouse.models)
-
-
-class Loaded(NamedTuple):
-    """A watched table with the code location that it is in."""
-
-    definitions: dg.Definitions
-    table: WatchedTable
-    module: str = OWN.module
 
 
 def load_table(table: str) -> Loaded:
@@ -327,9 +313,7 @@ def load_table(table: str) -> Loaded:
 
 
 def _reason(error: BaseException) -> AeAssetsError:
-    cause: BaseException = error
-    while not isinstance(cause, AeAssetsError):
-        if cause.__cause__ is None:
-            return ConfigError(f"the watched tables cannot be loaded: {cause}\n`dg check defs` says where")
-        cause = cause.__cause__
-    return cause
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, AeAssetsError):
+        error, cause = cause, cause.__cause__
+    return cause or ConfigError(f"the watched tables cannot be loaded: {error}\n`dg check defs` says where")

@@ -38,7 +38,9 @@ class Fleet:
     def with_yaml(self, **sections: Any) -> Workspace:
         """Changes sections of the YAML."""
         table = watched_table(str(self.home / "source"), **{"detector": RULE, "checks": UNMOVED, **sections})
-        self._monkeypatch.setattr(instance, "load_table", lambda _: (definitions_of(table, self.home), table))
+        self._monkeypatch.setattr(
+            instance, "load_table", lambda _: instance.Loaded(definitions_of(table, self.home), table)
+        )
         self.space = storage_of(table, self.home)
         return self.space
 

@@ -133,7 +133,7 @@ def test_calibrate_takes_the_champion_unless_another_version_is_named(fleet: Fle
 
 def test_calibrate_without_a_model_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = watched_table(detector=RULE)
-    monkeypatch.setattr(instance, "load_table", lambda _: (definitions_of(table, tmp_path), table))
+    monkeypatch.setattr(instance, "load_table", lambda _: instance.Loaded(definitions_of(table, tmp_path), table))
     said = command(tmp_path, "calibrate", "fleet")
     assert said.code == 2
     assert "fleet has no model yet" in said.error

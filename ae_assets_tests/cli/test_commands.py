@@ -96,16 +96,15 @@ def made_up(flagged: list[tuple[str, int, int]], failed: dict[str, int]) -> Foll
     day = lambda number: FIRST + timedelta(days=number)  # noqa: E731
     rows = [
         {"entity": drive, "cohort": "M1", "score": 9.0 - place, "reasons": [REASON],
-         "flagged_on": day(since), "alarm_days": days}
+         "flagged_on": day(since), "alarm_days": days, "failed_on": day(failed[drive]) if drive in failed else None}
         for place, (drive, since, days) in enumerate(flagged)
     ]  # fmt: skip
-    schema = {"entity": pl.String, "cohort": pl.String, "score": pl.Float64, "flagged_on": pl.Date}
-    frame = pl.DataFrame(rows) if rows else pl.DataFrame(schema=schema)
-    return Followed(FIRST, day(29), 2000, {drive: day(number) for drive, number in failed.items()}, frame)
+    frame = pl.DataFrame(rows) if rows else pl.DataFrame(schema={"entity": pl.String, "failed_on": pl.Date})
+    return Followed(FIRST, day(29), 2000, frame)
 
 
 def test_flagged_drives_are_listed_with_what_became_of_them(capsys: pytest.CaptureFixture[str]) -> None:
-    show_followed(made_up([("A1", 3, 5), ("A2", 28, 1)], {"A1": 9, "A3": 12}), simulated=False)
+    show_followed(made_up([("A1", 3, 5), ("A2", 28, 1)], {"A1": 9}), simulated=False)
     said = capsys.readouterr().out
     assert "2 of 2,000 drives are flagged." in " ".join(said.split())
     assert max(map(len, said.splitlines())) <= 80
@@ -133,9 +132,11 @@ def test_an_alarm_on_the_day_of_failure_is_no_early_flag(demo: Demo, monkeypatch
     space = storage_of(demo.home, monkeypatch)
     found = followed(space, FIRST, LAST)
     assert found.drives == space.tables.read("drive_stats.features", FIRST, LAST, ["entity"])["entity"].n_unique()
-    assert found.failed == dict(failures_in(space).iter_rows())
+    failures = dict(failures_in(space).iter_rows())
+    assert set(found.flagged["entity"]) & failures.keys()
     for drive in found.flagged.iter_rows(named=True):
-        assert drive["flagged_on"] < found.failed.get(drive["entity"], LAST + timedelta(days=1))
+        assert drive["failed_on"] == failures.get(drive["entity"])
+        assert drive["flagged_on"] < (drive["failed_on"] or LAST + timedelta(days=1))
 
 
 @pytest.mark.parametrize(

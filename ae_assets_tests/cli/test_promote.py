@@ -24,7 +24,7 @@ def trained_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Work
     """A small table with a champion and a newer version without a threshold: storage, home and the two versions."""
     home = tmp_path / "home"
     table = watched_table(detector={"type": "counter_rule", "features": ["smart_5_level"]})
-    monkeypatch.setattr(instance, "load_table", lambda _: (definitions_of(table, home), table))
+    monkeypatch.setattr(instance, "load_table", lambda _: instance.Loaded(definitions_of(table, home), table))
     space = storage_of(table, home)
     days = DAILY.range(FIRST, FIRST + timedelta(days=24))
     list(load_raw(space, open_source(table.source.location), days))

@@ -22,7 +22,7 @@ def test_an_evaluation_without_days_says_what_it_judged_or_what_it_lacks(
         write_day(tmp_path / "source", FIRST + timedelta(days=number), rows)
     rule = {"type": "counter_rule", "features": ["smart_5_level"]}
     table = watched_table(str(tmp_path / "source"), detector=rule)
-    monkeypatch.setattr(instance, "load_table", lambda _: (definitions_of(table, tmp_path), table))
+    monkeypatch.setattr(instance, "load_table", lambda _: instance.Loaded(definitions_of(table, tmp_path), table))
     training = ("--train-start", str(FIRST), "--train-end", str(FIRST + timedelta(days=9)))
     assert command(tmp_path, "run", "fleet", *ALL, *training).code in {0, 3}
     judged = command(tmp_path, "evaluate", "fleet", "--compare", "none")
