@@ -42,11 +42,7 @@ class Kinds(Generic[Kind]):
     former: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, name: object, *, stored: bool = False) -> type[Kind]:
-        """The kind of a name.
-
-        Args:
-            name: what the YAML or a stored file says.
-            stored: whether it is a stored file, for which no module is imported but those of entry points.
+        """The kind of a name that a YAML says, or a stored file, for which only modules of entry points are imported.
 
         Raises:
             PydanticCustomError: there is no such kind, or it cannot be imported, or is no kind of this setting.

@@ -85,13 +85,10 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
 
 
 def evaluate(chain: Chain, days: tuple[date, date] | None = None, *, compare: str, origins: int = 0) -> RunOutcome:
-    """Judges the champion on a range of days, or the table's detector on several.
+    """Judges the champion on a range of days, or on the latest that it has scored and not seen.
 
-    Args:
-        chain: the table.
-        days: first and last day to judge; None: the latest that the champion has scored and not seen.
-        compare: what is judged beside it: "none", the "table"'s comparisons, or "all", every baseline included.
-        origins: ranges to judge, going back in time, each after a fit of its own; 0: the champion on this one.
+    Beside it are judged no rivals ("none"), those of the YAML ("table"), or every baseline as well ("all"). With
+    ``origins`` the table's detector is judged on so many ranges going back in time, each after a fit of its own.
 
     Raises:
         ConfigError: the range is too short to be judged.

@@ -29,22 +29,15 @@ def export_days(
     *,
     spreadsheet_safe: bool = False,
 ) -> tuple[int, int]:
-    """Writes the periods of a table that lie in a range; the file appears under its name only when it is complete.
+    """Writes the periods of an asset that lie in a range, as they are or as they were at a time.
 
-    Args:
-        table: watched table.
-        asset: one of its assets by periods.
-        days: first and last period.
-        output: the file.
-        as_of: a time, in UTC where it names no zone: rows as they were then; None: as they are now.
-        spreadsheet_safe: whether texts that a spreadsheet would take for a formula are marked as text; CSV only.
+    In a ``spreadsheet_safe`` CSV, texts that a spreadsheet would take for a formula are marked as text.
 
     Returns:
         Rows and periods written; periods that were made and have no rows give a file without rows.
 
     Raises:
-        ConfigError: when the file's ending is not .parquet or .csv, there is nothing to write,
-            or it cannot be written.
+        ConfigError: as `write_frames`, or there is nothing to write.
         LakehouseError: the state asked for is not held.
     """
     require_format(output)

@@ -403,18 +403,10 @@ def _of_periods(
     reason: str = "{}",
     remark: str = "",
 ) -> dg.AssetCheckResult:
-    """The result of a check that judges periods one by one.
+    """The result of a check that judges periods one by one, of which the ``bad`` ones come with what is wrong of each.
 
-    Args:
-        space: the table.
-        asset: the asset that is judged.
-        name: of the check.
-        bad: the periods that are wrong, with what of each is.
-        right: the verdict where none is.
-        wrong: how it goes on after the number of those that are.
-        facts: counts behind it.
-        reason: what holds a period back, with a place for what is wrong of it.
-        remark: ends the verdict.
+    The verdict is ``right`` where none is bad, else it goes on after their number with ``wrong``; ``remark`` ends both.
+    What holds a period back is a ``reason`` with a place for what is wrong of it.
     """
     periods, why = space.table.periods, dict(bad)
     named = _named([f"{periods.key(day)} {words}" for day, words in bad])

@@ -1,7 +1,5 @@
 """What a person can act on in an error as Dagster stores it."""
 
-from collections.abc import Iterator
-
 from dagster_shared.error import SerializableErrorInfo
 
 from ae_assets.errors import AeAssetsError
@@ -29,10 +27,4 @@ def _root(error: SerializableErrorInfo) -> SerializableErrorInfo:
 
 
 def _names(cls: type[Exception]) -> set[str]:
-    return {kind.__name__ for kind in _family(cls)}
-
-
-def _family(cls: type[Exception]) -> Iterator[type[Exception]]:
-    yield cls
-    for child in cls.__subclasses__():
-        yield from _family(child)
+    return {cls.__name__}.union(*map(_names, cls.__subclasses__()))

@@ -39,15 +39,10 @@ class LocalRunLauncher(DefaultRunLauncher):
 
     @property
     def supports_check_run_worker_health(self) -> bool:
-        """Whether run monitoring asks at all."""
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """Says whether the process of a run is gone.
-
-        Args:
-            run: a run that has started and not ended.
-        """
+        """Whether the process of a run, which has started and not ended, is gone."""
         try:
             with self._lock_of(run.run_id).open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -81,18 +81,10 @@ def _days(
     said: str,
     lineage: Mapping[str, Sequence[dg.TableColumnDep]] | None = None,
 ) -> Days:
-    """The partitions that a run made, each with its own values, those of the run, and those that Dagster looks for.
+    """The partitions that a run made: of each the rows and values, what is said of the run, what Dagster looks for.
 
     Values that Dagster takes for all partitions of a run would come before those of the partition, so they stand in
-    each.
-
-    Args:
-        space: the table.
-        asset: the asset.
-        days: of each period its rows and its values.
-        run: what is said of the run beside each of them.
-        said: a run over several periods in a sentence; of one there is nothing more to say than of itself.
-        lineage: which columns each column is made of.
+    each. A run over several periods is told in a sentence; of one there is nothing more to say than of itself.
     """
     days, periods = list(days), space.table.periods
     if len(days) > 1:

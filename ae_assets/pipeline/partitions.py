@@ -10,10 +10,9 @@ import json
 import os
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import dagster as dg
 
@@ -33,20 +32,21 @@ _MONDAY = 1
 """Dagster counts from Sunday."""
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """First and last period."""
 
     first: date
     last: date
 
-    def __or__(self, other: "Span | None") -> "Span":
-        return self if other is None else Span(min(self.first, other.first), max(self.last, other.last))
+    @classmethod
+    def of(cls, periods: Collection[date]) -> Self | None:
+        """That of some periods; None without any."""
+        return cls(min(periods), max(periods)) if periods else None
 
     @classmethod
-    def of(cls, found: Collection[date]) -> Self | None:
-        """That of some periods; None without any."""
-        return cls(min(found), max(found)) if found else None
+    def over(cls, *spans: "Span | None") -> Self | None:
+        """That of several, with all periods between; None without any."""
+        return cls.of([period for span in spans if span is not None for period in span])
 
     @classmethod
     def within(cls, periods: Periods, first: date, last: date) -> Self:
@@ -94,8 +94,7 @@ def bounds_of(table: WatchedTable) -> tuple[date | None, date | None]:
     """
     source, periods = open_source(table.source.location, table.reading), table.periods
     if source.simulated and (named := source.span()) is not None:
-        span = Span.within(periods, *named)
-        return span.first, span.last
+        return Span.within(periods, *named)
     start, end = table.start, table.end
     return None if start is None else periods.of(start), None if end is None else periods.last_of(end)
 
@@ -120,20 +119,17 @@ def remember_days(
 
     ``listed`` are those of the source, where it was just listed, and ``loaded`` those that were just loaded.
     """
-    path, source, periods = _file(home, space.table), _digest(space.table), space.table.periods
-    before = _content(path)
-    held = _span(before.get("held"), periods) or Span.of(space.days_of(RAW))
-    of_source = _span(before.get("listed"), periods) if before.get("source") == source else None
-    spans = {"held": _widened(held, Span.of(loaded)), "listed": _widened(of_source, Span.of(listed))}
-    keys = {name: span and [periods.key(span.first), periods.key(span.last)] for name, span in spans.items()}
-    now = {"source": source, **keys}
+    path, periods, before = _file(home, space.table), space.table.periods, _remembered(home, space.table)
+    held = Span.over(before["held"] or Span.of(space.days_of(RAW)), Span.of(loaded))
+    now = {"held": held, "listed": Span.over(before["listed"], Span.of(listed))}
     if now == before:
         return
+    keys = {name: span and [*map(periods.key, span)] for name, span in now.items()}
     # Where nothing can be written, a later process knows less, which is no harm.
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        partial.write_text(json.dumps(now))
+        partial.write_text(json.dumps({"source": _digest(space.table), **keys}))
         partial.replace(path)
 
 
@@ -142,16 +138,21 @@ def _has_ended(end: datetime) -> bool:
 
 
 def _known(table: WatchedTable) -> Span | None:
-    """What file names say, and what earlier processes have seen: of the source, if it is still that one, and of raw."""
-    content, periods = _content(_file(home_folder(), table)), table.periods
+    """What file names say, and what earlier processes have seen."""
     named = open_source(table.source.location, table.reading).span()
-    listed = _span(content.get("listed"), periods) if content.get("source") == _digest(table) else None
-    held = _span(content.get("held"), periods)
-    return _widened(_widened(held, listed), None if named is None else Span.within(periods, *named))
+    in_names = None if named is None else Span.within(table.periods, *named)
+    return Span.over(*_remembered(home_folder(), table).values(), in_names)
 
 
-def _widened(one: Span | None, other: Span | None) -> Span | None:
-    return other if one is None else one | other
+def _remembered(home: Path, table: WatchedTable) -> dict[str, Span | None]:
+    """What earlier processes have seen: ``listed`` by the source, if it is still that one, and ``held`` by raw."""
+    try:
+        content = json.loads(_file(home, table).read_text())
+        listed = content.get("listed") if content.get("source") == _digest(table) else None
+        held = content.get("held")
+    except (OSError, ValueError, AttributeError):  # absent, or none of ours
+        listed = held = None
+    return {"held": _span(held, table.periods), "listed": _span(listed, table.periods)}
 
 
 def _file(home: Path, table: WatchedTable) -> Path:
@@ -161,15 +162,6 @@ def _file(home: Path, table: WatchedTable) -> Path:
 def _digest(table: WatchedTable) -> str:
     """Tells sources apart without their address, which may hold a password."""
     return hashlib.sha256(table.source.location.encode()).hexdigest()[:16]
-
-
-def _content(path: Path) -> dict[str, object]:
-    """What was kept; nothing where the file is absent or none of ours."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _span(kept: object, periods: Periods) -> Span | None:

@@ -54,14 +54,10 @@ def s3_of_environment() -> Any:
 
 
 def client_of(s3: Any, config: Any) -> Any:
-    """A client with the resource's session, endpoint and credentials, and with timeouts and tries of our own.
+    """A client with the session, endpoint and credentials of an ``S3Resource``, and a botocore ``Config`` of our own.
 
     The resource's own client counts its tries itself and addresses buckets by host name, which many servers that are
     not Amazon's do not understand.
-
-    Args:
-        s3: an ``S3Resource``.
-        config: a ``botocore.config.Config``.
     """
     import boto3
     from botocore.handlers import disable_signing

@@ -26,9 +26,7 @@ class DeliveryError(AeAssetsError):
 class Service:
     """A service that takes alerts.
 
-    Args:
-        address: as https://appriseit.com/services lists them; a web address that Apprise does not know is sent JSON.
-        wait_seconds: between two attempts.
+    Its address is one that https://appriseit.com/services lists; a web address that Apprise does not know is sent JSON.
 
     Raises:
         ConfigError: Apprise is not installed, or it is no address.
@@ -58,13 +56,8 @@ class Service:
     def deliver(self, alert: Alert, ui: str | None, seconds: float) -> None:
         """Sends an alert: all of it as JSON to a service that takes JSON, to others its title and text.
 
-        Args:
-            alert: what is due.
-            ui: address of the Dagster UI, for links.
-            seconds: when to stop.
-
         Raises:
-            DeliveryError: it was not taken in time; with the last answer.
+            DeliveryError: it was not taken within some seconds; with the last answer.
         """
         from apprise.plugins.custom_json import NotifyJSON
 

@@ -163,11 +163,7 @@ class _Run:
     days: frozenset[date]
 
     def sightings(self, *, is_planned: bool) -> Iterator[Sighting]:
-        """What it made and at what it failed.
-
-        Args:
-            is_planned: whether it was to make any assets.
-        """
+        """What it made and at what it failed; ``is_planned``: whether it was to make any assets."""
         failed = self._failed_periods()
         for event in self.events:
             key = self.assets.get(_step(event))

@@ -157,17 +157,10 @@ class Followed:
 
 
 def follow(problems: Mapping[str, Problem], sightings: Sequence[Sighting], now: float, rules: Rules) -> Followed:
-    """Takes what was seen into account.
+    """Takes into account what was seen, in any order, since the problems by key were known; now in seconds since 1970.
 
-    Args:
-        problems: the open ones, by the key of their subject.
-        sightings: what was seen since, in any order.
-        now: seconds since 1970.
-        rules: which problems count.
-
-    Returns:
-        At most two alerts a subject: however often it fails and passes in between, what is posted is that it fails and
-        that it passes.
+    At most two alerts a subject: however often it fails and passes in between, what is posted is that it fails and that
+    it passes.
     """
     still = {key: problem for key, problem in problems.items() if rules.count(problem.sighting)}
     passed: dict[str, tuple[Problem, Sighting]] = {}

@@ -19,10 +19,9 @@ POST_SECONDS, LEAST_SECONDS = 35.0, 1.0
 
 
 def alert_sensor(look_seconds: int = LOOK_SECONDS) -> dg.SensorDefinition:
-    """A sensor that posts failed runs and checks; it starts switched on where the address of a service is set.
+    """A sensor that posts failed runs and checks with the second look after them.
 
-    Args:
-        look_seconds: time between two looks; a failure is posted with the second look after it.
+    It starts switched on where the address of a service is set.
     """
 
     @dg.sensor(
