@@ -84,7 +84,7 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
     return code
 
 
-def evaluate(chain: Chain, days: tuple[date, date] | None = None, *, compare: str, origins: int = 0) -> RunOutcome:
+def judge(chain: Chain, days: tuple[date, date] | None = None, *, compare: str, origins: int = 0) -> RunOutcome:
     """Judges the champion on a range of days, or on the latest that it has scored and not seen.
 
     Beside it are judged no rivals ("none"), those of the YAML ("table"), or every baseline as well ("all"). With

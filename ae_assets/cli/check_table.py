@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ae_assets.cli.commands import explains_errors, main
-from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, EXIT_CODES
+from ae_assets.cli.commands import command
+from ae_assets.cli.exit_codes import CHECK_FAILED, DONE
 from ae_assets.cli.periods import When
 from ae_assets.cli.screen import say
 from ae_assets.pipeline.ranges import period_of
@@ -19,20 +19,18 @@ if TYPE_CHECKING:
 
     from ae_assets.features.validation import Validated
     from ae_assets.model.definition import WatchedTable
-    from ae_assets.schemas.periods import Periods
     from ae_assets.sources import SourceDay
 
 _MOST_NAMED = 5
 
 
-@main.command(short_help="Say whether a day of the source keeps the contract.", epilog=EXIT_CODES)
+@command("Say whether a day of the source keeps the contract.")
 @click.argument("table")
 @click.option(
     "--day",
     type=When(),
     help="The day, hour or week to read; left out: the newest that is at least half as large as the largest.",
 )
-@explains_errors
 def check(table: str, day: str | None) -> int:
     """Reads one day of TABLE's source and says whether the contract of its YAML holds; nothing is stored.
 
@@ -48,9 +46,11 @@ def check(table: str, day: str | None) -> int:
     definition = load_table(table).table
     periods = definition.periods
     source = open_source(definition.source.location, definition.reading)
-    days = source.days()
-    strays = source.strays()
-    say(f"{source.location}: {_span(periods, sorted(days))}; {len(strays)} left out")
+    days, strays = source.days(), source.strays()
+    span = f"no {periods.noun}"
+    if days:
+        span = f"{len(days):,} {periods.plural} from {periods.key(min(days))} to {periods.key(max(days))}"
+    say(f"{source.location}: {span}; {len(strays)} left out")
     for stray in strays[:_MOST_NAMED]:
         say(f"  left out: {stray}")
     if not days:
@@ -62,19 +62,13 @@ def check(table: str, day: str | None) -> int:
     validated = validate_day(raw, listed.day, contract)
     unreadable = f"{raw['rescued'].count():,} with cells that cannot be read"
     say(f"{periods.key(listed.day)}, {listed.origin}: {raw.height:,} rows, {unreadable}")
-    problems = list(_problems(definition, validated))
-    for line in _told(definition, raw, validated):
+    for line in _facts(definition, raw, validated):
         say(f"  {line}")
+    problems = list(_problems(definition, validated))
     for problem in problems:
         say(f"  does not hold: {problem}")
     say("the contract does not hold" if problems else "the contract holds")
     return CHECK_FAILED if problems else DONE
-
-
-def _span(periods: "Periods", days: list[date]) -> str:
-    if not days:
-        return f"no {periods.noun}"
-    return f"{len(days):,} {periods.plural} from {periods.key(days[0])} to {periods.key(days[-1])}"
 
 
 def _newest_that_tells(days: "Mapping[date, SourceDay]") -> date:
@@ -83,7 +77,7 @@ def _newest_that_tells(days: "Mapping[date, SourceDay]") -> date:
     return max(day for day, listed in days.items() if 2 * listed.size_bytes >= largest)
 
 
-def _told(table: "WatchedTable", raw: "pl.DataFrame", validated: "Validated") -> Iterator[str]:
+def _facts(table: "WatchedTable", raw: "pl.DataFrame", validated: "Validated") -> Iterator[str]:
     from ae_assets.chain.set_aside import broken_rules
 
     layout, valid = table.layout, validated.valid

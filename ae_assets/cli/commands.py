@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from ae_assets.cli.exit_codes import DONE, EXIT_CODES, INTERRUPTED, WRONG_USE
-from ae_assets.cli.periods import Moment, day_option
-from ae_assets.errors import AeAssetsError
-from ae_assets.pipeline.ranges import range_if_named, range_of
+from ae_assets.cli.periods import Moment, When, day_option
+from ae_assets.cli.screen import say, say_json, say_lines, shown_progress, text_width
+from ae_assets.errors import AeAssetsError, ModelError
+from ae_assets.pipeline.ranges import period_of, range_if_named, range_of
 
 EXAMPLE = """\b
 Example:
@@ -25,26 +26,29 @@ Example:
 """
 
 
-def explains_errors(command: Callable[..., int]) -> Callable[..., None]:
-    """Prints errors that a person can act on without a traceback, and turns the result into the exit code."""
+def command(short_help: str) -> Callable[[Callable[..., int]], click.Command]:
+    """Makes a command of a function that gives the exit code; errors that a person can act on have no traceback."""
 
-    @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            code = command(*args, **kwargs)
-        except AeAssetsError as error:
-            click.echo(f"error: {error}", err=True)
-            code = WRONG_USE
-        except KeyboardInterrupt:
-            click.echo(
-                "\ninterrupted: days that were committed stay, no day is half written; "
-                "give the same command again to go on",
-                err=True,
-            )
-            code = INTERRUPTED
-        sys.exit(code)
+    def decorated(function: Callable[..., int]) -> click.Command:
+        @wraps(function)
+        def explaining(*args: Any, **kwargs: Any) -> None:
+            try:
+                code = function(*args, **kwargs)
+            except AeAssetsError as error:
+                click.echo(f"error: {error}", err=True)
+                code = WRONG_USE
+            except KeyboardInterrupt:
+                click.echo(
+                    "\ninterrupted: days that were committed stay, no day is half written; "
+                    "give the same command again to go on",
+                    err=True,
+                )
+                code = INTERRUPTED
+            sys.exit(code)
 
-    return wrapped
+        return main.command(short_help=short_help, epilog=EXIT_CODES)(explaining)
+
+    return decorated
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=f"{EXAMPLE}\n{EXIT_CODES}")
@@ -63,14 +67,13 @@ def main(project: str | None) -> None:
     """
 
 
-@main.command(short_help="Run the chain over a range of time.", epilog=EXIT_CODES)
+@command("Run the chain over a range of time.")
 @click.argument("table")
 @day_option("--start", "First day or hour to process.")
 @day_option("--end", "Last day or hour to process.")
 @day_option("--train-start", "First day or hour to train on; with --train-end.", required=False)
 @day_option("--train-end", "Last day or hour to train on; with --train-start.", required=False)
 @click.option("--retrain", is_flag=True, help="Train again although there is a champion.")
-@explains_errors
 def run(table: str, start: str, end: str, train_start: str | None, train_end: str | None, *, retrain: bool) -> int:
     """Runs the chain of TABLE over a range of hours, days or weeks: raw, features, model, threshold, anomalies.
 
@@ -85,7 +88,7 @@ def run(table: str, start: str, end: str, train_start: str | None, train_end: st
         return run_chain(chain, range_of(periods, start, end), training, retrain=retrain)
 
 
-@main.command(short_help="Judge the champion on days it has not seen.", epilog=EXIT_CODES)
+@command("Judge the champion on days it has not seen.")
 @click.argument("table")
 @day_option(
     "--start", "First day to judge; with --end. Left out: the latest days that it has not seen.", required=False
@@ -104,24 +107,23 @@ def run(table: str, start: str, end: str, train_start: str | None, train_end: st
     metavar="N",
     help="Judge N ranges as long as this one, going back in time, each after a fit of its own, and pool them.",
 )
-@explains_errors
 def evaluate(table: str, start: str | None, end: str | None, *, compare: str, origins: int | None) -> int:
     """Judges the champion of TABLE on days that neither its fit nor its threshold has seen.
 
     With --origins no champion is needed and none is changed: the table's detector is fitted again before each range,
     on the days that training.days says and after an embargo as long as the horizon.
     """
-    from ae_assets.cli import chain_run
+    from ae_assets.cli.chain_run import judge, report, say_answer
     from ae_assets.cli.instance import open_chain
 
     with open_chain(table) as chain:
         days = range_if_named(chain.definition.periods, start, end)
-        outcome = chain_run.evaluate(chain, days, compare=compare, origins=origins or 0)
-        chain_run.say_answer(outcome, tables=True)
-        return chain_run.report(chain, [("evaluation", outcome)])
+        outcome = judge(chain, days, compare=compare, origins=origins or 0)
+        say_answer(outcome, tables=True)
+        return report(chain, [("evaluation", outcome)])
 
 
-@main.command(short_help="Write days of an asset to a Parquet or CSV file.", epilog=EXIT_CODES)
+@command("Write days of an asset to a Parquet or CSV file.")
 @click.argument("table")
 @click.argument("asset", type=click.Choice(["raw", "features", "quarantine", "anomalies"]))
 @day_option("--start", "First day or hour.")
@@ -139,7 +141,6 @@ def evaluate(table: str, start: str | None, end: str | None, *, compare: str, or
     is_flag=True,
     help="In CSV, put an apostrophe before texts that a spreadsheet would run as a formula (=, +, -, @).",
 )
-@explains_errors
 def export(
     table: str, asset: str, start: str, end: str, output: Path, as_of: datetime | None, *, spreadsheet_safe: bool
 ) -> int:
@@ -149,18 +150,142 @@ def export(
     that begin like a formula, there is --spreadsheet-safe.
     """
     from ae_assets.cli.export import export_days
-    from ae_assets.cli.instance import load_table
+    from ae_assets.cli.instance import open_workspace
 
-    definition = load_table(table).table
-    days = range_of(definition.periods, start, end)
-    rows, count = export_days(definition, asset, days, output, as_of, spreadsheet_safe=spreadsheet_safe)
-    click.echo(f"{output}: {rows:,} rows of {count} {definition.periods.plural} of {table}/{asset}")
+    space = open_workspace(table)
+    periods = space.table.periods
+    days = range_of(periods, start, end)
+    rows, count = export_days(space, asset, days, output, as_of, spreadsheet_safe=spreadsheet_safe)
+    click.echo(f"{output}: {rows:,} rows of {count} {periods.plural} of {table}/{asset}")
     return DONE
 
 
-@main.command(short_help="Run the whole chain on the default source into a fresh home.", epilog=EXIT_CODES)
+@command("List the devices that a day asks to look at.")
+@click.argument("table")
+@click.argument("day", type=When(), required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output, and nothing else.")
+def alarms(table: str, day: str | None, *, as_json: bool) -> int:
+    """Lists the devices of TABLE with an open episode on DAY, the newest where it is left out.
+
+    DAY is a day, an hour of a table with hourly partitions, or any day of a week.
+
+    Each with the day since which its episode is open, its score, how rare such a score was in calibration, and why.
+    """
+    from ae_assets.chain.anomaly_day import stored_day
+    from ae_assets.cli.instance import open_workspace
+    from ae_assets.reports.alarms_text import day_text
+
+    space = open_workspace(table)
+    asked = None if day is None else period_of(space.table.periods, day, "DAY")
+    record = stored_day(space, asked)
+    if as_json:
+        say_json(record)
+    else:
+        say_lines(day_text(record, text_width()))
+    return DONE
+
+
+@command("Show one device: scores, episodes, reasons, what moved.")
+@click.argument("table")
+@click.argument("entity")
+@click.option(
+    "--days",
+    type=click.IntRange(min=1),
+    default=60,
+    show_default=True,
+    help="How many days to tell, up to the newest one or the last on which the device was seen.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output, and nothing else.")
+def show(table: str, entity: str, days: int, *, as_json: bool) -> int:
+    """Shows what is known of ENTITY, a device of TABLE.
+
+    When it was seen and whether it failed; its scores, episodes and reasons; whether it is judged and muted; which of
+    its attributes moved.
+    """
+    from ae_assets.chain.entity_history import entity_history
+    from ae_assets.cli.instance import open_workspace
+    from ae_assets.reports.alarms_text import history_text
+
+    history = entity_history(open_workspace(table), entity, days)
+    if as_json:
+        say_json(history)
+    else:
+        say_lines(history_text(history, text_width()))
+    return DONE
+
+
+@command("Choose the threshold again by the YAML, without training.")
+@click.argument("table")
+@click.option("--version", metavar="VERSION", help="Which model version; left out: the champion, else the newest.")
+@click.option(
+    "--promote",
+    type=click.Choice(["if_not_worse", "always"]),
+    default="if_not_worse",
+    show_default=True,
+    help="Whether another version than the champion must be no worse than it to take its place.",
+)
+def calibrate(table: str, version: str | None, promote: str) -> int:
+    """Chooses the threshold of a version of TABLE's model again, by the policy and the days that the YAML says now.
+
+    Days that are scored from then on are held against the new cut; those before keep theirs until they are made again.
+    """
+    from ae_assets.chain.settings import require_settings
+    from ae_assets.cli.chain_run import print_facts, report
+    from ae_assets.cli.instance import open_chain
+
+    with open_chain(table) as chain:
+        models = chain.space.models
+        chosen = version or models.champion(table) or next(reversed(models.versions(table)), None)
+        if chosen is None:
+            raise ModelError(
+                f"{table} has no model yet, so there is no threshold to choose; train one: "
+                f"`ae-assets run {table} --start DAY --end DAY`"
+            )
+        require_settings(chain.space, chosen)
+        with shown_progress("threshold"):
+            outcome = chain.run(("threshold",), None, {"threshold": {"version": chosen, "promote": promote}})
+        print_facts([outcome])
+        if outcome.success:
+            say(
+                f"Days scored before keep their threshold; to hold them against the new one: "
+                f"`ae-assets run {table} --start DAY --end DAY`"
+            )
+        return report(chain, [("threshold", outcome)])
+
+
+@command("Put a model version into use by hand.")
+@click.argument("table")
+@click.argument("version")
+def promote(table: str, version: str) -> int:
+    """Makes VERSION of TABLE's model the champion, without a comparison.
+
+    It must have a threshold. Days that are materialised from now on are scored by it; those before keep their scores.
+    """
+    import dagster as dg
+
+    from ae_assets.chain.champion import load_version
+    from ae_assets.cli.instance import open_chain
+
+    with open_chain(table) as chain:
+        before = chain.space.models.champion(table)
+        if before == version:
+            raise ModelError(f"{version} is the champion of {table} already; name another version")
+        load_version(chain.space, version)
+        chain.space.models.promote(table, version)
+        said = f"{version} replaces {before or 'no version'} as the champion of {table}, by hand"
+        chain.instance.report_runless_asset_event(
+            dg.AssetObservation(
+                dg.AssetKey([table, "threshold"]),
+                description=said,
+                metadata={"Champion": version, "Champion before": before or "none", "Verdict": "promoted by hand"},
+            )
+        )
+    click.echo(said)
+    return DONE
+
+
+@command("Run the whole chain on the default source into a fresh home.")
 @click.option("--tables", is_flag=True, help="The tables of sensors instead of the drives: water_level, sewer_flow.")
-@explains_errors
 def demo(*, tables: bool) -> int:
     """Runs the whole chain on the default source into a fresh home.
 

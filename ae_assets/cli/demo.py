@@ -8,7 +8,7 @@ import polars as pl
 
 from ae_assets.chain.champion import load_champion
 from ae_assets.chain.workspace import ANOMALIES, RAW, Workspace
-from ae_assets.cli.chain_run import evaluate, open_ui_hint, report, run_chain, say_answer
+from ae_assets.cli.chain_run import judge, open_ui_hint, report, run_chain, say_answer
 from ae_assets.cli.exit_codes import RUN_FAILED
 from ae_assets.cli.instance import Chain, open_chain
 from ae_assets.cli.screen import say, say_lines, text_width
@@ -43,7 +43,7 @@ def run_demo() -> int:
         code = run_chain(chain, (listed[0], listed[-1]), training, retrain=False)
         if code == RUN_FAILED:
             return code
-        evaluation = evaluate(chain, compare="none")
+        evaluation = judge(chain, compare="none")
         first = chain.definition.periods.shifted(load_champion(chain.space).seen_until, 1)
         show_followed(followed(chain.space, first, listed[-1]), simulated=source.simulated)
         say("\nIs the model any good?", style="bold")

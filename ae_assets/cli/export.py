@@ -12,8 +12,6 @@ import pyarrow.parquet as pq
 from ae_assets.chain import Workspace
 from ae_assets.chain.empty_days import empty_days, no_rows_of
 from ae_assets.errors import ConfigError
-from ae_assets.lakehouse import Lakehouse, ModelStore
-from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.home import home_folder
 
 FORMULA_STARTS = "=+@\t\r\n-"
@@ -21,7 +19,7 @@ FORMULA_STARTS = "=+@\t\r\n-"
 
 
 def export_days(
-    table: WatchedTable,
+    space: Workspace,
     asset: str,
     days: tuple[date, date],
     output: Path,
@@ -45,9 +43,8 @@ def export_days(
         raise ConfigError(
             f"--spreadsheet-safe marks texts in a CSV file, and --output is {output}; leave one of them out"
         )
-    space = Workspace(table, Lakehouse.open(home_folder(), None), ModelStore.open(home_folder()))
     tables, name = space.tables, space.name(asset)
-    first, last = map(table.periods.key, days)
+    first, last = map(space.table.periods.key, days)
     held = {day: rows for day, rows in tables.day_rows(name, as_of).items() if days[0] <= day <= days[1] and rows}
     if not held and as_of is not None:
         raise ConfigError(f"--as-of {as_of.isoformat()}: {name} then held no rows between {first} and {last}")
@@ -55,7 +52,7 @@ def export_days(
     if not made:
         raise ConfigError(
             f"{name} in {home_folder()} holds no rows between {first} and {last}; "
-            f"`ae-assets run {table.table} --start {first} --end {last}` makes them"
+            f"`ae-assets run {space.table.table} --start {first} --end {last}` makes them"
         )
     frames: Iterable[pl.DataFrame] = (
         (frame for _, frame in tables.iter_days(name, min(held), max(held), None, as_of))

@@ -111,7 +111,7 @@ class Chain:
         self.definition, self.module = loaded.table, loaded.module
         self.table = self.definition.table
         self._lakehouse = lakehouse_of_environment()  # the same places as those of the runs
-        self.space = Workspace(self.definition, self._lakehouse.tables, self._lakehouse.models)
+        self.space = self._lakehouse.workspace(self.definition)
         self._job = loaded.definitions.resolve_implicit_global_asset_job_def()
         self._partitions = partitions_of(self.definition)
 
@@ -169,11 +169,12 @@ class Chain:
         )
         if was_interrupted():
             raise KeyboardInterrupt
+        made = [event.step_materialization_data.materialization for event in result.get_asset_materialization_events()]
         return RunOutcome(
             run_id=result.run_id,
             success=result.success,
             failure=None if result.success else _failure(result),
-            metadata=_materialised(result),
+            metadata={one.asset_key.path[-1]: one.metadata for one in made},
             checks=result.get_asset_check_evaluations(),
             failed_days=_failed_days(result, self.definition.periods),
         )
@@ -201,14 +202,6 @@ def _failed_days(result: dg.ExecuteInProcessResult, periods: Periods) -> dict[da
     observed = [event.asset_observation_data.asset_observation for event in result.get_asset_observation_events()]
     failures = [failure for observation in observed if (failure := failure_in(observation, periods)) is not None]
     return {failure.day: failure for failure in sorted(failures, key=lambda failure: failure.day)}
-
-
-def _materialised(result: dg.ExecuteInProcessResult) -> dict[str, Mapping[str, dg.MetadataValue]]:
-    values: dict[str, Mapping[str, dg.MetadataValue]] = {}
-    for event in result.get_asset_materialization_events():
-        materialization = event.step_materialization_data.materialization
-        values[materialization.asset_key.path[-1]] = materialization.metadata
-    return values
 
 
 def prepare_home() -> Path:
@@ -278,9 +271,7 @@ def open_workspace(table: str) -> Workspace:
     Raises:
         ConfigError: as `open_chain`.
     """
-    definition = load_table(table).table
-    lakehouse = lakehouse_of_environment()
-    return Workspace(definition, lakehouse.tables, lakehouse.models)
+    return lakehouse_of_environment().workspace(load_table(table).table)
 
 
 def load_table(table: str) -> Loaded:
@@ -289,7 +280,7 @@ def load_table(table: str) -> Loaded:
     Raises:
         ConfigError: as `open_chain`; where a YAML does not load, its own reason is raised, not Dagster's wrapping.
     """
-    known: dict[str, list[str]] = {}
+    others: list[str] = []
     for project in projects():
         try:
             definitions, components = project.load()
@@ -304,11 +295,10 @@ def load_table(table: str) -> Loaded:
                 f"the table {table} is loaded only where {left_out[table]} is set; set it, here and where Dagster "
                 "runs, to where its files lie"
             )
-        known[project.root_module] = sorted(tables)
-    there = "; ".join(f"{', '.join(tables) or 'none'} in {project}" for project, tables in known.items())
+        others.append(f"{', '.join(sorted(tables)) or 'none'} in {project.root_module}")
     raise ConfigError(
-        f"there is no watched table {table!r}; the tables are: {there}. --project or AE_ASSETS_PROJECT names the "
-        "folder of another Dagster project"
+        f"there is no watched table {table!r}; the tables are: {'; '.join(others)}. --project or AE_ASSETS_PROJECT "
+        "names the folder of another Dagster project"
     )
 
 

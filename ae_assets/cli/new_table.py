@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ae_assets.cli.commands import explains_errors, main
-from ae_assets.cli.exit_codes import DONE, EXIT_CODES
+from ae_assets.cli.commands import command
+from ae_assets.cli.exit_codes import DONE
 from ae_assets.cli.screen import say
 from ae_assets.errors import ConfigError
 from ae_assets.sources.printable import printable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _MOST_NAMED = 5
 
 
-@main.command(short_help="Propose the YAML of a table of your own from a file.", epilog=EXIT_CODES)
+@command("Propose the YAML of a table of your own from a file.")
 @click.argument("table")
 @click.option(
     "--from",
@@ -36,7 +36,6 @@ _MOST_NAMED = 5
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to write; left out: defs/TABLE/defs.yaml of the project.",
 )
-@explains_errors
 def new(table: str, source: Path, output: Path | None) -> int:
     """Looks at the first rows of files and writes a YAML for TABLE: periods, columns, types, time, device, bounds.
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ae_assets.cli.commands import explains_errors, main
-from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, EXIT_CODES, RUN_FAILED
+from ae_assets.cli.commands import command
+from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, RUN_FAILED
 from ae_assets.cli.periods import When
 from ae_assets.cli.screen import say, shown_progress
 from ae_assets.errors import ConfigError, ContractError, SourceError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ae_assets.sources import Source, SourceDay
 
 
-@main.command(short_help="Decide on raw rows of a file, without a lakehouse.", epilog=EXIT_CODES)
+@command("Decide on raw rows of a file, without a lakehouse.")
 @click.argument("table")
 @click.argument("location")
 @click.option("--start", type=When(), help="First day or hour to decide on; left out: the first of LOCATION.")
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, exists=True, path_type=Path),
     help="Folder of a model version, models/TABLE/VERSION of a home; left out: the champion of TABLE.",
 )
-@explains_errors
 def score(table: str, location: str, start: str | None, end: str | None, output: Path, path: Path | None) -> int:
     """Decides on the raw rows at LOCATION, which are written as TABLE's are, and stores nothing but OUTPUT.
 

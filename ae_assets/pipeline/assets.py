@@ -265,4 +265,4 @@ def _space(
         publish(progress)
 
     watch_interrupts()
-    return Workspace(table, lakehouse.tables, lakehouse.models, log)
+    return lakehouse.workspace(table, log)

@@ -379,7 +379,7 @@ def build_pooled_checks(table: WatchedTable) -> dg.AssetChecksDefinition:
     def rates(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> Results:
         from ae_assets.chain.rates import judge_rates
 
-        space = Workspace(table, lakehouse.tables, lakehouse.models)
+        space = lakehouse.workspace(table)
         selected = {check.name for check in context.selected_asset_check_keys}
         for name, verdict in judge_rates(space).items():
             if name in selected:

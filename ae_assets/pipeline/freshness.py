@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 
-from ae_assets.chain.workspace import ANOMALIES, RAW, Workspace
+from ae_assets.chain.workspace import ANOMALIES, RAW
 from ae_assets.model.definition import FreshnessSection, WatchedTable
 from ae_assets.pipeline.checks import spec
 from ae_assets.pipeline.resources import LakehouseResource
@@ -111,7 +111,7 @@ def freshness_sensors(table: WatchedTable) -> list[dg.SensorDefinition]:
 
 
 def _freshness(table: WatchedTable, lakehouse: LakehouseResource, asset: str) -> Freshness | None:
-    rows = Workspace(table, lakehouse.tables, lakehouse.models).days_of(asset)
+    rows = lakehouse.workspace(table).days_of(asset)
     newest = max((day for day, count in rows.items() if count), default=None)
     return None if newest is None else judge(table.periods, newest, datetime.now(tz=UTC), table.freshness)
 

@@ -336,7 +336,7 @@ def _device_lists(space: Workspace, facts: "AnomalyDay") -> Metadata:
     if facts.muted_rows:
         lists["Muted devices"] = dg.MetadataValue.md(muted_table(facts.devices))
     if facts.not_judged:
-        groups = pl.DataFrame(facts.not_judged).rename({"cohort": "kind"})
+        groups = pl.DataFrame(facts.not_judged).select(pl.col("cohort").alias("kind"), "devices", "because")
         lists["Not judged, by kind"] = dg.MetadataValue.md(markdown_table(groups, limit=20))
     return lists
 

@@ -14,12 +14,14 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
+from ae_assets.chain.workspace import Workspace
 from ae_assets.lakehouse import Lakehouse, ModelStore
 from ae_assets.model.definition import SourceSection, WatchedTable
 from ae_assets.pipeline.home import home_folder
 from ae_assets.pipeline.launcher import LocalRunLauncher
 from ae_assets.pipeline.partitions import periods_of
 from ae_assets.pipeline.s3 import VARIABLE, client_of, file_properties, s3_of_environment
+from ae_assets.progress import ProgressSink, silent
 from ae_assets.sources import Source, open_source
 
 _HANDED_OVER: ContextVar[tuple[SourceSection, Source] | None] = ContextVar("handed_over", default=None)
@@ -79,6 +81,10 @@ class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
             return handed_over[1]
         memory = Path(self.home) / "fingerprints"
         return open_source(table.source.location, table.reading, memory, self.s3_client)
+
+    def workspace(self, table: WatchedTable, progress: ProgressSink = silent) -> Workspace:
+        """What the steps of a table are given."""
+        return Workspace(table, self.tables, self.models, progress)
 
     @property
     def s3_client(self) -> Callable[[Any], Any] | None:

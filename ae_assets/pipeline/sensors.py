@@ -52,7 +52,7 @@ def landing_sensor(
         cursor = LandingCursor.from_json(context.cursor)
         if cursor.restarted_because is not None:
             context.log.warning(f"the cursor is started again: {cursor.restarted_because}")
-        space = Workspace(table, lakehouse.tables, lakehouse.models)
+        space = lakehouse.workspace(table)
         try:
             loaded = _loaded(space)
             remember_days(Path(lakehouse.home), space, listed=listed)
