@@ -36,5 +36,4 @@ def quietly() -> Iterator[None]:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Assets, checks, sensors, jobs and resources of all watched tables."""
     return build(component_tree())

@@ -49,6 +49,5 @@ def listening(sink: ProgressSink) -> Iterator[None]:
 
 
 def publish(progress: Progress) -> None:
-    """Tells all listeners."""
     for sink in _listeners:
         sink(progress)

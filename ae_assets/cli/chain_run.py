@@ -46,13 +46,13 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
     """
     from ae_assets.chain.settings import require_settings
 
-    chain.require_days(*days)
+    chain.require_periods(*days)
     training_is_due = retrain or _needs_training(chain, training)
     champion = chain.space.models.champion(chain.table)
     if champion is not None and not training_is_due:
         require_settings(chain.space, champion)
     source = ListedSource(chain.source())
-    days = chain.days_to_run(days, announce_source(chain.definition.periods, source, days))
+    days = chain.periods_to_run(days, announce_source(chain.definition.periods, source, days))
     outcomes: list[tuple[str, RunOutcome]] = []
 
     def stage(title: str, *what: Any) -> bool:

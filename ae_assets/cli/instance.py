@@ -37,7 +37,7 @@ from ae_assets.pipeline.partitions import (
     first_and_last,
     newest_that_has_ended,
     partitions_of,
-    remember_days,
+    remember_periods,
 )
 from ae_assets.pipeline.resources import lakehouse_of_environment
 from ae_assets.schemas.periods import Periods
@@ -119,7 +119,7 @@ class Chain:
         """The table's source, opened as the runs open it."""
         return self._lakehouse.source_of(self.definition)
 
-    def require_days(self, first: date, last: date) -> None:
+    def require_periods(self, first: date, last: date) -> None:
         """Says which periods the table can have, where the given ones are not among them.
 
         Raises:
@@ -134,9 +134,9 @@ class Chain:
                 f"received {periods.key(first)} to {periods.key(last)}"
             )
 
-    def days_to_run(self, days: tuple[date, date], listed: Collection[date]) -> tuple[date, date]:
+    def periods_to_run(self, days: tuple[date, date], listed: Collection[date]) -> tuple[date, date]:
         """The part of a range that the table has partitions for, some of which the source lists."""
-        remember_days(self.home, self.space, listed=listed)
+        remember_periods(self.home, self.space, listed=listed)
         partitions = partitions_of(self.definition)
         if partitions != self._partitions:
             # The source has periods that were not known when the code location was loaded.

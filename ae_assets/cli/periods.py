@@ -15,7 +15,6 @@ class When(click.ParamType[str]):
     name = "YYYY-MM-DD[THH]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text, or says what was received where no table could take it."""
         try:
             HOURLY.parse(value)
         except ValueError:
@@ -29,7 +28,6 @@ class Moment(click.ParamType[datetime]):
     name = "YYYY-MM-DDTHH:MM"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Reads the time, or says what was received."""
         if isinstance(value, datetime):
             return value
         try:
@@ -40,5 +38,4 @@ class Moment(click.ParamType[datetime]):
 
 
 def day_option(name: str, help_text: str, *, required: bool = True) -> Callable[..., Any]:
-    """An option that takes a day or an hour."""
     return click.option(name, type=When(), required=required, help=help_text)

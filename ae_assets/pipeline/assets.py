@@ -21,11 +21,11 @@ from ae_assets.chain.workspace import (
 from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline import checks, metadata
 from ae_assets.pipeline.automation import anomalies_condition, features_condition
-from ae_assets.pipeline.daily import MADE_DAYS, DailyResult, DailyStep
+from ae_assets.pipeline.daily import MADE_PERIODS, PeriodResult, PeriodStep
 from ae_assets.pipeline.descriptions import describe, metadata_of
 from ae_assets.pipeline.freshness import freshness_policy
 from ae_assets.pipeline.interrupts import stop_if_interrupted, watch_interrupts
-from ae_assets.pipeline.partitions import remember_days
+from ae_assets.pipeline.partitions import remember_periods
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.run_config import (
     CalibrationConfig,
@@ -111,18 +111,18 @@ def _spec(table: WatchedTable, asset: str) -> dg.AssetSpec:
         automation_condition=None if condition is None else condition(table),
         freshness_policy=freshness_policy(table, asset),
     )
-    return spec.with_io_manager_key(MADE_DAYS) if asset in DAILY else spec
+    return spec.with_io_manager_key(MADE_PERIODS) if asset in DAILY else spec
 
 
 def _raw(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> dg.AssetsDefinition:
     @dg.multi_asset(**_daily_step(table, partitions, RAW))
-    def raw(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[DailyResult]:
+    def raw(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[PeriodResult]:
         from ae_assets.chain.raw import load_raw
 
-        space, step = _space(context, table, lakehouse), DailyStep(context, table, RAW)
+        space, step = _space(context, table, lakehouse), PeriodStep(context, table, RAW)
         source = lakehouse.source_of(table)
         loaded = list(step.made(load_raw(space, source, step.days)))
-        remember_days(Path(lakehouse.home), space, loaded=[facts.day for facts in loaded if facts.rows])
+        remember_periods(Path(lakehouse.home), space, loaded=[facts.day for facts in loaded if facts.rows])
         yield from step.failures()
         step.describe(RAW, metadata.raw_days(space, loaded, source.strays()))
         yield from step.end(checks.raw_checks(space, step.done))
@@ -132,10 +132,10 @@ def _raw(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> 
 
 def _features(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> dg.AssetsDefinition:
     @dg.multi_asset(**_daily_step(table, partitions, FEATURES, QUARANTINE))
-    def features(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[DailyResult]:
+    def features(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[PeriodResult]:
         from ae_assets.chain.features import build_features
 
-        space, step = _space(context, table, lakehouse), DailyStep(context, table, FEATURES)
+        space, step = _space(context, table, lakehouse), PeriodStep(context, table, FEATURES)
         yield from step.failures()
         built = list(step.made(build_features(space, step.days)))
         yield from step.failures()
@@ -176,11 +176,11 @@ def _threshold(table: WatchedTable) -> dg.AssetsDefinition:
 
 def _anomalies(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> dg.AssetsDefinition:
     @dg.multi_asset(**_daily_step(table, partitions, ANOMALIES))
-    def anomalies(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[DailyResult]:
+    def anomalies(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[PeriodResult]:
         from ae_assets.chain.anomalies import find_anomalies, withdraw_anomalies
         from ae_assets.chain.champion import load_champion
 
-        space, step = _space(context, table, lakehouse), DailyStep(context, table, ANOMALIES)
+        space, step = _space(context, table, lakehouse), PeriodStep(context, table, ANOMALIES)
         withdraw_anomalies(space, step.held_back)
         yield from step.failures()
         champion = load_champion(space)

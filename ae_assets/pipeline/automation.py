@@ -120,7 +120,6 @@ class InputsAreNewer(dg.AutomationCondition[dg.AssetKey]):
     async def evaluate(  # type: ignore[override]  # Dagster awaits it; its own conditions are asynchronous as well
         self, context: dg.AutomationContext[dg.AssetKey]
     ) -> dg.AutomationResult[dg.AssetKey]:
-        """Finds the periods in the event log of the instance."""
         view = context.asset_graph_view
         raw = dg.AssetKey([self._table, RAW])
         loading = await view.compute_run_in_progress_subset(key=raw, from_subset=view.get_full_subset(key=raw))

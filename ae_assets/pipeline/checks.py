@@ -16,7 +16,7 @@ from ae_assets.chain.volume import implausible_volumes
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, MODEL, QUARANTINE, RAW, THRESHOLD, Workspace
 from ae_assets.features.volume import are_many
 from ae_assets.model.definition import WatchedTable
-from ae_assets.pipeline.daily import RATES, REASONS, days_failed, days_of_run, recorded_failures
+from ae_assets.pipeline.daily import RATES, REASONS, periods_failed, periods_of_run, recorded_failures
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.schemas.periods import Periods
 from ae_assets.schemas.records import key_of
@@ -202,7 +202,6 @@ def _cohorts_are_there(space: Workspace, built: Sequence["FeatureDay"]) -> dg.As
 
 
 def model_checks(space: Workspace, trained: "TrainedModel") -> Results:
-    """Judges the training curve."""
     history = trained.detector.history
     losses = history.validation_loss
     if not losses:
@@ -222,7 +221,6 @@ def model_checks(space: Workspace, trained: "TrainedModel") -> Results:
 
 
 def threshold_checks(space: Workspace, promotion: "Promotion") -> Results:
-    """Says whether the newly calibrated version became the champion, and why."""
     facts = {"reason": promotion.reason.value, "promotion": promotion.record}
     yield _result(space, THRESHOLD, "challenger_is_not_worse", promotion.promoted, promotion.words, facts)
 
@@ -384,9 +382,9 @@ def build_pooled_checks(table: WatchedTable) -> dg.AssetChecksDefinition:
         for name, verdict in judge_rates(space).items():
             if name in selected:
                 yield _result(space, ANOMALIES, name, verdict.passed, verdict.text, verdict.facts)
-        days = days_of_run(context.run.tags, table.periods)
+        days = periods_of_run(context.run.tags, table.periods)
         if failures := recorded_failures(context.instance, table.periods, key, days):
-            raise days_failed(table.periods, failures.values(), len(days))
+            raise periods_failed(table.periods, failures.values(), len(days))
 
     return rates
 

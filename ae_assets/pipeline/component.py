@@ -117,7 +117,6 @@ class AnomalyPipeline(dg.Component):
         return default_resources()
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The table's assets, checks, jobs, sensor and, where they are set, schedules."""
         table = self.table
         partitions = partitions_of(table)
         daily = _job(

@@ -31,7 +31,7 @@ UPSTREAM = {FEATURES: RAW, ANOMALIES: FEATURES}
 NEXT = {RAW: FEATURES, FEATURES: ANOMALIES, ANOMALIES: RATES}
 MADE_TOGETHER = {FEATURES: (FEATURES, QUARANTINE)}
 
-MADE_DAYS = "made_days"
+MADE_PERIODS = "made_days"
 """Key of the IO manager of the daily assets."""
 
 FAILED_AT, REASON, HELD_BACK_BY = "failed_at", "reason", "held_back_by"
@@ -43,7 +43,7 @@ REASONS = "reasons"
 MOST_NAMED = 20
 _RECORDS = 100
 
-DailyResult: TypeAlias = dg.MaterializeResult[list[str]] | dg.AssetObservation
+PeriodResult: TypeAlias = dg.MaterializeResult[list[str]] | dg.AssetObservation
 """Of a step over days: the value is the keys of those that were made."""
 
 
@@ -55,7 +55,7 @@ class _OfDay(Protocol):
 _Facts = TypeVar("_Facts", bound=_OfDay)
 
 
-class DailyStep:
+class PeriodStep:
     """What a run's step over days has made, and what failed, in it or before.
 
     Attributes:
@@ -106,9 +106,9 @@ class DailyStep:
         """
         yield from self._records()
         if len(self.failed) == len(self._all_days):
-            raise days_failed(self._periods, self.failed.values(), len(self._all_days))
+            raise periods_failed(self._periods, self.failed.values(), len(self._all_days))
 
-    def end(self, verdicts: Iterable[dg.AssetCheckResult]) -> Iterator[DailyResult]:
+    def end(self, verdicts: Iterable[dg.AssetCheckResult]) -> Iterator[PeriodResult]:
         """Materialises the days that were made, with the verdicts on them, and records those that a check holds back.
 
         Raises:
@@ -123,7 +123,7 @@ class DailyStep:
             self.failed.setdefault(failure.day, failure)
         yield from self._records()
         if self.failed and not self._is_followed():
-            raise days_failed(self._periods, self.failed.values(), len(self._all_days))
+            raise periods_failed(self._periods, self.failed.values(), len(self._all_days))
 
     def _records(self) -> Iterator[dg.AssetObservation]:
         for day, failure in sorted(self.failed.items()):
@@ -144,7 +144,7 @@ class DailyStep:
         return f"{self._table.table}__{NEXT[self._asset]}" in plan.step_keys_to_execute
 
 
-class MadeDays(dg.IOManager):
+class MadePeriods(dg.IOManager):
     """Takes the days that a step made, and has Dagster materialise these and no other partitions of the run."""
 
     def handle_output(self, context: dg.OutputContext, obj: Sequence[str]) -> None:
@@ -168,7 +168,7 @@ class MadeDays(dg.IOManager):
         )
 
 
-RESOURCES = {MADE_DAYS: MadeDays()}
+RESOURCES = {MADE_PERIODS: MadePeriods()}
 """What the daily assets of every table need; one object, so that tables can be merged."""
 
 
@@ -181,7 +181,7 @@ def _held_back(periods: Periods, asset: str, results: Iterable[dg.AssetCheckResu
                 yield FailedPeriod(periods.parse(partition), asset, words, result.check_name)
 
 
-def days_of_run(tags: Mapping[str, str], periods: Periods) -> list[date]:
+def periods_of_run(tags: Mapping[str, str], periods: Periods) -> list[date]:
     """The periods of a run's partitions as its tags say; empty where it has none, or partitions of another kind."""
     first = tags.get(ASSET_PARTITION_RANGE_START_TAG) or tags.get(PARTITION_NAME_TAG)
     last = tags.get(ASSET_PARTITION_RANGE_END_TAG) or first
@@ -240,7 +240,7 @@ def recorded_failures(
     return failed
 
 
-def days_failed(periods: Periods, failed: Collection[FailedPeriod], of: int) -> DaysFailedError:
+def periods_failed(periods: Periods, failed: Collection[FailedPeriod], of: int) -> DaysFailedError:
     """The error of a run of so many periods, some of which failed."""
     others = "" if len(failed) == of else "; the others are made"
     return DaysFailedError(

@@ -20,7 +20,6 @@ from ae_assets.sources.printable import without_secrets
 
 
 def metadata_of(table: WatchedTable, asset: str) -> dict[str, Any]:
-    """What is known of an asset before anything is materialised."""
     return {"dagster/table_name": f"{table.table}.{asset}", "source": _source(table)} if asset in DAILY else {}
 
 
@@ -30,7 +29,6 @@ def _source(table: WatchedTable) -> str:
 
 
 def describe(table: WatchedTable, asset: str) -> str:
-    """The description of an asset, in Markdown."""
     watched = table.description or f"Rows of {table.table}."
     features = table.features
     attributes = "\n".join(
@@ -82,7 +80,6 @@ def _maintenance(settings: MaintenanceSection) -> str:
 
 
 def _learned_from(table: WatchedTable) -> str:
-    """Which records a model is fitted on."""
     if table.target_kind == "failures":
         return f"devices that stay healthy for {table.horizon_days} days"
     if table.target_kind == "intervals":
@@ -91,7 +88,6 @@ def _learned_from(table: WatchedTable) -> str:
 
 
 def _promoted_where(table: WatchedTable) -> str:
-    """When a version becomes the champion."""
     if table.target_kind is None:
         return (
             "The version then becomes the champion: nothing is known to have gone wrong with the devices of this "
@@ -104,7 +100,6 @@ def _promoted_where(table: WatchedTable) -> str:
 
 
 def _judged_by(table: WatchedTable) -> str:
-    """What counts as found, and as a false alarm."""
     if table.target_kind == "failures":
         return f"An alarm counts in the {table.horizon_days} days before a failure."
     if table.target_kind == "intervals":

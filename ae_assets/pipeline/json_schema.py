@@ -15,7 +15,6 @@ _TEMPLATE: Schema = {"type": "string", "pattern": r"\{\{.*\}\}"}
 
 
 def table_schema() -> Schema:
-    """The schema of ``attributes``."""
     return _mapped(WatchedTable.model_json_schema())
 
 

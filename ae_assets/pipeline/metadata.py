@@ -97,7 +97,6 @@ def _days(
 
 
 def raw_days(space: Workspace, loaded: Sequence["RawDay"], strays: Sequence[str]) -> Days:
-    """The partitions of raw that a run loaded."""
     from ae_assets.reports.figures import volume_by_day
 
     periods, stored = space.table.periods, space.days_of(RAW)
@@ -131,7 +130,6 @@ def _raw_day(space: Workspace, facts: "RawDay") -> Metadata:
 
 
 def features_days(space: Workspace, built: Sequence["FeatureDay"]) -> Days:
-    """The partitions of features that a run built."""
     aside = sum(facts.quarantine_rows for facts in built)
     said = f"{sum(facts.feature_rows for facts in built):,} rows"
     said += f"; {aside:,} raw rows were set aside" if aside else ""
@@ -166,7 +164,6 @@ def _unreported(space: Workspace, built: Sequence["FeatureDay"]) -> Metadata:
 
 
 def quarantine_days(space: Workspace, built: Sequence["FeatureDay"]) -> Days:
-    """The partitions of quarantine that a run built."""
     rules: Counter[str] = Counter()
     for facts in built:
         rules.update(facts.quarantined)
@@ -193,7 +190,6 @@ def _set_aside(rules: Counter[str]) -> str:
 
 
 def model_run(table: WatchedTable, trained: "TrainedModel") -> Metadata:
-    """A training."""
     from ae_assets.reports.figures import training_curve
 
     history, card = trained.detector.history, trained.card
@@ -229,7 +225,6 @@ def _left_out(days: Sequence[date], periods: Periods) -> Metadata:
 
 
 def threshold_run(calibrated: "Calibrated", periods: Periods) -> Metadata:
-    """A calibration."""
     from ae_assets.reports.figures import score_histogram
     from ae_assets.reports.tables import number
 
@@ -413,7 +408,6 @@ def evaluation_run(evaluation: "Evaluation") -> Metadata:
 
 
 def maintenance_run(maintained: "TablesMaintained") -> Metadata:
-    """A maintenance of all tables."""
     from ae_assets.reports.tables import markdown_table
 
     tables = maintained.tables.values()

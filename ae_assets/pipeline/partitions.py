@@ -112,7 +112,7 @@ def first_and_last(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefin
     return None if first is None or last is None else (table.periods.parse(first), table.periods.parse(last))
 
 
-def remember_days(
+def remember_periods(
     home: Path, space: Workspace, *, listed: Collection[date] = (), loaded: Collection[date] = ()
 ) -> None:
     """Keeps in a home which periods a source lists and raw holds, for processes that load later.

@@ -65,12 +65,10 @@ class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
 
     @cached_property
     def tables(self) -> Lakehouse:
-        """The Iceberg tables."""
         return Lakehouse.open(Path(self.home), self.catalog or None, file_properties(self.s3))
 
     @cached_property
     def models(self) -> ModelStore:
-        """The model store."""
         location = self.models_location or os.environ.get("AE_ASSETS_MODELS") or None
         return ModelStore.open(Path(self.home), location, file_properties(self.s3))
 
@@ -83,7 +81,6 @@ class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
         return open_source(table.source.location, table.reading, memory, self.s3_client)
 
     def workspace(self, table: WatchedTable, progress: ProgressSink = silent) -> Workspace:
-        """What the steps of a table are given."""
         return Workspace(table, self.tables, self.models, progress)
 
     @property
@@ -111,7 +108,6 @@ class DayTableIOManager(dg.ConfigurableIOManager):
     lakehouse: dg.ResourceDependency[LakehouseResource]
 
     def handle_output(self, context: dg.OutputContext, obj: pl.DataFrame | Mapping[date, pl.DataFrame]) -> None:
-        """Replaces exactly the periods of the run's partitions."""
         periods = periods_of(context.asset_partitions_def)
         days = [periods.parse(key) for key in context.asset_partition_keys]
         if isinstance(obj, pl.DataFrame):

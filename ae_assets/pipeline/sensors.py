@@ -10,7 +10,7 @@ import dagster as dg
 from ae_assets.chain.workspace import ANOMALIES, DAILY, Workspace
 from ae_assets.errors import LakehouseError, SourceError
 from ae_assets.model.definition import WatchedTable
-from ae_assets.pipeline.partitions import bounds_of, first_and_last, newest_that_has_ended, remember_days
+from ae_assets.pipeline.partitions import bounds_of, first_and_last, newest_that_has_ended, remember_periods
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.schemas.periods import Periods
 from ae_assets.sources import SourceDay
@@ -55,7 +55,7 @@ def landing_sensor(
         space = lakehouse.workspace(table)
         try:
             loaded = _loaded(space)
-            remember_days(Path(lakehouse.home), space, listed=listed)
+            remember_periods(Path(lakehouse.home), space, listed=listed)
         except LakehouseError as error:
             return dg.SkipReason(f"what raw holds cannot be read now: {error}")
         bounds = first_and_last(table, partitions)

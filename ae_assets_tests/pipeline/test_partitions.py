@@ -12,7 +12,7 @@ import pytest
 from ae_assets.model.definition import WatchedTable
 from ae_assets.model.parse import parse_table
 from ae_assets.pipeline import partitions
-from ae_assets.pipeline.partitions import EARLIEST, partitions_of, remember_days
+from ae_assets.pipeline.partitions import EARLIEST, partitions_of, remember_periods
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets_tests.chain.tables import attributes, storage_of, write_day
 from ae_assets_tests.pipeline.runs import PipelineAlone, materialise
@@ -78,15 +78,15 @@ def test_of_what_is_not_known_all_days_are_there_and_nobody_is_asked() -> None:
 def test_a_server_is_known_by_what_was_listed_before_and_by_what_raw_holds(home: Path) -> None:
     table = table_of(REMOTE)
     space = storage_of(table, home)
-    remember_days(home, space, listed=DAYS[2:4])
+    remember_periods(home, space, listed=DAYS[2:4])
     assert days_of(table) == (DAYS[2], DAYS[3])
-    remember_days(home, space, loaded=[DAYS[0]])
+    remember_periods(home, space, loaded=[DAYS[0]])
     assert days_of(table) == (DAYS[0], DAYS[3])
-    remember_days(home, space, listed=DAYS[3:4])
+    remember_periods(home, space, listed=DAYS[3:4])
     assert days_of(table) == (DAYS[0], DAYS[3]), "what earlier processes had is never taken away"
     another = table_of("https://127.0.0.1:9/another.zip?token=s3cr3t")
     assert days_of(another) == (DAYS[0], DAYS[0]), "the days that raw holds stay, those of the former source do not"
-    remember_days(home, storage_of(another, home), listed=DAYS[4:])
+    remember_periods(home, storage_of(another, home), listed=DAYS[4:])
     assert days_of(another) == (DAYS[0], DAYS[5])
     assert "s3cr3t" not in (home / "days" / "fleet.json").read_text()
 
@@ -97,7 +97,7 @@ def test_a_file_of_days_that_is_none_of_ours_is_no_knowledge(home: Path, content
     (home / "days" / "fleet.json").write_text(content)
     table = table_of(REMOTE)
     assert days_of(table) == (EARLIEST, YESTERDAY)
-    remember_days(home, storage_of(table, home), listed=DAYS)
+    remember_periods(home, storage_of(table, home), listed=DAYS)
     assert days_of(table) == (DAYS[0], DAYS[5])
 
 
@@ -105,7 +105,7 @@ def test_a_home_that_cannot_be_written_does_no_harm(home: Path, monkeypatch: pyt
     home.write_text("a file in its place")
     table = table_of(REMOTE)
     space = storage_of(table, home.with_name("elsewhere"))
-    remember_days(home, space, listed=DAYS)
+    remember_periods(home, space, listed=DAYS)
     assert days_of(table) == (EARLIEST, YESTERDAY)
 
 
@@ -127,7 +127,7 @@ def test_a_home_that_was_filled_before_days_were_kept_brings_those_of_raw(tmp_pa
     table = table_of(tmp_path / "source")
     assert materialise(table, home, ("raw",), (DAYS[0], DAYS[2])).success
     (home / "days" / "fleet.json").unlink()
-    remember_days(home, storage_of(table, home), loaded=[DAYS[4]])
+    remember_periods(home, storage_of(table, home), loaded=[DAYS[4]])
     for path in (tmp_path / "source").iterdir():
         path.unlink()
     assert days_of(table) == (DAYS[0], DAYS[4])

@@ -20,7 +20,7 @@ from ae_assets.pipeline.alerts.problems import Kind, Rules, Subject, follow
 from ae_assets.pipeline.alerts.wording import as_json, as_text
 from ae_assets.pipeline.automation import late_periods, stale_periods
 from ae_assets.pipeline.freshness import judge
-from ae_assets.pipeline.partitions import partitions_of, periods_of, remember_days
+from ae_assets.pipeline.partitions import partitions_of, periods_of, remember_periods
 from ae_assets.pipeline.resources import DayTableIOManager, LakehouseResource
 from ae_assets.schemas.periods import DAILY, HOURLY, PERIODS, WEEKLY, Periods
 from ae_assets_tests.chain.gauges import CADENCE, GAUGES, START, gauges, last_hour, numbered, write_period
@@ -81,7 +81,7 @@ def test_a_source_that_has_ended_has_its_own_partitions_and_those_that_were_seen
         write_period(tmp_path / "in", periods, period)
     table = gauges(tmp_path / "in", periods, start=None)
     assert partitions_of(table).get_partition_keys() == [periods.key(period) for period in seen]
-    remember_days(home, storage_of(table, home), loaded=[held[-1]], listed=[held[0]])
+    remember_periods(home, storage_of(table, home), loaded=[held[-1]], listed=[held[0]])
     assert partitions_of(table).get_partition_keys() == [periods.key(period) for period in held]
 
 

@@ -22,7 +22,7 @@ from ae_assets.errors import DaysFailedError
 from ae_assets.pipeline.alerts.cursor import Cursor
 from ae_assets.pipeline.alerts.problems import Kind, Severity, Sighting, Subject
 from ae_assets.pipeline.checks import FAILED_DAYS, HOLDS_BACK
-from ae_assets.pipeline.daily import days_of_run, failure_in, in_words
+from ae_assets.pipeline.daily import failure_in, in_words, periods_of_run
 from ae_assets.pipeline.failures import is_caused_by, root_message
 from ae_assets.pipeline.partitions import periods_of
 from ae_assets.schemas.periods import Periods
@@ -103,7 +103,7 @@ class EventLog:
         if not (assets if planned else self._is_here(run)):
             return
         periods = self._periods(assets.values())
-        days = frozenset(days_of_run(run.tags, periods))
+        days = frozenset(periods_of_run(run.tags, periods))
         for event in events:
             if _type(event) is Event.ASSET_CHECK_EVALUATION and _evaluation(event).asset_key in self._assets:
                 yield self._verdict(event, days)
@@ -258,5 +258,4 @@ def _has_ended(event: dg.EventLogEntry) -> bool:
 
 
 def shortened(message: str) -> str:
-    """A message of bearable length."""
     return message if len(message) <= LONGEST_MESSAGE else message[: LONGEST_MESSAGE - 2].rstrip() + " …"

@@ -38,7 +38,6 @@ TO_DO_OTHERWISE = "Look at the check's latest verdict in the UI."
 
 
 def as_json(alert: Alert, ui: str | None) -> dict[str, Any]:
-    """The body for a webhook."""
     problem, seen = alert.problem, alert.problem.sighting
     subject = seen.subject
     return {
@@ -68,7 +67,6 @@ def as_json(alert: Alert, ui: str | None) -> dict[str, Any]:
 
 
 def as_text(alert: Alert, ui: str | None) -> str:
-    """The lines below the title, for people."""
     problem, seen = alert.problem, alert.problem.sighting
     lines = [f"{seen.periods.noun.capitalize()}s: {named(problem.ranges)}"] if problem.days else []
     if alert.event is Event.RECOVERED:
@@ -83,7 +81,6 @@ def as_text(alert: Alert, ui: str | None) -> str:
 
 
 def title_of(alert: Alert) -> str:
-    """The alert in a line."""
     seen = alert.problem.sighting
     subject = seen.subject
     verb = {Event.FAILING: "failed", Event.STILL_FAILING: "still fails", Event.RECOVERED: "has recovered"}[alert.event]
@@ -93,7 +90,6 @@ def title_of(alert: Alert) -> str:
 
 
 def to_do(problem: Problem) -> str:
-    """What a person does about it."""
     subject = problem.sighting.subject
     return TO_DO_AFTER_A_RUN if subject.kind is Kind.RUN else TO_DO.get(subject.name, TO_DO_OTHERWISE)
 
