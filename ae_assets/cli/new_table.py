@@ -49,6 +49,7 @@ def new(table: str, source: Path, output: Path | None) -> int:
     from ae_assets.model.parse import parse_table
     from ae_assets.model.proposal import propose
     from ae_assets.model.proposed_yaml import yaml_of
+    from ae_assets.sources.day_files import is_archive_name
     from ae_assets.sources.sample import read_sample
 
     if output is None:
@@ -60,7 +61,7 @@ def new(table: str, source: Path, output: Path | None) -> int:
     files = sample.file.replace_strict(dict(enumerate(sample.names)), return_dtype=pl.String)
     proposal = propose(sample.texts, files, named, decimal_comma_possible=comma)
     settings = _source_settings(sample, proposal, named)
-    location = source if source.is_dir() or named is None or _is_archive(source) else source.parent
+    location = source if source.is_dir() or named is None or is_archive_name(source.name) else source.parent
     text = yaml_of(proposal, table, str(location.resolve()), settings)
     parse_table(yaml.safe_load(text)["attributes"], str(output))
     try:
@@ -118,9 +119,3 @@ def _pattern_of(names: Sequence[str], others: Sequence[str]) -> str | None:
         and not any(PurePosixPath(one).name.startswith(prefix) for one in others)
     )
     return f"{prefix}*" if told else None
-
-
-def _is_archive(source: Path) -> bool:
-    from ae_assets.sources.day_files import is_archive_name
-
-    return is_archive_name(source.name)

@@ -1,11 +1,12 @@
-"""Resources shared by all watched tables."""
+"""What all watched tables share: the lakehouse, and the alerts."""
 
 import dagster as dg
 
+from ae_assets.pipeline.alerts.sensor import alert_sensor
 from ae_assets.pipeline.resources import default_resources
 
 
 @dg.definitions
-def resources() -> dg.Definitions:
+def shared() -> dg.Definitions:
     """The lakehouse of ``AE_ASSETS_HOME``; one process a run, since JAX must not be forked and imports cost seconds."""
-    return dg.Definitions(resources=default_resources(), executor=dg.in_process_executor)
+    return dg.Definitions(sensors=[alert_sensor()], resources=default_resources(), executor=dg.in_process_executor)

@@ -197,7 +197,7 @@ def _with_files_beside(table: WatchedTable, folder: Path) -> WatchedTable:
 def _refuse_repeated_keys(path: Path) -> None:
     repeated = repeated_keys(path.read_text()) if path.is_file() else []
     if repeated:
-        lines = [f"  {'.'.join(key.path)}: lines {key.first_line} and {key.line}" for key in repeated]
+        lines = [f"  {key.path}: lines {key.first_line} and {key.line}" for key in repeated]
         raise ConfigError(
             f"{path}: keys stand twice, of which only the last would count; keep one of each:\n" + "\n".join(lines)
         )

@@ -20,8 +20,8 @@ attributes:
 
 def test_each_key_that_stands_twice_is_found_with_both_lines() -> None:
     assert repeated_keys(YAML) == [
-        RepeatedKey(("attributes", "comparisons", "0", "seed"), 9, 10),
-        RepeatedKey(("attributes", "threshold"), 4, 11),
+        RepeatedKey("attributes.comparisons.0.seed", 9, 10),
+        RepeatedKey("attributes.threshold", 4, 11),
     ]
     assert repeated_keys(f"a: 1\n---\n{YAML}")[0].line == 12
 
