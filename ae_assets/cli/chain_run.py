@@ -8,8 +8,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
-
 from ae_assets.chain.anomaly_day import stored_day
 from ae_assets.chain.training_days import default_training_days
 from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT
@@ -68,8 +66,8 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
     training_is_due = training_is_due and has_days
     too_early = _too_early(chain) if goes_on and training_is_due and training is None and not retrain else None
     if goes_on and training_is_due and not too_early:
-        first_and_last = () if training is None else map(periods.key, training)
-        config = dict(zip(("train_start", "train_end"), first_and_last, strict=False))
+        names = ("train_start", "train_end")
+        config = {} if training is None else dict(zip(names, map(periods.key, training), strict=True))
         goes_on = stage("model and threshold", ("model", "threshold"), None, {"model": config})
     has_champion = chain.space.models.champion(chain.table) is not None
     if goes_on and not too_early and (has_days or has_champion):
@@ -146,17 +144,15 @@ def report(chain: Chain, outcomes: Collection[tuple[str, RunOutcome]], days: int
     for check in failed_checks:
         if check.check_name not in HOLDS_BACK:
             say(f"check failed: {check.asset_key.to_user_string()} {check.check_name}", style="bold")
-            say(f"  {_explanation(check)}")
+            say(f"  {check.description}")
     if checks:
         say(f"{len(checks) - len(failed_checks)} of {len(checks)} checks passed")
     for check in checks:
         if check.check_name == "rows_set_aside_are_few" and check.passed and check.metadata["rows_set_aside"].value:
-            say(_explanation(check))
+            say(check.description or "")
     if failed_days:
-        say(
-            f"{len(failed_days)} of {days} {periods.plural} failed, and there are no new anomalies of them:",
-            style="bold",
-        )
+        of_all = f"{len(failed_days)} of {days} {periods.plural}"
+        say(f"{of_all} failed, and there are no new anomalies of them:", style="bold")
         say(in_words(periods, failed_days.values()))
     for title, outcome in failed_runs:
         say(f"{title} failed (run {outcome.run_id}): {outcome.failure}", style="bold")
@@ -200,11 +196,6 @@ def _nearest_first(strays: Sequence[str], missing: Collection[date]) -> list[str
 def _named(keys: Sequence[str]) -> str:
     more = len(keys) - MOST_NAMED
     return ", ".join(keys[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _explanation(check: dg.AssetCheckEvaluation) -> str:
-    verdict = check.metadata.get("verdict")
-    return str(verdict.value) if verdict is not None else (check.description or "")
 
 
 def _too_early(chain: Chain) -> str | None:

@@ -1,5 +1,6 @@
 import json
 import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,6 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from ae_assets.cli import export
 from ae_assets.lakehouse import Lakehouse
 from ae_assets_tests.cli.conftest import LAST, Demo, Said, command
 
@@ -44,6 +44,23 @@ def test_an_output_with_another_ending_is_refused(demo: Demo, tmp_path: Path) ->
     said = exported(demo, tmp_path / "out.xlsx")
     assert said.code == 2
     assert not list(tmp_path.iterdir())
+
+
+def test_tables_are_opened_with_the_s3_settings_of_the_environment(
+    run_in: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[tuple[Any, ...]] = []
+    open_tables = Lakehouse.open
+
+    def remembered(*arguments: Any) -> Lakehouse:
+        opened.append(arguments)
+        return open_tables(*arguments)
+
+    monkeypatch.setattr(Lakehouse, "open", staticmethod(remembered))
+    monkeypatch.setenv("AE_ASSETS_S3_REGION_NAME", "eu-test-1")
+    days = ("--start", str(LAST), "--end", str(LAST))
+    assert run_in("export", "drive_stats", "raw", *days, "--output", str(tmp_path / "out.csv")).code == 2
+    assert [arguments[2:] for arguments in opened] == [({"s3.region": "eu-test-1"},)]
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
@@ -82,7 +99,7 @@ def test_an_export_that_breaks_off_leaves_the_file_as_it_was(
         assert len(list(tmp_path.iterdir())) == 2, "the rows so far lie beside the file"
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(export.Lakehouse, "iter_days", breaking)
+    monkeypatch.setattr(Lakehouse, "iter_days", breaking)
     said = exported(demo, output)
     assert said.code == 2
     assert "No space left on device" in said.error
