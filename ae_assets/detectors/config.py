@@ -5,9 +5,20 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, ValidationInfo, model_validator
 
+from ae_assets.detectors.networks.classifiers import (
+    BidirectionalLstmClassifierConfig,
+    ConvolutionalClassifierConfig,
+    LstmClassifierConfig,
+    SpectrogramClassifierConfig,
+)
 from ae_assets.detectors.networks.convolutional import ConvolutionalAutoencoderConfig
 from ae_assets.detectors.networks.dense import DenseAutoencoderConfig
 from ae_assets.detectors.networks.lstm import LstmAutoencoderConfig
+from ae_assets.detectors.networks.variational import (
+    ConditionalVariationalAutoencoderConfig,
+    LstmVariationalAutoencoderConfig,
+    VariationalAutoencoderConfig,
+)
 from ae_assets.detectors.settings import DayDetectorConfig, WindowDetectorConfig
 from ae_assets.plugins import Kinds
 
@@ -241,6 +252,13 @@ DETECTOR_KINDS = Kinds[DayDetectorConfig | WindowDetectorConfig](
         "dense_autoencoder": DenseAutoencoderConfig,
         "lstm_autoencoder": LstmAutoencoderConfig,
         "convolutional_autoencoder": ConvolutionalAutoencoderConfig,
+        "variational_autoencoder": VariationalAutoencoderConfig,
+        "conditional_variational_autoencoder": ConditionalVariationalAutoencoderConfig,
+        "lstm_variational_autoencoder": LstmVariationalAutoencoderConfig,
+        "lstm_classifier": LstmClassifierConfig,
+        "bidirectional_lstm_classifier": BidirectionalLstmClassifierConfig,
+        "convolutional_classifier": ConvolutionalClassifierConfig,
+        "spectrogram_classifier": SpectrogramClassifierConfig,
         "ordinal": OrdinalConfig,
         "counter_rule": CounterRuleConfig,
         "growth_rule": GrowthRuleConfig,

@@ -24,6 +24,7 @@ from ae_assets.detectors.sampling import chosen, require_windows
 from ae_assets.detectors.scoring import Scorer
 from ae_assets.detectors.training import WindowData, on_devices, shards_for, train
 from ae_assets.detectors.windows import TrainingData, Windows
+from ae_assets.errors import ModelError
 from ae_assets.progress import Progress, ProgressSink
 from ae_assets.schemas.durations import DAY
 
@@ -78,6 +79,7 @@ def fit(config: NetworkConfig, data: TrainingData, progress: ProgressSink) -> Fi
     most = max(1, config.max_windows // VALIDATION_SHARE)
     checked = checkable.take(chosen(len(checkable.windows), most, generator))
     healthy = sampled.train
+    repeated, rechecked = (side.take(config.drawn(side.target, generator)) for side in (sampled, checked))
     scaler = RobustScaler.fit(healthy.values[healthy.last_row], config.clip)
     cohorts = large_cohorts(sampled.windows) if config.uses_cohort else ()
     steps = steps_of(config.window, data.windows.step)
@@ -94,7 +96,7 @@ def fit(config: NetworkConfig, data: TrainingData, progress: ProgressSink) -> Fi
         progress(Progress(stage, epoch + 1, config.epochs, "epochs", rows, seconds, note))
 
     start = initial_weights(model, config.seed)
-    trained = train(config, model, steps, start, loaded(sampled), loaded(checked), report)
+    trained = train(config, model, steps, start, loaded(repeated), loaded(rechecked), report)
     variables = [*model.trainable_variables, *model.non_trainable_variables]
     for variable, value in zip(variables, [*trained.variables.weights, *trained.variables.carried], strict=True):
         variable.assign(value)
@@ -136,5 +138,10 @@ def _side(config: NetworkConfig, data: TrainingData, held_out: bool) -> Training
     side = data.take(np.flatnonzero((data.held_out == held_out) & (config.uses_target | ~data.target)))
     name = "validation" if held_out else "training"
     require_windows(side.windows, name)
+    if config.uses_target and not held_out and not side.target.any():
+        raise ModelError(
+            f"{config.type} learns from windows of which something is known to go wrong, and none of the "
+            f"{len(side.windows)} training windows is one; widen the training range, or take a detector without labels."
+        )
     require_window(data.windows, config.window, f"The {name} windows", "the config says")
     return side

@@ -23,3 +23,20 @@ def require_windows(windows: Windows, name: str) -> None:
     """Raises ModelError unless there is a window."""
     if not len(windows):
         raise ModelError(f"There are no {name} windows; widen the training range or the entities it takes.")
+
+
+def balanced(target: NDArray[np.bool_], share: float, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Positions of all windows, of those with a target as often as they need to make up a share; (n,) or more.
+
+    Args:
+        target: of each window (n,).
+        share: in (0, 1); where windows with a target make up more, or there is none, nothing is repeated.
+        generator: draws those that are repeated once more than others.
+    """
+    everything, positive = np.arange(len(target)), np.flatnonzero(target)
+    wanted = round(share / (1 - share) * (len(target) - len(positive)))
+    if not len(positive) or wanted <= len(positive):
+        return everything
+    times, left = divmod(wanted, len(positive))
+    more = generator.choice(positive, left, replace=False)
+    return np.sort(np.concatenate([everything, np.repeat(positive, times - 1), more]))

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -26,6 +27,17 @@ from ae_assets.detectors import (
     windows_of,
 )
 from ae_assets.detectors.config import EstimatorConfig
+from ae_assets.detectors.networks.classifiers import (
+    BidirectionalLstmClassifierConfig,
+    ConvolutionalClassifierConfig,
+    LstmClassifierConfig,
+    SpectrogramClassifierConfig,
+)
+from ae_assets.detectors.networks.variational import (
+    ConditionalVariationalAutoencoderConfig,
+    LstmVariationalAutoencoderConfig,
+    VariationalAutoencoderConfig,
+)
 from ae_assets.schemas.durations import DAY
 from ae_assets_tests.detectors.own import HighestValueConfig
 
@@ -45,6 +57,16 @@ CONVOLUTIONAL = ConvolutionalAutoencoderConfig(
 ORDINAL = OrdinalConfig(
     counters=("wear", "errors"), judged=("wear",), age="age", epochs=6, batch_size=256, heads=2, least_failures=5
 )
+WINDOWED: dict[str, Any] = {"window": 6 * DAY, "epochs": 6, "batch_size": 64, "learning_rate": 0.02}
+NETWORKS_OF_OTHER_KINDS = (
+    VariationalAutoencoderConfig(units=(16,), code=3, **WINDOWED),
+    ConditionalVariationalAutoencoderConfig(units=(16,), code=3, **WINDOWED),
+    LstmVariationalAutoencoderConfig(units=(8,), code=3, **WINDOWED),
+    LstmClassifierConfig(units=(8,), **WINDOWED),
+    BidirectionalLstmClassifierConfig(units=(8, 4), **WINDOWED),
+    ConvolutionalClassifierConfig(filters=(8, 8), kernels=(3, 3), **WINDOWED),
+    SpectrogramClassifierConfig(frame=4, filters=(8,), **WINDOWED),
+)
 BASELINES: dict[str, DetectorConfig] = {
     "pca": PcaConfig(),
     "kmeans": KMeansConfig(clusters=4),
@@ -58,6 +80,7 @@ DETECTORS: dict[str, DetectorConfig] = {
     "dense_autoencoder": DENSE,
     "lstm_autoencoder": LSTM,
     "convolutional_autoencoder": CONVOLUTIONAL,
+    **{config.type: config for config in NETWORKS_OF_OTHER_KINDS},
     "ordinal": ORDINAL,
     "counter_rule": CounterRuleConfig(features=(NAMES[2], NAMES[5])),
     "growth_rule": GrowthRuleConfig(features=NAMES[:4]),

@@ -1,55 +1,128 @@
-"""Networks of other kinds go through the same loop and the same scoring."""
+"""Networks that are no plain reconstructions go through the same loop and the same scoring."""
 
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
 
 from ae_assets.detectors import fit, load_detector, windows_of
-from ae_assets.detectors.networks.network import NetworkConfig
-from ae_assets.schemas.durations import DAY
-from ae_assets_tests.detectors.fleets import NAMES, fleet, split, training_data
-from ae_assets_tests.detectors.other_networks import ClassifierConfig, VariationalConfig
+from ae_assets.detectors.backend import keras
+from ae_assets.detectors.networks.classifiers import (
+    BidirectionalLstmClassifierConfig,
+    ClassifierConfig,
+    ConvolutionalClassifierConfig,
+)
+from ae_assets.detectors.networks.layers import Spectrogram
+from ae_assets.detectors.networks.network import NetworkConfig, Shape
+from ae_assets.detectors.networks.variational import ConditionalVariationalAutoencoderConfig
+from ae_assets.detectors.sampling import balanced
+from ae_assets.errors import ModelError
+from ae_assets_tests.detectors.fleets import NAMES, NETWORKS_OF_OTHER_KINDS, fleet, split, training_data
 
-MODULE = "ae_assets_tests.detectors.other_networks"
-QUICK = {"window": 4 * DAY, "epochs": 4, "batch_size": 64, "learning_rate": 0.02}
-CLASSIFIER = ClassifierConfig(type=f"{MODULE}:ClassifierConfig", **QUICK)
-VARIATIONAL = VariationalConfig(type=f"{MODULE}:VariationalConfig", **QUICK)
+CLASSIFIERS = [config for config in NETWORKS_OF_OTHER_KINDS if isinstance(config, ClassifierConfig)]
+VARIATIONAL = [config for config in NETWORKS_OF_OTHER_KINDS if config not in CLASSIFIERS]
+BY_TYPE = {"ids": lambda config: config.type}
 
 
-def test_a_supervised_network_learns_from_targets_knows_cohorts_and_is_loaded(tmp_path: Path) -> None:
-    worn = windows_of(fleet(entities=30, seed=1).with_columns(pl.col(NAMES[:3]) + 6), NAMES, 4 * DAY)
-    healthy = split(CLASSIFIER, fleet())
+@pytest.mark.parametrize("config", CLASSIFIERS, **BY_TYPE)
+def test_a_classifier_learns_from_targets_and_scores_windows_like_them_higher(
+    config: ClassifierConfig, tmp_path: Path
+) -> None:
+    config = config.model_copy(update={"epochs": 10})
+    worn = windows_of(fleet(entities=10, seed=1).with_columns(pl.col(NAMES[:3]) + 6), NAMES, config.window)
+    healthy = split(config, fleet())
     data = training_data(healthy.train, healthy.validation, worn)
     data.held_out[:] = np.arange(len(data.held_out)) % 4 == 0
-    detector = fit(CLASSIFIER, data)
+    detector = fit(config, data)
     assert detector.learns_from_failures
     assert detector.history.windows_seen == (~data.held_out).sum()
     assert min(detector.history.validation_loss) < 0.9 * detector.history.median_loss
     usual, raised = (
-        detector.score(windows_of(table, NAMES, 4 * DAY))
+        detector.score(windows_of(table, NAMES, config.window))
         for table in (fleet(seed=5), fleet(seed=6).with_columns(pl.col(NAMES[:3]) + 6))
     )
     assert (raised.score > np.median(usual.score)).mean() > 0.9
+    assert raised.contributions[:, :3].sum() > raised.contributions[:, 3:].sum()
     assert np.isnan(usual.expected).all()
-    np.testing.assert_allclose(usual.contributions.sum(axis=1), usual.score, rtol=1e-5)
     detector.save(tmp_path)
-    again = load_detector(tmp_path).score(windows_of(fleet(seed=5), NAMES, 4 * DAY))
+    again = load_detector(tmp_path).score(windows_of(fleet(seed=5), NAMES, config.window))
     assert again.score.tobytes() == usual.score.tobytes()
-    strange = fleet(seed=5).with_columns(cohort=pl.lit("even"))
-    assert not np.array_equal(detector.score(windows_of(strange, NAMES, 4 * DAY)).score, usual.score)
 
 
-def test_a_network_that_draws_and_has_two_terms_of_loss_is_trained_and_scores_without_drawing() -> None:
-    detector = fit(VARIATIONAL, split(VARIATIONAL, fleet()))
-    assert min(detector.history.validation_loss) < detector.history.median_loss
-    windows = windows_of(fleet(seed=5), NAMES, 4 * DAY)
-    assert detector.score(windows).score.tobytes() == detector.score(windows).score.tobytes()
+def test_a_classifier_without_a_window_to_learn_from_is_an_error() -> None:
+    config = CLASSIFIERS[0]
+    with pytest.raises(ModelError, match="lstm_classifier"):
+        fit(config, split(config, fleet()))
 
 
-@pytest.mark.parametrize("config", [CLASSIFIER, VARIATIONAL], ids=["classifier", "variational"])
+@pytest.mark.parametrize(
+    ("positive", "of", "share", "repeated"), [(10, 100, 0.5, 90), (60, 100, 0.5, 60), (0, 9, 0.5, 0)]
+)
+def test_windows_with_a_target_are_repeated_up_to_their_share(
+    positive: int, of: int, share: float, repeated: int
+) -> None:
+    target = np.arange(of) < positive
+    drawn = balanced(target, share, np.random.default_rng(0))
+    assert target[drawn].sum() == repeated
+    assert sorted(set(drawn.tolist())) == list(range(of))
+    times = np.bincount(drawn)[:positive]
+    assert not positive or np.ptp(times) <= 1
+
+
+@pytest.mark.parametrize("config", VARIATIONAL, **BY_TYPE)
+def test_a_network_that_draws_beats_the_median_and_scores_without_drawing(
+    config: NetworkConfig, tmp_path: Path
+) -> None:
+    detector = fit(config.model_copy(update={"epochs": 15}), split(config, fleet()))
+    assert min(detector.history.validation_loss) < 0.9 * detector.history.median_loss
+    windows = windows_of(fleet(seed=5), NAMES, config.window)
+    scores = detector.score(windows)
+    assert scores.score.tobytes() == detector.score(windows).score.tobytes()
+    detector.save(tmp_path)
+    assert load_detector(tmp_path).score(windows).score.tobytes() == scores.score.tobytes()
+
+
+def test_a_conditional_network_says_something_else_of_the_same_values_in_another_cohort() -> None:
+    config = next(config for config in VARIATIONAL if isinstance(config, ConditionalVariationalAutoencoderConfig))
+    shifted = pl.when(pl.col("cohort") == "even").then(pl.col(NAMES[0]) + 4).otherwise(pl.col(NAMES[0]))
+    detector = fit(config, split(config, fleet().with_columns(shifted)))
+    table = fleet(seed=5)
+    even, odd = (
+        detector.score(windows_of(table.with_columns(cohort=pl.lit(name)), NAMES, config.window)).expected[:, 0].mean()
+        for name in ("even", "odd")
+    )
+    assert even > odd + 1
+
+
+@pytest.mark.parametrize("config", [CLASSIFIERS[0], VARIATIONAL[0]], **BY_TYPE)
 def test_the_same_seed_trains_the_same_network(config: NetworkConfig) -> None:
     quick = config.model_copy(update={"epochs": 1})
-    first, again = (fit(quick, split(quick, fleet())) for _ in range(2))
+    worn = windows_of(fleet(entities=10, seed=1).with_columns(pl.col(NAMES[:3]) + 6), NAMES, config.window)
+    healthy = split(quick, fleet())
+    first, again = (fit(quick, training_data(healthy.train, healthy.validation, worn)) for _ in range(2))
     assert first.history.train_loss == again.history.train_loss
+
+
+def test_the_fully_convolutional_network_has_the_parameters_of_the_paper() -> None:
+    features, layers = 6, ((8, 128), (5, 256), (3, 128))
+    width, expected = 2 * features, 128 + 1  # with what is known beside the values; the last layer
+    for kernel, filters in layers:
+        expected += width * kernel * filters + filters + 2 * filters  # kernel, bias; scale and shift of a batch
+        width = filters
+    model = ConvolutionalClassifierConfig().build(Shape(features, 1, 60))
+    assert sum(int(np.prod(part.shape)) for part in model.trainable_variables) == expected
+
+
+def test_a_bidirectional_network_reads_both_ways() -> None:
+    model = BidirectionalLstmClassifierConfig(units=(8,)).build(Shape(3, 1, 5))
+    assert [layer.output.shape[-1] for layer in model.layers if isinstance(layer, keras.layers.Bidirectional)] == [16]
+
+
+def test_a_spectrogram_shows_a_wave_at_its_frequency() -> None:
+    steps = np.arange(64)
+    waves = np.stack([np.sin(2 * np.pi * steps / 4), np.sin(2 * np.pi * steps / 8)], axis=1)[None]
+    image = np.asarray(Spectrogram(16)(jnp.asarray(waves, jnp.float32)))
+    assert image.shape == (1, 7, 9, 2)
+    assert image.mean(axis=1)[0].argmax(axis=0).tolist() == [4, 2]

@@ -1,14 +1,7 @@
 """What a network is to the training loop and to scoring. Nothing here imports keras or jax before it is fitted.
 
 A network is its config: a file beside this one with its settings, its Keras model, and where it is no reconstruction
-what a loss and a verdict are. How others would be written:
-
-- Variational autoencoder: the model answers the reconstruction and each window's KL divergence, with the draw in a
-  layer that has a `keras.random.SeedGenerator`, whose state the loop carries; `loss` adds the two.
-- Conditional variational autoencoder: the same with `uses_cohort`; `inputs` hands the batch's cohort to an Embedding.
-- BiLSTM classifier, FCN: `uses_target`; the model answers log-odds, `loss` is their cross entropy with `batch.target`,
-  and `verdict` their softplus, shared out among the features by gradient times input.
-- Spectrogram CNN: the same, and the model begins with `keras.ops.stft` over the steps.
+what a loss and a verdict are.
 """
 
 from abc import abstractmethod
@@ -21,6 +14,11 @@ from ae_assets.detectors.settings import TrainingConfig, WindowDetectorConfig
 if TYPE_CHECKING:
     import jax
     import keras
+    import numpy as np
+    from numpy.typing import NDArray
+
+Tensor = Any
+"""An array, or what stands for one while a Keras model is built; Keras leaves it untyped."""
 
 Outputs = Any
 """What a Keras model answers: an array, or a list of arrays."""
@@ -108,6 +106,12 @@ class NetworkConfig(TrainingConfig, WindowDetectorConfig):
     def inputs(self, batch: Batch) -> "list[jax.Array]":
         """What of a batch the model is called with: the values."""
         return [batch.values]
+
+    def drawn(self, target: "NDArray[np.bool_]", generator: "np.random.Generator") -> "NDArray[np.int64]":  # noqa: ARG002
+        """Positions of the windows to learn from among those with these targets (n,); a window may be repeated."""
+        import numpy as np
+
+        return np.arange(len(target))
 
     @abstractmethod
     def loss(self, outputs: Outputs, batch: Batch) -> "tuple[jax.Array, jax.Array]":
