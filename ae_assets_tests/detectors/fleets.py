@@ -57,13 +57,13 @@ CONVOLUTIONAL = ConvolutionalAutoencoderConfig(
 ORDINAL = OrdinalConfig(
     counters=("wear", "errors"), judged=("wear",), age="age", epochs=6, batch_size=256, heads=2, least_failures=5
 )
-WINDOWED: dict[str, Any] = {"window": 6 * DAY, "epochs": 6, "batch_size": 64, "learning_rate": 0.02}
+WINDOWED: dict[str, Any] = {"window": 4 * DAY, "epochs": 2, "batch_size": 64, "learning_rate": 0.02}
 NETWORKS_OF_OTHER_KINDS = (
     VariationalAutoencoderConfig(units=(16,), code=3, **WINDOWED),
     ConditionalVariationalAutoencoderConfig(units=(16,), code=3, **WINDOWED),
     LstmVariationalAutoencoderConfig(units=(8,), code=3, **WINDOWED),
     LstmClassifierConfig(units=(8,), **WINDOWED),
-    BidirectionalLstmClassifierConfig(units=(8, 4), **WINDOWED),
+    BidirectionalLstmClassifierConfig(units=(4,), **WINDOWED),
     ConvolutionalClassifierConfig(filters=(8, 8), kernels=(3, 3), **WINDOWED),
     SpectrogramClassifierConfig(frame=4, filters=(8,), **WINDOWED),
 )

@@ -87,7 +87,8 @@ def test_a_network_that_draws_beats_the_median_and_scores_without_drawing(
 def test_a_conditional_network_says_something_else_of_the_same_values_in_another_cohort() -> None:
     config = next(config for config in VARIATIONAL if isinstance(config, ConditionalVariationalAutoencoderConfig))
     shifted = pl.when(pl.col("cohort") == "even").then(pl.col(NAMES[0]) + 4).otherwise(pl.col(NAMES[0]))
-    detector = fit(config, split(config, fleet().with_columns(shifted)))
+    longer = config.model_copy(update={"epochs": 10})
+    detector = fit(longer, split(longer, fleet().with_columns(shifted)))
     table = fleet(seed=5)
     even, odd = (
         detector.score(windows_of(table.with_columns(cohort=pl.lit(name)), NAMES, config.window)).expected[:, 0].mean()
