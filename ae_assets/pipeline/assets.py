@@ -264,5 +264,5 @@ def _space(
         )
         publish(progress)
 
-    watch_interrupts()
+    watch_interrupts(context.run.run_id)
     return lakehouse.workspace(table, log)

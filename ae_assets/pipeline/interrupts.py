@@ -21,10 +21,19 @@ _ASKED_TO_STOP = frozenset({signal.SIGINT, signal.SIGTERM})
 class _Watch:
     read_end: int | None = None
     received = False
+    run_id: str | None = None
 
 
-def watch_interrupts() -> None:
-    """Notices interrupts from here on; in a thread, which no signal reaches, and beside another watcher it does not."""
+def watch_interrupts(run_id: str) -> None:
+    """Notices the interrupts of a run from its first step on; those before it stopped something else."""
+    if _Watch.run_id not in {None, run_id}:
+        forget_interrupts()
+    _watch()
+    _Watch.run_id = run_id
+
+
+def _watch() -> None:
+    """Hears of signals from here on; in a thread, which no signal reaches, and beside another watcher it does not."""
     if _Watch.read_end is not None or threading.current_thread() is not threading.main_thread():
         return
     read_end, write_end = os.pipe()
@@ -58,9 +67,9 @@ def was_interrupted() -> bool:
 
 def forget_interrupts() -> None:
     """Begins to watch for a run that follows on others in this process."""
-    watch_interrupts()
+    _watch()
     was_interrupted()
-    _Watch.received = False
+    _Watch.received, _Watch.run_id = False, None
 
 
 def stop_if_interrupted() -> None:

@@ -1,11 +1,15 @@
+import contextlib
+import signal
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
 import pytest
 
+from ae_assets.chain.raw_columns import RawColumns
 from ae_assets.detectors import CounterRuleConfig, GrowthRuleConfig
 from ae_assets.evaluation.drift import Reference
 from ae_assets.pipeline import assets
@@ -88,6 +92,25 @@ def test_a_range_run_reports_each_day_and_a_missing_one_does_not_fail_it(tmp_pat
     assert not volume.passed
     assert volume.metadata["failed_days"].value == [DAYS[2].isoformat()]
     assert check_of(result, "features", "rows_are_conserved").passed
+
+
+def test_an_interrupt_stops_its_run_and_not_the_next_one_in_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in DAYS[:2]:
+        write_day(tmp_path / "source", day, [("A1", 0, 0)])
+    table, fit = watched_table(str(tmp_path / "source")), RawColumns.fit
+
+    def interrupted(*given: Any) -> pl.DataFrame:
+        with contextlib.suppress(dg.DagsterExecutionInterruptedError):
+            signal.raise_signal(signal.SIGINT)
+        return fit(*given)
+
+    monkeypatch.setattr(RawColumns, "fit", interrupted)
+    assert not materialise(table, tmp_path / "home", ("raw",), (DAYS[0], DAYS[1])).success
+    monkeypatch.setattr(RawColumns, "fit", fit)
+    result = materialise(table, tmp_path / "home", ("raw",), (DAYS[0], DAYS[1]))
+    assert result.success, failure_of(result)
 
 
 def test_a_missing_day_does_not_fail_the_run_of_a_fresh_home(tmp_path: Path) -> None:
