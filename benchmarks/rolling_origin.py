@@ -30,12 +30,16 @@ from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.cli.instance import load_table
 from ae_assets.detectors import DetectorConfig, FittedDetector, windows_of
 from ae_assets.errors import ModelError
-from ae_assets.evaluation import Lives, Origin, Pooled, Protocol, Split, judge_split, pooled
+from ae_assets.evaluation.pooling import Pooled, pooled
+from ae_assets.evaluation.protocol import Protocol
+from ae_assets.evaluation.rolling import Origin, Split, judge_split
+from ae_assets.evaluation.spells import Lives
 from ae_assets.features.catalogue import feature_names
 from ae_assets.model.baselines import Compared, compared_detectors
 from ae_assets.model.definition import WatchedTable
 from ae_assets.progress import Progress
-from ae_assets.reports.rolling import not_fitted_words, pooled_markdown, pooled_rates
+from ae_assets.reports.evaluation import rates_table
+from ae_assets.reports.rolling import not_fitted_words, pooled_markdown
 from ae_assets.reports.tables import markdown_table
 from ae_assets.schemas.periods import DAILY
 from benchmarks.feature_frame import storage_over
@@ -188,7 +192,10 @@ def write(
     parts = [f"`python -m benchmarks.rolling_origin {' '.join(arguments)}`", pooled_markdown(whole)]
     if len(of_fleet) > 1:
         for stem, figures in of_fleet.items():
-            parts += [f"The splits of {stem} alone: {figures.in_words()}", markdown_table(pooled_rates(figures))]
+            parts += [
+                f"The splits of {stem} alone: {figures.in_words()}",
+                markdown_table(rates_table(figures.detection)),
+            ]
     parts += [
         *not_fitted_words(not_fitted),
         "Seconds to fit and rows scored a second, on this machine",

@@ -16,7 +16,10 @@ from ae_assets.chain.target import intervals_in, step_of
 from ae_assets.chain.volume import day_before, days_left_out, in_words
 from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.errors import EvaluationError, ModelError
-from ae_assets.evaluation import Difference, Protocol, Rate, compare
+from ae_assets.evaluation.compare import compare
+from ae_assets.evaluation.intervals import Rate
+from ae_assets.evaluation.protocol import Protocol
+from ae_assets.evaluation.results import Difference
 from ae_assets.evaluation.series import Series, SeriesPoint, compare_series
 from ae_assets.features.catalogue import feature_names
 from ae_assets.schemas.daily import of_days

@@ -3,8 +3,8 @@
 Beside them the threshold policies, fitted on the champion's calibration scores: what each promises and what came of it.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 
@@ -22,20 +22,14 @@ from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
 from ae_assets.decisions.aggregation import aggregate
 from ae_assets.detectors import FittedDetector
 from ae_assets.errors import EvaluationError, ModelError
-from ae_assets.evaluation import (
-    CalibrationTable,
-    Comparison,
-    Lives,
-    Protocol,
-    calibration_table,
-    compare,
-    judge_threshold_on,
-    population_of,
-    require_labels,
-)
+from ae_assets.evaluation.compare import compare
 from ae_assets.evaluation.drives import drives_of
+from ae_assets.evaluation.population import require_labels
+from ae_assets.evaluation.promises import CalibrationTable, calibration_table
+from ae_assets.evaluation.protocol import Protocol
 from ae_assets.evaluation.results import IN_USE
 from ae_assets.evaluation.series import Series, compare_series
+from ae_assets.evaluation.spells import Lives
 from ae_assets.model.baselines import Compared, compared_detectors
 from ae_assets.model.definition import WatchedTable
 from ae_assets.schemas.daily import of_days
@@ -87,12 +81,12 @@ def _by_failures(
     stored = _champion_scores(space, champion, *days)
     judged = _judged(space, champion, stored, others)
     scores = {detector: of_days(frame) for detector, frame in judged.scores.items()}
-    margins = {detector: of_days(frame) for detector, frame in judged.margins.items()}
-    comparison = compare(scores, lives, protocol, reference=name)
+    in_use = {detector: (cut, of_days(judged.margins[detector])) for detector, cut in judged.cuts.items()}
+    comparison = compare(scores, lives, protocol, reference=name, in_use=in_use)
     return of_failures(
         days,
         champion.version,
-        _with_points_in_use(comparison, margins, judged.cuts, lives, protocol),
+        comparison,
         _promises(space, champion, scores[name], lives, protocol),
         judged.not_fitted,
         partial(drive_figures, space, champion, drives_of(of_days(stored), lives, protocol), protocol),
@@ -152,33 +146,6 @@ def require_target(table: WatchedTable) -> None:
     """Raises EvaluationError where nothing is known to have gone wrong."""
     if table.target_kind is None:
         raise EvaluationError(nothing_known(table))
-
-
-def _with_points_in_use(
-    comparison: Comparison,
-    margins: Mapping[str, pl.DataFrame],
-    cuts: Mapping[str, float],
-    lives: Lives,
-    protocol: Protocol,
-) -> Comparison:
-    """The comparison with a further point for each detector: what its threshold does, with each day's own cut."""
-    population = population_of(protocol, lives, margins[comparison.reference])
-    return replace(
-        comparison,
-        evaluations=tuple(
-            replace(
-                evaluation,
-                points=(
-                    *evaluation.points,
-                    replace(
-                        judge_threshold_on(population, margins[evaluation.detector], 0.0, IN_USE),
-                        threshold=cuts[evaluation.detector],
-                    ),
-                ),
-            )
-            for evaluation in comparison.evaluations
-        ),
-    )
 
 
 def _promises(

@@ -6,8 +6,7 @@ import polars as pl
 
 from ae_assets.chain.ledger import spells_of
 from ae_assets.chain.workspace import Workspace
-from ae_assets.evaluation import Lives
-from ae_assets.evaluation.spells import failures_of_spells, lives_of_spells
+from ae_assets.evaluation.spells import Lives, failures_of_spells, lives_of_spells
 
 
 def lives_in(space: Workspace, known_until: date | None = None) -> Lives:

@@ -11,17 +11,11 @@ from ae_assets.chain.lives import lives_in
 from ae_assets.chain.target import intervals_in, step_of
 from ae_assets.chain.workspace import ANOMALIES, Workspace
 from ae_assets.errors import EvaluationError, SourceError
-from ae_assets.evaluation import (
-    Outcome,
-    Protocol,
-    Verdict,
-    detection_rate_is_acceptable,
-    false_alarm_rate_is_acceptable,
-    judge_threshold,
-)
+from ae_assets.evaluation.compare import judge_threshold
+from ae_assets.evaluation.protocol import Protocol
 from ae_assets.evaluation.results import IN_USE
 from ae_assets.evaluation.series import Series
-from ae_assets.evaluation.verdicts import alarms_outside_are_acceptable, recall_is_acceptable
+from ae_assets.evaluation.verdicts import Outcome, Verdict, rates_are_acceptable, series_rates_are_acceptable
 from ae_assets.schemas.daily import of_days
 from ae_assets.schemas.records import keys_of
 
@@ -70,9 +64,8 @@ Judged = tuple[tuple[Verdict, Verdict], Mapping[str, object]]
 def _by_failures(space: Workspace, scores: pl.DataFrame, days: tuple[date, date]) -> Judged:
     limits = space.table.checks
     protocol = Protocol(*space.table.periods.days(*days), space.table.horizon_days, limits.window_days)
-    point = judge_threshold(of_days(scores), lives_in(space), protocol, 0.5, IN_USE)
-    detection = detection_rate_is_acceptable(point, limits.min_detection_rate)
-    return (detection, false_alarm_rate_is_acceptable(point, limits.max_false_alarm_rate)), {}
+    point = judge_threshold(of_days(scores), lives_in(space), protocol, 0.5)
+    return rates_are_acceptable(point, limits.min_detection_rate, limits.max_false_alarm_rate), {}
 
 
 def _by_intervals(space: Workspace, scores: pl.DataFrame, days: tuple[date, date]) -> Judged:
@@ -84,17 +77,14 @@ def _by_intervals(space: Workspace, scores: pl.DataFrame, days: tuple[date, date
         "false_alarms": point.false_alarms,
         "entities_of_intervals_unknown": list(series.sample.unknown),
     }
-    return (
-        recall_is_acceptable(point, limits.min_detection_rate),
-        alarms_outside_are_acceptable(point, limits.max_false_alarm_rate),
-    ), sizes
+    return series_rates_are_acceptable(point, limits.min_detection_rate, limits.max_false_alarm_rate), sizes
 
 
 def _pooled(verdict: Verdict, facts: dict[str, object]) -> PooledVerdict:
     counts = {
         "outcome": verdict.outcome.value,
-        "count": verdict.count,
-        "total": verdict.total,
+        "count": verdict.measured.count,
+        "total": verdict.measured.total,
         "lower_bound": verdict.lower,
         "upper_bound": verdict.upper,
         "limit": verdict.limit,

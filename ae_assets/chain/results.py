@@ -8,7 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from ae_assets.evaluation import CalibrationTable, Comparison, Pooled
+from ae_assets.evaluation.pooling import Pooled
+from ae_assets.evaluation.promises import CalibrationTable
+from ae_assets.evaluation.results import Comparison
 from ae_assets.evaluation.series import SeriesComparison
 from ae_assets.reports.answer import answer, headline_figures, pooled_answer, pooled_figures
 from ae_assets.reports.evaluation import (
@@ -19,7 +21,7 @@ from ae_assets.reports.evaluation import (
     rates_table,
 )
 from ae_assets.reports.promises import promises_figures, promises_markdown, promises_text
-from ae_assets.reports.rolling import not_fitted_words, pooled_markdown, pooled_rates, pooled_text
+from ae_assets.reports.rolling import not_fitted_words, pooled_markdown, pooled_text
 from ae_assets.reports.series import series_answer, series_figures, series_markdown, series_rates, series_text
 
 Figures = Mapping[str, bytes]
@@ -75,7 +77,7 @@ def of_failures(
         comparison,
         answer(comparison, days, simulated=simulated),
         headline_figures(comparison),
-        rates_table(comparison, HEADLINES),
+        rates_table(comparison.detection, HEADLINES),
         "\n\n".join([comparison_markdown(comparison), *left_out, promises_markdown(promises)]),
         "\n\n".join([comparison_text(comparison), *left_out, promises_text(promises)]),
         {**json.loads(comparison.to_json()), "promises": table, "not_fitted": dict(not_fitted)},
@@ -124,7 +126,7 @@ def of_origins(days: tuple[date, date], pooled: Pooled, not_fitted: Mapping[str,
         pooled,
         pooled_answer(pooled, days),
         pooled_figures(pooled),
-        pooled_rates(pooled, HEADLINES),
+        rates_table(pooled.detection, HEADLINES),
         "\n\n".join([pooled_markdown(pooled), *left_out]),
         "\n\n".join([pooled_text(pooled), *left_out]),
         {**json.loads(pooled.to_json()), "not_fitted": dict(not_fitted)},

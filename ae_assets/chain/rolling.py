@@ -16,7 +16,10 @@ from ae_assets.chain.scoring import score_days
 from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.detectors import FittedDetector
 from ae_assets.errors import EvaluationError, ModelError
-from ae_assets.evaluation import Origin, Protocol, Split, judge_split, origins, pooled, require_labels
+from ae_assets.evaluation.pooling import pooled
+from ae_assets.evaluation.population import require_labels
+from ae_assets.evaluation.protocol import Protocol
+from ae_assets.evaluation.rolling import Origin, Split, judge_split, origins
 from ae_assets.model.baselines import Compared, compared_detectors
 from ae_assets.progress import Progress
 from ae_assets.schemas.daily import of_days
@@ -100,8 +103,6 @@ def plan(space: Workspace, start: date, end: date, count: int) -> list[Origin]:
         train_days=periods.count(timedelta(days=space.table.training.days)),
         test_days=test,
         embargo_days=embargo,
-        step_days=test,
-        horizon_days=horizon,
     )
     if len(fitting) < count:
         raise EvaluationError(

@@ -8,8 +8,8 @@ import polars as pl
 
 from ae_assets.chain.champion import Champion
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
-from ae_assets.evaluation import Protocol
 from ae_assets.evaluation.drives import Drives
+from ae_assets.evaluation.protocol import Protocol
 from ae_assets.features.catalogue import Feature, catalogue
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.units import in_own_units, scale_of

@@ -1,13 +1,14 @@
 """Detection rate at a false alarm rate, and how it varies when the entities are drawn again. Arrays in, arrays out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+import polars as pl
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from ae_assets.evaluation.intervals import TAILS, Flags, Floats, Ints
+
+RESAMPLES = 500
 
 # Guards floor(rate * pairs) against 0.01 * 300 = 2.9999999999999996.
 ROUNDING = 1e-9
@@ -31,72 +32,129 @@ def cuts_at(pair_scores: Floats, rates: Floats) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class Top:
-    """The highest healthy pairs of a detector, falling: only they can hold a cut.
+class Highest:
+    """A detector's highest score of each failed entity in its horizon, and of each healthy pair."""
+
+    failed: Floats
+    pairs: Floats
+
+    def detected(self, rates: Floats) -> Flags:
+        """Which failed entities (rows) are over the cut at each false alarm rate (columns)."""
+        return np.asarray(self.failed[:, None] > cuts_at(self.pairs, rates))
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The entities of a range that count, with what each detector scores them.
 
     Attributes:
-        scores: of each.
-        entities: of each, as numbers.
+        failed: failed entities.
+        healthy: entities of the healthy pairs, each once.
+        pair_entities: for each healthy pair its position in `healthy`.
+        highest: the scores by detector.
     """
 
-    scores: Floats
-    entities: Ints
-
-    @classmethod
-    def of(cls, pair_scores: Floats, pair_entities: Ints, highest_rate: float) -> "Top":
-        """Those that a cut can lie among at rates up to the highest one."""
-        # Half as many again leaves room for resamples that draw them rarely.
-        kept = min(len(pair_scores), int(1.5 * highest_rate * len(pair_scores)) + 500)
-        top = np.argsort(-pair_scores, kind="stable")[:kept]
-        return cls(pair_scores[top], pair_entities[top])
-
-    def cuts(self, weights: Ints, allowed: Floats) -> Floats:
-        """The lowest cut that lets no more than the allowed number of drawn pairs through, for each number.
-
-        Args:
-            weights: how often each entity is drawn.
-            allowed: numbers of pairs.
-        """
-        over = np.cumsum(weights[self.entities])
-        return self.scores[np.minimum(np.searchsorted(over, allowed, side="right"), len(self.scores) - 1)]
+    failed: Sequence[str]
+    healthy: Sequence[str]
+    pair_entities: Ints
+    highest: Mapping[str, Highest]
 
 
 def resampled_detection(
-    failed_scores: Sequence[Floats],
-    pair_scores: Sequence[Floats],
-    pair_entities: Ints,
+    ranges: Sequence[Judged],
+    detectors: Sequence[str],
     rates: Floats,
     *,
     resamples: int,
     seed: int,
-) -> Floats:
-    """Detection rates of several detectors at given false alarm rates, over the same bootstrap resamples of entities.
+    healthy_first: bool = False,
+) -> tuple[Ints, Ints]:
+    """Failed entities that are drawn and detected at given false alarm rates, over the same bootstrap resamples.
 
-    Each resample draws failed entities and healthy entities with replacement; a healthy entity brings all its windows.
-    The cut is chosen anew on the drawn windows, so the spread holds the uncertainty of the threshold too.
+    A resample draws the failed and the healthy entities of each range with replacement, a healthy one with all its
+    windows, and chooses every cut again on the drawn windows, so the spread holds the uncertainty of the threshold too.
+    An entity of several ranges, because they overlap or it simply lives on, is drawn once, with the range where it
+    comes first, and counts as often in the others: drawn apart, its copies would feign further evidence.
 
     Args:
-        failed_scores: for each detector the score of each failed entity, in one order for all; at least one entity.
-        pair_scores: for each detector the score of each healthy pair, in one order for all; at least one pair.
-        pair_entities: for each pair its entity as a number from 0 without gaps.
+        ranges: at least one, with a healthy pair in each and a failed entity in any of them.
+        detectors: that are in all ranges.
         rates: allowed false alarm rates, in (0, 1).
         resamples: number of resamples.
         seed: of the random numbers; equal seeds draw equal resamples.
+        healthy_first: whether the healthy entities of a resample are drawn before the failed ones.
 
     Returns:
-        Detection rates (detectors, resamples, rates).
+        Detected entities (detectors, resamples, rates), and the drawn ones (resamples, 1).
     """
     generator = np.random.default_rng(seed)
-    failed, entities = len(failed_scores[0]), int(pair_entities.max()) + 1
-    windows_of_entity = np.bincount(pair_entities, minlength=entities)
-    tops = [Top.of(scores, pair_entities, float(rates.max())) for scores in pair_scores]
-    detected = np.empty((len(pair_scores), resamples, len(rates)))
+    draws = {
+        "failed": _draws([one.failed for one in ranges], generator),
+        "healthy": _draws([one.healthy for one in ranges], generator),
+    }
+    order = ("healthy", "failed") if healthy_first else ("failed", "healthy")
+    tops = [[_Top.of(one, name, float(rates.max())) for name in detectors] for one in ranges]
+    detected = np.zeros((len(detectors), resamples, len(rates)), np.int64)
+    drawn = np.zeros((resamples, 1), np.int64)
     for resample in range(resamples):
-        weights = np.bincount(generator.integers(0, entities, entities), minlength=entities)
-        chosen = generator.integers(0, failed, failed)
-        allowed = np.floor(rates * int(weights @ windows_of_entity) + ROUNDING)
-        for index, top in enumerate(tops):
-            ascending = np.sort(failed_scores[index][chosen])
-            cuts = top.cuts(weights, allowed)
-            detected[index, resample] = 1 - np.searchsorted(ascending, cuts, side="right") / failed
-    return detected
+        weights = {name: next(draws[name]) for name in order}
+        for one, failed, healthy, of_range in zip(ranges, weights["failed"], weights["healthy"], tops, strict=True):
+            drawn[resample] += failed.sum()
+            allowed = np.floor(rates * int(healthy[one.pair_entities].sum()) + ROUNDING)
+            for index, top in enumerate(of_range):
+                detected[index, resample] += top.detected(failed, healthy, allowed)
+    return detected, drawn
+
+
+def spread(resampled: Floats) -> tuple[Floats, Floats]:
+    """Ends of the 95% interval of resampled figures (resamples, ...)."""
+    low, high = np.quantile(resampled, TAILS, axis=0)
+    return low, high
+
+
+@dataclass(frozen=True, eq=False)
+class _Top:
+    """The highest healthy pairs of a detector, falling, which only can hold a cut, and its failed entities, rising."""
+
+    scores: Floats
+    entities: Ints
+    failed: Floats
+    order: Ints
+
+    @classmethod
+    def of(cls, judged: Judged, detector: str, highest_rate: float) -> "_Top":
+        scores = judged.highest[detector]
+        # Half as many again leaves room for resamples that draw them rarely.
+        most = min(len(scores.pairs), int(1.5 * highest_rate * len(scores.pairs)) + 500)
+        top = np.argsort(-scores.pairs, kind="stable")[:most]
+        order = np.argsort(scores.failed, kind="stable")
+        return cls(scores.pairs[top], judged.pair_entities[top], scores.failed[order], order)
+
+    def detected(self, failed: Ints, healthy: Ints, allowed: Floats) -> Ints:
+        """Drawn failed entities over the lowest cut that lets no more than the allowed drawn pairs through.
+
+        Args:
+            failed: how often each failed entity is drawn.
+            healthy: how often each healthy one is.
+            allowed: numbers of pairs.
+        """
+        over = np.cumsum(healthy[self.entities])
+        cuts = self.scores[np.minimum(np.searchsorted(over, allowed, side="right"), len(self.scores) - 1)]
+        below = np.concatenate([[0], np.cumsum(failed[self.order])])
+        return np.asarray(below[-1] - below[np.searchsorted(self.failed, cuts, side="right")])
+
+
+def _draws(groups: Sequence[Sequence[str]], generator: np.random.Generator) -> Iterator[list[Ints]]:
+    """How often each entity of each group is drawn, resample by resample; an entity of several groups alike in all."""
+    joined = pl.Series([entity for group in groups for entity in group], dtype=pl.String)
+    distinct = joined.unique(maintain_order=True)
+    position = dict(zip(distinct, range(len(distinct)), strict=True))
+    places = [np.array([position[entity] for entity in group], np.int64) for group in groups]
+    # Numbered as they first come, the entities that a group adds are neighbours.
+    ends = np.maximum.accumulate([int(place.max(initial=-1)) + 1 for place in places])
+    added = np.diff(ends, prepend=0)
+    while True:
+        weights = np.concatenate(
+            [np.bincount(generator.integers(0, count, count), minlength=count) if count else () for count in added]
+        ).astype(np.int64)
+        yield [weights[place] for place in places]

@@ -5,20 +5,18 @@ would call ordinary days a drift: what is stated here holds for entities that ar
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from math import ceil
 from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ae_assets.errors import ContractError
+from ae_assets.evaluation.intervals import Floats, Ints
 from ae_assets.schemas.periods import from_iso
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 QUANTILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 ATOM_SHARE = 0.1
@@ -146,14 +144,8 @@ class Reference:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return {
-            "first_day": self.first_day.isoformat(),
-            "last_day": self.last_day.isoformat(),
-            "entities": self.entities,
-            "features": {name: _plain(bins) for name, bins in self.features.items()},
-            "cohorts": {"names": list(self.cohorts.names), "counts": list(self.cohorts.counts)},
-            "scores": _plain(self.scores),
-        }
+        days = {"first_day": self.first_day.isoformat(), "last_day": self.last_day.isoformat()}
+        return {**asdict(self), **days}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Reference":
@@ -294,10 +286,6 @@ def _require_one_row_each(rows: pl.DataFrame) -> None:
             f"received {rows.height} rows of {entities} entities, expected one row per entity and at least one; "
             "choose one of each entity's rows first"
         )
-
-
-def _plain(bins: Bins) -> dict[str, list[float]]:
-    return {"edges": list(bins.edges), "counts": list(bins.counts)}
 
 
 def _bins(values: Mapping[str, Any]) -> Bins:

@@ -5,13 +5,11 @@ from datetime import date
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from ae_assets.evaluation.lives import Lives
+from ae_assets.evaluation.intervals import Flags, Floats
 from ae_assets.evaluation.population import population_of
 from ae_assets.evaluation.protocol import Protocol
-
-Floats = NDArray[np.float64]
+from ae_assets.evaluation.spells import Lives
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def drives_of(scores: pl.DataFrame, lives: Lives, protocol: Protocol) -> Drives:
     )
 
 
-def _longest_run(flags: NDArray[np.bool_]) -> int:
+def _longest_run(flags: Flags) -> int:
     """The most true values in a row."""
     breaks = np.flatnonzero(~np.concatenate([[False], flags, [False]]))
     return int(np.diff(breaks).max()) - 1

@@ -1,25 +1,25 @@
 """Who counts: the failed entities and healthy windows of a range, and the rows of scores that belong to each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import cached_property
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from ae_assets.errors import ContractError, EvaluationError
-from ae_assets.evaluation.lives import Lives
+from ae_assets.evaluation.bootstrap import Highest
+from ae_assets.evaluation.intervals import Flags, Floats, Ints
 from ae_assets.evaluation.protocol import Protocol
+from ae_assets.evaluation.results import Sample
+from ae_assets.evaluation.spells import Lives
 
 COLUMNS = ("day", "entity", "cohort", "score")
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Row positions gathered into groups, for one maximum per group.
+    """Row positions gathered into groups, for one figure per group.
 
     Attributes:
         rows: positions in the population's rows, group after group.
@@ -31,20 +31,20 @@ class Groups:
 
     def highest(self, scores: Floats) -> Floats:
         """The highest score of each group."""
-        if len(self.starts) == 0:
-            return np.empty(0)
-        return np.asarray(np.maximum.reduceat(scores[self.rows], self.starts))
+        return np.asarray(np.maximum.reduceat(scores[self.rows], self.starts)) if len(self.starts) else np.empty(0)
 
-    def any(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def any(self, flags: Flags) -> Flags:
         """Whether each group has a row with the flag."""
-        return self.highest(flags.astype(np.float64)) > 0
+        if not len(self.starts):
+            return np.empty(0, np.bool_)
+        return np.asarray(np.logical_or.reduceat(flags[self.rows], self.starts))
 
-    def first_day_over(self, scores: Floats, days: Ints, cut: float) -> Ints:
-        """The earliest day with a score over the cut in each group; the largest integer where there is none."""
-        if len(self.starts) == 0:
+    def first_day(self, flags: Flags, days: Ints) -> Ints:
+        """The earliest day with the flag in each group; the largest integer where there is none."""
+        if not len(self.starts):
             return np.empty(0, np.int64)
         never = np.iinfo(np.int64).max
-        return np.asarray(np.minimum.reduceat(np.where(scores[self.rows] > cut, days[self.rows], never), self.starts))
+        return np.asarray(np.minimum.reduceat(np.where(flags[self.rows], days[self.rows], never), self.starts))
 
 
 @dataclass(frozen=True)
@@ -53,37 +53,25 @@ class Population:
 
     Attributes:
         protocol: the rules that were applied.
-        known_until: labels after this day were not available.
+        sample: how many of what there are.
         rows: `day, entity, cohort` of all scored rows in the range, sorted by entity and day.
-        not_judged: rows of the range without a score; they count for nothing.
-        never_judged: entities that have only such rows in the range.
         failed: `entity, failed_on, cohort`, one row per failed entity with a scored row in its horizon.
         failed_rows: rows in the horizon of each failed entity, in the order of `failed`.
-        unscored: entities that failed in the range without a scored row in their horizon.
         pairs: `entity, window, cohort` of the healthy pairs; window counts from 0.
         pair_rows: rows of each healthy pair, in the order of `pairs`.
-        censored: number of pairs left out because the entity was not seen at the end of the horizon.
-        followed_short: number of `pairs` whose horizon ends after `known_until`.
         healthy_rows: positions of all rows of entities without a failure up to the end of the last horizon.
         failure_day_rows: positions of rows on the day of failure itself.
-        failures: entities that failed in (start, end], scored or not.
     """
 
     protocol: Protocol
-    known_until: date
+    sample: Sample
     rows: pl.DataFrame
     failed: pl.DataFrame
     failed_rows: Groups
-    unscored: tuple[str, ...]
     pairs: pl.DataFrame
     pair_rows: Groups
-    censored: int
-    followed_short: int
     healthy_rows: Ints
     failure_day_rows: Ints
-    failures: int
-    not_judged: int
-    never_judged: int
 
     @cached_property
     def days(self) -> Ints:
@@ -95,10 +83,14 @@ class Population:
         """A number per row, equal for rows of one entity and ascending."""
         return self.rows["entity"].rle_id().to_numpy().astype(np.int64)
 
-    @property
-    def base_rate(self) -> float:
-        """Failures per entity and window: failures over entity-days, times the length of a window; at most 1."""
-        return min(1.0, self.failures / self.rows.height * self.protocol.window_days)
+    @cached_property
+    def pair_entities(self) -> Ints:
+        """A number per healthy pair, equal for pairs of one entity and ascending from 0 without gaps."""
+        return self.pairs["entity"].rle_id().to_numpy().astype(np.int64)
+
+    def highest(self, scores: Floats) -> Highest:
+        """The highest score of each failed entity and of each healthy pair."""
+        return Highest(self.failed_rows.highest(scores), self.pair_rows.highest(scores))
 
     def align(self, scores: pl.DataFrame, detector: str) -> Floats:
         """The scores of another frame in the order of `rows`.
@@ -113,21 +105,17 @@ class Population:
             ContractError: a column is missing.
             EvaluationError: other rows than the population's are scored, or a score is NaN.
         """
-        needed = ("day", "entity", "score")
-        missing = [name for name in needed if name not in scores.columns]
-        if missing:
-            raise ContractError(f"the scores of {detector} lack {missing}; received the columns {scores.columns}")
-        inside = scores.select(needed).filter(pl.col("day").is_between(self.protocol.start, self.protocol.end))
-        given = inside.height
+        inside = _in_range(self.protocol, scores, ("day", "entity", "score"), f"the scores of {detector}")
+        given, needed = inside.height, self.rows.height + self.sample.not_judged
         if not self._has_the_rows_of(inside):
             inside = self.rows.select("entity", "day").join(
                 inside, on=["entity", "day"], how="inner", maintain_order="left"
             )
-        if given != self.rows.height + self.not_judged or not self._has_the_rows_of(inside):
+        if given != needed or not self._has_the_rows_of(inside):
             raise EvaluationError(
                 f"{detector} has {given} rows between {self.protocol.start} and {self.protocol.end}, the population "
-                f"{self.rows.height + self.not_judged} or other ones; detectors are compared on the same rows only, so "
-                "score the same days and entities with each"
+                f"{needed} or other ones; detectors are compared on the same rows only, so score the same days and "
+                "entities with each"
             )
         lowest = pl.min_horizontal(pl.col("score").min(), 0.0)
         values = inside.select(pl.col("score").fill_null(lowest).cast(pl.Float64)).to_series().to_numpy()
@@ -164,26 +152,46 @@ def population_of(protocol: Protocol, lives: Lives, keys: pl.DataFrame) -> Popul
             "report nothing that the detector's score rests on"
         )
     known = rows.with_row_index("row").join(lives.frame, on="entity", how="left", maintain_order="left")
-    failed, failed_rows = _failed(protocol, known)
+    failed = _failed(protocol, known)
     failing = lives.frame.filter(_fails_in_range(protocol))
     healthy = known.filter(pl.col("failed_on").is_null() | (pl.col("failed_on") > protocol.healthy_until))
-    pairs, pair_rows, censored, followed_short = _pairs(protocol, lives.known_until, healthy)
-    return Population(
-        protocol=protocol,
+    all_pairs = _pairs(protocol, healthy)
+    # Seen at the end of the horizon or, where knowledge ends earlier, at the end of knowledge.
+    seen = pl.col("last_day") >= pl.min_horizontal("horizon_end", pl.lit(lives.known_until))
+    pairs = all_pairs if protocol.follow_up == "none" else all_pairs.filter(seen)
+    sample = Sample(
+        start=protocol.start,
+        end=protocol.end,
         known_until=lives.known_until,
-        rows=rows,
-        failed=failed,
-        failed_rows=failed_rows,
-        unscored=tuple(failing.join(failed, on="entity", how="anti").sort("entity")["entity"]),
-        pairs=pairs,
-        pair_rows=pair_rows,
-        censored=censored,
-        followed_short=followed_short,
-        healthy_rows=_positions(healthy),
-        failure_day_rows=_positions(known.filter(pl.col("day") == pl.col("failed_on"))),
+        horizon_days=protocol.horizon_days,
+        window_days=protocol.window_days,
+        windows=len(protocol.windows),
+        follow_up=protocol.follow_up,
+        rows=rows.height,
+        days=rows["day"].n_unique(),
+        entities=rows["entity"].n_unique(),
         failures=failing.height,
+        failed=failed.height,
+        unscored=tuple(failing.join(failed, on="entity", how="anti").sort("entity")["entity"]),
+        healthy_entities=pairs["entity"].n_unique(),
+        healthy_windows=pairs.height,
+        censored_windows=all_pairs.height - pairs.height,
+        windows_followed_short=pairs.filter(pl.col("horizon_end") > lives.known_until).height,
+        healthy_rows=healthy.height,
+        base_rate=min(1.0, failing.height / rows.height * protocol.window_days),
         not_judged=given.height - rows.height,
         never_judged=given["entity"].n_unique() - rows["entity"].n_unique(),
+    )
+    return Population(
+        protocol,
+        sample,
+        rows,
+        failed.select("entity", "failed_on", "cohort"),
+        _groups(failed),
+        pairs.select("entity", "window", "cohort"),
+        _groups(pairs),
+        _positions(healthy),
+        _positions(known.filter(pl.col("day") == pl.col("failed_on"))),
     )
 
 
@@ -196,12 +204,15 @@ def require_labels(protocol: Protocol, lives: Lives) -> None:
         )
 
 
+def _in_range(protocol: Protocol, scores: pl.DataFrame, columns: Sequence[str], whose: str) -> pl.DataFrame:
+    if missing := [name for name in columns if name not in scores.columns]:
+        raise ContractError(f"{whose} lack {missing}; received the columns {scores.columns}")
+    return scores.select(columns).filter(pl.col("day").is_between(protocol.start, protocol.end))
+
+
 def _rows_in_range(protocol: Protocol, lives: Lives, keys: pl.DataFrame) -> pl.DataFrame:
-    missing = [name for name in COLUMNS if name not in keys.columns]
-    if missing:
-        raise ContractError(f"scored rows lack {missing}; received the columns {keys.columns}")
+    rows = _in_range(protocol, keys, COLUMNS, "scored rows").sort("entity", "day")
     require_labels(protocol, lives)
-    rows = keys.select(COLUMNS).filter(pl.col("day").is_between(protocol.start, protocol.end)).sort("entity", "day")
     if rows.is_empty():
         raise EvaluationError(
             f"no row is scored between {protocol.start} and {protocol.end}; materialise anomalies for those days"
@@ -227,49 +238,36 @@ def _fails_in_range(protocol: Protocol) -> pl.Expr:
     return (pl.col("failed_on") > protocol.start) & (pl.col("failed_on") <= protocol.end)
 
 
-def _failed(protocol: Protocol, known: pl.DataFrame) -> tuple[pl.DataFrame, Groups]:
+def _failed(protocol: Protocol, known: pl.DataFrame) -> pl.DataFrame:
+    """`entity, failed_on, cohort, row, size`: the first row in the horizon of each failed entity, and how many."""
     before = (pl.col("failed_on") - pl.col("day")).dt.total_days()
     inside = known.filter(_fails_in_range(protocol) & before.is_between(1, protocol.horizon_days))
-    failed = inside.group_by("entity", maintain_order=True).agg(
-        pl.col("failed_on").first(), pl.col("cohort").last(), pl.len().alias("size")
+    return inside.group_by("entity", maintain_order=True).agg(
+        pl.col("failed_on").first(), pl.col("cohort").last(), pl.col("row").first(), size=pl.len()
     )
-    return failed.drop("size"), Groups(_positions(inside), _starts(failed))
 
 
-def _pairs(protocol: Protocol, known_until: date, healthy: pl.DataFrame) -> tuple[pl.DataFrame, Groups, int, int]:
+def _pairs(protocol: Protocol, healthy: pl.DataFrame) -> pl.DataFrame:
+    """`entity, window, cohort, last_day, row, size, horizon_end` of the pairs, followed or not."""
     window = (pl.col("day") - pl.lit(protocol.start)).dt.total_days() // protocol.window_days
-    horizon_end = (
-        pl.lit(protocol.start)
-        + pl.duration(days=(pl.col("window") + 1) * protocol.window_days - 1 + protocol.horizon_days)
-    ).cast(pl.Date)
-    pairs = (
-        healthy.with_columns(window.alias("window"))
+    last_day = (pl.col("window") + 1) * protocol.window_days - 1
+    return (
+        healthy.with_columns(window=window)
         .filter(pl.col("window") < len(protocol.windows))
         .group_by("entity", "window", maintain_order=True)
-        .agg(
-            pl.col("cohort").last(),
-            pl.col("last_day").first(),
-            pl.col("row").first(),
-            pl.len().alias("size"),
+        .agg(pl.col("cohort").last(), pl.col("last_day").first(), pl.col("row").first(), size=pl.len())
+        .with_columns(
+            horizon_end=(pl.lit(protocol.start) + pl.duration(days=last_day + protocol.horizon_days)).cast(pl.Date)
         )
-        .with_columns(horizon_end.alias("horizon_end"))
     )
-    seen_until = pl.min_horizontal("horizon_end", pl.lit(known_until))
-    followed = pl.lit(True) if protocol.follow_up == "none" else pl.col("last_day") >= seen_until
-    kept = pairs.filter(followed)
-    sizes = kept["size"].to_numpy().astype(np.int64)
-    starts = _starts(kept)
-    # Rows of a pair are neighbours in `rows`: an ascending run from the pair's first row.
-    within = np.arange(int(sizes.sum())) - np.repeat(starts, sizes)
-    rows = np.repeat(_positions(kept), sizes) + within
-    followed_short = kept.filter(pl.col("horizon_end") > known_until).height
-    return kept.select("entity", "window", "cohort"), Groups(rows, starts), pairs.height - kept.height, followed_short
+
+
+def _groups(groups: pl.DataFrame) -> Groups:
+    """Groups of so many rows (`size`) that follow each other in the population's, from the first one (`row`) on."""
+    sizes = groups["size"].to_numpy().astype(np.int64)
+    starts = np.cumsum(sizes) - sizes
+    return Groups(np.arange(int(sizes.sum())) + np.repeat(_positions(groups) - starts, sizes), starts)
 
 
 def _positions(frame: pl.DataFrame) -> Ints:
     return frame["row"].to_numpy().astype(np.int64)
-
-
-def _starts(groups: pl.DataFrame) -> Ints:
-    sizes = groups["size"].to_numpy().astype(np.int64)
-    return np.concatenate([np.zeros(min(len(sizes), 1), np.int64), np.cumsum(sizes)[:-1]])

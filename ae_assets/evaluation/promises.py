@@ -1,6 +1,6 @@
 """Whether the promises of threshold policies held on later days. Policies and what they promise live in thresholds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -8,18 +8,15 @@ from typing import Protocol as Shape
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from ae_assets.errors import ConfigError, EvaluationError
-from ae_assets.evaluation.evaluate import CONFIDENCE, rate_by_entity
-from ae_assets.evaluation.intervals import Rate, rate
-from ae_assets.evaluation.lives import Lives
+from ae_assets.evaluation.compare import point_of
+from ae_assets.evaluation.intervals import Flags, Ints, Rate, rate_by_entity
 from ae_assets.evaluation.population import Population, population_of
 from ae_assets.evaluation.protocol import Protocol
+from ae_assets.evaluation.results import OperatingPoint, rate_columns
+from ae_assets.evaluation.spells import Lives
 from ae_assets.evaluation.verdicts import Outcome, verdict
-
-Flags = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 
 class Promised(Shape):
@@ -153,7 +150,7 @@ def calibration_table(
 
 
 class _Judged:
-    """The scores of the judged days in the order of the population, day by day."""
+    """The scores of the judged days in the order of the population."""
 
     def __init__(self, scores: pl.DataFrame, lives: Lives, protocol: Protocol) -> None:
         self.lives = lives
@@ -162,44 +159,31 @@ class _Judged:
         self.scores = self.population.align(scores, "thresholds")
 
     @cached_property
-    def _rows_of_days(self) -> Sequence[NDArray[np.int64]]:
-        order = np.argsort(self.population.days, kind="stable")
-        return np.split(order, np.flatnonzero(np.diff(self.population.days[order])) + 1)
+    def _day_of_row(self) -> Ints:
+        """The day of each row, numbered from 0 without gaps."""
+        return np.unique(self.population.days, return_inverse=True)[1]
 
-    @property
-    def days(self) -> int:
-        return len(self._rows_of_days)
+    def a_day(self, flags: Flags) -> Ints:
+        """Rows with the flag on each day."""
+        return np.bincount(self._day_of_row[flags], minlength=self.population.sample.days)
 
-    def cuts_of(self, threshold: Cutting) -> Floats:
-        """The cut of each row."""
-        days = pl.DataFrame({"day": self.population.days})
-        return threshold.cuts(days, pl.Series(self.scores)).to_numpy()
-
-    def days_of(self, rows: Flags) -> int:
-        """Days that have any of the rows."""
-        return int((self.alarms_a_day(rows) > 0).sum())
-
-    def alarms_a_day(self, alarms: Flags) -> NDArray[np.int64]:
-        return np.array([int(alarms[rows].sum()) for rows in self._rows_of_days])
-
-    def over_windows(self, window_days: int) -> Population:
-        """The population with windows of another length.
+    def false_alarm(self, window_days: int, alarms: Flags) -> Rate:
+        """The false alarm rate over windows of another length.
 
         Raises:
             EvaluationError: the range holds no complete window of that length.
         """
-        protocol = self.population.protocol
-        if window_days == protocol.window_days:
-            return self.population
-        return population_of(replace(protocol, window_days=window_days), self.lives, self.given)
+        protocol = replace(self.population.protocol, window_days=window_days)
+        others = population_of(protocol, self.lives, self.given)
+        return rate_by_entity(others.pair_entities, others.pair_rows.any(alarms))
 
 
 def _result(policy: str, threshold: Cutting, judged: _Judged) -> PromiseResult:
     promise, population = threshold.promise, judged.population
-    cuts = judged.cuts_of(threshold)
+    cuts = threshold.cuts(pl.DataFrame({"day": population.days}), pl.Series(judged.scores)).to_numpy()
     alarms: Flags = judged.scores > cuts
-    kept, explanation, observed = _held_against(promise, alarms, judged)
-    found = population.failed_rows.any(alarms)
+    point = point_of(population, alarms, policy, threshold.cut)
+    kept, explanation, observed = _held_against(promise, alarms, point, judged)
     return PromiseResult(
         policy=policy,
         quantity=promise.quantity,
@@ -211,80 +195,57 @@ def _result(policy: str, threshold: Cutting, judged: _Judged) -> PromiseResult:
         kept=kept,
         explanation=explanation,
         cut=threshold.cut,
-        days_with_another_cut=judged.days_of(cuts != threshold.cut),
-        days=judged.days,
-        detection=rate(int(found.sum()), len(found), CONFIDENCE),
-        false_alarm=_false_alarm_rate(population, alarms),
-        row_false_positive=_row_rate(population, alarms),
-        alarms_per_day=float(alarms.sum()) / judged.days,
+        days_with_another_cut=int((judged.a_day(cuts != threshold.cut) > 0).sum()),
+        days=population.sample.days,
+        detection=point.detection,
+        false_alarm=point.false_alarm,
+        row_false_positive=point.row_false_positive,
+        alarms_per_day=point.alarms_per_day,
     )
 
 
-def _held_against(promise: Promised, alarms: Flags, judged: _Judged) -> tuple[Kept, str, Rate | float | None]:
+def _held_against(
+    promise: Promised, alarms: Flags, point: OperatingPoint, judged: _Judged
+) -> tuple[Kept, str, Rate | float | None]:
     """The verdict, its reason, and what was observed."""
-    limit = promise.at_most
+    limit, population, successes = promise.at_most, judged.population, "had an alarm"
     if promise.quantity == "nothing" or limit is None:
         return Kept.NO_PROMISE, promise.words, None
-    if promise.quantity == "alarms_a_day":
-        return _budget(judged.alarms_a_day(alarms), limit)
-    try:
-        share = _share_of(promise, alarms, judged)
-    except EvaluationError as error:
-        return Kept.TOO_FEW, str(error), None
-    if not share.measured.total:
-        return Kept.TOO_FEW, f"There were no {share.trials} to count.", None
-    return _judged_share(share, limit)
-
-
-@dataclass(frozen=True)
-class _Share:
-    """A measured share, what was counted, and what counted as a success."""
-
-    measured: Rate
-    trials: str
-    successes: str
-
-
-def _share_of(promise: Promised, alarms: Flags, judged: _Judged) -> _Share:
-    population = judged.population
     match promise.quantity:
+        case "alarms_a_day":
+            return _budget(judged.a_day(alarms), limit)
         case "row_rate":
-            return _Share(_row_rate(population, alarms), "rows of healthy entities", "had an alarm")
+            measured, trials = point.row_false_positive, "rows of healthy entities"
         case "false_alarm_rate":
             window_days = promise.window_days or population.protocol.window_days
-            measured = _false_alarm_rate(judged.over_windows(window_days), alarms)
-            return _Share(measured, f"healthy {window_days}-day windows", "had an alarm")
+            try:
+                measured = judged.false_alarm(window_days, alarms)
+            except EvaluationError as error:
+                return Kept.TOO_FEW, str(error), None
+            trials = f"healthy {window_days}-day windows"
         case "false_discovery_rate":
-            measured = _false_discovery_rate(population, judged.lives, alarms)
-            horizon = population.protocol.horizon_days
-            labelled = f"alarms with labels for the {horizon} days after them"
-            return _Share(measured, labelled, f"were on entities that did not fail within {horizon} days")
+            measured, horizon = (
+                _false_discovery_rate(population, judged.lives, alarms),
+                population.protocol.horizon_days,
+            )
+            trials = f"alarms with labels for the {horizon} days after them"
+            successes = f"were on entities that did not fail within {horizon} days"
         case unknown:
             raise ConfigError(
                 f"a threshold promises {unknown!r}, and a promise is judged of row_rate, false_alarm_rate, "
                 "alarms_a_day, false_discovery_rate or nothing; add its measure to evaluation/promises.py"
             )
+    if not measured.total:
+        return Kept.TOO_FEW, f"There were no {trials} to count.", None
+    within = verdict(measured, "at most", limit, what=f"{trials} {successes}")
+    kept = {Outcome.PASSED: Kept.HELD, Outcome.FAILED: Kept.NOT_HELD, Outcome.TOO_FEW: Kept.TOO_FEW}[within.outcome]
+    return kept, within.explanation.removeprefix(f"{within.outcome.capitalize()}: "), measured
 
 
-def _judged_share(share: _Share, limit: float) -> tuple[Kept, str, Rate]:
-    judged = verdict(share.measured, "at most", limit, what=f"{share.trials} {share.successes}")
-    kept = {Outcome.PASSED: Kept.HELD, Outcome.FAILED: Kept.NOT_HELD, Outcome.TOO_FEW: Kept.TOO_FEW}[judged.outcome]
-    return kept, judged.explanation.removeprefix(f"{judged.outcome.capitalize()}: "), share.measured
-
-
-def _budget(alarms_a_day: NDArray[np.int64], limit: float) -> tuple[Kept, str, float]:
+def _budget(alarms_a_day: Ints, limit: float) -> tuple[Kept, str, float]:
     days_over, most = int((alarms_a_day > limit).sum()), int(alarms_a_day.max())
     reason = f"{days_over} of {len(alarms_a_day)} days had more than {limit:g} alarms; the most were {most}."
     return Kept.NOT_HELD if days_over else Kept.HELD, reason, float(most)
-
-
-def _row_rate(population: Population, alarms: Flags) -> Rate:
-    rows = population.healthy_rows
-    return rate_by_entity(population.rows["entity"].gather(rows), alarms[rows])
-
-
-def _false_alarm_rate(population: Population, alarms: Flags) -> Rate:
-    return rate_by_entity(population.pairs["entity"], population.pair_rows.any(alarms))
 
 
 def _false_discovery_rate(population: Population, lives: Lives, alarms: Flags) -> Rate:
@@ -306,22 +267,12 @@ def _false_discovery_rate(population: Population, lives: Lives, alarms: Flags) -
         (pl.col("ahead").is_null() | (pl.col("ahead") >= 0))
         & (~pl.col("false") | pl.col("followed") | pl.lit(protocol.follow_up == "none"))
     )
-    return rate_by_entity(counted["entity"], counted["false"].to_numpy())
+    return rate_by_entity(counted["entity"].rle_id().to_numpy().astype(np.int64), counted["false"].to_numpy())
 
 
 def _row(result: PromiseResult) -> dict[str, object]:
-    rates = {
-        "detection": result.detection,
-        "false_alarm": result.false_alarm,
-        "row_false_positive": result.row_false_positive,
-    }
-    plain = {name: value for name, value in vars(result).items() if name not in rates}
-    for name, one in rates.items():
-        plain |= {
-            f"{name}_rate": one.value,
-            f"{name}_low": one.low,
-            f"{name}_high": one.high,
-            f"{name}_count": one.count,
-            f"{name}_total": one.total,
-        }
-    return plain | {"kept": result.kept.value}
+    rates = ("detection", "false_alarm", "row_false_positive")
+    row = {name: value for name, value in vars(result).items() if name not in rates}
+    for name in rates:
+        row |= rate_columns(name, getattr(result, name))
+    return row | {"kept": result.kept.value}

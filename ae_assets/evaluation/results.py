@@ -1,24 +1,24 @@
 """What an evaluation says: counts, rates with intervals, curves, per cohort; as JSON and as Polars tables."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import date
-from functools import cache
-from typing import TypeVar
+from statistics import median
+from typing import TypeAlias
 
 import polars as pl
-from pydantic import TypeAdapter, ValidationError
 
-from ae_assets.errors import EvaluationError
-from ae_assets.evaluation.intervals import Rate
+from ae_assets.evaluation.bootstrap import spread
+from ae_assets.evaluation.intervals import Floats, Rate
 
 FORMAT_VERSION = 1
 
 IN_USE = "in use"
 """The point of a detector's own threshold."""
 
-Result = TypeVar("Result")
+Detection: TypeAlias = Mapping[str, Mapping[float, Rate]]
+"""Share of the failed entities that are found, by detector and false alarm rate."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,25 @@ class OperatingPoint:
     @property
     def median_lead_days(self) -> float | None:
         """Median of `lead_days`; None where nothing was detected."""
-        return _median(self.lead_days)
+        return float(median(self.lead_days)) if self.lead_days else None
+
+    @property
+    def row(self) -> dict[str, object]:
+        """The point as a row of a table."""
+        return {
+            "point": self.name,
+            "target_false_alarm_rate": self.target_false_alarm_rate,
+            "threshold": self.threshold,
+            **rate_columns("detection", self.detection),
+            **rate_columns("false_alarm", self.false_alarm),
+            "precision": self.precision,
+            "median_lead_days": self.median_lead_days,
+            "alarms_per_day": self.alarms_per_day,
+            "new_alarms_per_day": self.new_alarms_per_day,
+            "row_false_positive_rate": self.row_false_positive.value,
+            "failure_day_rate": self.failure_day.value,
+            "failure_day_entities": self.failure_day.total,
+        }
 
 
 @dataclass(frozen=True)
@@ -153,10 +171,10 @@ class DetectionCurve:
         high: upper end.
     """
 
-    false_alarm_rate: tuple[float, ...]
-    detection_rate: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+    false_alarm_rate: tuple[float, ...] = ()
+    detection_rate: tuple[float, ...] = ()
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -192,48 +210,27 @@ class Evaluation:
     resamples: int
     seed: int
 
-    def point(self, name: str) -> OperatingPoint:
-        """The operating point of that name.
-
-        Raises:
-            EvaluationError: there is none.
-        """
-        for point in self.points:
-            if point.name == name:
-                return point
-        raise EvaluationError(f"there is no operating point {name!r}; choose one of {[p.name for p in self.points]}")
+    def point(self, *names: str) -> OperatingPoint:
+        """The operating point of the first of these names that there is one of, else the first one."""
+        points = {point.name: point for point in self.points}
+        return next((points[name] for name in names if name in points), self.points[0])
 
     def to_table(self) -> pl.DataFrame:
         """One row per operating point, rates as numbers between 0 and 1."""
-        return pl.DataFrame(
-            [{"detector": self.detector, **_point_row(point)} for point in self.points], infer_schema_length=None
-        )
+        rows = [{"detector": self.detector, **point.row} for point in self.points]
+        return pl.DataFrame(rows, infer_schema_length=None)
 
     def cohort_table(self) -> pl.DataFrame:
         """One row per cohort."""
         rows = [
             {
-                "cohort": cohort.cohort,
-                **_rate_columns("detection", cohort.detection),
-                **_rate_columns("false_alarm", cohort.false_alarm),
+                "cohort": one.cohort,
+                **rate_columns("detection", one.detection),
+                **rate_columns("false_alarm", one.false_alarm),
             }
-            for cohort in self.cohorts
+            for one in self.cohorts
         ]
         return pl.DataFrame(rows, infer_schema_length=None)
-
-    def to_json(self) -> str:
-        """The evaluation as JSON text with a format version."""
-        content = _evaluation_adapter().dump_python(self, mode="json")
-        return json.dumps({"format_version": FORMAT_VERSION, **content}, allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Evaluation":
-        """The evaluation that `to_json` wrote.
-
-        Raises:
-            EvaluationError: the text is no evaluation, or was written in another format version.
-        """
-        return _read(_evaluation_adapter(), text)
 
 
 @dataclass(frozen=True)
@@ -257,17 +254,22 @@ class Difference:
     high: float
 
 
-def differences_frame(differences: Sequence[Difference]) -> pl.DataFrame:
-    """A row for each difference, a column for each of its attributes."""
-    schema = {
-        "detector": pl.String,
-        "reference": pl.String,
-        "target_false_alarm_rate": pl.Float64,
-        "value": pl.Float64,
-        "low": pl.Float64,
-        "high": pl.Float64,
-    }
-    return pl.DataFrame([vars(difference) for difference in differences], schema=schema)
+def differences_of(detection: Detection, reference: str, resampled: Floats) -> tuple[Difference, ...]:
+    """The differences of all other detectors to the reference.
+
+    Args:
+        detection: what each of them finds.
+        reference: one of them.
+        resampled: detection rates (detectors, resamples, rates) over the same resamples, in the order of `detection`.
+    """
+    base = list(detection).index(reference)
+    differences = []
+    for index, (name, rates) in enumerate(detection.items()):
+        ends = zip(*spread(resampled[index] - resampled[base]), strict=True)
+        for (target, rate), (low, high) in zip(rates.items(), ends, strict=True):
+            value = (rate.value or 0.0) - (detection[reference][target].value or 0.0)
+            differences.append(Difference(name, reference, target, value, float(low), float(high)))
+    return tuple(one for one in differences if one.detector != reference)
 
 
 @dataclass(frozen=True)
@@ -284,25 +286,22 @@ class Comparison:
     reference: str
     differences: tuple[Difference, ...]
 
+    @property
+    def detection(self) -> Detection:
+        """The share of the failed entities that each detector finds at each target rate."""
+        return {
+            one.detector: {
+                point.target_false_alarm_rate: point.detection
+                for point in one.points
+                if point.target_false_alarm_rate is not None
+            }
+            for one in self.evaluations
+        }
+
     def to_table(self) -> pl.DataFrame:
         """One row per detector: its detection rate at each target rate with interval, and the sample sizes."""
-        rows = []
-        for evaluation in self.evaluations:
-            row: dict[str, object] = {"detector": evaluation.detector}
-            for point in evaluation.points:
-                if point.target_false_alarm_rate is not None:
-                    row |= {
-                        f"detection at {point.name}": point.detection.value,
-                        f"{point.name} low": point.detection.low,
-                        f"{point.name} high": point.detection.high,
-                    }
-            row |= {"failed": evaluation.sample.failed, "healthy_windows": evaluation.sample.healthy_windows}
-            rows.append(row)
-        return pl.DataFrame(rows)
-
-    def difference_table(self) -> pl.DataFrame:
-        """One row per detector other than the reference and target rate."""
-        return differences_frame(self.differences)
+        sample = self.of_reference.sample
+        return detection_table(self.detection, sample.failed, sample.healthy_windows)
 
     @property
     def of_reference(self) -> Evaluation:
@@ -310,74 +309,29 @@ class Comparison:
         return next(one for one in self.evaluations if one.detector == self.reference)
 
     def to_json(self) -> str:
-        """The comparison as JSON text with a format version."""
-        content = _comparison_adapter().dump_python(self, mode="json")
-        return json.dumps({"format_version": FORMAT_VERSION, **content}, allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Comparison":
-        """The comparison that `to_json` wrote.
-
-        Raises:
-            EvaluationError: the text is no comparison, or was written in another format version.
-        """
-        return _read(_comparison_adapter(), text)
+        """The comparison as JSON text with a format version; dates as YYYY-MM-DD."""
+        return json.dumps({"format_version": FORMAT_VERSION, **asdict(self)}, default=str, allow_nan=False)
 
 
-@cache
-def _evaluation_adapter() -> TypeAdapter[Evaluation]:
-    return TypeAdapter(Evaluation)
+def far_name(rate: float) -> str:
+    """What the point at a false alarm rate is called, such as ``FAR 1%``."""
+    return f"FAR {100 * rate:g}%"
 
 
-@cache
-def _comparison_adapter() -> TypeAdapter[Comparison]:
-    return TypeAdapter(Comparison)
+def detection_table(detection: Detection, failed: int, healthy_windows: int) -> pl.DataFrame:
+    """One row per detector: the rate at each false alarm rate with its interval, and the sample sizes."""
+    rows = []
+    for detector, rates in detection.items():
+        row: dict[str, object] = {"detector": detector}
+        for target, rate in rates.items():
+            name = far_name(target)
+            row |= {f"detection at {name}": rate.value, f"{name} low": rate.low, f"{name} high": rate.high}
+        rows.append({**row, "failed": failed, "healthy_windows": healthy_windows})
+    return pl.DataFrame(rows)
 
 
-def _read(adapter: TypeAdapter[Result], text: str) -> Result:
-    try:
-        content = json.loads(text)
-        version = content.pop("format_version")
-    except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
-        raise EvaluationError(
-            f"received {text[:60]!r}, expected an evaluation as JSON with a format_version; evaluate again"
-        ) from error
-    if version != FORMAT_VERSION:
-        raise EvaluationError(
-            f"the evaluation has format version {version!r}, this release reads {FORMAT_VERSION}; evaluate again"
-        )
-    try:
-        return adapter.validate_python(content)
-    except ValidationError as error:
-        raise EvaluationError(f"the evaluation is incomplete: {error}; evaluate again") from error
-
-
-def _median(values: tuple[int, ...]) -> float | None:
-    if not values:
-        return None
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return float(ordered[middle]) if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
-
-
-def _point_row(point: OperatingPoint) -> dict[str, object]:
-    return {
-        "point": point.name,
-        "target_false_alarm_rate": point.target_false_alarm_rate,
-        "threshold": point.threshold,
-        **_rate_columns("detection", point.detection),
-        **_rate_columns("false_alarm", point.false_alarm),
-        "precision": point.precision,
-        "median_lead_days": point.median_lead_days,
-        "alarms_per_day": point.alarms_per_day,
-        "new_alarms_per_day": point.new_alarms_per_day,
-        "row_false_positive_rate": point.row_false_positive.value,
-        "failure_day_rate": point.failure_day.value,
-        "failure_day_entities": point.failure_day.total,
-    }
-
-
-def _rate_columns(name: str, rate: Rate) -> dict[str, object]:
+def rate_columns(name: str, rate: Rate) -> dict[str, object]:
+    """The columns of a rate in a table."""
     return {
         f"{name}_rate": rate.value,
         f"{name}_low": rate.low,

@@ -9,22 +9,17 @@ from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from ae_assets.errors import EvaluationError
-from ae_assets.evaluation.bootstrap import cuts_at
-from ae_assets.evaluation.evaluate import CONFIDENCE, RESAMPLES, rate_by_entity
-from ae_assets.evaluation.intervals import Rate, rate
-from ae_assets.evaluation.results import IN_USE, Difference
+from ae_assets.evaluation.bootstrap import RESAMPLES, cuts_at, spread
+from ae_assets.evaluation.intervals import Flags, Floats, Rate, rate_by_entity, rate_of
+from ae_assets.evaluation.results import IN_USE, Difference, far_name
 from ae_assets.evaluation.target import Intervals
 from ae_assets.schemas.durations import DAY
 from ae_assets.schemas.records import ENTITY, PERIOD, key_of, keys_of, time_of
 
 SERIES_FALSE_ALARM_RATES = (0.001, 0.01)
 """Shares of the records outside of intervals at which detectors are compared."""
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -128,6 +123,7 @@ class Series:
             )
         self.rows = rows.select(*self._keys, interval=target.numbers(rows))
         self._inside = self.rows["interval"].is_not_null().to_numpy()
+        self._outside_of = self.rows[ENTITY].rle_id().to_numpy().astype(np.int64)[~self._inside]
         first, last = (given.select(time_of(given.columns)).to_series().sort().item(place) for place in (0, -1))
         of_known = target.frame.with_row_index("interval").filter(~pl.col(ENTITY).is_in(target.unknown))
         in_range = of_known.filter(pl.col("start") <= last, pl.col("end") >= first)
@@ -196,8 +192,8 @@ class Series:
         return SeriesPoint(
             name=name,
             threshold=cut,
-            recall=rate(int(found.sum()), len(found), CONFIDENCE),
-            false_alarm=rate_by_entity(self.rows[ENTITY].filter(pl.Series(~self._inside)), alarms[~self._inside]),
+            recall=rate_of(found),
+            false_alarm=rate_by_entity(self._outside_of, alarms[~self._inside]),
             precision=float((alarms & self._inside).sum() / alarms.sum()) if alarms.any() else None,
             alarms=int(alarms.sum()),
             false_alarms=runs,
@@ -242,7 +238,7 @@ def compare_series(
         at_rates = [aligned > cut for cut in given]
         found[name] = [series.found(alarms) for alarms in at_rates]
         points[name] = tuple(
-            series.point(alarms, float(cut), f"FAR {100 * one:g}%")
+            series.point(alarms, float(cut), far_name(one))
             for alarms, cut, one in zip(at_rates, given, rates, strict=True)
         )
         if in_use is not None:
@@ -257,29 +253,17 @@ def compare_series(
     return SeriesComparison(series.sample, reference, points, differences)
 
 
-def recall_difference(
-    found: Flags,
-    by_reference: Flags,
-    name: str,
-    reference: str,
-    at: float,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Difference:
+def recall_difference(found: Flags, by_reference: Flags, name: str, reference: str, at: float) -> Difference:
     """By how much the recall of one detector is higher, with a 95% interval of a paired bootstrap over the intervals.
 
     Args:
-        found: whether it found each interval, at least one.
-        by_reference: whether the other one did.
+        found: whether the detector of that name found each interval, at least one.
+        by_reference: whether the reference did.
         name: the detector.
         reference: the other one.
         at: the false alarm rate of both.
-        resamples: number of resamples.
-        seed: of the random numbers.
     """
     apart = found.astype(np.float64) - by_reference.astype(np.float64)
-    drawn = np.random.default_rng(seed).integers(0, len(apart), (resamples, len(apart)))
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(apart[drawn].mean(axis=1), [tail, 1 - tail])
+    drawn = np.random.default_rng(0).integers(0, len(apart), (RESAMPLES, len(apart)))
+    low, high = spread(apart[drawn].mean(axis=1))
     return Difference(name, reference, at, float(apart.mean()), float(low), float(high))

@@ -1,15 +1,17 @@
-"""Spells: runs of days on which an entity was recorded, or failed. They hold the lives of all entities in few rows.
+"""When each entity was first and last seen and when it failed, told from spells: runs of days with a record or failure.
 
 A device that reports every day is one row however long it lives, so lives need not be summarised from years of records
 each time. No day is lost in a spell, so a day can be replaced exactly: it is taken out of the spells and put back.
 """
 
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import polars as pl
 
 from ae_assets.errors import EvaluationError
-from ae_assets.evaluation.lives import LIFE_SCHEMA, Lives
+
+LIFE_SCHEMA = pl.Schema({"entity": pl.String, "first_day": pl.Date, "last_day": pl.Date, "failed_on": pl.Date})
 
 RECORDED, FAILED = "recorded", "failed"
 """Kinds of spells. A day of failure is a recorded day as well."""
@@ -17,6 +19,24 @@ RECORDED, FAILED = "recorded", "failed"
 SPELL_SCHEMA = pl.Schema({"entity": pl.String, "kind": pl.String, "start": pl.Date, "end": pl.Date})
 
 _DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Lives:
+    """One life per entity, with what was known at the end of one day.
+
+    A life ends with the first failure: later failures of the same entity do not count as further failures, and rows
+    after the first one belong to nobody (the evaluation neither credits nor blames them).
+
+    Attributes:
+        frame: `entity, first_day, last_day, failed_on`, one row per entity, sorted by entity. `last_day` is the last
+            day with a record, later than `failed_on` where a failed entity came back; `failed_on` is null without
+            failure.
+        known_until: records and labels after this day were not available.
+    """
+
+    frame: pl.DataFrame
+    known_until: date
 
 
 def touches(first: date, last: date) -> pl.Expr:
@@ -62,7 +82,7 @@ def with_days(spells: pl.DataFrame, first: date, last: date, records: pl.DataFra
 
 
 def lives_of_spells(spells: pl.DataFrame, known_until: date | None = None) -> Lives:
-    """The lives that spells tell: what `lives_of` makes of the records that they were made of.
+    """The lives that spells tell.
 
     Args:
         spells: with the columns of `SPELL_SCHEMA`.

@@ -1,16 +1,12 @@
 """Whether a model is any good, in words: what stands before the tables of an evaluation."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import date
-from typing import Any
 
-import polars as pl
-
+from ae_assets.evaluation.intervals import Rate
 from ae_assets.evaluation.pooling import Pooled
-from ae_assets.evaluation.results import IN_USE, Comparison, Evaluation
-from ae_assets.reports.evaluation import HEADLINE_POINT
-
-Row = Mapping[str, Any]
+from ae_assets.evaluation.results import IN_USE, Comparison, Detection, Difference, OperatingPoint
+from ae_assets.reports.evaluation import HEADLINE_POINT, HEADLINES
 
 
 def answer(comparison: Comparison, days: tuple[date, date], *, simulated: bool) -> str:
@@ -21,23 +17,26 @@ def answer(comparison: Comparison, days: tuple[date, date], *, simulated: bool) 
         days: first and last day judged.
         simulated: whether the devices are invented.
     """
-    reference = comparison.of_reference
-    point = headline(comparison)
-    window = f"of healthy devices within {reference.sample.window_days} days"
+    detection, false_alarm = headline(comparison).detection, headline(comparison).false_alarm
+    window = f"of healthy devices within {comparison.of_reference.sample.window_days} days"
     false = (
-        f"alarms on {_share(point['false_alarm_rate'])} {window} ({_interval(point, 'false_alarm')})"
-        if point["false_alarm_rate"] is not None
-        else f"alarms on an unknown share {window}"
+        f"alarms on an unknown share {window}"
+        if false_alarm.value is None
+        else f"alarms on {_share(false_alarm.value)} {window} ({_interval(false_alarm)})"
     )
     fleet = "a simulated fleet" if simulated else "the fleet"
     since = f"From {days[0]} to {days[1]}"
-    if point["detection_rate"] is None:
+    if detection.value is None:
         return f"{since} no device of {fleet} failed that had a score before, so what it detects is not known; {false}."
     found = (
-        f"{since} it found {point['detection_count']:,} of {point['detection_total']:,} devices of {fleet} "
-        f"({_share(point['detection_rate'])}, {_interval(point, 'detection')}) before they failed, with {false}."
+        f"{since} it found {detection.count:,} of {detection.total:,} devices of {fleet} "
+        f"({_share(detection.value)}, {_interval(detection)}) before they failed, with {false}."
     )
-    return " ".join([found, *_beside_others(comparison)])
+    at, best = _best_of_others(comparison.detection, comparison.reference)
+    if best is None:
+        return found
+    counts = [comparison.detection[name][at].count for name in (best, comparison.reference)]
+    return f"{found} {_beside(best, f'{counts[0]:,}, it {counts[1]:,}', comparison.differences, at)}"
 
 
 def pooled_answer(pooled: Pooled, days: tuple[date, date]) -> str:
@@ -47,112 +46,75 @@ def pooled_answer(pooled: Pooled, days: tuple[date, date]) -> str:
         pooled: the detectors on several splits.
         days: first and last day judged.
     """
-    rows = {row["detector"]: row for row in pooled.to_table().iter_rows(named=True)}
-    own = rows[pooled.reference]
-    head = _headline_of(own)
-    rate = own[f"detection at {head}"]
-    if rate is None:
-        return f"From {days[0]} to {days[1]} no device failed, so what is detected is not known."
-    interval = f"95% interval {_ends(own[f'{head} low'], own[f'{head} high'])}"
+    at, best = _best_of_others(pooled.detection, pooled.reference)
+    own = pooled.detection[pooled.reference][at]
     found = (
-        f"From {days[0]} to {days[1]}, fitted again before each range, it found {_share(rate)} of {own['failed']:,} "
-        f"devices ({interval}) before they failed, at a false alarm rate of {head.removeprefix('FAR ')}."
+        f"From {days[0]} to {days[1]}, fitted again before each range, it found {_share(own.value or 0.0)} of "
+        f"{pooled.failed:,} devices ({_interval(own)}) before they failed, at a false alarm rate of {100 * at:g}%."
     )
-    others = {name: row[f"detection at {head}"] for name, row in rows.items() if name != pooled.reference}
-    known = {name: value for name, value in others.items() if value is not None}
-    if not known:
+    if best is None:
         return found
-    best = max(known, key=lambda name: known[name])
-    return f"{found} {_compared(best, f'{_share(known[best])}', pooled.difference_table(), head)}"
+    rate = _share(pooled.detection[best][at].value or 0.0)
+    return f"{found} {_beside(best, rate, pooled.differences, at)}"
 
 
-def headline(comparison: Comparison) -> Row:
+def headline(comparison: Comparison) -> OperatingPoint:
     """The operating point that the answer is about: that of the threshold in use, else of the headline rate."""
-    rows = {row["point"]: row for row in comparison.of_reference.to_table().iter_rows(named=True)}
-    return rows.get(IN_USE) or rows.get(HEADLINE_POINT) or next(iter(rows.values()))
+    return comparison.of_reference.point(IN_USE, HEADLINE_POINT)
 
 
 def headline_figures(comparison: Comparison) -> dict[str, float | int | None]:
     """The figures of the answer by name, for plots; None where there is nothing to count."""
     point = headline(comparison)
     return {
-        "Devices found before failure": point["detection_count"],
-        "Devices that failed": point["detection_total"],
-        "Detection rate": point["detection_rate"],
-        "Detection rate, low end": point["detection_low"],
-        "Detection rate, high end": point["detection_high"],
-        "False alarm rate": point["false_alarm_rate"],
-        "False alarm rate, low end": point["false_alarm_low"],
-        "False alarm rate, high end": point["false_alarm_high"],
-        "Alarms a day": point["alarms_per_day"],
-        "Median days from alarm to failure": point["median_lead_days"],
+        "Devices found before failure": point.detection.count,
+        "Devices that failed": point.detection.total,
+        "Detection rate": point.detection.value,
+        "Detection rate, low end": point.detection.low,
+        "Detection rate, high end": point.detection.high,
+        "False alarm rate": point.false_alarm.value,
+        "False alarm rate, low end": point.false_alarm.low,
+        "False alarm rate, high end": point.false_alarm.high,
+        "Alarms a day": point.alarms_per_day,
+        "Median days from alarm to failure": point.median_lead_days,
     }
 
 
 def pooled_figures(pooled: Pooled) -> dict[str, float | int | None]:
     """The figures of the pooled answer by name."""
-    own = next(row for row in pooled.to_table().iter_rows(named=True) if row["detector"] == pooled.reference)
-    head = _headline_of(own)
+    at, _ = _best_of_others(pooled.detection, pooled.reference)
+    own = pooled.detection[pooled.reference][at]
     return {
-        "Devices that failed": own["failed"],
-        "Detection rate": own[f"detection at {head}"],
-        "Detection rate, low end": own[f"{head} low"],
-        "Detection rate, high end": own[f"{head} high"],
-        "False alarm rate": _rate_of(head),
+        "Devices that failed": pooled.failed,
+        "Detection rate": own.value,
+        "Detection rate, low end": own.low,
+        "Detection rate, high end": own.high,
+        "False alarm rate": at,
     }
 
 
-def _rate_of(head: str) -> float:
-    """The rate that an operating point such as ``FAR 1%`` is named after."""
-    return float(head.removeprefix("FAR ").removesuffix("%")) / 100
+def _best_of_others(detection: Detection, reference: str) -> tuple[float, str | None]:
+    """The false alarm rate of the answer, and the detector beside the reference that finds most at it, if any."""
+    at = HEADLINES[-1] if HEADLINES[-1] in detection[reference] else next(iter(detection[reference]))
+    others = [name for name in detection if name != reference]
+    return at, max(others, key=lambda name: detection[name][at].value or 0.0, default=None)
 
 
-def _beside_others(comparison: Comparison) -> list[str]:
-    """A sentence on the best of the other detectors; none where there is no other."""
-    at = {one.detector: _point_at_headline(one) for one in comparison.evaluations}
-    own = at.pop(comparison.reference)
-    known = {name: row for name, row in at.items() if row["detection_rate"] is not None}
-    if not known:
-        return []
-    best = max(known, key=lambda name: known[name]["detection_rate"])
-    found = f"{known[best]['detection_count']:,}, it {own['detection_count']:,}"
-    return [_compared(best, found, comparison.difference_table(), own["point"])]
-
-
-def _compared(best: str, found: str, differences: pl.DataFrame, head: str) -> str:
-    rate = _rate_of(head)
-    rows = differences.filter(
-        pl.col("detector") == best, (pl.col("target_false_alarm_rate") - rate).abs() < 1e-12
-    ).to_dicts()
-    if not rows:
-        return f"At a false alarm rate of {100 * rate:g}% the best of the others, {best}, finds {found}."
-    # The table says by how much the other one finds more; the sentence is about the reference.
-    value, low, high = -rows[0]["value"], -rows[0]["high"], -rows[0]["low"]
+def _beside(best: str, found: str, differences: Sequence[Difference], at: float) -> str:
+    (apart,) = (one for one in differences if (one.detector, one.target_false_alarm_rate) == (best, at))
+    # The difference is by how much the other one finds more; the sentence is about the reference.
+    value, low, high = -apart.value, -apart.high, -apart.low
     verdict = (
         "better than that" if low > 0 else "worse than that" if high < 0 else "neither shown to be better nor worse"
     )
     return (
-        f"At a false alarm rate of {100 * rate:g}% the best of the others, {best}, finds {found}: "
+        f"At a false alarm rate of {100 * at:g}% the best of the others, {best}, finds {found}: "
         f"{_points(value)} points (95% interval {_points(low)} to {_points(high)}), {verdict}."
     )
 
 
-def _point_at_headline(evaluation: Evaluation) -> Row:
-    rows = {row["point"]: row for row in evaluation.to_table().iter_rows(named=True)}
-    return rows.get(HEADLINE_POINT) or next(iter(rows.values()))
-
-
-def _headline_of(row: Row) -> str:
-    heads = [name.removeprefix("detection at ") for name in row if name.startswith("detection at ")]
-    return HEADLINE_POINT if HEADLINE_POINT in heads else heads[0]
-
-
-def _interval(row: Row, name: str) -> str:
-    return f"95% interval {_ends(row[f'{name}_low'], row[f'{name}_high'])}"
-
-
-def _ends(low: float, high: float) -> str:
-    return f"{_share(low).removesuffix('%')} to {_share(high)}"
+def _interval(rate: Rate) -> str:
+    return f"95% interval {_share(rate.low).removesuffix('%')} to {_share(rate.high)}"
 
 
 def _points(difference: float) -> str:

@@ -3,8 +3,8 @@
 import polars as pl
 
 from ae_assets.evaluation.promises import CalibrationTable, PromiseResult
-from ae_assets.reports.evaluation import percent, plain_table
 from ae_assets.reports.evaluation_figures import Reliability, promise_reliability
+from ae_assets.reports.parts import percent, plain_table
 from ae_assets.reports.tables import MISSING, markdown_table, number
 
 QUANTITIES = {

@@ -1,12 +1,14 @@
 """An evaluation by labelled intervals as people read it: the answer in words, tables for the UI and the terminal."""
 
+from collections.abc import Sequence
+
 import polars as pl
 
-from ae_assets.evaluation.intervals import Rate
 from ae_assets.evaluation.results import IN_USE
 from ae_assets.evaluation.series import SeriesComparison, SeriesPoint, SeriesSample
-from ae_assets.reports.evaluation import percent, plain_table
-from ae_assets.reports.tables import MISSING, markdown_table
+from ae_assets.reports.evaluation import differences_table
+from ae_assets.reports.parts import Part, page_markdown, page_text, percent, with_interval
+from ae_assets.reports.tables import MISSING
 
 MOST_NAMED = 10
 
@@ -26,7 +28,7 @@ def series_answer(comparison: SeriesComparison, *, simulated: bool) -> str:
     precision = "" if point.precision is None else f" {percent(point.precision)} of the time under alarm was abnormal."
     found = (
         f"{since} it raised an alarm in {point.recall.count:,} of {point.recall.total:,} labelled intervals{fleet} "
-        f"({_with_interval(point.recall)}), with {wrong}.{precision}"
+        f"({with_interval(point.recall)}), with {wrong}.{precision}"
     )
     return " ".join([found, *_beside_others(comparison), *_strangers(sample, named=False)])
 
@@ -51,7 +53,7 @@ def series_rates(comparison: SeriesComparison) -> pl.DataFrame:
     """One row per detector: the share of intervals found at each false alarm rate of records, as text."""
     return pl.DataFrame(
         [
-            {"detector": name, **{point.name: _with_interval(point.recall) for point in points if point.name != IN_USE}}
+            {"detector": name, **{point.name: with_interval(point.recall) for point in points if point.name != IN_USE}}
             for name, points in comparison.points.items()
         ]
     )
@@ -59,12 +61,12 @@ def series_rates(comparison: SeriesComparison) -> pl.DataFrame:
 
 def series_markdown(comparison: SeriesComparison) -> str:
     """Sample, intervals found by detector and false alarm rate, differences, and what each threshold does."""
-    return "\n\n".join(markdown_table(part) if isinstance(part, pl.DataFrame) else part for part in _parts(comparison))
+    return page_markdown(_parts(comparison))
 
 
 def series_text(comparison: SeriesComparison) -> str:
     """The same for the terminal."""
-    return "\n\n".join(plain_table(part) if isinstance(part, pl.DataFrame) else part for part in _parts(comparison))
+    return page_text(_parts(comparison))
 
 
 def headline_point(comparison: SeriesComparison) -> SeriesPoint:
@@ -85,24 +87,17 @@ def sample_words(sample: SeriesSample) -> str:
     return " ".join([words, *_strangers(sample, named=True)])
 
 
-def _parts(comparison: SeriesComparison) -> list[str | pl.DataFrame]:
-    parts: list[str | pl.DataFrame] = [sample_words(comparison.sample)]
-    if comparison.sample.intervals:
-        parts += [
-            "Share of the labelled intervals with an alarm inside, by false alarm rate (FAR) of the records outside",
-            series_rates(comparison),
-        ]
-    if comparison.differences:
-        parts += [
-            f"Difference of this share to {comparison.reference}, in points, with paired 95% intervals",
-            _differences(comparison),
-        ]
-    parts += ["What each detector does at its threshold", _points(comparison)]
+def _parts(comparison: SeriesComparison) -> list[Part]:
+    shares = "Share of the labelled intervals with an alarm inside, by false alarm rate (FAR) of the records outside"
+    differences = f"Difference of this share to {comparison.reference}, in points, with paired 95% intervals"
     missed = headline_point(comparison).missed
-    if missed:
-        more = f" and {len(missed) - MOST_NAMED} more" if len(missed) > MOST_NAMED else ""
-        parts.append(f"Not found by {comparison.reference}: {'; '.join(missed[:MOST_NAMED])}{more}.")
-    return parts
+    return [
+        sample_words(comparison.sample),
+        *([(shares, series_rates(comparison))] if comparison.sample.intervals else []),
+        (differences, differences_table(comparison.differences)),
+        ("What each detector does at its threshold", _points(comparison)),
+        *([f"Not found by {comparison.reference}: {_first('; ', missed)}."] if missed else []),
+    ]
 
 
 def _points(comparison: SeriesComparison) -> pl.DataFrame:
@@ -115,22 +110,13 @@ def _points(comparison: SeriesComparison) -> pl.DataFrame:
             "precision over time": percent(point.precision),
             "false alarms": point.false_alarms,
             "a day of an entity": _a_day(point),
-            "records with a false alarm": _with_interval(point.false_alarm),
+            "records with a false alarm": with_interval(point.false_alarm),
         }
         for name, points in comparison.points.items()
         for point in points
         if name == comparison.reference or point.name == IN_USE
     ]
     return pl.DataFrame(rows, infer_schema_length=None)
-
-
-def _differences(comparison: SeriesComparison) -> pl.DataFrame:
-    rows: dict[str, dict[str, str]] = {}
-    for one in comparison.differences:
-        cells = rows.setdefault(one.detector, {"detector": one.detector})
-        words = f"{100 * one.value:+.1f} [{100 * one.low:+.1f}, {100 * one.high:+.1f}]"
-        cells[f"FAR {100 * one.target_false_alarm_rate:g}%"] = words
-    return pl.DataFrame(list(rows.values()))
 
 
 def _beside_others(comparison: SeriesComparison) -> list[str]:
@@ -149,13 +135,14 @@ def _beside_others(comparison: SeriesComparison) -> list[str]:
 def _strangers(sample: SeriesSample, *, named: bool) -> list[str]:
     if not sample.unknown:
         return []
-    more = f" and {len(sample.unknown) - MOST_NAMED} more" if len(sample.unknown) > MOST_NAMED else ""
-    names = f": {', '.join(map(repr, sample.unknown[:MOST_NAMED]))}{more}" if named else ""
+    names = f": {_first(', ', [repr(name) for name in sample.unknown])}" if named else ""
     return [f"Intervals of {len(sample.unknown)} devices that no record names do not count{names}."]
 
 
-def _with_interval(rate: Rate) -> str:
-    return MISSING if rate.value is None else f"{percent(rate.value)} [{percent(rate.low)}, {percent(rate.high)}]"
+def _first(separator: str, names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return separator.join(names[:MOST_NAMED]) + more
 
 
 def _a_day(point: SeriesPoint) -> str:

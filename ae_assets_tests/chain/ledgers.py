@@ -12,7 +12,7 @@ from ae_assets.chain.ledger import ledger_of
 from ae_assets.chain.lives import failures_in, lives_in
 from ae_assets.chain.workspace import RAW
 from ae_assets.errors import EvaluationError
-from ae_assets.evaluation import lives_of
+from ae_assets_tests.evaluation.fleet import lives_of
 
 
 def hold_what_raw_says(space: Workspace, cuts: Sequence[date] = ()) -> None:

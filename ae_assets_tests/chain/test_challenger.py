@@ -18,7 +18,7 @@ from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.chain.workspace import Workspace
 from ae_assets.errors import EvaluationError, ModelError
-from ae_assets.evaluation import Difference
+from ae_assets.evaluation.results import Difference
 from ae_assets.lakehouse import ModelStore
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source

@@ -13,7 +13,7 @@ from ae_assets.decisions.aggregation import aggregate
 from ae_assets.decisions.config import AggregationConfig
 from ae_assets.detectors import CounterRuleConfig, GrowthRuleConfig
 from ae_assets.errors import EvaluationError, ModelError
-from ae_assets.evaluation import judge_split
+from ae_assets.evaluation.rolling import judge_split
 from ae_assets.progress import Progress
 from ae_assets_tests.chain.worn_fleet import LAST, START, fleet, storage_of
 

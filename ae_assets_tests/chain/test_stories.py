@@ -23,8 +23,8 @@ from ae_assets.chain.stories import (
 )
 from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.chain.workspace import Workspace
-from ae_assets.evaluation import Protocol
 from ae_assets.evaluation.drives import Drives, FailedDrive, drives_of
+from ae_assets.evaluation.protocol import Protocol
 from ae_assets.features.catalogue import catalogue
 from ae_assets.pipeline.metadata import anomalies_days, evaluation_run
 from ae_assets.schemas.periods import DAILY

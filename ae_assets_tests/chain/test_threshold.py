@@ -21,7 +21,8 @@ from ae_assets.chain.workspace import Workspace
 from ae_assets.decisions.aggregation import aggregate
 from ae_assets.decisions.config import AggregationConfig
 from ae_assets.detectors import CounterRuleConfig
-from ae_assets.evaluation import Comparison, compare
+from ae_assets.evaluation.compare import compare
+from ae_assets.evaluation.results import Comparison
 from ae_assets.model.definition import CalibrationSection
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source

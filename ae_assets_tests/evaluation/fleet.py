@@ -2,9 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
+
+from ae_assets.evaluation.compare import compare
+from ae_assets.evaluation.protocol import Protocol
+from ae_assets.evaluation.results import Evaluation
+from ae_assets.evaluation.spells import LIFE_SCHEMA, Lives
 
 START = date(2024, 1, 1)
 
@@ -42,3 +48,30 @@ def fleet(healthy: int, failing: int, days: int, seed: int = 0) -> pl.DataFrame:
     for number, failed in enumerate(generator.integers(1, days, failing).tolist()):
         lives[f"failing-{number:05}"] = (0, failed, failed)
     return records_of(lives)
+
+
+def lives_of(records: pl.DataFrame, known_until: date | None = None) -> Lives:
+    """The lives that all of the records up to a day tell."""
+    if known_until is not None:
+        records = records.filter(pl.col("day") <= known_until)
+    frame = (
+        records.group_by("entity")
+        .agg(
+            first_day=pl.col("day").min(),
+            last_day=pl.col("day").max(),
+            failed_on=pl.col("day").filter(pl.col("label") == 1).min(),
+        )
+        .sort("entity")
+        .cast(LIFE_SCHEMA)
+    )
+    return Lives(frame, known_until or records["day"].max())
+
+
+def evaluate(scores: pl.DataFrame, lives: Lives, protocol: Protocol, **options: Any) -> Evaluation:
+    """What a comparison says of one detector alone, whose name is `d`."""
+    return compare({"d": scores}, lives, protocol, **options).evaluations[0]
+
+
+def in_use(scores: pl.DataFrame, cut: float) -> tuple[float, pl.DataFrame]:
+    """A cut for all scores as `compare` takes it: with the margins of them."""
+    return cut, scores.with_columns(pl.col("score") - cut)

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import EvaluationError
-from ae_assets.evaluation import Protocol, judge_threshold, lives_of
+from ae_assets.evaluation.compare import judge_threshold
 from ae_assets.evaluation.drives import FailedDrive, _longest_run, drives_of
-from ae_assets_tests.evaluation.fleet import day, fleet, records_of, scored
+from ae_assets.evaluation.protocol import Protocol
+from ae_assets_tests.evaluation.fleet import day, fleet, lives_of, records_of, scored
 
 PROTOCOL = Protocol(day(0), day(59), follow_up="none")
 

@@ -1,5 +1,6 @@
 """Rates, intervals and lead times of detectors whose figures are known beforehand."""
 
+import json
 from datetime import date
 
 import numpy as np
@@ -9,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import ContractError, EvaluationError
-from ae_assets.evaluation import Comparison, Evaluation, Lives, Protocol, compare, evaluate, judge_threshold, lives_of
 from ae_assets.evaluation.bootstrap import cuts_at
+from ae_assets.evaluation.compare import compare, judge_threshold
+from ae_assets.evaluation.protocol import Protocol
+from ae_assets.evaluation.spells import Lives
 from ae_assets_tests.conftest import real_data
-from ae_assets_tests.evaluation.fleet import day, fleet, records_of, scored
+from ae_assets_tests.evaluation.fleet import day, evaluate, fleet, in_use, lives_of, records_of, scored
 
 RANGE = Protocol(day(0), day(29), follow_up="none")
 
@@ -45,7 +48,7 @@ def per_entity(records: pl.DataFrame, seed: int) -> pl.DataFrame:
 
 def test_a_perfect_scorer_detects_every_failure_at_every_false_alarm_rate(records: pl.DataFrame, lives: Lives) -> None:
     perfect = scores_by(records, pl.col("entity").str.starts_with("failing").cast(pl.Float64))
-    result = evaluate("perfect", perfect, lives, TWO_WINDOWS, resamples=50)
+    result = evaluate(perfect, lives, TWO_WINDOWS, resamples=50)
     for point in result.points:
         assert point.detection.value == 1.0
         assert point.false_alarm.count == 0
@@ -56,7 +59,7 @@ def test_a_perfect_scorer_detects_every_failure_at_every_false_alarm_rate(record
 
 def test_an_inverted_perfect_scorer_detects_nothing(records: pl.DataFrame, lives: Lives) -> None:
     inverted = scores_by(records, (~pl.col("entity").str.starts_with("failing")).cast(pl.Float64))
-    result = evaluate("inverted", inverted, lives, TWO_WINDOWS, resamples=50)
+    result = evaluate(inverted, lives, TWO_WINDOWS, resamples=50)
     assert [point.detection.count for point in result.points] == [0] * 5
     assert result.points[0].precision is None
 
@@ -64,14 +67,14 @@ def test_an_inverted_perfect_scorer_detects_nothing(records: pl.DataFrame, lives
 def test_a_constant_scorer_raises_no_alarm_because_ties_never_break_the_false_alarm_rate(
     records: pl.DataFrame, lives: Lives
 ) -> None:
-    result = evaluate("constant", scores_by(records, pl.lit(3.0)), lives, TWO_WINDOWS, resamples=50)
+    result = evaluate(scores_by(records, pl.lit(3.0)), lives, TWO_WINDOWS, resamples=50)
     assert [(p.detection.count, p.false_alarm.count) for p in result.points] == [(0, 0)] * 5
 
 
 def test_a_random_score_per_entity_detects_as_many_failures_as_it_raises_false_alarms() -> None:
     records = fleet(healthy=1_500, failing=1_500, days=30, seed=2)
     protocol = Protocol(day(0), day(29), follow_up="none", false_alarm_rates=(0.01, 0.05, 0.2, 0.5))
-    result = evaluate("random", per_entity(records, 3), lives_of(records), protocol, resamples=50)
+    result = evaluate(per_entity(records, 3), lives_of(records), protocol, resamples=50)
     for point in result.points:
         assert point.target_false_alarm_rate is not None
         assert point.detection.value == pytest.approx(point.target_false_alarm_rate, abs=0.045)
@@ -83,7 +86,7 @@ def test_random_scores_per_row_detect_by_the_number_of_days_they_have() -> None:
     records = records_of({f"h{n}": (0, 29, None) for n in range(1_500)} | {f"f{n}": (0, 10, 10) for n in range(1_500)})
     drawn = pl.Series(np.random.default_rng(4).random(records.height))
     protocol = Protocol(day(0), day(29), follow_up="none", false_alarm_rates=(0.2,))
-    point = evaluate("random", scores_by(records, drawn), lives_of(records), protocol, resamples=50).points[0]
+    point = evaluate(scores_by(records, drawn), lives_of(records), protocol, resamples=50).points[0]
     row_rate = 1 - 0.8 ** (1 / 30)
     assert point.row_false_positive.value == pytest.approx(row_rate, rel=0.15)
     assert point.detection.value == pytest.approx(1 - (1 - row_rate) ** 10, abs=0.02)
@@ -96,8 +99,8 @@ def test_permuting_rows_changes_nothing(seed: int) -> None:
     scores = scores_by(records, pl.Series(np.random.default_rng(6).random(records.height).round(2)))
     shuffled = scores.sample(fraction=1, shuffle=True, seed=seed)
     known = lives_of(records.sample(fraction=1, shuffle=True, seed=seed))
-    assert evaluate("d", scores, lives_of(records), TWO_WINDOWS, resamples=20) == evaluate(
-        "d", shuffled, known, TWO_WINDOWS, resamples=20
+    assert evaluate(scores, lives_of(records), TWO_WINDOWS, resamples=20) == evaluate(
+        shuffled, known, TWO_WINDOWS, resamples=20
     )
 
 
@@ -107,8 +110,8 @@ def test_a_monotone_change_of_the_score_changes_no_rate(steepness: float, shift:
     records = fleet(healthy=30, failing=8, days=60, seed=5)
     scores = scores_by(records, pl.Series(np.random.default_rng(6).integers(0, 50, records.height)))
     changed = scores.with_columns((pl.col("score") * steepness + shift).exp())
-    first = evaluate("d", scores, lives_of(records), TWO_WINDOWS, resamples=20)
-    second = evaluate("d", changed, lives_of(records), TWO_WINDOWS, resamples=20)
+    first = evaluate(scores, lives_of(records), TWO_WINDOWS, resamples=20)
+    second = evaluate(changed, lives_of(records), TWO_WINDOWS, resamples=20)
     assert [(p.detection, p.false_alarm, p.lead_days) for p in first.points] == [
         (p.detection, p.false_alarm, p.lead_days) for p in second.points
     ]
@@ -136,7 +139,7 @@ def test_detection_grows_with_the_false_alarm_rate_and_stays_inside_its_band(
 ) -> None:
     drawn = pl.Series(np.random.default_rng(8).random(records.height))
     noisy = scores_by(records, drawn + 0.1 * pl.col("entity").str.starts_with("failing"))
-    curve = evaluate("noisy", noisy, lives, TWO_WINDOWS, resamples=100).curve
+    curve = evaluate(noisy, lives, TWO_WINDOWS, resamples=100).curve
     rate, low, high = (np.array(values) for values in (curve.detection_rate, curve.low, curve.high))
     assert np.all(np.diff(rate) >= 0)
     assert np.all((low <= rate) & (rate <= high))
@@ -201,7 +204,7 @@ def test_cohorts_share_the_threshold_and_add_up_to_the_whole() -> None:
         ]
     )
     scores = scores_by(records, pl.Series(np.random.default_rng(9).random(records.height)))
-    result = evaluate("d", scores, lives_of(records), RANGE, resamples=20)
+    result = evaluate(scores, lives_of(records), RANGE, resamples=20)
     whole = result.point(result.cohorts_at)
     assert [cohort.cohort for cohort in result.cohorts] == ["A", "B"]
     assert [cohort.detection.total for cohort in result.cohorts] == [9, 3]
@@ -212,20 +215,20 @@ def test_cohorts_share_the_threshold_and_add_up_to_the_whole() -> None:
 
 def test_a_given_threshold_is_judged_beside_the_false_alarm_rates(records: pl.DataFrame, lives: Lives) -> None:
     scores = per_entity(records, 10)
-    result = evaluate("d", scores, lives, TWO_WINDOWS, thresholds={"in use": 0.9}, resamples=20)
+    result = evaluate(scores, lives, TWO_WINDOWS, in_use={"d": in_use(scores, 0.9)}, resamples=20)
     point = result.point("in use")
     assert [p.name for p in result.points] == ["FAR 0.1%", "FAR 0.5%", "FAR 1%", "FAR 2%", "FAR 5%", "in use"]
     assert (point.threshold, point.target_false_alarm_rate) == (0.9, None)
-    judged = judge_threshold(scores, lives, TWO_WINDOWS, 0.9, "in use")
+    judged = judge_threshold(scores, lives, TWO_WINDOWS, 0.9)
     assert judged == point
-    with pytest.raises(EvaluationError, match="'unknown'"):
-        result.point("unknown")
+    assert result.point("unknown", "FAR 1%") == result.points[2]
+    assert result.point("unknown") == result.points[0]
 
 
 def test_equal_seeds_give_equal_intervals_and_other_seeds_similar_ones(records: pl.DataFrame, lives: Lives) -> None:
     scores = per_entity(records, 11)
     first, again, other = (
-        evaluate("d", scores, lives, TWO_WINDOWS, resamples=300, seed=seed).points[-1].detection for seed in (1, 1, 2)
+        evaluate(scores, lives, TWO_WINDOWS, resamples=300, seed=seed).points[-1].detection for seed in (1, 1, 2)
     )
     assert first == again
     assert (other.low, other.high) == pytest.approx((first.low, first.high), abs=0.05)
@@ -246,23 +249,13 @@ def test_the_interval_covers_what_detection_would_be_in_other_fleets_of_the_same
     for _ in range(60):
         drawn = pl.DataFrame({"entity": entities, "score": generator.normal(size=len(entities)) + shifted})
         scores = records.join(drawn, on="entity").select("day", "entity", "cohort", "score")
-        detection = evaluate("d", scores, known, protocol, resamples=150).points[0].detection
+        detection = evaluate(scores, known, protocol, resamples=150).points[0].detection
         covered += detection.low <= truth <= detection.high
     assert covered >= 55
 
 
-def test_an_evaluation_survives_json_and_other_versions_are_refused(records: pl.DataFrame, lives: Lives) -> None:
-    result = evaluate("d", per_entity(records, 13), lives, TWO_WINDOWS, thresholds={"in use": 2.0}, resamples=20)
-    assert Evaluation.from_json(result.to_json()) == result
-    with pytest.raises(EvaluationError, match="format version 0"):
-        Evaluation.from_json(result.to_json().replace('"format_version": 1', '"format_version": 0'))
-    for text in ("", "[]", '{"format_version": 1}'):
-        with pytest.raises(EvaluationError, match="evaluate again"):
-            Evaluation.from_json(text)
-
-
 def test_the_table_has_a_row_per_operating_point_with_counts_and_intervals(records: pl.DataFrame, lives: Lives) -> None:
-    table = evaluate("d", per_entity(records, 14), lives, TWO_WINDOWS, resamples=20).to_table()
+    table = evaluate(per_entity(records, 14), lives, TWO_WINDOWS, resamples=20).to_table()
     assert table["point"].to_list() == ["FAR 0.1%", "FAR 0.5%", "FAR 1%", "FAR 2%", "FAR 5%"]
     assert table["detection_total"].unique().to_list() == [60]
     assert (table["detection_low"] <= table["detection_rate"]).all()
@@ -275,15 +268,15 @@ def test_a_score_that_is_nan_is_refused_and_one_that_is_unknown_is_left_out(
     eighth = pl.int_range(pl.len()) == 7
     broken = scores.with_columns(score=pl.when(eighth).then(float("nan")).otherwise("score"))
     with pytest.raises(EvaluationError, match=r"1 of .* scores of d are NaN"):
-        evaluate("d", broken, lives, TWO_WINDOWS)
+        evaluate(broken, lives, TWO_WINDOWS)
     unknown, whole = (
         scores.with_columns(score=pl.when(~eighth).then("score")),
-        evaluate("d", scores, lives, TWO_WINDOWS),
+        evaluate(scores, lives, TWO_WINDOWS),
     )
-    sample = evaluate("d", unknown, lives, TWO_WINDOWS).sample
+    sample = evaluate(unknown, lives, TWO_WINDOWS).sample
     assert (sample.rows, sample.not_judged, sample.never_judged) == (whole.sample.rows - 1, 1, 0)
     with pytest.raises(ContractError, match="score"):
-        evaluate("d", scores.drop("score"), lives, TWO_WINDOWS)
+        evaluate(scores.drop("score"), lives, TWO_WINDOWS)
 
 
 def test_of_a_range_without_failures_false_alarms_are_judged_and_nothing_is_said_of_detection() -> None:
@@ -298,10 +291,12 @@ def test_of_a_range_without_failures_false_alarms_are_judged_and_nothing_is_said
             for point in evaluation.points
         )
         assert evaluation.curve.detection_rate == ()
-        judged = evaluate("d", scores[evaluation.detector], lives, RANGE, thresholds={"in use": 0.5}).point("in use")
+        judged = evaluate(
+            scores[evaluation.detector], lives, RANGE, in_use={"d": in_use(scores[evaluation.detector], 0.5)}
+        ).point("in use")
         assert judged.false_alarm.value == false_alarms
         assert "nothing is known of detection" in evaluation.sample.in_words()
-    assert Comparison.from_json(compared.to_json()) == compared
+    assert json.loads(compared.to_json())["differences"] == []
     point = judge_threshold(scored(records, {"a": [3]}), lives_of(records), RANGE, 0.5)
     assert (point.detection.value, point.detection.low, point.detection.high) == (None, 0, 1)
     assert point.false_alarm.value == 0.5
@@ -310,7 +305,7 @@ def test_of_a_range_without_failures_false_alarms_are_judged_and_nothing_is_said
 def test_a_range_in_which_no_healthy_entity_was_followed_cannot_be_evaluated() -> None:
     records = records_of({"gone": (0, 20, None), "f": (0, 25, 25), "after": (58, 60, None)})
     with pytest.raises(EvaluationError, match="1 were lost from sight"):
-        evaluate("d", scored(records), lives_of(records), Protocol(day(0), day(29)))
+        evaluate(scored(records), lives_of(records), Protocol(day(0), day(29)))
 
 
 @pytest.mark.real_data
@@ -320,7 +315,7 @@ def test_the_sum_of_log_counters_reaches_its_published_rates_on_the_2013_fleet()
     counters = pl.sum_horizontal(pl.col("^smart_.*$").cast(pl.Float64).log1p())
     scores = records.filter(pl.col("day") >= date(2013, 7, 16)).select("day", "entity", "cohort", score=counters)
     protocol = Protocol(date(2013, 7, 16), date(2013, 8, 19))
-    result = evaluate("log counters", scores, lives_of(records), protocol, resamples=100)
+    result = evaluate(scores, lives_of(records), protocol, resamples=100)
 
     assert (result.sample.rows, result.sample.failed) == (826_729, 91)
     assert (result.sample.healthy_windows, result.sample.censored_windows) == (23_526, 623)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ae_assets.evaluation import clopper_pearson, clustered_rate, lower_bound, rate, upper_bound
+from ae_assets.evaluation.intervals import clopper_pearson, clustered_rate, lower_bound, rate, upper_bound
 
 
 def test_clopper_pearson_agrees_with_scipy() -> None:

@@ -18,10 +18,12 @@ from ae_assets.chain.scoring import score_days
 from ae_assets.chain.workspace import Workspace
 from ae_assets.detectors import CounterRuleConfig, GradientBoostingConfig
 from ae_assets.detectors.config import DetectorConfig
-from ae_assets.evaluation import OperatingPoint, Protocol, evaluate
+from ae_assets.evaluation.protocol import Protocol
+from ae_assets.evaluation.results import OperatingPoint
 from ae_assets.schemas.periods import DAILY
 from ae_assets_tests.chain.tables import fit_detector
 from ae_assets_tests.chain.worn_fleet import FAILING, HORIZON, LAST, START, fleet, storage_of, table
+from ae_assets_tests.evaluation.fleet import evaluate
 
 TRAINING = TrainingRange.of(START, START + timedelta(days=39), HORIZON)
 TEST = (START + timedelta(days=50), LAST)
@@ -39,7 +41,7 @@ def judged(space: Workspace, training: TrainingRange, config: DetectorConfig = T
         for scored in score_days(space, detector, table().decision.aggregation, DAILY.range(*TEST), "scoring")
     ]
     protocol = Protocol(*TEST, HORIZON, HORIZON)
-    result = evaluate(config.type, pl.concat(frames), lives_in(space), protocol, resamples=2)
+    result = evaluate(pl.concat(frames), lives_in(space), protocol, resamples=2)
     return {point.name: point for point in result.points}
 
 

@@ -6,9 +6,11 @@ import polars as pl
 import pytest
 
 from ae_assets.errors import ConfigError, ContractError, EvaluationError
-from ae_assets.evaluation import Lives, Population, Protocol, lives_of, population_of
+from ae_assets.evaluation.population import Population, population_of
+from ae_assets.evaluation.protocol import Protocol
+from ae_assets.evaluation.spells import Lives
 from ae_assets_tests.conftest import real_data
-from ae_assets_tests.evaluation.fleet import day, records_of, scored
+from ae_assets_tests.evaluation.fleet import day, lives_of, records_of, scored
 
 LIVES = dict[str, tuple[int, int, int | None]]
 
@@ -39,8 +41,8 @@ def test_an_entity_counts_as_failed_from_the_day_after_the_start_to_the_end() ->
 def test_moving_a_label_out_of_the_range_by_a_day_takes_the_entity_out_of_the_figures() -> None:
     inside = population(WATCHED | {"a": (0, 29, 29)}, ONE_WINDOW)
     outside = population(WATCHED | {"a": (0, 30, 30)}, ONE_WINDOW)
-    assert (inside.failed.height, inside.failures) == (1, 1)
-    assert (outside.failed.height, outside.failures) == (0, 0)
+    assert (inside.failed.height, inside.sample.failures) == (1, 1)
+    assert (outside.failed.height, outside.sample.failures) == (0, 0)
 
 
 def test_only_the_horizon_before_the_failure_counts_and_never_the_failure_day() -> None:
@@ -61,8 +63,8 @@ def test_moving_a_failure_by_a_day_moves_its_horizon_by_a_day() -> None:
 def test_an_entity_without_a_scored_row_in_its_horizon_is_named_and_not_judged() -> None:
     result = population({"seen": (0, 60, 29), "unseen": (20, 20, 20)} | WATCHED, ONE_WINDOW)
     assert result.failed["entity"].to_list() == ["seen"]
-    assert result.unscored == ("unseen",)
-    assert result.failures == 2
+    assert result.sample.unscored == ("unseen",)
+    assert result.sample.failures == 2
 
 
 def test_rows_after_a_failure_belong_to_nobody() -> None:
@@ -108,14 +110,14 @@ def test_a_failure_that_is_not_known_yet_leaves_its_entity_healthy() -> None:
 def test_an_entity_that_vanishes_before_the_end_of_the_horizon_is_censored() -> None:
     result = population(WATCHED | {"gone": (0, 58, None), "stayed": (0, 59, None)}, ONE_WINDOW)
     assert result.pairs["entity"].to_list() == ["stayed", "watched"]
-    assert result.censored == 1
+    assert result.sample.censored_windows == 1
 
 
 def test_follow_up_ends_where_knowledge_ends_and_says_so() -> None:
     lives: LIVES = WATCHED | {"gone": (0, 38, None), "stayed": (0, 39, None)}
     result = population(lives, ONE_WINDOW, known_until=39)
     assert result.pairs["entity"].to_list() == ["stayed", "watched"]
-    assert (result.censored, result.followed_short) == (1, 2)
+    assert (result.sample.censored_windows, result.sample.windows_followed_short) == (1, 2)
 
 
 def test_without_follow_up_a_vanished_entity_counts_as_healthy() -> None:

@@ -9,10 +9,11 @@ import polars as pl
 import pytest
 
 from ae_assets.errors import ConfigError
-from ae_assets.evaluation import Protocol, judge_threshold, lives_of
+from ae_assets.evaluation.compare import judge_threshold
 from ae_assets.evaluation.promises import Kept, PromiseResult, calibration_table
+from ae_assets.evaluation.protocol import Protocol
 from ae_assets.thresholds import Promise, default_policies, fit_threshold
-from ae_assets_tests.evaluation.fleet import day, fleet, records_of, scored
+from ae_assets_tests.evaluation.fleet import day, fleet, lives_of, records_of, scored
 
 
 @dataclass(frozen=True)

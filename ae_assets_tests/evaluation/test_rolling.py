@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -11,38 +10,35 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ae_assets.errors import ConfigError, EvaluationError
-from ae_assets.evaluation import Pooled, Protocol, Split, judge_split, lives_of, origins, pooled
-from ae_assets_tests.evaluation.fleet import day, fleet, records_of
+from ae_assets.errors import EvaluationError
+from ae_assets.evaluation.bootstrap import Highest
+from ae_assets.evaluation.pooling import Pooled, pooled
+from ae_assets.evaluation.protocol import Protocol
+from ae_assets.evaluation.rolling import Split, judge_split, origins
+from ae_assets_tests.evaluation.fleet import day, fleet, lives_of, records_of
 
 HORIZON = 30
 RATES = (0.001, 0.005, 0.01, 0.02, 0.05)
 
 
-def test_the_splits_end_on_the_last_day_and_go_back_by_the_step() -> None:
-    found = origins(day(0), day(199), train_days=60, test_days=40, embargo_days=30, step_days=35, horizon_days=HORIZON)
+def test_the_splits_end_on_the_last_day_and_go_back_by_their_length() -> None:
+    found = origins(day(0), day(199), train_days=60, test_days=40, embargo_days=30)
     assert [(s.training, s.test) for s in found] == [
-        ((day(0), day(59)), (day(90), day(129))),
-        ((day(35), day(94)), (day(125), day(164))),
+        ((day(30), day(89)), (day(120), day(159))),
         ((day(70), day(129)), (day(160), day(199))),
     ]
 
 
 @given(
-    train=st.integers(1, 90), test=st.integers(1, 90), gap=st.integers(0, 20), step=st.integers(1, 90),
-    horizon=st.integers(1, 40), spare=st.integers(0, 200),
+    train=st.integers(1, 90), test=st.integers(1, 90), embargo=st.integers(1, 60), spare=st.integers(0, 200),
 )  # fmt: skip
-def test_no_split_judges_a_day_whose_label_its_fit_may_know(
-    train: int, test: int, gap: int, step: int, horizon: int, spare: int
+def test_no_split_judges_a_day_within_the_embargo_after_its_fit(
+    train: int, test: int, embargo: int, spare: int
 ) -> None:
-    embargo = horizon + gap
     last = day(train + embargo + test + spare - 1)
-    found = origins(
-        day(0), last, train_days=train, test_days=test, embargo_days=embargo, step_days=step, horizon_days=horizon
-    )
-    assert len(found) == spare // step + 1
+    found = origins(day(0), last, train_days=train, test_days=test, embargo_days=embargo)
+    assert len(found) == spare // test + 1
     for split in found:
-        assert split.training[1] + timedelta(days=horizon) < split.test[0]
         assert (split.test[0] - split.training[1]).days == embargo + 1
         assert (split.training[1] - split.training[0]).days == train - 1
         assert (split.test[1] - split.test[0]).days == test - 1
@@ -50,14 +46,9 @@ def test_no_split_judges_a_day_whose_label_its_fit_may_know(
         assert split.test[1] <= last
 
 
-def test_an_embargo_shorter_than_the_horizon_is_refused() -> None:
-    with pytest.raises(ConfigError, match="embargo_days is 29 and the horizon 30"):
-        origins(day(0), day(199), train_days=60, test_days=40, embargo_days=29, step_days=40, horizon_days=30)
-
-
 def test_a_range_that_is_too_short_says_how_many_days_a_split_needs() -> None:
     with pytest.raises(EvaluationError, match=r"are 129 days, and a split needs 130"):
-        origins(day(0), day(128), train_days=60, test_days=40, embargo_days=30, step_days=40, horizon_days=30)
+        origins(day(0), day(128), train_days=60, test_days=40, embargo_days=30)
 
 
 def scores_of(records: pl.DataFrame, signals: Mapping[str, float], seed: int) -> dict[str, pl.DataFrame]:
@@ -92,7 +83,7 @@ def splits() -> list[Split]:
 
 
 def rates_of(result: Pooled, detector: str) -> list[float]:
-    return [point.detection.value or 0.0 for point in result.points if point.detector == detector]
+    return [rate.value or 0.0 for rate in result.detection[detector].values()]
 
 
 def test_a_split_in_which_nobody_failed_adds_false_alarms_only_and_one_of_them_has_to_have_a_failure(
@@ -101,34 +92,26 @@ def test_a_split_in_which_nobody_failed_adds_false_alarms_only_and_one_of_them_h
     quiet = split_of("C", 3, failing=0)
     result = pooled([*splits, quiet], resamples=20)
     assert rates_of(result, "strong") == rates_of(pooled(splits, resamples=20), "strong")
-    assert result.healthy_windows == sum(len(split.pair_entities) for split in [*splits, quiet])
+    assert result.healthy_windows == sum(len(split.judged.pair_entities) for split in [*splits, quiet])
     with pytest.raises(EvaluationError, match="no scored entity failed in any of the 1 splits"):
         pooled([quiet], resamples=20)
 
 
 def test_a_pooled_rate_counts_every_failure_at_the_threshold_of_its_own_split(splits: list[Split]) -> None:
     result = pooled(splits, resamples=20)
-    for place, rate in enumerate(RATES):
+    for rate in RATES:
         for detector in SIGNALS:
-            alone = [
-                next(e for e in s.comparison.evaluations if e.detector == detector).points[place].detection
-                for s in splits
-            ]
-            point = next(p for p in result.points if (p.detector, p.target_false_alarm_rate) == (detector, rate))
-            assert point.detection.count == sum(one.count for one in alone)
-            assert point.detection.total == sum(one.total for one in alone) == 80
+            alone = [split.comparison.detection[detector][rate] for split in splits]
+            both = result.detection[detector][rate]
+            assert both.count == sum(one.count for one in alone)
+            assert both.total == sum(one.total for one in alone) == 80
     assert result.healthy_windows == 2 * 300 * 2
 
 
 def test_shifting_all_scores_of_one_split_changes_nothing(splits: list[Split]) -> None:
-    from dataclasses import replace
-
-    moved = replace(
-        splits[0],
-        failed_scores={name: 7 + 3 * scores for name, scores in splits[0].failed_scores.items()},
-        pair_scores={name: 7 + 3 * scores for name, scores in splits[0].pair_scores.items()},
-    )
-    assert pooled([moved, splits[1]], resamples=20).points == pooled(splits, resamples=20).points
+    highest = {name: Highest(7 + 3 * one.failed, 7 + 3 * one.pairs) for name, one in splits[0].judged.highest.items()}
+    moved = replace(splits[0], judged=replace(splits[0].judged, highest=highest))
+    assert pooled([moved, splits[1]], resamples=20).detection == pooled(splits, resamples=20).detection
 
 
 def test_one_split_pools_to_its_own_figures(splits: list[Split]) -> None:
@@ -141,11 +124,10 @@ def test_one_split_pools_to_its_own_figures(splits: list[Split]) -> None:
 
 
 def test_the_difference_of_two_detectors_is_paired(splits: list[Split]) -> None:
-    same = {"strong": 3.0, "weak": 1.0}
-    twins = [split_of("A", 1, same), split_of("B", 2, same)]
-    for split in twins:
-        split.failed_scores["weak"][:] = split.failed_scores["strong"]
-        split.pair_scores["weak"][:] = split.pair_scores["strong"]
+    twins = []
+    for split in (split_of("A", 1), split_of("B", 2)):
+        highest = dict.fromkeys(SIGNALS, split.judged.highest["strong"])
+        twins.append(replace(split, judged=replace(split.judged, highest=highest)))
     assert {(d.value, d.low, d.high) for d in pooled(twins, resamples=50).differences} == {(0.0, 0.0, 0.0)}
     differences = {d.target_false_alarm_rate: d for d in pooled(splits, resamples=200).differences}
     assert differences[0.05].detector == "weak"
@@ -157,7 +139,7 @@ def test_intervals_hold_the_rate_and_narrow_with_more_splits() -> None:
     many = pooled([split_of(name, seed) for seed, name in enumerate("ABCDEF", 1)], resamples=200)
 
     def width(result: Pooled) -> float:
-        rates = [p.detection for p in result.points if p.detector == "weak"]
+        rates = result.detection["weak"].values()
         assert all(rate.value is not None and rate.low <= rate.value <= rate.high for rate in rates)
         return max(rate.high - rate.low for rate in rates)
 
@@ -171,17 +153,16 @@ def test_the_same_split_twice_is_no_further_evidence() -> None:
     assert twice.failed == 2 * alone.failed
     assert twice.failed_in_several == alone.failed
     assert "entities count in more than one split" in twice.in_words()
-    for one, two in zip(alone.points, twice.points, strict=True):
-        assert one.detection.value == two.detection.value
-        assert (two.detection.low, two.detection.high) == pytest.approx(
-            (one.detection.low, one.detection.high), abs=0.005
-        )
+    for name in SIGNALS:
+        for one, two in zip(alone.detection[name].values(), twice.detection[name].values(), strict=True):
+            assert one.value == two.value
+            assert (two.low, two.high) == pytest.approx((one.low, one.high), abs=0.005)
 
 
 def test_a_detector_that_is_missing_from_a_split_is_not_pooled_but_named() -> None:
     both = [split_of("A", 1, {"strong": 3.0, "weak": 1.0}), split_of("B", 2, {"strong": 3.0})]
     result = pooled(both, resamples=20)
-    assert {point.detector for point in result.points} == {"strong"}
+    assert list(result.detection) == ["strong"]
     assert result.left_out == ("weak",)
     assert "Not judged on every split, so not pooled: weak." in result.in_words()
     assert result.split_table().select("split", "detector").rows() == [("A", "strong"), ("A", "weak"), ("B", "strong")]
@@ -190,7 +171,7 @@ def test_a_detector_that_is_missing_from_a_split_is_not_pooled_but_named() -> No
 def test_the_tables_and_the_json_hold_figures_ranges_and_sample_sizes(splits: list[Split]) -> None:
     result = pooled(splits, resamples=20)
     assert result.to_table()["failed"].to_list() == [80, 80]
-    assert result.difference_table().height == len(RATES)
+    assert [one.target_false_alarm_rate for one in result.differences] == list(RATES)
     assert result.split_table().height == 4
     assert result.split_table()["train_end"].to_list() == [day(-31)] * 4
     record = json.loads(result.to_json())
@@ -237,7 +218,7 @@ def test_the_order_of_rows_and_of_splits_changes_no_rate(seed: int) -> None:
         for some in (scores, shuffled)
     )
     other = split_of("B", seed)
-    assert pooled([one], resamples=10).points == pooled([two], resamples=10).points
+    assert pooled([one], resamples=10).detection == pooled([two], resamples=10).detection
     there, back = pooled([one, other], resamples=5), pooled([other, two], resamples=5)
     assert [rates_of(there, name) for name in SIGNALS] == [rates_of(back, name) for name in SIGNALS]
 
@@ -256,13 +237,10 @@ def test_a_perfect_detector_pools_to_everything_and_a_random_one_to_the_false_al
         protocol = Protocol(day(0), day(59), follow_up="none")
         training = (day(-100), day(-HORIZON - 1))
         made.append(
-            judge_split(
-                f"{seed}", training, scores, lives_of(records), protocol, reference="perfect", resamples=5, seed=seed
-            )
+            judge_split(f"{seed}", training, scores, lives_of(records), protocol, reference="perfect", resamples=5)
         )
     result = pooled(made, resamples=100)
     assert rates_of(result, "perfect") == [1.0] * len(RATES)
-    for point in result.points:
-        if point.detector == "random":
-            assert point.detection.low <= point.target_false_alarm_rate <= point.detection.high
-            assert point.detection.value == pytest.approx(point.target_false_alarm_rate, abs=0.025)
+    for target, rate in result.detection["random"].items():
+        assert rate.low <= target <= rate.high
+        assert rate.value == pytest.approx(target, abs=0.025)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from ae_assets.errors import EvaluationError
-from ae_assets.evaluation import lives_of
 from ae_assets.evaluation.spells import (
     FAILED,
     RECORDED,
@@ -19,7 +18,8 @@ from ae_assets.evaluation.spells import (
     touches,
     with_days,
 )
-from ae_assets_tests.evaluation.fleet import day, records_of
+from ae_assets_tests.conftest import real_data
+from ae_assets_tests.evaluation.fleet import day, lives_of, records_of
 
 NOTHING = pl.DataFrame(schema=SPELL_SCHEMA)
 RECORD_SCHEMA = {"day": pl.Date, "entity": pl.String, "label": pl.Int8}
@@ -103,3 +103,26 @@ def test_days_far_from_a_spell_do_not_touch_it() -> None:
     spells = with_days(NOTHING, day(0), day(9), records_of({"a": (4, 6, None)}))
     for first, last, expected in ((0, 2, False), (0, 3, True), (5, 5, True), (7, 7, True), (8, 9, False)):
         assert spells.select(touches(day(first), day(last))).item() is expected
+
+
+def test_a_life_spans_the_records_and_ends_with_the_first_failure() -> None:
+    pieces = [{"a": (0, 3, 3), "b": (3, 5, None)}, {"a": (7, 9, 9)}]
+    records = pl.concat([records_of(one) for one in pieces])
+    lives = lives_of_spells(with_days(NOTHING, day(0), day(9), records))
+    assert lives.known_until == day(9)
+    assert lives.frame.to_dicts() == [
+        {"entity": "a", "first_day": day(0), "last_day": day(9), "failed_on": day(3)},
+        {"entity": "b", "first_day": day(3), "last_day": day(5), "failed_on": None},
+    ]
+
+
+@pytest.mark.real_data
+def test_the_second_fleet_has_2780_failures_and_one_life_per_drive() -> None:
+    intervals = pl.read_parquet(real_data("drive_stats/fleet_2014_2015_intervals.parquet"))
+    ends = intervals.select(
+        pl.col("last_day").alias("day"), entity="serial_number", label=pl.col("failed_on_last_day").cast(pl.Int8)
+    )
+    lives = lives_of_spells(with_days(NOTHING, ends["day"].min(), ends["day"].max(), ends))
+    assert lives.frame.height == 55_216
+    assert lives.frame["failed_on"].count() == 2_780
+    assert lives.frame.filter(pl.col("last_day") > pl.col("failed_on")).is_empty()

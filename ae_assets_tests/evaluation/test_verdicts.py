@@ -6,30 +6,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import ConfigError
-from ae_assets.evaluation import (
-    OperatingPoint,
-    Outcome,
-    Rate,
-    Verdict,
-    clustered_rate,
-    detection_rate_is_acceptable,
-    false_alarm_rate_is_acceptable,
-    rate,
-    verdict,
-)
-from ae_assets.evaluation.verdicts import Proof
+from ae_assets.evaluation.intervals import Rate, clustered_rate, rate
+from ae_assets.evaluation.results import OperatingPoint
+from ae_assets.evaluation.verdicts import Outcome, Verdict, power_of, rates_are_acceptable, verdict
 
 
 def point(detection: Rate, false_alarm: Rate, missed: tuple[str, ...] = ()) -> OperatingPoint:
     return OperatingPoint("now", None, 1.0, detection, false_alarm, rate(0, 1), rate(0, 0), 0.1, 1.0, 1.0, (), missed)
 
 
-def detection(count: int, total: int, demanded: float, proof: Proof = "bad") -> Outcome:
-    return verdict(rate(count, total), "at least", demanded, what="drives were detected", proof=proof).outcome
+def detection(count: int, total: int, demanded: float) -> Outcome:
+    return verdict(rate(count, total), "at least", demanded, what="drives were detected").outcome
 
 
-def false_alarms(count: int, total: int, allowed: float, proof: Proof = "bad") -> Outcome:
-    return verdict(rate(count, total), "at most", allowed, what="windows had an alarm", proof=proof).outcome
+def false_alarms(count: int, total: int, allowed: float) -> Outcome:
+    return verdict(rate(count, total), "at most", allowed, what="windows had an alarm").outcome
 
 
 def test_a_detection_rate_fails_only_when_its_upper_bound_is_below_the_demand() -> None:
@@ -40,14 +31,6 @@ def test_a_detection_rate_fails_only_when_its_upper_bound_is_below_the_demand() 
 def test_a_false_alarm_rate_fails_only_when_its_lower_bound_is_above_what_is_allowed() -> None:
     assert false_alarms(250, 23_000, 0.01) is Outcome.PASSED
     assert false_alarms(300, 23_000, 0.01) is Outcome.FAILED
-
-
-def test_a_promise_passes_only_when_shown_and_is_open_otherwise() -> None:
-    assert detection(30, 91, 0.4, proof="good") is Outcome.TOO_FEW
-    assert detection(60, 91, 0.4, proof="good") is Outcome.PASSED
-    assert detection(10, 91, 0.4, proof="good") is Outcome.FAILED
-    assert false_alarms(230, 23_000, 0.01, proof="good") is Outcome.TOO_FEW
-    assert false_alarms(150, 23_000, 0.01, proof="good") is Outcome.PASSED
 
 
 def test_a_gate_that_could_hardly_fail_says_too_few_instead_of_passed() -> None:
@@ -79,28 +62,26 @@ def test_a_detector_exactly_as_good_as_demanded_is_stopped_in_at_most_5_percent_
 
 
 def test_the_stated_power_is_the_share_of_bad_detectors_that_fail() -> None:
-    judged = verdict(rate(40, 91), "at least", 0.4, what="drives were detected", clearly_bad=0.25)
     counts = np.random.default_rng(2).binomial(91, 0.25, 4_000)
     outcomes = {count: detection(count, 91, 0.4) for count in set(counts.tolist())}
     noticed = np.mean([outcomes[count] is Outcome.FAILED for count in counts.tolist()])
-    assert judged.power == pytest.approx(noticed, abs=0.03)
+    assert power_of(91, 0.4, 0.25, at_least=True) == pytest.approx(noticed, abs=0.03)
 
-    allowed = verdict(rate(2, 300), "at most", 0.01, what="windows had an alarm", clearly_bad=0.04)
     counts = np.random.default_rng(3).binomial(300, 0.04, 4_000)
     outcomes = {count: false_alarms(count, 300, 0.01) for count in set(counts.tolist())}
     noticed = np.mean([outcomes[count] is Outcome.FAILED for count in counts.tolist()])
-    assert allowed.power == pytest.approx(noticed, abs=0.03)
+    assert power_of(300, 0.01, 0.04, at_least=False) == pytest.approx(noticed, abs=0.03)
 
 
 def test_windows_of_one_entity_that_alarm_together_are_weaker_evidence() -> None:
     together = clustered_rate(np.where(np.arange(200) < 5, 4, 0), np.full(200, 4))
     apart = rate(together.count, together.total)
-    assert false_alarm_rate_is_acceptable(point(rate(1, 2), apart), 0.015).outcome is Outcome.FAILED
-    assert false_alarm_rate_is_acceptable(point(rate(1, 2), together), 0.015).outcome is not Outcome.FAILED
+    assert rates_are_acceptable(point(rate(1, 2), apart), 0.5, 0.015)[1].outcome is Outcome.FAILED
+    assert rates_are_acceptable(point(rate(1, 2), together), 0.5, 0.015)[1].outcome is not Outcome.FAILED
 
 
 def test_the_explanation_holds_counts_bound_demand_and_the_drives_missed() -> None:
-    judged = detection_rate_is_acceptable(point(rate(20, 91), rate(0, 1), ("Z1", "Z2")), 0.4)
+    judged, _ = rates_are_acceptable(point(rate(20, 91), rate(0, 1), ("Z1", "Z2")), 0.4, 0.01)
     assert judged.explanation == (
         "Failed: 20 of 91 failed entities had an alarm within the horizon, at least 40.00% demanded. Measured 21.98%; "
         "with 95% confidence the true rate is at most 30.31%, which breaks the demand. Missed: Z1, Z2."
@@ -110,7 +91,7 @@ def test_the_explanation_holds_counts_bound_demand_and_the_drives_missed() -> No
 
 def test_only_the_first_twenty_missed_drives_are_named_in_the_sentence() -> None:
     missed = tuple(f"Z{number:02}" for number in range(71))
-    judged = detection_rate_is_acceptable(point(rate(20, 91), rate(0, 1), missed), 0.4)
+    judged, _ = rates_are_acceptable(point(rate(20, 91), rate(0, 1), missed), 0.4, 0.01)
     assert judged.explanation.endswith("Z18, Z19 and 51 more.")
     assert judged.missed == missed
 
@@ -133,5 +114,3 @@ def test_a_limit_that_cannot_be_judged_is_refused() -> None:
     for limit in (0.0, 1.0, 1.5):
         with pytest.raises(ConfigError, match="the limit is"):
             verdict(rate(1, 2), "at least", limit, what="x")
-    with pytest.raises(ConfigError, match=r"clearly_bad is 0\.5"):
-        verdict(rate(1, 2), "at least", 0.4, what="x", clearly_bad=0.5)

@@ -9,10 +9,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ae_assets.evaluation import Comparison, Protocol, compare, lives_of
+from ae_assets.evaluation.compare import compare
+from ae_assets.evaluation.protocol import Protocol
+from ae_assets.evaluation.results import Comparison
 from ae_assets.reports.answer import answer, headline, pooled_answer
-from ae_assets_tests.evaluation.fleet import day, fleet
-from ae_assets_tests.reports.test_rolling import NAMES, Figures
+from ae_assets_tests.evaluation.fleet import day, fleet, in_use, lives_of
+from ae_assets_tests.reports.test_rolling import NAMES, six_splits
 
 DAYS = (day(0), day(59))
 
@@ -25,8 +27,8 @@ def comparison_of(signals: Mapping[str, float], failing: int = 40) -> Comparison
         name: records.with_columns((drawn + signal * sick).alias("score")).select("day", "entity", "cohort", "score")
         for name, signal in signals.items()
     }
-    thresholds = {name: {"in use": 3.5} for name in signals}
-    return compare(scores, lives_of(records), Protocol(*DAYS), thresholds=thresholds, resamples=200)
+    fitted = {name: in_use(frame, 3.5) for name, frame in scores.items()}
+    return compare(scores, lives_of(records), Protocol(*DAYS), in_use=fitted, resamples=200)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def test_it_says_what_the_threshold_in_use_does_with_intervals(comparison: Compa
     assert text.startswith(f"From {DAYS[0]} to {DAYS[1]} it found {found.count} of {found.total} devices of the fleet ")
     assert f"({found.value:.0%}, {interval}) before they failed" in text
     assert f"with alarms on {_two_digits(false.value)} of healthy devices within 30 days" in text
-    assert headline(comparison)["false_alarm_rate"] == false.value
+    assert headline(comparison) == comparison.evaluations[0].point("in use")
 
 
 def test_the_best_of_the_others_stands_beside_it_at_one_false_alarm_rate(comparison: Comparison) -> None:
@@ -89,7 +91,7 @@ def test_where_nothing_failed_only_false_alarms_are_told(comparison: Comparison)
 
 
 def test_pooled_splits_are_answered_at_one_false_alarm_rate() -> None:
-    text = pooled_answer(Figures(), (date(2014, 1, 1), date(2014, 6, 29)))
+    text = pooled_answer(six_splits(), (date(2014, 1, 1), date(2014, 6, 29)))
     assert text.startswith("From 2014-01-01 to 2014-06-29, fitted again before each range, it found 0% of 91 devices")
     assert f"At a false alarm rate of 1% the best of the others, {NAMES[1]}, finds 10%: +12 points" in text
     assert "(95% interval +5 to +20), better than that." in text

@@ -4,9 +4,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ae_assets.evaluation import Comparison, Protocol, compare, lives_of
-from ae_assets.reports.evaluation import comparison_figures, comparison_markdown, comparison_text, plain_table
-from ae_assets_tests.evaluation.fleet import day, fleet
+from ae_assets.evaluation.compare import compare
+from ae_assets.evaluation.protocol import Protocol
+from ae_assets.evaluation.results import Comparison
+from ae_assets.reports.evaluation import comparison_figures, comparison_markdown, comparison_text
+from ae_assets.reports.parts import plain_table
+from ae_assets_tests.evaluation.fleet import day, fleet, in_use, lives_of
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +22,8 @@ def comparison() -> Comparison:
         for name, signal in {"autoencoder": 3.0, "rule": 1.0}.items()
     }
     protocol = Protocol(day(0), day(59))
-    return compare(scores, lives_of(records), protocol, thresholds={"autoencoder": {"in use": 3.5}}, resamples=30)
+    fitted = {"autoencoder": in_use(scores["autoencoder"], 3.5)}
+    return compare(scores, lives_of(records), protocol, in_use=fitted, resamples=30)
 
 
 def test_markdown_holds_the_sample_rates_differences_points_and_cohorts(comparison: Comparison) -> None:

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from ae_assets.evaluation import rate
+from ae_assets.evaluation.intervals import rate
 from ae_assets.reports import canvas
 from ae_assets.reports.axes import places_of, shortened
 from ae_assets.reports.evaluation_figures import (
@@ -115,7 +115,7 @@ def story(days: int) -> pl.DataFrame:
 
 
 def cohorts(count: int, name: str = "M", total: int = 40) -> pl.DataFrame:
-    rates = rate(min(total, 3), total, 0.95), rate(min(total, 1), 100 * total, 0.95)
+    rates = rate(min(total, 3), total), rate(min(total, 1), 100 * total)
     columns = {
         f"{kind}_{part}": getattr(each, {"rate": "value"}.get(part, part))
         for kind, each in zip(("detection", "false_alarm"), rates, strict=True)

@@ -4,11 +4,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ae_assets.evaluation import CalibrationTable, Protocol, calibration_table, lives_of
-from ae_assets.reports.evaluation import percent
+from ae_assets.evaluation.promises import CalibrationTable, calibration_table
+from ae_assets.evaluation.protocol import Protocol
+from ae_assets.reports.parts import percent
 from ae_assets.reports.promises import promises_figures, promises_markdown, promises_table, promises_text, reliabilities
 from ae_assets.thresholds import default_policies, fit_threshold
-from ae_assets_tests.evaluation.fleet import day, fleet
+from ae_assets_tests.evaluation.fleet import day, fleet, lives_of
 
 
 @pytest.fixture(scope="module")
