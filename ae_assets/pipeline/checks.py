@@ -303,16 +303,17 @@ def _shares_are_low(
     name: str,
     shares: Mapping[date, float],
     most: float,
-    are: str,
-    of: str,
+    subject: str,
+    subject_of_many: str,
     facts: Mapping[str, Any],
     remark: str = "",
 ) -> dg.AssetCheckResult:
+    """The result of a check that no period has more than a share of what its verdict names."""
     periods = space.table.periods
     high = [(day, f"{share:.2%}") for day, share in shares.items() if share > most]
-    low = f"at most {max(shares.values(), default=0.0):.3%} of {periods.one}'s {are} (allowed {most:.1%})"
-    more = f"of {len(shares)} {periods.plural} have more than {most:.1%}{of}"
-    return _of_periods(space, ANOMALIES, name, high, low, more, facts, remark=remark)
+    low = f"at most {max(shares.values(), default=0.0):.3%} of {periods.one}'s {subject} (allowed {most:.1%})"
+    many = f"of {len(shares)} {periods.plural} have more than {most:.1%}{subject_of_many}"
+    return _of_periods(space, ANOMALIES, name, high, low, many, facts, remark=remark)
 
 
 def _stored(

@@ -45,15 +45,6 @@ LOOKED_AT = {
 }
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What a look saw, and where the next one begins."""
-
-    sightings: list[Sighting]
-    after: int
-    reported: dict[str, int]
-
-
 class EventLog:
     """The event log, as far as it is about the assets and checks of one code location."""
 
@@ -66,8 +57,11 @@ class EventLog:
         """Number of the newest event; 0 in an empty log."""
         return self._instance.event_log_storage.get_maximum_record_id() or 0
 
-    def look(self, cursor: Cursor) -> Seen:
-        """Reads what came after ``cursor.after`` up to ``cursor.until``, and verdicts reported outside of runs."""
+    def look(self, cursor: Cursor) -> tuple[list[Sighting], Cursor]:
+        """What came after ``cursor.after`` up to ``cursor.until``, and verdicts reported outside of runs.
+
+        With it comes the cursor of the next look, which still lacks what becomes of what was seen.
+        """
         ended, after = self._ended_runs(cursor)
         found = self._instance.get_runs(dg.RunsFilter(run_ids=[entry.run_id for entry in ended])) if ended else ()
         runs = {run.run_id: run for run in found}
@@ -80,7 +74,7 @@ class EventLog:
             for key, (number, entry) in reported.items()
             if number > cursor.reported.get(key, -1)
         ]
-        return Seen(sightings, after, {key: number for key, (number, _) in reported.items()})
+        return sightings, replace(cursor, after=after, reported={key: number for key, (number, _) in reported.items()})
 
     def _ended_runs(self, cursor: Cursor) -> tuple[list[dg.EventLogEntry], int]:
         """How runs ended, oldest first and at most so many a look, and the last event that this covers."""

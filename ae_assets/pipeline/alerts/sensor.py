@@ -48,8 +48,8 @@ def alert_sensor(look_seconds: int = LOOK_SECONDS) -> dg.SensorDefinition:
         if cursor is None:  # runs before are not posted, states that last are
             begin = Cursor(newest, newest).to_json()
             return dg.SensorResult(cursor=begin, skip_reason="alerts begin with what fails from now on")
-        seen = log.look(cursor)
-        followed = follow(cursor.problems, seen.sightings, time.time(), settings.rules)
+        sightings, following = log.look(cursor)
+        followed = follow(cursor.problems, sightings, time.time(), settings.rules)
         due = [alert for alert in followed.alerts if alert.id not in cursor.delivered]
         delivered, trouble = _post(due, settings)
         if trouble is not None and not delivered:
@@ -62,7 +62,7 @@ def alert_sensor(look_seconds: int = LOOK_SECONDS) -> dg.SensorDefinition:
                 skip_reason=f"posted {len(delivered)} of {len(due)} alerts, the next look posts the others: {trouble}",
             )
         return dg.SensorResult(
-            cursor=Cursor(seen.after, newest, seen.reported, followed.problems).to_json(),
+            cursor=replace(following, until=newest, problems=followed.problems, delivered=()).to_json(),
             skip_reason=f"posted {len(delivered)} alerts; {len(followed.problems)} problems are open",
         )
 
