@@ -40,18 +40,15 @@ def retraining_schedules(table: WatchedTable, job: "UnresolvedAssetJobDefinition
             tags={"ae_assets/started_by": "retraining schedule"},
         )
 
-    def make(cron_schedule: str) -> dg.ScheduleDefinition:
-        return dg.schedule(
-            name=f"{table.table}_retraining",
-            job=job,
-            cron_schedule=cron_schedule,
-            execution_timezone=table.retraining.timezone,
-            default_status=dg.DefaultScheduleStatus.RUNNING,
-            description=f"Trains a challenger for {table.table}; it becomes the champion unless it is worse on the "
-            f"latest {table.retraining.window_days} days, which it has not seen.",
-        )(retraining)
-
-    return _schedules(table, "retraining", table.retraining, make)
+    return _schedules(
+        table,
+        "retraining",
+        table.retraining,
+        job,
+        retraining,
+        f"Trains a challenger for {table.table}; it becomes the champion unless it is worse on the "
+        f"latest {table.retraining.window_days} days, which it has not seen.",
+    )
 
 
 def maintenance_schedules(table: WatchedTable, job: "UnresolvedAssetJobDefinition") -> list[dg.ScheduleDefinition]:
@@ -61,29 +58,32 @@ def maintenance_schedules(table: WatchedTable, job: "UnresolvedAssetJobDefinitio
         ConfigError: the YAML's cron schedule or time zone is none.
     """
 
-    def make(cron_schedule: str) -> dg.ScheduleDefinition:
-        return dg.ScheduleDefinition(
-            name=f"{table.table}_maintenance",
-            job=job,
-            cron_schedule=cron_schedule,
-            execution_timezone=table.maintenance.timezone,
-            default_status=dg.DefaultScheduleStatus.RUNNING,
-            tags={"ae_assets/started_by": "maintenance schedule"},
-        )
+    def maintenance() -> dg.RunRequest:
+        return dg.RunRequest(tags={"ae_assets/started_by": "maintenance schedule"})
 
-    return _schedules(table, "maintenance", table.maintenance, make)
+    return _schedules(table, "maintenance", table.maintenance, job, maintenance)
 
 
 def _schedules(
     table: WatchedTable,
     key: str,
     settings: RetrainingSection | MaintenanceSection,
-    make: Callable[[str], dg.ScheduleDefinition],
+    job: "UnresolvedAssetJobDefinition",
+    request: Callable[..., dg.RunRequest | dg.SkipReason],
+    description: str | None = None,
 ) -> list[dg.ScheduleDefinition]:
     if settings.cron_schedule is None:
         return []
     try:
-        return [make(settings.cron_schedule)]
+        schedule = dg.schedule(
+            name=f"{table.table}_{key}",
+            job=job,
+            cron_schedule=settings.cron_schedule,
+            execution_timezone=settings.timezone,
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+            description=description,
+        )
+        return [schedule(request)]
     except dg.DagsterInvalidDefinitionError as error:
         raise ConfigError(
             f"the {key} of {table.table} cannot be scheduled: attributes.{key}.cron_schedule is "
