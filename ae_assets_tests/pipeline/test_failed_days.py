@@ -1,6 +1,7 @@
 """One odd day in a range: the others go through, it fails with its reason, and so does the run."""
 
 import time
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -191,16 +192,15 @@ def test_a_failed_day_is_not_asked_for_again_and_stops_no_other_day_of_the_autom
 def test_an_alert_names_the_bad_day_alone_and_it_recovers_with_it(short_fleet: ShortFleet) -> None:
     graph = short_fleet.definitions.resolve_asset_graph()
     log = EventLog(short_fleet.instance, graph, None)
-    cursor = log.begin()
+    cursor = Cursor(log.newest(), log.newest())
     problems: dict[str, Problem] = {}
 
     def look() -> list[tuple[str, str, frozenset[date]]]:
         """What is posted of runs: the event, the asset, and the days that are wrong."""
         nonlocal cursor, problems
-        newest = log.newest()
-        seen = log.look(Cursor(cursor.after, newest, cursor.reported))
-        followed = follow(problems, seen.sightings, time.time(), Rules())
-        cursor, problems = Cursor(seen.after, newest, seen.reported), followed.problems
+        sightings, cursor = log.look(replace(cursor, until=log.newest()))
+        followed = follow(problems, sightings, time.time(), Rules())
+        problems = followed.problems
         return [
             (str(alert.event), alert.problem.sighting.subject.asset or "", alert.problem.days)
             for alert in followed.alerts

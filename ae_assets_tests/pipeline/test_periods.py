@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from ae_assets.chain.maintenance import maintain
 from ae_assets.model.definition import FreshnessSection
+from ae_assets.pipeline.alerts.cursor import Cursor
 from ae_assets.pipeline.alerts.event_log import EventLog
 from ae_assets.pipeline.alerts.problems import Kind, Rules, Subject, follow
 from ae_assets.pipeline.alerts.wording import as_json, as_text
@@ -411,12 +412,12 @@ def test_an_alert_names_the_periods_that_failed_by_their_keys(fleet: Make, perio
     for number in (1, 2):
         write_period(table.source, periods, *numbered(periods, number, number)).write_text("nothing of ours\n")
     log = EventLog(table.instance, table.definitions.resolve_asset_graph(), None)
-    begun = log.begin()
+    begun = Cursor(log.newest(), log.newest())
     assert not table.run(INPUT, 0, 3).success
-    seen = log.look(replace(begun, until=log.newest()))
+    sightings, _ = log.look(replace(begun, until=log.newest()))
     (alert,) = [
         alert
-        for alert in follow({}, seen.sightings, 0.0, Rules()).alerts
+        for alert in follow({}, sightings, 0.0, Rules()).alerts
         if alert.problem.sighting.subject == Subject(Kind.RUN, "gauges/raw", f"gauges_{periods.partitions}")
     ]
     first, last = table.keys(1, 2)
