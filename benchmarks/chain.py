@@ -79,13 +79,12 @@ SIMULATED_2013 = "simulated://?drives=22700&days=132&seed=7&start=2013-04-10"
 
 def _modern_day(home: Path, models: Path) -> list[Row]:
     from ae_assets.sources import open_source
-    from ae_assets.sources.simulated import write_csv
 
     source = open_source(MODERN)
     day = max(source.days())
     folder = home / "modern_source"
     folder.mkdir()
-    write_csv(source.read(source.days()[day]), folder / f"{day}.csv")
+    source.read(source.days()[day]).drop("source_row", "rescued").write_csv(folder / f"{day}.csv")
     size = (folder / f"{day}.csv").stat().st_size
     measured = _timed(home / "modern", models, str(folder), day, day)
     note = f"{measured.rows:,} drives, {size / 1e6:.0f} MB of CSV"

@@ -123,7 +123,7 @@ def _elsewhere(
 
 def _simulated(location: str, reading: Reading | None) -> Source:
     if reading is None or not reading.layout.values:
-        return SimulatedSource.from_location(location)
+        return SimulatedSource(location)
     from ae_assets.sources.simulated_series import SimulatedSeries
 
     return SimulatedSeries(location, reading)

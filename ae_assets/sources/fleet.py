@@ -18,7 +18,6 @@ import polars as pl
 
 from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS, MODERN_ATTRIBUTES, MODERN_COLUMNS
 from ae_assets.schemas.layouts.layout import ROW_COLUMN
-from ae_assets.sources.fleet_settings import Fleet
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -160,13 +159,12 @@ class _Lives:
         return _Lives(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 
 
-def _lives(fleet: Fleet, today: int) -> _Lives:
+def _lives(drives: int, random: _Random, today: int) -> _Lives:
     """All drives that have joined by `today`."""
-    random = _Random(fleet.seed)
-    join_rate = fleet.drives * JOIN_RATE
-    drive = np.arange(fleet.drives + int(join_rate * today), dtype=np.int64)
-    is_new = drive >= fleet.drives
-    joined = np.where(is_new, np.ceil((drive - fleet.drives + 1) / join_rate), 0).astype(np.int64)
+    join_rate = drives * JOIN_RATE
+    drive = np.arange(drives + int(join_rate * today), dtype=np.int64)
+    is_new = drive >= drives
+    joined = np.where(is_new, np.ceil((drive - drives + 1) / join_rate), 0).astype(np.int64)
     model = np.searchsorted(np.cumsum([model.share for model in MODELS])[:-1], random("model", drive), side="right")
     lowest, highest = (np.array([model.age_days[end] for model in MODELS])[model] for end in (0, 1))
     young = random("young", drive) < _YOUNG_SHARE
@@ -196,20 +194,22 @@ def _log_between(uniform: Floats, low: float, high: float) -> Floats:
     return value
 
 
-def fleet_day(fleet: Fleet, day: date) -> pl.DataFrame:
+def fleet_day(drives: int, seed: int, start: date, day: date) -> pl.DataFrame:
     """Rows of one day in the 2024 layout, one per drive that reports, ordered by drive.
 
     Args:
-        fleet: which fleet.
-        day: not before `fleet.start`.
+        drives: drives on the first day; afterwards about as many join as leave or fail.
+        seed: another seed is another fleet.
+        start: the first day.
+        day: not before it.
 
     Returns:
         The columns of `drive_stats_columns.MODERN_COLUMNS` and `source_row`, `rescued`, typed as
         `csv_day.parse_day` types a file. A drive that fails reports failure = 1 on its last day and is gone then.
     """
-    today = (day - fleet.start).days
-    random = _Random(fleet.seed)
-    lives = _lives(fleet, today)
+    today = (day - start).days
+    random = _Random(seed)
+    lives = _lives(drives, random, today)
     silent = (random("silent", lives.drive, today) < SILENT_DAY_SHARE) & (lives.failed != today)
     lives = lives.among((lives.joined <= today) & (today <= np.minimum(lives.failed, lives.retired)) & ~silent)
     raw, normalized = _attributes_of_day(lives, random, today, day)

@@ -1,137 +1,137 @@
-"""An invented fleet as a source, `simulated://?drives=4000&days=120&seed=7&start=2013-04-10`, in the official layout.
+"""Invented rows as a source, so that everything runs without a download; whoever shows them says so.
 
-It is the default where no location is set, so that everything runs without a download; whoever shows its rows says so.
+Here are the location, the days it lists and the fleet of drives, `simulated://?drives=4000&days=120&seed=7` (see
+`fleet`), which is the default where no location is set. `simulated_series` invents tables of other columns.
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from datetime import date, timedelta
-from pathlib import Path
+from datetime import date, datetime, timedelta
+from typing import ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 import polars as pl
 
 from ae_assets.errors import SourceError
-from ae_assets.schemas.layouts.layout import RESCUED_COLUMN, ROW_COLUMN
-from ae_assets.sources.fleet_settings import Fleet
+from ae_assets.schemas.periods import DAILY, Periods
 from ae_assets.sources.source import SourceDay
-
-DEFAULTS = {"drives": "4000", "days": "120", "seed": "7", "start": "2013-04-10"}
-LARGEST = {"drives": 5_000_000, "days": 36_500, "seed": 2**63 - 1}
-
-_BYTES_PER_ROW = 370
-
 
 RULES_VERSION = 2
 """Part of every fingerprint: raised when the same settings generate other rows."""
 
+START = "2013-04-10"
 
-class SimulatedSource:
-    """Days of an invented fleet, see `fleet`.
-
-    Args:
-        fleet: which fleet.
-        days: number of days from its start; more days do not change the earlier ones.
-    """
-
-    simulated = True
-
-    def __init__(self, fleet: Fleet, days: int) -> None:
-        self.location = f"simulated://?drives={fleet.drives}&days={days}&seed={fleet.seed}&start={fleet.start}"
-        self._fleet = fleet
-        self._days = days
-
-    @classmethod
-    def from_location(cls, location: str) -> "SimulatedSource":
-        """The source of a `simulated://?…` location; settings that are not named have the values of `DEFAULTS`.
-
-        Raises:
-            SourceError: a setting is unknown, repeated or out of range.
-        """
-        settings, numbers = settings_of(location, DEFAULTS, LARGEST)
-        start = start_of(location, settings["start"], numbers["days"])
-        return cls(Fleet(numbers["drives"], numbers["seed"], start), numbers["days"])
-
-    def span(self) -> tuple[date, date]:
-        """First and last day."""
-        return self._fleet.start, self._fleet.start + timedelta(days=self._days - 1)
-
-    def days(self) -> dict[date, SourceDay]:
-        """All days; a fingerprint changes with the settings of the fleet and the rules that generate it."""
-        days = (self._fleet.start + timedelta(days=offset) for offset in range(self._days))
-        return {day: self._listed(day) for day in days}
-
-    def strays(self) -> list[str]:
-        """Nothing is ever left out."""
-        return []
-
-    def read(self, day: SourceDay) -> pl.DataFrame:
-        """Rows of a day, see `fleet.fleet_day`. SourceError for a day that this source does not list."""
-        first, last = self.span()
-        if not first <= day.day <= last or day != self._listed(day.day):
-            raise SourceError(
-                f"{self.location}: {day.origin} is not a day of this source. Expected one of its listed days,"
-                f" {first} to {last}."
-            )
-        # Sources are opened in every process to list their days; only reading a day needs numpy.
-        from ae_assets.sources.fleet import fleet_day
-
-        return fleet_day(self._fleet, day.day)
-
-    def _listed(self, day: date) -> SourceDay:
-        fleet = self._fleet
-        fingerprint = f"simulated-{RULES_VERSION}-{fleet.drives}-{fleet.seed}-{fleet.start}"
-        return SourceDay(day, fingerprint, f"{self.location}!{day}.csv", _BYTES_PER_ROW * fleet.drives)
+_BYTES_PER_ROW = 370
 
 
-def write_csv(rows: pl.DataFrame, path: Path) -> None:
-    """Writes rows of a day as an official daily file: the columns that a reader adds are left out.
+class Simulated(ABC):
+    """Periods of invented rows, the same at each call; more days do not change the earlier ones.
 
     Args:
-        rows: as returned by `read` of any source.
-        path: the file, replaced if it exists; officially named `YYYY-MM-DD.csv`.
-    """
-    rows.drop(ROW_COLUMN, RESCUED_COLUMN, strict=False).write_csv(path)
-
-
-def settings_of(
-    location: str, defaults: Mapping[str, str], largest: Mapping[str, int]
-) -> tuple[dict[str, str], dict[str, int]]:
-    """The settings of a `simulated://?…` location, as texts and those that are numbers as such.
-
-    Args:
-        location: the location.
-        defaults: the settings that there are, with the values of those that are not named.
-        largest: the largest value of each number.
+        location: ``simulated://?...``; settings that are not named have their defaults.
+        periods: by which the rows are cut.
 
     Raises:
         SourceError: a setting is unknown, repeated or out of range.
     """
+
+    simulated = True
+
+    defaults: ClassVar[Mapping[str, int]]
+    """Of the settings that are whole numbers, in the order in which a location has them."""
+
+    largest: ClassVar[Mapping[str, int]]
+
+    def __init__(self, location: str, periods: Periods = DAILY) -> None:
+        self._numbers, self._start = _settings(location, self.defaults, self.largest)
+        self._periods = periods
+        settings = "&".join(f"{name}={number}" for name, number in self._numbers.items())
+        self.location = f"simulated://?{settings}&start={self._start}"
+
+    @property
+    @abstractmethod
+    def _fingerprint(self) -> str:
+        """Of every period: changes with the settings, the columns and the rules that generate them."""
+
+    @property
+    @abstractmethod
+    def _period_bytes(self) -> int:
+        """About how large the file of a period would be."""
+
+    @abstractmethod
+    def _rows(self, period: date) -> pl.DataFrame:
+        """The rows of a period."""
+
+    def span(self) -> tuple[date, date]:
+        end = self._periods.start(self._start) + timedelta(days=self._numbers["days"])
+        return self._periods.of(self._start), self._periods.of(end - datetime.resolution)
+
+    def days(self) -> dict[date, SourceDay]:
+        return {period: self._listed(period) for period in self._periods.range(*self.span())}
+
+    def strays(self) -> list[str]:
+        return []
+
+    def read(self, day: SourceDay) -> pl.DataFrame:
+        first, last = self.span()
+        if not first <= day.day <= last or day != self._listed(day.day):
+            raise SourceError(
+                f"{self.location}: {day.origin} is no period of this source. Expected one of those it lists,"
+                f" {first} to {last}."
+            )
+        return self._rows(day.day)
+
+    def _listed(self, period: date) -> SourceDay:
+        origin = f"{self.location}!{self._periods.key(period)}.csv"
+        return SourceDay(period, self._fingerprint, origin, self._period_bytes)
+
+
+class SimulatedSource(Simulated):
+    """Days of an invented fleet of drives in the official layout, see `fleet`."""
+
+    defaults: ClassVar = {"drives": 4000, "days": 120, "seed": 7}
+    largest: ClassVar = {"drives": 5_000_000, "days": 36_500, "seed": 2**63 - 1}
+
+    @property
+    def _fingerprint(self) -> str:
+        return f"simulated-{RULES_VERSION}-{self._numbers['drives']}-{self._numbers['seed']}-{self._start}"
+
+    @property
+    def _period_bytes(self) -> int:
+        return _BYTES_PER_ROW * self._numbers["drives"]
+
+    def _rows(self, period: date) -> pl.DataFrame:
+        # Sources are opened in every process to list their days; only reading a day needs numpy.
+        from ae_assets.sources.fleet import fleet_day
+
+        return fleet_day(self._numbers["drives"], self._numbers["seed"], self._start, period)
+
+
+def _settings(location: str, defaults: Mapping[str, int], largest: Mapping[str, int]) -> tuple[dict[str, int], date]:
+    """The numbers of a `simulated://?…` location, and its first day."""
     parts = urlsplit(location)
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     names = [name for name, _ in pairs]
-    unknown = sorted(set(names) - set(defaults))
+    known = {**{name: str(number) for name, number in defaults.items()}, "start": START}
+    unknown = sorted(set(names) - set(known))
     if parts.netloc or parts.path.strip("/") or parts.fragment or unknown or len(set(names)) < len(names):
         received = f"the setting {unknown[0]!r}" if unknown else "something else"
-        example = "&".join(f"{name}={value}" for name, value in defaults.items())
+        example = "&".join(f"{name}={value}" for name, value in known.items())
         raise SourceError(
-            f"{location}: received {received}. Expected simulated://? and, each at most once, {', '.join(defaults)};"
+            f"{location}: received {received}. Expected simulated://? and, each at most once, {', '.join(known)};"
             f" e.g. simulated://?{example}"
         )
-    settings = {**defaults, **dict(pairs)}
-    return settings, {name: _number(location, name, settings[name], largest[name]) for name in largest}
-
-
-def start_of(location: str, text: str, days: int) -> date:
-    """The first of so many days. SourceError for a text that is none."""
+    settings = {**known, **dict(pairs)}
+    numbers = {name: _number(location, name, settings[name], largest[name]) for name in defaults}
     try:
-        start = date.fromisoformat(text)
-        start + timedelta(days=days)
+        start = date.fromisoformat(settings["start"])
+        start + timedelta(days=numbers["days"])
     except (ValueError, OverflowError) as problem:
         raise SourceError(
-            f"{location}: start={text} is no day. Expected YYYY-MM-DD, e.g. start={DEFAULTS['start']}."
+            f"{location}: start={settings['start']} is no day. Expected YYYY-MM-DD, e.g. start={START}."
         ) from problem
-    return start
+    return numbers, start
 
 
 def _number(location: str, name: str, text: str, largest: int) -> int:

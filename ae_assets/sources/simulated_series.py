@@ -6,20 +6,17 @@ asked before it.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ae_assets.errors import SourceError
 from ae_assets.schemas.layouts.layout import RESCUED_COLUMN, ROW_COLUMN, Layout
 from ae_assets.schemas.reading import Reading
-from ae_assets.sources.simulated import settings_of, start_of
-from ae_assets.sources.source import SourceDay
+from ae_assets.sources.simulated import Simulated
 
-DEFAULTS = {"entities": "5", "days": "60", "seed": "7", "start": "2013-04-10"}
-LARGEST = {"entities": 100_000, "days": 36_500, "seed": 2**63 - 1}
 RULES_VERSION = 1
 """Part of every fingerprint: raised when the same settings generate other rows."""
 
@@ -49,50 +46,38 @@ class Fault:
     size: float
 
 
-class SimulatedSeries:
+class SimulatedSeries(Simulated):
     """Periods of invented series in the columns of a table.
 
     Args:
-        location: ``simulated://?...``; settings that are not named have the values of `DEFAULTS`.
+        location: ``simulated://?...``; settings that are not named have their defaults.
         reading: the table's columns and periods.
 
     Raises:
         SourceError: a setting is unknown, repeated or out of range.
     """
 
-    simulated = True
+    defaults: ClassVar = {"entities": 5, "days": 60, "seed": 7}
+    largest: ClassVar = {"entities": 100_000, "days": 36_500, "seed": 2**63 - 1}
 
     def __init__(self, location: str, reading: Reading) -> None:
-        settings, numbers = settings_of(location, DEFAULTS, LARGEST)
-        self._entities, self._days, self._seed = (numbers[name] for name in ("entities", "days", "seed"))
-        self._start = start_of(location, settings["start"], self._days)
-        self._reading, self._layout, self._periods = reading, reading.layout, reading.periods
-        self.location = (
-            f"simulated://?entities={self._entities}&days={self._days}&seed={self._seed}&start={self._start}"
-        )
+        super().__init__(location, reading.periods)
+        self._entities, self._days, self._seed = self._numbers.values()
+        self._reading, self._layout = reading, reading.layout
+        self._cadence = self._layout.time.cadence or self._periods.step
 
-    def span(self) -> tuple[date, date]:
-        """First and last period."""
-        last = datetime.combine(self._start + timedelta(days=self._days), time(), UTC) - timedelta(seconds=1)
-        return self._periods.of(self._start), self._periods.of(last)
+    @property
+    def _fingerprint(self) -> str:
+        return f"series-{RULES_VERSION}-{self._entities}-{self._seed}-{self._start}-{self._reading.digest}"
 
-    def days(self) -> dict[date, SourceDay]:
-        """All periods; a fingerprint changes with the settings, the columns and the rules that generate them."""
-        return {period: self._listed(period) for period in self._periods.range(*self.span())}
+    @property
+    def _period_bytes(self) -> int:
+        records = self._entities * (self._periods.step // self._cadence)
+        return _BYTES_PER_CELL * records * (2 + len(self._layout.values))
 
-    def strays(self) -> list[str]:
-        """Nothing is ever left out."""
-        return []
-
-    def read(self, day: SourceDay) -> pl.DataFrame:
-        """Rows of a period, by time and entity. SourceError for one that this source does not list."""
-        first, last = self.span()
-        if not first <= day.day <= last or day != self._listed(day.day):
-            raise SourceError(
-                f"{self.location}: {day.origin} is no period of this source. Expected one of those it lists, "
-                f"{first} to {last}."
-            )
-        moments = self._moments(day.day)
+    def _rows(self, period: date) -> pl.DataFrame:
+        """Rows of a period, by time and entity."""
+        moments = self._moments(period)
         parts = [self._of_entity(entity, moments) for entity in range(self._entities)]
         rows = pl.concat(parts).sort(self._layout.time.name, maintain_order=True)
         return rows.with_columns(
@@ -100,18 +85,11 @@ class SimulatedSeries:
             pl.lit(None, pl.String).alias(RESCUED_COLUMN),
         )
 
-    def _listed(self, period: date) -> SourceDay:
-        fingerprint = f"series-{RULES_VERSION}-{self._entities}-{self._seed}-{self._start}-{self._reading.digest}"
-        records = self._periods.step // (self._layout.time.cadence or self._periods.step)
-        size = _BYTES_PER_CELL * self._entities * records * (2 + len(self._layout.values))
-        return SourceDay(period, fingerprint, f"{self.location}!{self._periods.key(period)}.csv", size)
-
     def _moments(self, period: date) -> NDArray[np.int64]:
         """When records of the period are taken, as far as it lies within the days, in seconds since 1970."""
-        cadence = self._layout.time.cadence or self._periods.step
-        start, end = (int(at.timestamp()) for at in (self._periods.start(period), self._periods.end(period)))
-        begin = int(datetime.combine(self._start, time(), UTC).timestamp())
-        moments = np.arange(start, end, int(cadence.total_seconds()))
+        edges = self._periods.start(period), self._periods.end(period), self._periods.start(self._start)
+        start, end, begin = (int(moment.timestamp()) for moment in edges)
+        moments = np.arange(start, end, int(self._cadence.total_seconds()))
         return moments[(moments >= begin) & (moments < begin + self._days * DAY_SECONDS)]
 
     def _of_entity(self, entity: int, moments: NDArray[np.int64]) -> pl.DataFrame:

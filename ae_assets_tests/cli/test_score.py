@@ -12,7 +12,6 @@ from polars.testing import assert_frame_equal
 from ae_assets.chain.workspace import ANOMALIES
 from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, RUN_FAILED, WRONG_USE
 from ae_assets.sources import open_source
-from ae_assets.sources.simulated import write_csv
 from ae_assets_tests.cli.conftest import FLEET, LAST, Demo, Said, command, storage_of
 
 DAYS = [LAST - timedelta(days=back) for back in (2, 1, 0)]
@@ -23,6 +22,10 @@ EPISODES = ["episode", "episode_start", "streak_days", "clear_days", "is_new"]
 def stored(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> pl.DataFrame:
     rows = storage_of(demo.home, monkeypatch).read(ANOMALIES, DAYS[0], DAYS[-1])
     return rows.sort("day", "entity")
+
+
+def write_csv(rows: pl.DataFrame, path: Path) -> None:
+    rows.drop("source_row", "rescued").write_csv(path)
 
 
 def scored(home: Path, output: Path, *options: str, location: str = FLEET) -> Said:

@@ -52,7 +52,7 @@ class SimulatedFleet:
 def simulated_fleet() -> SimulatedFleet:
     """Half of the drives to learn from, half to be scored."""
     days, look_back, failures = [], LookBack(CONFIG), []
-    source = SimulatedSource.from_location(LOCATION)
+    source = SimulatedSource(LOCATION)
     for number, (day, listed) in enumerate(source.days().items()):
         rows = source.read(listed).rename(
             {"date": "day", "serial_number": "entity", "model": "cohort", "failure": "label"}

@@ -59,7 +59,7 @@ def ranked_above(high: NDArray[np.float32], low: NDArray[np.float32]) -> float:
 def rows_of(values: NDArray[np.float32]) -> Windows:
     """A window of one day for each row of values (rows, FEATURES), each of a drive of its own."""
     table = pl.DataFrame(values.astype(np.float32), schema=list(NAMES)).fill_nan(None)
-    keys = {"day": pl.lit(invented.SimulatedSource.from_location(invented.LOCATION).span()[0]), "cohort": pl.lit("one")}
+    keys = {"day": pl.lit(invented.SimulatedSource(invented.LOCATION).span()[0]), "cohort": pl.lit("one")}
     entity = pl.Series("entity", [f"E{number:06d}" for number in range(len(values))])
     return windows_of(table.with_columns(**keys).with_columns(entity), NAMES)
 
