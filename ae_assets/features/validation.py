@@ -125,7 +125,7 @@ def _broken_rules(frame: pl.DataFrame, day: date, contract: RawContract) -> dict
     except pa.errors.SchemaErrors as errors:
         if problems := list(_column_problems(errors)):
             raise ContractError(
-                f"the raw rows of {day} do not have the columns of the layout {contract.layout!r}: "
+                f"the raw rows of {day} do not have the columns of the layout {contract.layout.name!r}: "
                 f"{'; '.join(problems)}. Read the day again from its source, or name another layout."
             ) from None
         if problems := list(_rule_problems(errors)):

@@ -1,6 +1,6 @@
 """The contract of a table's raw rows, by its layout. It is made of Pandera, so load it late."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import partial
 
@@ -22,8 +22,6 @@ from ae_assets.schemas.rules import (
     value_rules,
 )
 
-_PRESETS = {DRIVE_STATS.name: drive_stats_contract}
-
 
 def contract_of(
     layout: Layout,
@@ -41,57 +39,30 @@ def contract_of(
         periods: how the table's time is cut; a preset is daily.
     """
     chosen = None if attributes is None else tuple(attributes)
-    preset = _PRESETS.get(layout.name)
-    return _own_contract(layout, chosen, periods) if preset is None else preset(chosen, low_bits or {})
-
-
-def _own_contract(layout: Layout, attributes: tuple[str, ...] | None, periods: Periods) -> RawContract:
-    names = {"day": layout.time.name, "entity": layout.entity, "cohort": layout.cohort, "label": layout.label}
-    if layout.has_several_records:
-        names["time"] = layout.time.name
-    columns: dict[str, pl.DataType] = {
-        "rescued": pl.String(),
-        layout.entity: pl.String(),
-        layout.time.name: layout.time.dtype,
-    }
-    if layout.cohort is not None:
-        columns[layout.cohort] = pl.String()
-    if layout.label is not None:
-        columns[layout.label] = pl.Int64()
-
-    def is_read(column: str) -> bool:
-        return (
-            column in columns
-            or column in layout.time.column
-            or (layout.is_attribute(column) if attributes is None else column in attributes)
-        )
-
+    if layout.name == DRIVE_STATS.name:
+        return drive_stats_contract(chosen, low_bits or {})
     return RawContract(
-        layout=layout.name,
-        columns=columns,
-        optional=frozenset({"rescued"}),
-        names={key: name for key, name in names.items() if name is not None},
-        rules_of_row=partial(_rules_of_row, layout, is_read, periods),
+        layout=layout,
+        rules_of_row=_rules_of_row,
         rules_of_attribute=partial(value_rules, layout.values),
-        is_attribute=layout.is_attribute,
-        type_of_attribute=lambda column: layout.type_of(column)(),
         unique=_record_is_unique(layout, periods),
-        attributes=attributes,
+        attributes=chosen,
         rhythm=Rhythm(periods, layout.time.cadence),
     )
 
 
-def _rules_of_row(layout: Layout, is_read: Callable[[str], bool], periods: Periods, period: date) -> list[Rule]:
+def _rules_of_row(contract: RawContract, period: date) -> list[Rule]:
+    layout = contract.layout
     rules = [
         times_are_readable("time_is_readable", layout.time.column, _how_times_are_written(layout.time)),
-        cells_are_readable(is_read),
+        cells_are_readable(contract.reads),
         name_is_plain_text(
             "entity_is_plain_text",
             layout.entity,
             "without its name a row belongs to no device; white space at its ends, control characters or undecodable "
             "bytes in it would make one device two",
         ),
-        time_is_of_the_partition(layout.time.name, period, periods),
+        time_is_of_the_partition(layout.time.name, period, contract.rhythm.periods),
     ]
     if layout.cohort is not None:
         reason = "the cohort says of which kind the device is; control characters in it would make a kind of their own"

@@ -3,7 +3,6 @@
 import csv
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from io import StringIO
 from pathlib import Path, PurePosixPath
@@ -19,7 +18,8 @@ COLUMNS = ("entity", "start", "end", "kind")
 EXAMPLE = "entity,start,end,kind"
 MOST_PROBLEMS_NAMED = 10
 
-_MOMENT = timedelta(microseconds=1)
+_Line = tuple[str, Mapping[str, str]]
+"""The place of an interval in the file, and what it says as text by column; an empty cell is left out."""
 
 
 def read_intervals(location: str, time_zone: str = "UTC") -> pl.DataFrame:
@@ -47,26 +47,17 @@ def read_intervals(location: str, time_zone: str = "UTC") -> pl.DataFrame:
     if ending not in readers:
         raise SourceError(f"target.file {shown}: expected a .csv or a .json file; name it after its format")
     zone = ZoneInfo(time_zone)
-    rows: list[tuple[str, str | None, datetime, datetime]] = []
+    rows: list[Mapping[str, str | datetime | None]] = []
     problems: list[str] = []
-    for line in readers[ending](_text(location).removeprefix("\ufeff"), shown):
-        found = list(_problems(line, zone))
-        problems += [f"  {line.place}: {problem}" for problem in found]
-        if not found:
-            rows.append(_interval(line, zone))
+    for place, cells in readers[ending](_text(location).removeprefix("\ufeff"), shown):
+        start, end = (_moment(cells.get(column, ""), zone, is_end=column == "end") for column in ("start", "end"))
+        rows.append({"entity": cells.get("entity"), "kind": cells.get("kind"), "start": start, "end": end})
+        problems += [f"  {place}: {problem}" for problem in _problems(cells, start, end)]
     if problems:
         more = len(problems) - MOST_PROBLEMS_NAMED
         named = problems[:MOST_PROBLEMS_NAMED] + ([f"  and {more} more"] if more > 0 else [])
         raise SourceError(f"target.file {shown} is malformed; nothing of it is used:\n" + "\n".join(named))
-    return pl.DataFrame(rows, INTERVAL_SCHEMA, orient="row")
-
-
-@dataclass(frozen=True)
-class _Line:
-    """What one interval of a file says, as text by column; an empty cell is left out."""
-
-    place: str
-    cells: Mapping[str, str]
+    return pl.DataFrame(rows, INTERVAL_SCHEMA)
 
 
 def _text(location: str) -> str:
@@ -93,26 +84,15 @@ def _text(location: str) -> str:
         raise SourceError(f"target.file {location} cannot be read as UTF-8 text: {error}") from error
 
 
-def _problems(line: _Line, zone: ZoneInfo) -> Iterator[str]:
-    if "entity" not in line.cells:
+def _problems(cells: Mapping[str, str], start: datetime | None, end: datetime | None) -> Iterator[str]:
+    if "entity" not in cells:
         yield "received no entity; expected the name of a device"
-    moments = {}
-    for column in ("start", "end"):
-        text = line.cells.get(column)
-        moments[column] = None if text is None else _moment(text, zone, is_end=column == "end")
-        if moments[column] is None:
-            received = "nothing" if text is None else repr(text)
+    for column, moment in (("start", start), ("end", end)):
+        if moment is None:
+            received = repr(cells[column]) if column in cells else "nothing"
             yield f"received {received} as {column}; expected a time such as 2024-04-17 or 2024-04-17 22:05:00"
-    start, end = moments["start"], moments["end"]
     if start is not None and end is not None and start > end:
-        yield f"received start {line.cells['start']}, which lies after end {line.cells['end']}; expected an earlier one"
-
-
-def _interval(line: _Line, zone: ZoneInfo) -> tuple[str, str | None, datetime, datetime]:
-    start, end = (_moment(line.cells[column], zone, is_end=column == "end") for column in ("start", "end"))
-    if start is None or end is None:
-        raise AssertionError(f"{line.place} was found well-formed without a time")
-    return line.cells["entity"], line.cells.get("kind"), start, end
+        yield f"received start {cells['start']}, which lies after end {cells['end']}; expected an earlier one"
 
 
 def _moment(text: str, zone: ZoneInfo, *, is_end: bool) -> datetime | None:
@@ -124,7 +104,7 @@ def _moment(text: str, zone: ZoneInfo, *, is_end: bool) -> datetime | None:
     if day is not None:
         # The next day's midnight, since a day may have 23 or 25 hours where the clock stood.
         midnight = datetime.combine(day + timedelta(days=1) if is_end else day, time(), zone)
-        return midnight.astimezone(UTC) - (_MOMENT if is_end else timedelta())
+        return midnight.astimezone(UTC) - (timedelta.resolution if is_end else timedelta())
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -134,39 +114,34 @@ def _moment(text: str, zone: ZoneInfo, *, is_end: bool) -> datetime | None:
 
 def _csv_lines(text: str, location: str) -> Iterator[_Line]:
     reader = csv.reader(StringIO(text, newline=""), strict=True)
-    header: list[str] | None = None
-    number = 0
+    header: list[str] = []
+    end = 0
     try:
         for row in reader:
-            number, before = reader.line_num, number
-            if not any(cell.strip() for cell in row):
+            begin, end = end + 1, reader.line_num
+            cells = [cell.strip() for cell in row]
+            if not any(cells):
                 continue
-            if header is None:
-                header = _header(row, number, location)
-                continue
-            if len(row) > len(header):
+            if not header:
+                header = cells
+                if missing := [name for name in COLUMNS[:3] if header.count(name) != 1]:
+                    raise SourceError(
+                        f"target.file {location}: line {end}, its header {','.join(header)!r}, does not have "
+                        f"{missing[0]!r} once; expected {EXAMPLE!r}, of which kind may be left out"
+                    )
+            elif len(cells) > len(header):
                 raise SourceError(
-                    f"target.file {location}: line {before + 1} has {len(row)} cells, the header {len(header)}"
+                    f"target.file {location}: line {begin} has {len(cells)} cells, the header {len(header)}"
                 )
-            cells = {name: cell.strip() for name, cell in zip(header, row, strict=False) if cell.strip()}
-            yield _Line(f"line {before + 1}", cells)
+            else:
+                yield f"line {begin}", {name: cell for name, cell in zip(header, cells, strict=False) if cell}
     except csv.Error as error:
         raise SourceError(
-            f"target.file {location}: line {number + 1}: {error}; expected cells with commas between them, and quotes "
+            f"target.file {location}: line {end + 1}: {error}; expected cells with commas between them, and quotes "
             "around a cell that has commas"
         ) from error
-    if header is None:
+    if not header:
         raise SourceError(f"target.file {location} is empty; expected the first line {EXAMPLE!r}")
-
-
-def _header(row: list[str], number: int, location: str) -> list[str]:
-    header = [cell.strip() for cell in row]
-    if missing := [name for name in COLUMNS[:3] if header.count(name) != 1]:
-        raise SourceError(
-            f"target.file {location}: line {number}, its header {','.join(header)!r}, does not have {missing[0]!r} "
-            f"once; expected {EXAMPLE!r}, of which kind may be left out"
-        )
-    return header
 
 
 def _json_lines(text: str, location: str) -> Iterator[_Line]:
@@ -174,11 +149,13 @@ def _json_lines(text: str, location: str) -> Iterator[_Line]:
         content = json.loads(text, object_pairs_hook=_once)
     except ValueError as error:
         raise SourceError(f"target.file {location} cannot be read: {error}") from error
-    if isinstance(content, list):
-        yield from (_of_object(entry, f"entry {number}") for number, entry in enumerate(content, 1))
-    elif isinstance(content, dict):
+    if isinstance(content, dict):
         for entity, pairs in content.items():
             yield from _of_pairs(entity, pairs, location)
+    elif isinstance(content, list):
+        for number, entry in enumerate(content, 1):
+            named = entry if isinstance(entry, dict) else {}
+            yield f"entry {number}", {name: str(named[name]) for name in COLUMNS if named.get(name) not in (None, "")}
     else:
         raise SourceError(
             f"target.file {location} holds {type(content).__name__}; expected a list of objects with {EXAMPLE}, or an "
@@ -194,11 +171,6 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return dict(pairs)
 
 
-def _of_object(entry: object, place: str) -> _Line:
-    known = entry if isinstance(entry, dict) else {}
-    return _Line(place, {name: str(known[name]) for name in COLUMNS if known.get(name) not in (None, "")})
-
-
 def _of_pairs(entity: str, pairs: object, location: str) -> Iterator[_Line]:
     if not isinstance(pairs, list):
         raise SourceError(
@@ -209,4 +181,4 @@ def _of_pairs(entity: str, pairs: object, location: str) -> Iterator[_Line]:
         if not (isinstance(pair, list) and len(pair) == 2):
             raise SourceError(f"target.file {location}: {place}: received {pair!r}; expected a pair of start and end")
         start, end = pair
-        yield _Line(place, {"entity": entity, "start": str(start), "end": str(end)})
+        yield place, {"entity": entity, "start": str(start), "end": str(end)}

@@ -6,18 +6,16 @@
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from ae_assets.schemas.layouts.layout import RESCUED_COLUMN, ROW_COLUMN
 from ae_assets.schemas.reading import Reading, distinct
 from ae_assets.sources.notes import note_of, with_notes
 
-_QUOTE, _LINE_FEED, _CARRIAGE_RETURN, _MARK = b'"\n\r\xef'
+_LINE = "line"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBER = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,3})?", re.ASCII)
 _DECIMAL = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
 _SHORT_SCIENTIFIC = r"^[+-]?[0-9]\.[0-9]{1,14}[eE][+]?[0-9]{1,3}$"
@@ -42,14 +40,15 @@ def rescued_rows(stretch: bytes, columns: Sequence[str], first_row: int, reading
     Returns:
         What `csv_day.parse_day` describes, but times and text columns as they are written.
     """
-    lines = _lines(stretch, len(columns), ord(reading.separator))
-    regular = _texts_of_regular(stretch, lines, columns, reading)
-    if regular is None:
-        regular, others = pl.DataFrame(schema=_text_schema(columns)), ~lines.blank
-    else:
-        others = ~lines.blank & ~lines.regular
-    irregular, notes = _texts_of_irregular(stretch, lines, np.flatnonzero(others), columns, reading.separator)
-    texts = pl.concat([regular, irregular]).sort(ROW_COLUMN)
+    lines = stretch.decode("utf-8", "surrogateescape").removesuffix("\n").split("\n")
+    lines = [line.removesuffix("\r") for line in lines]
+    regular = _regular(lines, len(columns), reading.separator)
+    texts = _texts_of_regular(lines, regular, columns, reading)
+    if texts is None:
+        texts, regular = pl.DataFrame(schema=_text_schema(columns)), []
+    others = sorted({number for number, line in enumerate(lines) if line} - set(regular))
+    irregular, notes = _texts_of_irregular(lines, others, columns, reading.separator)
+    texts = pl.concat([texts, irregular]).sort(ROW_COLUMN)
     return typed_rows(texts, columns, first_row, reading, notes)
 
 
@@ -97,105 +96,34 @@ def as_whole_numbers(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFram
     return frame
 
 
-@dataclass(frozen=True)
-class _Lines:
-    """Where the lines of a stretch lie; `regular` ones can be left to Polars, the others are looked at one by one."""
-
-    start: npt.NDArray[np.int64]
-    end: npt.NDArray[np.int64]
-    blank: npt.NDArray[np.bool_]
-    regular: npt.NDArray[np.bool_]
-
-
-def _lines(stretch: bytes, width: int, separator: int) -> _Lines:
-    values = np.frombuffer(stretch, dtype=np.uint8)
-    feeds = np.flatnonzero(values == _LINE_FEED)
-    start = np.concatenate([[0], feeds + 1])
-    end = np.concatenate([feeds, [len(values)]])
-    if stretch.endswith(b"\n"):
-        start, end = start[:-1], end[:-1]
-    end = end - ((end > start) & (values[np.maximum(end - 1, 0)] == _CARRIAGE_RETURN))
-    separators = np.flatnonzero(values == separator)
-    quotes = np.flatnonzero(values == _QUOTE)
-    if len(quotes):
-        well_quoted, count = _quoting(values, start, end, separators, quotes)
-    else:
-        well_quoted = np.ones(len(start), dtype=bool)
-        count = np.searchsorted(separators, end) - np.searchsorted(separators, start)
-    blank = end == start
-    regular = ~blank & well_quoted & (count == width - 1) & _readable(stretch, start, end)
-    return _Lines(start, end, blank, regular & ~_changed_by_polars(values, start, end))
-
-
-def _changed_by_polars(
-    values: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64]
-) -> npt.NDArray[np.bool_]:
-    """Per line: whether it may begin with a byte order mark or has a carriage return in it; Polars drops both."""
-    returns = np.flatnonzero(values == _CARRIAGE_RETURN)
-    marked: npt.NDArray[np.bool_] = values[np.minimum(start, len(values) - 1)] == _MARK
-    return marked | (np.searchsorted(returns, end) > np.searchsorted(returns, start))
-
-
-def _quoting(
-    values: npt.NDArray[np.uint8],
-    start: npt.NDArray[np.int64],
-    end: npt.NDArray[np.int64],
-    separators: npt.NDArray[np.int64],
-    quotes: npt.NDArray[np.int64],
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-    """Per line: whether its quotes stand where RFC 4180 wants them, and its number of separators outside quotes."""
-    separator = values[separators[0]] if len(separators) else _QUOTE
-    odd_so_far = np.logical_xor.accumulate(values == _QUOTE)
-    odd_before = np.where(start > 0, odd_so_far[np.maximum(start - 1, 0)], False)
-    line = _line_of(quotes, start)
-    opens = odd_so_far[quotes] != odd_before[line]
-    before = values[np.maximum(quotes - 1, 0)]
-    after = values[np.minimum(quotes + 1, len(values) - 1)]
-    good_open = (quotes == start[line]) | (before == separator) | (before == _QUOTE)
-    good_close = (quotes + 1 == end[line]) | (after == separator) | (after == _QUOTE)
-    bad = np.bincount(line[~np.where(opens, good_open, good_close)], minlength=len(start)) > 0
-    odd = np.bincount(line, minlength=len(start)) % 2 == 1
-    separator_line = _line_of(separators, start)
-    outside = odd_so_far[separators] == odd_before[separator_line]
-    return ~(bad | odd), np.bincount(separator_line[outside], minlength=len(start))
-
-
-def _line_of(places: npt.NDArray[np.int64], start: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The line that each of the ascending places lies in."""
-    first = np.searchsorted(places, start)
-    return np.repeat(np.arange(len(start)), np.diff(first, append=len(places)))
-
-
-def _readable(stretch: bytes, start: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Per line: whether its bytes are UTF-8."""
-    readable = np.ones(len(start), dtype=bool)
-    try:
-        stretch.decode("utf-8")
-    except UnicodeDecodeError:
-        beyond_ascii = np.flatnonzero(np.frombuffer(stretch, dtype=np.int8) < 0)
-        for line in np.unique(np.searchsorted(start, beyond_ascii, side="right") - 1):
-            try:
-                stretch[start[line] : end[line]].decode("utf-8")
-            except UnicodeDecodeError:
-                readable[line] = False
-    return readable
+def _regular(lines: Sequence[str], width: int, separator: str) -> list[int]:
+    """Numbers of the lines that Polars reads as RFC 4180 has it: of so many fields, with quotes around whole ones."""
+    line, field = pl.col(_LINE), f'([^"{separator}]*|("[^"]*")+)'
+    regular = (
+        (line.str.replace_all('"[^"]*"', "").str.count_matches(separator, literal=True) == width - 1)
+        & line.str.contains(f"^{field}([{separator}]{field})*$")
+        & ~line.str.contains("\r", literal=True)  # Polars drops it at the end of a cell,
+        & ~line.str.starts_with("\ufeff")  # and a byte order mark at the beginning of what it reads.
+    )
+    texts = pl.Series(_LINE, [line if line and is_text(line) else None for line in lines], dtype=pl.String)
+    return texts.to_frame().select(regular.arg_true()).to_series().to_list()
 
 
 def _text_schema(columns: Sequence[str]) -> dict[str, type[pl.DataType]]:
     return {**dict.fromkeys(columns, pl.String), ROW_COLUMN: pl.Int64}
 
 
-def _texts_of_regular(stretch: bytes, lines: _Lines, columns: Sequence[str], reading: Reading) -> pl.DataFrame | None:
-    """Cells of the regular lines as text with the line number (from 0), or None if Polars does not agree about them."""
-    chosen = np.flatnonzero(lines.regular)
-    if not len(chosen):
-        return pl.DataFrame(schema=_text_schema(columns))
-    if len(chosen) < len(lines.start):
-        stretch = b"\n".join(stretch[lines.start[line] : lines.end[line]] for line in chosen)
-    quote = '"' if b'"' in stretch else None
+def _texts_of_regular(
+    lines: Sequence[str], regular: Sequence[int], columns: Sequence[str], reading: Reading
+) -> pl.DataFrame | None:
+    """Cells of regular lines as text with the line number (from 0), or None if Polars does not agree about them."""
+    if not regular:
+        return None
+    stretch = "\n".join(lines[number] for number in regular)
+    quote = '"' if '"' in stretch else None
     try:
         texts = pl.read_csv(
-            stretch,
+            stretch.encode(),
             has_header=False,
             schema=dict.fromkeys(columns, pl.String),
             separator=reading.separator,
@@ -204,32 +132,31 @@ def _texts_of_regular(stretch: bytes, lines: _Lines, columns: Sequence[str], rea
         )
     except pl.exceptions.PolarsError:
         return None
-    if texts.height != len(chosen):
+    if texts.height != len(regular):
         return None
     if quote is not None:
         texts = texts.with_columns(pl.when(pl.all() != "").then(pl.all()))
-    return texts.with_columns(pl.Series(ROW_COLUMN, chosen, dtype=pl.Int64))
+    return texts.with_columns(pl.Series(ROW_COLUMN, regular, dtype=pl.Int64))
 
 
 def _texts_of_irregular(
-    stretch: bytes, lines: _Lines, chosen: npt.NDArray[np.int64], columns: Sequence[str], separator: str
+    lines: Sequence[str], chosen: Sequence[int], columns: Sequence[str], separator: str
 ) -> tuple[pl.DataFrame, dict[int, dict[str, str]]]:
     """Cells of other lines as text, and per line number the texts that stand for null cells."""
-    rows: list[list[str | int | None]] = []
+    cells: list[list[str | int | None]] = []
     notes: dict[int, dict[str, str]] = {}
-    for line in (int(line) for line in chosen):
-        text = stretch[lines.start[line] : lines.end[line]].decode("utf-8", "surrogateescape")
-        fields = fields_of(text, len(columns), separator)
+    for row in chosen:
+        fields = fields_of(lines[row], len(columns), separator)
         if fields is None:
-            notes[line] = {"line": printable_bytes(text)}
+            notes[row] = {"line": printable_bytes(lines[row])}
             fields = [""] * len(columns)
         spoilt = {
             name: printable_bytes(field) for name, field in zip(columns, fields, strict=True) if not is_text(field)
         }
         if spoilt:
-            notes[line] = spoilt
-        rows.append([*(field if field and is_text(field) else None for field in fields), line])
-    return pl.DataFrame(rows, schema=_text_schema(columns), orient="row"), notes
+            notes[row] = spoilt
+        cells.append([*(field if field and is_text(field) else None for field in fields), row])
+    return pl.DataFrame(cells, schema=_text_schema(columns), orient="row"), notes
 
 
 def fields_of(text: str, width: int, separator: str) -> list[str] | None:
@@ -246,7 +173,7 @@ def fields_of(text: str, width: int, separator: str) -> list[str] | None:
 
 def is_text(text: str) -> bool:
     """Whether all bytes of a text were UTF-8."""
-    return text.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in text)
+    return text.isascii() or _SURROGATE.search(text) is None
 
 
 def printable_bytes(text: str) -> str:

@@ -5,10 +5,8 @@ import io
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, get_args
 
@@ -58,9 +56,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class _File:
+    """A file of rows: its name below the place that was given, and where it is."""
+
     name: str
-    place: str
-    open: Callable[[], AbstractContextManager[IO[bytes]]]
+    path: Path | zipfile.Path
+
+    @property
+    def place(self) -> str:
+        if isinstance(self.path, Path):
+            return printable(str(self.path))
+        return printable(f"{self.path.root.filename}!{self.name}")
 
     @property
     def format(self) -> Format:
@@ -125,7 +130,7 @@ def _alike(parts: Sequence[_Part]) -> tuple[list[_Part], list[_Part]]:
 
 def _part(file: _File, most_rows: int) -> _Part:
     try:
-        with file.open() as opened:
+        with file.path.open("rb") as opened:
             if file.format == "parquet":
                 texts, whole = _of_parquet(opened, most_rows)
                 return _checked(_Part(file, ",", texts, whole, ends_with_line_end=True))
@@ -154,14 +159,14 @@ def _last_byte(opened: IO[bytes]) -> bytes:
 def _files_at(path: Path) -> list[_File]:
     """The files of rows at a path, in the order of their names."""
     if path.is_dir():
-        files = _in_folder(path)
+        files = [_File(file.relative_to(path).as_posix(), file) for file in path.rglob("*") if file.is_file()]
     elif not path.is_file():
         raise SourceError(f"{printable(str(path))}: there is no such file.")
     elif is_archive_name(path.name):
         files = _in_archive(path)
     else:
-        files = [_File(path.name, printable(str(path)), partial(_plain, path))]
-    rows = [file for file in files if _holds_rows(file.name)]
+        files = [_File(path.name, path)]
+    rows = sorted((file for file in files if _holds_rows(file.name)), key=lambda file: file.name)
     if not rows:
         endings = ", ".join(FORMAT_OF_ENDING)
         raise SourceError(
@@ -170,35 +175,19 @@ def _files_at(path: Path) -> list[_File]:
     return rows
 
 
-def _in_folder(path: Path) -> list[_File]:
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    return [_File(file.relative_to(path).as_posix(), printable(str(file)), partial(_plain, file)) for file in files]
-
-
 def _in_archive(path: Path) -> list[_File]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(archive.namelist())
+        archive = zipfile.ZipFile(path)
+        return [_File(name, zipfile.Path(archive, name)) for name in archive.namelist()]
     except _PROBLEMS as problem:
         reason = printable(str(problem))[:200]
         raise SourceError(f"{printable(str(path))}: it cannot be read as a zip archive ({reason}).") from problem
-    return [_File(name, printable(f"{path}!{name}"), partial(_member, path, name)) for name in names]
 
 
 def _holds_rows(name: str) -> bool:
     """Whether a name, with folders, is that of a file of rows which a source would read."""
     base = PurePosixPath(name)
     return base.suffix.lower() in FORMAT_OF_ENDING and not base.name.startswith(".") and left_out_folder(name) is None
-
-
-def _plain(path: Path) -> IO[bytes]:
-    return path.open("rb")
-
-
-@contextmanager
-def _member(path: Path, name: str) -> Iterator[IO[bytes]]:
-    with zipfile.ZipFile(path) as archive, archive.open(name) as member:
-        yield member
 
 
 def _checked(part: _Part) -> _Part:

@@ -4,13 +4,13 @@ Quarantine is for rows that cannot be true, not for unusual ones: those are what
 held against 23.8 million rows (all of 2013, the fleet of 2014/2015, drives of 2016 and 2024) and sets none aside.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date
 from functools import partial
 
 import polars as pl
 
+from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.schemas.raw import RawContract, Rule
 from ae_assets.schemas.rules import cells_are_readable, times_are_readable
 
@@ -43,8 +43,6 @@ NOT_PLAIN = r"[\p{C}\s\x{FFFD}]"
 """Control and format characters, white space, and U+FFFD, which stands where a byte was not text."""
 NOT_PLAIN_WORDS = r"[\p{C}\x{FFFD}]|^\s*$"
 
-_ATTRIBUTE = re.compile(r"smart_\d+_raw")
-
 
 def drive_stats_contract(attributes: tuple[str, ...] | None, low_bits: Mapping[str, int]) -> RawContract:
     """The contract of drive stats over the given raw attribute columns; None = all that a frame has.
@@ -53,41 +51,22 @@ def drive_stats_contract(attributes: tuple[str, ...] | None, low_bits: Mapping[s
         attributes: the columns.
         low_bits: how many low bits carry the value, for columns into which vendors pack more.
     """
-    columns: dict[str, pl.DataType] = {
-        "rescued": pl.String(),
-        "serial_number": pl.String(),
-        "model": pl.String(),
-        "date": pl.Date(),
-        "failure": pl.Int64(),
-        "capacity_bytes": pl.Int64(),
-    }
-
-    def is_attribute(column: str) -> bool:
-        return _ATTRIBUTE.fullmatch(column) is not None
-
-    def is_read(column: str) -> bool:
-        return column in columns or (is_attribute(column) if attributes is None else column in attributes)
-
     return RawContract(
-        layout="drive_stats",
-        columns=columns,
-        optional=frozenset({"rescued"}),
-        names={"day": "date", "entity": "serial_number", "cohort": "model", "label": "failure"},
-        rules_of_row=partial(_rules_of_row, is_read),
+        layout=DRIVE_STATS,
+        rules_of_row=_rules_of_row,
         rules_of_attribute=partial(_rules_of_attribute, {**LOW_BITS, **low_bits}),
-        is_attribute=is_attribute,
-        type_of_attribute=lambda _: pl.Int64(),
         unique=Rule(
             name="entity_is_unique",
             column="serial_number",
             reason="a drive reports once a day; a second row would count it twice, so the first row of the file stays",
             check=pl.col("serial_number").is_first_distinct(),
         ),
+        further={"capacity_bytes": pl.Int64()},
         attributes=attributes,
     )
 
 
-def _rules_of_row(is_read: Callable[[str], bool], day: date) -> list[Rule]:
+def _rules_of_row(contract: RawContract, day: date) -> list[Rule]:
     serial, model, capacity = pl.col("serial_number"), pl.col("model"), pl.col("capacity_bytes")
     return [
         times_are_readable(
@@ -96,7 +75,7 @@ def _rules_of_row(is_read: Callable[[str], bool], day: date) -> list[Rule]:
             "which number of a date is the day and which the month is not guessed: write all dates of the file as "
             "YYYY-MM-DD and load the day again",
         ),
-        cells_are_readable(is_read),
+        cells_are_readable(contract.reads),
         Rule(
             "serial_number_is_plain_text",
             "serial_number",
