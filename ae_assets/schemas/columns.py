@@ -47,11 +47,6 @@ def _column_alone(given: object) -> object:
     return {"column": given} if isinstance(given, str | list) else given
 
 
-def _label_alone(given: object) -> object:
-    """A label that is written as the name of its column."""
-    return {"column": given} if isinstance(given, str) else given
-
-
 def _any_cell(given: object) -> object:
     """The word that stands for every cell which is not missing."""
     return () if given == "present" else given
@@ -260,7 +255,7 @@ class ColumnsSection(_Section):
         default=None, description="The column that names the device's kind; left out: all are of one kind."
     )
     label: Annotated[
-        LabelSection | None, BeforeValidator(_label_alone, json_schema_input_type=Name | LabelSection | None)
+        LabelSection | None, BeforeValidator(_column_alone, json_schema_input_type=Name | LabelSection | None)
     ] = Field(
         default=None,
         description="What is known to have gone wrong: the name of the column that is 1 (or true) where the device "

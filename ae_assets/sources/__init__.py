@@ -15,9 +15,8 @@ from ae_assets.schemas.reading import Reading
 from ae_assets.sources.archives import ArchiveSource, LocalArchive
 from ae_assets.sources.day_files import absent_day
 from ae_assets.sources.folder import FolderSource
-from ae_assets.sources.listed import ListedSource
 from ae_assets.sources.simulated import SimulatedSource
-from ae_assets.sources.source import Source, SourceDay
+from ae_assets.sources.source import ListedSource, Source, SourceDay
 
 __all__ = ["ListedSource", "Reading", "Source", "SourceDay", "listed_day", "open_source"]
 
@@ -56,16 +55,15 @@ def open_source(
     """
     if not location.strip() or "\0" in location:
         raise SourceError(f"The source location {location!r} is empty or no text. Expected {_KINDS}.")
+    reading = reading or Reading()
     scheme = _SCHEME.match(location)
     kind = scheme[1].lower() if scheme else ""
-    if kind == "simulated":
-        return _simulated(location, reading)
-    if kind in ("http", "https", "s3", "iceberg"):
-        return _elsewhere(kind, location, reading, memory, make_s3_client)
+    if kind in ("simulated", "http", "https", "s3", "iceberg"):
+        return _of_a_scheme(kind, location, reading, memory, make_s3_client)
     if kind == "file":
         return _local(Path(url2pathname(urlsplit(location).path)), reading, memory)
     if (own := _of_ones_own(location, kind)) is not None:
-        return own(location, reading or Reading())
+        return own(location, reading)
     if kind and "://" in location:
         raise SourceError(f"A source location of the kind {kind}:// is not known. Expected {_KINDS}.")
     if _MISTYPED.match(location):
@@ -102,48 +100,32 @@ def _of_ones_own(location: str, scheme: str) -> Callable[[str, Reading], Source]
     return opens
 
 
-def _elsewhere(
-    kind: str,
-    location: str,
-    reading: Reading | None,
-    memory: Path | None,
-    make_s3_client: Callable[[Any], Any] | None,
+def _of_a_scheme(
+    kind: str, location: str, reading: Reading, memory: Path | None, make_s3_client: Callable[[Any], Any] | None
 ) -> Source:
-    """What reads from servers; the libraries that it needs are for those whose source is there."""
-    if kind == "s3":
-        from ae_assets.sources.s3 import s3_source
+    """A source that is no path; the libraries that it needs are for those whose source is of its kind."""
+    match kind:
+        case "simulated" if reading.layout.values:
+            from ae_assets.sources.simulated_series import SimulatedSeries
 
-        return s3_source(location, reading, make_client=make_s3_client, memory=memory)
-    if kind == "iceberg":
-        from ae_assets.sources.iceberg import IcebergSource
+            return SimulatedSeries(location, reading)
+        case "simulated":
+            return SimulatedSource(location)
+        case "s3":
+            from ae_assets.sources.s3 import s3_source
 
-        return IcebergSource(location, reading, memory)
-    return _remote(location, reading, memory)
+            return s3_source(location, reading, make_client=make_s3_client, memory=memory)
+        case "iceberg":
+            from ae_assets.sources.iceberg import IcebergSource
 
+            return IcebergSource(location, reading, memory)
+        case _:
+            from ae_assets.sources.https import http_source
 
-def _simulated(location: str, reading: Reading | None) -> Source:
-    if reading is None or not reading.layout.values:
-        return SimulatedSource(location)
-    from ae_assets.sources.simulated_series import SimulatedSeries
-
-    return SimulatedSeries(location, reading)
-
-
-def _remote(address: str, reading: Reading | None, memory: Path | None) -> Source:
-    # An HTTP client and TLS are for those whose source is remote.
-    from ae_assets.sources.https import HttpArchive, HttpFolderSource
-
-    archive = HttpArchive(address)
-    if archive.location.endswith("/"):
-        return HttpFolderSource(address, reading, memory=memory)
-    if not archive.location.lower().endswith(".zip"):
-        raise SourceError(
-            f"{archive.location}: expected the address of a .zip file, or of its folder with / at the end."
-        )
-    return ArchiveSource(archive.location, archive, reading, memory)
+            return http_source(location, reading, memory)
 
 
-def _local(path: Path, reading: Reading | None, memory: Path | None) -> Source:
+def _local(path: Path, reading: Reading, memory: Path | None) -> Source:
     if path.suffix.lower() == ".zip" and not path.is_dir():
         return ArchiveSource(str(path), LocalArchive(path, path.name), reading, memory)
     return FolderSource(path, reading, memory)

@@ -59,13 +59,10 @@ _READ_PROBLEMS = (
 
 
 class ArchiveFile(Protocol):
-    """A place where an archive's bytes are: opened for each use, closed by its user.
-
-    Attributes:
-        name: how it is called in origins and errors.
-    """
+    """A place where an archive's bytes are: opened for each use, closed by its user."""
 
     name: str
+    """How it is called in origins and errors."""
 
     def open(self, part: tuple[int, int] | None, /) -> IO[bytes]:
         """A seekable binary file; SourceError where it cannot be opened.
@@ -93,29 +90,22 @@ class LocalArchive:
         self.name = printable(name)
 
     def open(self, _part: tuple[int, int] | None, /) -> IO[bytes]:
-        """The file, opened for reading."""
         try:
             return self.path.open("rb")
         except OSError as problem:
-            raise SourceError(
-                f"{printable(str(self.path))}: the archive cannot be opened ({problem.strerror}). Expected a readable"
-                " zip file."
-            ) from problem
+            raise self._refused(f"the archive cannot be opened ({problem.strerror})") from problem
 
     def version(self) -> str:
-        """Size and time of the last change."""
         try:
             state = self.path.stat()
         except OSError as problem:
-            raise SourceError(
-                f"{printable(str(self.path))}: the archive cannot be found ({problem.strerror}). Expected a readable"
-                " zip file."
-            ) from problem
+            raise self._refused(f"the archive cannot be found ({problem.strerror})") from problem
         if not stat.S_ISREG(state.st_mode):
-            raise SourceError(
-                f"{printable(str(self.path))}: expected a zip file, received something that is not a file."
-            )
+            raise self._refused("this is not a file")
         return f"{state.st_size:x}-{state.st_mtime_ns:x}"
+
+    def _refused(self, problem: str) -> SourceError:
+        return SourceError(f"{printable(str(self.path))}: {problem}. Expected a readable zip file.")
 
 
 class DirectoryCache:
@@ -265,7 +255,7 @@ def _reason_not_to_unpack(member: zipfile.ZipInfo) -> str | None:
 def _fetch(archive: ArchiveFile, member: zipfile.ZipInfo, listed: SourceDay) -> bytes:
     """Bytes of a member; zipfile compares them with the CRC32 that is the day's fingerprint."""
     with _opened(archive, member) as opened:
-        current = next((other for other in opened.infolist() if _same_member(other, member)), None)
+        current = next((other for other in opened.infolist() if _identity(other) == _identity(member)), None)
         if current is None:
             raise SourceError(
                 f"{listed.origin}: the archive has changed since it was listed. List the source again and"
@@ -283,13 +273,8 @@ def _fetch(archive: ArchiveFile, member: zipfile.ZipInfo, listed: SourceDay) -> 
     return content.getvalue()
 
 
-def _same_member(one: zipfile.ZipInfo, other: zipfile.ZipInfo) -> bool:
-    return (one.filename, one.CRC, one.file_size, one.header_offset) == (
-        other.filename,
-        other.CRC,
-        other.file_size,
-        other.header_offset,
-    )
+def _identity(member: zipfile.ZipInfo) -> tuple[str, int, int, int]:
+    return member.filename, member.CRC, member.file_size, member.header_offset
 
 
 def _extent(member: zipfile.ZipInfo | None) -> tuple[int, int] | None:

@@ -102,7 +102,10 @@ def parse_day(data: bytes, origin: str, reading: Reading | None = None) -> pl.Da
                     f" none of the {len(columns)} columns of its header. Is it of another layout?"
                 )
         else:
-            parsed = _with_rows(parsed, first_row)
+            parsed = parsed.with_columns(
+                pl.int_range(first_row, first_row + parsed.height, dtype=pl.Int32).alias(ROW_COLUMN),
+                pl.lit(None, dtype=pl.String).alias(RESCUED_COLUMN),
+            )
         frames.append(parsed)
         first_row += lines
     if not frames:
@@ -209,7 +212,7 @@ def _typed_at_once(stretch: bytes, columns: Sequence[str], lines: int, reading: 
         b'"' in stretch
         or stretch.startswith(BYTE_ORDER_MARK)  # Polars would drop it
         or stretch.count(b"\r") != stretch.count(b"\r\n")  # so it would with one at the end of a cell
-        or _count(stretch, reading.separator.encode()) != lines * (len(columns) - 1)
+        or np.count_nonzero(np.frombuffer(stretch, np.uint8) == ord(reading.separator)) != lines * (len(columns) - 1)
     ):
         return None
     types = types_before_times(columns, reading.layout)
@@ -274,16 +277,3 @@ def _longest_number(data: bytes) -> int:
     """Characters of the longest run of digits and points."""
     others = np.flatnonzero(~_IN_NUMBERS[np.frombuffer(data, dtype=np.uint8)])
     return int(np.diff(others, prepend=-1, append=len(data)).max()) - 1
-
-
-def _with_rows(frame: pl.DataFrame, first_row: int) -> pl.DataFrame:
-    return frame.with_columns(
-        pl.int_range(first_row, first_row + frame.height, dtype=pl.Int32).alias(ROW_COLUMN),
-        pl.lit(None, dtype=pl.String).alias(RESCUED_COLUMN),
-    )
-
-
-def _count(data: bytes, sign: bytes) -> int:
-    values = np.frombuffer(data, dtype=np.uint8)
-    step = 2**20
-    return sum(int(np.count_nonzero(values[at : at + step] == ord(sign))) for at in range(0, len(values), step))

@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -90,7 +90,6 @@ class ListingSource(ABC):
         """The rows of a day as the last look listed it."""
 
     def span(self) -> tuple[date, date] | None:
-        """None: a server would be asked."""
         return None
 
     def days(self) -> dict[date, SourceDay]:
@@ -100,7 +99,6 @@ class ListingSource(ABC):
         return dict(self._listed)
 
     def strays(self) -> list[str]:
-        """What the latest listing left out and why."""
         if self._listed is None:
             self.days()
         return list(self._strays)
@@ -124,9 +122,7 @@ class ListingSource(ABC):
 class DayFileSource(ListingSource):
     """A source that lists files and reads each as the rows of a day, or of many."""
 
-    def __init__(self, location: str, reading: Reading | None = None, memory: Path | None = None) -> None:
-        super().__init__(location, reading, memory)
-        self._files: dict[date, DataFile] = {}
+    _files: dict[date, DataFile]
 
     @abstractmethod
     def _listing(self) -> Listing:
@@ -213,8 +209,4 @@ def _conflict(claims: Sequence[DataFile]) -> DataFile:
         origins,
         max(claim.listed.size_bytes for claim in claims),
     )
-    return DataFile(listed, partial(_refuse, message), partial(_refuse, message))
-
-
-def _refuse(message: str) -> NoReturn:
-    raise SourceError(message)
+    return DataFile.refused(listed, message)

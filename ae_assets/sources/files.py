@@ -5,7 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
+from typing import NoReturn
 
+from ae_assets.errors import SourceError
 from ae_assets.schemas.reading import FORMAT_OF_ENDING, Reading
 from ae_assets.sources.source import SourceDay
 
@@ -41,6 +43,15 @@ class DataFile:
     listed: SourceDay
     checksum: Callable[[], int]
     fetch: Callable[[], bytes]
+
+    @classmethod
+    def refused(cls, listed: SourceDay, reason: str) -> "DataFile":
+        """A file that is listed and cannot be read, with the message of the error."""
+
+        def refuse() -> NoReturn:
+            raise SourceError(reason)
+
+        return cls(listed, refuse, refuse)
 
 
 def period_of_file(path: str, reading: Reading) -> date | None:

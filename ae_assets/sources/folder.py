@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import NoReturn
 
 from ae_assets.errors import SourceError
 from ae_assets.schemas.reading import Reading
@@ -47,7 +46,10 @@ class FolderSource(DayFileSource):
         super().__init__(str(path), reading, memory)
         self._path = path
         self._cache = DirectoryCache(self._reading)
-        self._fingerprints: Fingerprints | None = None
+
+    @cached_property
+    def _fingerprints(self) -> Fingerprints:
+        return Fingerprints(Path(os.path.realpath(self._path)), self._memory)
 
     def span(self) -> tuple[date, date] | None:
         """First and last day by the names of files, and by the directories of archives; None where rows say it."""
@@ -72,9 +74,9 @@ class FolderSource(DayFileSource):
         root = Path(os.path.realpath(self._path))
         day = self._period_of_a_file(root)
         if day is not None and root.is_file():
-            listing = Listing([self._day_file(root, self._path.name, day)], [])
-            self._end_of_look()
-            return listing
+            single = self._day_file(root, self._path.name, day)
+            self._fingerprints.end_of_look()
+            return Listing([single], [])
         if not root.is_dir():
             named = f"a file of another name ({stray_name_reason(root.name, self._reading)})"
             raise SourceError(
@@ -98,7 +100,7 @@ class FolderSource(DayFileSource):
                     files.append(self._day_file(path, name, day))
                 except OSError as problem:  # gone since it was found
                     strays.append(f"{name}: cannot be looked at ({problem.strerror})")
-        self._end_of_look()
+        self._fingerprints.end_of_look()
         return self._cache.combined(self.location, archives, files, strays)
 
     def _period_of_a_file(self, root: Path) -> date | None:
@@ -111,19 +113,13 @@ class FolderSource(DayFileSource):
         listed = SourceDay(day, f"unread:{state.st_size:x}-{state.st_mtime_ns:x}", name, state.st_size)
         if state.st_size > MAX_DAY_BYTES:
             reason = f"{state.st_size:,} bytes are more than the {MAX_DAY_BYTES:,} a day may have"
-            return _unreadable(path, listed, reason)
-        if self._fingerprints is None:
-            self._fingerprints = Fingerprints(Path(os.path.realpath(self._path)), self._memory)
+            return DataFile.refused(listed, f"{printable(str(path))}: {reason}.")
         try:
             checksum = self._fingerprints.checksum(name, path)
         except OSError as problem:
-            return _unreadable(path, listed, f"the file cannot be read ({problem.strerror})")
+            return DataFile.refused(listed, f"{printable(str(path))}: the file cannot be read ({problem.strerror}).")
         listed = replace(listed, fingerprint=fingerprint_of(checksum, state.st_size))
         return DataFile(listed, partial(int, checksum), partial(_fetch, path, listed))
-
-    def _end_of_look(self) -> None:
-        if self._fingerprints is not None:
-            self._fingerprints.end_of_look()
 
 
 def _walk(root: Path, strays: list[str]) -> Iterator[Path]:
@@ -159,13 +155,6 @@ def _reason_to_leave_out(path: Path, root: Path) -> str | None:
     if not stat.S_ISREG(mode):
         return "not a regular file"
     return None
-
-
-def _unreadable(path: Path, listed: SourceDay, reason: str) -> DataFile:
-    def refuse() -> NoReturn:
-        raise SourceError(f"{printable(str(path))}: {reason}.")
-
-    return DataFile(listed, refuse, refuse)
 
 
 def _fetch(path: Path, listed: SourceDay) -> bytes:

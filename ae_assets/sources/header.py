@@ -15,8 +15,8 @@ from ae_assets.sources.printable import quoted
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "upright lines (|)"}
 _SHOWN_NAMES = 12
 
-MAX_NAME_SIGNS = 128
-"""Longest name of a column; official ones have 23 signs."""
+MAX_NAME_CHARACTERS = 128
+"""Longest name of a column; official ones have 23 characters."""
 
 MAX_COLUMNS = 1_000
 """Five times the columns of the 2024 files; each costs time and files in every table behind."""
@@ -105,11 +105,11 @@ def acceptable_names(names: Sequence[str], origin: str, layout: Layout, place: s
         raise SourceError(
             f"{origin}: column {nameless[0]} of {len(columns)} has no name in {place}. Name or remove it."
         )
-    odd = [name for name in columns if not name.isprintable() or len(name) > MAX_NAME_SIGNS]
+    odd = [name for name in columns if not name.isprintable() or len(name) > MAX_NAME_CHARACTERS]
     if odd:
         raise SourceError(
-            f"{origin}: the names {_shown(odd)} in {place} hold invisible signs or have more than {MAX_NAME_SIGNS}"
-            " signs. The file is damaged, or these columns need other names."
+            f"{origin}: the names {_shown(odd)} in {place} hold invisible characters or have more than"
+            f" {MAX_NAME_CHARACTERS} characters. The file is damaged, or these columns need other names."
         )
     reserved = sorted(name for name in columns if name.lower() in layout.reserved)
     if reserved:

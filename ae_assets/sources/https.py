@@ -7,7 +7,6 @@ import base64
 import http.client
 import re
 import ssl
-import time
 import urllib.error
 import urllib.request
 import urllib.response
@@ -20,11 +19,11 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsp
 
 from ae_assets.errors import SourceError
 from ae_assets.schemas.reading import Reading
-from ae_assets.sources.archives import DirectoryCache
+from ae_assets.sources.archives import ArchiveSource, DirectoryCache
 from ae_assets.sources.day_files import DayFileSource, Listing, is_archive_name
 from ae_assets.sources.files import stray_name_reason
 from ae_assets.sources.printable import printable, without_secrets
-from ae_assets.sources.ranges import TRANSIENT_STATUS, Patience, RangedArchive, State
+from ae_assets.sources.ranges import TRANSIENT_STATUS, Patience, RangedArchive, State, TransientError
 
 MAX_INDEX_BYTES = 8 * 2**20
 """Longest index page that is read."""
@@ -39,7 +38,6 @@ _LINK = re.compile(
 )
 """Not `html.parser`, which takes hours over pages that are made to be slow."""
 _BLOCK = 2**20
-_LONGEST_WAIT_SECONDS = 60.0
 
 
 class HttpArchive(RangedArchive):
@@ -57,6 +55,22 @@ class HttpArchive(RangedArchive):
         remote = _Remote(address, patience or Patience())
         self.location = remote.location
         super().__init__(unquote(self.location.rsplit("/", 1)[-1]), remote)
+
+
+def http_source(address: str, reading: Reading, memory: Path | None) -> DayFileSource:
+    """The source at the address of an archive, or of a folder whose address ends with a slash.
+
+    Raises:
+        SourceError: it is the address of neither.
+    """
+    archive = HttpArchive(address)
+    if archive.location.endswith("/"):
+        return HttpFolderSource(address, reading, memory=memory)
+    if not archive.location.lower().endswith(".zip"):
+        raise SourceError(
+            f"{archive.location}: expected the address of a .zip file, or of its folder with / at the end."
+        )
+    return ArchiveSource(archive.location, archive, reading, memory)
 
 
 class HttpFolderSource(DayFileSource):
@@ -149,7 +163,7 @@ def _parts(address: str) -> SplitResult:
         )
     if re.search(r"[^!-~]", host + behind_host):
         raise SourceError(
-            f"{without_secrets(address)}: a web address with spaces, control characters or signs beyond ASCII. Write"
+            f"{without_secrets(address)}: a web address with spaces or characters beyond printable ASCII. Write"
             " them percent-encoded (%20), and a name of a host in its xn-- form. Expected https://host/….zip"
         )
     return parts
@@ -176,7 +190,6 @@ class _Remote:
         return self._fetched(0, 1, None)[0]
 
     def fetch(self, start: int, end: int, expected: State) -> bytes:
-        """Bytes [start, end) of a version."""
         return self._fetched(start, end, expected)[1]
 
     def _fetched(self, start: int, end: int, expected: State | None) -> tuple[State, bytes]:
@@ -204,18 +217,15 @@ class _Remote:
         return self._patiently(attempt)
 
     def _patiently(self, attempt: Callable[[], _Result]) -> _Result:
-        """The result of an attempt, repeated after failures that may pass; SourceError after the last one."""
-        failures = 0
-        while True:
-            wait = 0.0
+        def explained() -> _Result:
             try:
                 return attempt()
             except urllib.error.HTTPError as answer:
                 with answer:
                     problem = printable(f"{answer.code} {answer.reason}")
-                    wait = _retry_after(answer.headers)
                     if answer.code not in TRANSIENT_STATUS:
                         raise SourceError(self._refusal(answer.code, problem)) from answer
+                    raise TransientError(problem, _retry_after(answer.headers)) from answer
             except (http.client.InvalidURL, ValueError) as failure:
                 # Of a redirect, whose address may hold a token; from None, since the failure's text has it too.
                 problem = (
@@ -229,14 +239,9 @@ class _Remote:
                         f"{self.location}: the server's certificate is not trusted ({reason.verify_message})."
                         " Add its authority to the system's certificates."
                     ) from failure
-                problem = printable(str(reason)) or type(reason).__name__
-            failures += 1
-            if failures >= self._patience.attempts:
-                raise SourceError(
-                    f"{self.location}: no complete answer after {failures} attempts; the last one ended with:"
-                    f" {problem}. Check the address and the network, and try again later."
-                )
-            time.sleep(max(min(_LONGEST_WAIT_SECONDS, wait), self._patience.wait_after(failures)))
+                raise TransientError(printable(str(reason)) or type(reason).__name__) from failure
+
+        return self._patience.ask(self.location, explained, "the address")
 
     def _request(self, headers: dict[str, str]) -> urllib.request.Request:
         common = {"Accept-Encoding": "identity", "User-Agent": "ae-assets"}

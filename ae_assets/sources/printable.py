@@ -5,19 +5,19 @@ Nothing here makes a text fit to be a path: such names are only ever compared an
 
 import re
 
-MOST_SIGNS = 1_000
-"""More of a name is not shown: a name in a zip archive may have 65,535 signs, and each row keeps its origin."""
+MOST_CHARACTERS = 1_000
+"""More of a name is not shown: a name in a zip archive may have 65,535 characters, and each row keeps its origin."""
 
 
 def printable(text: str) -> str:
-    r"""The text on one line: line ends, control, invisible and undecodable signs are escaped as Python does (`\n`).
+    r"""The text on one line: line ends, control, invisible and undecodable characters are escaped as in Python (`\n`).
 
     A long text loses its middle; its end stays, since that is where the name of a file is.
     """
     if not text.isprintable():
         text = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)
-    if len(text) > MOST_SIGNS:
-        text = f"{text[: MOST_SIGNS // 4]}…{text[1 - 3 * MOST_SIGNS // 4 :]}"
+    if len(text) > MOST_CHARACTERS:
+        text = f"{text[: MOST_CHARACTERS // 4]}…{text[1 - 3 * MOST_CHARACTERS // 4 :]}"
     return text
 
 

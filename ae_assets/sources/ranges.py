@@ -5,8 +5,12 @@ any other.
 """
 
 import io
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, Protocol
+from typing import IO, Protocol, TypeVar
+
+from ae_assets.errors import SourceError
 
 READ_AHEAD_BYTES = 64 * 2**10
 """Least number of bytes fetched at a time; the directory of a quarter (92 days, about 10 KiB) fits at once."""
@@ -16,6 +20,22 @@ MAX_REQUEST_BYTES = 2 * 2**30
 
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers of a server that may be another one a little later."""
+
+_LONGEST_WAIT_SECONDS = 60.0
+_Result = TypeVar("_Result")
+
+
+class TransientError(Exception):
+    """A failure that may pass.
+
+    Args:
+        problem: printable.
+        wait_seconds: how long the server asks to be left alone.
+    """
+
+    def __init__(self, problem: str, wait_seconds: float = 0.0) -> None:
+        super().__init__(problem)
+        self.wait_seconds = wait_seconds
 
 
 @dataclass(frozen=True)
@@ -33,9 +53,31 @@ class Patience:
     first_wait_seconds: float = 0.5
     timeout_seconds: float = 30.0
 
-    def wait_after(self, failures: int) -> float:
-        """Seconds to pause after so many failures, at most a minute."""
-        return min(60.0, self.first_wait_seconds * 2.0 ** (failures - 1))
+    def ask(
+        self, place: str, attempt: Callable[[], _Result], advice: str, progress: Callable[[], int] = lambda: 0
+    ) -> _Result:
+        """The result of an attempt, repeated after failures that may pass; SourceError after the last one.
+
+        Args:
+            place: printable, for the error.
+            attempt: raises `TransientError` where it is to be made again.
+            advice: what to look at where all have failed.
+            progress: attempts are counted since the last one that made it grow.
+        """
+        failures, before = 0, progress()
+        while True:
+            try:
+                return attempt()
+            except TransientError as failure:
+                failures = failures + 1 if progress() == before else 1
+                before = progress()
+                if failures >= self.attempts:
+                    raise SourceError(
+                        f"{place}: no complete answer after {failures} attempts; the last one ended with: {failure}."
+                        f" Check {advice} and the network, and try again later."
+                    ) from failure
+                wait = max(failure.wait_seconds, self.first_wait_seconds * 2.0 ** (failures - 1))
+            time.sleep(min(_LONGEST_WAIT_SECONDS, wait))
 
 
 @dataclass(frozen=True)
@@ -72,7 +114,6 @@ class RangedArchive:
         self._tail: tuple[State, int, bytes] | None = None
 
     def version(self) -> str:
-        """Changes when the archive does."""
         state = self._ranges.state()
         return f"{state.size:x}-{state.mark}"
 

@@ -160,7 +160,7 @@ def _texts_of_irregular(
 
 
 def fields_of(text: str, width: int, separator: str) -> list[str] | None:
-    """Fields of a line if it has `width` of them, with quotes read as quotes or else as plain signs."""
+    """Fields of a line if it has `width` of them, with quotes read as quotes or else as plain characters."""
     try:
         fields = next(csv.reader([text], delimiter=separator))
         if len(fields) == width:
@@ -202,7 +202,9 @@ def _typed_texts(
     misfits: dict[int, dict[str, str]] = {}
     for name in [name for name in types if typed[name].null_count() > texts[name].null_count()]:
         places = (typed[name].is_null() & texts[name].is_not_null()).arg_true()
-        values, fits = _values(points[name].gather(places), types[name], reading)
+        unread = points[name].gather(places)
+        is_whole = types[name].is_integer()
+        values, fits = _whole_values(unread, types[name], reading) if is_whole else _float_values(unread, reading)
         typed.replace_column(typed.get_column_index(name), typed[name].scatter(places, values))
         unfit = places.filter(~fits)
         for place, text in zip(unfit, texts[name].gather(unfit), strict=True):
@@ -210,12 +212,8 @@ def _typed_texts(
     return typed, misfits
 
 
-def _values(texts: pl.Series, kind: type[pl.DataType], reading: Reading) -> tuple[pl.Series, pl.Series]:
-    """The numbers that texts stand for, null where there is none, and whether a text is a number or a missing cell."""
-    return _whole_values(texts, kind, reading) if kind.is_integer() else _float_values(texts, reading)
-
-
 def _float_values(texts: pl.Series, reading: Reading) -> tuple[pl.Series, pl.Series]:
+    """The numbers that texts stand for, null where there is none, and whether a text is a number or a missing cell."""
     stripped = texts.str.strip_chars(_ALL_SPACES)
     values = stripped.str.strip_prefix("+").cast(pl.Float64, strict=False).set(~stripped.str.contains(_DECIMAL), None)
     values = values.set(~values.is_finite().fill_null(value=False), None)
@@ -229,6 +227,7 @@ def _is_empty(text: str, column: str, reading: Reading) -> bool:
 
 
 def _whole_values(texts: pl.Series, kind: type[pl.DataType], reading: Reading) -> tuple[pl.Series, pl.Series]:
+    """As `_float_values`, of whole numbers: without loss, however many digits they have."""
     doubles = texts.cast(pl.Float64, strict=False)
     whole = texts.str.contains(_SHORT_SCIENTIFIC) & (doubles.abs() < EXACT_DOUBLES) & (doubles == doubles.floor())
     values = doubles.set(~whole.fill_null(value=False), None).cast(kind, strict=False)

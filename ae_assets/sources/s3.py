@@ -8,7 +8,6 @@ Keys are only ever compared and printed, never used as paths.
 """
 
 import re
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -29,11 +28,11 @@ from ae_assets.sources.day_files import (
 )
 from ae_assets.sources.files import DataFile, period_of_file, stray_name_reason
 from ae_assets.sources.printable import printable, without_secrets
-from ae_assets.sources.ranges import TRANSIENT_STATUS, Patience, RangedArchive, State
+from ae_assets.sources.ranges import TRANSIENT_STATUS, Patience, RangedArchive, State, TransientError
 from ae_assets.sources.source import SourceDay
 
 MOST_OBJECTS = 100_000
-"""More keys are not listed: a listing asks for a thousand at a time, and the sensor lists anew at each look."""
+"""More keys are not listed: a listing asks for a thousand at a time, and the sensor lists again at each look."""
 
 _Result = TypeVar("_Result")
 _BLOCK = 2**16
@@ -73,9 +72,7 @@ def s3_source(
     if key.lower().endswith(".zip"):
         archive = RangedArchive(key.rsplit("/", 1)[-1], _Object(client, key))
         return ArchiveSource(f"s3://{bucket}/{key}", archive, reading, memory)
-    if (day := period_of_file(key, reading or Reading())) is not None:
-        return S3Day(client, key, day, reading, memory)
-    return S3Source(client, key.strip("/"), reading, memory)
+    return S3Source(client, key, reading, memory)
 
 
 def text_at(location: str, patience: Patience | None = None, make_client: S3ClientMaker | None = None) -> str:
@@ -92,8 +89,8 @@ def text_at(location: str, patience: Patience | None = None, make_client: S3Clie
     bucket, _, key = location.partition("://")[2].partition("/")
     if not (_BUCKET.fullmatch(bucket) and key):
         raise SourceError(f"{without_secrets(location)}: expected s3://bucket/key")
-    stored = _Object(_Client(bucket, patience or Patience(), make_client or _client_of_the_chain), key)
-    return _fetch(stored, stored.state()).decode("utf-8", "replace")
+    client = _Client(bucket, patience or Patience(), make_client or _client_of_the_chain)
+    return _Object(client, key).content().decode("utf-8", "replace")
 
 
 def _client_of_the_chain(config: Any) -> Any:
@@ -103,33 +100,35 @@ def _client_of_the_chain(config: Any) -> Any:
 
 
 class S3Source(DayFileSource):
-    """The days below a prefix, in any depth.
+    """The days below a prefix, in any depth, or a single daily file.
 
     An object's fingerprint is its size and ETag, which come with the listing. Archives that cannot be read are treated
     as `archives.DirectoryCache.combined` says; the directory of an archive is read again when its ETag changes.
 
     Args:
         client: of the bucket.
-        prefix: without slashes at its ends; empty for the whole bucket.
+        key: a prefix, empty for the whole bucket, or the key of a daily file.
         reading: how the files are written.
         memory: as `s3_source` has it.
     """
 
-    def __init__(
-        self, client: "_Client", prefix: str, reading: Reading | None = None, memory: Path | None = None
-    ) -> None:
-        super().__init__(f"s3://{client.bucket}/{prefix}", reading, memory)
+    def __init__(self, client: "_Client", key: str, reading: Reading | None = None, memory: Path | None = None) -> None:
+        reading = reading or Reading()
+        self._single = period_of_file(key, reading)
+        self._key = key if self._single is not None or not key.strip("/") else f"{key.strip('/')}/"
+        super().__init__(f"s3://{client.bucket}/{self._key.strip('/')}", reading, memory)
         self._client = client
-        self._prefix = f"{prefix}/" if prefix else ""
-        self._archives: dict[str, RangedArchive] = {}
-        self._cache = DirectoryCache(self._reading)
+        self._cache = DirectoryCache(reading)
 
     def _listing(self) -> Listing:
+        if self._single is not None:
+            stored = _Object(self._client, self._key, self._client.head(self._key))
+            return Listing([stored.day_file(self._key.rsplit("/", 1)[-1], self._single)], [])
         files: list[DataFile] = []
         strays: list[str] = []
         archives: dict[str, RangedArchive] = {}
-        for key, state in self._client.objects(self._prefix):
-            name = key.removeprefix(self._prefix)
+        for key, state in self._client.objects(self._key):
+            stored, name = _Object(self._client, key, state), key.removeprefix(self._key)
             base = name.rsplit("/", 1)[-1]
             day = period_of_file(name, self._reading)
             if not base:
@@ -137,55 +136,17 @@ class S3Source(DayFileSource):
             if (left_out := left_out_folder(name)) is not None:
                 strays.append(": ".join(left_out))
             elif is_archive_name(base):
-                archives[name] = RangedArchive(name, _Object(self._client, key, state))
+                archives[name] = RangedArchive(name, stored)
             elif day is None:
                 strays.append(f"{name}: {stray_name_reason(base, self._reading)}")
             else:
-                files.append(_day_file(_Object(self._client, key, state), name, day, state))
+                files.append(stored.day_file(name, day))
         if not (files or archives or strays):
             strays.append(
                 f"{self.location}: no object lies below this prefix; expected YYYY-MM-DD.csv files or zip archives, or"
                 " the whole key of one such object"
             )
         return self._cache.combined(self.location, archives.values(), files, list(dict.fromkeys(strays)))
-
-
-class S3Day(DayFileSource):
-    """A single daily file in a bucket.
-
-    Args:
-        client: of the bucket.
-        key: its key.
-        day: the day that the key names.
-        reading: how the file is written.
-        memory: as `s3_source` has it.
-    """
-
-    def __init__(
-        self, client: "_Client", key: str, day: date, reading: Reading | None = None, memory: Path | None = None
-    ) -> None:
-        super().__init__(f"s3://{client.bucket}/{key}", reading, memory)
-        self._client = client
-        self._key = key
-        self._day = day
-
-    def _listing(self) -> Listing:
-        name, state = self._key.rsplit("/", 1)[-1], self._client.head(self._key)
-        return Listing([_day_file(_Object(self._client, self._key, state), name, self._day, state)], [])
-
-
-def _day_file(stored: "_Object", name: str, day: date, state: State) -> DataFile:
-    listed = SourceDay(day, f"{state.size:x}-{state.mark}", name, state.size)
-    fetch = partial(_fetch, stored, state)
-    return DataFile(listed, lambda: zlib.crc32(fetch()), fetch)
-
-
-def _fetch(stored: "_Object", state: State) -> bytes:
-    if state.size > MAX_DAY_BYTES:
-        raise SourceError(
-            f"{stored.location}: {state.size:,} bytes are more than the {MAX_DAY_BYTES:,} a day may have."
-        )
-    return stored.fetch(0, state.size, state)
 
 
 class _Object:
@@ -198,20 +159,31 @@ class _Object:
     """
 
     def __init__(self, client: "_Client", key: str, state: State | None = None) -> None:
-        self.location = printable(f"s3://{client.bucket}/{key}")
         self._client = client
         self._key = key
         self._state = state
 
     def state(self) -> State:
-        """Size and ETag."""
         return self._state or self._client.head(self._key)
 
     def fetch(self, start: int, end: int, expected: State) -> bytes:
-        """Bytes [start, end) of a version."""
         if min(end, expected.size) <= start:
             return b""
         return self._client.read(self._key, start, min(end, expected.size), expected)
+
+    def content(self) -> bytes:
+        """All of it. SourceError where it cannot be had, or is larger than a day may be."""
+        state = self.state()
+        if state.size > MAX_DAY_BYTES:
+            place = self._client.place(self._key)
+            raise SourceError(f"{place}: {state.size:,} bytes are more than the {MAX_DAY_BYTES:,} a day may have.")
+        return self.fetch(0, state.size, state)
+
+    def day_file(self, name: str, day: date) -> DataFile:
+        """The file of a day that it is."""
+        state = self.state()
+        listed = SourceDay(day, f"{state.size:x}-{state.mark}", name, state.size)
+        return DataFile(listed, lambda: zlib.crc32(self.content()), self.content)
 
 
 class _Client:
@@ -242,36 +214,30 @@ class _Client:
         Raises:
             SourceError: the bucket cannot be listed, or holds too many objects there.
         """
-        token: dict[str, str] = {}
-        seen = 0
+        place, token, seen = self.place(prefix), dict[str, str](), 0
         while True:
-            page = self._patiently(
-                f"s3://{self.bucket}/{prefix}",
-                partial(self._call, "list_objects_v2", Bucket=self.bucket, Prefix=prefix, **token),
-            )
+            page = self._patiently(place, partial(self._call, "list_objects_v2", Prefix=prefix, **token))
             entries = page.get("Contents", [])
             for entry in entries:
                 if not {"Key", "Size", "ETag"} <= entry.keys():
-                    raise SourceError(f"s3://{self.bucket}/{prefix}: the server lists objects without size or ETag.")
+                    raise SourceError(f"{place}: the server lists objects without size or ETag.")
                 yield entry["Key"], State(entry["Size"], entry["ETag"].strip('"'))
             seen += max(100, len(entries))  # a server that sends empty pages without end is left, too
             if seen > MOST_OBJECTS:
                 raise SourceError(
-                    f"s3://{self.bucket}/{prefix}: more than {MOST_OBJECTS:,} objects, which take too long to list at"
-                    " every look. Name the prefix below which the days of this table lie."
+                    f"{place}: more than {MOST_OBJECTS:,} objects, which take too long to list at every look. Name the"
+                    " prefix below which the days of this table lie."
                 )
             if not page.get("IsTruncated"):
                 return
             if not page.get("NextContinuationToken"):
-                raise SourceError(
-                    f"s3://{self.bucket}/{prefix}: the server's list of objects breaks off. Try again later."
-                )
+                raise SourceError(f"{place}: the server's list of objects breaks off. Try again later.")
             token = {"ContinuationToken": page["NextContinuationToken"]}
 
     def head(self, key: str) -> State:
         """The version of an object that is there now."""
-        place = printable(f"s3://{self.bucket}/{key}")
-        answer = self._patiently(place, partial(self._call, "head_object", Bucket=self.bucket, Key=key))
+        place = self.place(key)
+        answer = self._patiently(place, partial(self._call, "head_object", Key=key))
         if not {"ContentLength", "ETag"} <= answer.keys():
             raise SourceError(f"{place}: the server tells neither its size nor an ETag.")
         return State(answer["ContentLength"], answer["ETag"].strip('"'))
@@ -281,33 +247,31 @@ class _Client:
         received = bytearray()
 
         def attempt() -> None:
-            first = start + len(received)
-            asked = {"Bucket": self.bucket, "Key": key, "IfMatch": f'"{expected.mark}"'}
-            with self._call("get_object", **asked, Range=f"bytes={first}-{end - 1}")["Body"] as body:
+            span = f"bytes={start + len(received)}-{end - 1}"
+            with self._call("get_object", Key=key, IfMatch=f'"{expected.mark}"', Range=span)["Body"] as body:
                 while block := body.read(min(_BLOCK, end - start - len(received) + 1)):
                     received.extend(block)
 
-        place = printable(f"s3://{self.bucket}/{key}")
+        place = self.place(key)
         self._patiently(place, attempt, lambda: len(received))
         if len(received) != end - start:
             raise SourceError(f"{place}: asked for {end - start:,} bytes, the server sent {len(received):,}.")
         return bytes(received)
 
+    def place(self, key: str) -> str:
+        """What messages call an object or a prefix."""
+        return printable(f"s3://{self.bucket}/{key}")
+
     def _call(self, operation: str, **arguments: Any) -> Any:
-        return getattr(self._s3, operation)(**arguments)
+        return getattr(self._s3, operation)(Bucket=self.bucket, **arguments)
 
     def _patiently(
         self, place: str, attempt: Callable[[], _Result], progress: Callable[[], int] = lambda: 0
     ) -> _Result:
-        """The result of an attempt, repeated after failures that may pass; SourceError after the last one.
-
-        Attempts are counted since the last one that brought something.
-        """
         from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
         from urllib3.exceptions import HTTPError
 
-        failures, before = 0, progress()
-        while True:
+        def explained() -> _Result:
             try:
                 return attempt()
             except (NoCredentialsError, PartialCredentialsError) as missing:
@@ -320,16 +284,11 @@ class _Client:
                 problem = f"{status} {answer.response['Error'].get('Code', '')}"
                 if status not in TRANSIENT_STATUS:
                     raise SourceError(_refusal(place, status, problem)) from answer
+                raise TransientError(problem) from answer
             except (BotoCoreError, HTTPError, OSError, ValueError) as failure:  # ValueError: a number that is none
-                problem = printable(str(failure)) or type(failure).__name__
-            failures = failures + 1 if progress() == before else 1
-            before = progress()
-            if failures >= self._patience.attempts:
-                raise SourceError(
-                    f"{place}: no complete answer after {failures} attempts; the last one ended with: {problem}."
-                    " Check AWS_ENDPOINT_URL_S3, AWS_REGION and the network, and try again later."
-                )
-            time.sleep(self._patience.wait_after(failures))
+                raise TransientError(printable(str(failure)) or type(failure).__name__) from failure
+
+        return self._patience.ask(place, explained, "AWS_ENDPOINT_URL_S3, AWS_REGION", progress)
 
 
 def _refusal(place: str, status: int, problem: str) -> str:

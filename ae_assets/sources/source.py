@@ -5,6 +5,7 @@ What is called a day here is a period of the table (see `schemas.periods`): its 
 
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from typing import Protocol
 
 import polars as pl
@@ -20,8 +21,8 @@ class SourceDay:
         day: the period that the rows belong to.
         fingerprint: rests on content: changes when that changes, and not by a touch or a copy; only compared for
             equality.
-        origin: printable place of the file, e.g. ``data_2013.zip!2013/2013-04-10.csv``; never opened as a path. Signs
-            that would break a log are escaped here, whatever a reader found.
+        origin: printable place of the file, e.g. ``data_2013.zip!2013/2013-04-10.csv``; never opened as a path.
+            Characters that would break a log are escaped here, whatever a reader found.
         size_bytes: size of the uncompressed file.
     """
 
@@ -53,7 +54,7 @@ class Source(Protocol):
         ...
 
     def days(self) -> dict[date, SourceDay]:
-        """The days that can be read, oldest first; looks anew at each call. SourceError where nothing can be listed."""
+        """The days that can be read, oldest first; looks again each time. SourceError where nothing can be listed."""
         ...
 
     def strays(self) -> list[str]:
@@ -63,3 +64,15 @@ class Source(Protocol):
     def read(self, day: SourceDay) -> pl.DataFrame:
         """Every row of one listed day, typed as `csv_day.parse_day` describes. SourceError where it cannot be read."""
         ...
+
+
+class ListedSource:
+    """A source that gives its first listing again: to list thousands of files, or a server, costs as much as a day.
+
+    A file that is replaced after the listing is not read for another: reading it fails, as from any old listing.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.location, self.simulated = source.location, source.simulated
+        self.span, self.strays, self.read = source.span, source.strays, source.read
+        self.days = cache(source.days)

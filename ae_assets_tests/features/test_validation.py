@@ -17,8 +17,9 @@ from ae_assets.schemas.quarantine import quarantine_schema
 from ae_assets_tests.schemas.frames import DAY, raw_rows
 
 
-def test_valid_rows_have_normalised_names_and_the_raw_attributes():
-    valid = validate_day(raw_rows({}, {"failure": None}), DAY).valid
+def test_valid_rows_have_normalised_names_and_the_attributes_of_features():
+    contract = contract_of(DRIVE_STATS, ("smart_5_raw", "smart_9_raw", "smart_194_raw"))
+    valid = validate_day(raw_rows({}, {"failure": None}), DAY, contract).valid
     assert valid.columns == ["day", "entity", "cohort", "label", "smart_5_raw", "smart_9_raw", "smart_194_raw"]
     assert valid.select("day", "entity", "cohort", "label").rows() == [
         (DAY, "ZA0000", "ST12000NM0008", 0),

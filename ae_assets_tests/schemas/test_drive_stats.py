@@ -71,7 +71,7 @@ UNUSUAL = {
     "the firmware's offset of 29 years": {"smart_9_raw": 258_991},
     "a temperature with its extremes packed above it": {"smart_194_raw": (18 << 32) + (45 << 16) + 31},
     "a hot drive": {"smart_194_raw": 74},
-    "an unreadable cell of a column that nothing reads": {"rescued": '{"smart_9_normalized": "x"}'},
+    "an unreadable cell of a column that nothing reads": {"rescued": '{"pod_id": "x"}'},
     "a model of two words": {"model": "WDC WD10EADS"},
     "a serial number with a hyphen": {"serial_number": "WD-WCAU45409452"},
     "more bad sectors than it could have, if its capacity were known": {"smart_5_raw": 10**12, "capacity_bytes": -1},
