@@ -1,6 +1,7 @@
 """`source.columns` of a table's YAML: which columns say when, who, of what kind and failed, and which are values."""
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, Self
 
 import polars as pl
@@ -32,8 +33,15 @@ def stored_name(name: str) -> str:
     return f"file_{name}" if name.lower() in RESERVED_COLUMNS else name
 
 
-RULE_NAMES = ("known", "whole", "not_negative", "positive", "share", "percentage")
-"""Rules of a value, see `schemas.rules`."""
+VALUE_RULES: Mapping[str, tuple[str, Callable[[pl.Expr], pl.Expr]]] = {
+    "known": ("a record without it says nothing", lambda value: value.is_not_null()),
+    "whole": ("it is counted, so it is a whole number", lambda value: value == value.floor()),
+    "not_negative": ("it is counted or measured from zero on", lambda value: value >= 0),
+    "positive": ("it is measured from above zero on", lambda value: value > 0),
+    "share": ("it is a share, from 0 to 1", lambda value: value.is_between(0, 1)),
+    "percentage": ("it is a percentage, from 0 to 100", lambda value: value.is_between(0, 100)),
+}
+"""Rules that a YAML asks for by name: the reason, and the check of a value."""
 
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 
@@ -175,15 +183,15 @@ class ValueSection(_Section):
         default=(), description="Cells that are missing in this column, beside source.missing_markers, e.g. -9999."
     )
     rules: Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])] = Field(
-        default=(), description="Rules by name: known, whole, not_negative, positive, share, percentage."
+        default=(), description=f"Rules by name: {', '.join(VALUE_RULES)}."
     )
 
     @field_validator("rules")
     @classmethod
     def _rules_are_known(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
         for one in rules:
-            if one not in RULE_NAMES:
-                raise ValueError(f"no such rule as {one!r}; expected {', '.join(RULE_NAMES)}")
+            if one not in VALUE_RULES:
+                raise ValueError(f"no such rule as {one!r}; expected {', '.join(VALUE_RULES)}")
         return rules
 
     @model_validator(mode="after")

@@ -27,7 +27,7 @@ class Rule:
         name: the proposition, e.g. ``date_is_the_partition_day``.
         column: the column that is named where it is broken.
         reason: why a row that breaks it cannot be true.
-        check: Boolean per row; True = holds. Unknown values hold unless the rule is about presence.
+        check: Boolean per row; True = holds, and so does null: an unknown value breaks no rule but one about presence.
         locate: from the text in ``column`` to the ``column`` and ``value`` to name instead; None = as they are.
     """
 
@@ -36,6 +36,9 @@ class Rule:
     reason: str
     check: pl.Expr
     locate: Callable[[str], dict[str, str]] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "check", self.check.fill_null(value=True))
 
 
 @dataclass(frozen=True)

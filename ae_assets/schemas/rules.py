@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from functools import partial
 
 import polars as pl
 
-from ae_assets.schemas.columns import ValueSection
+from ae_assets.schemas.columns import VALUE_RULES, ValueSection
 from ae_assets.schemas.periods import Periods
 from ae_assets.schemas.raw import Rule
 
@@ -70,27 +69,8 @@ def label_is_zero_or_one(column: str) -> Rule:
         "label_is_zero_or_one",
         column,
         "the label says whether the device failed then; an empty cell is an unknown label and is kept",
-        pl.col(column).is_between(0, 1).fill_null(value=True),
+        pl.col(column).is_between(0, 1),
     )
-
-
-@dataclass(frozen=True)
-class _ValueRule:
-    """A rule that a YAML asks for by its name; unknown values hold it unless it says otherwise."""
-
-    reason: str
-    holds: Callable[[pl.Expr], pl.Expr]
-
-
-VALUE_RULES: Mapping[str, _ValueRule] = {
-    "known": _ValueRule("a record without it says nothing", lambda value: value.is_not_null()),
-    "whole": _ValueRule("it is counted, so it is a whole number", lambda value: value == value.floor()),
-    "not_negative": _ValueRule("it is counted or measured from zero on", lambda value: value >= 0),
-    "positive": _ValueRule("it is measured from above zero on", lambda value: value > 0),
-    "share": _ValueRule("it is a share, from 0 to 1", lambda value: value.is_between(0, 1)),
-    "percentage": _ValueRule("it is a percentage, from 0 to 100", lambda value: value.is_between(0, 100)),
-}
-"""The rules that `source.columns.values` can name; `schemas.columns.RULE_NAMES` lists them."""
 
 
 def value_rules(values: Mapping[str, ValueSection], column: str) -> list[Rule]:
@@ -100,18 +80,14 @@ def value_rules(values: Mapping[str, ValueSection], column: str) -> list[Rule]:
     rules = []
     if section.at_least is not None:
         reason = f"source.columns.values.{column}.at_least is {section.at_least:g}{unit}: less cannot be true"
-        rules.append(Rule("value_is_not_too_low", column, reason, _unknown_holds(value >= section.at_least)))
+        rules.append(Rule("value_is_not_too_low", column, reason, value >= section.at_least))
     if section.at_most is not None:
         reason = f"source.columns.values.{column}.at_most is {section.at_most:g}{unit}: more cannot be true"
-        rules.append(Rule("value_is_not_too_high", column, reason, _unknown_holds(value <= section.at_most)))
+        rules.append(Rule("value_is_not_too_high", column, reason, value <= section.at_most))
     for name in section.rules:
-        rule = VALUE_RULES[name]
-        rules.append(Rule(f"value_is_{name}", column, rule.reason, _unknown_holds(rule.holds(value))))
+        reason, check = VALUE_RULES[name]
+        rules.append(Rule(f"value_is_{name}", column, reason, check(value)))
     return rules
-
-
-def _unknown_holds(check: pl.Expr) -> pl.Expr:
-    return check.fill_null(value=True)
 
 
 def _nothing_spoils(spoils: Callable[[str], bool]) -> pl.Expr:

@@ -35,8 +35,8 @@ class Fingerprints:
     """
 
     def __init__(self, root: Path, memory: Path | None) -> None:
-        self._memory = Memory(memory, "", root, VERSION, _found_of, _values_of)
-        self._known = self._memory.recall()
+        self._memory = Memory(memory, "", root, VERSION)
+        self._known = self._memory.recall(_stamped)
         self._seen: dict[str, tuple[_Stamp, int]] = {}
         self._unsaved_bytes = 0
 
@@ -68,7 +68,7 @@ class Fingerprints:
 
     def _save(self, files: dict[str, tuple[_Stamp, int]]) -> None:
         self._unsaved_bytes = 0
-        self._memory.remember(files)
+        self._memory.remember({name: [*stamp, checksum] for name, (stamp, checksum) in files.items()})
 
 
 def checksum_of(path: Path) -> int:
@@ -90,10 +90,6 @@ def _stamp(path: Path) -> _Stamp:
     return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
 
 
-def _found_of(values: tuple[int, int, int, int, int]) -> tuple[_Stamp, int]:
+def _stamped(values: tuple[int, int, int, int, int]) -> tuple[_Stamp, int]:
     size, changed, inode_changed, inode, checksum = (int(value) for value in values)
     return (size, changed, inode_changed, inode), checksum
-
-
-def _values_of(found: tuple[_Stamp, int]) -> list[int]:
-    return [*found[0], found[1]]

@@ -107,6 +107,11 @@ _NONE, _SUDDEN, _WEAR, _INFANT = range(4)
 _NEVER = 10**6
 
 
+_GOLDEN = 0x9E3779B97F4A7C15
+_OFFSET = 0xD1B54A32D192ED03
+_SHIFTS_AND_FACTORS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
+
+
 class _Random:
     """Uniform numbers in [0, 1) by hashing (splitmix64, Steele et al. 2014), independent of the version of numpy."""
 
@@ -114,33 +119,18 @@ class _Random:
         self._seed = seed
 
     def __call__(self, purpose: str, drive: Integers, day: int = 0) -> Floats:
-        key = self._seed & _MASK
-        for part in (
-            int.from_bytes(purpose.encode()[:8], "little"),
-            int.from_bytes(purpose.encode()[8:16], "little"),
-            day,
-        ):
-            key = _mix_int(key ^ ((part * _GOLDEN + _OFFSET) & _MASK))
-        mixed = drive.astype(np.uint64) * np.uint64(_GOLDEN)
-        mixed ^= np.uint64(key)
-        for shift, factor in ((30, _FACTOR_1), (27, _FACTOR_2)):
-            mixed ^= mixed >> np.uint64(shift)
-            mixed *= np.uint64(factor)
-        mixed ^= mixed >> np.uint64(31)
+        key = np.array([self._seed], dtype=np.uint64)
+        text = purpose.encode()
+        for part in (int.from_bytes(text[:8], "little"), int.from_bytes(text[8:16], "little"), day):
+            key = _mixed(key ^ np.uint64((part * _GOLDEN + _OFFSET) % 2**64))
+        mixed = _mixed(drive.astype(np.uint64) * np.uint64(_GOLDEN) ^ key)
         return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-_MASK = 2**64 - 1
-_GOLDEN = 0x9E3779B97F4A7C15
-_OFFSET = 0xD1B54A32D192ED03
-_FACTOR_1 = 0xBF58476D1CE4E5B9
-_FACTOR_2 = 0x94D049BB133111EB
-
-
-def _mix_int(value: int) -> int:
-    value = ((value ^ (value >> 30)) * _FACTOR_1) & _MASK
-    value = ((value ^ (value >> 27)) * _FACTOR_2) & _MASK
-    return value ^ (value >> 31)
+def _mixed(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    for shift, factor in _SHIFTS_AND_FACTORS:
+        bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
+    return bits ^ (bits >> np.uint64(31))
 
 
 @dataclass(frozen=True)

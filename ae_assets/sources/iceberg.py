@@ -38,12 +38,8 @@ _CLOCK_MARGIN = timedelta(days=1)
 """More than any clock is away from UTC: times of a local clock are looked for in a wider range first."""
 
 
-@dataclass(frozen=True)
-class _Index:
-    """How many rows of each period a data file holds, and how many have no time."""
-
-    rows: Mapping[date, int]
-    timeless: int
+_Index = Mapping[date | None, int]
+"""How many rows of each period a data file holds; None: how many have no time."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +83,8 @@ class IcebergSource(ListingSource):
             raise SourceError(f"{self.location}: a table has no files whose names tell the device; name its column.")
         if len(layout.time.column) > 1:
             raise SourceError(f"{self.location}: the time of a table is one column, a date or a timestamp.")
-        self._known = Memory(memory, "iceberg-", self.location, VERSION, self._index_of, _values_of)
-        self._indexes = self._known.recall()
+        self._known = Memory(memory, "iceberg-", self.location, VERSION)
+        self._indexes = self._known.recall(self._index_of)
         self._listing: _Listing | None = None
 
     def _look(self) -> tuple[dict[date, SourceDay], list[str]]:
@@ -100,19 +96,20 @@ class IcebergSource(ListingSource):
             indexes = {_key(task, self._reading): self._index(scan, task, names) for task in tasks}
         if indexes.keys() != self._indexes.keys():
             self._indexes = indexes
-            self._known.remember(indexes)
-        counts = sum((Counter(index.rows) for index in indexes.values()), Counter[date]())
-        timeless = sum(index.timeless for index in indexes.values())
-        if timeless and not counts:
+            self._known.remember({key: _values_of(index) for key, index in indexes.items()})
+        counts = sum((Counter(index) for index in indexes.values()), Counter[date | None]())
+        timeless = counts.pop(None, 0)
+        periods = sorted(period for period in counts if period is not None)
+        if timeless and not periods:
             return {}, [f"{self.location}: none of its {timeless:,} rows has a time"]
-        with_timeless = min(counts, default=None)
-        parts: dict[date, list[tuple[FileScanTask, int]]] = {period: [] for period in sorted(counts)}
+        with_timeless = periods[0] if periods else None
+        parts: dict[date, list[tuple[FileScanTask, int]]] = {period: [] for period in periods}
         for task, index in zip(tasks, indexes.values(), strict=True):
-            rows = Counter(index.rows)
-            if with_timeless is not None and index.timeless:
-                rows[with_timeless] += index.timeless
+            rows = Counter(index)
+            rows[with_timeless] += rows.pop(None, 0)
             for period, count in rows.items():
-                parts[period].append((task, count))
+                if period is not None and count:
+                    parts[period].append((task, count))
         self._listing = _Listing(table, names, with_timeless, parts)
         return {period: self._listed_period(period, of_period) for period, of_period in parts.items()}, []
 
@@ -187,12 +184,11 @@ class IcebergSource(ListingSource):
         if bounds is not None and self._is_of_utc(bounds.dtype):
             first, last = self._periods_of(bounds)
             if first == last:
-                return _Index({self._reading.periods.of(first): task.file.record_count}, 0)
+                return {self._reading.periods.of(first): task.file.record_count}
         arrow = _arrow_of(scan, [task])
         periods = self._periods_of(pl.Series(values=arrow.column(0)))
-        counts = periods.drop_nulls().value_counts(name="rows")
-        rows = {self._reading.periods.of(period): count for period, count in counts.iter_rows()}
-        return _Index(rows, periods.null_count())
+        counts = periods.value_counts(name="rows").iter_rows()
+        return {period and self._reading.periods.of(period): count for period, count in counts}
 
     def _periods_of(self, given: pl.Series) -> pl.Series:
         """The period of each time of the table; null where there is none.
@@ -247,11 +243,13 @@ class IcebergSource(ListingSource):
 
     def _index_of(self, values: Mapping[str, Any]) -> _Index:
         periods = self._reading.periods
-        return _Index({periods.parse(period): int(rows) for period, rows in values["rows"].items()}, values["timeless"])
+        index: dict[date | None, int] = {periods.parse(period): int(rows) for period, rows in values["rows"].items()}
+        return {**index, None: values["timeless"]} if values["timeless"] else index
 
 
 def _values_of(index: _Index) -> dict[str, Any]:
-    return {"rows": {period.isoformat(): rows for period, rows in index.rows.items()}, "timeless": index.timeless}
+    rows = {period.isoformat(): rows for period, rows in index.items() if period is not None}
+    return {"rows": rows, "timeless": index.get(None, 0)}
 
 
 def _identity(task: "FileScanTask") -> str:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -46,12 +47,10 @@ class _Cut:
     places: Mapping[date, tuple[int, int]]
 
     def of(self, day: date) -> pl.DataFrame:
-        """The rows of a day."""
         return self.rows.slice(*self.places.get(day, (0, 0)))
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(NamedTuple):
     """The rows of a day in one file: what they are, told by a digest, and how much text they would be."""
 
     digest: str
@@ -70,8 +69,8 @@ class ManyDays:
     def __init__(self, reading: Reading, memory: Path | None, location: str) -> None:
         self._reading = reading
         self._location = location
-        self._memory = Memory(memory, "days-", location, VERSION, self._index_of, _days_of)
-        self._indexes: dict[str, dict[date, _Part]] = self._memory.recall()
+        self._memory = Memory(memory, "days-", location, VERSION)
+        self._indexes: dict[str, dict[date, _Part]] = self._memory.recall(self._index_of)
         self._files: dict[date, list[DataFile]] = {}
         self._cuts: OrderedDict[str, _Cut] = OrderedDict()
 
@@ -97,7 +96,7 @@ class ManyDays:
             raise SourceError(f"{self._location}: no day can be read.\n" + "\n".join(strays))
         if indexes.keys() != self._indexes.keys():
             self._indexes = indexes
-            self._memory.remember(indexes)
+            self._memory.remember({key: _days_of(index) for key, index in indexes.items()})
         self._files = {day: [file for file, _ in of_day] for day, of_day in parts.items()}
         return {day: _listed(day, parts[day]) for day in sorted(parts)}, strays
 
@@ -129,9 +128,7 @@ class ManyDays:
 
     def _index(self, file: DataFile) -> dict[date, _Part]:
         known = self._indexes.get(self._key(file))
-        if known is not None:
-            return known
-        return _parts(self._cut(file))
+        return _parts(self._cut(file)) if known is None else known
 
     def _cut(self, file: DataFile) -> _Cut:
         key = self._key(file)
@@ -150,8 +147,8 @@ class ManyDays:
         return {self._reading.periods.parse(day): _Part(str(digest), int(size)) for day, (digest, size) in days.items()}
 
 
-def _days_of(index: Mapping[date, _Part]) -> dict[str, list[str | int]]:
-    return {day.isoformat(): [part.digest, part.size_bytes] for day, part in index.items()}
+def _days_of(index: Mapping[date, _Part]) -> dict[str, _Part]:
+    return {day.isoformat(): part for day, part in index.items()}
 
 
 def _cut_by_days(rows: pl.DataFrame, origin: str, reading: Reading) -> _Cut:

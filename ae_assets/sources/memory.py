@@ -7,54 +7,47 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-Found = TypeVar("Found")
+_Content = TypeVar("_Content")
 
 
-class Memory(Generic[Found]):
-    """What was found by key. A memory that cannot be read or written costs time and nothing else.
+class Memory:
+    """What was found by key, as plain values. A memory that cannot be read or written costs time and nothing else.
 
     Args:
         folder: where it is kept; None: nowhere.
         kind: what is found, the beginning of the file's name.
         location: of the source, by which its memory is told from that of others.
         version: of how it is written.
-        read: makes what was found of plain values; what it cannot read (ValueError, TypeError, KeyError) is forgotten.
-        write: makes plain values of it.
     """
 
-    def __init__(
-        self,
-        folder: Path | None,
-        kind: str,
-        location: str | os.PathLike[str],
-        version: int,
-        read: Callable[[Any], Found],
-        write: Callable[[Found], Any],
-    ) -> None:
+    def __init__(self, folder: Path | None, kind: str, location: str | os.PathLike[str], version: int) -> None:
         name = hashlib.sha256(os.fsencode(location)).hexdigest()[:16]
         self._file = None if folder is None else folder / f"{kind}{name}.json"
         self._version = version
-        self._read, self._write = read, write
 
-    def recall(self) -> dict[str, Found]:
-        """All that was remembered last; nothing where that cannot be read, or was written in another way."""
+    def recall(self, read: Callable[[Any], _Content]) -> dict[str, _Content]:
+        """All that was remembered last; nothing where that cannot be read, or was written in another way.
+
+        Args:
+            read: makes what was found of plain values; ValueError, TypeError or KeyError where it cannot.
+        """
         if self._file is None:
             return {}
         try:
             content = json.loads(self._file.read_text())
             if content["version"] != self._version:
                 return {}
-            return {key: self._read(found) for key, found in content["files"].items()}
+            return {key: read(values) for key, values in content["files"].items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return {}
 
-    def remember(self, found: Mapping[str, Found]) -> None:
+    def remember(self, values: Mapping[str, Any]) -> None:
         """Remembers these and nothing else."""
         if self._file is None:
             return
-        content = {"version": self._version, "files": {key: self._write(one) for key, one in found.items()}}
+        content = {"version": self._version, "files": values}
         draft = self._file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)

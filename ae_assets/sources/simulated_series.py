@@ -100,24 +100,21 @@ class SimulatedSeries(Simulated):
         abnormal = np.zeros(len(moments), np.bool_)
         for fault in faults:
             abnormal |= (moments >= fault.start) & (moments < fault.end)
-        columns = {
-            name: pl.Series(name, values[name]).fill_nan(None)
-            if name in values
-            else pl.repeat(None, len(moments), dtype=pl.String, eager=True).alias(name)
-            for name in layout.values
-        }
-        columns = {
-            name: one.round().cast(pl.Int64) if layout.type_of(name) == pl.Int64 else one
-            for name, one in columns.items()
-        }
         marks = layout.abnormal.columns if layout.abnormal is not None else ()
-        frame = pl.DataFrame(list(columns.values())).with_columns(
-            *_times(layout, moments),
-            pl.lit(f"simulated_{entity + 1}").alias(layout.entity),
-            *([pl.lit(f"kind_{entity % 2 + 1}").alias(layout.cohort)] if layout.cohort else []),
-            *([pl.lit(0, pl.Int8).alias(layout.label)] if layout.label else []),
-            *(pl.when(pl.Series(abnormal)).then(pl.lit("1")).alias(name) for name in marks[:1]),
-            *(pl.lit(None, pl.String).alias(name) for name in marks[1:]),
+        whole = [name for name in numbers if layout.type_of(name) == pl.Int64]
+        texts = [name for name in layout.values if name not in numbers]
+        frame = (
+            pl.DataFrame(values)
+            .fill_nan(None)
+            .with_columns(
+                *_times(layout, moments),
+                pl.col(whole).round().cast(pl.Int64),
+                pl.lit(f"simulated_{entity + 1}").alias(layout.entity),
+                *([pl.lit(f"kind_{entity % 2 + 1}").alias(layout.cohort)] if layout.cohort else []),
+                *([pl.lit(0, pl.Int8).alias(layout.label)] if layout.label else []),
+                *(pl.when(pl.Series(abnormal)).then(pl.lit("1")).alias(name) for name in marks[:1]),
+                *(pl.lit(None, pl.String).alias(name) for name in [*marks[1:], *texts]),
+            )
         )
         written = dict.fromkeys([*layout.required, *marks, *layout.values])
         return frame.select(name for name in layout.day_schema(written) if name in frame.columns)

@@ -10,11 +10,9 @@ from pydantic import ValidationError
 
 from ae_assets.features.validation import Validated, valid_rows, validate_day
 from ae_assets.model.definition import SourceSection
-from ae_assets.schemas.columns import RULE_NAMES
 from ae_assets.schemas.contracts import contract_of
 from ae_assets.schemas.layouts.own import layout_of_record
 from ae_assets.schemas.periods import DAILY, HOURLY, WEEKLY, Periods
-from ae_assets.schemas.rules import VALUE_RULES
 
 DAY = date(2024, 4, 7)
 COLUMNS: dict[str, Any] = {
@@ -207,10 +205,6 @@ def test_what_a_yaml_may_not_say_of_columns(change: Mapping[str, Any], says: str
 def test_a_source_has_one_contract(source: Mapping[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         SourceSection.model_validate({"location": "in", **source})
-
-
-def test_the_rules_that_a_yaml_can_name_are_those_that_there_are() -> None:
-    assert set(RULE_NAMES) == set(VALUE_RULES)
 
 
 def test_a_model_version_rebuilds_the_layout_of_its_settings() -> None:

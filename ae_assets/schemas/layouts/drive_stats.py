@@ -101,16 +101,14 @@ def _rules_of_row(contract: RawContract, day: date) -> list[Rule]:
             "failure_is_zero_or_one",
             "failure",
             "failure says whether the drive failed on this day; an empty cell is an unknown label and is kept",
-            pl.col("failure").is_between(0, 1).fill_null(value=True),
+            pl.col("failure").is_between(0, 1),
         ),
         Rule(
             "capacity_is_plausible",
             "capacity_bytes",
             "no disk holds less than 1 GB or more than 1 PB, so the drive's answer was garbled; empty and -1 say "
             "that it did not answer, which happens to failing drives, and are kept",
-            (capacity.is_between(SMALLEST_CAPACITY, LARGEST_CAPACITY) | (capacity == UNKNOWN_CAPACITY)).fill_null(
-                value=True
-            ),
+            capacity.is_between(SMALLEST_CAPACITY, LARGEST_CAPACITY) | (capacity == UNKNOWN_CAPACITY),
         ),
     ]
 
@@ -123,37 +121,23 @@ def _rules_of_attribute(low_bits: Mapping[str, int], column: str) -> list[Rule]:
             "raw_value_fits_six_bytes",
             column,
             "a SMART raw value is an unsigned number of six bytes: it is never negative and always below 2^48",
-            whole.is_between(0, LARGEST_RAW_VALUE).fill_null(value=True),
+            whole.is_between(0, LARGEST_RAW_VALUE),
         )
     ]
     if column in SECTOR_COUNTERS:
         capacity = pl.when(pl.col("capacity_bytes") > 0).then(pl.col("capacity_bytes"))
-        rules.append(
-            Rule(
-                "sectors_fit_the_drive",
-                column,
-                "a drive cannot have more bad sectors than sectors of 512 bytes",
-                (value <= capacity // SMALLEST_SECTOR).fill_null(value=True),
-            )
-        )
+        reason = "a drive cannot have more bad sectors than sectors of 512 bytes"
+        rules.append(Rule("sectors_fit_the_drive", column, reason, value <= capacity // SMALLEST_SECTOR))
     if column == TEMPERATURE:
-        rules.append(
-            Rule(
-                "temperature_is_plausible",
-                column,
-                f"no disk works above {HOTTEST} degrees Celsius; the low byte counts, since some vendors pack the "
-                f"lowest and highest temperatures above it",
-                (value <= HOTTEST).fill_null(value=True),
-            )
+        reason = (
+            f"no disk works above {HOTTEST} degrees Celsius; the low byte counts, since some vendors pack the lowest "
+            "and highest temperatures above it"
         )
+        rules.append(Rule("temperature_is_plausible", column, reason, value <= HOTTEST))
     if column == POWER_ON_HOURS:
-        rules.append(
-            Rule(
-                "power_on_hours_are_plausible",
-                column,
-                f"{MOST_POWER_ON_HOURS:,} hours are 114 years, longer than hard disks have existed; where vendors pack "
-                f"something else above them, low_bits of the attribute in the YAML says so",
-                (value <= MOST_POWER_ON_HOURS).fill_null(value=True),
-            )
+        reason = (
+            f"{MOST_POWER_ON_HOURS:,} hours are 114 years, longer than hard disks have existed; where vendors pack "
+            "something else above them, low_bits of the attribute in the YAML says so"
         )
+        rules.append(Rule("power_on_hours_are_plausible", column, reason, value <= MOST_POWER_ON_HOURS))
     return rules
