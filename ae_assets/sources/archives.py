@@ -78,12 +78,7 @@ class ArchiveFile(Protocol):
 
 
 class LocalArchive:
-    """An archive on this machine.
-
-    Args:
-        path: where it lies.
-        name: how it is called in origins and errors.
-    """
+    """An archive on this machine."""
 
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
@@ -109,24 +104,17 @@ class LocalArchive:
 
 
 class DirectoryCache:
-    """Listings of archives by name, reused while the archive's version stays the same.
-
-    Args:
-        reading: which members hold days.
-    """
+    """Listings of archives by name, reused while the archive's version stays the same."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._known: dict[str, tuple[str, Listing]] = {}
 
     def listing(self, archive: ArchiveFile) -> Listing:
-        """Days in an archive, see `archive_listing`."""
         version = archive.version()
-        known = self._known.get(archive.name)
-        if known is None or known[0] != version:
-            known = (version, archive_listing(archive, self._reading))
-            self._known[archive.name] = known
-        return known[1]
+        if archive.name not in self._known or self._known[archive.name][0] != version:
+            self._known[archive.name] = (version, archive_listing(archive, self._reading))
+        return self._known[archive.name][1]
 
     def combined(
         self, location: str, archives: Iterable[ArchiveFile], files: Sequence[DataFile], strays: Sequence[str]

@@ -27,12 +27,7 @@ _Stamp = tuple[int, int, int, int]
 
 
 class Fingerprints:
-    """Checksums of the files below a folder.
-
-    Args:
-        root: the folder.
-        memory: folder in which they are remembered; None: for as long as this object lives.
-    """
+    """Checksums of the files below a folder, remembered in another; None: for as long as this object lives."""
 
     def __init__(self, root: Path, memory: Path | None) -> None:
         self._memory = Memory(memory, "", root, VERSION)

@@ -35,11 +35,6 @@ class FolderSource(DayFileSource):
 
     An archive that cannot be read is named by `strays()` with the reason, and once more by the error of whoever asks
     for a day that is not there; the other files stay usable. If nothing but broken archives is there, listing fails.
-
-    Args:
-        path: the folder, or a file named YYYY-MM-DD.csv.
-        reading: how the files are written.
-        memory: folder in which fingerprints are remembered between processes; None: not.
     """
 
     def __init__(self, path: Path, reading: Reading | None = None, memory: Path | None = None) -> None:

@@ -65,7 +65,7 @@ def http_source(address: str, reading: Reading, memory: Path | None) -> DayFileS
     """
     archive = HttpArchive(address)
     if archive.location.endswith("/"):
-        return HttpFolderSource(address, reading, memory=memory)
+        return HttpFolderSource(address, reading, memory)
     if not archive.location.lower().endswith(".zip"):
         raise SourceError(
             f"{archive.location}: expected the address of a .zip file, or of its folder with / at the end."
@@ -76,25 +76,12 @@ def http_source(address: str, reading: Reading, memory: Path | None) -> DayFileS
 class HttpFolderSource(DayFileSource):
     """The zip archives that an index page links to, as web servers write for a folder.
 
-    Only links into the same folder of the same server are followed. Archives that cannot be read are treated as
-    `archives.DirectoryCache.combined` says.
-
-    Args:
-        address: ends with a slash; may carry `user:password@`, which is used for the archives too.
-        reading: how the files are written.
-        patience: retries and timeouts.
-        memory: folder in which the days of files that hold many are remembered; None: nowhere.
+    Only links into the same folder of the same server are followed, with the user and password of the address. Archives
+    that cannot be read are treated as `archives.DirectoryCache.combined` says.
     """
 
-    def __init__(
-        self,
-        address: str,
-        reading: Reading | None = None,
-        patience: Patience | None = None,
-        memory: Path | None = None,
-    ) -> None:
-        self._patience = patience or Patience()
-        self._remote = _Remote(address, self._patience)
+    def __init__(self, address: str, reading: Reading, memory: Path | None) -> None:
+        self._remote = _Remote(address, Patience())
         super().__init__(self._remote.location, reading, memory)
         self._address = urlunsplit(urlsplit(address)._replace(query="", fragment=""))
         self._archives: dict[str, HttpArchive] = {}
@@ -108,7 +95,7 @@ class HttpFolderSource(DayFileSource):
             if is_archive_name(name):
                 if len(archives) >= MOST_ARCHIVES:
                     raise SourceError(f"{self.location}: the index page links to more than {MOST_ARCHIVES:,} archives.")
-                archives[name] = self._archives.get(name) or HttpArchive(self._address + quote(name), self._patience)
+                archives[name] = self._archives.get(name) or HttpArchive(self._address + quote(name))
             else:
                 hidden = stray_name_reason(name, self._reading) if name.startswith(".") else None
                 strays.append(f"{name}: {hidden or 'not a zip archive; over http(s) only archives are read'}")
@@ -116,13 +103,13 @@ class HttpFolderSource(DayFileSource):
         return self._cache.combined(self.location, archives.values(), [], strays)
 
 
-def text_at(address: str, patience: Patience | None = None) -> str:
+def text_at(address: str) -> str:
     """The whole text at an http(s) address.
 
     Raises:
         SourceError: it cannot be fetched, or is longer than a page may be.
     """
-    return _Remote(address, patience or Patience()).page()
+    return _Remote(address, Patience()).page()
 
 
 def _links_into(folder: str, page: str) -> list[str]:

@@ -58,13 +58,7 @@ class _Part(NamedTuple):
 
 
 class ManyDays:
-    """The days in some files.
-
-    Args:
-        reading: how the files are written.
-        memory: folder in which the days of a file are remembered between processes; None: for as long as this lives.
-        location: of the source, by which its memory is told from that of others.
-    """
+    """The days in some files of a source; they are remembered in a folder, None: for as long as this lives."""
 
     def __init__(self, reading: Reading, memory: Path | None, location: str) -> None:
         self._reading = reading

@@ -101,12 +101,7 @@ class Ranges(Protocol):
 
 
 class RangedArchive:
-    """An archive elsewhere, as `archives.ArchiveFile` describes it.
-
-    Args:
-        name: how it is called in origins and errors.
-        ranges: where it is.
-    """
+    """An archive elsewhere, as `archives.ArchiveFile` describes it."""
 
     def __init__(self, name: str, ranges: Ranges) -> None:
         self.name = name

@@ -72,16 +72,11 @@ def s3_source(
     if key.lower().endswith(".zip"):
         archive = RangedArchive(key.rsplit("/", 1)[-1], _Object(client, key))
         return ArchiveSource(f"s3://{bucket}/{key}", archive, reading, memory)
-    return S3Source(client, key, reading, memory)
+    return S3Source(client, key, reading or Reading(), memory)
 
 
-def text_at(location: str, patience: Patience | None = None, make_client: S3ClientMaker | None = None) -> str:
-    """The whole text of an object.
-
-    Args:
-        location: s3://bucket/key.
-        patience: how long a server that is away is waited for.
-        make_client: as `s3_source` takes it.
+def text_at(location: str) -> str:
+    """The whole text of an object at s3://bucket/key.
 
     Raises:
         SourceError: the location names no object, or it cannot be fetched.
@@ -89,7 +84,7 @@ def text_at(location: str, patience: Patience | None = None, make_client: S3Clie
     bucket, _, key = location.partition("://")[2].partition("/")
     if not (_BUCKET.fullmatch(bucket) and key):
         raise SourceError(f"{without_secrets(location)}: expected s3://bucket/key")
-    client = _Client(bucket, patience or Patience(), make_client or _client_of_the_chain)
+    client = _Client(bucket, Patience(), _client_of_the_chain)
     return _Object(client, key).content().decode("utf-8", "replace")
 
 
@@ -108,12 +103,9 @@ class S3Source(DayFileSource):
     Args:
         client: of the bucket.
         key: a prefix, empty for the whole bucket, or the key of a daily file.
-        reading: how the files are written.
-        memory: as `s3_source` has it.
     """
 
-    def __init__(self, client: "_Client", key: str, reading: Reading | None = None, memory: Path | None = None) -> None:
-        reading = reading or Reading()
+    def __init__(self, client: "_Client", key: str, reading: Reading, memory: Path | None) -> None:
         self._single = period_of_file(key, reading)
         self._key = key if self._single is not None or not key.strip("/") else f"{key.strip('/')}/"
         super().__init__(f"s3://{client.bucket}/{self._key.strip('/')}", reading, memory)
@@ -150,21 +142,15 @@ class S3Source(DayFileSource):
 
 
 class _Object:
-    """One object, as `ranges.Ranges` describes it.
+    """One object, in the version that was listed; without one, in that which is there when it is asked for."""
 
-    Args:
-        client: of its bucket.
-        key: its key.
-        state: the version that was listed; None: the one that is there when it is asked for.
-    """
-
-    def __init__(self, client: "_Client", key: str, state: State | None = None) -> None:
+    def __init__(self, client: "_Client", key: str, listed: State | None = None) -> None:
         self._client = client
         self._key = key
-        self._state = state
+        self._listed = listed
 
     def state(self) -> State:
-        return self._state or self._client.head(self._key)
+        return self._listed or self._client.head(self._key)
 
     def fetch(self, start: int, end: int, expected: State) -> bytes:
         if min(end, expected.size) <= start:
