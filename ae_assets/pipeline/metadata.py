@@ -456,7 +456,6 @@ def _columns(space: Workspace, asset: str) -> Metadata:
     """The column schema of a stored table, with what each column means."""
     from ae_assets.features.schema import feature_schema
     from ae_assets.schemas.anomalies import anomaly_schema
-    from ae_assets.schemas.describe import columns
     from ae_assets.schemas.quarantine import quarantine_schema
 
     if not space.exists(asset):
@@ -469,7 +468,7 @@ def _columns(space: Workspace, asset: str) -> Metadata:
         ANOMALIES: anomaly_schema(space.table.rhythm),
     }.get(asset)
     if schema is not None:
-        described = {column.name: column.description for column in columns(schema)}
+        described = {name: column.description or "" for name, column in schema.columns.items()}
     columns_stored = [
         dg.TableColumn(name, _type(dtype), description=described.get(name))
         for name, dtype in space.schema(asset).items()
