@@ -129,7 +129,8 @@ class _Random:
 
 def _mixed(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     for shift, factor in _SHIFTS_AND_FACTORS:
-        bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
+        bits = bits ^ (bits >> np.uint64(shift))
+        bits *= np.uint64(factor)
     return bits ^ (bits >> np.uint64(31))
 
 

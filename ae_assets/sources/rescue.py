@@ -14,7 +14,6 @@ from ae_assets.schemas.layouts.layout import RESCUED_COLUMN, ROW_COLUMN
 from ae_assets.schemas.reading import Reading, distinct
 from ae_assets.sources.notes import note_of, with_notes
 
-_LINE = "line"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBER = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,3})?", re.ASCII)
 _DECIMAL = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
@@ -98,15 +97,18 @@ def as_whole_numbers(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFram
 
 def _regular(lines: Sequence[str], width: int, separator: str) -> list[int]:
     """Numbers of the lines that Polars reads as RFC 4180 has it: of so many fields, with quotes around whole ones."""
-    line, field = pl.col(_LINE), f'([^"{separator}]*|("[^"]*")+)'
+    field = f'([^"{separator}]*|("[^"]*")+)'
+    texts = pl.Series([line if line and is_text(line) else None for line in lines], dtype=pl.String)
+    separators = texts.str.count_matches(separator, literal=True)
+    quoted = texts.str.contains(f'(^|[{separator}])"([^"]|"")*[{separator}]').arg_true()
+    outside = texts.gather(quoted).str.replace_all('"[^"]*"', "").str.count_matches(separator, literal=True)
     regular = (
-        (line.str.replace_all('"[^"]*"', "").str.count_matches(separator, literal=True) == width - 1)
-        & line.str.contains(f"^{field}([{separator}]{field})*$")
-        & ~line.str.contains("\r", literal=True)  # Polars drops it at the end of a cell,
-        & ~line.str.starts_with("\ufeff")  # and a byte order mark at the beginning of what it reads.
+        (separators.scatter(quoted, outside) == width - 1)
+        & texts.str.contains(f"^{field}([{separator}]{field})*$")
+        & ~texts.str.contains("\r", literal=True)  # Polars drops it at the end of a cell,
+        & ~texts.str.starts_with("\ufeff")  # and a byte order mark at the beginning of what it reads.
     )
-    texts = pl.Series(_LINE, [line if line and is_text(line) else None for line in lines], dtype=pl.String)
-    return texts.to_frame().select(regular.arg_true()).to_series().to_list()
+    return regular.arg_true().to_list()
 
 
 def _text_schema(columns: Sequence[str]) -> dict[str, type[pl.DataType]]:
