@@ -18,8 +18,9 @@ from ae_assets.schemas.contracts import contract_of
 from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.schemas.layouts.layout import ONE_COHORT
 from ae_assets.schemas.quarantine import nothing_set_aside
-from ae_assets.schemas.raw import RawContract, Rule
+from ae_assets.schemas.raw import RawContract
 from ae_assets.schemas.records import ENTITY, TIME, TIME_TYPE
+from ae_assets.schemas.rules import Rule
 
 DESCRIBED_AT_ONCE = 20_000
 """Rows set aside whose JSON is built at once: a wide day set aside as a whole must not need gigabytes."""

@@ -1,19 +1,20 @@
 """The contract of a table's raw rows, by its layout. It is made of Pandera, so load it late."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import partial
 
 import polars as pl
 
 from ae_assets.schemas.columns import TimeSection
-from ae_assets.schemas.layouts.drive_stats import drive_stats_contract
+from ae_assets.schemas.layouts import drive_stats
 from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.schemas.layouts.layout import Layout
 from ae_assets.schemas.periods import DAILY, Periods
-from ae_assets.schemas.raw import RawContract, Rule
+from ae_assets.schemas.raw import RawContract
 from ae_assets.schemas.records import Rhythm
 from ae_assets.schemas.rules import (
+    Rule,
     cells_are_readable,
     label_is_zero_or_one,
     name_is_plain_text,
@@ -40,10 +41,17 @@ def contract_of(
     """
     chosen = None if attributes is None else tuple(attributes)
     if layout.name == DRIVE_STATS.name:
-        return drive_stats_contract(chosen, low_bits or {})
+        return RawContract(
+            layout=layout,
+            rules_of_row=drive_stats.rules_of_row,
+            rules_of_attribute=partial(drive_stats.rules_of_attribute, low_bits or {}),
+            unique=drive_stats.ONE_RECORD_A_DAY,
+            further={"capacity_bytes": pl.Int64()},
+            attributes=chosen,
+        )
     return RawContract(
         layout=layout,
-        rules_of_row=_rules_of_row,
+        rules_of_row=partial(_rules_of_row, layout, periods),
         rules_of_attribute=partial(value_rules, layout.values),
         unique=_record_is_unique(layout, periods),
         attributes=chosen,
@@ -51,18 +59,17 @@ def contract_of(
     )
 
 
-def _rules_of_row(contract: RawContract, period: date) -> list[Rule]:
-    layout = contract.layout
+def _rules_of_row(layout: Layout, periods: Periods, is_read: Callable[[str], bool], period: date) -> list[Rule]:
     rules = [
         times_are_readable("time_is_readable", layout.time.column, _how_times_are_written(layout.time)),
-        cells_are_readable(contract.reads),
+        cells_are_readable(is_read),
         name_is_plain_text(
             "entity_is_plain_text",
             layout.entity,
             "without its name a row belongs to no device; white space at its ends, control characters or undecodable "
             "bytes in it would make one device two",
         ),
-        time_is_of_the_partition(layout.time.name, period, contract.rhythm.periods),
+        time_is_of_the_partition(layout.time.name, period, periods),
     ]
     if layout.cohort is not None:
         reason = "the cohort says of which kind the device is; control characters in it would make a kind of their own"

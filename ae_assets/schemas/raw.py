@@ -1,7 +1,4 @@
-"""What a contract of raw rows is made of. The rules of a layout live in its own module, such as ``drive_stats.py``.
-
-A rule is stated once, as a Polars expression; Pandera's check is made from it. ``features/validation.py`` runs them.
-"""
+"""What the raw rows of a table promise: a layout and rules. ``features/validation.py`` holds rows to it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,31 +11,10 @@ from pandera.api.polars.types import PolarsData
 
 from ae_assets.schemas.layouts.layout import RESCUED_COLUMN, Layout
 from ae_assets.schemas.records import DAILY_RECORDS, Rhythm
+from ae_assets.schemas.rules import Rule
 
 ORIGIN = ("source_file", "source_row")
 """Columns of every raw table that say where a row is from."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A proposition that every row that can be true holds.
-
-    Attributes:
-        name: the proposition, e.g. ``date_is_the_partition_day``.
-        column: the column that is named where it is broken.
-        reason: why a row that breaks it cannot be true.
-        check: Boolean per row; True = holds, and so does null: an unknown value breaks no rule but one about presence.
-        locate: from the text in ``column`` to the ``column`` and ``value`` to name instead; None = as they are.
-    """
-
-    name: str
-    column: str
-    reason: str
-    check: pl.Expr
-    locate: Callable[[str], dict[str, str]] | None = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "check", self.check.fill_null(value=True))
 
 
 @dataclass(frozen=True)
@@ -47,7 +23,7 @@ class RawContract:
 
     Attributes:
         layout: whose rows.
-        rules_of_row: rules about single columns, for a period.
+        rules_of_row: rules about the columns that are no attributes, given which columns are read, for a period.
         rules_of_attribute: rules of one raw attribute column, about the value that features read of it.
         unique: the rule that a row is the only one of its record, which is told by its ``key``; asked of rows that hold
             all others, in the file's order.
@@ -57,7 +33,7 @@ class RawContract:
     """
 
     layout: Layout
-    rules_of_row: Callable[["RawContract", date], list[Rule]] = field(repr=False)
+    rules_of_row: Callable[[Callable[[str], bool], date], list[Rule]] = field(repr=False)
     rules_of_attribute: Callable[[str], list[Rule]] = field(repr=False)
     unique: Rule = field(repr=False)
     further: Mapping[str, pl.DataType] = field(default_factory=dict)
@@ -104,7 +80,7 @@ class RawContract:
 
     def rules(self, period: date, columns: Sequence[str]) -> list[Rule]:
         """The rules that apply to a frame with these columns, the gravest first; ``unique`` comes after them."""
-        rules = [rule for rule in self.rules_of_row(self, period) if rule.column in columns]
+        rules = [rule for rule in self.rules_of_row(self.reads, period) if rule.column in columns]
         for attribute in self.attributes_in(columns):
             rules += self.rules_of_attribute(attribute)
         return rules

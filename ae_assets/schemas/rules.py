@@ -1,7 +1,11 @@
-"""Rules of raw rows that any layout can have. Those of one layout alone stand in its module."""
+"""What a rule of raw rows is, and those that any layout can have. Those of one layout alone stand in its module.
+
+A rule is stated once, as a Polars expression; Pandera's check is made from it.
+"""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 
@@ -9,13 +13,34 @@ import polars as pl
 
 from ae_assets.schemas.columns import VALUE_RULES, ValueSection
 from ae_assets.schemas.periods import Periods
-from ae_assets.schemas.raw import Rule
 
 BROKEN_LINE = "line"
 """What ``rescued`` names instead of a column where the line has a wrong number of fields."""
 
 NOT_PLAIN = r"[\p{C}\x{FFFD}]|^\s|\s$|^$"
 """Control and format characters, U+FFFD, which stands where a byte was not text, and white space at the ends."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A proposition that every row that can be true holds.
+
+    Attributes:
+        name: the proposition, e.g. ``date_is_the_partition_day``.
+        column: the column that is named where it is broken.
+        reason: why a row that breaks it cannot be true.
+        check: Boolean per row; True = holds, and so does null: an unknown value breaks no rule but one about presence.
+        locate: from the text in ``column`` to the ``column`` and ``value`` to name instead; None = as they are.
+    """
+
+    name: str
+    column: str
+    reason: str
+    check: pl.Expr
+    locate: Callable[[str], dict[str, str]] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "check", self.check.fill_null(value=True))
 
 
 def cells_are_readable(is_read: Callable[[str], bool]) -> Rule:

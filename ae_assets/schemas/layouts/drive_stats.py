@@ -4,15 +4,12 @@ Quarantine is for rows that cannot be true, not for unusual ones: those are what
 held against 23.8 million rows (all of 2013, the fleet of 2014/2015, drives of 2016 and 2024) and sets none aside.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
-from functools import partial
 
 import polars as pl
 
-from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
-from ae_assets.schemas.raw import RawContract, Rule
-from ae_assets.schemas.rules import cells_are_readable, times_are_readable
+from ae_assets.schemas.rules import Rule, cells_are_readable, times_are_readable
 
 LARGEST_RAW_VALUE = 2**48 - 1
 """A raw value is six bytes of the drive's SMART data (ATA8-ACS, SMART READ DATA)."""
@@ -44,29 +41,21 @@ NOT_PLAIN = r"[\p{C}\s\x{FFFD}]"
 NOT_PLAIN_WORDS = r"[\p{C}\x{FFFD}]|^\s*$"
 
 
-def drive_stats_contract(attributes: tuple[str, ...] | None, low_bits: Mapping[str, int]) -> RawContract:
-    """The contract of drive stats over the given raw attribute columns; None = all that a frame has.
+ONE_RECORD_A_DAY = Rule(
+    "entity_is_unique",
+    "serial_number",
+    "a drive reports once a day; a second row would count it twice, so the first row of the file stays",
+    pl.col("serial_number").is_first_distinct(),
+)
+
+
+def rules_of_row(is_read: Callable[[str], bool], day: date) -> list[Rule]:
+    """The rules of a day about columns that are no attributes.
 
     Args:
-        attributes: the columns.
-        low_bits: how many low bits carry the value, for columns into which vendors pack more.
+        is_read: whether a column is: a cell of another one that could not be typed spoils no row.
+        day: the day.
     """
-    return RawContract(
-        layout=DRIVE_STATS,
-        rules_of_row=_rules_of_row,
-        rules_of_attribute=partial(_rules_of_attribute, {**LOW_BITS, **low_bits}),
-        unique=Rule(
-            name="entity_is_unique",
-            column="serial_number",
-            reason="a drive reports once a day; a second row would count it twice, so the first row of the file stays",
-            check=pl.col("serial_number").is_first_distinct(),
-        ),
-        further={"capacity_bytes": pl.Int64()},
-        attributes=attributes,
-    )
-
-
-def _rules_of_row(contract: RawContract, day: date) -> list[Rule]:
     serial, model, capacity = pl.col("serial_number"), pl.col("model"), pl.col("capacity_bytes")
     return [
         times_are_readable(
@@ -75,7 +64,7 @@ def _rules_of_row(contract: RawContract, day: date) -> list[Rule]:
             "which number of a date is the day and which the month is not guessed: write all dates of the file as "
             "YYYY-MM-DD and load the day again",
         ),
-        cells_are_readable(contract.reads),
+        cells_are_readable(is_read),
         Rule(
             "serial_number_is_plain_text",
             "serial_number",
@@ -113,7 +102,14 @@ def _rules_of_row(contract: RawContract, day: date) -> list[Rule]:
     ]
 
 
-def _rules_of_attribute(low_bits: Mapping[str, int], column: str) -> list[Rule]:
+def rules_of_attribute(low_bits: Mapping[str, int], column: str) -> list[Rule]:
+    """The rules of a raw attribute.
+
+    Args:
+        low_bits: how many low bits carry the value, for columns into which vendors pack more.
+        column: of the attribute.
+    """
+    low_bits = {**LOW_BITS, **low_bits}
     whole = pl.col(column)
     value = whole & ((1 << low_bits[column]) - 1) if column in low_bits else whole
     rules = [
