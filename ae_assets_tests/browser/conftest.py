@@ -29,7 +29,7 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-START_SECONDS = 180
+START_SECONDS = 300
 STOP_SECONDS = 30
 
 report_of = pytest.StashKey[pytest.TestReport]()

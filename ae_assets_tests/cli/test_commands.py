@@ -325,7 +325,7 @@ def test_ctrl_c_ends_with_130_says_what_stays_and_marks_the_run_as_failed(tmp_pa
         assert process.poll() is None
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate()
     assert process.returncode == 130, error
     assert error.strip() == INTERRUPTED
     with dg.DagsterInstance.from_config(str(tmp_path / "home" / "dagster")) as instance:
@@ -366,7 +366,7 @@ def test_an_interrupt_that_a_library_drops_or_renames_still_ends_the_run(
 
 def test_a_process_of_its_own_ends_with_the_exit_code(tmp_path: Path) -> None:
     process = started(tmp_path / "home", "run", "nope", *FIRST_DAYS)
-    out, error = process.communicate(timeout=60)
+    out, error = process.communicate()
     assert (process.returncode, out) == (2, "")
     assert error.startswith("error: there is no watched table 'nope'; the tables are: drive_stats in ae_assets")
     assert error.count("\n") == 1

@@ -122,9 +122,8 @@ def test_a_killed_command_is_found_dead_and_is_not_run_again(instance: dg.Dagste
         str(LAST),
     ]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    running = home / "dagster" / "running"
-    until = time.monotonic() + 120
-    while time.monotonic() < until and not (running.exists() and any(running.iterdir())):
+    while not [run for run in instance.get_runs() if (home / "dagster" / "running" / run.run_id).exists()]:
+        assert process.poll() is None
         time.sleep(0.02)
     (run,) = instance.get_runs()
     assert run.status == dg.DagsterRunStatus.STARTED

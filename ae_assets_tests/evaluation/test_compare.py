@@ -124,7 +124,7 @@ def test_five_detectors_on_800_000_rows_are_compared_in_seconds() -> None:
     scores = {f"detector {number}": noisy(records, 1.0, number) for number in range(5)}
     known = lives_of(records)
     protocol = Protocol(day(0), day(34), follow_up="none")
-    begin = time.perf_counter()
+    begin = time.process_time()
     compare(scores, known, protocol)
     assert records.height > 800_000
-    assert time.perf_counter() - begin < 20
+    assert time.process_time() - begin < 20

@@ -21,8 +21,8 @@ from ae_assets.cli.instance import INSTANCE_SETTINGS
 from ae_assets_tests.integration.ports import free_port
 
 URL_VARIABLE = "DAGSTER_POSTGRES_URL"
-START_SECONDS = 120
-PATIENCE_SECONDS = 200
+START_SECONDS = 300
+PATIENCE_SECONDS = 600
 LAUNCH = """
 mutation($params: LaunchBackfillParams!) {
   launchPartitionBackfill(backfillParams: $params) {

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 NOBODY = 65534
-START_SECONDS = 60
+START_SECONDS = 300
 _NUMBERS = count()
 
 

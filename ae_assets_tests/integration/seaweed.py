@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 WEED = Path(sys.executable).with_name("weed")
-START_SECONDS = 60
+START_SECONDS = 300
 KEY, SECRET = "test-access-key", "test-secret-never-in-a-log"
 PORTS = (
     "master.port",

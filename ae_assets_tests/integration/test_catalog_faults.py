@@ -98,11 +98,14 @@ def test_a_postgresql_that_starts_later_is_waited_for_and_one_that_does_not_is_n
     assert "hidden" not in str(away.value)
 
 
-def test_a_database_that_is_not_there_is_not_waited_for(on_postgres: dict[str, str]) -> None:
+def test_a_database_that_is_not_there_is_not_waited_for(
+    on_postgres: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patience(monkeypatch, 600)
     began = time.monotonic()
     with pytest.raises(LakehouseError, match="does not exist"):
         Lakehouse.open(None, {**on_postgres, "uri": f"{on_postgres['uri']}_missing"}).exists("t.raw")
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 300
 
 
 def test_a_postgresql_that_accepts_and_says_nothing_is_given_up(

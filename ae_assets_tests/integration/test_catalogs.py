@@ -179,5 +179,5 @@ def test_processes_open_a_new_catalog_at_once(catalog: dict[str, str]) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(timeout=120)
+        process.join()
     assert [process.exitcode for process in processes] == [0] * 6

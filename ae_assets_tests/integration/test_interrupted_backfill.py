@@ -32,7 +32,7 @@ DAYS = DAILY.range(FIRST, FIRST + timedelta(days=int(os.environ.get("AE_ASSETS_B
 SEED = int(os.environ.get("AE_ASSETS_BACKFILL_SEED", "5"))
 LOCATION = f"simulated://?drives=20&days={len(DAYS)}&seed=3"
 LONGEST_WAIT = 0.7 * len(DAYS) / 60
-"""Seconds after the beginning of an asset in which it is killed; all of its days take longer."""
+"""Seconds after the beginning of an asset in which it is killed; its days take longer, unless it was seen late."""
 ASSETS = (*DAILY_INPUT, ANOMALIES)
 KEYS = [day.isoformat() for day in DAYS]
 
@@ -74,20 +74,21 @@ def runs_of(instance: dg.DagsterInstance, backfill: str) -> list[dg.DagsterRun]:
     return list(reversed(instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill}))))
 
 
-def wait_for_step(team: Deployment, instance: dg.DagsterInstance, backfill: str, attempt: int, asset: str) -> None:
-    """Waits until the given attempt at the backfill's run is at an asset."""
+def wait_for_step(team: Deployment, instance: dg.DagsterInstance, backfill: str, asset: str) -> None:
+    """Waits until the newest attempt at the backfill's run is at an asset or beyond it, whichever is seen first."""
+    at = {f"fleet__{name}" for name in ASSETS[ASSETS.index(asset) :]}
 
     def begun() -> bool:
         found = instance.get_backfill(backfill)
         assert found is not None
-        assert found.status.value == "REQUESTED", f"{found.error}\n{team.logs()}"
-        runs = runs_of(instance, backfill)
-        if len(runs) <= attempt:
-            return False
-        events = instance.all_logs(runs[attempt].run_id, of_type=dg.DagsterEventType.STEP_START)
-        return any(event.step_key == f"fleet__{asset}" for event in events)
+        assert found.status.value in {"REQUESTED", "COMPLETED_SUCCESS"}, f"{found.error}\n{team.logs()}"
+        runs = [run for run in runs_of(instance, backfill) if run.status != dg.DagsterRunStatus.FAILURE]
+        events = [
+            event for run in runs for event in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_START)
+        ]
+        return any(event.step_key in at for event in events)
 
-    wait_for(f"attempt {attempt} at {asset}", begun, logs=team.logs)
+    wait_for(f"an attempt at {asset}", begun, logs=team.logs)
 
 
 def finished(team: Deployment, instance: dg.DagsterInstance, backfill: str) -> str:
@@ -99,7 +100,7 @@ def finished(team: Deployment, instance: dg.DagsterInstance, backfill: str) -> s
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3000)
 def test_a_backfill_whose_processes_are_killed_ends_with_the_rows_of_an_undisturbed_one(
     deployment: Deployment, tmp_path: Path
 ) -> None:
@@ -110,12 +111,12 @@ def test_a_backfill_whose_processes_are_killed_ends_with_the_rows_of_an_undistur
     team.start("daemon")
     began = time.monotonic()
     with team.instance() as instance:
-        wait_for_step(team, instance, backfill, 0, "raw")
+        wait_for_step(team, instance, backfill, "raw")
         time.sleep(chance.uniform(0, LONGEST_WAIT))
         for process in team.run_processes():
             process.kill()
 
-        wait_for_step(team, instance, backfill, 1, "features")
+        wait_for_step(team, instance, backfill, "features")
         time.sleep(chance.uniform(0, LONGEST_WAIT))
         running = team.run_processes()
         team.kill("daemon", "code", "web")  # the machine is off: nobody is left who could say that the run died
@@ -123,7 +124,7 @@ def test_a_backfill_whose_processes_are_killed_ends_with_the_rows_of_an_undistur
             process.kill()
         team.start("code", "web", "daemon")
 
-        wait_for_step(team, instance, backfill, 2, "anomalies")
+        wait_for_step(team, instance, backfill, "anomalies")
         team.kill("daemon")
         time.sleep(chance.uniform(0, LONGEST_WAIT))
         for process in team.run_processes():
@@ -133,7 +134,9 @@ def test_a_backfill_whose_processes_are_killed_ends_with_the_rows_of_an_undistur
         assert finished(team, instance, backfill) == "COMPLETED_SUCCESS", team.logs()
         print(f"{len(DAYS)} days in {time.monotonic() - began:.0f} s")
         runs = runs_of(instance, backfill)
-        assert [run.status.value for run in runs] == ["FAILURE", "FAILURE", "FAILURE", "SUCCESS"]
+        *killed, last = [run.status.value for run in runs]
+        assert (set(killed), last) == ({"FAILURE"}, "SUCCESS")
+        assert len(killed) <= 3, "a run that was at its end before it could be killed makes them fewer, nothing more"
         complete: set[str | None] = set()
         for run in runs:
             assert not complete & set(run.step_keys_to_execute or ()), "what was complete is not done again"
@@ -149,7 +152,7 @@ def test_a_backfill_whose_processes_are_killed_ends_with_the_rows_of_an_undistur
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3000)
 def test_a_failed_backfill_is_launched_again_for_what_is_missing(deployment: Deployment) -> None:
     team, days = deployment, KEYS[:3]
     team.start("code")
@@ -158,7 +161,7 @@ def test_a_failed_backfill_is_launched_again_for_what_is_missing(deployment: Dep
     backfill = team.backfill(("raw", "features", "quarantine"), days, tags)
     team.start("daemon")
     with team.instance() as instance:
-        wait_for_step(team, instance, backfill, 0, "features")
+        wait_for_step(team, instance, backfill, "features")
         for process in team.run_processes():
             process.kill()
         assert finished(team, instance, backfill) == "COMPLETED_FAILED"

@@ -50,7 +50,7 @@ def days_of(keys: Counter[str]) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3000)
 def test_the_landing_sensor_asks_once_for_each_day_however_often_the_processes_are_killed(
     deployment: Deployment, tmp_path: Path
 ) -> None:

@@ -161,7 +161,7 @@ def test_thousands_of_keys_are_listed_within_a_look_of_the_sensor(bucket: Bucket
     source = open_source(f"s3://{bucket.name}/raw")
     began = time.monotonic()
     assert list(source.days()) == days
-    assert time.monotonic() - began < 30  # a sensor has 60 seconds; this takes about one
+    assert time.monotonic() - began < 60  # what a sensor has; this takes about one
 
 
 def test_more_keys_than_a_look_can_list_are_refused(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:

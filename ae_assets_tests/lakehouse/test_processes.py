@@ -64,7 +64,7 @@ def write_at_once(home: Path | None, catalog: dict[str, str] | None) -> None:
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join(timeout=120)
+        writer.join()
     assert [writer.exitcode for writer in writers] == [0] * WRITERS
     lakehouse = Lakehouse.open(home, catalog)
     for number in range(DAYS):

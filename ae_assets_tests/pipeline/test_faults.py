@@ -197,7 +197,7 @@ def test_of_two_runs_that_write_a_day_at_once_one_wins_wholly(tmp_path: Path) ->
     for run in runs:
         run.start()
     for run in runs:
-        run.join(timeout=200)
+        run.join()
     assert [run.exitcode for run in runs] == [0, 0]
     space = storage_of(watched_table(sources[0]), tmp_path / "home")
     for asset in DAILY_INPUT:

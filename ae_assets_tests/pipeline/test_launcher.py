@@ -47,7 +47,7 @@ def test_a_run_without_a_lock_that_its_code_server_does_not_know_is_lost(instanc
     with GrpcServerProcess(
         instance_ref=instance.get_ref(),
         loadable_target_origin=target,
-        startup_timeout=120,
+        startup_timeout=300,
         wait_on_exit=True,
         force_port=True,
     ) as server:

@@ -22,7 +22,7 @@ from ae_assets.sources.https import HttpArchive
 from ae_assets.sources.ranges import READ_AHEAD_BYTES, Patience
 from ae_assets_tests.sources.files import FIRST, HEADER, day_csv, write_zip
 
-IMPATIENT = Patience(attempts=4, first_wait_seconds=0.01, timeout_seconds=0.5)
+IMPATIENT = Patience(attempts=4, first_wait_seconds=0.01, timeout_seconds=10)
 
 
 @dataclass

@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.slow]
 RAW, ANOMALIES = dg.AssetKey(["fleet", "raw"]), dg.AssetKey(["fleet", "anomalies"])
 YESTERDAY = datetime.now(tz=UTC).date() - timedelta(days=1)
 DRIVES = [(f"D{number}", 0, 0) for number in range(3)]
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 300
 
 
 def defs() -> dg.Definitions:
