@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Protocol as Shape
 
 import numpy as np
 import polars as pl
@@ -17,41 +16,8 @@ from ae_assets.evaluation.protocol import Protocol
 from ae_assets.evaluation.results import OperatingPoint, rate_columns
 from ae_assets.evaluation.spells import Lives
 from ae_assets.evaluation.verdicts import Outcome, verdict
-
-
-class Promised(Shape):
-    """A promise, as `thresholds.promise.Promise` is one; this room does not import that one."""
-
-    @property
-    def quantity(self) -> str:
-        """row_rate, false_alarm_rate, alarms_a_day, false_discovery_rate or nothing."""
-
-    @property
-    def words(self) -> str:
-        """The promise as a sentence."""
-
-    @property
-    def at_most(self) -> float | None:
-        """Its limit; None where nothing is promised."""
-
-    @property
-    def window_days(self) -> int | None:
-        """Window of a false alarm rate."""
-
-
-class Cutting(Shape):
-    """A fitted threshold, as `thresholds.Threshold` is one."""
-
-    @property
-    def cut(self) -> float:
-        """The cut that was fitted."""
-
-    @property
-    def promise(self) -> Promised:
-        """What it promises of later days."""
-
-    def cuts(self, keys: pl.DataFrame, scores: pl.Series) -> pl.Series:
-        """The cut of each row, given the rows of whole days."""
+from ae_assets.thresholds.promise import Promise
+from ae_assets.thresholds.threshold import Threshold
 
 
 class Kept(StrEnum):
@@ -124,7 +90,7 @@ class CalibrationTable:
 
 
 def calibration_table(
-    thresholds: Mapping[str, Cutting],
+    thresholds: Mapping[str, Threshold],
     scores: pl.DataFrame,
     lives: Lives,
     protocol: Protocol,
@@ -178,7 +144,7 @@ class _Judged:
         return rate_by_entity(others.pair_entities, others.pair_rows.any(alarms))
 
 
-def _result(policy: str, threshold: Cutting, judged: _Judged) -> PromiseResult:
+def _result(policy: str, threshold: Threshold, judged: _Judged) -> PromiseResult:
     promise, population = threshold.promise, judged.population
     cuts = threshold.cuts(pl.DataFrame({"day": population.days}), pl.Series(judged.scores)).to_numpy()
     alarms: Flags = judged.scores > cuts
@@ -205,7 +171,7 @@ def _result(policy: str, threshold: Cutting, judged: _Judged) -> PromiseResult:
 
 
 def _held_against(
-    promise: Promised, alarms: Flags, point: OperatingPoint, judged: _Judged
+    promise: Promise, alarms: Flags, point: OperatingPoint, judged: _Judged
 ) -> tuple[Kept, str, Rate | float | None]:
     """The verdict, its reason, and what was observed."""
     limit, population, successes = promise.at_most, judged.population, "had an alarm"

@@ -220,18 +220,6 @@ class Evaluation:
         rows = [{"detector": self.detector, **point.row} for point in self.points]
         return pl.DataFrame(rows, infer_schema_length=None)
 
-    def cohort_table(self) -> pl.DataFrame:
-        """One row per cohort."""
-        rows = [
-            {
-                "cohort": one.cohort,
-                **rate_columns("detection", one.detection),
-                **rate_columns("false_alarm", one.false_alarm),
-            }
-            for one in self.cohorts
-        ]
-        return pl.DataFrame(rows, infer_schema_length=None)
-
 
 @dataclass(frozen=True)
 class Difference:

@@ -66,16 +66,6 @@ class Canvas:
         """The only axes of a figure with one."""
         return self.figure.subplots()
 
-    def stacked(self, rows: int, heights: list[float]) -> "list[Axes]":
-        """Axes above one another that share the horizontal axis."""
-        made = self.figure.subplots(rows, 1, sharex=True, squeeze=False, height_ratios=heights)
-        return list(made[:, 0])
-
-    def beside(self, widths: list[float]) -> "list[Axes]":
-        """Axes beside one another that share the vertical axis."""
-        made = self.figure.subplots(1, len(widths), sharey=True, squeeze=False, width_ratios=widths)
-        return list(made[0, :])
-
 
 @contextmanager
 def drawing(height: float = HEIGHT_INCHES) -> Iterator[Canvas]:

@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 
 import polars as pl
 
-from ae_assets.evaluation.results import IN_USE, Comparison, Detection, Difference, Evaluation, far_name
-from ae_assets.reports.evaluation_figures import cohort_rates, detection_curve, lead_time_histogram
+from ae_assets.evaluation.results import IN_USE, CohortResult, Comparison, Detection, Difference, Evaluation, far_name
+from ae_assets.reports.evaluation_figures import ALL_COHORTS, cohort_rates, detection_curve, lead_time_histogram
 from ae_assets.reports.parts import Part, page_markdown, page_text, percent, with_interval
 from ae_assets.reports.tables import markdown_table
 
@@ -52,21 +52,19 @@ def comparison_figures(comparison: Comparison) -> dict[str, bytes]:
     reference = comparison.of_reference
     if not reference.sample.failed:
         return {}
-    curves = {one.detector: one.curve for one in [reference, *comparison.evaluations]}
     headline = reference.point(IN_USE, HEADLINE_POINT)
-    marked = {}
-    if headline.name == IN_USE and headline.false_alarm.value is not None and headline.detection.value is not None:
-        marked[reference.detector] = (headline.false_alarm.value, headline.detection.value)
+    shared = reference.point(reference.cohorts_at)
+    overall = CohortResult(ALL_COHORTS, shared.detection, shared.false_alarm)
     return {
-        "detection_and_false_alarms": detection_curve(curves, window_days=reference.sample.window_days, marked=marked),
+        "detection_and_false_alarms": detection_curve(
+            {one.detector: one.curve for one in [reference, *comparison.evaluations]},
+            in_use=headline if headline.name == IN_USE else None,
+            window_days=reference.sample.window_days,
+        ),
         "lead_time": lead_time_histogram(
             headline.lead_days, missed=len(headline.missed), horizon_days=reference.sample.horizon_days
         ),
-        "cohorts": cohort_rates(
-            reference.cohort_table(),
-            overall=reference.to_table().filter(pl.col("point") == reference.cohorts_at),
-            threshold=reference.cohorts_at,
-        ),
+        "cohorts": cohort_rates([overall, *reference.cohorts], reference.cohorts_at),
     }
 
 

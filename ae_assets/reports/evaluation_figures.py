@@ -5,21 +5,19 @@ What to show is decided by the caller.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
-from ae_assets.evaluation.results import DetectionCurve
+from ae_assets.evaluation.intervals import Rate
+from ae_assets.evaluation.results import CohortResult, DetectionCurve, OperatingPoint
 from ae_assets.reports.axes import percent_axis, plain_log_axis, score_axis, shortened
 from ae_assets.reports.bins import bin_counts, bin_edges, scale_for, typical_score
 from ae_assets.reports.canvas import BLACK, BLUE, COLOURS, DASHES, FILL, MUTED, VERMILION, drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Floats = NDArray[np.float64]
 
 COHORTS_DRAWN = 18
 ALL_COHORTS = "all"
@@ -33,10 +31,7 @@ TEXT = "#202124"
 
 
 def detection_curve(
-    curves: Mapping[str, DetectionCurve],
-    *,
-    window_days: int = 30,
-    marked: Mapping[str, tuple[float, float]] | None = None,
+    curves: Mapping[str, DetectionCurve], *, in_use: OperatingPoint | None = None, window_days: int = 30
 ) -> bytes:
     """Detection rate over false alarm rate of one or several detectors.
 
@@ -44,12 +39,11 @@ def detection_curve(
 
     Args:
         curves: by detector.
+        in_use: what the first one does at its own threshold; beyond the axis it is drawn at its edge as an arrow.
         window_days: length of a healthy window, for the axis label.
-        marked: for a detector the false alarm rate and detection rate of the threshold in use; one beyond the axis
-            is drawn at its edge as an arrow.
     """
-    begin, end, highest = rates_shown(curves, marked or {})
-    rows = -(-(len(curves) + 1 + len(marked or {})) // LEGEND_COLUMNS)
+    begin, end, highest = rates_shown(curves, in_use)
+    rows = -(-(len(curves) + (2 if in_use else 1)) // LEGEND_COLUMNS)
     with drawing(4.0 + 0.24 * rows) as canvas:
         axes = canvas.axes()
         chance = np.geomspace(1e-4, 1, 50)
@@ -61,13 +55,13 @@ def detection_curve(
                 axes.fill_between(
                     curve.false_alarm_rate, curve.low, curve.high, color=colour, alpha=0.14, linewidth=0, step="post"
                 )
-            if marked and name in marked:
-                rate, found = marked[name]
+            if first and in_use:
+                rate = in_use.false_alarm.value or 0.0
                 axes.plot(
                     np.clip(rate, begin, end),
-                    found,
+                    in_use.detection.value or 0.0,
                     marker="<" if rate < begin else ">" if rate > end else "o",
-                    label="in use" if first else f"{shortened(name)}, in use",
+                    label="in use",
                     color=colour,
                     markersize=9,
                     markeredgecolor="white",
@@ -111,9 +105,7 @@ def detection_curve(
     return canvas.png
 
 
-def rates_shown(
-    curves: Mapping[str, DetectionCurve], marked: Mapping[str, tuple[float, float]]
-) -> tuple[float, float, float]:
+def rates_shown(curves: Mapping[str, DetectionCurve], in_use: OperatingPoint | None) -> tuple[float, float, float]:
     """Least and largest false alarm rate of the axes, those of the curves, and a detection rate above all drawn."""
     if not curves:
         return 1e-4, 0.2, 1.0
@@ -121,7 +113,7 @@ def rates_shown(
     end = max(curve.false_alarm_rate[-1] for curve in curves.values())
     drawn = [max(curve.detection_rate) for curve in curves.values()]
     bands = [max(curves[name].high) for name in banded_detectors(curves)]
-    marks = [found for name, (_, found) in marked.items() if name in curves]
+    marks = [in_use.detection.value or 0.0] if in_use else []
     return begin, end, min(1.0, float(np.ceil(10 * max(drawn + bands + marks) + 0.5)) / 10)
 
 
@@ -242,17 +234,10 @@ def drive_score_histogram(
 
 @dataclass(frozen=True)
 class Reliability:
-    """A promise beside what came of it, ready to be drawn.
+    """A promise beside what came of it, in a few words, ready to be drawn.
 
-    Attributes:
-        policy: who promised.
-        promise: what, in a few words.
-        observed: what was observed, in a few words.
-        multiple: what was observed over what was promised: up to 1 the promise is kept; None without an observation.
-        low: lower end of its interval; None where the observation was counted and not estimated.
-        high: upper end.
-        kept: True or False where it can be told, else None.
-        verdict: the same in words.
+    The multiple is what was observed over what was promised, with its interval: up to 1 the promise is kept. It is None
+    without an observation, and its interval None where that was counted and not estimated.
     """
 
     policy: str
@@ -318,64 +303,46 @@ def multiples_shown(promises: Sequence[Reliability]) -> tuple[float, float]:
     )
 
 
-def cohort_rates(cohorts: pl.DataFrame, *, overall: pl.DataFrame | None = None, threshold: str = "") -> bytes:
+def cohort_rates(cohorts: Sequence[CohortResult], threshold: str) -> bytes:
     """Detection and false alarm rate of each cohort, with 95% intervals, at one threshold for all of them.
 
     Args:
-        cohorts: `cohort`, and for `detection` and `false_alarm` each `_rate, _low, _high, _count, _total`, in the order
-            to draw; the first 18 are drawn. Rates of cohorts with a total of 0 are null and stay empty.
-        overall: one row with the same rates of all cohorts together, drawn first and as a line.
+        cohorts: those of `ALL_COHORTS` together first, which are drawn as a line too, and at most 18 more of the others
+            in order. Rates of cohorts with a total of 0 are not known and stay empty.
         threshold: what it was chosen by, for the title.
     """
-    together = [] if overall is None else [{**row, "cohort": ALL_COHORTS} for row in overall.to_dicts()[:1]]
-    rows = [*together, *cohorts.head(COHORTS_DRAWN).to_dicts()]
-    left = max(cohorts.height - COHORTS_DRAWN, 0)
-    with drawing(max(1.35 + 0.27 * len(rows), LEAST_HEIGHT)) as canvas:
-        found, wrong = canvas.beside([1.0, 1.0])
-        _rates(found, rows, "detection", BLUE, 1.0)
-        _rates(wrong, rows, "false_alarm", VERMILION, _end_of_rates([row["false_alarm_rate"] for row in rows]))
-        names = [shortened(str(row["cohort"]), 25) for row in rows]
-        found.set_yticks(range(len(rows)), names, fontsize=9)
-        found.set_ylim(max(len(rows), 1) - 0.4, -0.6)
+    shown, left = cohorts[: COHORTS_DRAWN + 1], max(len(cohorts) - COHORTS_DRAWN - 1, 0)
+    with drawing(max(1.35 + 0.27 * len(shown), LEAST_HEIGHT)) as canvas:
+        found, wrong = canvas.figure.subplots(1, 2, sharey=True)
+        _rates(found, [one.detection for one in shown], BLUE, 1.0)
+        false_alarms = [one.false_alarm for one in shown]
+        # The widest interval would squeeze all the others.
+        end = min(max([0.002, *(1.6 * rate.value for rate in false_alarms if rate.value is not None)]), 1.0)
+        _rates(wrong, false_alarms, VERMILION, end)
+        found.set_yticks(range(len(shown)), [shortened(one.cohort, 25) for one in shown], fontsize=9)
+        found.set_ylim(len(shown) - 0.4, -0.6)
         found.set_xlabel("failing drives detected")
         wrong.set_xlabel("healthy windows with a false alarm")
-        at = f"At the threshold of {threshold}" if threshold else "At one threshold"
         more = f"; {left} more cohorts not drawn" if left else ""
-        canvas.figure.suptitle(f"{at}, with 95% intervals{more}", x=0.02, ha="left", fontsize=10, color=MUTED)
+        title = f"At the threshold of {threshold}, with 95% intervals{more}"
+        canvas.figure.suptitle(title, x=0.02, ha="left", fontsize=10, color=MUTED)
     return canvas.png
 
 
-def _rates(
-    axes: "Axes",
-    rows: Sequence[Mapping[str, object]],
-    name: Literal["detection", "false_alarm"],
-    colour: str,
-    end: float,
-) -> None:
-    for place, row in enumerate(rows):
-        rate, low, high = (_float(row[f"{name}_{part}"]) for part in ("rate", "low", "high"))
-        all_together = row["cohort"] == ALL_COHORTS and place == 0
-        if rate is not None:
-            axes.plot(
-                [low or 0.0, min(end if high is None else high, end)], [place, place], color=colour, linewidth=1.8
-            )
-            axes.plot(min(rate, end), place, "D" if all_together else "o", color=colour, markersize=6, clip_on=False)
-            if high is not None and high > end:
+def _rates(axes: "Axes", rates: Sequence[Rate], colour: str, end: float) -> None:
+    """Rates below each other, the first one as a line too; the axis ends at `end`."""
+    for place, rate in enumerate(rates):
+        if rate.value is not None:
+            axes.plot([rate.low, min(rate.high, end)], [place, place], color=colour, linewidth=1.8)
+            shape = "o" if place else "D"
+            axes.plot(min(rate.value, end), place, shape, color=colour, markersize=6, clip_on=False)
+            if rate.high > end:
                 axes.plot(end, place, ">", color=colour, markersize=6, clip_on=False)
-            if all_together:
-                axes.axvline(rate, color=MUTED, linewidth=1, linestyle=DASHES[2], zorder=0)
-        counts = f"{row[f'{name}_count']:,} of {row[f'{name}_total']:,}"
+            if not place:
+                axes.axvline(rate.value, color=MUTED, linewidth=1, linestyle=DASHES[2], zorder=0)
+        counts = f"{rate.count:,} of {rate.total:,}"
         axes.text(1.06, place, counts, transform=axes.get_yaxis_transform(), va="center", fontsize=8, color=TEXT)
     axes.set_xlim(0, end)
     axes.locator_params(axis="x", nbins=3)
     percent_axis(axes, "x", 1.0)
     axes.yaxis.grid(visible=False)
-
-
-def _float(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
-
-
-def _end_of_rates(rates: Sequence[float | None]) -> float:
-    """Where an axis of false alarm rates ends: the widest interval would squeeze all the others."""
-    return min(max([0.002, *(1.6 * rate for rate in rates if rate is not None)]), 1.0)

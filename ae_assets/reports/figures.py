@@ -3,7 +3,7 @@
 Which numbers to show is decided by the caller; the figures of an evaluation are in `evaluation_figures.py`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -91,14 +91,8 @@ def score_histogram(
         beyond = float(calibration.tail_probability(np.nextafter(cut, np.inf)))
         over = f"{beyond:.2%} of {calibration.rows:,} calibration rows over the threshold"
         if values is not None and len(values):
-            counts = bin_counts(values, edges)
-            axes.stairs(
-                100 * counts / len(values),
-                edges,
-                color=VERMILION,
-                linewidth=1.8,
-                label=label,
-            )
+            shares = 100 * bin_counts(values, edges) / len(values)
+            axes.stairs(shares, edges, color=VERMILION, linewidth=1.8, label=label)
             floor = min(floor, 100 / len(values))
             over = f"{int((values > cut).sum()):,} of {len(values):,} rows over the threshold"
         axes.axvline(cut, color=BLACK, linewidth=1.5, linestyle=DASHES[1], label=f"threshold {cut:.4g}")
@@ -112,27 +106,14 @@ def score_histogram(
     return canvas.png
 
 
-def volume_by_day(day_rows: Mapping[date, int], flagged: Collection[date] = (), periods: Periods = DAILY) -> bytes:
-    """Rows of each day, hour or week.
-
-    Args:
-        day_rows: rows by period; one that is not named has no bar.
-        flagged: periods to mark as implausible.
-        periods: of which kind they are.
-    """
-    width = periods.step / DAILY.step
+def volume_by_day(day_rows: Mapping[date, int], periods: Periods = DAILY) -> bytes:
+    """Rows of each day, hour or week; one that is not named has no bar."""
     with drawing(3.0) as canvas:
         axes = canvas.axes()
-        usual = [day for day in sorted(day_rows) if day not in flagged]
-        marked = [day for day in sorted(day_rows) if day in flagged]
-        whole: dict[str, Any] = {"width": width, "linewidth": 0, "antialiased": False}
-        axes.bar(places_of(usual), [day_rows[day] for day in usual], color=BLUE, label="plausible", **whole)
-        if marked:
-            for place in places_of(marked):
-                axes.axvspan(place - width / 2, place + width / 2, color=VERMILION, alpha=0.15, linewidth=0)
-            rows = [day_rows[day] for day in marked]
-            axes.bar(places_of(marked), rows, color=VERMILION, label="implausible", **whole)
-            axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderpad=0.1, columnspacing=1.2, ncols=2)
+        days = sorted(day_rows)
+        width: Any = periods.step / DAILY.step
+        rows = [day_rows[day] for day in days]
+        axes.bar(places_of(days), rows, width, color=BLUE, linewidth=0, antialiased=False)
         axes.set_ylim(0, max([*day_rows.values(), 1]) * 1.08)
         axes.yaxis.set_major_formatter("{x:,.0f}")
         axes.xaxis.grid(visible=False)
@@ -166,7 +147,8 @@ def entity_story(
     scores, cuts = (rows[name].cast(pl.Float64).to_numpy() for name in ("score", "threshold"))
     alarms = scores > cuts
     with drawing(2.1 + 1.05 * len(shown)) as canvas:
-        top, *below = canvas.stacked(1 + len(shown), [1.6, *[1.0] * len(shown)])
+        heights = [1.6, *[1.0] * len(shown)]
+        top, *below = canvas.figure.subplots(len(heights), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
         top.plot(days, scores, color=BLUE, marker="o", markersize=3, label="score")
         if alarms.any():
             top.plot(

@@ -20,30 +20,14 @@ Wording: TypeAlias = Callable[[str, float | None, float | None], str]
 """Name of a feature, its value (None = missing) and the expected one, to words."""
 
 
-def markdown_table(
-    frame: pl.DataFrame,
-    *,
-    limit: int | None = None,
-    titles: Mapping[str, str] | None = None,
-    percent: Sequence[str] = (),
-) -> str:
-    """A frame as a Markdown table.
-
-    Args:
-        frame: what to write; nested values are written as JSON.
-        limit: rows to write; a line below says how many are left out.
-        titles: headings by column; a column that is not named is headed by its name with spaces for underscores.
-        percent: columns of shares to write as percentages.
-    """
+def markdown_table(frame: pl.DataFrame, *, limit: int | None = None) -> str:
+    """A frame as a Markdown table; of more rows than the limit a line below says how many are left out."""
     if frame.is_empty():
         return "No rows."
     shown = frame if limit is None else frame.head(limit)
-    heads = [_escaped((titles or {}).get(name, name.replace("_", " "))) for name in frame.columns]
+    heads = [_escaped(name.replace("_", " ")) for name in frame.columns]
     rules = ["---:" if dtype.is_numeric() else "---" for dtype in frame.dtypes]
-    rows = (
-        [_escaped(_cell(value, in_percent=name in percent)) for name, value in row.items()]
-        for row in shown.iter_rows(named=True)
-    )
+    rows = ([_escaped(_cell(value)) for value in row] for row in shown.iter_rows())
     table = "\n".join("| " + " | ".join(line) + " |" for line in [heads, rules, *rows])
     left = frame.height - shown.height
     return table if left == 0 else f"{table}\n\n{left:,} more rows are not shown."
@@ -213,23 +197,20 @@ def number(value: float) -> str:
     return f"{value:.4g}" if abs(value) >= 1e-4 else f"{value:.2e}"
 
 
-def _cell(value: object, *, in_percent: bool = False) -> str:
+def _cell(value: object) -> str:
     match value:
         case None:
-            text = MISSING
+            return MISSING
         case bool():
-            text = "yes" if value else "no"
-        case int() | float() if in_percent:
-            text = f"{value:.2%}" if value < 0.1 else f"{value:.1%}"
+            return "yes" if value else "no"
         case int():
-            text = f"{value:,}"
+            return f"{value:,}"
         case float():
-            text = number(value)
+            return number(value)
         case datetime():
-            text = value.isoformat(sep=" ", timespec="seconds")
+            return value.isoformat(sep=" ", timespec="seconds")
         case _:
-            text = str(value)
-    return text
+            return str(value)
 
 
 def _escaped(text: str) -> str:

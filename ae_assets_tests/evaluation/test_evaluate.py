@@ -210,7 +210,6 @@ def test_cohorts_share_the_threshold_and_add_up_to_the_whole() -> None:
     assert [cohort.detection.total for cohort in result.cohorts] == [9, 3]
     assert sum(cohort.detection.count for cohort in result.cohorts) == whole.detection.count
     assert sum(cohort.false_alarm.count for cohort in result.cohorts) == whole.false_alarm.count
-    assert result.cohort_table().height == 2
 
 
 def test_a_given_threshold_is_judged_beside_the_false_alarm_rates(records: pl.DataFrame, lives: Lives) -> None:

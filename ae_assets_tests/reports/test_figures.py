@@ -1,7 +1,7 @@
 """Figures are small PNG files that show what they are given, also where there is little to show."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
 
@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from ae_assets.evaluation.intervals import rate
+from ae_assets.evaluation.results import CohortResult, OperatingPoint
 from ae_assets.reports import canvas
 from ae_assets.reports.axes import places_of, shortened
 from ae_assets.reports.evaluation_figures import (
@@ -114,14 +115,16 @@ def story(days: int) -> pl.DataFrame:
     )
 
 
-def cohorts(count: int, name: str = "M", total: int = 40) -> pl.DataFrame:
+def cohorts(count: int, name: str = "M", total: int = 40) -> list[CohortResult]:
     rates = rate(min(total, 3), total), rate(min(total, 1), 100 * total)
-    columns = {
-        f"{kind}_{part}": getattr(each, {"rate": "value"}.get(part, part))
-        for kind, each in zip(("detection", "false_alarm"), rates, strict=True)
-        for part in ("rate", "low", "high", "count", "total")
-    }
-    return pl.DataFrame([{"cohort": f"{name}{number}", **columns} for number in range(count)])
+    return [CohortResult(f"{name}{number}", *rates) for number in range(count)]
+
+
+def used(false_alarm: float, detection: float) -> OperatingPoint:
+    """A threshold in use with these rates."""
+    nothing = rate(0, 0)
+    shares = (replace(nothing, value=detection), replace(nothing, value=false_alarm))
+    return OperatingPoint("in use", None, 1.0, *shares, nothing, nothing, None, 1.0, 1.0, (), ())
 
 
 HELD = Reliability("target_far (in use)", "FAR ≤ 1.00%", "0.80% [0.60%, 1.1%]", 0.8, 0.6, 1.1, True, "held")
@@ -141,7 +144,7 @@ FIGURES: dict[str, Callable[[], bytes]] = {
     "equal scores": lambda: score_histogram(calibrated(np.full(10, 4.0)), 4.0, [4.0]),
     "calibration alone": lambda: score_histogram(calibrated(RANDOM.lognormal(size=5_000)), 3.0),
     "an empty day": lambda: score_histogram(calibrated(RANDOM.lognormal(size=5_000)), 3.0, []),
-    "detection": lambda: detection_curve({"a": curve(), "b": curve(0.1), "c": curve(0.2)}, marked={"a": (0.01, 0.3)}),
+    "detection": lambda: detection_curve({"a": curve(), "b": curve(0.1), "c": curve(0.2)}, in_use=used(0.01, 0.3)),
     "detection of ten": lambda: detection_curve({f"detector {n}": curve(n / 50) for n in range(10)}),
     "detection of none": lambda: detection_curve({}),
     "healthy and failing drives": lambda: drive_scores(RANDOM.lognormal(size=5_000), [0.1, 30.0, 90.0], 12.0),
@@ -154,18 +157,18 @@ FIGURES: dict[str, Callable[[], bytes]] = {
         RANDOM.lognormal(size=5_000), [0.1, 30.0, 90.0], None, healthy_alarms=30, failing_alarms=2
     ),
     "a threshold in use without a false alarm": lambda: detection_curve(
-        {"a": curve(0.4), "b": curve(0.2), "c": curve(0.3)}, marked={"a": (0.0, 0.3)}
+        {"a": curve(0.4), "b": curve(0.2), "c": curve(0.3)}, in_use=used(0.0, 0.3)
     ),
     "promises": lambda: promise_reliability([HELD, BROKEN, UNCLEAR, SILENT]),
     "many promises": lambda: promise_reliability([BROKEN] * 10),
     "no promise": lambda: promise_reliability([]),
-    "cohorts": lambda: cohort_rates(cohorts(3), overall=cohorts(1), threshold="FAR 1%"),
-    "many cohorts with long names": lambda: cohort_rates(cohorts(25, "a name with $formulas$ " * 20)),
-    "a cohort without drives": lambda: cohort_rates(cohorts(1, total=0)),
-    "no cohort": lambda: cohort_rates(cohorts(1).clear()),
+    "cohorts": lambda: cohort_rates([*cohorts(1, "all"), *cohorts(3)], "FAR 1%"),
+    "many cohorts with long names": lambda: cohort_rates(cohorts(25, "a name with $formulas$ " * 20), "FAR 1%"),
+    "a cohort without drives": lambda: cohort_rates(cohorts(2, total=0), "FAR 1%"),
+    "all cohorts alone": lambda: cohort_rates(cohorts(1, "all"), "FAR 1%"),
     "lead time": lambda: lead_time_histogram([1, 1, 5, 30], missed=7),
     "no lead time": lambda: lead_time_histogram([], missed=7),
-    "volume": lambda: volume_by_day({DAY + timedelta(days=n): 24_000 for n in range(200)}, [DAY]),
+    "volume": lambda: volume_by_day({DAY + timedelta(days=n): 24_000 for n in range(200)}),
     "volume of one day": lambda: volume_by_day({DAY: 1}),
     "no volume": lambda: volume_by_day({}),
     "story": lambda: entity_story(story(90), "Z1", failed_on=DAY + timedelta(days=89), remark="missed"),
@@ -224,7 +227,7 @@ def test_drives_are_counted_against_the_threshold_of_each_day_where_it_moves_and
 
 
 def test_a_threshold_in_use_stands_where_its_rates_are(figures: list[Figure]) -> None:
-    detection_curve({"a": curve(), "b": curve(0.1)}, marked={"a": (0.01, 0.3)})
+    detection_curve({"a": curve(), "b": curve(0.1)}, in_use=used(0.01, 0.3))
     mark = line_of(figures[0].axes[0], "in use")
     assert (*mark.get_xdata(), *mark.get_ydata(), mark.get_marker()) == (0.01, 0.3, "o")
 
@@ -233,7 +236,7 @@ def test_a_threshold_in_use_stands_where_its_rates_are(figures: list[Figure]) ->
 def test_a_threshold_in_use_beyond_the_axis_is_an_arrow_at_its_edge(
     figures: list[Figure], rate: float, edge: float, arrow: str
 ) -> None:
-    detection_curve({"a": curve()}, marked={"a": (rate, 0.3)})
+    detection_curve({"a": curve()}, in_use=used(rate, 0.3))
     mark = line_of(figures[0].axes[0], "in use")
     assert [*mark.get_xdata(), *mark.get_ydata()] == pytest.approx([edge, 0.3])
     assert mark.get_marker() == arrow
@@ -247,36 +250,33 @@ def level(found: float, last: float | None = None, wide: float = 0.0) -> Curve:
 
 
 def test_axes_of_detection_hold_every_curve_band_and_mark() -> None:
-    def highest(curves: dict[str, Curve], marked: dict[str, tuple[float, float]] | None = None) -> float:
-        begin, end, most = rates_shown(curves, marked or {})
+    def highest(curves: dict[str, Curve], in_use: OperatingPoint | None = None) -> float:
+        begin, end, most = rates_shown(curves, in_use)
         assert (begin, end) == pytest.approx((1e-3, 0.1))
         return most
 
     assert highest({"a": level(0.2)}) == pytest.approx(0.3)
     assert highest({"a": level(0.2, wide=0.3)}) == pytest.approx(0.6)
-    assert highest({"a": level(0.2)}, {"a": (0.5, 0.62)}) == pytest.approx(0.7)
+    assert highest({"a": level(0.2)}, used(0.5, 0.62)) == pytest.approx(0.7)
     without_band = {"a": level(0.2), "b": level(0.3), "c": level(0.1, last=0.8)}
     assert banded_detectors(without_band) == ("a", "b")
     assert highest(without_band) == pytest.approx(0.9)
     assert highest({"a": level(0.99)}) == 1
-    assert rates_shown({}, {}) == (1e-4, 0.2, 1)
+    assert rates_shown({}, None) == (1e-4, 0.2, 1)
 
 
 def test_each_panel_of_the_cohorts_shows_its_own_rates_intervals_and_counts(figures: list[Figure]) -> None:
-    several = pl.concat([cohorts(1, "M", 40), cohorts(1, "N", 60)])
-    overall = cohorts(1, total=100)
-    cohort_rates(several, overall=overall, threshold="FAR 1%")
-    rows = [*overall.to_dicts(), *several.to_dicts()]
+    shown = [*cohorts(1, total=100), *cohorts(1, "M", 40), *cohorts(1, "N", 60)]
+    cohort_rates(shown, "FAR 1%")
     for axes, name in zip(figures[0].axes, ("detection", "false_alarm"), strict=True):
         end = axes.get_xlim()[1]
-        assert points_of(axes, "oD") == [(row[f"{name}_rate"], place) for place, row in enumerate(rows)]
+        rates = [getattr(one, name) for one in shown]
+        assert points_of(axes, "oD") == [(rate.value, place) for place, rate in enumerate(rates)]
         intervals = [line.get_data() for line in axes.lines if len(set(line.get_xdata())) == 2]
         assert [(*x, *y) for x, y in intervals] == [
-            (row[f"{name}_low"], min(row[f"{name}_high"], end), place, place) for place, row in enumerate(rows)
+            (rate.low, min(rate.high, end), place, place) for place, rate in enumerate(rates)
         ]
-        assert [text.get_text() for text in axes.texts] == [
-            f"{row[f'{name}_count']:,} of {row[f'{name}_total']:,}" for row in rows
-        ]
+        assert [text.get_text() for text in axes.texts] == [f"{rate.count:,} of {rate.total:,}" for rate in rates]
     assert [axes.get_xlabel() for axes in figures[0].axes] == [
         "failing drives detected",
         "healthy windows with a false alarm",
@@ -323,7 +323,8 @@ def test_the_axis_of_promises_holds_every_multiple_and_interval_up_to_its_farthe
 
 
 def test_cohorts_beyond_those_that_are_drawn_change_the_remark_only() -> None:
-    drawn = [Image.open(BytesIO(cohort_rates(cohorts(count)))).size for count in (COHORTS_DRAWN, COHORTS_DRAWN + 50)]
+    counts = COHORTS_DRAWN + 1, COHORTS_DRAWN + 50
+    drawn = [Image.open(BytesIO(cohort_rates(cohorts(count), "FAR 1%"))).size for count in counts]
     assert drawn[0] == drawn[1]
 
 
@@ -346,4 +347,4 @@ def test_hours_lie_within_their_day() -> None:
     noon = datetime(2024, 4, 17, 12, tzinfo=UTC)
     assert places_of([date(2024, 4, 17), noon, date(2024, 4, 18)]).tolist() == [19_830.0, 19_830.5, 19_831.0]
     hours = {noon + timedelta(hours=hour): 10 for hour in range(6)}
-    assert volume_by_day(hours, [noon], HOURLY).startswith(b"\x89PNG")
+    assert volume_by_day(hours, HOURLY).startswith(b"\x89PNG")

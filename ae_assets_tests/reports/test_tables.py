@@ -49,8 +49,8 @@ def anomalies() -> pl.DataFrame:
 
 def test_a_frame_becomes_a_markdown_table_with_numbers_to_the_right() -> None:
     frame = pl.DataFrame({"model": ["A", "B"], "row_count": [1_234_567, None], "share": [0.0213, 0.5]})
-    assert markdown_table(frame, percent=["share"], titles={"share": "flagged"}) == (
-        "| model | row count | flagged |\n| --- | ---: | ---: |\n| A | 1,234,567 | 2.13% |\n| B | n/a | 50.0% |"
+    assert markdown_table(frame) == (
+        "| model | row count | share |\n| --- | ---: | ---: |\n| A | 1,234,567 | 0.0213 |\n| B | n/a | 0.5 |"
     )
 
 
