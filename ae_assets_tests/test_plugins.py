@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from ae_assets.detectors import CounterRuleConfig, DetectorConfig
-from ae_assets.detectors.config import DETECTOR_KINDS
+from ae_assets.detectors.config import DETECTOR_KINDS, CounterRuleConfig, DetectorConfig
 from ae_assets.errors import ConfigError, ModelError
 from ae_assets.model.definition import WatchedTable
 from ae_assets.model.parse import parse_table
 from ae_assets.plugins import STORED
-from ae_assets.thresholds import Threshold, ThresholdConfig, fit_threshold
-from ae_assets.thresholds.config import POLICY_KINDS
+from ae_assets.thresholds.config import POLICY_KINDS, ThresholdConfig
+from ae_assets.thresholds.threshold import Threshold, fit_threshold
 from ae_assets_tests.detectors.own import HighestValueConfig
 from ae_assets_tests.thresholds.scores import calibration_of
 

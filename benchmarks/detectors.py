@@ -20,22 +20,16 @@ import polars as pl
 import psutil
 from numpy.typing import NDArray
 
-from ae_assets.detectors import (
-    DenseAutoencoderConfig,
-    LstmAutoencoderConfig,
-    OrdinalConfig,
-    TrainingData,
-    TrainingHistory,
-    Windows,
-    fit,
-    windows_of,
-)
-from ae_assets.detectors.arithmetic import gather
+from ae_assets.detectors import TrainingData, TrainingHistory, Windows, fit, windows_of
 from ae_assets.detectors.backend import initial_weights
 from ae_assets.detectors.base import steps_of
+from ae_assets.detectors.config import OrdinalConfig
 from ae_assets.detectors.network_detector import FittedNetwork
+from ae_assets.detectors.networks.dense import DenseAutoencoderConfig
+from ae_assets.detectors.networks.lstm import LstmAutoencoderConfig
 from ae_assets.detectors.networks.network import Shape
 from ae_assets.detectors.preprocessing import RobustScaler
+from ae_assets.detectors.scoring import gather
 from ae_assets.detectors.training import Trainer, on_devices, shards_for
 from ae_assets.schemas.durations import DAY
 from benchmarks.machine import copy_rate

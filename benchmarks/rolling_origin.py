@@ -28,7 +28,8 @@ from ae_assets.chain.lives import lives_in
 from ae_assets.chain.rolling import fitted_detectors, training_of
 from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.cli.instance import load_table
-from ae_assets.detectors import DetectorConfig, FittedDetector, windows_of
+from ae_assets.detectors import FittedDetector, windows_of
+from ae_assets.detectors.config import DetectorConfig
 from ae_assets.errors import ModelError
 from ae_assets.evaluation.pooling import Pooled, pooled
 from ae_assets.evaluation.protocol import Protocol

@@ -20,7 +20,7 @@ from ae_assets.features.settings import FeatureSettings
 from ae_assets.model.definition import WatchedTable
 from ae_assets.model.model import Limits, Model
 from ae_assets.schemas.periods import DAILY, Periods
-from ae_assets.thresholds import Threshold
+from ae_assets.thresholds.threshold import Threshold
 
 
 @dataclass(frozen=True)

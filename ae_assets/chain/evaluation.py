@@ -35,7 +35,8 @@ from ae_assets.model.definition import WatchedTable
 from ae_assets.schemas.daily import of_days
 from ae_assets.schemas.periods import named
 from ae_assets.schemas.records import keys_of, time_of
-from ae_assets.thresholds import default_policies, fit_threshold
+from ae_assets.thresholds.config import default_policies
+from ae_assets.thresholds.threshold import fit_threshold
 
 ROUNDING = 1e-9
 """Relative difference of scores that are equal, once as they were stored and once as they are aggregated again."""

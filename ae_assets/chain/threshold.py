@@ -28,7 +28,7 @@ from ae_assets.errors import ModelError
 from ae_assets.evaluation.target import Failures
 from ae_assets.schemas.periods import named
 from ae_assets.schemas.records import day_of
-from ae_assets.thresholds import Threshold, fit_threshold
+from ae_assets.thresholds.threshold import Threshold, fit_threshold
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ae_assets.detectors.config import (
-    CounterRuleConfig,
-    DetectorConfig,
-    EcodConfig,
-    GradientBoostingConfig,
-    GrowthRuleConfig,
-    IsolationForestConfig,
-    KMeansConfig,
-    OrdinalConfig,
-    PcaConfig,
-)
-from ae_assets.detectors.networks.convolutional import ConvolutionalAutoencoderConfig
-from ae_assets.detectors.networks.dense import DenseAutoencoderConfig
-from ae_assets.detectors.networks.lstm import LstmAutoencoderConfig
+from ae_assets.detectors.config import DetectorConfig
 from ae_assets.detectors.settings import DayDetectorConfig, WindowDetectorConfig
 from ae_assets.errors import ModelError
 from ae_assets.plugins import STORED
@@ -34,20 +21,8 @@ if TYPE_CHECKING:
     from ae_assets.detectors.windows import TrainingData, Windows, windows_of
 
 __all__ = [
-    "ConvolutionalAutoencoderConfig",
-    "CounterRuleConfig",
     "DayDetectorConfig",
-    "DenseAutoencoderConfig",
-    "DetectorConfig",
-    "EcodConfig",
     "FittedDetector",
-    "GradientBoostingConfig",
-    "GrowthRuleConfig",
-    "IsolationForestConfig",
-    "KMeansConfig",
-    "LstmAutoencoderConfig",
-    "OrdinalConfig",
-    "PcaConfig",
     "Scores",
     "TrainingData",
     "TrainingHistory",
@@ -75,13 +50,7 @@ def __getattr__(name: str) -> object:
 
 
 def fit(config: DetectorConfig, data: "TrainingData", progress: ProgressSink = silent) -> "FittedDetector":
-    """Fits a detector.
-
-    Args:
-        config: its settings.
-        data: windows with what is known of each; detectors that do not learn from labelled failures leave those before
-            one aside.
-        progress: told about each epoch.
+    """Fits a detector; one that does not learn from labels leaves windows with a target aside.
 
     Raises:
         ModelError: there are no windows, or windows that do not suit the config, or the loss is not finite, or a
@@ -91,11 +60,7 @@ def fit(config: DetectorConfig, data: "TrainingData", progress: ProgressSink = s
 
 
 def load_detector(directory: Path, feature_names: tuple[str, ...] | None = None) -> "FittedDetector":
-    """Loads what ``FittedDetector.save`` wrote into ``directory``.
-
-    Args:
-        directory: the folder of one model version.
-        feature_names: the features that the caller will score with; checked against the model's where given.
+    """Loads what ``FittedDetector.save`` wrote; the features to be scored with, where given, must be the model's.
 
     Raises:
         ModelError: a file is missing, incomplete or damaged, has another format version, or the features differ.
@@ -113,11 +78,7 @@ def load_detector(directory: Path, feature_names: tuple[str, ...] | None = None)
 
 
 def _config_of(record: dict[str, Any]) -> DetectorConfig:
-    """The config in a ``preprocessing.json``.
-
-    Raises:
-        ModelError: this release does not know the detector, or does not allow one of its settings.
-    """
+    """The config in a ``preprocessing.json``, which this release may not know or allow."""
     kind = record["config"]["type"]
     try:
         return TypeAdapter[DetectorConfig](DetectorConfig).validate_python(record["config"], context=STORED)

@@ -2,8 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from pydantic import BaseModel
 
 from ae_assets.detectors.windows import Windows, is_reading
 from ae_assets.errors import ModelError
-from ae_assets.schemas.durations import DAY, duration, written
+from ae_assets.schemas.durations import DAY, written
 
 FORMAT_VERSION = 1
 PREPROCESSING_FILE = "preprocessing.json"
@@ -53,25 +52,20 @@ class TrainingHistory:
         converged: whether more epochs would hardly have lowered the loss; always true for a detector without epochs.
     """
 
-    train_loss: tuple[float, ...]
-    validation_loss: tuple[float, ...]
-    best_epoch: int
-    windows_seen: int
-    windows_available: int
-    validation_windows: int
-    median_loss: float
-    seconds: float
-    converged: bool
+    train_loss: tuple[float, ...] = ()
+    validation_loss: tuple[float, ...] = ()
+    best_epoch: int = -1
+    windows_seen: int = 0
+    windows_available: int = 0
+    validation_windows: int = 0
+    median_loss: float = 0.0
+    seconds: float = 0.0
+    converged: bool = True
 
     @classmethod
     def untrained(cls) -> "TrainingHistory":
         """The history of a detector that needs no fit."""
-        return cls.without_epochs(0, 0, 0.0)
-
-    @classmethod
-    def without_epochs(cls, windows_seen: int, windows_available: int, seconds: float) -> "TrainingHistory":
-        """The history of a fit that has no epochs to watch and so always counts as converged."""
-        return cls((), (), -1, windows_seen, windows_available, 0, 0.0, seconds, True)
+        return cls()
 
     @property
     def kept_loss(self) -> float:
@@ -84,9 +78,9 @@ class TrainingHistory:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "TrainingHistory":
-        """Reads what :meth:`to_json` wrote."""
-        losses = {name: tuple(record[name]) for name in ("train_loss", "validation_loss")}
-        return cls(**{**record, **losses})
+        values: dict[str, Any] = {field.name: record[field.name] for field in fields(cls)}
+        losses = {name: tuple(values[name]) for name in ("train_loss", "validation_loss")}
+        return cls(**{**values, **losses})
 
 
 class FittedDetector(ABC):
@@ -111,7 +105,6 @@ class FittedDetector(ABC):
 
     @property
     def steps(self) -> int:
-        """Records of a window of which none is missing."""
         return steps_of(self.window, self.step)
 
     @property
@@ -171,7 +164,7 @@ def require_window(windows: Windows, window: timedelta | None, which: str, what:
 
 
 def require_features(received: tuple[str, ...], expected: tuple[str, ...], where: str) -> None:
-    """Raises ModelError naming the first difference unless both lists of feature names are equal, order included."""
+    """Raises ModelError unless both lists of feature names are equal, order included."""
     if received == expected:
         return
     missing = [name for name in expected if name not in received]
@@ -199,11 +192,6 @@ def write_preprocessing(directory: Path, detector: FittedDetector, **more: Any) 
     }
     directory.mkdir(parents=True, exist_ok=True)
     (directory / PREPROCESSING_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
-
-
-def step_in(record: Mapping[str, Any]) -> timedelta:
-    """The usual time between the records that a saved detector was fitted on; a day before it was kept."""
-    return duration(record.get("step", "1d"))
 
 
 def read_preprocessing(directory: Path) -> dict[str, Any]:

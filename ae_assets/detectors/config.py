@@ -36,7 +36,7 @@ FeatureNames = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_d
 class _RuleConfig(DayDetectorConfig):
     """Baseline without a fit: the sum of what some features are above 0."""
 
-    implementation = "ae_assets.detectors.rule"
+    implementation = "ae_assets.detectors.rule:FittedRule"
     features: FeatureNames = Field(description="Features to add up; one that is missing or below 0 adds nothing.")
 
 
@@ -64,7 +64,7 @@ class OrdinalConfig(DayDetectorConfig):
     section 21.1).
     """
 
-    implementation = "ae_assets.detectors.ordinal"
+    implementation = "ae_assets.detectors.ordinal:FittedOrdinal"
     type: Literal["ordinal"] = "ordinal"
     counters: FeatureNames = Field(
         description="Prefixes of the counters to code, e.g. smart_5 for smart_5_level and smart_5_growth_28d."
@@ -130,7 +130,7 @@ class _ScaledConfig(_FittedConfig):
 class PcaConfig(_ScaledConfig):
     """Baseline: squared distance from the plane of the principal components of healthy drives."""
 
-    implementation = "ae_assets.detectors.pca"
+    implementation = "ae_assets.detectors.pca:FittedPca"
     type: Literal["pca"] = "pca"
     explained_variance: float = Field(
         0.6, gt=0, lt=1, description="Share of the healthy variance that the kept components hold; fixes their number."
@@ -140,7 +140,7 @@ class PcaConfig(_ScaledConfig):
 class KMeansConfig(_ScaledConfig):
     """Baseline: squared distance to the nearest centre of healthy drives."""
 
-    implementation = "ae_assets.detectors.kmeans"
+    implementation = "ae_assets.detectors.kmeans:FittedKMeans"
     type: Literal["kmeans"] = "kmeans"
     clusters: PositiveInt = Field(16, description="Centres.")
     clip: PositiveFloat = Field(
@@ -152,7 +152,7 @@ class KMeansConfig(_ScaledConfig):
 class IsolationForestConfig(_ScaledConfig):
     """Baseline: how few random splits set a drive-day apart."""
 
-    implementation = "ae_assets.detectors.isolation_forest"
+    implementation = "ae_assets.detectors.isolation_forest:FittedIsolationForest"
     type: Literal["isolation_forest"] = "isolation_forest"
     trees: PositiveInt = Field(100, description="Trees of the forest.")
     windows_per_tree: int = Field(256, ge=2, description="Windows that each tree is grown on.")
@@ -161,14 +161,14 @@ class IsolationForestConfig(_ScaledConfig):
 class EcodConfig(_FittedConfig):
     """Baseline: how far out in the tails of the features' healthy distributions a drive-day lies."""
 
-    implementation = "ae_assets.detectors.ecod"
+    implementation = "ae_assets.detectors.ecod:FittedEcod"
     type: Literal["ecod"] = "ecod"
 
 
 class GradientBoostingConfig(_FittedConfig):
     """Baseline that learns from labelled failures: gradient-boosted trees, healthy windows against failing ones."""
 
-    implementation = "ae_assets.detectors.gradient_boosting"
+    implementation = "ae_assets.detectors.gradient_boosting:FittedGradientBoosting"
     type: Literal["gradient_boosting"] = "gradient_boosting"
     trees: PositiveInt = Field(200, description="Trees, one per boosting step.")
     leaves: int = Field(15, ge=2, le=256, description="Most leaves of a tree.")
@@ -190,7 +190,7 @@ class EstimatorConfig(_ScaledConfig):
     the config's.
     """
 
-    implementation = "ae_assets.detectors.estimator"
+    implementation = "ae_assets.detectors.estimator:FittedEstimator"
     type: Literal["estimator"] = "estimator"
     class_path: str = Field(
         alias="class",
@@ -210,22 +210,18 @@ class EstimatorConfig(_ScaledConfig):
 
     @property
     def higher_is_anomalous(self) -> bool:
-        """Whether a higher number of the method means more anomalous."""
         return self.higher == "anomalous" or (self.higher is None and self.library == "pyod")
 
     @property
     def name(self) -> str:
-        """The class without its package."""
         return self.class_path.rpartition(".")[2]
 
     @property
     def module(self) -> str:
-        """The module of the class."""
         return self.class_path.rpartition(".")[0]
 
     @property
     def library(self) -> str:
-        """The package of the class."""
         return self.class_path.partition(".")[0]
 
     @model_validator(mode="after")

@@ -11,36 +11,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ae_assets.detectors.base import Scores
-from ae_assets.detectors.baseline import (
-    Arrays,
-    Basis,
-    FittedBaseline,
-    training_sample,
-)
+from ae_assets.detectors.baseline import Arrays, HealthyBaseline
 from ae_assets.detectors.config import EcodConfig
-from ae_assets.detectors.windows import TrainingData
-from ae_assets.progress import ProgressSink
 
 TAIL_STEPS = 512
 """Most values of a feature that are kept per tail, spaced evenly in the log of the tail's count: with 200,000 training
 rows a tail probability is then at most 3% too small."""
 
 
-class FittedEcod(FittedBaseline):
-    """Tables of -log tail probabilities at values of each feature."""
+class FittedEcod(HealthyBaseline):
+    """Tables of -log tail probabilities at values of each feature.
+
+    The arrays are ``values`` (used, steps), rising distinct values of each feature, filled up with infinity; ``left``
+    and ``right`` (used, steps + 1), -log of the tail at or below, and at or above, for each count of values below;
+    ``skewness`` and ``median`` (used,). All float32.
+    """
 
     config: EcodConfig
 
-    def __init__(self, basis: Basis, arrays: Arrays) -> None:
-        """Takes the tables.
-
-        Args:
-            basis: what every baseline keeps.
-            arrays: ``values`` (used, steps) rising distinct values of each feature, filled up with infinity; ``left``
-                and ``right`` (used, steps + 1), -log of the tail at or below, and at or above, for each count of
-                values below; ``skewness`` and ``median`` (used,). All float32.
-        """
-        super().__init__(basis, arrays)
+    @classmethod
+    def learn(cls, _config: EcodConfig, values: NDArray[np.float32]) -> Arrays:
+        known = [column[np.isfinite(column)] for column in values.T]
+        tables = [_tails(column) for column in known]
+        longest = max(len(steps) for steps, _, _ in tables)
+        arrays = {
+            "values": np.stack([_filled(steps, longest, np.inf) for steps, _, _ in tables]),
+            "left": np.stack([_filled(left, longest + 1, left[-1]) for _, left, _ in tables]),
+            "right": np.stack([_filled(right, longest + 1, right[-1]) for _, _, right in tables]),
+            "skewness": np.array([_skewness(column) for column in known]),
+            "median": np.array([np.median(column) for column in known]),
+        }
+        return {name: array.astype(np.float32) for name, array in arrays.items()}
 
     def judge(self, values: NDArray[np.float32]) -> Scores:
         """The largest of three sums: all left tails, all right tails, and each feature's longer tail.
@@ -63,25 +64,6 @@ class FittedEcod(FittedBaseline):
         rows = np.arange(len(values))
         expected = np.broadcast_to(self.arrays["median"], values.shape)
         return Scores(sums[largest, rows], tails[largest, rows], expected)
-
-
-def fit(config: EcodConfig, data: TrainingData, _progress: ProgressSink) -> FittedEcod:
-    """Counts the tails of a sample of the scored records; see ``detectors.fit``."""
-    taken = training_sample(config, data)
-    known = [column[np.isfinite(column)] for column in taken.values.T]
-    tables = [_tails(column) for column in known]
-    longest = max(len(values) for values, _, _ in tables)
-    arrays = {
-        "values": np.stack([_filled(values, longest, np.inf) for values, _, _ in tables]),
-        "left": np.stack([_filled(left, longest + 1, left[-1]) for _, left, _ in tables]),
-        "right": np.stack([_filled(right, longest + 1, right[-1]) for _, _, right in tables]),
-        "skewness": np.array([_skewness(column) for column in known]),
-        "median": np.array([np.median(column) for column in known]),
-    }
-    return FittedEcod(taken.basis(), {name: array.astype(np.float32) for name, array in arrays.items()})
-
-
-load = FittedEcod.load
 
 
 def _tails(known: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:

@@ -9,27 +9,15 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ae_assets.detectors.base import Scores
-from ae_assets.detectors.baseline import (
-    Arrays,
-    Basis,
-    FittedBaseline,
-    read_basis,
-    read_content,
-    scaled_rows,
-    training_sample,
-    unpacked,
-)
+from ae_assets.detectors.baseline import Arrays, ScaledBaseline
 from ae_assets.detectors.config import KNOWN_LIBRARIES, EstimatorConfig
-from ae_assets.detectors.preprocessing import RobustScaler
-from ae_assets.detectors.windows import TrainingData
 from ae_assets.errors import ModelError
-from ae_assets.progress import ProgressSink
 
 PROBES = 10
 """Rows of the sample that are scored alone, to tell whether that changes their scores."""
@@ -44,35 +32,56 @@ RawScore = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 """From scaled rows (rows, used) to scores (rows,) of which higher is more anomalous."""
 
 
-class FittedEstimator(FittedBaseline):
-    """A scaler and a fitted estimator.
+class FittedEstimator(ScaledBaseline):
+    """A fitted estimator.
 
     The score is the estimator's, turned so that higher is more anomalous, minus the lowest of the training sample. A
     high one is shared out among the features in proportion to what it loses when each is put to its training median; a
     usual one, which nobody asks about, in proportion to how far the features lie from their medians.
+
+    The arrays are ``sample`` float32 (rows, used), scaled, and ``scores`` float64 (rows,) of the sample.
     """
 
     config: EstimatorConfig
     block = 16384
     workers = 1  # an estimator of any library need not allow several threads
 
-    def __init__(self, basis: Basis, arrays: Arrays, raw_score: RawScore) -> None:
-        """Takes the estimator.
+    def __init__(self, config: Any, feature_names: tuple[str, ...], used: tuple[str, ...], arrays: Arrays) -> None:
+        """Fits the estimator on the sample, again where its scores are there already.
 
-        Args:
-            basis: what every baseline keeps.
-            arrays: ``centre`` and ``scale`` of the scaler; ``sample`` float32 (rows, used), scaled; ``scores`` float64
-                (rows,) of the sample.
-            raw_score: scores rows by the estimator.
+        Raises:
+            ModelError: the class cannot be imported, fitted or asked for scores, or scores a row by the rows beside it,
+                or scores the sample otherwise than it did.
         """
-        super().__init__(basis, arrays)
-        self.raw_score = raw_score
-        self.scaler = RobustScaler(arrays["centre"], arrays["scale"], self.config.clip)
-        self.lowest, self.high = arrays["scores"].min(), np.quantile(arrays["scores"], EXPLAINED_FROM)
+        super().__init__(config, feature_names, used, arrays)
+        sample = arrays["sample"]
+        self.raw_score = _fitted(config, sample)
+        scores = self.raw_score(sample)
+        if "scores" not in arrays:
+            _require_rows_by_themselves(config, self.raw_score, sample, scores)
+            self.arrays = {**arrays, "scores": scores}
+        elif not _close(scores, arrays["scores"], arrays["scores"]):
+            raise ModelError(
+                f"{config.class_path} scores its training sample otherwise than when it was trained: its library has "
+                "changed, or it draws numbers that no option fixes; train it again."
+            )
+        self.lowest, self.high = self.arrays["scores"].min(), np.quantile(self.arrays["scores"], EXPLAINED_FROM)
 
-    def judge(self, values: NDArray[np.float32]) -> Scores:
-        """Scores and explains rows."""
-        scaled, known = scaled_rows(values, self.scaler)
+    @classmethod
+    def learn_scaled(cls, _config: EstimatorConfig, scaled: NDArray[np.float32]) -> Arrays:
+        return {"sample": scaled}
+
+    @classmethod
+    def load(cls, config: EstimatorConfig, directory: Path, record: dict[str, Any]) -> Self:
+        """As every baseline; refuses a class of a package that a file alone does not make Python import."""
+        if config.library not in KNOWN_LIBRARIES and config.module not in sys.modules:
+            raise ModelError(
+                f"{directory} names {config.class_path}, whose module no YAML in use names and nothing else has "
+                f"imported; import {config.module} first."
+            )
+        return super().load(config, directory, record)
+
+    def judge_scaled(self, scaled: NDArray[np.float32], known: NDArray[np.bool_]) -> Scores:
         raw = self.raw_score(scaled)
         shares = np.abs(scaled).astype(np.float64)
         for column in range(scaled.shape[1]):
@@ -87,47 +96,10 @@ class FittedEstimator(FittedBaseline):
         return Scores(score.astype(np.float32), contributions.astype(np.float32), np.full_like(scaled, np.nan))
 
 
-def fit(config: EstimatorConfig, data: TrainingData, _progress: ProgressSink) -> FittedEstimator:
-    """Fits the estimator on a sample of the scored records; see ``detectors.fit``.
-
-    Raises:
-        ModelError: the class cannot be imported, fitted or asked for scores, or scores a row by the rows beside it.
-    """
-    taken = training_sample(config, data)
-    scaled, scaler = taken.scaled(config.clip)
-    raw_score = _fitted(config, scaled)
-    scores = raw_score(scaled)
-    _require_rows_by_themselves(config, raw_score, scaled, scores)
-    arrays: Arrays = {"centre": scaler.centre, "scale": scaler.scale, "sample": scaled, "scores": scores}
-    return FittedEstimator(taken.basis(), arrays, raw_score)
-
-
-def load(config: EstimatorConfig, directory: Path, record: dict[str, Any]) -> FittedEstimator:
-    """Fits the estimator again on the stored sample; see ``detectors.load_detector``.
-
-    Raises:
-        ModelError: a file is damaged, the class is of a package that a file alone does not make Python import, or the
-            estimator scores the sample otherwise than it did.
-    """
-    if config.library not in KNOWN_LIBRARIES and config.module not in sys.modules:
-        raise ModelError(
-            f"{directory} names {config.class_path}, whose module no YAML in use names and nothing else has imported; "
-            f"import {config.module} first."
-        )
-    arrays = unpacked(read_content(directory, record, FittedEstimator.file_name))
-    raw_score = _fitted(config, arrays["sample"])
-    if not _close(raw_score(arrays["sample"]), arrays["scores"], arrays["scores"]):
-        raise ModelError(
-            f"{config.class_path} scores its training sample otherwise than when it was trained: its library has "
-            "changed, or it draws numbers that no option fixes; train it again."
-        )
-    return FittedEstimator(read_basis(config, record), arrays, raw_score)
-
-
 def _fitted(config: EstimatorConfig, sample: NDArray[np.float32]) -> RawScore:
     """The estimator's method after a fit on the sample, turned so that higher is more anomalous."""
     try:
-        kind = getattr(import_module(config.module), config.class_path.rpartition(".")[2], None)
+        kind = getattr(import_module(config.module), config.name, None)
     except (ImportError, OSError) as error:
         raise ModelError(
             f"{config.module} cannot be imported ({error}); install {config.library} where the model is trained and "

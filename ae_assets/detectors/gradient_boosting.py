@@ -2,22 +2,13 @@
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ae_assets.detectors.base import Scores
-from ae_assets.detectors.baseline import (
-    Basis,
-    FittedBaseline,
-    baselines_library,
-    picked,
-    read_basis,
-    read_content,
-    training_sample,
-)
+from ae_assets.detectors.base import Scores, TrainingHistory
+from ae_assets.detectors.baseline import FittedBaseline, baselines_library, picked, training_sample
 from ae_assets.detectors.config import GradientBoostingConfig
 from ae_assets.detectors.paths import Trees, shared_out, sums
 from ae_assets.detectors.windows import TrainingData
@@ -39,12 +30,61 @@ class FittedGradientBoosting(FittedBaseline):
     file_name = "model.txt"
     learns_from_failures = True
 
-    def __init__(self, basis: Basis, booster: Any) -> None:
-        """Takes LightGBM's booster."""
-        super().__init__(basis, {})
+    def __init__(self, config: Any, feature_names: tuple[str, ...], used: tuple[str, ...], booster: Any) -> None:
+        super().__init__(config, feature_names, used, {})
         self.booster = booster
         trees, self.log_odds, self.leaves = _trees_of(booster.dump_model()["tree_info"])
-        self.credit = trees.credits(self.log_odds, len(basis.used))
+        self.credit = trees.credits(self.log_odds, len(used))
+
+    @classmethod
+    def fit(cls, config: GradientBoostingConfig, data: TrainingData, progress: ProgressSink) -> Self:
+        """Grows the trees on a sample of the healthy windows and on all failing ones; see ``detectors.fit``.
+
+        Failed entities weigh alike, however many windows each has, and together as much as the healthy windows.
+
+        Raises:
+            ModelError: there is no failing window, or the windows are so few that no tree splits them.
+        """
+        failing, began = data.failing, time.perf_counter()
+        if not len(failing):
+            raise ModelError(
+                "gradient_boosting learns from labelled failures, and received no window inside the horizon before a "
+                "known failure; train on a range with failures that its labels know of, or leave gradient_boosting out "
+                "of detector and comparisons."
+            )
+        lightgbm = baselines_library("lightgbm")
+        used, healthy = training_sample(config, data)
+        names = failing.feature_names
+        worn = picked(failing.values, failing.last_row, np.array([names.index(name) for name in used], np.int64))
+        weight = failing.weight_per_entity()
+        labelled = lightgbm.Dataset(
+            np.concatenate([healthy, worn]),
+            np.repeat([0, 1], [len(healthy), len(worn)]),
+            weight=np.concatenate([np.ones(len(healthy)), weight * len(healthy) / weight.sum()]),
+            feature_name=[f"feature_{column}" for column in range(len(used))],
+        )
+
+        def report(environment: Any) -> None:
+            done = environment.iteration + 1
+            if done % REPORT_EVERY == 0 or done == config.trees:
+                seconds = time.perf_counter() - began
+                progress(Progress(f"training {config.type}", done, config.trees, "trees", labelled.num_data(), seconds))
+
+        fitted = cls(
+            config, names, used, lightgbm.train(_parameters(config), labelled, config.trees, callbacks=[report])
+        )
+        if fitted.leaves.shape[1] == 1:
+            raise ModelError(
+                f"No tree of gradient_boosting split its {len(healthy)} healthy and {len(worn)} failing windows, so "
+                f"every score would be the same: min_windows_per_leaf is {config.min_windows_per_leaf}, or no feature "
+                "tells them apart; lower min_windows_per_leaf or train on more windows."
+            )
+        fitted.history = TrainingHistory(
+            windows_seen=len(healthy) + len(worn),
+            windows_available=len(data.train) + len(worn),
+            seconds=time.perf_counter() - began,
+        )
+        return fitted
 
     def judge(self, values: NDArray[np.float32]) -> Scores:
         """Lets LightGBM find the leaves, and adds up what they say."""
@@ -54,63 +94,14 @@ class FittedGradientBoosting(FittedBaseline):
         score = np.logaddexp(0, log_odds)
         return Scores(score.astype(np.float32), shared_out(score, credit), np.full_like(values, np.nan))
 
-    @classmethod
-    def load(cls, config: Any, directory: Path, record: dict[str, Any]) -> Self:
-        """Loads what ``save`` wrote; see ``detectors.load_detector``."""
-        content = read_content(directory, record, cls.file_name)
-        return cls(read_basis(config, record), baselines_library("lightgbm").Booster(model_str=content.decode()))
-
-    def content(self) -> bytes:
+    def packed(self) -> bytes:
         """LightGBM's own text, which holds every bit of the trees."""
         text: str = self.booster.model_to_string()
         return text.encode()
 
-
-def fit(config: GradientBoostingConfig, data: TrainingData, progress: ProgressSink) -> FittedGradientBoosting:
-    """Grows the trees on a sample of the healthy windows and on all failing ones; see ``detectors.fit``.
-
-    Failed entities weigh alike, however many windows each has, and together as much as the healthy windows.
-
-    Raises:
-        ModelError: there is no failing window, or the windows are so few that no tree splits them.
-    """
-    failing = data.failing
-    if not len(failing):
-        raise ModelError(
-            "gradient_boosting learns from labelled failures, and received no window inside the horizon before a known "
-            "failure; train on a range with failures that its labels know of, or leave gradient_boosting out of "
-            "detector and comparisons."
-        )
-    lightgbm = baselines_library("lightgbm")
-    healthy = training_sample(config, data)
-    worn = picked(failing.values, failing.last_row, healthy.basis().columns)
-    _, drive, windows_of_drive = np.unique(failing.entity[failing.last_row], return_inverse=True, return_counts=True)
-    weight = 1 / windows_of_drive[drive]
-    labelled = lightgbm.Dataset(
-        np.concatenate([healthy.values, worn]),
-        np.repeat([0, 1], [len(healthy.values), len(worn)]),
-        weight=np.concatenate([np.ones(len(healthy.values)), weight * len(healthy.values) / weight.sum()]),
-        feature_name=[f"feature_{column}" for column in range(len(healthy.used))],
-    )
-
-    def report(environment: Any) -> None:
-        done = environment.iteration + 1
-        if done % REPORT_EVERY == 0 or done == config.trees:
-            seconds = time.perf_counter() - healthy.began
-            progress(Progress(f"training {config.type}", done, config.trees, "trees", labelled.num_data(), seconds))
-
-    booster = lightgbm.train(_parameters(config), labelled, config.trees, callbacks=[report])
-    fitted = FittedGradientBoosting(healthy.basis(beside=len(worn)), booster)
-    if fitted.leaves.shape[1] == 1:
-        raise ModelError(
-            f"No tree of gradient_boosting split its {len(healthy.values)} healthy and {len(worn)} failing windows, so "
-            f"every score would be the same: min_windows_per_leaf is {config.min_windows_per_leaf}, or no feature "
-            "tells them apart; lower min_windows_per_leaf or train on more windows."
-        )
-    return fitted
-
-
-load = FittedGradientBoosting.load
+    @staticmethod
+    def unpacked(content: bytes) -> Any:
+        return baselines_library("lightgbm").Booster(model_str=content.decode())
 
 
 def _parameters(config: GradientBoostingConfig) -> dict[str, Any]:

@@ -6,52 +6,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ae_assets.detectors.base import Scores
-from ae_assets.detectors.baseline import (
-    Arrays,
-    Basis,
-    FittedBaseline,
-    baselines_library,
-    scaled_rows,
-    training_sample,
-)
+from ae_assets.detectors.baseline import Arrays, ScaledBaseline, baselines_library
 from ae_assets.detectors.config import IsolationForestConfig
 from ae_assets.detectors.paths import Trees, shared_out, sums
-from ae_assets.detectors.preprocessing import RobustScaler
-from ae_assets.detectors.windows import TrainingData
-from ae_assets.progress import ProgressSink
 
 
-class FittedIsolationForest(FittedBaseline):
-    """A scaler and the trees that scikit-learn grew (Liu et al. 2008, Isolation forest), walked here.
+class FittedIsolationForest(ScaledBaseline):
+    """The trees that scikit-learn grew (Liu et al. 2008, Isolation forest), walked here.
 
     The score is 2^(-mean path length / expected path length), in (0, 1). It is shared out among the features in
     proportion to how much their splits shortened the expected path; see ``paths``. There is no expected value.
+
+    The arrays are ``children``, ``feature`` and ``roots`` of ``paths.Trees``; ``threshold`` float64 (nodes,), a scaled
+    value up to it goes left, infinite for a leaf; ``samples`` int32 (nodes,), the training windows that reached a node.
     """
 
     config: IsolationForestConfig
     block = 512
 
-    def __init__(self, basis: Basis, arrays: Arrays) -> None:
-        """Takes the forest.
-
-        Args:
-            basis: what every baseline keeps.
-            arrays: ``centre`` and ``scale`` of the scaler; ``children``, ``feature`` and ``roots`` of ``paths.Trees``;
-                ``threshold`` float64 (nodes,), a scaled value up to it goes left, infinite for a leaf; ``samples``
-                int32 (nodes,), the training windows that reached a node.
-        """
-        super().__init__(basis, arrays)
-        self.scaler = RobustScaler(arrays["centre"], arrays["scale"], self.config.clip)
+    def __init__(self, config: Any, feature_names: tuple[str, ...], used: tuple[str, ...], arrays: Arrays) -> None:
+        super().__init__(config, feature_names, used, arrays)
         self.trees = Trees(arrays["children"], arrays["feature"], arrays["roots"])
         self.depth = sum(1 for _ in self.trees.splits())
         self.nearness = _nearness(self.trees, arrays["samples"])
-        self.credit = self.trees.credits(self.nearness, len(basis.used))
+        self.credit = self.trees.credits(self.nearness, len(used))
         windows_per_tree = int(arrays["samples"][arrays["roots"][0]])
         self.usual = len(arrays["roots"]) * max(float(_unsplit_path(np.array([windows_per_tree]))[0]), 1.0)
 
-    def judge(self, values: NDArray[np.float32]) -> Scores:
+    @classmethod
+    def learn_scaled(cls, config: IsolationForestConfig, scaled: NDArray[np.float32]) -> Arrays:
+        ensemble = baselines_library("sklearn.ensemble")
+        per_tree = min(config.windows_per_tree, len(scaled))
+        forest = ensemble.IsolationForest(n_estimators=config.trees, max_samples=per_tree, random_state=config.seed)
+        return _numbered_through([estimator.tree_ for estimator in forest.fit(scaled).estimators_])
+
+    def judge_scaled(self, scaled: NDArray[np.float32], known: NDArray[np.bool_]) -> Scores:  # noqa: ARG002
         """Walks all trees at once, one level at a time."""
-        scaled, _ = scaled_rows(values, self.scaler)
         rows = np.arange(len(scaled))[:, None] * scaled.shape[1]
         node = np.broadcast_to(self.trees.roots, (len(scaled), len(self.trees.roots)))
         for _ in range(self.depth):
@@ -59,23 +49,7 @@ class FittedIsolationForest(FittedBaseline):
             node = self.trees.children.take(2 * node + right)
         nearness, credit = sums(node, self.nearness, self.credit)
         score = np.exp2(nearness / self.usual)
-        return Scores(score.astype(np.float32), shared_out(score, credit), np.full_like(values, np.nan))
-
-
-def fit(config: IsolationForestConfig, data: TrainingData, _progress: ProgressSink) -> FittedIsolationForest:
-    """Grows the forest on a sample of the scored records; see ``detectors.fit``."""
-    ensemble = baselines_library("sklearn.ensemble")
-    taken = training_sample(config, data)
-    scaled, scaler = taken.scaled(config.clip)
-    per_tree = min(config.windows_per_tree, len(scaled))
-    forest = ensemble.IsolationForest(n_estimators=config.trees, max_samples=per_tree, random_state=config.seed)
-    grown = [estimator.tree_ for estimator in forest.fit(scaled).estimators_]
-    return FittedIsolationForest(
-        taken.basis(), {"centre": scaler.centre, "scale": scaler.scale, **_numbered_through(grown)}
-    )
-
-
-load = FittedIsolationForest.load
+        return Scores(score.astype(np.float32), shared_out(score, credit), np.full_like(scaled, np.nan))
 
 
 def _numbered_through(grown: list[Any]) -> Arrays:

@@ -4,35 +4,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ae_assets.detectors.base import Scores
-from ae_assets.detectors.baseline import (
-    Arrays,
-    Basis,
-    FittedBaseline,
-    baselines_library,
-    scaled_rows,
-    training_sample,
-)
+from ae_assets.detectors.baseline import Arrays, ScaledBaseline, baselines_library
 from ae_assets.detectors.config import KMeansConfig
-from ae_assets.detectors.preprocessing import RobustScaler
-from ae_assets.detectors.windows import TrainingData
-from ae_assets.progress import ProgressSink
 
 BATCH = 4096
 
 
-class FittedKMeans(FittedBaseline):
-    """A scaler and centres, found by mini batches (Sculley 2010, Web-scale k-means clustering)."""
+class FittedKMeans(ScaledBaseline):
+    """``centres`` float32 (clusters, used) by mini batches (Sculley 2010, Web-scale k-means clustering)."""
 
     config: KMeansConfig
 
-    def __init__(self, basis: Basis, arrays: Arrays) -> None:
-        """Takes ``centre`` and ``scale`` of the scaler and ``centres`` (clusters, used) in scaled units, float32."""
-        super().__init__(basis, arrays)
-        self.scaler = RobustScaler(arrays["centre"], arrays["scale"], self.config.clip)
+    @classmethod
+    def learn_scaled(cls, config: KMeansConfig, scaled: NDArray[np.float32]) -> Arrays:
+        cluster = baselines_library("sklearn.cluster")
+        clusters = min(config.clusters, len(scaled))
+        centres = cluster.MiniBatchKMeans(clusters, batch_size=BATCH, n_init=3, random_state=config.seed).fit(scaled)
+        return {"centres": centres.cluster_centers_.astype(np.float32)}
 
-    def judge(self, values: NDArray[np.float32]) -> Scores:
+    def judge_scaled(self, scaled: NDArray[np.float32], known: NDArray[np.bool_]) -> Scores:
         """Squared distances over the known features to the centre that is nearest in these; expected is the centre."""
-        scaled, known = scaled_rows(values, self.scaler)
         known_weight = known.astype(np.float32)
         centres = self.arrays["centres"]
         nearest, smallest = np.zeros(len(scaled), np.int64), np.full(len(scaled), np.inf, np.float32)
@@ -43,20 +34,6 @@ class FittedKMeans(FittedBaseline):
         answer = centres[nearest]
         contributions = _squared(scaled, answer, known_weight)
         return Scores(smallest, contributions, answer * self.scaler.scale + self.scaler.centre)
-
-
-def fit(config: KMeansConfig, data: TrainingData, _progress: ProgressSink) -> FittedKMeans:
-    """Finds the centres of a sample of the scored records; see ``detectors.fit``."""
-    cluster = baselines_library("sklearn.cluster")
-    taken = training_sample(config, data)
-    scaled, scaler = taken.scaled(config.clip)
-    clusters = min(config.clusters, len(scaled))
-    found = cluster.MiniBatchKMeans(clusters, batch_size=BATCH, n_init=3, random_state=config.seed).fit(scaled)
-    centres = found.cluster_centers_.astype(np.float32)
-    return FittedKMeans(taken.basis(), {"centre": scaler.centre, "scale": scaler.scale, "centres": centres})
-
-
-load = FittedKMeans.load
 
 
 def _squared(

@@ -1,6 +1,7 @@
 """Fitted networks: sampling, scaling and training tied together, scoring, and the files of a model version."""
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from ae_assets.detectors.base import (
     Scores,
     TrainingHistory,
     require_window,
-    step_in,
     steps_of,
     write_preprocessing,
 )
@@ -26,7 +26,7 @@ from ae_assets.detectors.training import WindowData, on_devices, shards_for, tra
 from ae_assets.detectors.windows import TrainingData, Windows
 from ae_assets.errors import ModelError
 from ae_assets.progress import Progress, ProgressSink
-from ae_assets.schemas.durations import DAY
+from ae_assets.schemas.durations import DAY, duration
 
 MODEL_FILE = "model.keras"
 VALIDATION_SHARE = 4
@@ -58,6 +58,60 @@ class FittedNetwork(FittedDetector):
         self.model = model
         self._scorer = Scorer(config, model, scaler, self.steps)
 
+    @classmethod
+    def fit(cls, config: NetworkConfig, data: TrainingData, progress: ProgressSink) -> "FittedNetwork":
+        """Samples windows, fits the scaler on the training rows, trains the network; see ``detectors.fit``."""
+        began = time.perf_counter()
+        names, generator = data.windows.feature_names, np.random.default_rng(config.seed)
+        offered, checkable = (_side(config, data, held_out) for held_out in (False, True))
+        sampled = offered.take(chosen(len(offered.windows), config.max_windows, generator))
+        most = max(1, config.max_windows // VALIDATION_SHARE)
+        checked = checkable.take(chosen(len(checkable.windows), most, generator))
+        healthy = sampled.train
+        repeated, rechecked = (side.take(config.drawn(side.target, generator)) for side in (sampled, checked))
+        scaler = RobustScaler.fit(healthy.values[healthy.last_row], config.clip)
+        cohorts = large_cohorts(sampled.windows) if config.uses_cohort else ()
+        steps = steps_of(config.window, data.windows.step)
+        model = config.build(Shape(len(names), len(cohorts) + 1, steps))
+        shards = min(shards_for(config), len(sampled.windows), len(checked.windows))
+
+        def loaded(side: TrainingData) -> WindowData:
+            numbers = cohort_numbers(cohorts, side.windows)
+            return on_devices(side.windows, scaler, steps, shards, side.target, numbers)
+
+        def report(epoch: int, loss: float) -> None:
+            seconds, rows = time.perf_counter() - began, (epoch + 1) * len(sampled.windows)
+            stage, note = f"training {config.type}", f"validation loss {loss:.4f}"
+            progress(Progress(stage, epoch + 1, config.epochs, "epochs", rows, seconds, note))
+
+        start = initial_weights(model, config.seed)
+        best, history = train(config, model, steps, start, loaded(repeated), loaded(rechecked), report)
+        variables = [*model.trainable_variables, *model.non_trainable_variables]
+        for variable, value in zip(variables, [*best.weights, *best.carried], strict=True):
+            variable.assign(value)
+        history = replace(
+            history,
+            windows_seen=len(sampled.windows),
+            windows_available=len(offered.windows),
+            validation_windows=len(checked.windows),
+            seconds=time.perf_counter() - began,
+        )
+        return cls(config, names, history, scaler, cohorts, model, data.windows.step)
+
+    @classmethod
+    def load(cls, config: NetworkConfig, directory: Path, record: dict[str, Any]) -> "FittedNetwork":
+        """Loads what ``save`` wrote; see ``detectors.load_detector``.
+
+        Raises:
+            ModelError: the network's file is missing, cannot be read, or does not fit the record.
+        """
+        names, cohorts = tuple(record["feature_names"]), tuple(record["cohorts"] if config.uses_cohort else ())
+        step = duration(record.get("step", "1d"))  # earlier releases took it to be a day
+        model = config.build(Shape(len(names), len(cohorts) + 1, steps_of(config.window, step)))
+        load_weights(directory / MODEL_FILE, model)
+        history = TrainingHistory.from_json(record["history"])
+        return cls(config, names, history, RobustScaler.from_json(record["scaler"]), cohorts, model, step)
+
     def score(self, windows: Windows) -> Scores:
         """Scores by the network's verdict."""
         self.require_fitting(windows)
@@ -68,69 +122,6 @@ class FittedNetwork(FittedDetector):
         cohorts = {"cohorts": list(self.cohorts)} if self.config.uses_cohort else {}
         write_preprocessing(directory, self, scaler=self.scaler.to_json(), **cohorts)
         self.model.save(directory / MODEL_FILE)
-
-
-def fit(config: NetworkConfig, data: TrainingData, progress: ProgressSink) -> FittedNetwork:
-    """Samples windows, fits the scaler on the training rows, trains the network; see ``detectors.fit``."""
-    began = time.perf_counter()
-    names, generator = data.windows.feature_names, np.random.default_rng(config.seed)
-    offered, checkable = (_side(config, data, held_out) for held_out in (False, True))
-    sampled = offered.take(chosen(len(offered.windows), config.max_windows, generator))
-    most = max(1, config.max_windows // VALIDATION_SHARE)
-    checked = checkable.take(chosen(len(checkable.windows), most, generator))
-    healthy = sampled.train
-    repeated, rechecked = (side.take(config.drawn(side.target, generator)) for side in (sampled, checked))
-    scaler = RobustScaler.fit(healthy.values[healthy.last_row], config.clip)
-    cohorts = large_cohorts(sampled.windows) if config.uses_cohort else ()
-    steps = steps_of(config.window, data.windows.step)
-    model = config.build(Shape(len(names), len(cohorts) + 1, steps))
-    shards = min(shards_for(config), len(sampled.windows), len(checked.windows))
-
-    def loaded(side: TrainingData) -> WindowData:
-        numbers = cohort_numbers(cohorts, side.windows)
-        return on_devices(side.windows, scaler, steps, shards, side.target, numbers)
-
-    def report(epoch: int, loss: float) -> None:
-        seconds, rows = time.perf_counter() - began, (epoch + 1) * len(sampled.windows)
-        stage, note = f"training {config.type}", f"validation loss {loss:.4f}"
-        progress(Progress(stage, epoch + 1, config.epochs, "epochs", rows, seconds, note))
-
-    start = initial_weights(model, config.seed)
-    trained = train(config, model, steps, start, loaded(repeated), loaded(rechecked), report)
-    variables = [*model.trainable_variables, *model.non_trainable_variables]
-    for variable, value in zip(variables, [*trained.variables.weights, *trained.variables.carried], strict=True):
-        variable.assign(value)
-    history = TrainingHistory(
-        train_loss=trained.train_loss,
-        validation_loss=trained.validation_loss,
-        best_epoch=trained.best_epoch,
-        windows_seen=len(sampled.windows),
-        windows_available=len(offered.windows),
-        validation_windows=len(checked.windows),
-        median_loss=trained.median_loss,
-        seconds=time.perf_counter() - began,
-        converged=trained.converged,
-    )
-    return FittedNetwork(config, names, history, scaler, cohorts, model, data.windows.step)
-
-
-def load(config: NetworkConfig, directory: Path, record: dict[str, Any]) -> FittedNetwork:
-    """Loads a saved network.
-
-    Args:
-        config: its config.
-        directory: the folder of one model version.
-        record: its ``preprocessing.json``.
-
-    Raises:
-        ModelError: the network's file is missing, cannot be read, or does not fit the record.
-    """
-    names, cohorts = tuple(record["feature_names"]), tuple(record["cohorts"] if config.uses_cohort else ())
-    step = step_in(record)
-    model = config.build(Shape(len(names), len(cohorts) + 1, steps_of(config.window, step)))
-    load_weights(directory / MODEL_FILE, model)
-    history = TrainingHistory.from_json(record["history"])
-    return FittedNetwork(config, names, history, RobustScaler.from_json(record["scaler"]), cohorts, model, step)
 
 
 def _side(config: NetworkConfig, data: TrainingData, held_out: bool) -> TrainingData:

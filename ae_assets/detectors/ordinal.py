@@ -1,7 +1,7 @@
 """The ordinal model: coding, step model and heads tied together, scoring, and the files of a model version."""
 
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -13,19 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ae_assets.detectors.backend import Model, load_weights
-from ae_assets.detectors.base import (
-    FittedDetector,
-    Scores,
-    TrainingHistory,
-    write_preprocessing,
-)
+from ae_assets.detectors.base import FittedDetector, Scores, TrainingHistory, write_preprocessing
 from ae_assets.detectors.compilation import WIDE_VECTORS, compiled
 from ae_assets.detectors.config import OrdinalConfig
 from ae_assets.detectors.ordinal_coding import CodedFeature, CodedRows, Coding, coded_rows, coding_of
 from ae_assets.detectors.ordinal_network import (
     Expansion,
     Heads,
-    Shape,
     StepModel,
     failure_log_odds,
     head_log_odds,
@@ -37,14 +31,7 @@ from ae_assets.detectors.ordinal_network import (
     step_log_odds,
     weights_of,
 )
-from ae_assets.detectors.ordinal_training import (
-    BLOCK,
-    STEPS_OF_AN_EPOCH,
-    Fitted,
-    OnEpoch,
-    train_heads,
-    train_step_model,
-)
+from ae_assets.detectors.ordinal_training import BLOCK, STEPS_OF_AN_EPOCH, OnEpoch, train_heads, train_step_model
 from ae_assets.detectors.sampling import require_windows
 from ae_assets.detectors.tail import Tail
 from ae_assets.detectors.windows import TrainingData, Windows
@@ -72,21 +59,77 @@ class FittedOrdinal(FittedDetector):
         error_tail: Tail,
         head_tails: tuple[Tail, ...],
     ) -> None:
-        """Takes the parts as they are; see :func:`fit` and :func:`load`."""
+        """Takes the parts as they are; see :meth:`fit` and :meth:`load`."""
         self.config = config
         self.feature_names = feature_names
         self.history = history
         self.coding = coding
+        self.expand = Expansion(coding)
         self.step_model = step_model
         self.heads = heads
         self.error_tail = error_tail
         self.head_tails = head_tails
-        function = score_function(config, feature_names, coding, step_model, heads, error_tail, head_tails)
-        self._score_block = compiled(function, WIDE_VECTORS)
+        self._compiled = compiled(self.score_block, WIDE_VECTORS)
+
+    @classmethod
+    def fit(cls, config: OrdinalConfig, data: TrainingData, progress: ProgressSink) -> "FittedOrdinal":
+        """Fits coding, step model, heads and tails; see ``detectors.fit``.
+
+        Without ``least_failures`` failed entities there are no heads, and the score is the surprise of the steps alone.
+        """
+        began = time.perf_counter()
+        train, validation = data.train, data.validation
+        require_windows(train, "training")
+        require_windows(validation, "validation")
+        failures = data.failing.keys()["entity"].n_unique()
+        sick = data.failing if config.heads and failures >= config.least_failures else None
+        coding = coding_of(config, train, sick)
+        rows, held_out = coded_rows(coding, train), coded_rows(coding, validation)
+        generator = np.random.default_rng(config.seed)
+        on_epoch = _reporter(config, progress, trainings=1 if sick is None else 2)
+        expand = Expansion(coding)
+        start = initial_step_model(config, expand, _frequency(expand, rows), generator)
+        step_model, history = train_step_model(start, expand, rows, held_out, config, on_epoch)
+        heads = None
+        if sick is not None:
+            before_failure = coded_rows(coding, sick, sick.weight_per_entity())
+            heads = initial_heads(config, expand, generator)
+            heads = train_heads(heads, expand, rows, before_failure, config, on_epoch)
+        healthy = rows + held_out
+        errors, opinions = _raw_scores(expand, _judged(coding), step_model, heads, healthy)
+        history = replace(
+            history,
+            windows_seen=len(train),
+            windows_available=len(train),
+            validation_windows=len(validation),
+            seconds=time.perf_counter() - began,
+        )
+        error_tail, *head_tails = (Tail.of(values, healthy.weight) for values in (errors, *opinions))
+        return cls(config, train.feature_names, history, coding, step_model, heads, error_tail, tuple(head_tails))
+
+    @classmethod
+    def load(cls, config: OrdinalConfig, directory: Path, record: dict[str, Any]) -> "FittedOrdinal":
+        """Loads what ``save`` wrote; see ``detectors.load_detector``.
+
+        Raises:
+            ModelError: the network's file is missing, cannot be read, or does not fit the record.
+        """
+        coding = Coding.from_json(record["coding"])
+        expand = Expansion(coding)
+        model = keras_model(config, expand, record["heads"])
+        load_weights(directory / MODEL_FILE, model)
+        return cls(
+            config,
+            tuple(record["feature_names"]),
+            TrainingHistory.from_json(record["history"]),
+            coding,
+            *weights_of(model, config, expand, record["heads"]),
+            Tail.from_json(record["error_tail"]),
+            tuple(Tail.from_json(tail) for tail in record["head_tails"]),
+        )
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The coded features."""
         return tuple(feature.name for feature in self.coding.features)
 
     @property
@@ -101,7 +144,7 @@ class FittedOrdinal(FittedDetector):
         if not len(rows):
             nothing = np.empty((0, len(self.feature_names)), np.float32)
             return Scores(np.empty(0, np.float32), nothing, nothing)
-        parts = [self._score_block(codes, cohort) for codes, cohort, _ in rows.blocks(BLOCK)]
+        parts = [self._compiled(codes, cohort) for codes, cohort, _ in rows.blocks(BLOCK)]
         score, contributions, expected = (
             np.concatenate([np.asarray(part[side]) for part in parts])[rows.row_of] for side in range(3)
         )
@@ -116,7 +159,7 @@ class FittedOrdinal(FittedDetector):
             directory,
             self,
             coding=self.coding.to_json(),
-            heads=0 if self.heads is None else len(self.heads.bias),
+            heads=len(self.head_tails),
             error_tail=self.error_tail.to_json(),
             head_tails=[tail.to_json() for tail in self.head_tails],
         )
@@ -124,47 +167,47 @@ class FittedOrdinal(FittedDetector):
 
     def model(self) -> Model:
         """The network as a Keras model."""
-        heads = 0 if self.heads is None else len(self.heads.bias)
-        model = keras_model(self.config, Shape.of(self.coding), heads)
+        model = keras_model(self.config, self.expand, len(self.head_tails))
         set_weights(model, self.step_model, self.heads)
         return model
 
+    def score_block(self, codes: jax.Array, cohort: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Score (rows,), contributions (rows, features) and the values expected on the day (rows, features).
 
-def fit(config: OrdinalConfig, data: TrainingData, progress: ProgressSink) -> FittedOrdinal:
-    """Fits coding, step model, heads and tails; see ``detectors.fit``.
+        The surprise of the error is shared out among the features by their part of the error; that of a head by their
+        part of what pushes its log-odds up, which is gradient times input (exact where a head is linear). What neither
+        explains, such as a cohort that fails often, is put down to the age, or to all features alike without one.
+        """
+        steps, context = self.expand(codes)
+        names, age = self.feature_names, self.config.age
+        of_steps = _owners(self.coding.counters, names)
+        of_context = _owners(self.coding.context, names)
+        unexplained = np.full(len(names), 1 / len(names), np.float32)
+        if age is not None:
+            unexplained = np.eye(len(names), dtype=np.float32)[names.index(age)]
 
-    Without ``least_failures`` failed entities there are no heads, and the score is the surprise of the steps alone.
-    """
-    began = time.perf_counter()
-    train, validation = data.train, data.validation
-    require_windows(train, "training")
-    require_windows(validation, "validation")
-    failures = data.failing.keys()["entity"].n_unique()
-    sick = data.failing if config.heads and failures >= config.least_failures else None
-    coding = coding_of(config, train, sick)
-    rows, held_out = coded_rows(coding, train), coded_rows(coding, validation)
-    generator = np.random.default_rng(config.seed)
-    on_epoch = _reporter(config, progress, trainings=1 if sick is None else 2)
-    shape, expand = Shape.of(coding), Expansion(coding)
-    start = initial_step_model(config, shape, _frequency(expand, rows), generator)
-    trained = train_step_model(start, expand, rows, held_out, config, on_epoch)
-    heads = None
-    if sick is not None:
-        before_failure = coded_rows(coding, sick, _weight_per_entity(sick))
-        fresh = initial_heads(config, shape, generator)
-        heads = train_heads(fresh, expand, rows, before_failure, config, on_epoch).weights
-    healthy = rows + held_out
-    errors, opinions = _raw_scores(expand, _judged(coding), trained.weights, heads, healthy)
-    return FittedOrdinal(
-        config,
-        train.feature_names,
-        _history(trained, train, validation, time.perf_counter() - began),
-        coding,
-        trained.weights,
-        heads,
-        Tail.of(errors, healthy.weight),
-        tuple(Tail.of(opinion, healthy.weight) for opinion in opinions),
-    )
+        def shared(total: jax.Array, parts: jax.Array) -> jax.Array:
+            """``total`` (rows,) split as ``parts`` (rows, features) >= 0 are."""
+            whole = parts.sum(axis=1, keepdims=True)
+            return total[:, None] * jnp.where(whole > 0, parts / jnp.where(whole > 0, whole, 1), unexplained)
+
+        def opinion(head: Heads) -> tuple[jax.Array, jax.Array]:
+            failure, pull = jax.vjp(partial(head_log_odds, head, cohort=cohort), steps, context)
+            by_step, by_fact = pull(jnp.ones_like(failure))
+            return failure, jnp.maximum((by_step * steps) @ of_steps + (by_fact * context) @ of_context, 0)
+
+        log_odds = step_log_odds(self.step_model, steps, context, cohort)
+        errors = set_step_errors(log_odds, steps, _judged(self.coding))
+        contributions = shared(self.error_tail(errors.sum(axis=1)), errors @ of_steps)
+        if self.heads is not None:
+            for tail, failure, pushes in zip(self.head_tails, *jax.vmap(opinion)(self.heads), strict=True):
+                contributions += shared(tail(failure), pushes)
+        return contributions.sum(axis=1), contributions, _expected(log_odds, self.coding, names)
+
+
+def set_step_errors(log_odds: jax.Array, steps: jax.Array, judged: NDArray[np.bool_]) -> jax.Array:
+    """One-sided error (rows, steps): the negative log-likelihood of the judged steps that are set, 0 for the others."""
+    return negative_log_likelihood(log_odds, steps) * steps * judged
 
 
 def _reporter(config: OrdinalConfig, progress: ProgressSink, trainings: int) -> OnEpoch:
@@ -181,114 +224,16 @@ def _reporter(config: OrdinalConfig, progress: ProgressSink, trainings: int) -> 
     return on_epoch
 
 
-def _history(trained: Fitted, train: Windows, validation: Windows, seconds: float) -> TrainingHistory:
-    """What to remember; the start is the constant answer, already fitted, so that epochs need not beat it."""
-    return TrainingHistory(
-        train_loss=trained.train_loss,
-        validation_loss=trained.validation_loss,
-        best_epoch=trained.best_epoch,
-        windows_seen=len(train),
-        windows_available=len(train),
-        validation_windows=len(validation),
-        median_loss=trained.start_loss,
-        seconds=seconds,
-        converged=trained.settled,
-    )
-
-
-def load(config: OrdinalConfig, directory: Path, record: dict[str, Any]) -> FittedOrdinal:
-    """Loads what ``save`` wrote; see ``detectors.load_detector``.
-
-    Raises:
-        ModelError: the network's file is missing, cannot be read, or does not fit the record.
-    """
-    coding = Coding.from_json(record["coding"])
-    shape = Shape.of(coding)
-    model = keras_model(config, shape, record["heads"])
-    load_weights(directory / MODEL_FILE, model)
-    step_model, heads = weights_of(model, config, shape, record["heads"])
-    return FittedOrdinal(
-        config,
-        tuple(record["feature_names"]),
-        TrainingHistory.from_json(record["history"]),
-        coding,
-        step_model,
-        heads,
-        Tail.from_json(record["error_tail"]),
-        tuple(Tail.from_json(tail) for tail in record["head_tails"]),
-    )
-
-
-def score_function(
-    config: OrdinalConfig,
-    feature_names: tuple[str, ...],
-    coding: Coding,
-    step_model: StepModel,
-    heads: Heads | None,
-    error_tail: Tail,
-    head_tails: tuple[Tail, ...],
-) -> Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array, jax.Array]]:
-    """The function of one block that a detector compiles.
-
-    The surprise of the error is shared out among the features by their part of the error; that of a head by their
-    part of what pushes its log-odds up, which is gradient times input (exact where a head is linear). What
-    neither explains, such as a cohort that fails often, is put down to the age, or to all features alike without one.
-
-    Returns:
-        A function of codes (rows, coded features) and cohorts (rows,). It gives score (rows,), contributions (rows,
-        features) and the values expected on the day (rows, features).
-    """
-    features, expand, judged = len(feature_names), Expansion(coding), _judged(coding)
-    of_steps = _owners(coding.counters, feature_names)
-    of_context = _owners(coding.context, feature_names)
-    unexplained = np.full(features, 1 / features, np.float32)
-    if config.age is not None:
-        unexplained = np.eye(features, dtype=np.float32)[feature_names.index(config.age)]
-
-    def shared(total: jax.Array, parts: jax.Array) -> jax.Array:
-        """``total`` (rows,) split as ``parts`` (rows, features) >= 0 are."""
-        whole = parts.sum(axis=1, keepdims=True)
-        return total[:, None] * jnp.where(whole > 0, parts / jnp.where(whole > 0, whole, 1), unexplained)
-
-    def score_block(codes: jax.Array, cohort: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        steps, context = expand(codes)
-        log_odds = step_log_odds(step_model, steps, context, cohort)
-        errors = set_step_errors(log_odds, steps, judged)
-        contributions = shared(error_tail(errors.sum(axis=1)), errors @ of_steps)
-        if heads is not None:
-
-            def opinion(head: Heads) -> tuple[jax.Array, jax.Array]:
-                failure, pull = jax.vjp(partial(head_log_odds, head, cohort=cohort), steps, context)
-                by_step, by_fact = pull(jnp.ones_like(failure))
-                return failure, jnp.maximum((by_step * steps) @ of_steps + (by_fact * context) @ of_context, 0)
-
-            for tail, failure, pushes in zip(head_tails, *jax.vmap(opinion)(heads), strict=True):
-                contributions += shared(tail(failure), pushes)
-        return contributions.sum(axis=1), contributions, _expected(log_odds, coding, feature_names)
-
-    return score_block
-
-
-def set_step_errors(log_odds: jax.Array, steps: jax.Array, judged: NDArray[np.bool_]) -> jax.Array:
-    """One-sided error (rows, K): the negative log-likelihood of the judged steps that are set, 0 for the others."""
-    return negative_log_likelihood(log_odds, steps) * steps * judged
-
-
 def _expected(log_odds: jax.Array, coding: Coding, feature_names: tuple[str, ...]) -> jax.Array:
     """The highest bound of each feature that is expected to be passed, 0 where none is and for features not coded."""
-    ranks = [(feature, rank) for feature in coding.counters for rank in feature.ranks]
-    bounds = np.array([feature.bounds[rank - 1] if rank > 0 else 0 for feature, rank in ranks], np.float32)
-    passed = jnp.where(log_odds > EXPECTED_ABOVE, bounds, 0)
-    columns = []
-    starts = np.cumsum([0, *(len(feature.ranks) for feature in coding.counters)])
-    of_feature = {feature.name: position for position, feature in enumerate(coding.counters)}
-    for name in feature_names:
-        position = of_feature.get(name)
-        if position is None:
-            columns.append(jnp.zeros(len(log_odds)))
-        else:
-            columns.append(passed[:, starts[position] : starts[position + 1]].max(axis=1))
-    return jnp.stack(columns, axis=1)
+    bounds = [feature.bounds[rank - 1] if rank > 0 else 0 for feature in coding.counters for rank in feature.ranks]
+    passed = jnp.where(log_odds > EXPECTED_ABOVE, np.array(bounds, np.float32), 0)
+    ends = np.cumsum([len(feature.ranks) for feature in coding.counters]).tolist()
+    steps_of = {
+        feature.name: slice(end - len(feature.ranks), end) for feature, end in zip(coding.counters, ends, strict=True)
+    }
+    own = [passed[:, steps_of.get(name, slice(0))] for name in feature_names]
+    return jnp.stack([bounds.max(axis=1, initial=0) for bounds in own], axis=1)
 
 
 def _owners(features: tuple[CodedFeature, ...], feature_names: tuple[str, ...]) -> NDArray[np.float32]:
@@ -302,13 +247,13 @@ def _owners(features: tuple[CodedFeature, ...], feature_names: tuple[str, ...]) 
 
 
 def _judged(coding: Coding) -> NDArray[np.bool_]:
-    """Which steps count as error (K,): those passed upwards by judged counters."""
+    """Which steps count as error (steps,): those passed upwards by judged counters."""
     return np.array([feature.judged and rank > 0 for feature in coding.counters for rank in feature.ranks])
 
 
 def _frequency(expand: Expansion, rows: CodedRows) -> NDArray[np.float64]:
-    """Share of the rows that reach each step (K,), a little inside 0 and 1."""
-    count: NDArray[np.float64] = np.zeros(len(expand.steps[0]))
+    """Share of the rows that reach each step (steps,), a little inside 0 and 1."""
+    count: NDArray[np.float64] = np.zeros(expand.steps)
     for codes, _, weight in rows.blocks(BLOCK):
         count += np.asarray(expand(jnp.asarray(codes))[0]).T.astype(np.float64) @ weight
     return np.asarray((count + 0.5) / (rows.weight.sum() + 1))
@@ -330,9 +275,3 @@ def _raw_scores(
     parts = [of_block(codes, cohort) for codes, cohort, _ in rows.blocks(BLOCK)]
     errors, opinions = (np.concatenate([np.asarray(part[side]) for part in parts], axis=-1) for side in (0, 1))
     return errors[: len(rows)].astype(np.float64), opinions[:, : len(rows)].astype(np.float64)
-
-
-def _weight_per_entity(windows: Windows) -> NDArray[np.float64]:
-    """A weight (n,) per window, so that each entity's windows add up to 1."""
-    _, position, count = np.unique(windows.keys()["entity"].to_numpy(), return_inverse=True, return_counts=True)
-    return np.asarray(1 / count[position], np.float64)

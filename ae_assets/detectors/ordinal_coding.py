@@ -76,7 +76,7 @@ class Coding:
     """What of a row a network sees.
 
     Attributes:
-        features: the coded ones; counters first.
+        features: the coded ones; counters, which the step model expects, before context, which is given.
         cohorts: those told apart, by falling size; cohort 0 is any other.
     """
 
@@ -85,20 +85,11 @@ class Coding:
 
     @property
     def counters(self) -> tuple[CodedFeature, ...]:
-        """The features that the step model expects."""
         return tuple(feature for feature in self.features if feature.kind == "counter")
 
     @property
     def context(self) -> tuple[CodedFeature, ...]:
-        """The features that are given."""
         return tuple(feature for feature in self.features if feature.kind != "counter")
-
-    def codes(self, values: NDArray[np.float32], feature_names: tuple[str, ...]) -> NDArray[np.int8]:
-        """Codes (rows, coded features) of feature values (rows, features)."""
-        codes = np.empty((len(values), len(self.features)), np.int8)
-        for position, feature in enumerate(self.features):
-            codes[:, position] = feature.code(values[:, feature_names.index(feature.name)])
-        return codes
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-serialisable dictionary, read back by :meth:`from_json`."""
@@ -106,29 +97,20 @@ class Coding:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "Coding":
-        """Reads what :meth:`to_json` wrote."""
         features = (CodedFeature(**{**entry, "bounds": tuple(entry["bounds"])}) for entry in record["features"])
         return cls(tuple(features), tuple(record["cohorts"]))
 
 
 @dataclass(frozen=True, eq=False)
 class CodedRows:
-    """Distinct coded rows.
+    """Distinct coded rows; ``row_of`` (windows,) is the row that each window became."""
 
-    Attributes:
-        codes: int8 (rows, coded features).
-        cohort: int32 (rows,).
-        weight: float64 (rows,), > 0.
-        row_of: int64 (windows,), the distinct row that each window became.
-    """
-
-    codes: NDArray[np.int8]
-    cohort: NDArray[np.int32]
-    weight: NDArray[np.float64]
+    codes: NDArray[np.int8]  # (rows, coded features)
+    cohort: NDArray[np.int32]  # (rows,)
+    weight: NDArray[np.float64]  # (rows,), > 0
     row_of: NDArray[np.int64]
 
     def __len__(self) -> int:
-        """Number of distinct rows."""
         return len(self.cohort)
 
     def __add__(self, other: "CodedRows") -> "CodedRows":
@@ -153,23 +135,17 @@ class CodedRows:
 
 
 def coding_of(config: OrdinalConfig, train: Windows, failing: Windows | None) -> Coding:
-    """Chooses the coding from training rows.
-
-    Args:
-        config: counters, steps and age.
-        train: healthy windows.
-        failing: windows before known failures, whose steps are worth coding even where no healthy drive reaches them.
+    """Chooses the coding from healthy windows, and from failing ones for steps that no healthy drive reaches.
 
     Raises:
         ModelError: a feature that the config names is absent, or no training row knows a judged counter.
     """
     names = train.feature_names
-    columns = [windows.values for windows in (train, failing) if windows is not None]
-    rows = [windows.last_row for windows in (train, failing) if windows is not None]
+    sides = [windows for windows in (train, failing) if windows is not None]
     counters, unworn = [], []
     for feature in _counters(config, names):
         position = names.index(feature.name)
-        values = np.concatenate([table[taken, position] for table, taken in zip(columns, rows, strict=True)])
+        values = np.concatenate([windows.values[windows.last_row, position] for windows in sides])
         reached = _reached(feature, values)
         if reached.bounds:
             counters.append(reached)

@@ -5,12 +5,14 @@ very different weight, heads draw batches of their own from two sets of rows, an
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ae_assets.detectors.base import TrainingHistory
 from ae_assets.detectors.compilation import WIDE_VECTORS, compiled
 from ae_assets.detectors.config import OrdinalConfig
 from ae_assets.detectors.ordinal_coding import CodedRows
@@ -35,6 +37,8 @@ SECOND_DECAY = 0.999
 EPSILON = 1e-7
 BLOCK = 4096
 
+Weights = TypeVar("Weights", StepModel, Heads)
+
 OnEpoch = Callable[[float], None]
 """Called after each epoch with its validation loss, NaN where nothing is held out."""
 
@@ -47,37 +51,6 @@ class Rows(NamedTuple):
     share: jax.Array
 
 
-class Fitted(NamedTuple):
-    """The weights that fit held-out rows best, and the losses of all epochs.
-
-    The start is among the candidates: on a small fleet the frequencies that it holds are all there is to find.
-
-    Attributes:
-        weights: those kept; the last epoch's where nothing is held out.
-        best_epoch: the epoch that they are of, -1 for the start.
-        start_loss: loss of the start on held-out rows, NaN without such.
-        train_loss: of each epoch's batches.
-        validation_loss: of held-out rows after each epoch, NaN without such.
-    """
-
-    weights: Any
-    best_epoch: int
-    start_loss: float
-    train_loss: tuple[float, ...]
-    validation_loss: tuple[float, ...]
-
-    @property
-    def settled(self) -> bool:
-        """Whether the second half of the epochs brought at most a share ``LATE_FALL`` of the fall of the held-out loss.
-
-        The last epochs alone say nothing: the rate falls to 0, so that even a loss cut off halfway flattens out. Of a
-        loss that falls in proportion to the rate, as one does that is cut off, the second half brings 18%.
-        """
-        losses = [self.start_loss, *self.validation_loss]
-        lowest, lowest_halfway = min(losses), min(losses[: len(losses) // 2])
-        return lowest_halfway - lowest <= LATE_FALL * (self.start_loss - lowest)
-
-
 def train_step_model(
     weights: StepModel,
     expand: Expansion,
@@ -85,8 +58,10 @@ def train_step_model(
     validation: CodedRows,
     config: OrdinalConfig,
     on_epoch: OnEpoch,
-) -> Fitted:
+) -> tuple[StepModel, TrainingHistory]:
     """Maximises the Bernoulli likelihood of the steps of healthy rows.
+
+    The start is among the candidates: on a small fleet the frequencies that it holds are all there is to find.
 
     Raises:
         ModelError: a loss is not finite.
@@ -100,9 +75,15 @@ def train_step_model(
         return error + config.decay * _squares(weights._replace(decoder_bias=jnp.zeros(())))
 
     def held_out(weights: StepModel) -> float:
-        return mean_error(weights, expand, validation)
+        @jax.jit
+        def weighted(codes: jax.Array, cohort: jax.Array, weight: jax.Array) -> jax.Array:
+            steps, context = expand(codes)
+            return negative_log_likelihood(step_log_odds(weights, steps, context, cohort), steps).sum(axis=1) @ weight
 
-    return _train(weights, loss, held_out, config, key, on_epoch)
+        return sum(float(weighted(*block)) for block in validation.blocks(BLOCK)) / float(validation.weight.sum())
+
+    weights, history = _train(weights, loss, held_out, config, key, on_epoch)
+    return weights, replace(history, converged=has_settled(history.median_loss, history.validation_loss))
 
 
 def train_heads(
@@ -112,7 +93,7 @@ def train_heads(
     failing: CodedRows,
     config: OrdinalConfig,
     on_epoch: OnEpoch,
-) -> Fitted:
+) -> Heads:
     """Minimises the logistic loss of healthy rows against rows before a failure; each failed entity weighs alike.
 
     Heads of three kinds err in different ways, and their sum less than each: one that knows the cohort, one that does
@@ -148,19 +129,19 @@ def train_heads(
         others = _squares((weights.hidden_kernel, weights.output_kernel, weights.direct_kernel))
         return error + config.cohort_decay * cohorts + config.decay * others
 
-    fitted = _train(weights, loss, lambda _: float("nan"), config, key, on_epoch)
-    return fitted._replace(weights=allowed(fitted.weights))
+    weights, _ = _train(weights, loss, lambda _: float("nan"), config, key, on_epoch)
+    return allowed(weights)
 
 
-def mean_error(weights: StepModel, expand: Expansion, rows: CodedRows) -> float:
-    """Mean negative log-likelihood of a row's steps, in nats."""
+def has_settled(start_loss: float, validation_loss: tuple[float, ...]) -> bool:
+    """Whether the second half of the epochs brought at most a share ``LATE_FALL`` of the fall of the held-out loss.
 
-    @jax.jit
-    def weighted(codes: jax.Array, cohort: jax.Array, weight: jax.Array) -> jax.Array:
-        steps, context = expand(codes)
-        return negative_log_likelihood(step_log_odds(weights, steps, context, cohort), steps).sum(axis=1) @ weight
-
-    return sum(float(weighted(*block)) for block in rows.blocks(BLOCK)) / float(rows.weight.sum())
+    The last epochs alone say nothing: the rate falls to 0, so that even a loss cut off halfway flattens out. Of a loss
+    that falls in proportion to the rate, as one does that is cut off, the second half brings 18%.
+    """
+    losses = [start_loss, *validation_loss]
+    lowest, lowest_halfway = min(losses), min(losses[: len(losses) // 2])
+    return lowest_halfway - lowest <= LATE_FALL * (start_loss - lowest)
 
 
 def on_device(rows: CodedRows) -> Rows:
@@ -179,55 +160,50 @@ def _drawn(data: Rows, key: jax.Array, count: int) -> tuple[jax.Array, jax.Array
 class AdamState(NamedTuple):
     """Weights, running moments of their gradients, and steps taken."""
 
-    weights: list[jax.Array]
-    first: list[jax.Array]
-    second: list[jax.Array]
+    weights: Any
+    first: Any
+    second: Any
     steps: jax.Array
 
 
-def adam(state: AdamState, gradient: list[jax.Array], learning_rate: jax.Array) -> AdamState:
+def adam(state: AdamState, gradient: Any, learning_rate: jax.Array) -> AdamState:
     """One step of Adam (Kingma and Ba 2015, the variant at the end of section 2, as in Keras)."""
-    steps = state.steps + 1
+    steps, tree = state.steps + 1, jax.tree
     rate = learning_rate * jnp.sqrt(1 - SECOND_DECAY**steps) / (1 - FIRST_DECAY**steps)
-    first = [m + (g - m) * (1 - FIRST_DECAY) for m, g in zip(state.first, gradient, strict=True)]
-    second = [v + (g * g - v) * (1 - SECOND_DECAY) for v, g in zip(state.second, gradient, strict=True)]
-    weights = [
-        weight - rate * m / (jnp.sqrt(v) + EPSILON) for weight, m, v in zip(state.weights, first, second, strict=True)
-    ]
+    first = tree.map(lambda m, g: m + (g - m) * (1 - FIRST_DECAY), state.first, gradient)
+    second = tree.map(lambda v, g: v + (g * g - v) * (1 - SECOND_DECAY), state.second, gradient)
+    weights = tree.map(lambda w, m, v: w - rate * m / (jnp.sqrt(v) + EPSILON), state.weights, first, second)
     return AdamState(weights, first, second, steps)
 
 
 def _train(
-    weights: Any,
-    loss: Callable[[Any, jax.Array], jax.Array],
-    held_out: Callable[[Any], float],
+    weights: Weights,
+    loss: Callable[[Weights, jax.Array], jax.Array],
+    held_out: Callable[[Weights], float],
     config: OrdinalConfig,
     key: jax.Array,
     on_epoch: OnEpoch,
-) -> Fitted:
-    flat, structure = jax.tree.flatten(weights)
+) -> tuple[Weights, TrainingHistory]:
+    """The weights of the lowest held-out loss, the start's included, or of the last epoch where nothing is held out.
+
+    The history's median loss is that of the start; windows, time and whether it has converged are the caller's to say.
+    """
     steps = config.epochs * STEPS_OF_AN_EPOCH
 
     def step(state: AdamState, number: jax.Array) -> tuple[AdamState, jax.Array]:
-        value, gradient = jax.value_and_grad(loss)(
-            jax.tree.unflatten(structure, state.weights), jax.random.fold_in(key, number)
-        )
+        value, gradient = jax.value_and_grad(loss)(state.weights, jax.random.fold_in(key, number))
         rate = config.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * number / steps))
-        return adam(state, jax.tree.leaves(gradient), rate), value
+        return adam(state, gradient, rate), value
 
     def epoch(state: AdamState, first: jax.Array) -> tuple[AdamState, jax.Array]:
         state, losses = jax.lax.scan(step, state, first + jnp.arange(STEPS_OF_AN_EPOCH))
         return state, losses.mean()
 
     run = compiled(epoch, WIDE_VECTORS, donate_argnums=0)
-    state = AdamState(
-        [jnp.array(part) for part in flat],
-        [jnp.zeros_like(part) for part in flat],
-        [jnp.zeros_like(part) for part in flat],
-        jnp.zeros((), jnp.int32),
-    )
+    first, second = (jax.tree.map(jnp.zeros_like, weights) for _ in range(2))
+    state = AdamState(_copy(weights), first, second, jnp.zeros((), jnp.int32))
     start_loss = lowest = held_out(weights)
-    best, best_epoch = [jnp.array(part) for part in flat], -1
+    best, best_epoch = weights, -1
     train_loss: list[float] = []
     validation_loss: list[float] = []
     for number in range(config.epochs):
@@ -238,12 +214,17 @@ def _train(
                 f"The training loss of epoch {number} is {train_loss[-1]}; lower learning_rate (now "
                 f"{config.learning_rate})."
             )
-        validation_loss.append(held_out(jax.tree.unflatten(structure, state.weights)))
+        validation_loss.append(held_out(state.weights))
         if not validation_loss[-1] > lowest:  # also where nothing is held out: then the last epoch's weights count
-            best, best_epoch, lowest = [jnp.array(part) for part in state.weights], number, validation_loss[-1]
+            best, best_epoch, lowest = _copy(state.weights), number, validation_loss[-1]
         on_epoch(validation_loss[-1])
-    kept = jax.tree.unflatten(structure, best)
-    return Fitted(kept, best_epoch, start_loss, tuple(train_loss), tuple(validation_loss))
+    return best, TrainingHistory(tuple(train_loss), tuple(validation_loss), best_epoch, median_loss=start_loss)
+
+
+def _copy(weights: Weights) -> Weights:
+    """A copy, since an epoch gives up the state that it is called with."""
+    copy: Weights = jax.tree.map(jnp.array, weights)
+    return copy
 
 
 def _squares(weights: Any) -> jax.Array:

@@ -52,16 +52,7 @@ class Trees:
 def sums(
     nodes: NDArray[np.integer], value: NDArray[np.float64], credit: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Sums over the trees.
-
-    Args:
-        nodes: where each row ends in each tree (rows, trees), of all trees' nodes numbered through.
-        value: of each node.
-        credit: of each node and feature.
-
-    Returns:
-        the summed values (rows,) and credits (rows, features).
-    """
+    """Values (rows,) and credits (rows, features) of the nodes where rows end (rows, trees), summed over the trees."""
     rows, trees = nodes.shape
     starts = np.arange(0, rows * trees + 1, trees)
     ends = csr_array((np.ones(nodes.size, np.float32), nodes.ravel(), starts), shape=(rows, len(value)))

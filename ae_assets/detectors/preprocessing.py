@@ -54,7 +54,6 @@ class RobustScaler:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "RobustScaler":
-        """Reads what :meth:`to_json` wrote."""
         centre, scale = (np.asarray(record[name], np.float32) for name in ("centre", "scale"))
         return cls(centre, scale, float(record["clip"]))
 

@@ -34,9 +34,18 @@ class FittedRule(FittedDetector):
         self.feature_names = feature_names
         self.history = TrainingHistory.untrained()
 
+    @classmethod
+    def fit(cls, config: RuleConfig, data: TrainingData, _progress: ProgressSink) -> "FittedRule":
+        """The rule over the training windows' features; their values do not matter. See ``detectors.fit``."""
+        return cls(config, data.windows.feature_names)
+
+    @classmethod
+    def load(cls, config: RuleConfig, _directory: Path, record: dict[str, Any]) -> "FittedRule":
+        """Rebuilds the rule from what ``save`` wrote."""
+        return cls(config, tuple(record["feature_names"]))
+
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The features that are added up."""
         return self.config.features
 
     def score(self, windows: Windows) -> Scores:
@@ -53,13 +62,3 @@ class FittedRule(FittedDetector):
     def save(self, directory: Path) -> None:
         """Writes ``preprocessing.json``, all there is to a rule."""
         write_preprocessing(directory, self)
-
-
-def fit(config: RuleConfig, data: TrainingData, _progress: ProgressSink) -> FittedRule:
-    """The rule over the training windows' features; their values do not matter. See ``detectors.fit``."""
-    return FittedRule(config, data.windows.feature_names)
-
-
-def load(config: RuleConfig, _directory: Path, record: dict[str, Any]) -> FittedRule:
-    """Rebuilds the rule from what ``save`` wrote."""
-    return FittedRule(config, tuple(record["feature_names"]))

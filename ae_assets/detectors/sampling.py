@@ -7,11 +7,6 @@ from ae_assets.detectors.windows import Windows
 from ae_assets.errors import ModelError
 
 
-def sample(windows: Windows, most: int, generator: np.random.Generator) -> Windows:
-    """At most ``most`` windows, without replacement, in their order."""
-    return windows.take(chosen(len(windows), most, generator)) if len(windows) > most else windows
-
-
 def chosen(count: int, most: int, generator: np.random.Generator) -> NDArray[np.int64]:
     """At most ``most`` of the numbers below ``count``, ascending."""
     if count <= most:

@@ -1,8 +1,6 @@
 """Scoring: one jitted function per block of windows, blocks of one fixed shape spread over a few threads."""
 
-import itertools
 import os
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -10,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from ae_assets.detectors.arithmetic import gather, scale
 from ae_assets.detectors.backend import Model
 from ae_assets.detectors.base import Scores
 from ae_assets.detectors.compilation import FUSED_NETWORK, NO_PRODUCT_LIBRARY, ONE_THREAD, WIDE_VECTORS, compiled
@@ -22,8 +19,6 @@ BLOCK = 2048
 LOOPING_BLOCK = 256
 """Windows of a block: small enough that a block's activations stay in cache, large enough to hide the call."""
 
-ScoreBlock = Callable[..., tuple[jax.Array, ...]]
-
 
 class Scorer:
     """Scores windows with one network.
@@ -33,67 +28,79 @@ class Scorer:
     """
 
     def __init__(self, network: NetworkConfig, model: Model, scaler: RobustScaler, steps: int) -> None:
-        """Prepares the function; nothing is compiled yet."""
+        self.network = network
+        self.model = model
+        self.scaler = scaler
         self.steps = steps
+        self.weights = [jnp.array(variable.value) for variable in model.trainable_variables]
+        self.carried = [jnp.array(variable.value) for variable in model.non_trainable_variables]
         self.block = LOOPING_BLOCK if network.loops_over_steps else BLOCK
         options = (NO_PRODUCT_LIBRARY, ONE_THREAD) if network.loops_over_steps else (FUSED_NETWORK,)
-        self._score_block: ScoreBlock = compiled(score_function(network, model, scaler, steps), WIDE_VECTORS, *options)
+        self._compiled = compiled(self._score_block, WIDE_VECTORS, *options)
 
     def score(self, windows: Windows, cohort: NDArray[np.int32]) -> Scores:
-        """Scores all windows; memory beyond the result is a few blocks, whatever the number of windows.
-
-        Args:
-            windows: n windows.
-            cohort: number of each window's cohort (n,).
-        """
+        """Scores n windows with the numbers of their cohorts (n,); memory beyond the result is a few blocks."""
         shape = len(windows), windows.values.shape[1]
         scores = Scores(np.empty(shape[0], np.float32), np.empty(shape, np.float32), np.full(shape, np.nan, np.float32))
 
-        def work(block: slice) -> None:
+        def work(start: int) -> None:
+            block = slice(start, min(start + self.block, len(windows)))
             inputs = _block_input(windows, block, self.block, self.steps)
-            results = self._score_block(*inputs, _fill(cohort[block], self.block))
+            results = self._compiled(*inputs, _fill(cohort[block], self.block))
             for whole, part in zip((scores.score, scores.contributions, scores.expected), results, strict=False):
                 whole[block] = np.asarray(part)[: block.stop - block.start]
 
-        blocks = _blocks(len(windows), self.block)
-        for first in itertools.islice(blocks, 1):
+        starts = range(0, len(windows), self.block)
+        for first in starts[:1]:
             work(first)  # alone, so that the threads do not each compile
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            for _ in pool.map(work, blocks):
+            for _ in pool.map(work, starts[1:]):
                 pass
         return scores
 
-
-def score_function(network: NetworkConfig, model: Model, scaler: RobustScaler, steps: int) -> ScoreBlock:
-    """The function of one block that a scorer compiles.
-
-    Returns:
-        A function of rows (rows, features) in feature units with NaN = missing, last_row (windows,) into them, length
-        (windows,), 0 for filling, and cohort (windows,). It gives score (windows,), contributions (windows, features)
-        and, where the network has an expectation, the values expected of the scored record (windows, features), in
-        feature units.
-    """
-    weights = [jnp.array(variable.value) for variable in model.trainable_variables]
-    carried = [jnp.array(variable.value) for variable in model.non_trainable_variables]
-    centre, spread = jnp.asarray(scaler.centre), jnp.asarray(scaler.scale)
-
-    def outputs(batch: Batch) -> Outputs:
-        return model.stateless_call(weights, carried, network.inputs(batch), training=False)[0]
-
-    def score_block(
-        rows: jax.Array, last_row: jax.Array, length: jax.Array, cohort: jax.Array
+    def _score_block(
+        self, rows: jax.Array, last_row: jax.Array, length: jax.Array, cohort: jax.Array
     ) -> tuple[jax.Array, ...]:
-        scaled = scale(rows, centre, spread, scaler.clip)
-        batch = gather(scaled, last_row, length, steps, cohort=cohort)
-        contributions, expected = network.verdict(Answer(outputs, weights), batch)
-        said = contributions.sum(axis=1), contributions
-        return said if expected is None else (*said, expected * spread + centre)
+        """Score, contributions and, where the network has an expectation, expected values of one block of windows.
 
-    return score_block
+        ``rows`` (rows, features) and what is expected are in feature units, NaN = missing; see :func:`gather`.
+        """
+        centre, spread, clip = jnp.asarray(self.scaler.centre), jnp.asarray(self.scaler.scale), self.scaler.clip
+        scaled = jnp.where(jnp.isfinite(rows), jnp.clip((rows - centre) / spread, -clip, clip), jnp.nan)
+        batch = gather(scaled, last_row, length, self.steps, cohort=cohort)
+        contributions, expected = self.network.verdict(Answer(self._outputs, self.weights), batch)
+        verdict = contributions.sum(axis=1), contributions
+        return verdict if expected is None else (*verdict, expected * spread + centre)
+
+    def _outputs(self, batch: Batch) -> Outputs:
+        inputs = self.network.inputs(batch)
+        return self.model.stateless_call(self.weights, self.carried, inputs, training=False)[0]
 
 
-def _blocks(count: int, size: int) -> Iterator[slice]:
-    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+def gather(
+    rows: jax.Array,
+    last_row: jax.Array,
+    length: jax.Array,
+    steps: int,
+    target: jax.Array | None = None,
+    cohort: jax.Array | None = None,
+) -> Batch:
+    """Windows of scaled rows (rows, features), NaN = missing, padded on the left.
+
+    The rest is of each window (windows,): the row of its scored record, its records, 0 of which mask it, target and
+    cohort, 0 where left out.
+    """
+    age = jnp.arange(steps - 1, -1, -1)
+    recorded = age < length[:, None]
+    values = rows[jnp.maximum(last_row[:, None] - age, 0)]
+    known = jnp.isfinite(values) & recorded[:, :, None]
+    return Batch(
+        values=jnp.where(known, values, 0),
+        known=known.astype(values.dtype),
+        recorded=recorded,
+        target=jnp.zeros(len(length)) if target is None else target,
+        cohort=jnp.zeros(len(length), jnp.int32) if cohort is None else cohort,
+    )
 
 
 def _block_input(
@@ -119,12 +126,7 @@ def _block_input(
 
 
 def rows_in_use(last_row: NDArray[np.int64], length: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows that the windows hold, ascending, and the position of each window's last row among them.
-
-    Args:
-        last_row: row of each window's scored record (windows,), at least one, in any order.
-        length: records of each window (windows,), 1 or more.
-    """
+    """Rows that the windows (at least one, in any order) hold, ascending, and where each one's last row is in them."""
     first = last_row - length + 1
     base = int(first.min())
     span = int(last_row.max()) - base + 1

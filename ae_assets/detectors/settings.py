@@ -1,7 +1,7 @@
 """What the settings of detectors have in common, and what those of trained networks do. Nothing here computes."""
 
+import pkgutil
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,8 +29,8 @@ class DetectorSettings(Settings):
     and with `fit` and `load`, which import what computes: the module itself is read with the YAML in every process.
 
     Attributes:
-        implementation: the module with functions `fit(config, data, progress)` and `load(config, directory, record)`
-            that stand in for the methods.
+        implementation: `module:Class` of a fitted detector whose class methods `fit(config, data, progress)` and
+            `load(config, directory, record)` stand in for the methods.
     """
 
     implementation: ClassVar[str]
@@ -53,20 +53,12 @@ class DetectorSettings(Settings):
 
     def fit(self, data: "TrainingData", progress: ProgressSink) -> "FittedDetector":
         """Fits the detector; see ``detectors.fit``."""
-        fitted: FittedDetector = import_module(self.implementation).fit(self, data, progress)
+        fitted: FittedDetector = pkgutil.resolve_name(self.implementation).fit(self, data, progress)
         return fitted
 
     def load(self, directory: Path, record: dict[str, Any]) -> "FittedDetector":
-        """Loads what ``FittedDetector.save`` wrote into ``directory``.
-
-        Args:
-            directory: the folder of one model version.
-            record: its ``preprocessing.json``, whose config is this one.
-
-        Raises:
-            ModelError: a file is missing or damaged.
-        """
-        loaded: FittedDetector = import_module(self.implementation).load(self, directory, record)
+        """Loads what ``FittedDetector.save`` wrote; ``record`` is the ``preprocessing.json`` in the directory."""
+        loaded: FittedDetector = pkgutil.resolve_name(self.implementation).load(self, directory, record)
         return loaded
 
 

@@ -33,12 +33,7 @@ class Tail:
 
     @classmethod
     def of(cls, values: NDArray[np.float64], weight: NDArray[np.float64]) -> "Tail":
-        """Measures the tail of weighted values.
-
-        Args:
-            values: (rows,), finite, at least one.
-            weight: (rows,), how many rows stand behind each value.
-        """
+        """The tail of finite values (rows,), at least one, each with the number of rows that stand behind it."""
         single = np.asarray(values, np.float32)
         knots, position = np.unique(single, return_inverse=True)
         mass = np.bincount(position, weight)
@@ -60,7 +55,6 @@ class Tail:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "Tail":
-        """Reads what :meth:`to_json` wrote."""
         value, surprise = (np.asarray(record[name], np.float32) for name in ("value", "surprise"))
         return cls(value, surprise, float(record["scale"]))
 

@@ -1,7 +1,6 @@
 """Training of networks: whole epochs inside one jitted loop over device-resident data, early stopping between them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -11,12 +10,12 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
-from ae_assets.detectors.arithmetic import gather
 from ae_assets.detectors.backend import Model
+from ae_assets.detectors.base import TrainingHistory
 from ae_assets.detectors.compilation import WIDE_VECTORS, compiled
 from ae_assets.detectors.networks.network import Batch, NetworkConfig
 from ae_assets.detectors.preprocessing import RobustScaler
-from ae_assets.detectors.scoring import rows_in_use
+from ae_assets.detectors.scoring import gather, rows_in_use
 from ae_assets.detectors.settings import TrainingConfig
 from ae_assets.detectors.windows import Windows
 from ae_assets.errors import ModelError
@@ -61,18 +60,6 @@ class State(NamedTuple):
     optimiser: Any
 
 
-@dataclass(frozen=True)
-class Trained:
-    """The variables of the best epoch and the losses of all."""
-
-    variables: Variables
-    train_loss: tuple[float, ...]
-    validation_loss: tuple[float, ...]
-    best_epoch: int
-    median_loss: float
-    converged: bool
-
-
 def train(
     network: NetworkConfig,
     model: Model,
@@ -81,20 +68,14 @@ def train(
     data: WindowData,
     validation: WindowData,
     on_epoch: Callable[[int, float], None],
-) -> Trained:
-    """Trains by Adam (Kingma and Ba 2015, algorithm 1) on the network's loss.
+) -> tuple[Variables, TrainingHistory]:
+    """Trains by Adam (Kingma and Ba 2015, algorithm 1) on the network's loss, from ``start`` on.
 
-    Stops when the validation loss has not fallen by ``min_improvement`` for ``patience`` epochs; the variables of the
-    lowest validation loss are kept.
+    Stops when the validation loss has not fallen by ``min_improvement`` for ``patience`` epochs. Of the model only the
+    structure is used. ``on_epoch`` is told each epoch's number and validation loss.
 
-    Args:
-        network: the settings and the loss.
-        model: its Keras model; only its structure is used.
-        steps: of a window.
-        start: initial trainable weights.
-        data: training windows.
-        validation: windows for early stopping.
-        on_epoch: called after each epoch with its number and the validation loss.
+    Returns:
+        the variables of the lowest validation loss, and the losses; windows and time are the caller's to say.
 
     Raises:
         ModelError: a loss is not finite.
@@ -124,8 +105,7 @@ def train(
             break
         if stale and network.reduce_after is not None and stale % network.reduce_after == 0:
             rate *= network.reduce_by
-    return Trained(
-        variables=best,
+    return best, TrainingHistory(
         train_loss=tuple(train_loss),
         validation_loss=tuple(validation_loss),
         best_epoch=int(np.argmin(validation_loss)),
@@ -174,7 +154,7 @@ class Trainer:
         self.batch = max(1, network.batch_size // shards)
         self.optimiser = optimiser_of(network)
         mesh = _mesh(shards)
-        shared, split = _sharding(shards).spec, _sharding(shards, AXIS).spec
+        shared, split = PartitionSpec(), PartitionSpec(AXIS)  # type: ignore[no-untyped-call]  # JAX leaves it untyped
 
         def over_devices(function: Callable[..., Any], inputs: tuple[PartitionSpec, ...], **jit: Any) -> Any:
             mapped = jax.shard_map(function, mesh=mesh, in_specs=inputs, out_specs=shared, check_vma=False)

@@ -47,18 +47,7 @@ class Windows:
     step: timedelta = DAY
 
     def __len__(self) -> int:
-        """Number of windows."""
         return len(self.last_row)
-
-    @cached_property
-    def entity(self) -> NDArray[np.object_]:
-        """Entity of each row (r,)."""
-        return self.rows["entity"].to_numpy()
-
-    @cached_property
-    def cohort(self) -> NDArray[np.object_]:
-        """Cohort of each row (r,)."""
-        return self.rows["cohort"].to_numpy()
 
     def keys(self) -> pl.DataFrame:
         """The columns of ``rows`` of each window's scored record, in the order of the windows."""
@@ -68,13 +57,18 @@ class Windows:
         """The windows at these positions, over the same rows."""
         return replace(self, last_row=self.last_row[windows], length=self.length[windows])
 
+    def weight_per_entity(self) -> NDArray[np.float64]:
+        """A weight (n,) per window, so that each entity's windows add up to 1."""
+        _, entity, count = np.unique(self.keys()["entity"].to_numpy(), return_inverse=True, return_counts=True)
+        return np.asarray(1 / count[entity], np.float64)
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
     """Windows to fit a detector on, with what is known of each.
 
     Attributes:
-        windows: n windows; `windows.entity` and `windows.cohort` say which belong together.
+        windows: n windows; their `rows` say which entity and cohort each is of.
         target: boolean (n,), whether something is known to go wrong: a failure within the horizon after the window, its
             own day left out, or a labelled interval that the window ends in.
         held_out: boolean (n,), kept for early stopping; all windows of an entity are on one side.
@@ -85,7 +79,6 @@ class TrainingData:
     held_out: NDArray[np.bool_]
 
     def take(self, windows: NDArray[np.int64]) -> "TrainingData":
-        """The windows at these positions."""
         return TrainingData(self.windows.take(windows), self.target[windows], self.held_out[windows])
 
     @cached_property
@@ -127,8 +120,7 @@ def windows_of(
         feature_names: the feature columns, in the order of the result.
         window: the length of a window, the scored record included; None: that record alone.
         days: periods to score; all where None. Rows of others still serve as history.
-        where: boolean, one per row of ``features`` in its order; rows where it is not true end no window but still
-            serve as history. All where None.
+        where: boolean for each row of ``features``; others end no window but still serve as history. All where None.
         step: the usual time from a record of an entity to the next.
 
     Raises:

@@ -29,7 +29,7 @@ from ae_assets.schemas.layouts.own import layout_of_record, periods_of_record
 from ae_assets.schemas.quarantine import nothing_set_aside
 from ae_assets.schemas.raw import RawContract
 from ae_assets.schemas.records import DAILY_RECORDS, ENTITY, Rhythm, key_of
-from ae_assets.thresholds import Threshold
+from ae_assets.thresholds.threshold import Threshold
 
 FORMAT = 2
 """How rows are written; to be raised when a column says something else than before. Rows from before have none."""

@@ -73,5 +73,4 @@ class AlarmBudgetConfig(ThresholdPolicy):
         return max(cut, float(np.partition(scores, beyond)[beyond]))
 
     def promise(self) -> Promise:
-        """A number of alarms that no day exceeds."""
         return Promise("alarms_a_day", f"no day has more than {self.alarms_a_day} alarms", at_most=self.alarms_a_day)

@@ -66,7 +66,6 @@ class ConformalConfig(ThresholdPolicy):
         return float(below[0]) if len(below) else float(np.nextafter(lowest_alarm, -np.inf))
 
     def promise(self) -> Promise:
-        """A share of false alarms among the alarms."""
         return Promise(
             "false_discovery_rate",
             f"at most {self.level:.4g} of the alarms are entities that behave like those of calibration",

@@ -1,15 +1,11 @@
 """How calibration scores were distributed, kept as a few hundred points, and the tail probability read from them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
-
-from ae_assets.schemas.periods import from_iso
 
 BODY_LEVELS = 101
 TAIL_LEVELS = 200
@@ -44,11 +40,7 @@ class CalibrationCurve:
 
     @classmethod
     def of(cls, calibration: pl.DataFrame) -> "CalibrationCurve":
-        """Summarises calibration scores.
-
-        Args:
-            calibration: `day, entity, score`, at least one row, every score finite.
-        """
+        """The curve of `day, entity, score`, at least one row, every score finite."""
         ordered = np.sort(calibration["score"].to_numpy().astype(np.float64))
         rows = len(ordered)
         knots = np.unique(ordered[_positions(rows)])
@@ -72,11 +64,7 @@ class CalibrationCurve:
         is 1. Beyond the largest it falls exponentially, by a factor e every `tail_scale`, starting from the
         probability of the largest score: a ranking of scores never seen in calibration, not a tested probability.
 
-        Args:
-            score: scores of any shape, finite or infinite.
-
-        Returns:
-            Probabilities in (0, 1], of the same shape, never increasing with the score.
+        Takes scores of any shape, finite or infinite; gives probabilities in (0, 1], never rising with the score.
         """
         values = np.asarray(score, dtype=np.float64)
         known = np.log(self.tail_probabilities)
@@ -95,42 +83,13 @@ class CalibrationCurve:
         rows of an entity are alike, so its further days do not make rarer events known. Between two stored scores it is
         that of the lower one, and beyond the largest 1 / (1 + n), so it errs towards larger p-values.
 
-        Args:
-            score: scores of any shape, finite or infinite.
-
-        Returns:
-            p-values in (0, 1], of the same shape, never increasing with the score.
+        Takes scores of any shape, finite or infinite; gives p-values in (0, 1], never rising with the score.
         """
         values = np.asarray(score, dtype=np.float64)
         place = np.searchsorted(self.scores, values, side="right") - 1
         shares = np.where(place < 0, 1.0, np.asarray(self.tail_probabilities)[np.maximum(place, 0)])
         shares = np.where(values > self.scores[-1], 0.0, shares)
         return np.asarray((1 + self.entities * shares) / (1 + self.entities), dtype=np.float64)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The curve as plain values for JSON."""
-        return {
-            "scores": list(self.scores),
-            "tail_probabilities": list(self.tail_probabilities),
-            "tail_scale": self.tail_scale,
-            "rows": self.rows,
-            "entities": self.entities,
-            "first_day": self.first_day.isoformat(),
-            "last_day": self.last_day.isoformat(),
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "CalibrationCurve":
-        """The curve that `as_dict` wrote."""
-        return cls(
-            scores=tuple(float(score) for score in values["scores"]),
-            tail_probabilities=tuple(float(level) for level in values["tail_probabilities"]),
-            tail_scale=float(values["tail_scale"]),
-            rows=int(values["rows"]),
-            entities=int(values["entities"]),
-            first_day=from_iso(values["first_day"]),
-            last_day=from_iso(values["last_day"]),
-        )
 
 
 def _positions(rows: int) -> NDArray[np.int64]:

@@ -30,11 +30,7 @@ class KnownFailures:
 
     @classmethod
     def of(cls, calibration: pl.DataFrame) -> "KnownFailures":
-        """Splits calibration scores.
-
-        Args:
-            calibration: `day, entity, score` and, where failures are known, `fails_in`.
-        """
+        """Splits `day, entity, score` and, where failures are known, `fails_in`."""
         if "fails_in" not in calibration.columns:
             calibration = calibration.with_columns(fails_in=pl.lit(None, dtype=pl.Int64))
         failed = calibration.filter(pl.col("fails_in").is_not_null())
@@ -53,9 +49,6 @@ class KnownFailures:
         Failures go on at the rate of the known ones. An entity that fails j days after the last day of calibration is
         seen from j to j + `observed_days` - 1 days before its failure, and a known failure tells how high it scores
         then, as far as the horizon reaches: further back it counts as not over the cut, so the number errs low.
-
-        Args:
-            observed_days: days for which each entity is seen, at least 1.
         """
         horizon = int(self.failed.select(pl.col("fails_in").max().fill_null(0)).item())
         seen = [

@@ -53,5 +53,4 @@ class IqrConfig(ThresholdPolicy):
         return float(np.exp(fence)) if self.log else fence
 
     def promise(self) -> Promise:
-        """Nothing."""
         return Promise("nothing", "promises no rate: how much lies beyond the fence follows from the scores' shape")

@@ -94,7 +94,6 @@ class LabelledConfig(ThresholdPolicy):
         return float(cuts[best])
 
     def promise(self) -> Promise:
-        """Nothing."""
         aim = f"F-{self.beta:g}" if self.objective == "f_beta" else "expected cost"
         return Promise("nothing", f"promises no rate: it aims at the best {aim} on the failures known to it")
 

@@ -1,6 +1,5 @@
 """Peaks over threshold: a cut for rates too small to be counted, from a generalised Pareto tail."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
@@ -49,6 +48,7 @@ class PeaksOverThresholdConfig(ThresholdPolicy):
             ModelError: too few peaks, a rate above the initial quantile, or a tail that does not fit them.
         """
         import numpy as np
+        from scipy.stats import binom, genpareto
 
         from ae_assets.thresholds.windows import WindowedMaxima
 
@@ -57,11 +57,11 @@ class PeaksOverThresholdConfig(ThresholdPolicy):
         peaks = maxima.highest[maxima.highest > start] - start
         if len(peaks) < self.min_peaks:
             raise ModelError(
-                f"{len(peaks)} of {maxima.pairs} highest scores lie above the initial quantile "
+                f"{len(peaks)} of {len(maxima.highest)} highest scores lie above the initial quantile "
                 f"{self.initial_quantile:.4g}, at {start:.4g}; a tail needs {self.min_peaks}. Lower initial_quantile, "
                 "calibrate on more entities, or choose the policy target_far"
             )
-        share = len(peaks) / maxima.pairs
+        share = len(peaks) / len(maxima.highest)
         rate = self.rate / maxima.growth(start)
         if rate >= share:
             raise ModelError(
@@ -69,13 +69,19 @@ class PeaksOverThresholdConfig(ThresholdPolicy):
                 f"{share:.4g} of the entities lie above the initial quantile {self.initial_quantile:.4g}; the cut must "
                 f"lie in the tail: lower rate, set initial_quantile below {1 - rate:.4g}, or choose target_far"
             )
-        tail = Tail.of(peaks)
-        excess = tail.exceeded_at(rate / share)
-        _require_agreement(peaks, excess, rate / share, tail)
+        shape, scale = fitted_tail(peaks)
+        excess = float(genpareto.isf(rate / share, shape, scale=scale))
+        over, expected = int((peaks > excess).sum()), rate / share * len(peaks)
+        below, above = binom.cdf(over, len(peaks), rate / share), binom.sf(over - 1, len(peaks), rate / share)
+        if min(below, above) < SURPRISE / 2:
+            raise ModelError(
+                f"the tail fitted to {len(peaks)} peaks (shape {shape:.3g}, scale {scale:.3g}) expects {expected:.1f} "
+                f"of them over its cut and {over} are, so it does not describe these scores; raise initial_quantile, "
+                "or choose the policy target_far"
+            )
         return start + excess
 
     def promise(self) -> Promise:
-        """A false alarm rate."""
         return Promise(
             "false_alarm_rate",
             f"about {self.rate:.4g} of the healthy entities have an alarm within {self.window_days} days, if the tail "
@@ -85,55 +91,25 @@ class PeaksOverThresholdConfig(ThresholdPolicy):
         )
 
 
-@dataclass(frozen=True)
-class Tail:
-    """A generalised Pareto distribution of excesses over 0.
+def fitted_tail(peaks: "NDArray[np.float64]") -> tuple[float, float]:
+    """Shape and scale of the generalised Pareto distribution of excesses over 0, by maximum likelihood.
 
-    Attributes:
-        shape: positive for a heavy tail, 0 for an exponential one, negative for one with an end.
-        scale: in units of the score.
+    The shape is positive for a heavy tail, 0 for an exponential one, negative for one with an end.
+
+    Raises:
+        ModelError: the shape lies outside (-1, 1): the likelihood has no maximum at or below -1 (Smith 1985), and from
+            1 on the tail has no mean.
     """
+    import numpy as np
+    from scipy.stats import genpareto
 
-    shape: float
-    scale: float
-
-    @classmethod
-    def of(cls, peaks: "NDArray[np.float64]") -> "Tail":
-        """Fits by maximum likelihood.
-
-        Raises:
-            ModelError: the shape lies outside (-1, 1): the likelihood has no maximum at or below -1 (Smith 1985), and
-                from 1 on the tail has no mean.
-        """
-        import numpy as np
-        from scipy.stats import genpareto
-
-        unit = float(peaks.mean())
-        with np.errstate(all="ignore"):
-            shape, _, scale = genpareto.fit(peaks / unit, 0.1, floc=0.0, scale=0.9)
-        if not -1 < shape < 1:
-            raise ModelError(
-                f"the tail of {len(peaks)} peaks was fitted with shape {shape:.3g}, and only shapes between -1 and 1 "
-                "can be relied on; use another initial_quantile, a detector whose score grows like a logarithm, or the "
-                "policy target_far"
-            )
-        return cls(float(shape), float(scale) * unit)
-
-    def exceeded_at(self, probability: float) -> float:
-        """The excess that is exceeded with a probability in (0, 1)."""
-        from scipy.stats import genpareto
-
-        return float(genpareto.isf(probability, self.shape, scale=self.scale))
-
-
-def _require_agreement(peaks: "NDArray[np.float64]", excess: float, probability: float, tail: Tail) -> None:
-    from scipy.stats import binom
-
-    found, expected = int((peaks > excess).sum()), probability * len(peaks)
-    below, above = binom.cdf(found, len(peaks), probability), binom.sf(found - 1, len(peaks), probability)
-    if min(below, above) < SURPRISE / 2:
+    unit = float(peaks.mean())
+    with np.errstate(all="ignore"):
+        shape, _, scale = genpareto.fit(peaks / unit, 0.1, floc=0.0, scale=0.9)
+    if not -1 < shape < 1:
         raise ModelError(
-            f"the tail fitted to {len(peaks)} peaks (shape {tail.shape:.3g}, scale {tail.scale:.3g}) expects "
-            f"{expected:.1f} of them over its cut and {found} are, so it does not describe these scores; raise "
-            "initial_quantile, or choose the policy target_far"
+            f"the tail of {len(peaks)} peaks was fitted with shape {shape:.3g}, and only shapes between -1 and 1 can "
+            "be relied on; use another initial_quantile, a detector whose score grows like a logarithm, or the policy "
+            "target_far"
         )
+    return float(shape), float(scale) * unit

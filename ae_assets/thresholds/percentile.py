@@ -38,7 +38,6 @@ class PercentileConfig(ThresholdPolicy):
         return float(np.quantile(scores, self.percentile / 100, method="inverted_cdf"))
 
     def promise(self) -> Promise:
-        """A row rate."""
         # 100 - 99.9 is 0.09999999999999432 in binary floating point.
         rate = round(1 - self.percentile / 100, 12)
         return Promise("row_rate", f"at most {100 * rate:.4g}% of the rows of healthy devices are alarms", at_most=rate)

@@ -38,7 +38,6 @@ class ThresholdPolicy(BaseModel, ABC):
 
     @property
     def name(self) -> str:
-        """The policy's name in the YAML."""
         return self.policy
 
     @abstractmethod

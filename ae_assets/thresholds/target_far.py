@@ -56,9 +56,9 @@ class TargetFarConfig(ThresholdPolicy):
 
         known = KnownFailures.of(calibration)
         maxima = WindowedMaxima.of(known.healthy, self.window_days)
-        cuts = np.unique(maxima.alarmed.levels)[::-1]
-        alarmed = maxima.alarmed.over(cuts) / maxima.pairs
-        to_come = known.to_come(maxima.observed_days).over(cuts) / maxima.pairs if self.discount_failures_to_come else 0
+        cuts, pairs = np.unique(maxima.alarmed.levels)[::-1], len(maxima.highest)
+        alarmed = maxima.alarmed.over(cuts) / pairs
+        to_come = known.to_come(maxima.observed_days).over(cuts) / pairs if self.discount_failures_to_come else 0
         # A pair counts for at most `largest_weight`. Of all variables within that range and of that mean, the one that
         # is either 0 or the largest varies most, so its exact binomial bound (Clopper, Pearson 1934) holds here. The
         # pairs of an entity are alike: only entities count as trials. Parts of an alarm count as a whole one.
@@ -76,7 +76,6 @@ class TargetFarConfig(ThresholdPolicy):
         return float(cuts[int(np.argmin(within)) - 1]) if not within.all() else float(cuts[-1])
 
     def promise(self) -> Promise:
-        """A false alarm rate."""
         return Promise(
             "false_alarm_rate",
             f"at most {self.rate:.4g} of the healthy entities have an alarm within {self.window_days} days, with "

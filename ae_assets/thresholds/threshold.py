@@ -19,6 +19,7 @@ from ae_assets.thresholds.policy import ThresholdPolicy
 from ae_assets.thresholds.promise import Promise
 
 FORMAT_VERSION = 2
+CURVE = TypeAdapter(CalibrationCurve)
 CALIBRATION_COLUMNS = ("day", "entity", "cohort", "score")
 
 
@@ -38,7 +39,6 @@ class Threshold:
 
     @property
     def promise(self) -> Promise:
-        """What the policy promises of the days after calibration."""
         return self.policy.promise()
 
     def cuts(self, keys: pl.DataFrame, scores: pl.Series) -> pl.Series:
@@ -70,14 +70,7 @@ class Threshold:
     def severity(self, scores: pl.Series) -> pl.Series:
         """Tail probability of each score under calibration, in (0, 1]; the smaller, the more anomalous.
 
-        Args:
-            scores: (n,); null = not judged.
-
-        Returns:
-            Float64 (n,), named ``severity``, null where the score is.
-
-        Raises:
-            ContractError: a score is NaN.
+        It is null where the score is. Raises ContractError where a score is NaN.
         """
         known = _known(scores)
         tail = pl.Series("severity", self.calibration.tail_probability(known.fill_null(0.0).to_numpy()), pl.Float64)
@@ -89,7 +82,7 @@ class Threshold:
             "format_version": FORMAT_VERSION,
             "cut": self.cut,
             "policy": self.policy.model_dump(mode="json"),
-            "calibration": self.calibration.as_dict(),
+            "calibration": CURVE.dump_python(self.calibration, mode="json"),
         }
         return json.dumps(content, indent=2, allow_nan=False)
 
@@ -113,16 +106,16 @@ class Threshold:
                 "fit the threshold again"
             )
         try:
-            return cls(
-                cut=float(content["cut"]),
-                policy=TypeAdapter[ThresholdPolicy](ThresholdConfig).validate_python(content["policy"], context=STORED),
-                calibration=CalibrationCurve.from_dict(content["calibration"]),
-            )
+            policy = TypeAdapter[ThresholdPolicy](ThresholdConfig).validate_python(content["policy"], context=STORED)
         except ValidationError as error:
             raise ModelError(
                 f"the threshold was fitted by a policy that this release does not have ({content['policy']}); "
                 "fit the threshold again"
             ) from error
+        except KeyError as error:
+            raise ModelError(f"the threshold file is incomplete ({error!r}); fit the threshold again") from error
+        try:
+            return cls(float(content["cut"]), policy, CURVE.validate_python(content["calibration"]))
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"the threshold file is incomplete ({error!r}); fit the threshold again") from error
 

@@ -17,24 +17,17 @@ LONGEST_EXTRAPOLATION = 3.0
 
 @dataclass(frozen=True)
 class Steps:
-    """A step function of the cut: the sum of `weights` over `levels` strictly above it.
-
-    Attributes:
-        levels: scores at which it changes, rising.
-        weights: by how much.
-    """
+    """A step function of the cut: the sum of `weights` over `levels`, rising scores, strictly above it."""
 
     levels: Floats
     weights: Floats
 
     @classmethod
     def of(cls, levels: Floats, weights: Floats) -> "Steps":
-        """Sorts the levels."""
         order = np.argsort(levels, kind="stable")
         return cls(levels[order], weights[order])
 
     def over(self, cut: ArrayLike) -> Floats:
-        """The sum above each cut."""
         above = np.concatenate([np.cumsum(self.weights[::-1])[::-1], [0.0]])
         return np.asarray(above[np.searchsorted(self.levels, cut, side="right")], dtype=np.float64)
 
@@ -56,7 +49,6 @@ class WindowedMaxima:
     Attributes:
         alarmed: number of pairs with an alarm within the window, as a function of the cut.
         highest: the highest score that each pair had in calibration.
-        pairs: number of (entity, window) pairs.
         entities: distinct entities.
         largest_weight: the most that one pair can count for in `alarmed`.
         observed_days: days of a pair that calibration shows, at most those of the window.
@@ -64,28 +56,19 @@ class WindowedMaxima:
 
     alarmed: Steps
     highest: Floats
-    pairs: int
     entities: int
     largest_weight: float
     observed_days: int
 
     @classmethod
     def of(cls, calibration: pl.DataFrame, window_days: int) -> "WindowedMaxima":
-        """Gathers the maxima.
-
-        Args:
-            calibration: `day, entity, score`, at least one row.
-            window_days: length of the window.
-
-        Raises:
-            ModelError: calibration is too short for the window.
-        """
+        """Gathers the maxima of `day, entity, score`, at least one row; ModelError where they span too few days."""
         first, last = first_and_last_day(calibration)
         days = (last - first).days + 1
         entities = calibration["entity"].n_unique()
         if days >= window_days:
             highest = _highest_in_windows(calibration, last, days // window_days, window_days)
-            return cls(Steps.of(highest, np.ones(len(highest))), highest, len(highest), entities, 1.0, window_days)
+            return cls(Steps.of(highest, np.ones(len(highest))), highest, entities, 1.0, window_days)
         needed = max(2, int(np.ceil(window_days / LONGEST_EXTRAPOLATION)))
         if days < needed:
             raise ModelError(
@@ -99,7 +82,7 @@ class WindowedMaxima:
         stretch = window_days / days
         weights = np.concatenate([np.full(len(highest), stretch), np.full(len(lower), 1 - stretch)])
         steps = Steps.of(np.concatenate([highest, lower]), weights)
-        return cls(steps, highest, len(highest), entities, stretch, days)
+        return cls(steps, highest, entities, stretch, days)
 
     def growth(self, cut: float) -> float:
         """Pairs with an alarm within the window over those with one in the days observed, at a cut; 1 or more."""

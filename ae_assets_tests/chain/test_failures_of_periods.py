@@ -21,7 +21,7 @@ from ae_assets.chain.raw import RawDay, load_raw
 from ae_assets.chain.rolling import evaluate_origins
 from ae_assets.chain.threshold import calibrate_latest, calibration_scores
 from ae_assets.chain.unseen import latest_unseen_days
-from ae_assets.detectors import GradientBoostingConfig
+from ae_assets.detectors.config import GradientBoostingConfig
 from ae_assets.evaluation.results import Comparison
 from ae_assets.model.parse import parse_table
 from ae_assets.schemas.durations import written

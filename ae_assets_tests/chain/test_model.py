@@ -13,15 +13,9 @@ from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.workspace import Workspace
-from ae_assets.detectors import (
-    CounterRuleConfig,
-    FittedDetector,
-    LstmAutoencoderConfig,
-    TrainingData,
-    Windows,
-    fit,
-    windows_of,
-)
+from ae_assets.detectors import FittedDetector, TrainingData, Windows, fit, windows_of
+from ae_assets.detectors.config import CounterRuleConfig
+from ae_assets.detectors.networks.lstm import LstmAutoencoderConfig
 from ae_assets.errors import ModelError
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source

@@ -11,7 +11,7 @@ from ae_assets.chain.rolling import evaluate_origins, plan
 from ae_assets.chain.workspace import Workspace
 from ae_assets.decisions.aggregation import aggregate
 from ae_assets.decisions.config import AggregationConfig
-from ae_assets.detectors import CounterRuleConfig, GrowthRuleConfig
+from ae_assets.detectors.config import CounterRuleConfig, GrowthRuleConfig
 from ae_assets.errors import EvaluationError, ModelError
 from ae_assets.evaluation.rolling import judge_split
 from ae_assets.progress import Progress

@@ -20,13 +20,14 @@ from ae_assets.chain.threshold import calibrate_latest, calibration_scores
 from ae_assets.chain.workspace import Workspace
 from ae_assets.decisions.aggregation import aggregate
 from ae_assets.decisions.config import AggregationConfig
-from ae_assets.detectors import CounterRuleConfig
+from ae_assets.detectors.config import CounterRuleConfig
 from ae_assets.evaluation.compare import compare
 from ae_assets.evaluation.results import Comparison
 from ae_assets.model.definition import CalibrationSection
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
-from ae_assets.thresholds import default_policies, fit_threshold
+from ae_assets.thresholds.config import default_policies
+from ae_assets.thresholds.threshold import fit_threshold
 from ae_assets_tests.chain.tables import FIRST, LAST, fit_detector, storage_of, watched_table, write_day
 from ae_assets_tests.thresholds.scores import cut_of_day
 

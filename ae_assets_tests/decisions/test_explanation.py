@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from ae_assets.decisions.explanation import LEAST_SHARE, Reason, reasons_of
-from ae_assets.detectors import DenseAutoencoderConfig, FittedDetector, Scores, TrainingData, Windows, fit, windows_of
+from ae_assets.detectors import FittedDetector, Scores, TrainingData, Windows, fit, windows_of
+from ae_assets.detectors.networks.dense import DenseAutoencoderConfig
 from ae_assets.features.block import features_of_block
 from ae_assets.features.catalogue import catalogue, feature_names
 from ae_assets.features.config import FeatureConfig

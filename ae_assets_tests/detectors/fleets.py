@@ -7,32 +7,28 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ae_assets.detectors import (
-    ConvolutionalAutoencoderConfig,
+from ae_assets.detectors import FittedDetector, TrainingData, Windows, fit, windows_of
+from ae_assets.detectors.config import (
     CounterRuleConfig,
-    DenseAutoencoderConfig,
     DetectorConfig,
     EcodConfig,
-    FittedDetector,
+    EstimatorConfig,
     GradientBoostingConfig,
     GrowthRuleConfig,
     IsolationForestConfig,
     KMeansConfig,
-    LstmAutoencoderConfig,
     OrdinalConfig,
     PcaConfig,
-    TrainingData,
-    Windows,
-    fit,
-    windows_of,
 )
-from ae_assets.detectors.config import EstimatorConfig
 from ae_assets.detectors.networks.classifiers import (
     BidirectionalLstmClassifierConfig,
     ConvolutionalClassifierConfig,
     LstmClassifierConfig,
     SpectrogramClassifierConfig,
 )
+from ae_assets.detectors.networks.convolutional import ConvolutionalAutoencoderConfig
+from ae_assets.detectors.networks.dense import DenseAutoencoderConfig
+from ae_assets.detectors.networks.lstm import LstmAutoencoderConfig
 from ae_assets.detectors.networks.variational import (
     ConditionalVariationalAutoencoderConfig,
     LstmVariationalAutoencoderConfig,

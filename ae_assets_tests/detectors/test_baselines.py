@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ae_assets.detectors import (
+from ae_assets.detectors import Windows, fit, load_detector, windows_of
+from ae_assets.detectors.config import (
     CounterRuleConfig,
     DetectorConfig,
     EcodConfig,
@@ -20,10 +21,6 @@ from ae_assets.detectors import (
     IsolationForestConfig,
     KMeansConfig,
     PcaConfig,
-    Windows,
-    fit,
-    load_detector,
-    windows_of,
 )
 from ae_assets.detectors.paths import Trees
 from ae_assets.errors import ModelError
@@ -249,7 +246,7 @@ def test_ecod_keeps_few_values_and_errs_little_in_the_tails() -> None:
     error = exact - detector.score(rows_of(rows)).score
     assert error.min() > -0.03
     assert error.max() < 1e-4
-    assert len(detector.content()) < 20_000
+    assert len(detector.packed()) < 20_000
 
 
 def test_gradient_boosting_refuses_a_range_without_failures() -> None:

@@ -7,7 +7,9 @@ from datetime import timedelta
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from ae_assets.detectors import CounterRuleConfig, DenseAutoencoderConfig, DetectorConfig, LstmAutoencoderConfig
+from ae_assets.detectors.config import CounterRuleConfig, DetectorConfig
+from ae_assets.detectors.networks.dense import DenseAutoencoderConfig
+from ae_assets.detectors.networks.lstm import LstmAutoencoderConfig
 from ae_assets.schemas.durations import DAY
 
 ANY = TypeAdapter(DetectorConfig)

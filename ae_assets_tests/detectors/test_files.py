@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ae_assets.detectors import CounterRuleConfig, FittedDetector, fit, load_detector, windows_of
+from ae_assets.detectors import FittedDetector, fit, load_detector, windows_of
+from ae_assets.detectors.config import CounterRuleConfig
 from ae_assets.errors import ModelError
 from ae_assets_tests.detectors.fleets import DENSE, DETECTORS, NAMES, fitted, fleet, split
 
@@ -45,12 +46,6 @@ def test_another_format_version_is_refused(dense: FittedDetector, tmp_path: Path
     change(tmp_path, format_version=2)
     with pytest.raises(ModelError, match="format version 2, this release reads version 1"):
         load_detector(tmp_path)
-
-
-def test_other_features_are_refused(dense: FittedDetector, tmp_path: Path) -> None:
-    dense.save(tmp_path)
-    with pytest.raises(ModelError, match="received 8, expected 9"):
-        load_detector(tmp_path, NAMES[:-1])
 
 
 def test_a_network_that_does_not_fit_its_preprocessing_is_refused(dense: FittedDetector, tmp_path: Path) -> None:

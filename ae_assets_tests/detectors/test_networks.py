@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_assets.detectors import ConvolutionalAutoencoderConfig, DenseAutoencoderConfig, LstmAutoencoderConfig
-from ae_assets.detectors.arithmetic import gather
 from ae_assets.detectors.backend import initial_weights, keras
+from ae_assets.detectors.networks.convolutional import ConvolutionalAutoencoderConfig
+from ae_assets.detectors.networks.dense import DenseAutoencoderConfig
+from ae_assets.detectors.networks.lstm import LstmAutoencoderConfig
 from ae_assets.detectors.networks.network import Answer, Batch, NetworkConfig, ReconstructionConfig, Shape
+from ae_assets.detectors.scoring import gather
 from ae_assets_tests.detectors.fleets import CONVOLUTIONAL, DENSE, FEATURES, LSTM
 
 NETWORKS = pytest.mark.parametrize("config", [DENSE, LSTM, CONVOLUTIONAL], ids=lambda config: config.type)

@@ -11,14 +11,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from ae_assets.detectors import DetectorConfig, OrdinalConfig, Windows, load_detector, windows_of
+from ae_assets.detectors import Windows, load_detector, windows_of
 from ae_assets.detectors.cohorts import cohort_numbers
+from ae_assets.detectors.config import DetectorConfig, OrdinalConfig
 from ae_assets.detectors.ordinal import FittedOrdinal
 from ae_assets.detectors.ordinal_coding import CodedFeature, coded_rows, coding_of
-from ae_assets.detectors.ordinal_network import Expansion, Shape, failure_log_odds, step_log_odds, weights_of
+from ae_assets.detectors.ordinal_network import Expansion, failure_log_odds, step_log_odds, weights_of
 from ae_assets.detectors.tail import KNOTS, Tail
 from ae_assets.errors import ModelError
-from ae_assets_tests.detectors.fleets import START, fit_on
+from ae_assets_tests.detectors.fleets import START, fit_on, with_values
 
 NAMES = ("smart_5_level", "smart_5_growth_7d", "smart_197_level", "smart_9_level", "gap_days", "smart_5_missing")
 CONFIG = OrdinalConfig(
@@ -93,9 +94,9 @@ def test_counters_of_exactly_a_bound_have_not_passed_it() -> None:
 
 def test_a_missing_counter_has_no_steps_and_is_context() -> None:
     coding = coding_of(CONFIG, HEALTHY, FAILING)
-    values = np.full((1, len(NAMES)), np.nan, np.float32)
+    values = np.full_like(HEALTHY.values, np.nan)
     named = [feature.name + feature.kind for feature in coding.features]
-    codes = dict(zip(named, coding.codes(values, NAMES)[0], strict=True))
+    codes = dict(zip(named, coded_rows(coding, with_values(HEALTHY.take(np.arange(1)), values)).codes[0], strict=True))
     assert codes["smart_5_levelcounter"] == codes["smart_5_growth_7dcounter"] == 0
     assert codes["smart_5_levelmissing"] == codes["smart_197_levelmissing"] == 1
     assert codes["smart_9_levelage"] == codes["gap_daysgap"] == 0
@@ -107,7 +108,9 @@ def test_distinct_rows_stand_for_all_windows() -> None:
     assert len(rows) < len(HEALTHY) / 5
     assert rows.weight.sum() == len(HEALTHY)
     assert np.array_equal(np.bincount(rows.row_of), rows.weight)
-    assert np.array_equal(rows.codes[rows.row_of], coding.codes(HEALTHY.values[HEALTHY.last_row], NAMES))
+    values = HEALTHY.values[HEALTHY.last_row]
+    of_each = [feature.code(values[:, NAMES.index(feature.name)]) for feature in coding.features]
+    assert np.array_equal(rows.codes[rows.row_of].T, of_each)
     assert np.array_equal(rows.cohort[rows.row_of], cohort_numbers(coding.cohorts, HEALTHY))
 
 
@@ -242,7 +245,7 @@ def test_the_keras_model_gives_what_the_pure_functions_give(bottleneck: int) -> 
     assert detector.heads is not None
     opinions = failure_log_odds(detector.heads, steps, context, jnp.asarray(rows.cohort))
     np.testing.assert_allclose(np.asarray(of_failure).T, opinions, rtol=1e-4, atol=1e-4)
-    step_model, heads = weights_of(model, config, Shape.of(detector.coding), 3)
+    step_model, heads = weights_of(model, config, detector.expand, 3)
     assert heads is not None
     for read, kept in zip([*step_model, *heads], [*detector.step_model, *detector.heads], strict=True):
         if kept.size and (bottleneck or kept.shape != detector.step_model.hidden_kernel.shape):

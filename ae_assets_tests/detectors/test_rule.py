@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from ae_assets.detectors import CounterRuleConfig, GrowthRuleConfig, fit, windows_of
+from ae_assets.detectors import fit, windows_of
+from ae_assets.detectors.config import CounterRuleConfig, GrowthRuleConfig
 from ae_assets.errors import ModelError
 from ae_assets_tests.detectors.fleets import DENSE, NAMES, fleet, split
 

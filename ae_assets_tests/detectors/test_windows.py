@@ -125,7 +125,7 @@ def test_keys_follow_the_order_of_the_windows() -> None:
     keys = windows.take(chosen).keys()
     assert keys.columns == ["day", "entity", "cohort", "label"]
     assert keys.equals(windows.keys()[chosen])
-    assert windows.entity[windows.last_row[chosen]].tolist() == keys["entity"].to_list()
+    assert windows.rows["entity"].gather(windows.last_row[chosen]).to_list() == keys["entity"].to_list()
 
 
 def test_missing_values_become_nan_and_no_value_moves_to_another_row() -> None:

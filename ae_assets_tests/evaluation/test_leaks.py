@@ -16,8 +16,7 @@ from ae_assets.chain.lives import lives_in
 from ae_assets.chain.model import TrainingRange
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.workspace import Workspace
-from ae_assets.detectors import CounterRuleConfig, GradientBoostingConfig
-from ae_assets.detectors.config import DetectorConfig
+from ae_assets.detectors.config import CounterRuleConfig, DetectorConfig, GradientBoostingConfig
 from ae_assets.evaluation.protocol import Protocol
 from ae_assets.evaluation.results import OperatingPoint
 from ae_assets.schemas.periods import DAILY

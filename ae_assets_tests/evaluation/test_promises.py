@@ -12,7 +12,9 @@ from ae_assets.errors import ConfigError
 from ae_assets.evaluation.compare import judge_threshold
 from ae_assets.evaluation.promises import Kept, PromiseResult, calibration_table
 from ae_assets.evaluation.protocol import Protocol
-from ae_assets.thresholds import Promise, default_policies, fit_threshold
+from ae_assets.thresholds.config import default_policies
+from ae_assets.thresholds.promise import Promise
+from ae_assets.thresholds.threshold import fit_threshold
 from ae_assets_tests.evaluation.fleet import day, fleet, lives_of, records_of, scored
 
 

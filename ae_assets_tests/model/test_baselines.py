@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from ae_assets.detectors import CounterRuleConfig, DetectorConfig, OrdinalConfig, PcaConfig
+from ae_assets.detectors.config import CounterRuleConfig, DetectorConfig, OrdinalConfig, PcaConfig
 from ae_assets.features.catalogue import feature_names
 from ae_assets.features.config import FeatureConfig
 from ae_assets.model.baselines import all_baselines, compared_detectors

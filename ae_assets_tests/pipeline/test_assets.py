@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from ae_assets.chain.raw_columns import RawColumns
-from ae_assets.detectors import CounterRuleConfig, GrowthRuleConfig
+from ae_assets.detectors.config import CounterRuleConfig, GrowthRuleConfig
 from ae_assets.evaluation.drift import Reference
 from ae_assets.pipeline import assets
 from ae_assets_tests.chain import worn_fleet

@@ -22,7 +22,8 @@ from ae_assets.chain.rolling import evaluate_origins
 from ae_assets.chain.threshold import calibrate_latest, calibration_scores
 from ae_assets.chain.unapplied import unapplied_settings
 from ae_assets.decisions.config import AggregationConfig
-from ae_assets.detectors import FittedDetector, KMeansConfig, TrainingData, Windows, fit
+from ae_assets.detectors import FittedDetector, TrainingData, Windows, fit
+from ae_assets.detectors.config import KMeansConfig
 from ae_assets.errors import EvaluationError
 from ae_assets.evaluation.series import SeriesComparison
 from ae_assets.model.definition import WatchedTable

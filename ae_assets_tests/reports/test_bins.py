@@ -15,7 +15,7 @@ from ae_assets.reports.bins import (
     typical_of_curve,
     typical_score,
 )
-from ae_assets.thresholds import CalibrationCurve
+from ae_assets.thresholds.curve import CalibrationCurve
 from ae_assets_tests.thresholds.scores import calibration_of
 
 MANY_SCORES = arrays(np.float64, st.integers(1, 60), elements=st.floats(-1e3, 1e9, allow_subnormal=False))

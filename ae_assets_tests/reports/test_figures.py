@@ -36,7 +36,7 @@ from ae_assets.reports.evaluation_figures import (
 )
 from ae_assets.reports.figures import entity_story, last_days, score_histogram, training_curve, volume_by_day
 from ae_assets.schemas.periods import HOURLY
-from ae_assets.thresholds import CalibrationCurve
+from ae_assets.thresholds.curve import CalibrationCurve
 from ae_assets_tests.thresholds.scores import calibration_of
 
 DAY = date(2024, 1, 1)

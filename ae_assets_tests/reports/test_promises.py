@@ -8,7 +8,8 @@ from ae_assets.evaluation.promises import CalibrationTable, calibration_table
 from ae_assets.evaluation.protocol import Protocol
 from ae_assets.reports.parts import percent
 from ae_assets.reports.promises import promises_figures, promises_markdown, promises_table, promises_text, reliabilities
-from ae_assets.thresholds import default_policies, fit_threshold
+from ae_assets.thresholds.config import default_policies
+from ae_assets.thresholds.threshold import fit_threshold
 from ae_assets_tests.evaluation.fleet import day, fleet, lives_of
 
 

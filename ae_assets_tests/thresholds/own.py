@@ -2,7 +2,8 @@
 
 import polars as pl
 
-from ae_assets.thresholds import Promise, ThresholdPolicy
+from ae_assets.thresholds.policy import ThresholdPolicy
+from ae_assets.thresholds.promise import Promise
 
 
 class MiddleConfig(ThresholdPolicy):

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
-from ae_assets.thresholds import Threshold
+from ae_assets.thresholds.threshold import Threshold
 
 START = date(2024, 1, 1)
 

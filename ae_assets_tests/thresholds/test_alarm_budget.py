@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import ModelError
-from ae_assets.thresholds import AlarmBudgetConfig, fit_threshold
+from ae_assets.thresholds.alarm_budget import AlarmBudgetConfig
+from ae_assets.thresholds.threshold import fit_threshold
 from ae_assets_tests.thresholds.scores import autoregressive, cut_of_day, panel_of
 
 PANEL = panel_of(autoregressive(200, 20, 3, memory=0.9))

@@ -10,7 +10,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from ae_assets.errors import ModelError
-from ae_assets.thresholds import Threshold, ThresholdConfig, ThresholdPolicy, default_policies, fit_threshold
+from ae_assets.thresholds.config import ThresholdConfig, default_policies
+from ae_assets.thresholds.policy import ThresholdPolicy
+from ae_assets.thresholds.threshold import Threshold, fit_threshold
 from ae_assets_tests.conftest import REPOSITORY
 from ae_assets_tests.thresholds.scores import (
     START,

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import ModelError
-from ae_assets.thresholds import CalibrationCurve, ConformalConfig, Threshold, fit_threshold
+from ae_assets.thresholds.conformal import ConformalConfig
+from ae_assets.thresholds.curve import CalibrationCurve
+from ae_assets.thresholds.threshold import Threshold, fit_threshold
 from ae_assets_tests.thresholds.scores import calibration_of, cut_of_day, panel_of
 
 

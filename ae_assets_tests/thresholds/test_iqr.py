@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import ModelError
-from ae_assets.thresholds import IqrConfig, fit_threshold
+from ae_assets.thresholds.iqr import IqrConfig
+from ae_assets.thresholds.threshold import fit_threshold
 from ae_assets_tests.thresholds.scores import calibration_of
 
 SCORES = st.lists(st.floats(0.01, 1e4), min_size=8, max_size=100, unique=True)

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import ModelError
-from ae_assets.thresholds import LabelledConfig, fit_threshold
 from ae_assets.thresholds.failures import KnownFailures
+from ae_assets.thresholds.labelled import LabelledConfig
+from ae_assets.thresholds.threshold import fit_threshold
 from ae_assets_tests.thresholds.scores import START, failing_of, panel_of, with_failures
 
 DAYS = 23

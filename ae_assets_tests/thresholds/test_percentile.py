@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ae_assets.thresholds import PercentileConfig, fit_threshold
+from ae_assets.thresholds.percentile import PercentileConfig
+from ae_assets.thresholds.threshold import fit_threshold
 from ae_assets_tests.thresholds.scores import calibration_of
 
 FINITE = st.floats(-1e6, 1e6, allow_nan=False)

@@ -10,7 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import ModelError
-from ae_assets.thresholds import TargetFarConfig, fit_threshold
+from ae_assets.thresholds.target_far import TargetFarConfig
+from ae_assets.thresholds.threshold import fit_threshold
 from ae_assets_tests.thresholds.scores import START, autoregressive, failing_of, panel_of, with_failures
 
 

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from ae_assets.errors import ContractError, ModelError
 from ae_assets.schemas.records import TIME_TYPE
-from ae_assets.thresholds import AlarmBudgetConfig, ConformalConfig, PercentileConfig, Threshold, fit_threshold
+from ae_assets.thresholds.alarm_budget import AlarmBudgetConfig
+from ae_assets.thresholds.conformal import ConformalConfig
+from ae_assets.thresholds.percentile import PercentileConfig
+from ae_assets.thresholds.threshold import Threshold, fit_threshold
 from ae_assets_tests.thresholds.scores import calibration_of, cut_of_day, severity_of
 
 SCORES = st.lists(st.floats(-1e4, 1e4, allow_nan=False).map(lambda score: round(score, 2)), min_size=1, max_size=300)

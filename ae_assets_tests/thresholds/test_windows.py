@@ -30,7 +30,7 @@ def test_calibration_as_long_as_the_window_is_tiled_from_its_last_day(days: int)
     maxima = WindowedMaxima.of(panel_of(scores), 30)
     windows = [scores[:, days - 30 * (number + 1) : days - 30 * number] for number in range(days // 30)]
     for cut in (0.0, 1.5, 2.5):
-        assert maxima.alarmed.over(cut) / maxima.pairs == pytest.approx(
+        assert maxima.alarmed.over(cut) / len(maxima.highest) == pytest.approx(
             np.mean([share_with_an_alarm(window, cut) for window in windows])
         )
     assert maxima.largest_weight == 1.0

@@ -19,10 +19,7 @@ States = list[tuple[jax.Array, jax.Array]]
 def verdict(weights: list[jax.Array], encoder_layers: int, batch: Batch) -> Verdict:
     """Mean squared errors by feature, and the answer for the scored record.
 
-    Args:
-        weights: (kernel, recurrent kernel, bias) of each LSTM layer, then (kernel, bias) of the output layer.
-        encoder_layers: how many of the LSTM layers encode.
-        batch: windows.
+    The weights are (kernel, recurrent kernel, bias) of each LSTM layer, then (kernel, bias) of the output layer.
     """
     layers = [_stacked(*weights[index : index + 3]) for index in range(0, len(weights) - 2, 3)]
     encoder, decoder = layers[:encoder_layers], layers[encoder_layers:]

@@ -94,7 +94,7 @@ class NetworkConfig(TrainingConfig, WindowDetectorConfig):
         loops_over_steps: whether it takes one step after the other, as recurrent layers do; says how XLA is best used.
     """
 
-    implementation: ClassVar[str] = "ae_assets.detectors.network_detector"
+    implementation = "ae_assets.detectors.network_detector:FittedNetwork"
     uses_target: ClassVar[bool] = False
     uses_cohort: ClassVar[bool] = False
     loops_over_steps: ClassVar[bool] = False
