@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from ae_assets.chain.anomaly_day import AnomalyDay
+from ae_assets.chain.anomaly_day import AnomalyDay, anomaly_rows
 from ae_assets.chain.champion import Champion
 from ae_assets.chain.day_before import DayBefore
 from ae_assets.chain.scoring import score_days
@@ -59,11 +59,9 @@ def find_anomalies(space: Workspace, champion: Champion, days: Sequence[date]) -
 
 def withdraw_anomalies(space: Workspace, days: Collection[date]) -> None:
     """Empties days whose features a check holds back: what was made of other features must not stand for them."""
-    held = space.days_of(ANOMALIES)
     with space.writer(ANOMALIES) as writer:
-        for day in days:
-            if day in held:
-                writer.write(day, space.no_rows)
+        for day in sorted(space.days_of(ANOMALIES).keys() & set(days)):
+            writer.write(day, space.no_rows)
 
 
 def _past(space: Workspace, start: date, first: date) -> pl.DataFrame | None:
@@ -71,7 +69,6 @@ def _past(space: Workspace, start: date, first: date) -> pl.DataFrame | None:
     end = space.table.periods.shifted(first, -1)
     if not any(start <= day <= end for day in space.days_of(ANOMALIES)):
         return None
-    stored, types = space.schema(ANOMALIES), anomaly_types(space.table.rhythm)
-    wanted = (*keys_of(types), "score", *STATE_COLUMNS, "is_new", "muted_until", "label")
-    rows = space.read(ANOMALIES, start, end, [column for column in wanted if column in stored])
-    return rows.with_columns(pl.lit(None, types[column]).alias(column) for column in wanted if column not in stored)
+    keys = keys_of(anomaly_types(space.table.rhythm))
+    columns = [*keys, "score", *STATE_COLUMNS, "is_new", "muted_until", "label"]
+    return anomaly_rows(space, start, end, columns=columns)

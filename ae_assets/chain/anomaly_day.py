@@ -118,11 +118,7 @@ class AnomalyDay:
 
 
 def entry(row: dict[str, Any], wording: Wording) -> dict[str, Any]:
-    """A row of the anomalies table as a person or a script asks for it, in plain values.
-
-    Args:
-        row: a row of `anomaly_rows`.
-        wording: puts a feature into words, for rows from before there were reasons.
+    """A row of `anomaly_rows` as a person or a script asks for it, in plain values.
 
     Returns:
         ``time`` of its record, where a device has several in a period; ``entity, cohort``; ``since`` and ``days_open``,
@@ -153,8 +149,7 @@ def entry(row: dict[str, Any], wording: Wording) -> dict[str, Any]:
 
 def days_since(start: date, row: dict[str, Any]) -> int:
     """On how many days an episode has been open at a row of the anomalies, the first one included."""
-    days = [DAILY.of(moment) for moment in (start, row.get(TIME, row["day"]))]
-    return max((days[1] - days[0]).days, 0) + 1
+    return max((DAILY.of(row.get(TIME, row["day"])) - DAILY.of(start)).days, 0) + 1
 
 
 def reasons_in(row: dict[str, Any], wording: Wording) -> list[str]:
@@ -169,24 +164,20 @@ def reasons_in(row: dict[str, Any], wording: Wording) -> list[str]:
 
 
 def stored_day(space: Workspace, day: date | None = None) -> dict[str, Any]:
-    """A day of the anomalies as it is stored, as plain values; the keys are documented in docs/commands.md and stay.
-
-    Args:
-        space: the table.
-        day: which day; None: the newest that has anomalies.
+    """A day of the anomalies as it is stored, the newest if None, as plain values; docs/commands.md has the keys.
 
     Raises:
         ConfigError: the table has no anomalies, or none of that day; which days there are is said.
     """
-    held = days_with_anomalies(space)
-    asked = held[-1] if day is None else day
-    if asked not in held:
-        others = _days_in_words(space.table.periods, held, asked)
+    days = days_with_anomalies(space)
+    asked = days[-1] if day is None else day
+    if asked not in days:
+        others = _days_in_words(space.table.periods, days, asked)
         raise ConfigError(f"{space.name(ANOMALIES)} has no anomalies of {named(asked)}; {others}")
     continued = absent_before(asked, gaps_until(space, asked), space.table.periods)
-    earlier = [other for other, rows in space.days_of(ANOMALIES).items() if rows and continued <= other < asked]
+    earlier = [other for other in space.days_with_rows(ANOMALIES) if continued <= other < asked]
     rows = anomaly_rows(space, asked, asked)
-    before = DayBefore.of(anomaly_rows(space, max(earlier), max(earlier))) if earlier else None
+    before = DayBefore.of(anomaly_rows(space, earlier[-1], earlier[-1])) if earlier else None
     facts = AnomalyDay.of(asked, rows, before, gone=() if before is None else before.gone(space, asked, rows))
     wording = wording_of(space.table.features)
     devices = facts.devices.sort(["score", "entity"], descending=[True, False], nulls_last=True)
@@ -196,11 +187,11 @@ def stored_day(space: Workspace, day: date | None = None) -> dict[str, Any]:
 
     heard = pl.col("muted_until").is_null()
     muted = entries(pl.col("episode").is_in([OPENED, OPEN]) & ~heard)
-    newer = "" if asked == held[-1] else f" The newest day is {named(held[-1])}."
+    newer = "" if asked == days[-1] else f" The newest day is {named(days[-1])}."
     return {
         "table": space.table.table,
         "day": asked,
-        "newest_day": held[-1],
+        "newest_day": days[-1],
         "simulated": space.simulated,
         "summary": facts.in_words(simulated=space.simulated) + newer,
         "model_versions": rows["model_version"].unique().sort().to_list(),
@@ -226,35 +217,35 @@ def days_with_anomalies(space: Workspace) -> list[date]:
     Raises:
         ConfigError: there are none.
     """
-    held = sorted(space.days_of(ANOMALIES))
-    if not held:
+    days = sorted(space.days_of(ANOMALIES))
+    if not days:
         raise ConfigError(
             f"{space.name(ANOMALIES)} holds no day yet; `ae-assets run {space.table.table} --start DAY --end DAY` "
             "makes some"
         )
-    return held
+    return days
 
 
-def anomaly_rows(space: Workspace, first: date, last: date, entities: Collection[str] | None = None) -> pl.DataFrame:
-    """Stored rows of a range of days, with all columns of the schema: one that a table is too old to have is null.
-
-    Args:
-        space: the table.
-        first: first day.
-        last: last day.
-        entities: whose rows; None: all.
-    """
+def anomaly_rows(
+    space: Workspace,
+    first: date,
+    last: date,
+    entities: Collection[str] | None = None,
+    columns: Collection[str] | None = None,
+) -> pl.DataFrame:
+    """Stored rows of a range of days; a column of the schema that a table is too old to have is null."""
     stored, types = space.schema(ANOMALIES), anomaly_types(space.table.rhythm)
-    rows = space.read(ANOMALIES, first, last, [column for column in types if column in stored], entities)
-    missing = [pl.lit(None, dtype).alias(column) for column, dtype in types.items() if column not in stored]
-    return with_episodes(rows.with_columns(missing)).select(*types)
+    columns = types if columns is None else columns
+    rows = space.read(ANOMALIES, first, last, [column for column in columns if column in stored], entities)
+    missing = [pl.lit(None, types[column]).alias(column) for column in columns if column not in stored]
+    return with_episodes(rows.with_columns(missing)).select(*columns)
 
 
-def _days_in_words(periods: Periods, held: Sequence[date], asked: date) -> str:
+def _days_in_words(periods: Periods, days: Sequence[date], asked: date) -> str:
     """Which days there are, and which of them lie nearest to the one that was asked for."""
-    nearest = [*[day for day in held if day < asked][-1:], *[day for day in held if day > asked][:1]]
-    days = f"{len(held)} {periods.plural} from {named(held[0])} to {named(held[-1])}"
-    return f"it has those of {days}, the nearest of {' and '.join(map(named, nearest))}"
+    nearest = [*[day for day in days if day < asked][-1:], *[day for day in days if day > asked][:1]]
+    number = f"{len(days)} {periods.plural} from {named(days[0])} to {named(days[-1])}"
+    return f"it has those of {number}, the nearest of {' and '.join(map(named, nearest))}"
 
 
 def _of(number: int, noun: str) -> str:

@@ -1,7 +1,7 @@
 """Champion and challenger: whether a newly calibrated version takes the place of the one in use."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any, Literal
@@ -44,39 +44,6 @@ class Reason(StrEnum):
     WORSE = "rejected, worse than the champion"
     LOWER = "rejected, finds fewer than the margin allows"
 
-    @property
-    def promotes(self) -> bool:
-        """Whether the version becomes the champion, or stays it."""
-        return self not in (Reason.WORSE, Reason.LOWER)
-
-
-@dataclass(frozen=True)
-class Match:
-    """Champion and challenger on the same days, each at its own cut for the same false alarm rate.
-
-    Attributes:
-        days: first and last.
-        difference: how much more the challenger detects.
-        detection: what each of the two detects, by `CHAMPION` and `CHALLENGER`.
-        at: the false alarm rate in words.
-        events: what is detected or missed, in words: "failed devices".
-        sizes: how much the figures rest on, by name; the first is the number of events.
-        left_out: days between the two that did not count, for their implausible volume.
-    """
-
-    days: tuple[date, date]
-    difference: Difference
-    detection: Mapping[str, Rate]
-    at: str
-    events: str
-    sizes: Mapping[str, int]
-    left_out: tuple[date, ...] = ()
-
-    @property
-    def total(self) -> int:
-        """The number of events."""
-        return next(iter(self.sizes.values()))
-
 
 @dataclass(frozen=True)
 class Promotion:
@@ -87,40 +54,44 @@ class Promotion:
     reason: Reason
     words: str
     """The verdict with its figures and, where it was rejected, what to do to promote it nevertheless."""
-    margin: float | None = None
-    match: Match | None = None
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    """Of a comparison, as plain values: its days, what each of the two detects, the difference and what it rests on."""
 
     @property
     def promoted(self) -> bool:
         """Whether the version is the champion from now on."""
-        return self.reason.promotes
+        return self.reason not in (Reason.WORSE, Reason.LOWER)
 
     @property
     def record(self) -> dict[str, Any]:
         """Plain values, kept with the threshold."""
-        known = {
+        return {
             "version": self.version,
             "champion_before": self.champion_before,
             "promoted": self.promoted,
             "reason": self.reason.value,
             "words": self.words,
+            **self.figures,
         }
-        if (match := self.match) is None:
-            return known
-        difference = match.difference
-        return {
-            **known,
-            "window": [day.isoformat() for day in match.days],
-            "days_left_out": [day.isoformat() for day in match.left_out],
-            **match.sizes,
-            "false_alarm_rate": difference.target_false_alarm_rate,
-            "detection": {
-                name: {"value": found.value, "low": found.low, "high": found.high}
-                for name, found in match.detection.items()
-            },
-            "difference": {"value": difference.value, "low": difference.low, "high": difference.high},
-            "margin": self.margin,
-        }
+
+
+@dataclass(frozen=True)
+class _Match:
+    """Champion and challenger on the same days, each at its own cut for the same false alarm rate.
+
+    Attributes:
+        difference: how much more the challenger detects.
+        detection: what each of the two detects, by `CHAMPION` and `CHALLENGER`.
+        at: the false alarm rate in words.
+        events: what is detected or missed, in words: "failed devices".
+        sizes: how much the figures rest on, by name; the first is the number of events.
+    """
+
+    difference: Difference
+    detection: Mapping[str, Rate]
+    at: str
+    events: str
+    sizes: Mapping[str, int]
 
 
 def judge_challenger(space: Workspace, challenger: Champion, rule: PromotionRule) -> Promotion:
@@ -134,12 +105,8 @@ def judge_challenger(space: Workspace, challenger: Champion, rule: PromotionRule
 
     Where they cannot be compared the challenger is promoted, since nothing speaks against it but that nobody knows:
     there is no complete unseen window, nothing went wrong in it, nothing is ever known to go wrong with the table's
-    devices, or the champion was trained on other features than the table has now. The verdict says which.
-
-    Args:
-        space: the table, its champion and its `retraining` settings.
-        challenger: the version with its new threshold.
-        rule: `always` promotes without a comparison.
+    devices, or the champion was trained on other features than the table has now. The verdict says which. The rule
+    `always` promotes without a comparison.
     """
     name, version = space.table.table, challenger.version
     before = space.models.champion(name)
@@ -149,17 +116,31 @@ def judge_challenger(space: Workspace, challenger: Champion, rule: PromotionRule
         return Promotion(version, before, Reason.SAME, f"{version} is the champion and has a new threshold")
     if rule == "always":
         return Promotion(version, before, Reason.ASKED, f"{version} replaces {before}, as asked, without a comparison")
-    settings = space.table.retraining
+    margin, periods = space.table.retraining.margin, space.table.periods
     try:
-        match = _matched(space, before, challenger)
+        days, match, left_out = _matched(space, before, challenger)
     except (EvaluationError, ModelError) as error:
         words = f"{version} replaces {before}; the two cannot be compared: {error}"
         return Promotion(version, before, Reason.NOT_COMPARED, words)
-    reason = decide(match.difference, settings.margin)
-    words = _in_words(name, version, before, reason, match, settings.margin)
-    if match.left_out:
-        words += f". Left out, for their implausible number of rows: {in_words(match.left_out, space.table.periods)}"
-    return Promotion(version, before, reason, words, settings.margin, match)
+    difference = match.difference
+    reason = decide(difference, margin)
+    words = _in_words(name, version, before, reason, days, match, margin)
+    if left_out:
+        words += f". Left out, for their implausible number of rows: {in_words(left_out, periods)}"
+    figures = {
+        "window": [day.isoformat() for day in days],
+        "days_left_out": [day.isoformat() for day in left_out],
+        **match.sizes,
+        "false_alarm_rate": difference.target_false_alarm_rate,
+        "detection": {name: _with_interval(rate) for name, rate in match.detection.items()},
+        "difference": _with_interval(difference),
+        "margin": margin,
+    }
+    return Promotion(version, before, reason, words, figures)
+
+
+def _with_interval(figure: Rate | Difference) -> dict[str, float | None]:
+    return {"value": figure.value, "low": figure.low, "high": figure.high}
 
 
 def decide(difference: Difference, margin: float) -> Reason:
@@ -170,10 +151,7 @@ def decide(difference: Difference, margin: float) -> Reason:
     so it is rejected as well where it detects less by more than the margin, whatever the interval. A challenger that
     is as good as the champion is therefore rejected now and then when failures are few, which costs no more than
     keeping a champion that is as good; one that is worse by less than the margin is promoted unless failures are many.
-
-    Args:
-        difference: challenger minus champion, with its interval.
-        margin: largest loss of detection rate that is put down to chance, in [0, 1).
+    The margin is the largest loss of detection rate that is put down to chance, in [0, 1).
     """
     if difference.high < 0:
         return Reason.WORSE
@@ -191,15 +169,15 @@ def window_to_judge(
     left_out: Collection[date] = (),
     periods: Periods = DAILY,
 ) -> tuple[date, date]:
-    """First and last of the latest days that may be judged.
+    """First and last of the latest periods that may be judged.
 
     Args:
-        last: last day, hour or week with features and labels.
-        seen_until: last day that either version has seen, labels included.
+        last: the last one with features and labels.
+        seen_until: the last one that either version has seen, labels included.
         longest_days: most calendar days that are judged.
         shortest_days: fewest.
-        left_out: days, hours or weeks that count as none.
-        periods: which of them it is.
+        left_out: periods that count as none.
+        periods: of which kind they are.
 
     Raises:
         EvaluationError: too few days follow what was seen.
@@ -210,14 +188,20 @@ def window_to_judge(
     if days < shortest_days:
         raise EvaluationError(
             f"the champion or the challenger has seen days and labels until {named(seen_until)}, and until "
-            f"{named(last)} "
-            f"{days} unseen days follow, which hold no complete window of {shortest_days} days"
+            f"{named(last)} {days} unseen days follow, which hold no complete window of {shortest_days} days"
         )
     return first, last
 
 
-def _matched(space: Workspace, champion_version: str, challenger: Champion) -> Match:
-    """The two on the latest days that neither has seen; raises what makes that impossible."""
+def _matched(
+    space: Workspace, champion_version: str, challenger: Champion
+) -> tuple[tuple[date, date], _Match, list[date]]:
+    """The latest days that neither has seen, the two on them, and which of them did not count.
+
+    Raises:
+        EvaluationError: there are no such days, or nothing that the two could be compared by.
+        ModelError: the champion cannot be loaded.
+    """
     table = space.table
     if table.target_kind is None:
         raise EvaluationError(
@@ -231,24 +215,21 @@ def _matched(space: Workspace, champion_version: str, challenger: Champion) -> M
     gone = sorted(set(champion.detector.feature_names) - set(feature_names(table.features)))
     if gone:
         raise EvaluationError(f"the champion was trained on features that the table no longer has: {', '.join(gone)}")
-    lives = lives_in(space)
-    left_out = days_left_out(space)
-    periods = table.periods
-    held = {day for day, rows in space.days_of(FEATURES).items() if rows} - left_out
-    held = {day for day in held if periods.start(day).date() <= lives.known_until}
-    if not held:
+    known_until, left_out, periods = lives_in(space).known_until, days_left_out(space), table.periods
+    plausible = set(space.days_with_rows(FEATURES)) - left_out
+    labelled = {day for day in plausible if periods.start(day).date() <= known_until}
+    if not labelled:
         raise EvaluationError("no day with features and labels has a plausible number of rows")
     seen_until = max(champion.seen_until, challenger.seen_until)
     longest, shortest = table.retraining.window_days, table.checks.window_days
-    first, last = window_to_judge(max(held), seen_until, longest, shortest, left_out, periods)
-    days = [day for day in periods.range(first, last) if day in held]
+    first, last = window_to_judge(max(labelled), seen_until, longest, shortest, left_out, periods)
+    days = [day for day in periods.range(first, last) if day in labelled]
     scores = {name: _scores(space, one, days, name) for name, one in ((CHAMPION, champion), (CHALLENGER, challenger))}
-    between = tuple(sorted(day for day in left_out if first <= day <= last))
     match = _by_failures if table.target_kind == "failures" else _by_intervals
-    return replace(match(space, scores, (first, last)), left_out=between)
+    return (first, last), match(space, scores, (first, last)), sorted(left_out & set(periods.range(first, last)))
 
 
-def _by_failures(space: Workspace, scores: Mapping[str, pl.DataFrame], days: tuple[date, date]) -> Match:
+def _by_failures(space: Workspace, scores: Mapping[str, pl.DataFrame], days: tuple[date, date]) -> _Match:
     table = space.table
     protocol = Protocol(
         *table.periods.days(*days),
@@ -262,8 +243,7 @@ def _by_failures(space: Workspace, scores: Mapping[str, pl.DataFrame], days: tup
         raise EvaluationError(f"no device that was scored before failed between {named(days[0])} and {named(days[1])}")
     sample, (difference,) = comparison.evaluations[0].sample, comparison.differences
     points = {evaluation.detector: evaluation.points[0] for evaluation in comparison.evaluations}
-    return Match(
-        days,
+    return _Match(
         difference,
         {name: point.detection for name, point in points.items()},
         f"{points[CHALLENGER].name} per {sample.window_days} days",
@@ -272,7 +252,7 @@ def _by_failures(space: Workspace, scores: Mapping[str, pl.DataFrame], days: tup
     )
 
 
-def _by_intervals(space: Workspace, scores: Mapping[str, pl.DataFrame], days: tuple[date, date]) -> Match:
+def _by_intervals(space: Workspace, scores: Mapping[str, pl.DataFrame], days: tuple[date, date]) -> _Match:
     series = Series(scores[CHAMPION], intervals_in(space), *days, step_of(space))
     comparison = compare_series(series, scores, reference=CHAMPION, rates=(space.table.retraining.false_alarm_rate,))
     if not comparison.differences:
@@ -281,8 +261,7 @@ def _by_intervals(space: Workspace, scores: Mapping[str, pl.DataFrame], days: tu
         )
     sample, (difference,) = comparison.sample, comparison.differences
     points: dict[str, Sequence[SeriesPoint]] = dict(comparison.points)
-    return Match(
-        days,
+    return _Match(
         difference,
         {name: of_detector[0].recall for name, of_detector in points.items()},
         f"{points[CHALLENGER][0].name} of the records outside of intervals",
@@ -296,12 +275,14 @@ def _scores(space: Workspace, one: Champion, days: list[date], name: str) -> pl.
     return pl.concat([of_day.scores for of_day in scored])
 
 
-def _in_words(table: str, version: str, before: str, reason: Reason, match: Match, margin: float) -> str:
-    difference, total = match.difference, match.total
+def _in_words(
+    table: str, version: str, before: str, reason: Reason, days: tuple[date, date], match: _Match, margin: float
+) -> str:
+    difference, total = match.difference, next(iter(match.sizes.values()))
+    detects = {name: f"{rate.value or 0.0:.3f}" for name, rate in match.detection.items()}
     figures = (
-        f"from {named(match.days[0])} to {named(match.days[1])}, at {match.at}, it detects "
-        f"{_rate(match.detection[CHALLENGER])} of "
-        f"{total} {match.events} and the champion {_rate(match.detection[CHAMPION])}: {difference.value:+.3f} with a "
+        f"from {named(days[0])} to {named(days[1])}, at {match.at}, it detects {detects[CHALLENGER]} of "
+        f"{total} {match.events} and the champion {detects[CHAMPION]}: {difference.value:+.3f} with a "
         f"95% interval of {difference.low:+.3f} to {difference.high:+.3f}"
     )
     few = f"; {total} {match.events} are few, so only a large difference would show" if total < FEW_EVENTS else ""
@@ -313,7 +294,3 @@ def _in_words(table: str, version: str, before: str, reason: Reason, match: Matc
         f"to use it nevertheless: `ae-assets promote {table} {version}`, or materialise {table}/threshold with "
         f"`promote: always` and `version: {version}`"
     )
-
-
-def _rate(detection: Rate) -> str:
-    return f"{detection.value or 0.0:.3f}"

@@ -114,6 +114,8 @@ def load_version(space: Workspace, version: str) -> Champion:
             f"the threshold of {version} does not say on which days it was chosen; choose it again: materialise "
             f"{name}/threshold with `version: {version}`"
         )
+    parse = space.table.periods.parse
+    start, end = map(parse, kept["calibrated_on"])
     return Champion(
         version,
         detector,
@@ -121,7 +123,7 @@ def load_version(space: Workspace, version: str) -> Champion:
         AggregationConfig.model_validate(kept["aggregation"]),
         *decided_by(space.table),
         training_of(space, version),
-        _calibration_of(kept, space.table.periods),
+        CalibrationRange(start, end, tuple(map(parse, kept.get("days_left_out", ())))),
         Reference.from_dict(kept["reference"]),
     )
 
@@ -131,22 +133,10 @@ def decided_by(table: WatchedTable) -> tuple[FeatureSettings, EpisodeConfig, Lim
     return table.feature_settings, table.decision.episodes, Limits.of(table.checks)
 
 
-def _calibration_of(kept: Mapping[str, Any], periods: Periods) -> CalibrationRange:
-    start, end = (periods.parse(day) for day in kept["calibrated_on"])
-    return CalibrationRange(start, end, tuple(periods.parse(day) for day in kept.get("days_left_out", ())))
-
-
 def write_threshold(
     space: Workspace, calibrated: Champion, promotion: Mapping[str, Any], not_judged: NotJudgedRows
 ) -> None:
-    """Stores the threshold of a version with what belongs to it.
-
-    Args:
-        space: the table.
-        calibrated: the version; how its scores are aggregated and what the devices looked like go with the threshold.
-        promotion: why it became the champion, or why not, as plain values.
-        not_judged: rows of the calibration range that count for nothing.
-    """
+    """Stores the threshold of a version with all that belongs to it."""
     content = {
         **json.loads(calibrated.threshold.to_json()),
         "aggregation": calibrated.aggregation.model_dump(mode="json"),

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 import polars as pl
 
-from ae_assets.chain.set_aside import BrokenRule
+from ae_assets.chain.set_aside import cell_in_words
 from ae_assets.chain.workspace import QUARANTINE, Workspace
 from ae_assets.decisions.devices import one_per_device
 from ae_assets.decisions.episodes import is_listed
@@ -29,12 +29,7 @@ class DayBefore:
 
     @classmethod
     def of(cls, rows: pl.DataFrame) -> "DayBefore | None":
-        """That of the last day of some rows; None where there are no rows.
-
-        Args:
-            rows: ``day, entity, score, is_anomaly, episode, muted_until, label`` and the others that `one_per_device`
-                takes.
-        """
+        """That of the last day of some rows of anomalies; None where there are no rows."""
         last = rows["day"].max()
         if not isinstance(last, date):
             return None
@@ -46,9 +41,7 @@ class DayBefore:
     def in_words(self, today: date, devices: pl.DataFrame) -> str:
         """What became of the alarms, e.g. ``29 on the day before, of which 3 are gone: 2 cleared, 1 left``.
 
-        Args:
-            today: the later day.
-            devices: ``entity, is_anomaly, episode, muted_until`` of that day, one row per device.
+        ``devices`` has ``entity, is_anomaly, episode, muted_until`` of today, one row per device.
         """
         if isinstance(self.day, datetime):
             when = f"at {named(self.day)}, the last hour before"
@@ -73,13 +66,7 @@ class DayBefore:
         return f"{len(self.alarms):,} {when}" + (f", of which {number:,} {verb} gone: {gone}" if number else "")
 
     def gone(self, space: Workspace, day: date, rows: pl.DataFrame) -> tuple[str, ...]:
-        """The devices with an open episode of which a later day has no row, in order, e.g. ``Z305B2QN (no row)``.
-
-        Args:
-            space: the table, whose quarantine of the day says why.
-            day: the later day.
-            rows: ``entity`` of its rows.
-        """
+        """The devices with an open episode of which the rows of a later day have none, e.g. ``Z305B2QN (no row)``."""
         entities = sorted(set(self.listed) - set(rows["entity"]))
         why = _set_aside(space, day, entities) if entities else {}
         return tuple(f"{entity} ({why.get(entity, 'no row')})" for entity in entities)
@@ -90,6 +77,6 @@ def _set_aside(space: Workspace, day: date, entities: Sequence[str]) -> dict[str
         return {}
     rows = space.read(QUARANTINE, day, day, ["entity", "rule", "column", "value"], entities=entities)
     return {
-        entity: f"its row is set aside by {rule}: {BrokenRule(rule, 1, column, value).place}"
+        entity: f"its row is set aside by {rule}: {cell_in_words(column, value)}"
         for entity, rule, column, value in reversed(rows.rows())
     }

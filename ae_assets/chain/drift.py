@@ -38,15 +38,10 @@ class PooledVerdict:
 
 
 def reference_of(space: Workspace, first: date, last: date, scores: pl.DataFrame, features: Sequence[str]) -> Reference:
-    """The reference of a calibration range.
+    """The reference of a calibration range from its first to its last period.
 
-    Args:
-        space: the table.
-        first: first calibration day.
-        last: last calibration day.
-        scores: the columns that say which record, and `score`, of the range as far as it was judged; entities that are
-            known to fail may be left out, and whole days.
-        features: the detector's features.
+    ``scores`` has the columns that say which record, and `score`, of the range as far as it was judged; entities that
+    are known to fail may be left out, and whole periods.
     """
     # Which of its records stands for an entity is chosen by a hash, so that no single day colours the reference.
     number = pl.col("entity").hash(_SEED).first() % pl.len()
@@ -60,41 +55,26 @@ def reference_of(space: Workspace, first: date, last: date, scores: pl.DataFrame
 
 
 def judge_drift(space: Workspace, champion: Champion, last: date) -> dict[str, PooledVerdict]:
-    """Judges each device's latest record of the last days against the champion's reference.
-
-    Args:
-        space: the table.
-        champion: whose reference and scores.
-        last: last day that is judged.
-    """
-    limits = space.table.checks
-    first = space.table.periods.spanning(last, timedelta(days=limits.drift_days))
+    """Judges each device's latest record of the days until the last one against the champion's reference."""
+    reference = champion.reference
+    first = space.table.periods.spanning(last, timedelta(days=space.table.checks.drift_days))
     judged = (pl.col("model_version") == champion.version) & pl.col("score").is_not_null()
     scored = _latest(space, ANOMALIES, first, last, ["score"], judged)
-    rows = _latest(space, FEATURES, first, last, list(champion.reference.features))
-    unscored = PooledVerdict(
-        True, f"too few to judge: {champion.version} has scored no day between {named(first)} and {named(last)}", {}
-    )
-    absent = PooledVerdict(
-        True, f"too few to judge: there are no features between {named(first)} and {named(last)}", {}
-    )
-    rate = limits.drift_false_alarm_rate
+    rows = _latest(space, FEATURES, first, last, list(reference.features))
+    between = f"between {named(first)} and {named(last)}"
+    unscored = PooledVerdict(True, f"too few to judge: {champion.version} has scored no day {between}", {})
+    absent = PooledVerdict(True, f"too few to judge: there are no features {between}", {})
     return {
-        "scores_have_not_drifted": unscored
-        if scored.is_empty()
-        else _score_verdict(
-            space,
-            champion.reference,
-            scored,
-            score_drift(champion.reference, scored["score"], limits.max_score_drift, rate),
-        ),
+        "scores_have_not_drifted": unscored if scored.is_empty() else _score_verdict(space, reference, scored),
         "features_have_not_drifted": absent
         if rows.is_empty()
-        else _feature_verdict(space, _judgeable(space, champion.reference, rows), rows),
+        else _feature_verdict(space, _judgeable(space, reference, rows), rows),
     }
 
 
-def _score_verdict(space: Workspace, reference: Reference, rows: pl.DataFrame, drift: Drift) -> PooledVerdict:
+def _score_verdict(space: Workspace, reference: Reference, rows: pl.DataFrame) -> PooledVerdict:
+    limits = space.table.checks
+    drift = score_drift(reference, rows["score"], limits.max_score_drift, limits.drift_false_alarm_rate)
     words = "are not distributed" if drift.drifted else "are distributed"
     return PooledVerdict(
         not drift.drifted,
@@ -177,7 +157,7 @@ def _latest(
     space: Workspace, asset: str, first: date, last: date, columns: Sequence[str], where: pl.Expr | None = None
 ) -> pl.DataFrame:
     """The latest of each entity's rows between two days; which rows may be restricted."""
-    if not any(first <= day <= last for day, rows in space.days_of(asset).items() if rows):
+    if not any(first <= day <= last for day in space.days_with_rows(asset)):
         return pl.DataFrame()
     record = keys_of(space.schema(asset))
     keys = space.read(asset, first, last, [*record, *([] if where is None else where.meta.root_names())])

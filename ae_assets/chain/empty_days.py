@@ -13,12 +13,6 @@ def empty_days(space: Workspace, asset: str, first: date, last: date) -> list[da
 
     Of a day, raw rows are rows of features or of quarantine: where the one has them all the other is empty. Anomalies
     have a row for each of features.
-
-    Args:
-        space: the table.
-        asset: which of its daily assets.
-        first: first day.
-        last: last day.
     """
     if not space.exists(RAW):
         return []

@@ -25,15 +25,10 @@ ENDED, LEFT = "closed", "left"
 
 
 def entity_history(space: Workspace, entity: str, days: int) -> dict[str, Any]:
-    """What is known of one device, as plain values; of the big tables only its own rows are read.
+    """What is known of one device, as plain values; docs/commands.md has the keys.
 
-    Args:
-        space: the table.
-        entity: the device.
-        days: how many days are told, up to the newest one or the last on which it was seen.
-
-    Returns:
-        The keys that docs/commands.md documents, which stay.
+    So many days are told, up to the newest one or the last on which it was seen. Of the big tables only its own rows
+    are read.
 
     Raises:
         ConfigError: no record names such a device (names like it are said), or there are no anomalies yet.
@@ -111,11 +106,10 @@ def _set_aside(space: Workspace, entity: str, first: date, last: date) -> pl.Dat
 def _moved(space: Workspace, entity: str, first: date, last: date, top_features: pl.Series) -> list[Mapping[str, Any]]:
     """Attributes with more than one value in a range of days; ages and rates, which always move, are left out."""
     config = space.table.features
-    stored = space.schema(FEATURES)
     drawn = {
         column: feature
-        for column, feature in drawn_features(config).items()
-        if feature.name in stored and config.attributes[column].kind not in {"age", "rate"}
+        for column, feature in drawn_features(config, space.schema(FEATURES)).items()
+        if config.attributes[column].kind not in {"age", "rate"}
     }
     columns = ["day", *(feature.name for feature in drawn.values())]
     values = space.read(FEATURES, first, last, columns, entities=[entity]).sort("day")
@@ -128,7 +122,7 @@ def _told(column: str, feature: Feature, values: pl.DataFrame, config: FeatureCo
     known = values.select("day", value=column).drop_nulls()
     if known.is_empty():
         return None
-    numbers = [_plain(value) for value in known["value"]]
+    numbers = [float(f"{value:.5g}") for value in known["value"]]  # without the noise of single precision
     return {
         "attribute": column,
         "meaning": title_of(feature, config),
@@ -139,11 +133,6 @@ def _told(column: str, feature: Feature, values: pl.DataFrame, config: FeatureCo
         "lowest": min(numbers),
         "highest": max(numbers),
     }
-
-
-def _plain(value: float) -> float:
-    """A number without the noise of single precision."""
-    return float(f"{value:.5g}")
 
 
 def _unknown(space: Workspace, entity: str) -> str:

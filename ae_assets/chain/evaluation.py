@@ -28,6 +28,7 @@ from ae_assets.evaluation.population import require_labels
 from ae_assets.evaluation.promises import CalibrationTable, calibration_table
 from ae_assets.evaluation.protocol import Protocol
 from ae_assets.evaluation.results import IN_USE
+from ae_assets.evaluation.results import Evaluation as DetectorEvaluation
 from ae_assets.evaluation.series import Series, compare_series
 from ae_assets.evaluation.spells import Lives
 from ae_assets.model.baselines import Compared, compared_detectors
@@ -45,22 +46,17 @@ ROUNDING = 1e-9
 def evaluate(
     space: Workspace, start: date, end: date, *, with_comparisons: bool, with_baselines: bool = False
 ) -> Evaluation:
-    """Judges the champion's stored scores, and beside it every comparison, fitted on the champion's training range.
+    """Judges the champion's stored scores from start to end, and beside them every comparison that is asked for.
 
-    Where failures are known that is done by the drive-level protocol, where intervals are by that of series.
-
-    Args:
-        space: the table.
-        start: first day to judge.
-        end: last day.
-        with_comparisons: whether to judge the comparisons of the table's YAML.
-        with_baselines: whether to judge every baseline with default settings.
+    Comparisons are those of the YAML and the baselines with default settings, fitted on the champion's training range.
+    Where failures are known the protocol is that of drives, where intervals are that of series.
 
     Raises:
         EvaluationError: when the range touches what the champion has seen, its anomalies are not complete, or nothing
             is known to have gone wrong with the table's devices.
     """
-    require_target(space.table)
+    if space.table.target_kind is None:
+        raise EvaluationError(nothing_known(space.table))
     champion = load_champion(space)
     if start <= champion.seen_until:
         raise EvaluationError(
@@ -143,10 +139,6 @@ def nothing_known(table: WatchedTable) -> str:
     )
 
 
-def require_target(table: WatchedTable) -> None:
-    """Raises EvaluationError where nothing is known to have gone wrong."""
-    if table.target_kind is None:
-        raise EvaluationError(nothing_known(table))
 
 
 def _promises(
@@ -158,14 +150,7 @@ def _promises(
     not_fitted = {}
     others = {name: policy for name, policy in default_policies().items() if name != in_use.name}
     try:
-        calibrated = calibration_scores(
-            space,
-            champion.detector,
-            champion.aggregation,
-            champion.training,
-            champion.calibration,
-            earlier_failures=True,
-        )
+        calibrated = _calibrated(space, champion, champion.detector, earlier_failures=True)
     except ModelError as error:
         return calibration_table(thresholds, scores, lives, protocol, not_fitted=dict.fromkeys(others, str(error)))
     for name, policy in others.items():
@@ -177,46 +162,38 @@ def _promises(
 
 
 def _champion_scores(space: Workspace, champion: Champion, start: date, end: date) -> pl.DataFrame:
-    held, wanted = space.days_of(ANOMALIES), space.days_of(FEATURES)
-    missing = [day for day in space.table.periods.range(start, end) if wanted.get(day) and not held.get(day)]
+    unscored = set(space.days_with_rows(FEATURES)) - set(space.days_with_rows(ANOMALIES))
+    missing = [day for day in space.table.periods.range(start, end) if day in unscored]
     if missing:
         raise EvaluationError(
             f"{len(missing)} days between {named(start)} and {named(end)} have features and no anomalies, the first "
-            f"is {named(missing[0])}; "
-            f"materialise {space.name(ANOMALIES)} for them first"
+            f"is {named(missing[0])}; materialise {space.name(ANOMALIES)} for them first"
         )
-    keys = keys_of(space.schema(ANOMALIES))
-    rows = space.read(ANOMALIES, start, end, [*keys, "cohort", "score", "threshold", "model_version"])
+    stored = space.schema(ANOMALIES)
+    of_day = [name for name in ("day_score",) if name in stored]  # a table from before there were aggregates has none
+    columns = [*keys_of(stored), "cohort", "score", "threshold", "model_version", *of_day]
+    rows = space.read(ANOMALIES, start, end, columns)
     others = rows.filter(pl.col("model_version") != champion.version)["day"].unique().sort()
     if len(others):
         raise EvaluationError(
             f"{len(others)} days were scored by another model than the champion {champion.version}, the first is "
             f"{others[0]}; materialise {space.name(ANOMALIES)} for them again"
         )
-    _require_aggregated(space, champion, start, end)
-    return rows.drop("model_version")
+    _require_aggregated(space, champion, start, rows)
+    return rows.drop("model_version", *of_day)
 
 
-def _require_aggregated(space: Workspace, champion: Champion, first: date, last: date) -> None:
+def _require_aggregated(space: Workspace, champion: Champion, first: date, rows: pl.DataFrame) -> None:
     """Refuses stored scores that were aggregated in another way than those on which the champion's cut was chosen.
 
-    The first days, whose look-back is not among the rows, pass; a table from before there were aggregates has none.
+    The first days, whose look-back is not among the rows, pass.
     """
-    aggregation = champion.aggregation
-    stored = space.schema(ANOMALIES)
-    aggregated, keys = "day_score" in stored, keys_of(stored)
-    columns = [*keys, "score", *(["day_score"] if aggregated else [])]
-    rows = space.read(ANOMALIES, first, last, columns)
-    of_day = pl.coalesce("day_score", "score") if aggregated else pl.col("score")
-    expected = aggregate(rows.select(*keys, score=of_day), aggregation)["score"]
-    others = (
-        rows.filter(
-            (pl.col("score") - expected).abs() > ROUNDING * expected.abs(),
-            time_of(stored) >= space.table.periods.start(first) + space.table.rhythm.look_back(aggregation.window),
-        )["day"]
-        .unique()
-        .sort()
-    )
+    aggregation, rhythm = champion.aggregation, space.table.rhythm
+    of_day = pl.coalesce("day_score", "score") if "day_score" in rows.columns else pl.col("score")
+    expected = aggregate(rows.select(*keys_of(rows.columns), score=of_day), aggregation)["score"]
+    differs = (pl.col("score") - expected).abs() > ROUNDING * expected.abs()
+    known = time_of(rows.columns) >= space.table.periods.start(first) + rhythm.look_back(aggregation.window)
+    others = rows.filter(differs, known)["day"].unique().sort()
     if len(others):
         raise EvaluationError(
             f"the scores of {len(others)} days, the first is {others[0]}, are not aggregated as those were on which "
@@ -232,15 +209,16 @@ def _scored(
     if isinstance(detector, ModelError):
         raise detector
     policy = space.table.threshold
-    calibrated = calibration_scores(
-        space,
-        detector,
-        champion.aggregation,
-        champion.training,
-        champion.calibration,
-        earlier_failures=policy.sees_failures,
-    )
+    calibrated = _calibrated(space, champion, detector, earlier_failures=policy.sees_failures)
     threshold = fit_threshold(policy, calibrated)
     scored = score_days(space, detector, champion.aggregation, days, stage=f"scoring {name}")
     scores = pl.concat([of_day.scores for of_day in scored])
     return scores.with_columns(threshold=threshold.cuts(scores, scores["score"])), threshold.cut
+
+
+def _calibrated(
+    space: Workspace, champion: Champion, detector: FittedDetector, *, earlier_failures: bool
+) -> pl.DataFrame:
+    """The scores of a detector on the champion's calibration range, aggregated as the champion's are."""
+    seen = champion.training, champion.calibration
+    return calibration_scores(space, detector, champion.aggregation, *seen, earlier_failures=earlier_failures)

@@ -58,16 +58,12 @@ class FeatureDay:
 
 
 def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | FailedPeriod]:
-    """Validates the raw rows of the given days and writes their features and their quarantine.
+    """Validates the raw rows of the given days, which are in order, and writes their features and their quarantine.
 
     The look-back window of the first day is read before it, as far as features need it; after that each raw day is read
     once, whatever the length of the range, and only the look-back is held in memory. A day without raw rows becomes an
     empty day. One whose raw rows break the contract of the layout as a whole fails and keeps what was made of it
     before; the days after it take it for a day without records.
-
-    Args:
-        space: the table.
-        days: the days to build, in order.
 
     Raises:
         LakehouseError: when raw was never loaded.
@@ -86,7 +82,7 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
         # Two tables take two commits: a day whose features are there has its quarantine, wherever a run breaks off.
         space.writer(FEATURES, after=quarantine) as features,
     ):
-        columns = contract.read_in(list(space.schema(RAW)))
+        columns, cohort = contract.read_in(list(space.schema(RAW))), contract.names.get("cohort")
         for day, asked, raw in space.read_with_look_back(RAW, days, config.look_back, columns):
             try:
                 if not asked:
@@ -98,11 +94,13 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
                     built[day] = FailedPeriod(day, FEATURES, str(error))
                 continue
             watched = _rows_by(prepared.valid, "cohort")
-            gone = gone_cohorts(_cohorts_of(raw, contract.names.get("cohort")), watched, before)
+            delivered = _rows_by(raw, cohort) if cohort else {ONE_COHORT: raw.height}
+            gone = gone_cohorts(delivered, watched, before)
             before = watched or before
             aside, unreported = broken_rules(prepared.quarantine), _unreported(prepared.valid, config)
             built[day] = FeatureDay(day, prepared.features.height, aside, gone, unreported)
-            quarantine.write(day, _whole(space, day, prepared.quarantine))
+            whole = with_whole_records(prepared.quarantine, space.read(RAW, day, day)) if aside else prepared.quarantine
+            quarantine.write(day, whole)
             features.write(day, prepared.features.with_columns(made_by))
             rows += prepared.features.height
             done = bisect_right(days, day)
@@ -115,17 +113,6 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
             features.write(day, space.no_rows)
     remember_settings(space)  # of a table that was made just now
     return [built[day] for day in days]
-
-
-def _whole(space: Workspace, day: date, quarantine: pl.DataFrame) -> pl.DataFrame:
-    """The quarantine with its whole rows, of which only what is validated was read."""
-    if quarantine.is_empty():
-        return quarantine
-    return with_whole_records(quarantine, space.read(RAW, day, day))
-
-
-def _cohorts_of(raw: pl.DataFrame, column: str | None) -> dict[str, int]:
-    return {ONE_COHORT: raw.height} if column is None else _rows_by(raw, column)
 
 
 def _rows_by(frame: pl.DataFrame, column: str) -> dict[str, int]:

@@ -6,15 +6,15 @@ partitioned by year: a partition's ``day`` is the first of January.
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import polars as pl
 
 from ae_assets.chain.workspace import LEDGER, LIVES, RAW, TARGET, Workspace
 from ae_assets.evaluation.spells import SPELL_SCHEMA, touches, with_days
 from ae_assets.evaluation.target import joined, labelled_pieces
+from ae_assets.schemas.columns import LabelSection
 from ae_assets.schemas.intervals import INTERVAL_SCHEMA
 from ae_assets.schemas.layouts.layout import Layout
 from ae_assets.schemas.periods import WEEKLY, Periods
@@ -44,6 +44,8 @@ ROWS_AT_ONCE = 250_000
 home without these tables. Each group is a commit to both tables."""
 
 _ORIGIN = ("day", "source_file", "source_fingerprint", "loaded_at")
+_YEAR_OF = {LEDGER: "period", LIVES: "end", TARGET: "start"}
+"""The column whose year is the partition of a row."""
 
 
 def ledger_schema(space: Workspace) -> pl.Schema:
@@ -60,8 +62,11 @@ def ledger_of(space: Workspace) -> pl.DataFrame:
     ledger = _stored(space, LEDGER, ledger_schema(space))
     versions = _versions(space)
     changed = _changed_days(ledger, versions)
-    origins = [_origins(rows) for rows in _days_of_raw(space, [day for day in changed if day in versions])]
-    return _with_entries(ledger, _entries(space, changed, versions, origins, {}))
+    stretches = space.table.periods.stretches(day for day in changed if day in versions)
+    days = (rows for stretch in stretches for _, rows in space.iter_days(RAW, *stretch, _ORIGIN))
+    entries = _entries(space, changed, versions, [_origins(rows) for rows in days], {})
+    others = ledger.filter(~pl.col("period").is_in(entries["period"].implode()))
+    return pl.concat([others, _with_what_was_known(entries, ledger)]).sort("period")
 
 
 def spells_of(space: Workspace, entities: Collection[str] | None = None) -> pl.DataFrame:
@@ -82,11 +87,8 @@ def catch_up(space: Workspace, loaded: Mapping[date, SourceDay] | None = None) -
     Which days have changed is seen from what they consist of, so it does not matter who wrote them: a run that was
     killed after its commit to raw, maintenance, an older version of this program, which knew no ledger. The ledger is
     written last and says which version of a day is in the lives. A day is taken out of the lives and put back as a
-    whole, so what was broken off, or is done by two runs at once, is done again without harm.
-
-    Args:
-        space: the table.
-        loaded: what the source says of the days that were just loaded, those without rows included.
+    whole, so what was broken off, or is done by two runs at once, is done again without harm. ``loaded`` is what the
+    source says of the days that were just loaded, those without rows included.
     """
     loaded = loaded or {}
     versions = _versions(space)
@@ -94,8 +96,8 @@ def catch_up(space: Workspace, loaded: Mapping[date, SourceDay] | None = None) -
     for days in _batches(changed, space.days_of(RAW)):
         # The version is older than what is read of the day, if they differ: then the day is seen as changed again.
         origins = _revise_lives(space, days[0], days[-1])
-        if space.table.layout.abnormal is not None:
-            _revise_target(space, days[0], days[-1])
+        if (marks := space.table.layout.abnormal) is not None:
+            _revise_target(space, days[0], days[-1], marks)
         _revise_ledger(space, _entries(space, days, versions, [origins], loaded))
     if empty := sorted(loaded.keys() - versions.keys() - set(changed)):
         _revise_ledger(space, _entries(space, empty, versions, [], loaded))
@@ -125,18 +127,17 @@ def _changed_days(ledger: pl.DataFrame, versions: Mapping[date, str]) -> list[da
 
 
 def _batches(changed: Sequence[date], rows: Mapping[date, int]) -> Iterator[list[date]]:
-    """The changed days in groups of at most `ROWS_AT_ONCE`, without an unchanged day between those of a group.
+    """The changed days, in order, in groups of at most `ROWS_AT_ONCE` of the rows that raw holds of each.
 
-    Args:
-        changed: the days, in order.
-        rows: of each day that raw holds.
+    No unchanged day lies between those of a group.
     """
     unchanged = sorted(rows.keys() - set(changed))
     batch: list[date] = []
     of_batch = 0
     for day in changed:
         of_day = rows.get(day, 0)
-        if batch and (of_batch + of_day > ROWS_AT_ONCE or _any_between(unchanged, batch[-1], day)):
+        apart = batch and bisect_right(unchanged, batch[-1]) < bisect_right(unchanged, day)
+        if batch and (apart or of_batch + of_day > ROWS_AT_ONCE):
             yield batch
             batch, of_batch = [], 0
         batch.append(day)
@@ -145,8 +146,27 @@ def _batches(changed: Sequence[date], rows: Mapping[date, int]) -> Iterator[list
         yield batch
 
 
-def _any_between(days: Sequence[date], first: date, last: date) -> bool:
-    return bisect_right(days, first) < bisect_right(days, last)
+def _revise(
+    space: Workspace,
+    asset: str,
+    schema: pl.Schema,
+    years: tuple[date, date],
+    concerned: pl.Expr,
+    change: Callable[[pl.DataFrame], pl.DataFrame],
+) -> None:
+    """Replaces the rows concerned of a table by year; ``years`` are days in the first and the last that may change."""
+    year = pl.col(_YEAR_OF[asset]).cast(pl.Date).dt.truncate("1y").alias("day")
+
+    def by_year(stored: pl.DataFrame) -> dict[date, pl.DataFrame]:
+        rows = stored.select(schema.names()) if stored.width else pl.DataFrame(schema=schema)
+        before = rows.filter(concerned)
+        after = change(before)
+        changed = pl.concat([before.select(year), after.select(year)])["day"].unique().to_list()
+        now = pl.concat([rows.filter(~concerned), after]).with_columns(year)
+        return {one: now.filter(pl.col("day") == one) for one in changed}
+
+    first, last = (date(day.year, 1, 1) for day in years)
+    space.tables.revise(space.name(asset), first, last, by_year)
 
 
 def _revise_lives(space: Workspace, first: date, last: date) -> pl.DataFrame:
@@ -157,32 +177,25 @@ def _revise_lives(space: Workspace, first: date, last: date) -> pl.DataFrame:
     Returns:
         what `_origins` says of what was read.
     """
-    origins, periods = pl.DataFrame(), space.table.periods
+    origins, periods, layout = pl.DataFrame(), space.table.periods, space.table.layout
     first, last = periods.days(first, last)
+    about = dict.fromkeys(name for name in (*_ORIGIN, layout.entity, layout.label, _taken(layout)) if name is not None)
 
-    def change(stored: pl.DataFrame) -> dict[date, pl.DataFrame]:
-        spells = stored if stored.width else pl.DataFrame(schema={"day": pl.Date, **SPELL_SCHEMA})
+    def change(spells: pl.DataFrame) -> pl.DataFrame:
         # Read after the spells: whoever committed to them before this cannot have known a newer raw.
-        layout = space.table.layout
-        rows = space.read(RAW, first, last, list(dict.fromkeys([*_ORIGIN, *_about_lives(layout)])))
+        rows = space.read(RAW, first, last, list(about))
         nonlocal origins
         origins = _origins(rows)
-        records = _records(rows, layout, periods)
-        near = touches(first, last)
-        before = spells.filter(near)
-        after = with_days(before.select(SPELL_SCHEMA.names()), first, last, records).with_columns(day=_year_of("end"))
-        years = pl.concat([before["day"], after["day"]]).unique().to_list()
-        now = pl.concat([spells.filter(~near), after.select(spells.columns)])
-        return {year: now.filter(pl.col("day") == year) for year in years}
+        return with_days(spells, first, last, _records(rows, layout, periods))
 
-    space.tables.revise(space.name(LIVES), _first_of_year(first - timedelta(days=1)), date.max, change)
+    years = first - timedelta(days=1), date.max
+    _revise(space, LIVES, SPELL_SCHEMA, years, touches(first, last), change)
     return origins
 
 
-def _about_lives(layout: Layout) -> list[str]:
-    """The columns of raw that say who was recorded, when, and who failed."""
-    time = None if layout.time.cadence is None else layout.time.name
-    return [name for name in (layout.entity, layout.label, time) if name is not None]
+def _taken(layout: Layout) -> str:
+    """The column that says when a record was taken."""
+    return "day" if layout.time.cadence is None else layout.time.name
 
 
 def _records(rows: pl.DataFrame, layout: Layout, periods: Periods) -> pl.DataFrame:
@@ -195,52 +208,43 @@ def _records(rows: pl.DataFrame, layout: Layout, periods: Periods) -> pl.DataFra
     records = rows.select("day", entity=layout.entity, label=label)
     if periods is not WEEKLY:
         return records.with_columns(pl.col("day").cast(pl.Date))
-    taken = pl.col("day" if layout.time.cadence is None else layout.time.name)
-    failed = rows.select(day=taken.cast(pl.Date), entity=layout.entity, label=label).filter(pl.col("label") == 1)
+    failed = rows.select(day=pl.col(_taken(layout)).cast(pl.Date), entity=layout.entity, label=label).filter(
+        pl.col("label") == 1
+    )
     of_week = failed.filter(pl.col("day").dt.truncate("1w").is_in(rows["day"].unique().implode()))
     days = pl.date_ranges("day", pl.col("day") + pl.duration(days=6))
     seen = records.select(days, "entity", label=pl.lit(None, records.schema["label"])).unique()
     return pl.concat([seen.explode("day"), of_week])
 
 
-def _revise_target(space: Workspace, first: date, last: date) -> None:
+def _revise_target(space: Workspace, first: date, last: date, marks: LabelSection) -> None:
     """Takes the days from first to last out of the target and puts them back as raw holds them.
 
     No piece reaches over the border of a day, so a day that is replaced takes what it said back, and nothing else.
     """
     layout, periods = space.table.layout, space.table.periods
-    marks = layout.abnormal
-    if marks is None:
-        raise AssertionError(f"{space.table.table} has no columns that mark abnormal records")
     columns = [name for name in marks.columns if name in space.schema(RAW)]  # a file may lack them, and so may all
-    taken = "day" if layout.time.cadence is None else layout.time.name
+    read = list(dict.fromkeys(["day", layout.entity, _taken(layout), *columns]))
 
-    def change(stored: pl.DataFrame) -> dict[date, pl.DataFrame]:
-        before = stored if stored.width else pl.DataFrame(schema={"day": pl.Date, **INTERVAL_SCHEMA})
-        rows = space.read(RAW, first, last, list(dict.fromkeys(["day", layout.entity, taken, *columns])))
-        at = pl.col(taken).cast(TIME_TYPE)
+    def change(_: pl.DataFrame) -> pl.DataFrame:
+        rows = space.read(RAW, first, last, read)
+        at = pl.col(_taken(layout)).cast(TIME_TYPE)
         of_their_day = rows.filter(periods.of_times(at) == pl.col("day"))
         records = of_their_day.select(*columns, entity=layout.entity, at=at)
         pieces = labelled_pieces(records, columns, marks.abnormal)
         parts = pieces.with_columns(period=periods.of_times(pl.col("start"))).partition_by("period", "kind")
-        within = pl.col("start").is_between(periods.start(first), periods.end(last), closed="left")
-        after = [before.filter(~within).select(INTERVAL_SCHEMA.names()), *(joined(part, _gap(space)) for part in parts)]
-        now = pl.concat(after).with_columns(day=_year_of("start"))
-        years = pl.concat([before.filter(within)["day"], now.filter(within)["day"]]).unique().to_list()
-        return {year: now.filter(pl.col("day") == year) for year in years}
+        return pl.concat([pl.DataFrame(schema=INTERVAL_SCHEMA), *(joined(part, _gap(space)) for part in parts)])
 
-    first_day, last_day = periods.days(first, last)  # a week may end in another year than it begins
-    space.tables.revise(space.name(TARGET), _first_of_year(first_day), _first_of_year(last_day), change)
+    within = pl.col("start").is_between(periods.start(first), periods.end(last), closed="left")
+    # A week may end in another year than it begins.
+    _revise(space, TARGET, INTERVAL_SCHEMA, periods.days(first, last), within, change)
 
 
 def _revise_ledger(space: Workspace, entries: pl.DataFrame) -> None:
-    def change(stored: pl.DataFrame) -> dict[date, pl.DataFrame]:
-        ledger = stored.select(LEDGER_SCHEMA.names()) if stored.width else pl.DataFrame(schema=ledger_schema(space))
-        now = _with_entries(ledger, entries).with_columns(day=_year_of("period"))
-        return {year: now.filter(pl.col("day") == year) for year in map(_first_of_year, periods)}
-
     periods = entries["period"].to_list()
-    space.tables.revise(space.name(LEDGER), _first_of_year(min(periods)), _first_of_year(max(periods)), change)
+    concerned = pl.col("period").is_in(entries["period"].implode())
+    years = min(periods), max(periods)
+    _revise(space, LEDGER, ledger_schema(space), years, concerned, lambda rows: _with_what_was_known(entries, rows))
 
 
 def _entries(
@@ -250,44 +254,20 @@ def _entries(
     origins: Sequence[pl.DataFrame],
     loaded: Mapping[date, SourceDay],
 ) -> pl.DataFrame:
-    """The ledger's rows of some days; without a file where raw has no rows and the source has just said nothing.
-
-    Args:
-        space: the table.
-        days: the days.
-        versions: what raw's days consist of.
-        origins: of the days with rows, as `_origins` gives them.
-        loaded: what the source said of days that were just loaded.
-    """
-    of_day = {row["day"]: row for frame in origins for row in frame.iter_rows(named=True)}
-    return pl.DataFrame(
-        [_entry(day, versions.get(day), of_day.get(day), loaded.get(day)) for day in days], ledger_schema(space)
-    )
-
-
-def _entry(
-    day: date, version: str | None, origin: Mapping[str, Any] | None, said: SourceDay | None
-) -> dict[str, object]:
-    if origin is None:
-        known = {} if said is None else {"source_file": said.origin, "fingerprint": said.fingerprint}
-        size, now = (None, None) if said is None else (said.size_bytes, datetime.now(tz=UTC))
-        return {"period": day, "rows": 0, "size_bytes": size, "loaded_at": now, **known}
-    size = said.size_bytes if said is not None and said.fingerprint == origin["source_fingerprint"] else None
-    return {
-        "period": day,
-        "source_file": origin["source_file"],
-        "fingerprint": origin["source_fingerprint"],
-        "size_bytes": size,
-        "rows": origin["rows"],
-        "loaded_at": origin["loaded_at"],
-        "raw_version": version,
-    }
-
-
-def _days_of_raw(space: Workspace, days: Sequence[date]) -> Iterator[pl.DataFrame]:
-    """Where the rows of some days are from, a day at a time."""
-    for first, last in space.table.periods.stretches(days):
-        yield from (rows for _, rows in space.iter_days(RAW, first, last, _ORIGIN))
+    """The ledger's rows of some days; without a file where raw has no rows and the source has just said nothing."""
+    of_day = {row[0]: row[1:] for frame in origins for row in frame.iter_rows()}
+    entries: list[tuple[object, ...]] = []
+    for day in days:
+        said = loaded.get(day)
+        if day in of_day:
+            file, fingerprint, loaded_at, rows = of_day[day]
+            size = said.size_bytes if said is not None and said.fingerprint == fingerprint else None
+            entries.append((day, file, fingerprint, size, rows, loaded_at, versions.get(day)))
+        elif said is not None:
+            entries.append((day, said.origin, said.fingerprint, said.size_bytes, 0, datetime.now(tz=UTC), None))
+        else:
+            entries.append((day, None, None, None, 0, None, None))
+    return pl.DataFrame(entries, ledger_schema(space), orient="row")
 
 
 def _origins(rows: pl.DataFrame) -> pl.DataFrame:
@@ -295,25 +275,15 @@ def _origins(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.group_by("day").agg(pl.col(*_ORIGIN[1:]).first(), pl.len().cast(pl.Int64).alias("rows"))
 
 
-def _with_entries(ledger: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
-    """The ledger with rows replaced; a day that only lost its rows is still known to have been loaded."""
+def _with_what_was_known(entries: pl.DataFrame, ledger: pl.DataFrame) -> pl.DataFrame:
+    """Rows that replace those of a ledger; a day that only lost its rows is still known to have been loaded."""
     before = entries.select("period").join(ledger, on="period", how="left", maintain_order="left")
     lost = entries["source_file"].is_null()
     kept = ("source_file", "fingerprint", "size_bytes", "loaded_at")
-    now = entries.with_columns(pl.when(lost).then(before[name]).otherwise(name).alias(name) for name in kept)
-    others = ledger.filter(~pl.col("period").is_in(entries["period"].implode()))
-    return pl.concat([others, now]).sort("period")
+    return entries.with_columns(pl.when(lost).then(before[name]).otherwise(name).alias(name) for name in kept)
 
 
 def _stored(space: Workspace, asset: str, schema: pl.Schema, entities: Collection[str] | None = None) -> pl.DataFrame:
     if not space.exists(asset):
         return pl.DataFrame(schema=schema)
     return space.read(asset, date.min, date.max, schema.names(), entities)
-
-
-def _first_of_year(day: date) -> date:
-    return date(day.year, 1, 1)
-
-
-def _year_of(column: str) -> pl.Expr:
-    return pl.col(column).cast(pl.Date).dt.truncate("1y")

@@ -19,15 +19,7 @@ def lives_in(space: Workspace, known_until: date | None = None) -> Lives:
 
 
 def failures_in(space: Workspace, known_until: date | None = None) -> pl.DataFrame:
-    """Every (entity, day) with a failure label, as the raw rows say; a later day's label does not exist yet.
-
-    Args:
-        space: the table.
-        known_until: last period whose labels the caller may know; None: all of them.
-
-    Returns:
-        Frame with ``entity`` (String) and ``day`` (Date), in order of days.
-    """
+    """Every ``entity, day`` with a failure, in order of days, as raw tells up to the end of a period, or its last."""
     return failures_of_spells(spells_of(space), _known(space, known_until))
 
 

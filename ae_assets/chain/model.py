@@ -3,7 +3,7 @@
 Detectors that learn from what went wrong are given the abnormal records as well.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -15,13 +15,11 @@ from ae_assets.chain.target import target_of
 from ae_assets.chain.volume import LEAST_SHARE, WIDEN, days_left_out, in_words
 from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.detectors import FittedDetector, TrainingData, fit, windows_of
-from ae_assets.detectors.config import DetectorConfig
 from ae_assets.errors import ModelError
 from ae_assets.evaluation.target import MOMENT, Intervals, Target
 from ae_assets.features.catalogue import feature_names
 from ae_assets.model.definition import TrainingSection
 from ae_assets.model.model import card_of
-from ae_assets.progress import ProgressSink
 from ae_assets.schemas.periods import DAILY, Periods, named
 
 _HASH_STEPS = 1_000_000
@@ -55,7 +53,7 @@ class TrainedModel:
 def train(space: Workspace, training: TrainingRange) -> TrainedModel:
     """Fits the table's detector and keeps it as a new version in the model store; it is not the champion yet."""
     windows = training_windows(space, training, space.table.detector.window)
-    detector = windows.fit(space.table.detector, space.progress)
+    detector = fit(space.table.detector, windows.data, space.progress)
     card = {
         "table": space.table.table,
         "detector": space.table.detector.model_dump(mode="json"),
@@ -86,14 +84,6 @@ class TrainingWindows:
     facts: dict[str, int]
     left_out: tuple[date, ...]
 
-    def fit(self, config: DetectorConfig, progress: ProgressSink) -> FittedDetector:
-        """Fits a detector whose config has these windows' length.
-
-        Raises:
-            ModelError: when it cannot be fitted on them.
-        """
-        return fit(config, self.data, progress)
-
 
 def training_windows(space: Workspace, training: TrainingRange, window: timedelta | None) -> TrainingWindows:
     """The windows of the records that are normal, as far as is known, and those of the abnormal ones.
@@ -103,12 +93,12 @@ def training_windows(space: Workspace, training: TrainingRange, window: timedelt
     """
     names = feature_names(space.table.features)
     target = target_of(space, training.known_until)
-    held = {day: rows for day, rows in space.days_of(FEATURES).items() if training.start <= day <= training.end}
-    left_out = _left_out(space, training, held)
-    available = sum(rows for day, rows in held.items() if day not in left_out)
+    rows_by_day = {day: rows for day, rows in space.days_of(FEATURES).items() if training.start <= day <= training.end}
+    left_out = _left_out(space, training, rows_by_day)
+    available = sum(rows for day, rows in rows_by_day.items() if day not in left_out)
     sampled = _hash_share(space.table.training.seed) < space.table.training.max_rows / max(available, 1)
     before = space.table.rhythm.look_back(window)
-    rows = _rows(space, training, names, sampled, _soon_abnormal(space, target, before), left_out)
+    rows = _rows(space, training, names, sampled, target, before, left_out)
     if rows.is_empty():
         raise ModelError(
             f"there are no features between {named(training.start)} and {named(training.end)}; "
@@ -138,12 +128,12 @@ def training_windows(space: Workspace, training: TrainingRange, window: timedelt
     return TrainingWindows(data, facts, left_out)
 
 
-def _left_out(space: Workspace, training: TrainingRange, held: Mapping[date, int]) -> tuple[date, ...]:
+def _left_out(space: Workspace, training: TrainingRange, rows_by_day: Mapping[date, int]) -> tuple[date, ...]:
     """The days with features in a training range that nothing is learned from."""
-    left_out = tuple(sorted(days_left_out(space) & held.keys()))
-    if left_out and len(held) - len(left_out) < LEAST_SHARE * len(held):
+    left_out = tuple(sorted(days_left_out(space) & rows_by_day.keys()))
+    if left_out and len(rows_by_day) - len(left_out) < LEAST_SHARE * len(rows_by_day):
         raise ModelError(
-            f"of the {len(held)} days with features between {named(training.start)} and {named(training.end)}, "
+            f"of the {len(rows_by_day)} days with features between {named(training.start)} and {named(training.end)}, "
             f"{in_words(left_out, space.table.periods)} have an implausible number of rows and are not learned from; "
             f"name a range of which at least {LEAST_SHARE:.0%} remain (--train-start and --train-end), or {WIDEN}"
         )
@@ -155,35 +145,26 @@ def _rows(
     training: TrainingRange,
     names: Collection[str],
     sampled: pl.Expr,
-    soon_abnormal: Callable[[date], list[str]],
+    target: Target,
+    window: timedelta,
     left_out: Collection[date],
 ) -> pl.DataFrame:
-    """The range's feature rows of the sampled drives, and those of every drive around its abnormal records.
+    """The range's feature rows of the sampled devices, and those of every device whose window has an abnormal record.
 
-    These are rare enough to keep all of them; the other days of a drive that was not sampled are left out, so that the
+    These are rare enough to keep all of them; the other days of a device that was not sampled are left out, so that the
     normal rows stay a fair sample of the fleet.
     """
-    made_by = DaySettings(space, names)
-    frames = [
-        made_by.require(day, frame).filter(sampled | pl.col("entity").is_in(soon_abnormal(day)))
-        for day, frame in space.iter_days(FEATURES, training.start, training.end, made_by.columns)
-        if day not in left_out
-    ]
-    return pl.concat(frames, how="vertical") if frames else pl.DataFrame()
-
-
-def _soon_abnormal(space: Workspace, target: Target, window: timedelta) -> Callable[[date], list[str]]:
-    """The drives with an abnormal record whose window holds one of a day."""
-
-    def of(day: date) -> list[str]:
-        periods = space.table.periods
-        return target.entities_within(periods.start(day), periods.end(day) - MOMENT + window)
-
-    return of
+    made_by, periods = DaySettings(space, names), space.table.periods
+    frames = []
+    for day, frame in space.iter_days(FEATURES, training.start, training.end, made_by.columns):
+        if day not in left_out:
+            soon_abnormal = target.entities_within(periods.start(day), periods.end(day) - MOMENT + window)
+            frames.append(made_by.require(day, frame).filter(sampled | pl.col("entity").is_in(soon_abnormal)))
+    return pl.concat(frames) if frames else pl.DataFrame()
 
 
 def _hash_share(seed: int) -> pl.Expr:
-    """A number in [0, 1) for each drive that is the same on every day."""
+    """A number in [0, 1) for each device that is the same on every day."""
     return (pl.col("entity").hash(seed) % _HASH_STEPS) / _HASH_STEPS
 
 
@@ -192,10 +173,6 @@ def _held_out(normal: pl.DataFrame, settings: TrainingSection) -> pl.Expr:
 
     Of few entities that may be none or all; then it is the one with the lowest hash, or all but the one with the
     highest. Of a single entity it is the last periods, as many as the share says.
-
-    Args:
-        normal: ``day, entity`` of the rows.
-        settings: the share and the seed.
 
     Raises:
         ModelError: there are fewer than two periods of one entity, or none of any.

@@ -30,11 +30,11 @@ def judge_rates(space: Workspace) -> dict[str, PooledVerdict]:
     """
     limits = space.table.checks
     champion = load_champion(space)
-    held = sorted(day for day, rows in space.days_of(ANOMALIES).items() if rows)
-    if not held:
+    days = space.days_with_rows(ANOMALIES)
+    if not days:
         nothing = PooledVerdict(True, "too few to judge: the anomaly table holds no day", {})
         return dict.fromkeys(VERDICTS, nothing)
-    last = held[-1]
+    last = days[-1]
     periods = space.table.periods
     window = periods.spanning(last, timedelta(days=limits.window_days))
     first = max(window, periods.shifted(champion.seen_until, 1))

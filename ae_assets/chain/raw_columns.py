@@ -10,16 +10,13 @@ from ae_assets.model.unknown_names import nearest
 
 
 class RawColumns:
-    """The columns of a raw table; those of each day that is fitted are added, since it will be written.
+    """The columns of a raw table with the types that a read gives, none of one that is not there yet.
 
-    Args:
-        table: the table's name, for messages.
-        known: its columns with the types that a read gives; empty for a table that is not there yet.
+    Those of each day that is fitted are added, since it will be written.
     """
 
     def __init__(self, table: str, known: Mapping[str, pl.DataType]) -> None:
-        self._table = table
-        self._known = dict(known)
+        self._table, self._known = table, dict(known)
         self._spelled = {name.lower(): name for name in known}
 
     def fit(self, frame: pl.DataFrame, origin: str) -> pl.DataFrame:
@@ -28,10 +25,6 @@ class RawColumns:
         A name that differs from one of the table's in upper and lower case only is that column: engines beside this one
         do not tell them apart. A text that came in earlier versions as a number is read as one, and kept in `rescued`
         where it is none.
-
-        Args:
-            frame: rows as a source gives them.
-            origin: printable place of the file, named in errors.
 
         Raises:
             SourceError: the table has a column of numbers of the file as text.

@@ -10,16 +10,16 @@ from datetime import date, timedelta
 import polars as pl
 
 from ae_assets.chain.lives import lives_in
-from ae_assets.chain.model import TrainingRange, TrainingWindows, training_windows
+from ae_assets.chain.model import TrainingRange, training_windows
 from ae_assets.chain.results import Evaluation, of_origins
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.workspace import FEATURES, Workspace
-from ae_assets.detectors import FittedDetector
+from ae_assets.detectors import FittedDetector, fit
 from ae_assets.errors import EvaluationError, ModelError
 from ae_assets.evaluation.pooling import pooled
 from ae_assets.evaluation.population import require_labels
 from ae_assets.evaluation.protocol import Protocol
-from ae_assets.evaluation.rolling import Origin, Split, judge_split, origins
+from ae_assets.evaluation.rolling import Origin, judge_split, origins
 from ae_assets.model.baselines import Compared, compared_detectors
 from ae_assets.progress import Progress
 from ae_assets.schemas.daily import of_days
@@ -29,17 +29,10 @@ from ae_assets.schemas.periods import named
 def evaluate_origins(
     space: Workspace, start: date, end: date, count: int, *, with_comparisons: bool, with_baselines: bool
 ) -> Evaluation:
-    """Judges the table's detector and its rivals on a range of days and on as long ranges before it.
+    """Judges the table's detector and its rivals on a range from start to end and on as long ranges before it.
 
-    Each range is preceded by an embargo as long as the horizon and by a training range as long as the YAML says.
-
-    Args:
-        space: the table.
-        start: first day of the last range to judge.
-        end: its last day.
-        count: ranges to judge.
-        with_comparisons: whether to judge the comparisons of the table's YAML.
-        with_baselines: whether to judge every baseline with default settings.
+    Each range is preceded by an embargo as long as the horizon and by a training range as long as the YAML says. The
+    rivals are the comparisons of the YAML and the baselines with default settings, as far as they are asked for.
 
     Raises:
         EvaluationError: the features do not reach back far enough, or a range cannot be judged.
@@ -51,23 +44,22 @@ def evaluate_origins(
             "known; leave out origins to judge the champion on the latest range"
         )
     compared = compared_detectors(space.table, comparisons=with_comparisons, baselines=with_baselines)
-    lives = lives_in(space)
-    not_fitted: dict[str, str] = {}
-    splits: list[Split] = []
-    planned = plan(space, start, end, count)
-    table = space.table
+    lives, table, planned = lives_in(space), space.table, plan(space, start, end, count)
     protocols = [
         Protocol(*table.periods.days(*origin.test), table.horizon_days, table.checks.window_days) for origin in planned
     ]
     require_labels(protocols[-1], lives)
+    not_fitted: dict[str, str] = {}
+    splits = []
     for number, (origin, protocol) in enumerate(zip(planned, protocols, strict=True), 1):
-        telling = _telling(space, f"split {number} of {count}")
+        name = f"split {number}"
+        telling = _telling(space, f"{name} of {count}")
         scores = {}
-        days = table.periods.range(*origin.test)
         for one, fitted in fitted_detectors(telling, compared, training_of(space, origin)):
             if isinstance(fitted, ModelError):
-                not_fitted[one.name] = f"split {number}: {fitted}"
+                not_fitted[one.name] = f"{name}: {fitted}"
                 continue
+            days = table.periods.range(*origin.test)
             scored = score_days(telling, fitted, table.decision.aggregation, days, f"scoring {one.name}")
             frames = [of_day.scores for of_day in scored]
             if not frames:
@@ -76,10 +68,8 @@ def evaluate_origins(
                     f"{space.name(FEATURES)} for these days, or judge fewer splits"
                 )
             scores[one.name] = of_days(pl.concat(frames))
-        name = f"split {number}"
-        splits.append(
-            judge_split(name, table.periods.days(*origin.training), scores, lives, protocol, reference=compared[0].name)
-        )
+        trained = table.periods.days(*origin.training)
+        splits.append(judge_split(name, trained, scores, lives, protocol, reference=compared[0].name))
     return of_origins((planned[0].test[0], end), pooled(splits), not_fitted)
 
 
@@ -89,15 +79,15 @@ def plan(space: Workspace, start: date, end: date, count: int) -> list[Origin]:
     Raises:
         EvaluationError: fewer fit into the days that have features.
     """
-    held = [day for day, rows in space.days_of(FEATURES).items() if rows and day <= end]
-    if not held:
+    days = [day for day in space.days_with_rows(FEATURES) if day <= end]
+    if not days:
         raise EvaluationError(f"{space.name(FEATURES)} holds no day up to {named(end)}; materialise features first")
     periods, horizon_days = space.table.periods, space.table.horizon_days
     test, horizon = len(periods.range(start, end)), periods.count(timedelta(days=horizon_days))
     # Failures are known by their day, so the embargo of a fit that ends within one is longer by the rest of it.
     embargo = horizon + periods.count(timedelta(days=1)) - 1
     fitting = origins(
-        min(held),
+        min(days),
         end,
         periods,
         train_days=periods.count(timedelta(days=space.table.training.days)),
@@ -106,10 +96,9 @@ def plan(space: Workspace, start: date, end: date, count: int) -> list[Origin]:
     )
     if len(fitting) < count:
         raise EvaluationError(
-            f"{len(fitting)} of {count} splits fit between {named(min(held))} and {named(end)}, each of {test} "
-            f"{periods.noun}s to "
-            f"judge after {space.table.training.days} days to fit and {horizon_days} of embargo; ask for "
-            f"{len(fitting)}, judge shorter ranges, or load earlier days"
+            f"{len(fitting)} of {count} splits fit between {named(min(days))} and {named(end)}, each of {test} "
+            f"{periods.plural} to judge after {space.table.training.days} days to fit and {horizon_days} of embargo; "
+            f"ask for {len(fitting)}, judge shorter ranges, or load earlier days"
         )
     return fitting[-count:]
 
@@ -124,8 +113,7 @@ def training_of(space: Workspace, origin: Origin) -> TrainingRange:
     if training.known_until >= origin.test[0]:
         raise EvaluationError(
             f"a fit on days until {named(training.end)} knows labels until {named(training.known_until)}, and is to "
-            f"be judged from "
-            f"{named(origin.test[0])} on; judge later days"
+            f"be judged from {named(origin.test[0])} on; judge later days"
         )
     return training
 
@@ -143,12 +131,12 @@ def fitted_detectors(
         ModelError: there is nothing to fit on, or a detector that the table names cannot be fitted.
     """
     for window in dict.fromkeys(one.config.window for one in compared):
-        windows: TrainingWindows = training_windows(space, training, window)
+        data = training_windows(space, training, window).data
         for one in compared:
             if one.config.window != window:
                 continue
             try:
-                yield one, windows.fit(one.config, space.progress)
+                yield one, fit(one.config, data, space.progress)
             except ModelError as error:
                 if one.required:
                     raise

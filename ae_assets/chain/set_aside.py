@@ -10,31 +10,21 @@ from ae_assets.sources.printable import printable, quoted
 
 @dataclass(frozen=True)
 class BrokenRule:
-    """The rows of a day that broke a rule first.
+    """The rows of a day that broke a rule first, and what the first of them held in the column that broke it.
 
-    Attributes:
-        rule: its name.
-        rows: how many they are.
-        column: the column that broke it in the first of them.
-        value: what that column held there; None where it was empty.
-        reason: why such a row cannot be true.
+    ``value`` is None where the cell was empty; ``reason`` says why such a row cannot be true.
     """
 
     rule: str
     rows: int
     column: str
     value: str | None
-    reason: str = ""
-
-    @property
-    def place(self) -> str:
-        """E.g. ``smart_5_raw '-4'``."""
-        return f"{self.column} {'empty' if self.value is None else quoted(self.value)}"
+    reason: str
 
     @property
     def in_words(self) -> str:
         """E.g. ``180 by date_is_the_partition_day (date '2024-04-18')``."""
-        return f"{self.rows:,} by {self.rule} ({self.place})"
+        return f"{self.rows:,} by {self.rule} ({cell_in_words(self.column, self.value)})"
 
     @property
     def because(self) -> str:
@@ -46,10 +36,7 @@ class BrokenRule:
 class GoneCohort:
     """A cohort of which a day has no row of features.
 
-    Attributes:
-        cohort: its name.
-        devices: rows of it on the day, all of them set aside; or its devices of the day before, if it has no row.
-        set_aside: which of the two.
+    ``devices`` are its rows on the day, all of them ``set_aside``; or those of the day before, if the day has none.
     """
 
     cohort: str
@@ -63,17 +50,16 @@ class GoneCohort:
         return f"{printable(self.cohort)} ({what})"
 
 
-def broken_rules(quarantine: pl.DataFrame) -> tuple[BrokenRule, ...]:
-    """The rules that rows of a day broke first, the one with the most rows first.
+def cell_in_words(column: str, value: str | None) -> str:
+    """E.g. ``smart_5_raw '-4'``."""
+    return f"{column} {'empty' if value is None else quoted(value)}"
 
-    Args:
-        quarantine: ``rule, column, value, reason`` of each row set aside.
-    """
-    found = quarantine.group_by("rule", maintain_order=True).agg(
-        pl.len().alias("rows"), pl.col("column", "value", "reason").first()
-    )
-    ordered = found.sort("rows", descending=True, maintain_order=True)
-    return tuple(BrokenRule(*row) for row in ordered.select("rule", "rows", "column", "value", "reason").iter_rows())
+
+def broken_rules(quarantine: pl.DataFrame) -> tuple[BrokenRule, ...]:
+    """The rules that the rows of a quarantine broke first, the one with the most rows first."""
+    first = pl.col("column", "value", "reason").first()
+    rules = quarantine.group_by("rule", maintain_order=True).agg(pl.len().alias("rows"), first)
+    return tuple(BrokenRule(*row) for row in rules.sort("rows", descending=True, maintain_order=True).iter_rows())
 
 
 def gone_cohorts(
@@ -81,10 +67,7 @@ def gone_cohorts(
 ) -> tuple[GoneCohort, ...]:
     """The cohorts without a row of features, the largest first.
 
-    Args:
-        delivered: raw rows of the day by cohort.
-        watched: its rows of features by cohort.
-        before: rows of features of the last day before that has any.
+    By cohort the raw rows of the day, its rows of features, and those of the last day before that has any.
     """
     gone = [GoneCohort(cohort, rows, set_aside=True) for cohort, rows in delivered.items() if cohort not in watched]
     gone += [

@@ -63,10 +63,8 @@ class DaySettings:
 
     def __init__(self, space: Workspace, names: Collection[str]) -> None:
         """Takes the features that shall be as the YAML makes them."""
-        self._space = space
-        self._names = names
-        self._digest = space.table.feature_settings.digest
-        self._seen: set[str] = set()
+        self._space, self._names = space, names
+        self._seen = {space.table.feature_settings.digest}
 
     @property
     def columns(self) -> list[str]:
@@ -76,13 +74,12 @@ class DaySettings:
             ModelError: no day has one of the features yet.
             LakehouseError: there is no table of features.
         """
-        name = self._space.name(FEATURES)
         stored = self._space.schema(FEATURES)
         absent = [feature for feature in self._names if feature not in stored]
         if absent:
             raise ModelError(
-                f"no day of {name} has the features {', '.join(absent)}, which the YAML asks for since; make the days "
-                f"again: {_make_again(self._space, 'DAY')}"
+                f"no day of {self._space.name(FEATURES)} has the features {', '.join(absent)}, which the YAML asks for "
+                f"since; make the days again: {_make_again(self._space, 'DAY')}"
             )
         return [*keys_of(stored), "cohort", "label", *self._names, *([SETTINGS] if SETTINGS in stored else [])]
 
@@ -94,16 +91,16 @@ class DaySettings:
         """
         if SETTINGS not in rows.columns:
             return rows
-        for digest in rows[SETTINGS].unique().drop_nulls():
-            if digest not in self._seen and digest != self._digest:
-                self._require(day, digest)
+        for digest in set(rows[SETTINGS].unique().drop_nulls()) - self._seen:
+            self._require(day, digest)
             self._seen.add(digest)
         return rows.drop(SETTINGS)
 
     def _require(self, day: date, digest: str) -> None:
         space = self._space
         text = space.tables.properties(space.name(FEATURES)).get(_PROPERTY + digest)
-        words = f"  settings {digest}, which the table does not spell out; the YAML's are {self._digest}"
+        own = space.table.feature_settings.digest
+        words = f"  settings {digest}, which the table does not spell out; the YAML's are {own}"
         if text is not None:
             made_by = FeatureSettings.from_record(json.loads(text))
             changes = made_by.changes(space.table.feature_settings, self._names)
@@ -128,11 +125,10 @@ def _make_again(space: Workspace, first: str) -> str:
 def retraining_command(space: Workspace) -> str:
     """The command that makes the features of the latest days again and trains on them."""
     table = space.table
-    held = [day for day, rows in space.days_of(FEATURES).items() if rows]
-    if not held:
-        return f"`ae-assets run {table.table} --start DAY --end DAY --retrain`"
-    last = max(held)
-    start, _ = latest_training_days(table, last, judged=True)
-    first = max(min(held), table.periods.before(start, table.detector.window or timedelta()))
-    key = table.periods.key
-    return f"`ae-assets run {table.table} --start {key(first)} --end {key(last)} --retrain`"
+    days, key = space.days_with_rows(FEATURES), table.periods.key
+    first, last = "DAY", "DAY"
+    if days:
+        start, _ = latest_training_days(table, days[-1], judged=True)
+        first = key(max(days[0], table.periods.before(start, table.detector.window or timedelta())))
+        last = key(days[-1])
+    return f"`ae-assets run {table.table} --start {first} --end {last} --retrain`"

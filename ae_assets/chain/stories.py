@@ -1,6 +1,6 @@
 """Single drives: the highest scores of all in an evaluation, and the last days of some, with attributes and score."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -88,30 +88,23 @@ def story_of_top_alarm(space: Workspace, champion: Champion, day: date) -> Story
 
 def stories_of(space: Workspace, champion: Champion, chosen: Mapping[str, tuple[str, date]]) -> dict[str, Story]:
     """Stories of drives up to a day each; those without scores by this champion or without features are left out."""
-    drives = list(chosen.values())
+    if not chosen:
+        return {}
+    names, last_days = zip(*chosen.values(), strict=True)
+    periods, config = space.table.periods, space.table.features
+    first, last = _told(periods, min(last_days))[0], periods.last_of(max(last_days))
     keys = keys_of(space.schema(ANOMALIES))
     columns = [*keys, "score", "threshold", "top_features", "model_version"]
     # Scores of an earlier model are on another scale.
-    judged = _rows_of(space, ANOMALIES, drives, columns).filter(pl.col("model_version") == champion.version)
-    kept = space.schema(FEATURES) if drives else {}
-    drawn = {name: feature for name, feature in drawn_features(space.table.features).items() if feature.name in kept}
-    values = _rows_of(space, FEATURES, drives, [*keys, *(feature.name for feature in drawn.values())])
+    judged = space.read(ANOMALIES, first, last, columns, names).filter(pl.col("model_version") == champion.version)
+    drawn = drawn_features(config, space.schema(FEATURES))
+    values = space.read(FEATURES, first, last, [*keys, *(feature.name for feature in drawn.values())], names)
     stories = {
-        name: _story(entity, _told(space.table.periods, last_day), judged, values, space.table.features, drawn)
+        name: _story(entity, _told(periods, last_day), judged, values, config, drawn)
         for name, (entity, last_day) in chosen.items()
         if entity in judged["entity"] and entity in values["entity"]
     }
     return {name: story for name, story in stories.items() if story.history["score"].count()}
-
-
-def _rows_of(space: Workspace, asset: str, drives: Sequence[tuple[str, date]], columns: Sequence[str]) -> pl.DataFrame:
-    """The rows of the drives on their last days."""
-    if not drives:
-        return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
-    names, last_days = zip(*drives, strict=True)
-    periods = space.table.periods
-    first, last = _told(periods, min(last_days))[0], periods.last_of(max(last_days))
-    return space.read(asset, first, last, columns, names)
 
 
 def _told(periods: Periods, last_day: date) -> tuple[date, date]:
@@ -141,28 +134,22 @@ def _story(
     return Story(entity, told[1], history, {column: title_of(drawn[column], config) for column in columns})
 
 
-def drawn_features(config: FeatureConfig) -> dict[str, Feature]:
-    """For each attribute the feature that is drawn of it, in the order of the YAML."""
-    chosen: dict[str, Feature] = {}
-    for feature in catalogue(config):
-        if feature.column is not None and feature.transform in DRAWN_TRANSFORMS:
-            held = chosen.get(feature.column)
-            if held is None or _rank(feature) < _rank(held):
-                chosen[feature.column] = feature
-    return {column: chosen[column] for column in config.attributes if column in chosen}
+def drawn_features(config: FeatureConfig, stored: Collection[str]) -> dict[str, Feature]:
+    """For each attribute the feature that is drawn of it, if it is stored, in the order of the YAML."""
 
+    def rank(feature: Feature) -> tuple[int, timedelta]:
+        return DRAWN_TRANSFORMS.index(feature.transform), -(feature.span or timedelta())
 
-def _rank(feature: Feature) -> tuple[int, timedelta]:
-    return DRAWN_TRANSFORMS.index(feature.transform), -(feature.span or timedelta())
+    chosen: dict[str | None, Feature] = {}
+    for feature in sorted((one for one in catalogue(config) if one.transform in DRAWN_TRANSFORMS), key=rank):
+        chosen.setdefault(feature.column, feature)
+    return {name: chosen[name] for name in config.attributes if name in chosen and chosen[name].name in stored}
 
 
 def strongest_attributes(top_features: pl.Series, config: FeatureConfig, drawn: Collection[str]) -> list[str]:
     """The attributes that can be drawn, those first whose features raised the scores most, then in the YAML's order.
 
-    Args:
-        top_features: of each row, as in the anomalies table.
-        config: what the features are made of.
-        drawn: attributes that can be drawn.
+    ``top_features`` are those of each row, as in the anomalies table.
     """
     columns = {feature.name: feature.column for feature in catalogue(config)}
     raised: dict[str, float] = dict.fromkeys(drawn, 0.0)

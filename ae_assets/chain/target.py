@@ -14,11 +14,7 @@ from ae_assets.sources.intervals import read_intervals
 
 
 def target_of(space: Workspace, known_until: date | None = None) -> Target:
-    """What is known to have gone wrong; of a table without any label nothing.
-
-    Args:
-        space: the table.
-        known_until: last period whose labels the caller may know; None: all of them.
+    """What is known to have gone wrong by the end of a period, or until now; of a table without any label nothing.
 
     Raises:
         SourceError: the file of intervals cannot be read.

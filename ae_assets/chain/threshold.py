@@ -1,5 +1,6 @@
 """Threshold: the cut chosen on the calibration range, which follows the training range after an embargo."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -49,12 +50,7 @@ class Calibrated:
 def calibrate_latest(
     space: Workspace, promote: PromotionRule = "if_not_worse", version: str | None = None
 ) -> Calibrated:
-    """Chooses the cut of a model version and makes that version the champion, unless it is worse than the one in use.
-
-    Args:
-        space: the table.
-        promote: whether it must be no worse than the champion where the two can be compared (`judge_challenger`).
-        version: which version; None: the newest.
+    """Chooses the cut of a model version, the newest if None, and makes it the champion unless it is found worse.
 
     Raises:
         ModelError: when there is no such version, when it was trained on features of other settings, when its training
@@ -74,28 +70,20 @@ def calibrate_latest(
         )
     training = training_of(space, version)
     calibration = calibration_after(space, training)
-    scores = calibration_scores(
-        space,
-        detector,
-        table.decision.aggregation,
-        training,
-        calibration,
-        earlier_failures=table.threshold.sees_failures,
-    )
+    aggregation, sees_failures = table.decision.aggregation, table.threshold.sees_failures
+    scores = calibration_scores(space, detector, aggregation, training, calibration, earlier_failures=sees_failures)
     threshold = fit_threshold(table.threshold, scores)
     of_range = scores.filter(pl.col("fails_in").is_null())
-    healthy = of_range.drop_nulls("score")
-    left_out = NotJudgedRows.of(of_range)
+    healthy, not_judged = of_range.drop_nulls("score"), NotJudgedRows.of(of_range)
     reference = reference_of(space, calibration.start, calibration.end, healthy, detector.feature_names)
-    aggregation = table.decision.aggregation
     challenger = Champion(
         version, detector, threshold, aggregation, *decided_by(table), training, calibration, reference
     )
     promotion = judge_challenger(space, challenger, promote)
-    write_threshold(space, challenger, promotion.record, left_out)
+    write_threshold(space, challenger, promotion.record, not_judged)
     if promotion.promoted:
         space.models.promote(table.table, version)
-    return Calibrated(version, threshold, calibration, healthy, left_out, promotion)
+    return Calibrated(version, threshold, calibration, healthy, not_judged, promotion)
 
 
 def calibration_after(space: Workspace, training: TrainingRange) -> CalibrationRange:
@@ -104,28 +92,27 @@ def calibration_after(space: Workspace, training: TrainingRange) -> CalibrationR
     Raises:
         ModelError: too few of them have a plausible volume.
     """
-    asked_for = space.table.calibration
-    periods = space.table.periods
-    calibration = CalibrationRange.after(
-        training, asked_for.embargo_days, asked_for.days, days_left_out(space), periods
-    )
+    asked_for, periods = space.table.calibration, space.table.periods
+    left_out = days_left_out(space)
+    calibration = CalibrationRange.after(training, asked_for.embargo_days, asked_for.days, left_out, periods)
     left = len(_days_of(space, calibration))
     if calibration.left_out and left < LEAST_SHARE * periods.count(timedelta(days=asked_for.days)):
         raise ModelError(
-            f"the threshold is chosen on the {asked_for.days} days (calibration.days) from "
-            f"{named(calibration.start)} on, and "
-            f"only {left} {periods.noun}s with features remain until {named(calibration.end)}, since "
-            f"{in_words(calibration.left_out, periods)} "
-            f"have an implausible number of rows; load the days after them, train on other days (--train-start and "
-            f"--train-end), or {WIDEN}"
+            f"the threshold is chosen on the {asked_for.days} days (calibration.days) from {named(calibration.start)} "
+            f"on, and only {left} {periods.plural} with features remain until {named(calibration.end)}, since "
+            f"{in_words(calibration.left_out, periods)} have an implausible number of rows; load the days after them, "
+            f"train on other days (--train-start and --train-end), or {WIDEN}"
         )
     return calibration
 
 
 def _days_of(space: Workspace, calibration: CalibrationRange) -> list[date]:
-    held = space.days_of(FEATURES)
-    days = space.table.periods.range(calibration.start, calibration.end)
-    return [day for day in days if held.get(day) and day not in calibration.left_out]
+    return _filled(space, calibration.start, calibration.end, calibration.left_out)
+
+
+def _filled(space: Workspace, first: date, last: date, left_out: Collection[date]) -> list[date]:
+    rows = space.days_of(FEATURES)
+    return [day for day in space.table.periods.range(first, last) if rows.get(day) and day not in left_out]
 
 
 def calibration_scores(
@@ -145,15 +132,7 @@ def calibration_scores(
     those between its start and that of training may be added. They are in-sample for the training days, which makes
     them no better where the detector never learned from rows near a failure. A detector that learned from failures
     knows those until `training.known_until`, wherever their rows lie: of its scores only those before later failures
-    are kept.
-
-    Args:
-        space: the table.
-        detector: whose scores.
-        aggregation: how they are aggregated.
-        training: what the detector was fitted on.
-        calibration: the days that the threshold is chosen on.
-        earlier_failures: whether a policy asks for failures from before the calibration range.
+    are kept. ``earlier_failures`` says whether a policy asks for those from before the calibration range.
 
     Returns:
         ``day, entity, cohort, score, fails_in`` and, where the table has it, ``time``; rows without ``fails_in`` are of
@@ -162,13 +141,11 @@ def calibration_scores(
     Raises:
         ModelError: when the calibration range holds no features.
     """
-    held = space.days_of(FEATURES)
     days = _days_of(space, calibration)
     if not days:
         raise ModelError(
             f"there are no features between {named(calibration.start)} and {named(calibration.end)}, where the "
-            f"threshold is "
-            f"calibrated; materialise {space.name(FEATURES)} for these days, or train on an earlier range"
+            f"threshold is calibrated; materialise {space.name(FEATURES)} for these days, or train on an earlier range"
         )
     target = target_of(space, calibration.end)
     frames = [scored.scores for scored in score_days(space, detector, aggregation, days, "calibration")]
@@ -181,9 +158,7 @@ def calibration_scores(
     failures = target.first
     if earlier_failures and not detector.learns_from_failures:
         last = space.table.periods.shifted(calibration.start, -1)
-        left_out = days_left_out(space)
-        known = space.table.periods.range(training.start, last)
-        before = [day for day in known if held.get(day) and day not in left_out]
+        before = _filled(space, training.start, last, days_left_out(space))
         first_day, _ = space.table.periods.days(training.start, last)
         failing = failures.filter(pl.col("failed_on") > first_day)["entity"].to_list()
         earlier = score_days(space, detector, aggregation, before, "calibration", failing)

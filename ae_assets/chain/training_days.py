@@ -12,23 +12,16 @@ from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.model.definition import WatchedTable
 from ae_assets.schemas.periods import named
 
-NONE_LEFT_OUT: frozenset[date] = frozenset()
-
 
 def latest_training_days(
-    table: WatchedTable, last: date, *, judged: bool, left_out: Collection[date] = NONE_LEFT_OUT
+    table: WatchedTable, last: date, *, judged: bool, left_out: Collection[date] = ()
 ) -> tuple[date, date]:
-    """First and last of the latest days that a model can learn from.
+    """First and last of the latest days that a model can learn from, where the last with features is known.
 
     A model that is to be judged against a champion keeps the last `retraining.window_days` days for that. Before them
     lie the days whose labels the fit knows (the horizon after training) or those of embargo and calibration, whichever
-    are more. A first model is not judged and needs only embargo and calibration.
-
-    Args:
-        table: the table's settings.
-        last: last day with features.
-        judged: whether there is a champion to be compared with.
-        left_out: days that count neither to learn from nor to calibrate or judge on.
+    are more. A first model is not judged and needs only embargo and calibration. Days that are left out count neither
+    to learn from nor to calibrate or judge on.
     """
     periods = table.periods
 
@@ -44,70 +37,57 @@ def latest_training_days(
 
 def default_training_days(space: Workspace) -> tuple[date, date] | str:
     """The days to learn from for who did not name any, as `plan_training` finds them in a table's features."""
-    table = space.table
-    held = [day for day, rows in space.days_of(FEATURES).items() if rows]
-    if not held:
+    table, days = space.table, space.days_with_rows(FEATURES)
+    if not days:
         return f"{space.name(FEATURES)} holds no day yet; materialise raw and features for some days first"
     judged = space.models.champion(table.table) is not None
-    return plan_training(table, held, judged=judged, left_out=days_left_out(space))
+    return plan_training(table, days, judged=judged, left_out=days_left_out(space))
 
 
 def plan_training(
-    table: WatchedTable, held: Collection[date], *, judged: bool, left_out: Collection[date] = NONE_LEFT_OUT
+    table: WatchedTable, days: Collection[date], *, judged: bool, left_out: Collection[date] = ()
 ) -> tuple[date, date] | str:
     """The days to learn from for who did not name any: the latest ones, those that leave room to judge if possible.
 
-    Where too few days have features for that, the model cannot be compared, which its promotion says.
-
-    Args:
-        table: the table's settings.
-        held: days with features, at least one.
-        judged: whether there is a champion to be compared with.
-        left_out: as `latest_training_days` takes them.
+    Where too few of them have features for that, the model cannot be compared, which its promotion says.
 
     Returns:
         First and last day, or why there is no model yet and when there can be one.
     """
     for is_judged in [True, False] if judged else [False]:
-        planned = latest_training_days(table, max(held), judged=is_judged, left_out=left_out)
-        if _share_held(table, held, planned, left_out) >= LEAST_SHARE:
+        planned = latest_training_days(table, max(days), judged=is_judged, left_out=left_out)
+        if _share_of_days(table, days, planned, left_out) >= LEAST_SHARE:
             return planned
-    return _too_few(table, held, left_out)
+    return _too_few(table, days, left_out)
 
 
 def plan_retraining(
     table: WatchedTable,
-    held: Collection[date],
+    days: Collection[date],
     trained_until: date | None,
     *,
     judged: bool,
-    left_out: Collection[date] = NONE_LEFT_OUT,
+    left_out: Collection[date] = (),
 ) -> tuple[date, date] | str:
     """First and last day that a scheduled challenger learns from, or why none is trained now.
 
-    Args:
-        table: the table's settings.
-        held: days with features.
-        trained_until: last training day of the champion and of the newest version, whatever became of it.
-        judged: whether there is a champion to be compared with.
-        left_out: as `latest_training_days` takes them.
+    ``trained_until`` is the last training day of the champion and of the newest version, whatever became of it.
     """
-    if not held:
+    if not days:
         return f"{table.table} has no features yet"
-    last = max(held)
+    last = max(days)
     start, end = latest_training_days(table, last, judged=judged, left_out=left_out)
     if judged and trained_until is not None and trained_until >= end:
         return (
             f"the newest version has learned from days until {named(trained_until)}; features until {named(last)} "
-            f"leave a challenger "
-            f"those until {named(end)}"
+            f"leave a challenger those until {named(end)}"
         )
-    share, asked = _share_held(table, held, (start, end), left_out), _count(table, table.training.days)
+    share, asked = _share_of_days(table, days, (start, end), left_out), _count(table, table.training.days)
     if share < LEAST_SHARE:
-        noun, after = table.periods.noun, len(table.periods.range(end, last)) - 1
+        plural, after = table.periods.plural, len(table.periods.range(end, last)) - 1
         return (
-            f"{share * asked:.0f} of the {asked} {noun}s from {named(start)} to {named(end)} have features, fewer than "
-            f"{LEAST_SHARE:.0%}; {after} {noun}s after them are kept for calibration and judgement"
+            f"{share * asked:.0f} of the {asked} {plural} from {named(start)} to {named(end)} have features, fewer "
+            f"than {LEAST_SHARE:.0%}; {after} {plural} after them are kept for calibration and judgement"
         )
     return start, end
 
@@ -117,32 +97,31 @@ def _count(table: WatchedTable, days: int) -> int:
     return table.periods.count(timedelta(days=days))
 
 
-def _share_held(
-    table: WatchedTable, held: Collection[date], days: tuple[date, date], left_out: Collection[date]
+def _share_of_days(
+    table: WatchedTable, days: Collection[date], ends: tuple[date, date], left_out: Collection[date]
 ) -> float:
-    asked = {*table.periods.range(*days)} - {*left_out}
-    return len(asked & {*held}) / len(asked)
+    asked = {*table.periods.range(*ends)} - {*left_out}
+    return len(asked & {*days}) / len(asked)
 
 
-def _too_few(table: WatchedTable, held: Collection[date], left_out: Collection[date]) -> str:
+def _too_few(table: WatchedTable, days: Collection[date], left_out: Collection[date]) -> str:
     """What a first model needs and from when on it can be had."""
-    usable = sorted({*held} - {*left_out})
+    usable = sorted({*days} - {*left_out})
     learned = ceil(LEAST_SHARE * _count(table, table.training.days))
     embargo, calibration = _count(table, table.calibration.embargo_days), _count(table, table.calibration.days)
     needed, periods = learned + embargo + calibration, table.periods
-    first_day = (usable or sorted(held))[0]
-    possible = periods.shifted(first_day, needed - 1)
+    first, last = (usable or sorted(days))[0], max(days)
+    possible = periods.shifted(first, needed - 1)
     when = (
         f"if no {periods.noun} is missing, that is from {named(possible)} on"
-        if possible > max(held)
-        else f"of the {periods.noun}s from {named(first_day)} to {named(max(held))} too many are missing or of "
-        f"implausible volume"
+        if possible > last
+        else f"of the {periods.plural} from {named(first)} to {named(last)} too many are missing or of implausible "
+        "volume"
     )
     return (
-        f"{len(usable)} {periods.noun}s have features to learn from ({named(first_day)} to {named(max(held))}), and "
-        f"a model needs "
-        f"{needed}: {learned} to learn from (at least {LEAST_SHARE:.0%} of training.days {table.training.days}), then "
-        f"{embargo} (calibration.embargo_days) and {calibration} (calibration.days) for the "
-        f"threshold; {when}. For an earlier, weaker one name the days to learn from (--train-start and --train-end, or "
-        "train_start and train_end of the op), or lower training.days"
+        f"{len(usable)} {periods.plural} have features to learn from ({named(first)} to {named(last)}), and a model "
+        f"needs {needed}: {learned} to learn from (at least {LEAST_SHARE:.0%} of training.days {table.training.days}), "
+        f"then {embargo} (calibration.embargo_days) and {calibration} (calibration.days) for the threshold; {when}. "
+        "For an earlier, weaker one name the days to learn from (--train-start and --train-end, or train_start and "
+        "train_end of the op), or lower training.days"
     )

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from pydantic import BaseModel
-
 from ae_assets.chain.champion import Champion
 from ae_assets.chain.settings import retraining_command, settings_are_known
 from ae_assets.chain.workspace import Workspace
@@ -21,14 +19,7 @@ _ABSENT = "not set"
 
 @dataclass(frozen=True)
 class Unapplied:
-    """A setting that the champion does not follow.
-
-    Attributes:
-        key: its path in the YAML, below ``attributes``.
-        champion: the value that the champion was made with.
-        yaml: the value that the YAML has now.
-        remedy: what applies it: a new threshold, or a new model.
-    """
+    """A setting that the champion does not follow, by its path in the YAML, and what applies it: calibrate or train."""
 
     key: str
     champion: object
@@ -67,7 +58,8 @@ def unapplied_words(space: Workspace, champion: Champion) -> str:
 
 def _of_the_fit(space: Workspace, champion: Champion) -> Iterator[Unapplied]:
     table = space.table
-    yield from _differences("detector", champion.detector.config, table.detector, "train")
+    fitted, now = (config.model_dump(mode="json") for config in (champion.detector.config, table.detector))
+    yield from _unlike("detector", fitted, now, "train")
     card = space.models.card(table.table, champion.version)
     horizon = card["horizon_days"]
     if table.target_kind == "failures" and horizon != table.horizon_days:
@@ -83,7 +75,8 @@ def _of_the_fit(space: Workspace, champion: Champion) -> Iterator[Unapplied]:
 
 def _of_the_threshold(space: Workspace, champion: Champion) -> Iterator[Unapplied]:
     table = space.table
-    yield from _differences("threshold", champion.threshold.policy, table.threshold, "calibrate")
+    chosen, now = (config.model_dump(mode="json") for config in (champion.threshold.policy, table.threshold))
+    yield from _unlike("threshold", chosen, now, "calibrate")
     in_use, now = _in_force(champion.aggregation), _in_force(table.decision.aggregation)
     yield from _unlike("decision.aggregation", in_use, now, "calibrate")
     yield from _unlike("calibration", _calibrated_as(table, champion), table.calibration.model_dump(), "calibrate")
@@ -107,10 +100,6 @@ def _in_force(aggregation: AggregationConfig) -> dict[str, Any]:
     """The keys that the method looks at."""
     looked_at = {"none": {"method"}, "exponential": {"method", "span", "half_life"}}
     return aggregation.model_dump(mode="json", include=looked_at.get(aggregation.method, {"method", "span"}))
-
-
-def _differences(section: str, champion: BaseModel, yaml: BaseModel, remedy: Remedy) -> Iterator[Unapplied]:
-    return _unlike(section, champion.model_dump(mode="json"), yaml.model_dump(mode="json"), remedy)
 
 
 def _unlike(section: str, champion: Mapping[str, Any], yaml: Mapping[str, Any], remedy: Remedy) -> Iterator[Unapplied]:

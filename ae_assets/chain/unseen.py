@@ -18,16 +18,15 @@ def latest_unseen_days(space: Workspace) -> tuple[date, date] | str:
     """
     champion = load_champion(space)
     periods, window = space.table.periods, timedelta(days=space.table.checks.window_days)
-    last = max((day for day, rows in space.days_of(ANOMALIES).items() if rows), default=champion.seen_until)
+    last = max(space.days_with_rows(ANOMALIES), default=champion.seen_until)
     first = _first_judged(space, champion, last)
     length = len(periods.range(first, last)) * periods.step
     if length < window:
         return (
             f"too few days to judge yet: the champion {champion.version} has seen days and labels until "
             f"{named(champion.seen_until)}, it has scored {length.days} days since then without a gap until "
-            f"{named(last)}, and a "
-            f"false alarm rate needs a window of {window.days} (checks.window_days). It can be judged once there are "
-            f"anomalies of all days until {named(periods.after(champion.seen_until, window))}"
+            f"{named(last)}, and a false alarm rate needs a window of {window.days} (checks.window_days). It can be "
+            f"judged once there are anomalies of all days until {named(periods.after(champion.seen_until, window))}"
         )
     return periods.spanning(last, length // window * window), last
 
@@ -35,22 +34,21 @@ def latest_unseen_days(space: Workspace) -> tuple[date, date] | str:
 def latest_days(space: Workspace) -> tuple[date, date] | str:
     """The latest window with features, which needs no champion; or that there is none."""
     periods, window = space.table.periods, space.table.checks.window_days
-    held = [day for day, rows in space.days_of(FEATURES).items() if rows]
-    first = periods.spanning(max(held), timedelta(days=window)) if held else None
-    if first is None or first < min(held):
+    days = space.days_with_rows(FEATURES)
+    first = periods.spanning(days[-1], timedelta(days=window)) if days else None
+    if first is None or first < days[0]:
         return (
-            f"too few {periods.noun}s to judge yet: {len(held)} have features, and a window is {window} days "
+            f"too few {periods.plural} to judge yet: {len(days)} have features, and a window is {window} days "
             "(checks.window_days)"
         )
-    return first, max(held)
+    return first, days[-1]
 
 
 def _first_judged(space: Workspace, champion: Champion, last: date) -> date:
     """The first of the days until the last one that it has scored, each that has features, and not seen."""
     periods = space.table.periods
     first = periods.shifted(champion.seen_until, 1)
-    scored = space.days_of(ANOMALIES)
-    gaps = [day for day, rows in space.days_of(FEATURES).items() if rows and not scored.get(day)]
+    gaps = set(space.days_with_rows(FEATURES)) - set(space.days_with_rows(ANOMALIES))
     first = max([first, *(periods.shifted(day, 1) for day in gaps if day <= last)])
     if first > last:
         return first

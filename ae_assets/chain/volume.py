@@ -21,10 +21,7 @@ WIDEN = (
 def implausible_volumes(space: Workspace, first: date | None = None, last: date | None = None) -> list[ImplausibleDay]:
     """The days of raw with far fewer or far more rows than the plausible days before each, missing ones included.
 
-    Args:
-        space: the table and its `checks.volume_low` and `checks.volume_high`.
-        first: first day to judge; None: the first that is held.
-        last: last day; None: the last that is held.
+    They are judged from the first to the last one, or those that are held.
     """
     limits = space.table.checks
     return implausible_days(
@@ -46,14 +43,7 @@ def days_left_out(space: Workspace) -> frozenset[date]:
 
 
 def gaps_in(space: Workspace, asset: str, first: date, last: date) -> frozenset[date]:
-    """The days of a range on which a table cannot tell who was away: missing ones, and those too small for the fleet.
-
-    Args:
-        space: the table.
-        asset: which of the chain's tables is asked.
-        first: where the range starts.
-        last: where it ends.
-    """
+    """The days of a range on which a table cannot tell who was away: missing, or too small for the fleet."""
     limits = space.table.checks
     return table_gaps(
         space.days_of(asset),
@@ -67,8 +57,8 @@ def gaps_in(space: Workspace, asset: str, first: date, last: date) -> frozenset[
 
 def gaps_until(space: Workspace, last: date) -> frozenset[date]:
     """All days up to one on which the features cannot tell who was away."""
-    held = [day for day, rows in space.days_of(FEATURES).items() if rows]
-    return gaps_in(space, FEATURES, min(held), last) if held and min(held) <= last else frozenset()
+    days = space.days_with_rows(FEATURES)
+    return gaps_in(space, FEATURES, days[0], last) if days and days[0] <= last else frozenset()
 
 
 def day_before(day: date, days: int, left_out: Collection[date], periods: Periods = DAILY) -> date:
@@ -95,5 +85,5 @@ def in_words(days: Collection[date], periods: Periods = DAILY) -> str:
         for first, last in periods.stretches(days)
     ]
     more = f" and {len(stretches) - MOST_STRETCHES} more stretches" if len(stretches) > MOST_STRETCHES else ""
-    count = f"{len(days)} {periods.noun}{'s' if len(days) > 1 else ''}"
-    return f"{', '.join(stretches[:MOST_STRETCHES])}{more} ({count})"
+    noun = periods.noun if len(days) == 1 else periods.plural
+    return f"{', '.join(stretches[:MOST_STRETCHES])}{more} ({len(days)} {noun})"

@@ -81,6 +81,10 @@ class Workspace:
         """Rows of each day that one of the chain's tables holds."""
         return self.tables.day_rows(self.name(asset))
 
+    def days_with_rows(self, asset: str) -> list[date]:
+        """The days of which it holds rows, in order."""
+        return sorted(day for day, rows in self.days_of(asset).items() if rows)
+
     @property
     def no_rows(self) -> pl.DataFrame:
         """Written for a period, it makes the period empty."""
@@ -89,10 +93,9 @@ class Workspace:
     @property
     def simulated(self) -> bool:
         """Whether the rows that are held were invented: the file that they name says so."""
-        held = self.days_of(RAW)
-        if not held:
+        last = max(self.days_of(RAW), default=None)
+        if last is None:
             return False
-        last = max(held)
         files = self.read(RAW, last, last, ["source_file"])
         return bool(files["source_file"].str.starts_with(SIMULATED_SCHEME).any())
 
@@ -106,12 +109,7 @@ class Workspace:
     ) -> Iterator[tuple[date, bool, pl.DataFrame]]:
         """The given periods in order, each preceded by those it looks back on, one at a time and each once.
 
-        Args:
-            asset: one of the chain's tables.
-            periods: any of the table's periods.
-            look_back: how far before its beginning each one reads; periods that reach into that are read whole.
-            columns: as `read` takes them.
-            entities: as `read` takes them.
+        Periods that reach into the look-back before the beginning of one are read whole.
 
         Yields:
             Period, whether it was asked for itself, and its rows; periods without rows are left out.

@@ -4,12 +4,21 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, PositiveInt, model_validator
 
 from ae_assets.schemas.durations import DAY, Duration, written
 from ae_assets.schemas.former_keys import FormerKeys
 
 LONGEST = 366 * DAY
+
+
+def _at_most_a_year(length: timedelta) -> timedelta:
+    if length > LONGEST:
+        raise ValueError(f"expected at most {written(LONGEST)}, received {written(length)}")
+    return length
+
+
+UpToAYear = Annotated[Duration, AfterValidator(_at_most_a_year)]
 
 
 class _Strict(FormerKeys):
@@ -26,12 +35,12 @@ class AggregationConfig(_Strict):
         description="none: the record's own score. max, mean: over the entity's records of the last `span`. "
         "exponential: their mean with weights that halve every `half_life`.",
     )
-    span: Duration = Field(
+    span: UpToAYear = Field(
         default=7 * DAY,
         description="Length of time that is looked at, the scored record included, such as 6h; a number counts days. "
         "Unused with none.",
     )
-    half_life: Duration = Field(
+    half_life: UpToAYear = Field(
         default=2 * DAY, description="Age at which a score counts half, such as 3h; used by exponential only."
     )
 
@@ -40,11 +49,6 @@ class AggregationConfig(_Strict):
         """A half-life was a number of days that need not be whole."""
         days = settings.get("half_life")
         return {**settings, "half_life": timedelta(days=days)} if isinstance(days, float) else settings
-
-    @field_validator("span", "half_life")
-    @classmethod
-    def _is_no_longer_than_a_year(cls, length: timedelta) -> timedelta:
-        return _at_most_a_year(length)
 
     @property
     def window(self) -> timedelta | None:
@@ -60,7 +64,7 @@ class EpisodeConfig(_Strict):
     alarms: PositiveInt = Field(
         default=1, description="An episode opens on an alarm that is at least the n-th within `within`."
     )
-    within: Duration = Field(
+    within: UpToAYear = Field(
         default=DAY,
         description="Length of time in which `alarms` are counted, the record included, such as 6h; a number counts "
         "days.",
@@ -80,11 +84,6 @@ class EpisodeConfig(_Strict):
     clear_after: PositiveInt = Field(
         default=1, description="Records in a row on which an entity must be clear for its episode to end."
     )
-
-    @field_validator("within")
-    @classmethod
-    def _is_no_longer_than_a_year(cls, length: timedelta) -> timedelta:
-        return _at_most_a_year(length)
 
     @property
     def window(self) -> timedelta | None:
@@ -115,9 +114,3 @@ class DecisionConfig(_Strict):
         description="A .csv or .yaml file of muted devices, read on every run: entity or cohort, until (the last muted "
         "day), reason, and optionally since. A relative path starts at the folder of this YAML.",
     )
-
-
-def _at_most_a_year(length: timedelta) -> timedelta:
-    if length > LONGEST:
-        raise ValueError(f"expected at most {written(LONGEST)}, received {written(length)}")
-    return length

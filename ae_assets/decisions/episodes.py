@@ -50,12 +50,8 @@ def is_listed() -> pl.Expr:
 def is_clear(config: EpisodeConfig, fitted_cut: float) -> pl.Expr:
     """Whether an entity is clear, from ``score``, ``threshold``, ``is_anomaly`` and ``severity`` of its row.
 
-    Null where it is not judged.
-
-    Args:
-        config: when an episode closes.
-        fitted_cut: the cut that was fitted. A day on which many score high may have raised its own, the ``threshold``,
-            which is no reason to close an episode and open it again on the day after.
+    Null where it is not judged. A day on which many score high may have raised its ``threshold`` above the fitted cut,
+    which is no reason to close an episode and open it again on the day after.
     """
     if config.clear_severity is not None:
         return ~pl.col("is_anomaly") & (pl.col("severity") >= config.clear_severity)
@@ -89,15 +85,11 @@ class Episodes:
         gaps: Collection[date] = frozenset(),
         periods: Periods = DAILY,
     ) -> None:
-        """Goes on from the rows of earlier periods.
+        """Goes on from the rows of earlier periods, those since `first_continued`, if there are any.
 
-        Args:
-            config: when an episode opens and closes.
-            past: rows of the periods since ``first_continued(config, period, gaps)`` before the first one that will be
-                pushed, in any order, with `keys_of` them and `STATE_COLUMNS`; None: nothing was before. Where
-                ``episode`` is null (a table from before there were episodes), a streak is an open episode.
-            gaps: periods in which the table cannot tell who was away, before and between those to be pushed.
-            periods: how the table's time is cut.
+        They are in any order, with `keys_of` them and `STATE_COLUMNS`. Where ``episode`` is null (a table from before
+        there were episodes), a streak is an open episode. In the gaps, before and between the periods to be pushed, the
+        table cannot tell who was away.
         """
         self.config = config
         self._gaps, self._periods = gaps, periods
@@ -216,10 +208,7 @@ class Episodes:
 def absent_before(day: date, gaps: Collection[date] = frozenset(), periods: Periods = DAILY) -> date:
     """The first period of which a record is still continued in one; an entity with none since then is away.
 
-    Args:
-        day: the period.
-        gaps: periods in which the table cannot tell who was away; they are passed over.
-        periods: how the table's time is cut.
+    Gaps, in which the table cannot tell who was away, are passed over.
     """
     left = max(ABSENT // periods.step, 1)
     while left:

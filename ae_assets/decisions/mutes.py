@@ -7,7 +7,7 @@ alarms to themselves.
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from io import StringIO
@@ -30,16 +30,7 @@ Kind = Literal["entity", "cohort"]
 
 @dataclass(frozen=True)
 class Mute:
-    """One entry of a mute list.
-
-    Attributes:
-        kind: whether it names an entity or a cohort.
-        name: which.
-        until: the last day on which it is muted.
-        reason: why, as the list says.
-        since: the first such day; None: any day up to ``until``.
-        line: where it stands in the file.
-    """
+    """One entry of a mute list, at a line of its file: muted from ``since`` on, or ever, to the end of ``until``."""
 
     kind: Kind
     name: str
@@ -71,12 +62,7 @@ def read_mutes(path: Path) -> tuple[Mute, ...]:
         ConfigError: the file is missing or not readable, or lines are malformed: each is named with line and column,
             what was received and what was expected.
     """
-    readers: Mapping[str, Callable[[str, Path], Iterator[_Line]]] = {
-        ".csv": _csv_lines,
-        ".yaml": _yaml_lines,
-        ".yml": _yaml_lines,
-    }
-    reader = readers.get(path.suffix.lower())
+    reader = {".csv": _csv_lines, ".yaml": _yaml_lines, ".yml": _yaml_lines}.get(path.suffix.lower())
     if reader is None:
         raise ConfigError(f"the mute list {path} is neither a .csv nor a .yaml file; name it after its format")
     try:
@@ -101,13 +87,12 @@ def read_mutes(path: Path) -> tuple[Mute, ...]:
     return tuple(mutes)
 
 
+def _malformed(path: Path, what: str) -> ConfigError:
+    return ConfigError(f"the mute list {path} is malformed:\n  {what}")
+
+
 def with_mutes(rows: pl.DataFrame, mutes: Sequence[Mute], day: date) -> pl.DataFrame:
     """Marks the rows of a day whose entity or cohort is muted; where several entries hold, the one that holds longest.
-
-    Args:
-        rows: ``entity``, ``cohort`` (String) and any further columns.
-        mutes: the mute list.
-        day: the day of the rows.
 
     Returns:
         The rows in their order with ``muted_until`` (Date) and ``mute_reason`` (String), null where nothing is muted.
@@ -133,13 +118,7 @@ def expired_mutes(mutes: Sequence[Mute], day: date) -> tuple[Mute, ...]:
 
 
 def unknown_mutes(mutes: Sequence[Mute], rows: pl.DataFrame, day: date) -> tuple[Mute, ...]:
-    """Entries in force on a day whose entity or cohort has no row on it: misspelt, or gone.
-
-    Args:
-        mutes: the mute list.
-        rows: ``entity`` and ``cohort`` of the day.
-        day: the day of the rows.
-    """
+    """Entries in force on a day whose entity or cohort has no row on it: misspelt, or gone."""
     held = [mute for mute in mutes if mute.holds_on(day)]
     names = [mute.name for mute in held]
     known = {kind: set(rows.filter(pl.col(kind).is_in(names))[kind]) for kind in ("entity", "cohort")}
@@ -191,9 +170,7 @@ def _problems(line: _Line) -> Iterator[tuple[str, str]]:
 
 def _mute(line: _Line) -> Mute:
     kind: Kind = "entity" if "entity" in line.cells else "cohort"
-    until, since = _day(line.cells["until"]), _day(line.cells.get("since", ""))
-    if until is None:
-        raise AssertionError(f"line {line.number} was found well-formed without a day in until")
+    until, since = date.fromisoformat(line.cells["until"]), _day(line.cells.get("since", ""))
     return Mute(kind, line.cells[kind], until, line.cells["reason"], since, line.number)
 
 
@@ -220,10 +197,8 @@ def _csv_lines(text: str, path: Path) -> Iterator[_Line]:
             surplus = [str(place + 1) for place in range(len(header), len(row))]
             yield _Line(before + 1, cells, surplus)
     except csv.Error as error:
-        raise ConfigError(
-            f"the mute list {path} is malformed:\n  line {number + 1}: {error}; "
-            "expected cells with commas between them, and quotes around a cell that has commas"
-        ) from error
+        expected = "expected cells with commas between them, and quotes around a cell that has commas"
+        raise _malformed(path, f"line {number + 1}: {error}; {expected}") from error
     if header is None:
         raise ConfigError(f"the mute list {path} is empty; expected the first line {EXAMPLE!r}")
 
@@ -241,10 +216,8 @@ def _header(row: Sequence[str], number: int, path: Path) -> list[str]:
         for what, names in (("no such column:", strange), ("twice:", repeated), ("missing:", missing))
         if names
     ]
-    raise ConfigError(
-        f"the mute list {path} is malformed:\n  line {number}, its header {','.join(header)!r}: {'; '.join(said)}; "
-        f"expected e.g. {EXAMPLE!r}"
-    )
+    place = f"line {number}, its header {','.join(header)!r}"
+    raise _malformed(path, f"{place}: {'; '.join(said)}; expected e.g. {EXAMPLE!r}")
 
 
 def _yaml_lines(text: str, path: Path) -> Iterator[_Line]:
@@ -254,17 +227,15 @@ def _yaml_lines(text: str, path: Path) -> Iterator[_Line]:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        at = "" if mark is None else f"  line {mark.line + 1}, character {mark.column + 1}: "
-        raise ConfigError(f"the mute list {path} is malformed:\n{at}{error.problem}") from error
+        at = "" if mark is None else f"line {mark.line + 1}, character {mark.column + 1}: "
+        raise _malformed(path, f"{at}{error.problem}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"the mute list {path} is malformed:\n  {error}") from error
+        raise _malformed(path, str(error)) from error
     if root is None:
         return
     if not isinstance(root, yaml.SequenceNode):
-        raise ConfigError(
-            f"the mute list {path} is malformed:\n  line {root.start_mark.line + 1}: expected a list of entries such "
-            "as '- {entity: ZA12, until: 2024-06-30, reason: being replaced}'"
-        )
+        example = "- {entity: ZA12, until: 2024-06-30, reason: being replaced}"
+        raise _malformed(path, f"line {root.start_mark.line + 1}: expected a list of entries such as {example!r}")
     for entry in root.value:
         yield _yaml_line(entry, path)
 
@@ -275,13 +246,12 @@ def _yaml_line(entry: Any, path: Path) -> _Line:
     number = entry.start_mark.line + 1
     pairs = entry.value if isinstance(entry, yaml.MappingNode) else None
     if pairs is None or not all(isinstance(node, yaml.ScalarNode) for pair in pairs for node in pair):
-        raise ConfigError(
-            f"the mute list {path} is malformed:\n  line {number}, character {entry.start_mark.column + 1}: expected "
-            f"an entry with the keys {', '.join(COLUMNS)}, and a plain value for each"
-        )
+        place = f"line {number}, character {entry.start_mark.column + 1}"
+        keys = ", ".join(COLUMNS)
+        raise _malformed(path, f"{place}: expected an entry with the keys {keys}, and a plain value for each")
     # The text of a value counts, not its type: an entity 0042 is no number, and a day is checked as in a CSV.
     texts = [(key.value, "" if value.tag.endswith(":null") else value.value.strip()) for key, value in pairs]
     names = [name for name, _ in texts]
     if repeated := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise ConfigError(f"the mute list {path} is malformed:\n  line {number}: names {repeated} twice; keep one")
+        raise _malformed(path, f"line {number}: names {repeated} twice; keep one")
     return _Line(number, {name: text for name, text in texts if text}, [name for name in names if name not in COLUMNS])

@@ -18,13 +18,7 @@ LEAST_ROWS = 100_000
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """Parts rows by entity and applies a function to each part.
-
-    Attributes:
-        threads: so many parts at once.
-        rows_in_block: most rows of a part, about.
-        least_rows: a part has at least so many, about.
-    """
+    """Parts rows by entity and applies a function to so many parts at once; each has about as many rows as it says."""
 
     threads: int = os.cpu_count() or 1
     rows_in_block: int = ROWS_IN_BLOCK

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ae_assets.schemas.durations import Duration, whole_days, written
 
@@ -30,6 +30,17 @@ ALLOWED_TRANSFORMS: dict[str, frozenset[Transform]] = {
 }
 
 
+def _rising(spans: tuple[timedelta, ...]) -> tuple[timedelta, ...]:
+    if not spans or any(later <= earlier for earlier, later in pairwise(spans)):
+        raise ValueError(f"spans are lengths that rise, such as [1d, 7d, 28d]; received {list(map(written, spans))}")
+    if spans[-1] > LONGEST_SPAN:
+        raise ValueError(f"a span is at most {written(LONGEST_SPAN)} long, received {written(spans[-1])}")
+    return spans
+
+
+Spans = Annotated[tuple[Duration, ...], AfterValidator(_rising)]
+
+
 class AttributeConfig(BaseModel):
     """One raw attribute: what it is, what it means, and what is made of it."""
 
@@ -48,9 +59,7 @@ class AttributeConfig(BaseModel):
         "1000 power-on hours. deviation: against the device's own past. drift: days by which the hours depart from the "
         "calendar. Left out: what suits the kind.",
     )
-    spans: tuple[Duration, ...] | None = Field(
-        default=None, description="Spans of its growth, where they differ from the table's."
-    )
+    spans: Spans | None = Field(default=None, description="Spans of its growth, where they differ from the table's.")
     cap: float | None = Field(
         default=None, gt=0, description="Values above it count as this value, where a counter saturates."
     )
@@ -60,11 +69,6 @@ class AttributeConfig(BaseModel):
         le=48,
         description="How many low bits carry the value, where vendors pack further counters into the bits above.",
     )
-
-    @field_validator("spans")
-    @classmethod
-    def _spans_rise(cls, spans: tuple[timedelta, ...] | None) -> tuple[timedelta, ...] | None:
-        return None if spans is None else _rising(spans)
 
     @model_validator(mode="after")
     def _transforms_suit_the_kind(self) -> "AttributeConfig":
@@ -92,17 +96,12 @@ class FeatureConfig(BaseModel):
         description="By raw column, e.g. smart_5_raw. A column that a year lacks gives unknown values and a missing "
         "flag of 1.",
     )
-    spans: tuple[Duration, ...] = Field(
+    spans: Spans = Field(
         default=(timedelta(days=1), timedelta(days=7), timedelta(days=28)),
         min_length=1,
         description="Lengths of time over which growth is measured, rising, such as 1h or 28d; a number counts days. "
         "The longest is the look-back of every feature.",
     )
-
-    @field_validator("spans")
-    @classmethod
-    def _spans_rise(cls, spans: tuple[timedelta, ...]) -> tuple[timedelta, ...]:
-        return _rising(spans)
 
     @model_validator(mode="after")
     def _one_clock(self) -> "FeatureConfig":
@@ -154,11 +153,3 @@ class FeatureConfig(BaseModel):
 def feature_prefix(column: str) -> str:
     """How the names of an attribute's features begin: the raw column without ``_raw``."""
     return column.removesuffix("_raw")
-
-
-def _rising(spans: tuple[timedelta, ...]) -> tuple[timedelta, ...]:
-    if not spans or any(later <= earlier for earlier, later in pairwise(spans)):
-        raise ValueError(f"spans are lengths that rise, such as [1d, 7d, 28d]; received {list(map(written, spans))}")
-    if spans[-1] > LONGEST_SPAN:
-        raise ValueError(f"a span is at most {written(LONGEST_SPAN)} long, received {written(spans[-1])}")
-    return spans

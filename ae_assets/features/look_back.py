@@ -32,23 +32,13 @@ class LookBack:
         self._by_period: dict[date, pl.DataFrame] = {}
 
     def push(self, valid: pl.DataFrame) -> None:
-        """Adds the valid rows of a period, or replaces them; an empty frame adds nothing.
-
-        Args:
-            valid: rows of one period as ``validate_day`` gives them; further columns are dropped.
-
-        Raises:
-            ValueError: the rows are of several periods.
-        """
+        """Adds the valid rows of one period, as ``validate_day`` gives them, or replaces them; none add nothing."""
         if valid.is_empty():
             return
-        periods = valid[PERIOD].unique().sort().to_list()
-        if len(periods) != 1:
-            raise ValueError(f"push takes the rows of one period, received rows of {len(periods)}: {periods[:5]}")
         rows = valid.select(column for column in self._columns if column in valid.columns)
-        self._by_period[periods[0]] = rows.with_columns(
-            pl.col(ENTITY).cast(self._entities),
-            *(_narrowed(rows[column]) for column in rows.columns if column not in KEYS),
+        integers = (rows[name] for name, kind in rows.schema.items() if name not in KEYS and kind.is_integer())
+        self._by_period[rows[PERIOD][0]] = rows.with_columns(
+            pl.col(ENTITY).cast(self._entities), *(values.shrink_dtype() for values in integers)
         )
 
     @property
@@ -73,7 +63,3 @@ class LookBack:
             types = {PERIOD: self._periods.dtype, ENTITY: self._entities, "cohort": pl.String(), "label": pl.Int8()}
             return pl.DataFrame(schema=pl.Schema(types))
         return pl.concat(frames, how="diagonal_relaxed")
-
-
-def _narrowed(values: pl.Series) -> pl.Series:
-    return values.shrink_dtype() if values.dtype.is_integer() else values

@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
@@ -28,13 +27,7 @@ PRESENT, ABSENT = "present", "absent"
 
 @dataclass(frozen=True)
 class Change:
-    """A setting that differs between two sets of features.
-
-    Attributes:
-        key: its path in the YAML, below ``attributes``.
-        before: the value that something was made with; None where the setting is not set.
-        now: the value that it would be made with now.
-    """
+    """A setting that differs between two sets of features, by its path in the YAML; None where it is not set."""
 
     key: str
     before: object
@@ -42,7 +35,8 @@ class Change:
 
     def in_words(self, before: str, now: str) -> str:
         """Both values, each with whose it is."""
-        return f"{self.key}: {before} {_value(self.before)}, {now} {_value(self.now)}"
+        values = ["none" if value is None else value for value in (self.before, self.now)]
+        return f"{self.key}: {before} {values[0]}, {now} {values[1]}"
 
 
 @dataclass(frozen=True)
@@ -79,9 +73,7 @@ class FeatureSettings:
     def from_record(cls, record: Mapping[str, Any], meanings: Mapping[str, str] | None = None) -> "FeatureSettings":
         """Reads what `record` gave; settings of a newer version of this package are left out.
 
-        Args:
-            record: the settings.
-            meanings: what each attribute means, which is no setting; None: not known.
+        ``meanings`` says what each attribute means, which is no setting.
         """
         known = AttributeConfig.model_fields.keys()
         features = record["features"]
@@ -134,10 +126,11 @@ class FeatureSettings:
         settings: dict[str, object] = {key: PRESENT, **self._settings_of_values(column)}
         if feature.transform == "growth":
             span = feature.span or self.config.look_back
-            settings[f"{key}.spans"] = _with_or_without(in_words(span), span in self._spans(column))
+            made = "growth" in attribute.chosen_transforms and span in self.config.spans_of(column)
+            settings[f"{key}.spans"] = in_words(span) if made else f"not {in_words(span)}"
         elif feature.transform != "missing":
             made = feature.transform in attribute.chosen_transforms
-            settings[f"{key}.transforms"] = _with_or_without(feature.transform, made)
+            settings[f"{key}.transforms"] = feature.transform if made else f"not {feature.transform}"
         if feature.transform in {"deviation", "drift"}:
             settings |= look_back
         if feature.transform == "per_1000_hours":
@@ -148,10 +141,6 @@ class FeatureSettings:
     def _settings_of_values(self, column: str) -> dict[str, object]:
         attribute = self.config.attributes[column]
         return {f"features.attributes.{column}.{key}": getattr(attribute, key) for key in ("kind", "cap", "low_bits")}
-
-    def _spans(self, column: str) -> tuple[timedelta, ...]:
-        grows = "growth" in self.config.attributes[column].chosen_transforms
-        return self.config.spans_of(column) if grows else ()
 
 
 def _is_default(settings: Mapping[str, Any], key: str) -> bool:
@@ -171,11 +160,3 @@ def _unlike(before: Mapping[str, object], now: Mapping[str, object]) -> list[Cha
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     absent = [key for key in keys if ABSENT in (before.get(key), now.get(key))]
     return [Change(key, before.get(key), now.get(key)) for key in absent or keys]
-
-
-def _with_or_without(what: str, made: bool) -> str:
-    return what if made else f"not {what}"
-
-
-def _value(value: object) -> str:
-    return "none" if value is None else str(value)

@@ -87,11 +87,6 @@ def valid_rows(raw: pl.DataFrame, day: date, contract: RawContract) -> pl.DataFr
     Pandera is asked only where the rules, all at once over the whole columns, find something: it costs twice as much,
     and the days that are looked back on are many.
 
-    Args:
-        raw: the raw rows of the partition day, in the file's order or with ``source_row``.
-        day: the partition day.
-        contract: the contract of their layout.
-
     Raises:
         ContractError: as `validate_day` raises it.
     """
@@ -104,12 +99,7 @@ def valid_rows(raw: pl.DataFrame, day: date, contract: RawContract) -> pl.DataFr
 
 
 def with_whole_records(quarantine: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """The quarantine with the whole raw rows as records, where it was made of some of their columns.
-
-    Args:
-        quarantine: of one day.
-        rows: the raw rows of the day with all columns, known by their ``source_row``.
-    """
+    """The quarantine of a day, made of some columns, with its raw rows by ``source_row`` as whole records."""
     aside = rows.filter(pl.col("source_row").is_in(quarantine["source_row"].implode()))
     records = [part.select("source_row", whole=_record(rows.columns)) for part in aside.iter_slices(DESCRIBED_AT_ONCE)]
     joined = quarantine.join(pl.concat(records), on="source_row", how="left", maintain_order="left")

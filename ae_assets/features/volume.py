@@ -9,17 +9,15 @@ from statistics import median
 from ae_assets.schemas.durations import DAY
 from ae_assets.schemas.periods import DAILY, Periods
 
+REFERENCE = 7
+"""Plausible periods whose median is what a period is held against."""
+
+SETTLED_AFTER = 90 * DAY
+
 
 @dataclass(frozen=True)
 class ImplausibleDay:
-    """A period whose volume is out of line.
-
-    Attributes:
-        day: the period.
-        rows: rows it has; 0 where it is missing.
-        expected: the median of the plausible periods before it.
-        reason: what is wrong, in words.
-    """
+    """A period with implausibly many or few rows, and how many the plausible ones before it had; 0 if it is missing."""
 
     day: date
     rows: int
@@ -33,28 +31,24 @@ def implausible_days(
     *,
     first_day: date | None = None,
     last_day: date | None = None,
-    reference_days: int = 7,
     lowest_share: float = 0.5,
     highest_share: float = 2.0,
-    settled_after_days: int = 90,
 ) -> list[ImplausibleDay]:
     """Finds the periods with far fewer or far more rows than the plausible ones before them.
 
-    The reference of a day is the median of the last ``reference_days`` plausible days, so that a long outage does not
-    become the norm. The first days have none before them and are held against the median of the first
-    ``reference_days`` days that have rows. A new level that lasts ``settled_after_days`` in a row becomes the norm,
-    since a fleet may be bought or retired; the days until then stay flagged. With weeks it is the same, counted in
-    weeks; an hour is held against the same hour of other days, since what devices report may follow the clock.
+    The reference of a day is the median of the last ``REFERENCE`` plausible days, so that a long outage does not become
+    the norm. The first days have none before them and are held against the median of the first ``REFERENCE`` days that
+    have rows. A new level that lasts ``SETTLED_AFTER`` without a break becomes the norm, since a fleet may be bought or
+    retired; the days until then stay flagged. With weeks it is the same, counted in weeks; an hour is held against the
+    same hour of other days, since what devices report may follow the clock.
 
     Args:
         day_rows: rows by period, in any order.
         periods: of which kind they are.
         first_day: where the range starts; the first of ``day_rows`` if None.
         last_day: where it ends; the last of ``day_rows`` if None.
-        reference_days: plausible days, or weeks, that make the reference, at least 1.
         lowest_share: share of the reference below which a period is implausible.
         highest_share: multiple of the reference above which a period is implausible.
-        settled_after_days: calendar days after which a new level is the norm.
 
     Returns:
         The implausible periods in their order, missing ones of the range included; nothing where none has rows.
@@ -63,11 +57,11 @@ def implausible_days(
     if not listed:
         return []
     first, last = first_day or min(day_rows), last_day or max(day_rows)
-    settled = -(-settled_after_days * DAY // max(periods.step, DAY))
+    settled = -(-SETTLED_AFTER // max(periods.step, DAY))
     with_rows: dict[int, list[int]] = {}
     for day in listed:
         with_rows.setdefault(_place(day), []).append(day_rows[day])
-    levels = {place: _Level(rows, reference_days, settled) for place, rows in with_rows.items()}
+    levels = {place: _Level(rows, settled) for place, rows in with_rows.items()}
     flagged = []
     for day in periods.range(min(first, listed[0]), last):
         level = levels.get(_place(day))
@@ -84,8 +78,8 @@ def implausible_days(
 class _Level:
     """The usual number of rows, as plausible periods and lasting changes make it."""
 
-    def __init__(self, first_rows: Sequence[int], reference: int, settled: int) -> None:
-        self._plausible = deque(first_rows[:reference], maxlen=reference)
+    def __init__(self, first_rows: Sequence[int], settled: int) -> None:
+        self._plausible = deque(first_rows[:REFERENCE], maxlen=REFERENCE)
         self._unsettled: deque[int] = deque(maxlen=settled)
 
     @property
@@ -119,20 +113,10 @@ def table_gaps(
     lowest_share: float = 0.5,
     highest_share: float = 2.0,
 ) -> frozenset[date]:
-    """The periods of a range in which the table cannot tell who was away.
+    """The periods of a range in which the table cannot tell who was away, from its rows by period.
 
-    Those before the first that has rows are none: a table may be young.
-
-    Args:
-        day_rows: rows by period, in any order.
-        first: where the range starts.
-        last: where it ends.
-        periods: of which kind they are.
-        lowest_share: as of `implausible_days`.
-        highest_share: as of `implausible_days`.
-
-    Returns:
-        Periods without rows, and those with far fewer rows than the plausible ones before them.
+    These are periods without rows, and those with far fewer rows than the plausible ones before them, by the shares of
+    `implausible_days`. Those before the first that has rows are none: a table may be young.
     """
     begins = min((day for day, rows in day_rows.items() if rows), default=last)
     unlike = implausible_days(
@@ -142,12 +126,9 @@ def table_gaps(
 
 
 def are_many(set_aside: int, rows: int, most: float) -> bool:
-    """Whether so many rows of a period are set aside that nothing is made of the others; a single row is not many.
+    """Whether more than a share of a period's rows is set aside, so that nothing is made of the others.
 
-    Args:
-        set_aside: rows in quarantine.
-        rows: rows of the period.
-        most: the largest share that may be.
+    A single row is not many, unless it is the only one.
     """
     return set_aside > most * rows and (set_aside > 1 or set_aside == rows)
 

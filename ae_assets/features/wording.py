@@ -19,10 +19,6 @@ AttributeWording = Callable[[str, Mapping[str, tuple[float | None, float | None]
 """Name of an attribute, value and expectation of each of its features by name, in the unit of the attribute, and days
 since the device's earliest record in the look-back (None = not known) to a short sentence."""
 
-UnknownWording = Callable[[Sequence[str], Sequence[str], Sequence[str]], str]
-"""Attributes that a record lacks though its device reported them before, that it lacks as before, and that it has for
-the first time, to a short sentence."""
-
 
 def wording_of(config: FeatureConfig) -> Wording:
     """How the features of a config are put into words, e.g. ``reallocated sectors +40 in 7 days (expected 0)``."""
@@ -73,35 +69,29 @@ def attribute_wording_of(config: FeatureConfig) -> AttributeWording:
     return words
 
 
-def unknown_wording_of(config: FeatureConfig) -> UnknownWording:
-    """Why a record is not judged, e.g. ``not reported on this day: reallocated sectors, pending sectors``."""
+def unknown_in_words(config: FeatureConfig, lost: Sequence[str], missing: Sequence[str], new: Sequence[str]) -> str:
+    """Why a record is not judged, e.g. ``not reported on this day: reallocated sectors, pending sectors``.
 
-    def words(lost: Sequence[str], missing: Sequence[str], new: Sequence[str]) -> str:
-        parts = (
-            ("not reported on this day", lost),
-            ("not reported", missing),
-            (f"no earlier value in {in_words(config.look_back)}", new),
-        )
-        return "; ".join(
-            f"{said}: {', '.join(_name(name, config) for name in names)}" for said, names in parts if names
-        )
-
-    return words
+    By the attributes that it lacks though its device reported them before, that it lacks as before, and that it has for
+    the first time.
+    """
+    parts = {
+        "not reported on this day": lost,
+        "not reported": missing,
+        f"no earlier value in {in_words(config.look_back)}": new,
+    }
+    return "; ".join(
+        f"{said}: {', '.join(_name(name, config) for name in names)}" for said, names in parts.items() if names
+    )
 
 
 def _name(attribute: str, config: FeatureConfig) -> str:
     return config.attributes[attribute].meaning.partition(" (")[0] if attribute in config.attributes else attribute
 
 
-def context_wording_of(config: FeatureConfig) -> Callable[[float | None], str | None]:
+def age_in_words(age: float, config: FeatureConfig) -> str | None:
     """What a device's readings are judged against, e.g. ``33,704 power-on hours``; of a table without age nothing."""
-
-    def words(age: float | None) -> str | None:
-        return (
-            None if age is None or config.age_column is None else f"{_number(age)} {_name(config.age_column, config)}"
-        )
-
-    return words
+    return None if config.age_column is None else f"{_number(age)} {_name(config.age_column, config)}"
 
 
 def _told(

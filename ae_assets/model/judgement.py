@@ -9,7 +9,7 @@ import polars as pl
 from ae_assets.detectors import FittedDetector
 from ae_assets.features.catalogue import catalogue
 from ae_assets.features.config import FeatureConfig, feature_prefix
-from ae_assets.features.wording import unknown_wording_of
+from ae_assets.features.wording import unknown_in_words
 from ae_assets.model.scoring import ScoredDay
 from ae_assets.schemas.records import key_of
 
@@ -44,9 +44,10 @@ def not_judged_because(scored: ScoredDay, detector: FittedDetector, features: Fe
     lost = scored.about(rows)["lost_attributes"]
     states = pl.DataFrame({name: _states(name, scored, rows, lost) for name in attributes})
     distinct = states.unique(maintain_order=True)
-    wording = unknown_wording_of(features)
     words = [
-        wording(*([name for name in attributes if row[name] == state] for state in ("lost", "missing", "new")))
+        unknown_in_words(
+            features, *([name for name in attributes if row[name] == state] for state in ("lost", "missing", "new"))
+        )
         for row in distinct.iter_rows(named=True)
     ]
     told = states.join(distinct.with_columns(words=pl.Series(words)), on=attributes, maintain_order="left")["words"]

@@ -12,7 +12,7 @@ from ae_assets.decisions.explanation import LEAST_SHARE, reasons_of
 from ae_assets.features.catalogue import Feature, catalogue
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.units import SCALES, in_own_units, scale_of, undone
-from ae_assets.features.wording import attribute_wording_of, context_wording_of
+from ae_assets.features.wording import age_in_words, attribute_wording_of
 from ae_assets.model.scoring import ScoredDay
 
 TOP_FEATURES = 5
@@ -49,7 +49,7 @@ def reasons(scored: ScoredDay, features: FeatureConfig, explained: pl.Series) ->
         windows.feature_names,
         {feature.name: feature.column for feature in named if feature.column is not None},
     )
-    words, context = attribute_wording_of(features), context_wording_of(features)
+    words = attribute_wording_of(features)
     seen_days = _seen_days(scored, rows)
     age = next((place for place, feature in enumerate(named) if _is_age(feature, features)), None)
     told: list[list[str] | None] = [None] * len(explained)
@@ -59,7 +59,7 @@ def reasons(scored: ScoredDay, features: FeatureConfig, explained: pl.Series) ->
         if not told[row]:
             told[row] = [CONTEXT_ALONE if says.contributions[row].any() else NOTHING_ON_THE_DAY]
         hours = np.nan if age is None else readings[place, age]
-        against[row] = context(None if np.isnan(hours) else float(hours))
+        against[row] = None if np.isnan(hours) else age_in_words(float(hours), features)
     return pl.DataFrame(
         {
             "reasons": pl.Series(told, dtype=pl.List(pl.String)),

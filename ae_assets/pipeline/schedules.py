@@ -28,7 +28,7 @@ def retraining_schedules(table: WatchedTable, job: "UnresolvedAssetJobDefinition
         context: dg.ScheduleEvaluationContext, lakehouse: LakehouseResource
     ) -> dg.RunRequest | dg.SkipReason:
         space = lakehouse.workspace(table)
-        days = [day for day, rows in space.days_of(FEATURES).items() if rows]
+        days = space.days_with_rows(FEATURES)
         judged = lakehouse.models.champion(table.table) is not None
         planned = plan_retraining(table, days, _trained_until(space), judged=judged, left_out=days_left_out(space))
         if isinstance(planned, str):

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from ae_assets.chain import Workspace
+from ae_assets.chain import Workspace, model
 from ae_assets.chain.model import TrainingRange, training_windows
 from ae_assets.detectors import FittedDetector
 from ae_assets.detectors.config import DetectorConfig
@@ -89,4 +89,4 @@ def fit_detector(
 ) -> tuple[FittedDetector, dict[str, int]]:
     """A detector fitted on a range, and of how many rows and devices."""
     windows = training_windows(space, training, config.window)
-    return windows.fit(config, space.progress), windows.facts
+    return model.fit(config, windows.data, space.progress), windows.facts

@@ -54,7 +54,7 @@ def test_a_challenger_is_rejected_where_it_is_shown_to_be_worse_or_loses_more_th
     value: float, low: float, high: float, reason: Reason
 ) -> None:
     assert decide(difference(value, low, high), margin=0.05) is reason
-    assert reason.promotes == (reason is Reason.NOT_WORSE)
+    assert Promotion("new", "old", reason, "").promoted == (reason is Reason.NOT_WORSE)
 
 
 def test_the_latest_days_that_neither_has_seen_are_judged() -> None:

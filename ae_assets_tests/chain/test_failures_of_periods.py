@@ -21,6 +21,7 @@ from ae_assets.chain.raw import RawDay, load_raw
 from ae_assets.chain.rolling import evaluate_origins
 from ae_assets.chain.threshold import calibrate_latest, calibration_scores
 from ae_assets.chain.unseen import latest_unseen_days
+from ae_assets.detectors import fit
 from ae_assets.detectors.config import GradientBoostingConfig
 from ae_assets.evaluation.results import Comparison
 from ae_assets.model.parse import parse_table
@@ -139,8 +140,7 @@ def test_a_challenger_is_compared_on_periods_that_neither_has_seen(table: Failin
     training = TrainingRange.of(table.at(1), table.at(DAYS[periods] // 4), HORIZON[periods], periods)
     promotion = calibrate_latest(space, version=train(space, training).version).promotion
     assert promotion.reason is Reason.NOT_WORSE, promotion.words
-    assert promotion.match is not None
-    first, last = promotion.match.days
+    first, last = map(periods.parse, promotion.figures["window"])
     assert last == table.held[-1]
     assert first > load_champion(space).seen_until
 
@@ -168,7 +168,7 @@ def test_a_fit_that_learned_from_failures_is_not_judged_by_those_it_knew(table: 
     days = replace(champion.calibration, start=table.at(0))
     learned = TrainingRange.of(days.start, days.end, HORIZON[table.periods], table.periods)
     config = GradientBoostingConfig(trees=5, min_windows_per_leaf=1)
-    detector = training_windows(space, learned, None).fit(config, space.progress)
+    detector = fit(config, training_windows(space, learned, None).data, space.progress)
     knows_it = table.periods.last_of(next(iter(table.failed.values())).date())
     for known_until, is_judged in ((knows_it, False), (table.periods.shifted(knows_it, -1), True)):
         training = replace(learned, known_until=known_until)

@@ -84,16 +84,16 @@ def test_progress_says_at_which_split_it_is(evaluation: Evaluation, told: list[P
 def test_a_baseline_that_cannot_be_fitted_is_left_out_with_the_reason(
     space: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ae_assets.chain import model
+    from ae_assets.chain import rolling
 
-    fit = model.fit
+    fit = rolling.fit
 
     def without_trees(config: object, *rest: object) -> object:
         if config.type == "gradient_boosting":
             raise ModelError("no failure is known")
         return fit(config, *rest)
 
-    monkeypatch.setattr(model, "fit", without_trees)
+    monkeypatch.setattr(rolling, "fit", without_trees)
     result = evaluate_origins(space, TO_JUDGE, LAST, 1, with_comparisons=False, with_baselines=True)
     assert result.record["not_fitted"]["gradient_boosting"] == "split 1: no failure is known"
     assert "gradient_boosting is left out: split 1: no failure is known" in result.text

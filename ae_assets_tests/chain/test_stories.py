@@ -127,7 +127,7 @@ def test_the_evaluation_shows_each_figure_as_an_image_below_60_kilobytes(space: 
 
 def test_of_each_attribute_the_feature_that_says_most_is_drawn(space: Workspace) -> None:
     features = space.table.features
-    drawn = drawn_features(features)
+    drawn = drawn_features(features, space.schema("features"))
     assert {column: feature.name for column, feature in drawn.items()} == {
         "smart_5_raw": "smart_5_level",
         "smart_197_raw": "smart_197_level",

@@ -87,11 +87,6 @@ def test_a_day_pushed_again_replaces_itself_and_an_empty_day_adds_nothing():
     assert look_back.history(DAY)["smart_5_raw"].to_list() == [2]
 
 
-def test_rows_of_two_days_at_once_are_refused():
-    with pytest.raises(ValueError, match="rows of 2:"):
-        LookBack(CONFIG).push(series("smart_5_raw", {1: 1, 0: 2}))
-
-
 def test_before_the_first_row_there_is_an_empty_history_that_features_accept():
     assert features_of_block(LookBack(CONFIG).history(DAY), DAY, CONFIG).is_empty()
 

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from ae_assets.features.config import FeatureConfig
-from ae_assets.features.wording import attribute_wording_of, context_wording_of, wording_of
+from ae_assets.features.wording import age_in_words, attribute_wording_of, wording_of
 
 CONFIG = FeatureConfig.model_validate(
     {
@@ -112,7 +112,6 @@ def test_a_clock_that_is_off_by_nothing_is_not_told(drift: float) -> None:
 
 
 def test_age_is_told_as_what_readings_are_judged_against() -> None:
-    assert context_wording_of(CONFIG)(33_704.0) == "33,704 power-on hours"
-    assert context_wording_of(CONFIG)(None) is None
+    assert age_in_words(33_704.0, CONFIG) == "33,704 power-on hours"
     ageless = FeatureConfig.model_validate({"attributes": {"smart_5_raw": {"kind": "counter", "meaning": "sectors"}}})
-    assert context_wording_of(ageless)(1.0) is None
+    assert age_in_words(1.0, ageless) is None

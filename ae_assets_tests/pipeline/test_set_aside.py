@@ -33,7 +33,7 @@ def test_rules_are_named_by_their_rows_with_the_first_value_that_broke_them() ->
 
 def test_what_is_quoted_of_a_file_is_short_and_printable() -> None:
     garbled = "a\x1b[31m" + "x" * 5_000
-    for words in (BrokenRule("r", 1, "model", garbled).in_words, GoneCohort(garbled, 2, set_aside=True).in_words):
+    for words in (BrokenRule("r", 1, "model", garbled, "").in_words, GoneCohort(garbled, 2, set_aside=True).in_words):
         assert words.isprintable()
         assert len(words) < 1_200
 
