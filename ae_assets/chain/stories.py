@@ -14,7 +14,6 @@ from ae_assets.features.catalogue import Feature, catalogue
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.units import in_own_units, scale_of
 from ae_assets.schemas.durations import in_words
-from ae_assets.schemas.periods import Periods
 from ae_assets.schemas.records import key_of, keys_of
 
 STORY_DAYS = 60
@@ -57,18 +56,16 @@ def drive_figures(space: Workspace, champion: Champion, drives: Drives, protocol
         window_days=protocol.window_days,
         horizon_days=protocol.horizon_days,
     )
-    examples = drives.examples
-    chosen = {name: (drive.entity, drive.failed_on) for name, drive in examples.items()}
-    told = {
-        f"story_of_a_{name}_drive": entity_story(
-            story.history,
-            story.entity,
-            attributes=story.attributes,
-            failed_on=examples[name].failed_on,
-            remark=f"alarms on {examples[name].streak} judged days in a row" if examples[name].streak else "missed",
-        )
-        for name, story in stories_of(space, champion, chosen).items()
-    }
+    told = {}
+    for name, drive in drives.examples.items():
+        if (story := story_of(space, champion, drive.entity, drive.failed_on)) is not None:
+            told[f"story_of_a_{name}_drive"] = entity_story(
+                story.history,
+                story.entity,
+                attributes=story.attributes,
+                failed_on=drive.failed_on,
+                remark=f"alarms on {drive.streak} judged days in a row" if drive.streak else "missed",
+            )
     return {"drive_scores": scores, **told}
 
 
@@ -83,55 +80,31 @@ def story_of_top_alarm(space: Workspace, champion: Champion, day: date) -> Story
     if alarms.is_empty():
         return None
     entity = alarms.sort("score", "entity", descending=[True, False])["entity"][0]
-    return stories_of(space, champion, {"top": (entity, day)}).get("top")
+    return story_of(space, champion, entity, day)
 
 
-def stories_of(space: Workspace, champion: Champion, chosen: Mapping[str, tuple[str, date]]) -> dict[str, Story]:
-    """Stories of drives up to a day each; those without scores by this champion or without features are left out."""
-    if not chosen:
-        return {}
-    names, last_days = zip(*chosen.values(), strict=True)
+def story_of(space: Workspace, champion: Champion, entity: str, last_day: date) -> Story | None:
+    """The last days of a drive up to a day; None where it has no scores by this champion or no features."""
     periods, config = space.table.periods, space.table.features
-    first, last = _told(periods, min(last_days))[0], periods.last_of(max(last_days))
+    last = periods.last_of(last_day)
+    first = periods.spanning(last, timedelta(days=STORY_DAYS))
     keys = keys_of(space.schema(ANOMALIES))
     columns = [*keys, "score", "threshold", "top_features", "model_version"]
-    # Scores of an earlier model are on another scale.
-    judged = space.read(ANOMALIES, first, last, columns, names).filter(pl.col("model_version") == champion.version)
+    rows = space.read(ANOMALIES, first, last, columns, [entity])
+    scored = rows.filter(pl.col("model_version") == champion.version)  # scores of an earlier one are on another scale
     drawn = drawn_features(config, space.schema(FEATURES))
-    values = space.read(FEATURES, first, last, [*keys, *(feature.name for feature in drawn.values())], names)
-    stories = {
-        name: _story(entity, _told(periods, last_day), judged, values, config, drawn)
-        for name, (entity, last_day) in chosen.items()
-        if entity in judged["entity"] and entity in values["entity"]
-    }
-    return {name: story for name, story in stories.items() if story.history["score"].count()}
-
-
-def _told(periods: Periods, last_day: date) -> tuple[date, date]:
-    """The first and the last period of a story that ends on a day."""
-    last = periods.last_of(last_day)
-    return periods.spanning(last, timedelta(days=STORY_DAYS)), last
-
-
-def _story(
-    entity: str,
-    told: tuple[date, date],
-    judged: pl.DataFrame,
-    values: pl.DataFrame,
-    config: FeatureConfig,
-    drawn: Mapping[str, Feature],
-) -> Story:
-    of_story = (pl.col("entity") == entity) & pl.col("day").is_between(*told)
-    scored, mine = judged.filter(of_story), values.filter(of_story)
-    reported = [column for column, feature in drawn.items() if mine[feature.name].count()]
-    columns = strongest_attributes(scored["top_features"], config, reported)[:ATTRIBUTES]
-    time, _ = key_of(mine.columns)
-    read = mine.select(time, **{column: in_own_unit(mine, drawn[column], config) for column in columns})
+    values = space.read(FEATURES, first, last, [*keys, *(feature.name for feature in drawn.values())], [entity])
+    if values.is_empty() or not scored["score"].count():
+        return None
+    reported = [column for column, feature in drawn.items() if values[feature.name].count()]
+    attributes = strongest_attributes(scored["top_features"], config, reported)[:ATTRIBUTES]
+    time, _ = key_of(values.columns)
+    read = values.select(time, **{column: in_own_unit(values, drawn[column], config) for column in attributes})
     history = scored.select(time, "score", "threshold").join(read, on=time, how="full", coalesce=True).sort(time)
     if history.schema[time] != pl.Date:
         highest = pl.all().get(pl.col("score").fill_null(-1.0).arg_max())
         history = history.group_by(pl.col(time).dt.date().alias("day"), maintain_order=True).agg(highest).drop(time)
-    return Story(entity, told[1], history, {column: title_of(drawn[column], config) for column in columns})
+    return Story(entity, last, history, {column: title_of(drawn[column], config) for column in attributes})
 
 
 def drawn_features(config: FeatureConfig, stored: Collection[str]) -> dict[str, Feature]:

@@ -211,10 +211,6 @@ class _Block:
         """Whether there is an earlier record inside the look-back."""
         return self.earliest < self.described
 
-    def periods_of_look_back(self, periods: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The first period of the look-back of each period."""
-        return np.maximum(periods - -(-self.config.look_back // self.rhythm.periods.step), 0)
-
     def days_since(self, places: Places) -> NDArray[np.float64]:
         """From other records of the same entities to the described ones."""
         steps = (self.moments[self.described] - self.moments[places]).astype(np.float64)
@@ -325,7 +321,7 @@ def _of_the_record(feature: Feature, block: _Block) -> NDArray[np.float64]:
         previous = np.maximum(block.described - 1, 0)
         gaps = gaps_before[until] - gaps_before[np.minimum(block.periods[previous] + 1, until)]
         return np.where(block.has_past, block.days_since(previous) - gaps * step_days, np.nan)
-    from_period = block.periods_of_look_back(until)
+    from_period = np.maximum(until - block.rhythm.periods.count(block.config.look_back), 0)
     gaps = gaps_before[until] - gaps_before[from_period]
     whole_before = np.concatenate([[0], np.cumsum(block.is_whole)])
     whole = whole_before[until] - whole_before[from_period]

@@ -1,13 +1,14 @@
 """Tables as Markdown for the UI: number formats, limits, escaping, and the sentences that explain an alarm."""
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from math import isfinite
-from typing import Any, TypeAlias
+from typing import Any
 
 import polars as pl
 
+from ae_assets.features.wording import Wording
 from ae_assets.schemas.records import TIME
 
 MISSING = "n/a"
@@ -15,9 +16,6 @@ TOP_FEATURES_SHOWN = 3
 LONGEST_CELL = 160
 AT = "%a %H:%M"
 """How the time of a record is written within its period."""
-
-Wording: TypeAlias = Callable[[str, float | None, float | None], str]
-"""Name of a feature, its value (None = missing) and the expected one, to words."""
 
 
 def markdown_table(frame: pl.DataFrame, *, limit: int | None = None) -> str:

@@ -17,7 +17,7 @@ from ae_assets.chain.stories import (
     Story,
     drawn_features,
     drive_figures,
-    stories_of,
+    story_of,
     story_of_top_alarm,
     strongest_attributes,
 )
@@ -79,15 +79,16 @@ def drives(space: Workspace) -> Drives:
 
 
 @pytest.fixture(scope="module")
-def stories(space: Workspace) -> dict[str, Story]:
-    return stories_of(space, load_champion(space), {drive.lower(): (drive, day) for drive, day in FAILS.items()})
+def stories(space: Workspace) -> dict[str, Story | None]:
+    return {drive: story_of(space, load_champion(space), drive, day) for drive, day in FAILS.items()}
 
 
 def test_the_found_drive_is_told_with_its_own_values_scores_and_what_raised_them(
-    drives: Drives, stories: dict[str, Story]
+    drives: Drives, stories: dict[str, Story | None]
 ) -> None:
     assert drives.detected == FailedDrive("SICK", DAYS[56], 9)
-    story = stories["sick"]
+    story = stories["SICK"]
+    assert story is not None
     assert (story.entity, story.last_day) == ("SICK", DAYS[56])
     assert next(iter(story.attributes.items())) == ("smart_5_raw", "reallocated sectors (SMART 5)")
     told = {row["day"]: row for row in story.history.iter_rows(named=True)}
@@ -100,10 +101,12 @@ def test_the_found_drive_is_told_with_its_own_values_scores_and_what_raised_them
 
 
 def test_the_missed_drive_is_told_too_with_the_attributes_that_it_reports(
-    drives: Drives, stories: dict[str, Story]
+    drives: Drives, stories: dict[str, Story | None]
 ) -> None:
     assert drives.missed == FailedDrive("SUDDEN", DAYS[52], 0)
-    assert list(stories["sudden"].attributes) == ["smart_5_raw", "smart_9_raw", "smart_194_raw"]
+    story = stories["SUDDEN"]
+    assert story is not None
+    assert list(story.attributes) == ["smart_5_raw", "smart_9_raw", "smart_194_raw"]
 
 
 def test_the_evaluation_shows_each_figure_as_an_image_below_60_kilobytes(space: Workspace) -> None:
