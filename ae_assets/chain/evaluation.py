@@ -28,7 +28,6 @@ from ae_assets.evaluation.population import require_labels
 from ae_assets.evaluation.promises import CalibrationTable, calibration_table
 from ae_assets.evaluation.protocol import Protocol
 from ae_assets.evaluation.results import IN_USE
-from ae_assets.evaluation.results import Evaluation as DetectorEvaluation
 from ae_assets.evaluation.series import Series, compare_series
 from ae_assets.evaluation.spells import Lives
 from ae_assets.model.baselines import Compared, compared_detectors
@@ -78,7 +77,7 @@ def _by_failures(
     stored = _champion_scores(space, champion, *days)
     judged = _judged(space, champion, stored, others)
     scores = {detector: of_days(frame) for detector, frame in judged.scores.items()}
-    in_use = {detector: (cut, of_days(judged.margins[detector])) for detector, cut in judged.cuts.items()}
+    in_use = {detector: (cut, of_days(margins)) for detector, (cut, margins) in judged.in_use.items()}
     comparison = compare(scores, lives, protocol, reference=name, in_use=in_use)
     return of_failures(
         days,
@@ -97,18 +96,16 @@ def _by_intervals(
     stored = _champion_scores(space, champion, *days)
     series = Series(stored.drop("threshold"), intervals_in(space), *days, step_of(space))
     judged = _judged(space, champion, stored, others)
-    in_use = {detector: (judged.cuts[detector], margins) for detector, margins in judged.margins.items()}
-    comparison = compare_series(series, judged.scores, reference=space.table.detector.type, in_use=in_use)
+    comparison = compare_series(series, judged.scores, reference=space.table.detector.type, in_use=judged.in_use)
     return of_intervals(days, champion.version, comparison, judged.not_fitted, simulated=space.simulated)
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """By detector its scores, how far each lies above the cut of its day, and the fitted cut, or why there is none."""
+    """By detector its scores, its fitted cut with how far each score lies above that of its day, or why it has none."""
 
     scores: dict[str, pl.DataFrame]
-    margins: dict[str, pl.DataFrame]
-    cuts: dict[str, float]
+    in_use: dict[str, tuple[float, pl.DataFrame]]
     not_fitted: dict[str, str]
 
 
@@ -127,7 +124,7 @@ def _judged(space: Workspace, champion: Champion, stored: pl.DataFrame, others: 
     scores = {name: frame.drop("threshold") for name, frame in frames.items()}
     above_the_cut = pl.col("score") - pl.col("threshold")
     margins = {name: frame.with_columns(score=above_the_cut).drop("threshold") for name, frame in frames.items()}
-    return _Judged(scores, margins, cuts, not_fitted)
+    return _Judged(scores, {name: (cuts[name], margins[name]) for name in frames}, not_fitted)
 
 
 def nothing_known(table: WatchedTable) -> str:
@@ -137,8 +134,6 @@ def nothing_known(table: WatchedTable) -> str:
         "not known; name a column of failures or of abnormal records in source.columns.label, or a file of intervals "
         "in target.file"
     )
-
-
 
 
 def _promises(
