@@ -108,13 +108,13 @@ class DirectoryCache:
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
-        self._known: dict[str, tuple[str, Listing]] = {}
+        self._listings: dict[str, tuple[str, Listing]] = {}
 
     def listing(self, archive: ArchiveFile) -> Listing:
         version = archive.version()
-        if archive.name not in self._known or self._known[archive.name][0] != version:
-            self._known[archive.name] = (version, archive_listing(archive, self._reading))
-        return self._known[archive.name][1]
+        if archive.name not in self._listings or self._listings[archive.name][0] != version:
+            self._listings[archive.name] = (version, archive_listing(archive, self._reading))
+        return self._listings[archive.name][1]
 
     def combined(
         self, location: str, archives: Iterable[ArchiveFile], files: Sequence[DataFile], strays: Sequence[str]
@@ -123,17 +123,17 @@ class DirectoryCache:
 
         An archive that cannot be read becomes a stray, so that it hides no other; SourceError if nothing else is there.
         """
-        found, left_out, broken = list(files), list(strays), list[str]()
+        days, left_out, broken = list(files), list(strays), list[str]()
         for archive in archives:
             try:
                 listing = self.listing(archive)
-                found += listing.files
+                days += listing.files
                 left_out += listing.strays
             except SourceError as problem:
                 broken.append(str(problem))
-        if broken and not found:
+        if broken and not days:
             raise SourceError(f"{location}: no day can be read.\n" + "\n".join(broken))
-        return Listing(found, [*broken, *left_out])
+        return Listing(days, [*broken, *left_out])
 
 
 class ArchiveSource(DayFileSource):
@@ -193,14 +193,14 @@ def archive_listing(archive: ArchiveFile, reading: Reading) -> Listing:
 
 def _overlapping(members: Iterable[zipfile.ZipInfo]) -> set[int]:
     """Places of members that share bytes with another one: the same bytes would be unpacked again and again."""
-    found: set[int] = set()
+    overlapping: set[int] = set()
     end, last = 0, 0
     for member in sorted(members, key=lambda member: member.header_offset):
         if member.header_offset < end:
-            found |= {last, member.header_offset}
+            overlapping |= {last, member.header_offset}
         if (own_end := member.header_offset + _MEMBER_HEADER_BYTES + member.compress_size) > end:
             end, last = own_end, member.header_offset
-    return found
+    return overlapping
 
 
 def _slashed(member: zipfile.ZipInfo) -> str:

@@ -31,7 +31,7 @@ class Fingerprints:
 
     def __init__(self, root: Path, memory: Path | None) -> None:
         self._memory = Memory(memory, "", root, VERSION)
-        self._known = self._memory.recall(_stamped)
+        self._remembered = self._memory.recall(_stamped)
         self._seen: dict[str, tuple[_Stamp, int]] = {}
         self._unsaved_bytes = 0
 
@@ -43,23 +43,23 @@ class Fingerprints:
             path: where it lies.
         """
         stamp = _stamp(path)
-        known = self._known.get(name)
-        if known is None or known[0] != stamp:
+        entry = self._remembered.get(name)
+        if entry is None or entry[0] != stamp:
             young = time.time_ns() - max(stamp[1:3]) < YOUNG_SECONDS * 1e9
-            known = (stamp, checksum_of(path))
+            entry = (stamp, checksum_of(path))
             if young or _stamp(path) != stamp:
-                return known[1]
+                return entry[1]
             self._unsaved_bytes += stamp[0] + 1
-        self._seen[name] = known
+        self._seen[name] = entry
         if self._unsaved_bytes > SAVE_AFTER_BYTES:
-            self._save({**self._known, **self._seen})
-        return known[1]
+            self._save({**self._remembered, **self._seen})
+        return entry[1]
 
     def end_of_look(self) -> None:
         """Forgets files that were not asked for since the last look, and remembers the others."""
-        if self._unsaved_bytes or self._known.keys() != self._seen.keys():
+        if self._unsaved_bytes or self._remembered.keys() != self._seen.keys():
             self._save(self._seen)
-        self._known, self._seen = self._seen, {}
+        self._remembered, self._seen = self._seen, {}
 
     def _save(self, files: dict[str, tuple[_Stamp, int]]) -> None:
         self._unsaved_bytes = 0

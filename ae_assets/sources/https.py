@@ -263,9 +263,9 @@ class _Remote:
                 )
             while block := answer.read(min(_BLOCK, end - start - len(received))):
                 received += block
-        wanted = min(end, state.size) - start
-        if len(received) < wanted:
-            raise http.client.IncompleteRead(b"", wanted - len(received))
+        expected_bytes = min(end, state.size) - start
+        if len(received) < expected_bytes:
+            raise http.client.IncompleteRead(b"", expected_bytes - len(received))
         return state
 
     def _refusal(self, status: int, problem: str) -> str:

@@ -83,8 +83,8 @@ class IcebergSource(ListingSource):
             raise SourceError(f"{self.location}: a table has no files whose names tell the device; name its column.")
         if len(layout.time.column) > 1:
             raise SourceError(f"{self.location}: the time of a table is one column, a date or a timestamp.")
-        self._known = Memory(memory, "iceberg-", self.location, VERSION)
-        self._indexes = self._known.recall(self._index_of)
+        self._remembered = Memory(memory, "iceberg-", self.location, VERSION)
+        self._indexes = self._remembered.recall(self._index_of)
         self._listing: _Listing | None = None
 
     def _look(self) -> tuple[dict[date, SourceDay], list[str]]:
@@ -96,7 +96,7 @@ class IcebergSource(ListingSource):
             indexes = {_key(task, self._reading): self._index(scan, task, names) for task in tasks}
         if indexes.keys() != self._indexes.keys():
             self._indexes = indexes
-            self._known.remember({key: _values_of(index) for key, index in indexes.items()})
+            self._remembered.remember({key: _values_of(index) for key, index in indexes.items()})
         counts = sum((Counter(index) for index in indexes.values()), Counter[date | None]())
         timeless = counts.pop(None, 0)
         periods = sorted(period for period in counts if period is not None)
@@ -176,9 +176,9 @@ class IcebergSource(ListingSource):
         return names
 
     def _index(self, scan: "DataScan", task: "FileScanTask", names: Mapping[str, str]) -> _Index:
-        known = self._indexes.get(_key(task, self._reading))
-        if known is not None:
-            return known
+        index = self._indexes.get(_key(task, self._reading))
+        if index is not None:
+            return index
         field = scan.projection().find_field(names[self._reading.layout.time.name])
         bounds = _bounds(task, field)
         if bounds is not None and self._is_of_utc(bounds.dtype):

@@ -115,14 +115,14 @@ class ManyDays:
             return list(files)
         first: dict[tuple[str, int], DataFile] = {}
         for file in sorted(files, key=lambda file: file.listed.origin):
-            known = first.setdefault((file.listed.fingerprint, file.listed.size_bytes), file)
-            if known is not file:
-                strays.append(f"{file.listed.origin}: the same content as {known.listed.origin}, read once")
+            original = first.setdefault((file.listed.fingerprint, file.listed.size_bytes), file)
+            if original is not file:
+                strays.append(f"{file.listed.origin}: the same content as {original.listed.origin}, read once")
         return list(first.values())
 
     def _index(self, file: DataFile) -> dict[date, _Part]:
-        known = self._indexes.get(self._key(file))
-        return _parts(self._cut(file)) if known is None else known
+        index = self._indexes.get(self._key(file))
+        return _parts(self._cut(file)) if index is None else index
 
     def _cut(self, file: DataFile) -> _Cut:
         key = self._key(file)

@@ -134,7 +134,7 @@ class _RangeFile(io.RawIOBase):
     def __init__(self, ranges: Ranges, state: State, tail_start: int, tail: bytes) -> None:
         self._ranges = ranges
         self._state = state
-        self._kept = [(tail_start, tail), (0, b"")]
+        self._fetched = [(tail_start, tail), (0, b"")]
         self._place = 0
 
     def prefetch(self, start: int, end: int) -> None:
@@ -142,8 +142,8 @@ class _RangeFile(io.RawIOBase):
         end = min(end, self._state.size)
         if end - start > MAX_REQUEST_BYTES:
             raise OSError(f"it asks for {end - start:,} bytes at once, more than {MAX_REQUEST_BYTES:,}")
-        if end > start and len(self._kept_from(start)) < end - start:
-            self._kept[1] = (start, self._ranges.fetch(start, end, self._state))
+        if end > start and len(self._fetched_from(start)) < end - start:
+            self._fetched[1] = (start, self._ranges.fetch(start, end, self._state))
 
     def readable(self) -> bool:
         return True
@@ -164,15 +164,15 @@ class _RangeFile(io.RawIOBase):
     def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
         if self._place >= self._state.size or not len(buffer):
             return 0
-        if not self._kept_from(self._place):
+        if not self._fetched_from(self._place):
             self.prefetch(self._place, self._place + max(len(buffer), READ_AHEAD_BYTES))
-        data = self._kept_from(self._place)[: len(buffer)]
+        data = self._fetched_from(self._place)[: len(buffer)]
         buffer[: len(data)] = data
         self._place += len(data)
         return len(data)
 
-    def _kept_from(self, place: int) -> memoryview:
-        for start, kept in self._kept:
-            if start <= place < start + len(kept):
-                return memoryview(kept)[place - start :]
+    def _fetched_from(self, place: int) -> memoryview:
+        for start, data in self._fetched:
+            if start <= place < start + len(data):
+                return memoryview(data)[place - start :]
         return memoryview(b"")

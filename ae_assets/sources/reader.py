@@ -34,11 +34,11 @@ def read_file(data: bytes, origin: str, reading: Reading) -> pl.DataFrame:
             frame = parse_day(data, origin, reading)
     if reading.layout.entity_of_file is None:
         return frame
-    found = reading.layout.entity_of_file.search(name)
-    if found is None or not found[1]:
+    device = reading.layout.entity_of_file.search(name)
+    if device is None or not device[1]:
         raise SourceError(
             f"{origin}: the file's name {name!r} tells no device: source.columns.entity.file_name"
             f" {reading.layout.entity_of_file.pattern!r} does not match it. Correct one of them."
         )
-    entity = pl.repeat(found[1], frame.height, dtype=pl.String, eager=True).alias(reading.layout.entity)
+    entity = pl.repeat(device[1], frame.height, dtype=pl.String, eager=True).alias(reading.layout.entity)
     return frame.insert_column(frame.get_column_index(ROW_COLUMN), entity)

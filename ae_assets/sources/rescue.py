@@ -88,10 +88,10 @@ def as_whole_numbers(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFram
         columns: columns of text, in which missing cells are null already.
     """
     for name in columns:
-        known = frame[name].is_not_null().arg_true()
-        values, fits = _whole_values(frame[name].gather(known), pl.Int64, Reading())
-        numbers = pl.repeat(None, frame.height, dtype=pl.Int64, eager=True).scatter(known, values)
-        frame = with_notes(frame, name, known.filter(~fits)).with_columns(numbers.alias(name))
+        places = frame[name].is_not_null().arg_true()
+        values, fits = _whole_values(frame[name].gather(places), pl.Int64, Reading())
+        numbers = pl.repeat(None, frame.height, dtype=pl.Int64, eager=True).scatter(places, values)
+        frame = with_notes(frame, name, places.filter(~fits)).with_columns(numbers.alias(name))
     return frame
 
 
@@ -234,12 +234,12 @@ def _whole_values(texts: pl.Series, kind: type[pl.DataType], reading: Reading) -
     whole = texts.str.contains(_SHORT_SCIENTIFIC) & (doubles.abs() < EXACT_DOUBLES) & (doubles == doubles.floor())
     values = doubles.set(~whole.fill_null(value=False), None).cast(kind, strict=False)
     rest = values.is_null()
-    found = {text: _value(text, texts.name, kind, reading) for text in distinct(texts.filter(rest))}
-    numbers = {text: value for text, value in found.items() if isinstance(value, int)}
+    meanings = {text: _value(text, texts.name, kind, reading) for text in distinct(texts.filter(rest))}
+    numbers = {text: value for text, value in meanings.items() if isinstance(value, int)}
     if numbers:
         read = texts.filter(rest).replace_strict(numbers, default=None, return_dtype=kind)
         values = values.scatter(rest.arg_true(), read)
-    return values, ~texts.is_in([text for text, value in found.items() if value == _MISFIT])
+    return values, ~texts.is_in([text for text, value in meanings.items() if value == _MISFIT])
 
 
 _MISFIT = "misfit"
