@@ -47,15 +47,7 @@ def drive_figures(space: Workspace, champion: Champion, drives: Drives, protocol
     from ae_assets.reports.evaluation_figures import drive_score_histogram
     from ae_assets.reports.figures import entity_story
 
-    scores = drive_score_histogram(
-        drives.healthy,
-        drives.failing,
-        drives.cut,
-        healthy_alarms=drives.healthy_alarms,
-        failing_alarms=drives.failing_alarms,
-        window_days=protocol.window_days,
-        horizon_days=protocol.horizon_days,
-    )
+    scores = drive_score_histogram(drives, protocol.window_days, protocol.horizon_days)
     told = {}
     for name, drive in drives.examples.items():
         if (story := story_of(space, champion, drive.entity, drive.failed_on)) is not None:

@@ -46,10 +46,7 @@ class PromiseResult:
         cut: the cut that was fitted.
         days_with_another_cut: judged days whose own cut differed from it.
         days: judged days.
-        detection: share of failed entities with an alarm in their horizon.
-        false_alarm: share of healthy pairs with an alarm, over the windows of the protocol.
-        row_false_positive: share of the rows of healthy entities with an alarm.
-        alarms_per_day: rows with an alarm per judged day.
+        detection: as the other rates below of an `OperatingPoint`, over the windows of the protocol.
     """
 
     policy: str

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from ae_assets.evaluation.drives import Drives
 from ae_assets.evaluation.intervals import Rate
 from ae_assets.evaluation.results import CohortResult, DetectionCurve, OperatingPoint
 from ae_assets.reports.axes import percent_axis, plain_log_axis, score_axis, shortened
@@ -168,37 +169,16 @@ def lead_time_counts(lead_days: Sequence[int], horizon_days: int) -> NDArray[np.
     return np.bincount(np.asarray(lead_days, dtype=np.int64), minlength=horizon_days + 1)[1 : horizon_days + 1]
 
 
-def drive_score_histogram(
-    healthy: ArrayLike,
-    failing: ArrayLike,
-    cut: float | None,
-    *,
-    healthy_alarms: int,
-    failing_alarms: int,
-    window_days: int = 30,
-    horizon_days: int = 30,
-) -> bytes:
-    """The highest scores of healthy and of failing drives, with the threshold between them.
+def drive_score_histogram(drives: Drives, window_days: int = 30, horizon_days: int = 30) -> bytes:
+    """The highest scores of healthy drives within windows and of failing drives, with the threshold between them.
 
     Where the threshold differs from day to day no line divides alarms from the rest, and none is drawn: a drive's
     highest score may lie below the cut of its day while a lower one lies above that of another day.
-
-    Args:
-        healthy: the highest score of each healthy drive within each window.
-        failing: the highest score of each failed drive within its horizon.
-        cut: the threshold, None where it differs from day to day; not drawn where it is infinite.
-        healthy_alarms: windows of healthy drives with an alarm.
-        failing_alarms: failed drives with an alarm within their horizon.
-        window_days: length of a healthy window, for the legend.
-        horizon_days: days before failure, for the legend.
     """
-    groups = {
-        f"healthy drives, {window_days} days": np.asarray(healthy, dtype=np.float64),
-        f"failing drives, {horizon_days} days before": np.asarray(failing, dtype=np.float64),
-    }
-    well, sick = groups.values()
+    well, sick = drives.healthy, drives.failing
+    groups = {f"healthy drives, {window_days} days": well, f"failing drives, {horizon_days} days before": sick}
     known = np.concatenate([well, sick])
-    line = np.inf if cut is None else cut
+    line = np.inf if drives.cut is None else drives.cut
     with drawing() as canvas:
         axes = canvas.axes()
         if len(known):
@@ -225,8 +205,8 @@ def drive_score_histogram(
         percent_axis(axes, "y")
         axes.set_ylabel("share of the group's drives")
         over = (
-            f"Over the threshold{' of the day' if cut is None else ''}: {failing_alarms:,} of {len(sick):,} failing "
-            f"drives, {healthy_alarms:,} of {len(well):,} healthy windows"
+            f"Over the threshold{' of the day' if drives.cut is None else ''}: {drives.failing_alarms:,} of "
+            f"{len(sick):,} failing drives, {drives.healthy_alarms:,} of {len(well):,} healthy windows"
         )
         axes.set_title(over, pad=28, fontsize=11)
     return canvas.png

@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 from PIL import Image
 
+from ae_assets.evaluation.drives import Drives
 from ae_assets.evaluation.intervals import rate
 from ae_assets.evaluation.results import CohortResult, OperatingPoint
 from ae_assets.reports import canvas
@@ -69,9 +70,13 @@ def calibrated(scores: np.ndarray) -> CalibrationCurve:
     return CalibrationCurve.of(calibration_of(scores.tolist()))
 
 
+def drives(healthy: ArrayLike, failing: ArrayLike, cut: float | None, *alarms: int) -> Drives:
+    return Drives(np.asarray(healthy, np.float64), np.asarray(failing, np.float64), *alarms, cut, None, None)
+
+
 def drive_scores(healthy: ArrayLike, failing: ArrayLike, cut: float) -> bytes:
-    over = [int((np.asarray(scores) > cut).sum()) for scores in (healthy, failing)]
-    return drive_score_histogram(healthy, failing, cut, healthy_alarms=over[0], failing_alarms=over[1])
+    alarms = [int((np.asarray(scores) > cut).sum()) for scores in (healthy, failing)]
+    return drive_score_histogram(drives(healthy, failing, cut, *alarms))
 
 
 @pytest.fixture
@@ -154,7 +159,7 @@ FIGURES: dict[str, Callable[[], bytes]] = {
     "drives of equal scores": lambda: drive_scores([0.0] * 9, [0.0], 0.0),
     "a threshold out of reach": lambda: drive_scores([1.0, 2.0], [700.0], np.inf),
     "a threshold that moves": lambda: drive_score_histogram(
-        RANDOM.lognormal(size=5_000), [0.1, 30.0, 90.0], None, healthy_alarms=30, failing_alarms=2
+        drives(RANDOM.lognormal(size=5_000), [0.1, 30.0, 90.0], None, 30, 2)
     ),
     "a threshold in use without a false alarm": lambda: detection_curve(
         {"a": curve(0.4), "b": curve(0.2), "c": curve(0.3)}, in_use=used(0.0, 0.3)
@@ -211,7 +216,7 @@ def test_a_figure_shows_a_threshold_that_moved() -> None:
 
 
 def test_drives_over_a_threshold_are_counted_each_in_their_group_with_a_line_between(figures: list[Figure]) -> None:
-    drive_score_histogram([1.0, 2.0, 3.0], [5.0, 6.0], 2.5, healthy_alarms=1, failing_alarms=2)
+    drive_score_histogram(drives([1.0, 2.0, 3.0], [5.0, 6.0], 2.5, 1, 2))
     (axes,) = figures[0].axes
     assert axes.get_title(loc="left") == "Over the threshold: 2 of 2 failing drives, 1 of 3 healthy windows"
     assert line_of(axes, "threshold 2.5").get_xdata() == [2.5, 2.5]
@@ -220,7 +225,7 @@ def test_drives_over_a_threshold_are_counted_each_in_their_group_with_a_line_bet
 def test_drives_are_counted_against_the_threshold_of_each_day_where_it_moves_and_no_line_is_drawn(
     figures: list[Figure],
 ) -> None:
-    drive_score_histogram([1.0, 2.0, 3.0], [5.0, 6.0], None, healthy_alarms=0, failing_alarms=1)
+    drive_score_histogram(drives([1.0, 2.0, 3.0], [5.0, 6.0], None, 0, 1))
     (axes,) = figures[0].axes
     assert axes.get_title(loc="left") == "Over the threshold of the day: 1 of 2 failing drives, 0 of 3 healthy windows"
     assert list(axes.lines) == []
