@@ -127,17 +127,10 @@ def compare_and_keep(
 
 
 def judge_threshold(scores: pl.DataFrame, lives: Lives, protocol: Protocol, threshold: float) -> OperatingPoint:
-    """What one threshold does on a range, for a daily gate: exact intervals, no bootstrap, no curve.
+    """What one threshold does on the scores of a range, for a daily gate: exact intervals, no bootstrap, no curve.
 
     A range without failures or without followed healthy entities is no error here: the rate has a total of 0, its
     interval is 0 to 1, and a verdict on it is too few to judge.
-
-    Args:
-        scores: `day, entity, cohort, score`, one row per entity and day; days outside the range are ignored, null =
-            not judged.
-        lives: lives of all scored entities, known at least until the end of the range.
-        protocol: range and rules; its false alarm rates are not used.
-        threshold: the cut to judge.
 
     Raises:
         ContractError: a column is missing.
@@ -148,14 +141,7 @@ def judge_threshold(scores: pl.DataFrame, lives: Lives, protocol: Protocol, thre
 
 
 def point_of(population: Population, alarms: Flags, name: str, cut: float) -> OperatingPoint:
-    """What the alarms of a cut are worth.
-
-    Args:
-        population: who counts.
-        alarms: whether each of its rows has one.
-        name: of the point.
-        cut: what made them.
-    """
+    """What the alarms of a cut are worth, given as a flag for each row of the population."""
     detected = population.failed_rows.any(alarms)
     detection = rate_of(detected)
     false_alarm = rate_by_entity(population.pair_entities, population.pair_rows.any(alarms))

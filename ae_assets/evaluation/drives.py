@@ -57,13 +57,9 @@ class Drives:
 
 
 def drives_of(scores: pl.DataFrame, lives: Lives, protocol: Protocol) -> Drives:
-    """Looks at the entities of a range one by one.
+    """Looks at the entities of a range one by one, from `day, entity, cohort, score, threshold` of each on each day.
 
-    Args:
-        scores: `day, entity, cohort, score, threshold`, one row per entity and day; days outside the range are ignored.
-            An alarm is a score over the threshold of its row.
-        lives: lives of all scored entities, known at least until the end of the range.
-        protocol: range and rules.
+    An alarm is a score over the threshold of its row.
 
     Raises:
         ContractError: a column is missing.

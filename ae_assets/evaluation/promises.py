@@ -35,9 +35,7 @@ class PromiseResult:
 
     Attributes:
         policy: name of the policy.
-        quantity: what is promised.
-        promise: the promise as a sentence.
-        at_most: its limit; None where nothing is promised.
+        quantity: what is promised, the promise as a sentence and its limit, as in `Promise`.
         observed: the quantity on the judged days: a share, or the most alarms of a day; None without anything to count.
         low: lower end of its 95% interval; None for a number of alarms, which is counted and not estimated.
         high: upper end.
@@ -94,14 +92,10 @@ def calibration_table(
     *,
     not_fitted: Mapping[str, str] | None = None,
 ) -> CalibrationTable:
-    """Holds the promise of each policy against the scores of later days.
+    """Holds the promise of each policy against the `day, entity, cohort, score` of later days.
 
-    Args:
-        thresholds: the fitted threshold of each policy by name, all fitted on the same calibration scores.
-        scores: `day, entity, cohort, score` of the judged days, none of which any of them has seen.
-        lives: lives of all scored entities, known at least until the end of the range.
-        protocol: range and rules. A false alarm rate is judged over the window of its promise.
-        not_fitted: the reasons of policies that could not be fitted, by name.
+    All thresholds were fitted on the same calibration scores, and none has seen the judged days. A false alarm rate is
+    judged over the window of its promise. `not_fitted` says why other policies could not be fitted.
 
     Raises:
         ContractError: a column is missing.

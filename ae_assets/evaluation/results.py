@@ -26,16 +26,10 @@ class Sample:
     """Which days and how many entities and rows an evaluation stands on.
 
     Attributes:
-        start: first day of the range.
-        end: last day of the range.
+        start: first day of the range; its end, horizon, window and follow-up are those of the `Protocol` as well.
         known_until: labels after this day were not available.
-        horizon_days: days before a failure in which an alarm is a detection.
-        window_days: length of a healthy window.
         windows: complete windows in the range.
-        follow_up: how a healthy entity is followed after its window.
-        rows: scored rows in the range.
-        days: distinct scored days.
-        entities: distinct scored entities.
+        rows: scored rows in the range, of so many days and entities.
         failures: entities that failed in the range, scored or not.
         failed: those with a scored row in their horizon; what the detection rate counts.
         unscored: those without one.
@@ -191,10 +185,7 @@ class Evaluation:
     """One detector on one split.
 
     Attributes:
-        detector: its name.
-        sample: what it was judged on.
         points: operating points, those of the target rates first.
-        curve: detection over false alarms.
         cohorts: results per cohort, those with most failures first.
         cohorts_at: name of the operating point whose threshold `cohorts` used.
         resamples: bootstrap resamples behind the intervals.
@@ -226,8 +217,6 @@ class Difference:
     """How much more a detector detects than the reference at the same false alarm rate, on the same entities.
 
     Attributes:
-        detector: the detector.
-        reference: the detector it is compared with.
         target_false_alarm_rate: the rate at which both thresholds stand.
         value: difference of the detection rates; positive where the detector finds more.
         low: lower end of the paired bootstrap interval.
@@ -245,10 +234,7 @@ class Difference:
 def differences_of(detection: Detection, reference: str, resampled: Floats) -> tuple[Difference, ...]:
     """The differences of all other detectors to the reference.
 
-    Args:
-        detection: what each of them finds.
-        reference: one of them.
-        resampled: detection rates (detectors, resamples, rates) over the same resamples, in the order of `detection`.
+    Their intervals are of resampled detection rates (detectors, resamples, rates) in the order of `detection`.
     """
     base = list(detection).index(reference)
     differences = []

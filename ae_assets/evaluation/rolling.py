@@ -100,16 +100,7 @@ def judge_split(
     reference: str,
     resamples: int = RESAMPLES,
 ) -> Split:
-    """Judges the detectors of one split.
-
-    Args:
-        name: what the tables call the split.
-        training: first and last day that the detectors were fitted on.
-        scores: of each detector over the test range, as `compare` takes them.
-        lives: lives of all scored entities.
-        protocol: the test range and the rules.
-        reference: the detector that the others are compared with.
-        resamples: bootstrap resamples behind the intervals of this split alone.
+    """Judges the detectors of one split over the test range, which the protocol holds, as `compare` does.
 
     Raises:
         ContractError: a column is missing.

@@ -177,13 +177,7 @@ class Series:
         return cuts_at(outside, rates)
 
     def point(self, alarms: Flags, cut: float, name: str) -> SeriesPoint:
-        """What alarms are worth.
-
-        Args:
-            alarms: whether each of `rows` has one.
-            cut: what made them.
-            name: of the point.
-        """
+        """What the alarms of a cut are worth, given as a flag for each of `rows`."""
         found, sample = self.found(alarms), self.sample
         runs = self._false_runs(alarms)
         missed = self._events.filter(pl.Series(~found)).select(
@@ -256,12 +250,8 @@ def compare_series(
 def recall_difference(found: Flags, by_reference: Flags, name: str, reference: str, at: float) -> Difference:
     """By how much the recall of one detector is higher, with a 95% interval of a paired bootstrap over the intervals.
 
-    Args:
-        found: whether the detector of that name found each interval, at least one.
-        by_reference: whether the reference did.
-        name: the detector.
-        reference: the other one.
-        at: the false alarm rate of both.
+    The flags say of each interval, at least one, whether the detector and whether the reference found it; both at the
+    same false alarm rate.
     """
     apart = found.astype(np.float64) - by_reference.astype(np.float64)
     drawn = np.random.default_rng(0).integers(0, len(apart), (RESAMPLES, len(apart)))

@@ -30,11 +30,9 @@ class Verdict:
     """The outcome of a gate and everything needed to retrace it.
 
     Attributes:
-        outcome: passed, failed or too few to judge.
         explanation: counts, bound and demand in a sentence or two.
         measured: the share.
-        lower: one-sided lower bound of the true share.
-        upper: one-sided upper bound of the true share.
+        lower: one-sided lower bound of the true share, and `upper` its upper one.
         limit: the share demanded or allowed.
         missed: what had no alarm (detection only).
     """
@@ -63,12 +61,8 @@ def verdict(
     a pass is only called one if a clearly bad share, half the limit or three times it, would have been noticed with a
     probability of `LEAST_POWER`, and is too few to judge otherwise.
 
-    Args:
-        measured: the share; its effective counts are used, so that alike trials do not feign certainty.
-        demand: whether the share must be at least or at most the limit.
-        limit: in (0, 1).
-        what: what the trials are, for the explanation, e.g. `"failed drives were detected"`.
-        missed: what had no alarm, to be named.
+    The effective counts of the share are used, so that alike trials do not feign certainty. `what` says in the
+    explanation what the trials are, e.g. `"failed drives were detected"`, and `missed` is named in it.
 
     Raises:
         ConfigError: the limit is not in (0, 1).

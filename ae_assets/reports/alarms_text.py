@@ -18,13 +18,7 @@ ALARM, CALM, UNKNOWN = "#", ".", "?"
 
 
 def day_text(day: Mapping[str, Any], width: int, most: int | None = None) -> list[str]:
-    """A day's list, a line of text each.
-
-    Args:
-        day: the record of a stored day.
-        width: characters of a line.
-        most: devices to list; None: all.
-    """
+    """A stored day's list in lines of a width, with the first devices only where `most` says so."""
     counts = ("new", "open", "closed", "muted", "not_judged")
     lines = [
         *folded(f"{day['table']} on {day['summary']}", width),
@@ -46,12 +40,7 @@ def day_text(day: Mapping[str, Any], width: int, most: int | None = None) -> lis
 
 
 def history_text(history: Mapping[str, Any], width: int) -> list[str]:
-    """What is known of a device, a line of text each.
-
-    Args:
-        history: the record of a device's history.
-        width: characters of a line.
-    """
+    """What is known of a device, from the record of its history, in lines of a width."""
     kind = "" if history["cohort"] is None else f", {history['cohort']}"
     invented = ", a simulated device" if history["simulated"] else ""
     lines = [f"{history['entity']}{kind}{invented}", *folded(_life(history), width), *_latest(history, width)]

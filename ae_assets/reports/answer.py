@@ -10,13 +10,7 @@ from ae_assets.reports.evaluation import HEADLINE_POINT, HEADLINES
 
 
 def answer(comparison: Comparison, days: tuple[date, date], *, simulated: bool) -> str:
-    """What the detector does at the threshold in use, and beside the best of the others at one false alarm rate.
-
-    Args:
-        comparison: the detectors on one split.
-        days: first and last day judged.
-        simulated: whether the devices are invented.
-    """
+    """What the detector does at the threshold in use, and beside the best of the others at one false alarm rate."""
     detection, false_alarm = headline(comparison).detection, headline(comparison).false_alarm
     window = f"of healthy devices within {comparison.of_reference.sample.window_days} days"
     false = (
@@ -40,12 +34,7 @@ def answer(comparison: Comparison, days: tuple[date, date], *, simulated: bool) 
 
 
 def pooled_answer(pooled: Pooled, days: tuple[date, date]) -> str:
-    """What the detector finds at one false alarm rate over all splits, and how much more than the best of the others.
-
-    Args:
-        pooled: the detectors on several splits.
-        days: first and last day judged.
-    """
+    """What the detector finds at one false alarm rate over all splits, and beside the best of the others."""
     at, best = _best_of_others(pooled.detection, pooled.reference)
     own = pooled.detection[pooled.reference][at]
     found = (

@@ -134,13 +134,7 @@ def look_of(position: int) -> tuple[str, str | tuple[int, tuple[float, ...]]]:
 
 
 def lead_time_histogram(lead_days: Sequence[int], *, missed: int, horizon_days: int = 30) -> bytes:
-    """How many days before failure the first alarm came.
-
-    Args:
-        lead_days: one per detected drive, from 1 to the horizon.
-        missed: failed drives without an alarm.
-        horizon_days: the longest lead time that counts.
-    """
+    """How many days before failure, 1 up to the horizon, the first alarm came on each detected drive."""
     from matplotlib.ticker import MaxNLocator
 
     leads = np.asarray(lead_days, dtype=np.int64)

@@ -69,14 +69,7 @@ def training_curve(history: TrainingHistory) -> bytes:
 def score_histogram(
     calibration: CalibrationCurve, cut: float, scores: ArrayLike | None = None, *, label: str = "scored day"
 ) -> bytes:
-    """How calibration scores are distributed, where the threshold lies, and how a day's scores compare.
-
-    Args:
-        calibration: the calibration curve.
-        cut: the threshold.
-        scores: scores to draw over it, or None.
-        label: what those scores are, e.g. the day.
-    """
+    """How calibration scores are distributed, where the threshold lies, and how a day's scores compare, if any."""
     values = None if scores is None else np.asarray(scores, dtype=np.float64)
     knots = np.asarray(calibration.scores, dtype=np.float64)
     known = knots if values is None else np.concatenate([knots, values])

@@ -32,13 +32,9 @@ def markdown_table(frame: pl.DataFrame, *, limit: int | None = None) -> str:
 
 
 def alarms_table(anomalies: pl.DataFrame, limit: int = 20, *, wording: Wording | None = None) -> str:
-    """The day's open episodes of devices that are not muted, the most severe first, each with what drove it.
+    """The open episodes of devices that are not muted, the most severe first, each with what drove it.
 
-    Args:
-        anomalies: rows of the anomalies table, any days.
-        limit: episodes to write.
-        wording: puts a feature into words, from its name, value and expected value; plain numbers where it is None.
-            Used where a row holds no reasons in words.
+    Where a row of the anomalies holds no reasons in words its features are put into words, or into plain numbers.
     """
     alarms = _alarms(anomalies)
     if alarms.is_empty():
@@ -62,12 +58,7 @@ def alarms_table(anomalies: pl.DataFrame, limit: int = 20, *, wording: Wording |
 
 
 def listed_alarms(anomalies: pl.DataFrame, limit: int, *, wording: Wording | None = None) -> pl.DataFrame:
-    """The same episodes in short, the most severe first, each with the one attribute that moved its score most.
-
-    Args:
-        anomalies: rows of one day of the anomalies table.
-        limit: episodes to give.
-        wording: puts a feature into words.
+    """The same episodes of a day in short, each with the one attribute that moved its score most.
 
     Returns:
         Frame with `device, kind, since` (a new episode is marked), `score` and `why`.
@@ -89,12 +80,7 @@ def listed_alarms(anomalies: pl.DataFrame, limit: int, *, wording: Wording | Non
 
 
 def muted_table(anomalies: pl.DataFrame, limit: int = 20) -> str:
-    """The devices that would be on the list of open episodes if they were not muted, the most severe first.
-
-    Args:
-        anomalies: rows of one day of the anomalies table.
-        limit: devices to write.
-    """
+    """The devices that would be on a day's list of open episodes if they were not muted, the most severe first."""
     muted = anomalies.filter(_is_open(), pl.col("muted_until").is_not_null())
     shown = muted.sort(["score", "entity"], descending=[True, False], nulls_last=True).select(
         pl.col("entity").alias("device"), pl.col("cohort").alias("kind"), "score", "muted_until", "mute_reason"
@@ -159,10 +145,7 @@ def feature_words(
 ) -> str:
     """The features that drove a score, in words: `log counter 197: 3.2 (expected 0.1)`.
 
-    Args:
-        features: `name, contribution, value, expected` of each, the strongest first.
-        wording: puts a feature into words; plain numbers where it is None.
-        limit: features to name.
+    Of each `name, contribution, value, expected` are given, the strongest first.
     """
     put = wording or _plain_wording
     named = [put(f["name"], f["value"], f["expected"]) for f in list(features or [])[:limit]]
@@ -174,12 +157,7 @@ def _plain_wording(name: str, value: float | None, expected: float | None) -> st
 
 
 def markdown_image(png: bytes, alt: str) -> str:
-    """A figure inside Markdown, as a data URI.
-
-    Args:
-        png: the bytes.
-        alt: what it shows, for readers who do not see it.
-    """
+    """A figure inside Markdown, as a data URI; `alt` says what it shows to readers who do not see it."""
     words = " ".join(alt.replace("[", "(").replace("]", ")").split())
     return f"![{words}](data:image/png;base64,{b64encode(png).decode('ascii')})"
 
