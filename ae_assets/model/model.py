@@ -110,7 +110,6 @@ class Model:
 
     @property
     def features(self) -> FeatureConfig:
-        """The attributes and what is made of them."""
         return self.settings.config
 
     @property
@@ -128,7 +127,8 @@ class Model:
     @cached_property
     def contract(self) -> RawContract:
         """What raw rows promise."""
-        return contract_of_settings(self.settings)
+        layout, periods = layout_of_record(self.settings.source), periods_of_record(self.settings.source)
+        return contract_of(layout, tuple(self.features.attributes), self.features.low_bits, periods)
 
     def start(self, mutes: Sequence[Mute] = ()) -> State:
         """The state before the first day."""
@@ -168,7 +168,7 @@ class Model:
             set_aside.append(state.set_aside)
             held_back |= state.held_back
         state.held_back = held_back
-        state.set_aside = pl.concat(set_aside) if set_aside else nothing_set_aside(self.contract.rhythm.periods)
+        state.set_aside = pl.concat(set_aside) if set_aside else nothing_set_aside(self.rhythm.periods)
         return pl.concat(decided) if decided else no_decisions(self.rhythm), state
 
     def decide_day(self, rows: pl.DataFrame, day: date, state: State) -> pl.DataFrame:
@@ -177,7 +177,7 @@ class Model:
         Raises:
             ContractError: as `decide`; the state then counts the day as one that is missing.
         """
-        state.set_aside, state.held_back = nothing_set_aside(self.contract.rhythm.periods), {}
+        state.set_aside, state.held_back = nothing_set_aside(self.rhythm.periods), {}
         state.raw_rows[day] = rows.height
         prepared = state.preparation.prepare(rows, day, self._gaps(state.raw_rows, day))
         state.set_aside = prepared.quarantine
@@ -213,13 +213,8 @@ class Model:
             model_version=pl.lit(self.version),
             format=pl.lit(FORMAT, pl.Int32),
             not_judged_because=not_judged_because(scored, self.detector, self.features),
-            **{
-                name: pl.when(scored.judged).then(values)
-                for name, values in {
-                    "day_score": pl.Series(scored.of_day.score).cast(pl.Float64),
-                    "top_features": top_features(scored, self.features),
-                }.items()
-            },
+            day_score=pl.when(scored.judged).then(pl.Series(scored.of_day.score).cast(pl.Float64)),
+            top_features=pl.when(scored.judged).then(top_features(scored, self.features)),
         )
         clear = is_clear(episodes.config, self.threshold.cut)
         unseen = lacks_what_it_reported(scored, self.detector, self.features)
@@ -253,7 +248,7 @@ class Model:
             day_rows,
             min(day_rows),
             day,
-            self.contract.rhythm.periods,
+            self.rhythm.periods,
             lowest_share=limits.volume_low,
             highest_share=limits.volume_high,
         )
@@ -262,13 +257,6 @@ class Model:
 def no_decisions(rhythm: Rhythm = DAILY_RECORDS) -> pl.DataFrame:
     """The decisions on no rows."""
     return pl.DataFrame(schema=anomaly_types(rhythm))
-
-
-def contract_of_settings(settings: FeatureSettings) -> RawContract:
-    """The contract of the raw rows that features are made of."""
-    config = settings.config
-    layout, periods = layout_of_record(settings.source), periods_of_record(settings.source)
-    return contract_of(layout, tuple(config.attributes), config.low_bits, periods)
 
 
 def card_of(table: WatchedTable) -> dict[str, Any]:

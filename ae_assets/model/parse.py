@@ -31,19 +31,17 @@ def parse_table(
         table = WatchedTable.model_validate(dict(attributes))
     except ValidationError as error:
         raise _refusal(where, _explain(error, attributes, line_of or {})) from None
-    if unknown := list(_unknown(table, line_of or {})):
+    unknown = [
+        f"  attributes.{'.'.join(path)}{_line(path, line_of or {})}: received {name!r}; {expected}"
+        for path, name, expected in unknown_names(table)
+    ]
+    if unknown:
         raise _refusal(where, unknown)
     return table
 
 
 def _refusal(where: str, lines: Iterable[str]) -> ConfigError:
     return ConfigError(f"{where} does not describe a watched table:\n" + "\n".join(lines))
-
-
-def _unknown(table: WatchedTable, line_of: Mapping[tuple[str, ...], int]) -> Iterator[str]:
-    for one in unknown_names(table):
-        at = _line(one.path, line_of)
-        yield f"  attributes.{'.'.join(one.path)}{at}: received {one.name!r}; {one.expected}"
 
 
 def _explain(

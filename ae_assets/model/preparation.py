@@ -12,7 +12,7 @@ from ae_assets.errors import ContractError
 from ae_assets.features.block import features_of_block
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.look_back import LookBack
-from ae_assets.features.validation import valid_rows, validate_day
+from ae_assets.features.validation import Validated, valid_rows, validate_day
 from ae_assets.schemas.raw import RawContract
 
 MapBlocks = Callable[[Callable[[pl.DataFrame], pl.DataFrame], pl.DataFrame], pl.DataFrame]
@@ -25,19 +25,13 @@ def on_the_whole(function: Callable[[pl.DataFrame], pl.DataFrame], rows: pl.Data
 
 
 @dataclass(frozen=True)
-class PreparedDay:
+class PreparedDay(Validated):
     """What became of a day's raw rows.
 
     Attributes:
-        day: the day.
-        valid: the rows that can be true, as ``validate_day`` gives them.
-        quarantine: the others, each with its reason.
         features: one row per valid row, as ``features_of_block`` gives them, by entity and time.
     """
 
-    day: date
-    valid: pl.DataFrame
-    quarantine: pl.DataFrame
     features: pl.DataFrame
 
 
@@ -91,21 +85,19 @@ class Preparation:
         self._gaps.update(gaps)
         with self._gap_unless_read(day):
             validated = validate_day(raw, day, self._contract)
-        valid = self._remembered(day, validated.valid)
+        self._remembered(day, validated.valid)
         history = self._look_back.history(day)
-        # By entity, so that one is found without reading the others.
-        features = self._map_blocks(
-            partial(
-                features_of_block,
-                first=day,
-                config=self._config,
-                gaps=frozenset(self._gaps),
-                begins=self._look_back.begins,
-                rhythm=self._contract.rhythm,
-            ),
-            history,
+        features_of = partial(
+            features_of_block,
+            first=day,
+            config=self._config,
+            gaps=frozenset(self._gaps),
+            begins=self._look_back.begins,
+            rhythm=self._contract.rhythm,
         )
-        return PreparedDay(day, valid, validated.quarantine, features)
+        # By entity, so that one is found without reading the others.
+        features = self._map_blocks(features_of, history)
+        return PreparedDay(validated.valid, validated.quarantine, features)
 
     def _remembered(self, day: date, valid: pl.DataFrame) -> pl.DataFrame:
         self._look_back.push(valid)

@@ -50,7 +50,7 @@ def reasons(scored: ScoredDay, features: FeatureConfig, explained: pl.Series) ->
         {feature.name: feature.column for feature in named if feature.column is not None},
     )
     words = attribute_wording_of(features)
-    seen_days = _seen_days(scored, rows)
+    seen_days = scored.about(pl.Series(rows))["seen_days"].to_list()
     age = next((place for place, feature in enumerate(named) if _is_age(feature, features)), None)
     told: list[list[str] | None] = [None] * len(explained)
     against: list[str | None] = [None] * len(explained)
@@ -84,24 +84,19 @@ def top_features(scored: ScoredDay, features: FeatureConfig) -> pl.Series:
     def picked(array: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.take_along_axis(array, top, axis=1)
 
+    names = pl.Series(list(windows.feature_names), dtype=pl.String).gather(top.ravel())
     columns: dict[str, NDArray[np.floating]] = {
         "contribution": picked(contributions),
         "value": undone(windows.values[windows.last_row[:, None], top], scales),
         "expected": undone(picked(scored.of_day.expected), scales),
     }
-    names = pl.Series(list(windows.feature_names), dtype=pl.String)
     fields = pl.DataFrame(
-        {"name": names.gather(top.ravel())}
-        | {name: pl.Series(values.ravel().astype(np.float64)) for name, values in columns.items()}
+        {"name": names, **{name: values.ravel().astype(np.float64) for name, values in columns.items()}}
     ).with_columns(pl.col("value", "expected").fill_nan(None))
-    return (
-        fields.select(pl.struct("name", "contribution", "value", "expected").alias("top_features"))
-        .to_series()
-        .reshape((len(top), count))
-        .arr.to_list()
-        if len(top)
-        else pl.Series("top_features", [], dtype=pl.List(fields.select(pl.struct(pl.all())).dtypes[0]))
-    )
+    top_fields = fields.to_struct("top_features")
+    if not len(top):
+        return pl.Series("top_features", [], dtype=pl.List(top_fields.dtype))
+    return top_fields.reshape((len(top), count)).arr.to_list()
 
 
 def _is_cause(
@@ -136,10 +131,6 @@ def _is_unusual(scored: ScoredDay, flags: NDArray[np.int64], rows: NDArray[np.in
 def _is_age(feature: Feature, features: FeatureConfig) -> bool:
     """Whether a feature is how old the device is; that its clock departs from the calendar is a reading."""
     return feature.column is not None and feature.column == features.age_column and feature.transform == "level"
-
-
-def _seen_days(scored: ScoredDay, rows: NDArray[np.int64]) -> list[int | None]:
-    return scored.about(pl.Series(rows))["seen_days"].to_list()
 
 
 def _features_of(names: tuple[str, ...], features: FeatureConfig) -> list[Feature]:

@@ -1,7 +1,6 @@
 """Names in a table's YAML that must be known elsewhere: attributes to the layout, features to what is made of them."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 
 from ae_assets.detectors.config import DetectorConfig
@@ -24,31 +23,23 @@ WRITTEN_BESIDE: Mapping[str, str] = {
 """Columns of the tables themselves that are never features, each with the reason."""
 
 
-@dataclass(frozen=True)
-class UnknownName:
-    """A name that nothing has.
+Path = tuple[str, ...]
 
-    Attributes:
-        path: its key, below ``attributes``.
-        name: the name.
-        expected: what would be known there, in words.
+
+def unknown_names(table: WatchedTable) -> Iterator[tuple[Path, str, str]]:
+    """The names of a table's attributes and of the features of its detectors that nothing has.
+
+    Returns:
+        of each the path of its key below ``attributes``, the name, and in words what would be known there.
     """
-
-    path: tuple[str, ...]
-    name: str
-    expected: str
-
-
-def unknown_names(table: WatchedTable) -> Iterator[UnknownName]:
-    """The names of a table's attributes and of the features of its detectors that are not known, with the nearest."""
     layout = table.layout
     for column in table.features.attributes:
         path = ("features", "attributes", column)
         if (reason := {**WRITTEN_BESIDE, **layout.never_features}.get(column.strip().lower())) is not None:
             expected = f"it {reason}. Columns that identify a device, a place or a date are never features; remove it"
-            yield UnknownName(path, column, expected)
+            yield path, column, expected
         elif not layout.is_attribute(column):
-            yield UnknownName(path, column, layout.attributes + nearest(column, layout.attribute_names))
+            yield path, column, layout.attributes + nearest(column, layout.attribute_names)
     yield from _of_detector(table, table.detector, ("detector",))
     for number, detector in enumerate(table.comparisons):
         yield from _of_detector(table, detector, ("comparisons", str(number)))
@@ -60,19 +51,15 @@ def nearest(name: str, known: Collection[str]) -> str:
     return f"; nearest: {', '.join(alike)}" if alike else ""
 
 
-def _of_detector(table: WatchedTable, detector: DetectorConfig, path: tuple[str, ...]) -> Iterator[UnknownName]:
+def _of_detector(table: WatchedTable, detector: DetectorConfig, path: Path) -> Iterator[tuple[Path, str, str]]:
     known = feature_names(table.features)
-    for name in getattr(detector, "features", None) or ():
+    age = getattr(detector, "age", None)
+    named = [("features", name) for name in getattr(detector, "features", None) or ()]
+    for key, name in named if age is None else [*named, ("age", age)]:
         if name not in known:
-            yield UnknownName((*path, "features"), name, _no_feature(name, known))
-    if (age := getattr(detector, "age", None)) is not None and age not in known:
-        yield UnknownName((*path, "age"), age, _no_feature(age, known))
+            yield (*path, key), name, f"no such feature is made by features.attributes{nearest(name, known)}"
     prefixes = [feature_prefix(column) for column in table.features.attributes]
     for counter in getattr(detector, "counters", ()):
         if not any(name == f"{counter}_level" or name.startswith(f"{counter}_growth_") for name in known):
             expected = f"no feature {counter}_level nor {counter}_growth_* is made by features.attributes"
-            yield UnknownName((*path, "counters"), counter, expected + nearest(counter, prefixes))
-
-
-def _no_feature(name: str, known: Collection[str]) -> str:
-    return f"no such feature is made by features.attributes{nearest(name, known)}"
+            yield (*path, "counters"), counter, expected + nearest(counter, prefixes)
