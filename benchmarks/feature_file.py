@@ -9,7 +9,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -17,11 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ae_assets.cli.instance import load_table
-from ae_assets.features.block import features_of_block
-from ae_assets.features.look_back import LookBack
-from ae_assets.features.validation import validate_day
 from ae_assets.features.volume import table_gaps
 from ae_assets.model.definition import WatchedTable
+from ae_assets.model.preparation import Preparation
 from ae_assets.schemas.contracts import contract_of
 from ae_assets.sources import Source, open_source
 
@@ -50,7 +48,7 @@ def write(table: WatchedTable, source: Source, output: Path, start: date, end: d
         Rows written, and rows set aside by validation.
     """
     contract = contract_of(table.layout, tuple(table.features.attributes), table.features.low_bits, table.periods)
-    look_back, began, rows, set_aside = LookBack(table.features), time.monotonic(), 0, 0
+    preparation, began, rows, set_aside = Preparation(contract, table.features), time.monotonic(), 0, 0
     day_rows: dict[date, int] = {}
     gaps_of = partial(table_gaps, lowest_share=table.checks.volume_low, highest_share=table.checks.volume_high)
     days = [listed for day, listed in source.days().items() if start <= day <= end]
@@ -61,15 +59,13 @@ def write(table: WatchedTable, source: Source, output: Path, start: date, end: d
     for done, listed in enumerate(days, 1):
         raw = source.read(listed)
         day_rows[listed.day] = raw.height
-        validated = validate_day(raw, listed.day, contract)
-        look_back.push(validated.valid)
-        first = listed.day - timedelta(days=table.features.look_back_days)
-        gaps = gaps_of(day_rows, first, listed.day, table.periods)
-        features = features_of_block(look_back.history(listed.day), listed.day, table.features, gaps).to_arrow()
+        first = table.periods.before(listed.day, table.features.look_back)
+        prepared = preparation.prepare(raw, listed.day, gaps_of(day_rows, first, listed.day, table.periods))
+        features = prepared.features.to_arrow()
         schema: pa.Schema = features.schema if writer is None else writer.schema
         writer = writer or pq.ParquetWriter(part, schema, compression="zstd")
         writer.write_table(features.cast(schema))
-        rows, set_aside = rows + len(features), set_aside + validated.quarantine.height
+        rows, set_aside = rows + len(features), set_aside + prepared.quarantine.height
         print(
             f"features: {done} of {len(days)} days, {rows:,} rows, {time.monotonic() - began:.0f} s",
             end="\r",

@@ -4,7 +4,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from benchmarks.row import Row
 START = date(2013, 4, 10)
 DRIVES = 22_700
 NULL_COLUMNS = 60
+KEEP_SNAPSHOTS = 5
 READ_COLUMNS = ("day", "serial_number", "model", "failure", *(f"smart_{number}_raw" for number in range(6)))
 
 
@@ -40,6 +41,27 @@ def drive_day(day: date, rows: int = DRIVES, attributes: int = 20, null_columns:
     )
 
 
+def nth_day(number: int) -> date:
+    """The days that benchmarks write, from 0."""
+    return START + timedelta(days=number)
+
+
+def of_day(frame: pl.DataFrame, number: int) -> pl.DataFrame:
+    """The rows of a frame as those of a day."""
+    return frame.with_columns(day=pl.lit(nth_day(number), dtype=pl.Date))
+
+
+def maintain(lakehouse: Lakehouse, table: str) -> None:
+    """Maintenance as it is when the states were replaced long ago: only its clock is not waited for."""
+    from ae_assets.lakehouse import compaction, maintenance
+
+    access = lakehouse._access  # noqa: SLF001 - the parts of `maintain`, with a time that `maintain` refuses
+    compaction.compact(access, table)
+    now = datetime.now(UTC) + timedelta(minutes=1)
+    maintenance.expire_snapshots(access, table, now, KEEP_SNAPSHOTS)
+    maintenance.remove_unnamed_files(access, table, now)
+
+
 def run() -> list[Row]:
     """Measures in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
@@ -51,7 +73,7 @@ def run() -> list[Row]:
 
 
 def _range_write_and_read(lakehouse: Lakehouse) -> Iterator[Row]:
-    days = [START + timedelta(days=number) for number in range(29)]
+    days = [nth_day(number) for number in range(29)]
     frames = [drive_day(day) for day in days]
     on = f"29 days x {DRIVES} rows x {frames[0].width} columns"
 
@@ -88,7 +110,7 @@ def _many_days(folder: Path) -> Iterator[Row]:
     few = 0.0
     for count in (10, 1000):
         lakehouse = Lakehouse.open(folder / f"days{count}")
-        days = [START + timedelta(days=number) for number in range(count)]
+        days = [nth_day(number) for number in range(count)]
         with lakehouse.writer("bench.raw", commit_rows=500) as writer:
             for day in days:
                 writer.write(day, drive_day(day, rows=20))

@@ -12,21 +12,20 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from ae_assets.lakehouse import Lakehouse
-from benchmarks.lakehouse import START, drive_day
+from benchmarks.lakehouse import START, drive_day, maintain, nth_day, of_day
 from benchmarks.row import Row
 
 FEW, MANY, ROWS = 10, 1_000, 20_000
 TABLE = "bench.raw"
 REPEATS = 15
 TARGET_RATIO, TARGET_SECONDS = 2.0, 1.0
-KEEP_SNAPSHOTS = 5
 
 
 def run() -> list[Row]:
@@ -73,7 +72,7 @@ def _backfilled(opened: Callable[[str], Lakehouse]) -> Iterator[Row]:
     began = time.perf_counter()
     with many.writer(TABLE) as writer:
         for number in range(MANY):
-            writer.write(_day(number), _of_day(frame, number))
+            writer.write(nth_day(number), of_day(frame, number))
     on = f"{ROWS:,} rows x {frame.width} columns a day, as a backfill"
     yield Row(f"write {MANY:,} days", time.perf_counter() - began, "s", note=on)
     yield from _figures(few, many, frame, "backfilled", judged=True)
@@ -90,9 +89,9 @@ def _daily(opened: Callable[[str], Lakehouse]) -> Iterator[Row]:
     on = f"{ROWS:,} rows x {frame.width} columns a day, one commit each"
     yield Row(f"write {MANY:,} days", seconds, "s", note=on)
     yield from _figures(few, many, frame, "never maintained", judged=False)
-    _maintain(few)
+    maintain(few, TABLE)
     began = time.perf_counter()
-    _maintain(many)
+    maintain(many, TABLE)
     yield Row("maintenance of all of it", time.perf_counter() - began, "s")
     yield from _figures(few, many, frame, "maintained", judged=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -116,7 +115,7 @@ def _figures(few: Lakehouse, many: Lakehouse, frame: pl.DataFrame, state: str, *
         f"{of_few[0] * 1000:.0f} ms of {FEW} days, {of_many[0] * 1000:.0f} ms of {MANY:,}; {ratio_of_processor:.2f} in "
         f"processor time; {held}",
     )
-    middle = _day(MANY // 2)
+    middle = nth_day(MANY // 2)
     for name, work, is_target in (
         ("list the days", lambda: many.day_rows(TABLE), judged),
         ("plan one day's scan", lambda: _plan(many, middle), judged),
@@ -142,18 +141,7 @@ def _write(lakehouse: Lakehouse, frame: pl.DataFrame, days: int) -> None:
 
 def _write_day(lakehouse: Lakehouse, frame: pl.DataFrame, number: int) -> None:
     with lakehouse.writer(TABLE) as writer:
-        writer.write(_day(number), _of_day(frame, number))
-
-
-def _maintain(lakehouse: Lakehouse) -> None:
-    """Maintenance as it is when the states were replaced long ago: only its clock is not waited for."""
-    from ae_assets.lakehouse import compaction, maintenance
-
-    access = lakehouse._access  # noqa: SLF001 - the parts of `maintain`, with a time that `maintain` refuses
-    compaction.compact(access, TABLE)
-    now = datetime.now(UTC) + timedelta(minutes=1)
-    maintenance.expire_snapshots(access, TABLE, now, KEEP_SNAPSHOTS)
-    maintenance.remove_unnamed_files(access, TABLE, now)
+        writer.write(nth_day(number), of_day(frame, number))
 
 
 def _plan(lakehouse: Lakehouse, day: date) -> None:
@@ -168,14 +156,6 @@ def _state(lakehouse: Lakehouse) -> str:
     table = lakehouse._access.get(TABLE)  # noqa: SLF001 - what no caller needs to know
     size = len(table.io.new_input(table.metadata_location)) / 1024
     return f"{len(table.metadata.snapshots):,} states, {manifest_count(table)} manifests, metadata of {size:.0f} KiB"
-
-
-def _of_day(frame: pl.DataFrame, number: int) -> pl.DataFrame:
-    return frame.with_columns(day=pl.lit(_day(number), dtype=pl.Date))
-
-
-def _day(number: int) -> date:
-    return START + timedelta(days=number)
 
 
 def _times(work: Callable[[], object]) -> tuple[float, float]:

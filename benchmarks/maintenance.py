@@ -4,7 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +12,13 @@ import polars as pl
 
 from ae_assets.lakehouse import Lakehouse
 from ae_assets.schemas.periods import DAILY
-from benchmarks.lakehouse import READ_COLUMNS, START, drive_day
+from benchmarks.lakehouse import READ_COLUMNS, START, drive_day, maintain, nth_day, of_day
 from benchmarks.row import Row
 
 DAYS, ROWS = 400, 5_000
 RERUNS, DAYS_A_RERUN = 3, 10
 IN_PIECES, PIECES = 60, 5
 KILLED = 60
-KEEP_SNAPSHOTS = 5
 TABLE = "bench.raw"
 REPEATS = 7
 
@@ -36,7 +35,7 @@ def _gained(lakehouse: Lakehouse, warehouse: Path) -> Iterator[Row]:
     rows = lakehouse.day_rows(TABLE)
     before = _figures(lakehouse, warehouse)
     began = time.perf_counter()
-    _maintain(lakehouse)
+    maintain(lakehouse, TABLE)
     seconds = time.perf_counter() - began
     after = _figures(lakehouse, warehouse)
     same = lakehouse.day_rows(TABLE) == rows
@@ -58,15 +57,15 @@ def _wear(lakehouse: Lakehouse, frame: pl.DataFrame) -> None:
         for first in range(0, DAYS, DAYS_A_RERUN):
             _run(lakehouse, frame, range(first, first + DAYS_A_RERUN))
     for number in range(0, DAYS, DAYS // IN_PIECES)[:IN_PIECES]:
-        _cut(lakehouse, _day(number))
+        _cut(lakehouse, nth_day(number))
     for number in range(KILLED):
-        _leave_a_file(lakehouse, number, _of_day(frame, number))
+        _leave_a_file(lakehouse, number, of_day(frame, number))
 
 
 def _run(lakehouse: Lakehouse, frame: pl.DataFrame, numbers: Iterable[int]) -> None:
     with lakehouse.writer(TABLE) as writer:
         for number in numbers:
-            writer.write(_day(number), _of_day(frame, number))
+            writer.write(nth_day(number), of_day(frame, number))
 
 
 def _cut(lakehouse: Lakehouse, day: date) -> None:
@@ -90,19 +89,8 @@ def _leave_a_file(lakehouse: Lakehouse, number: int, frame: pl.DataFrame) -> Non
             del files
 
     with suppress(KeyboardInterrupt), Killed(lakehouse._access, TABLE, DAILY, 10 * ROWS) as writer:  # noqa: SLF001
-        writer.write(_day(number), frame)
+        writer.write(nth_day(number), frame)
         raise KeyboardInterrupt
-
-
-def _maintain(lakehouse: Lakehouse) -> None:
-    """Maintenance as it is when the states were replaced long ago: only its clock is not waited for."""
-    from ae_assets.lakehouse import compaction, maintenance
-
-    access = lakehouse._access  # noqa: SLF001 - the parts of `maintain`, with a time that `maintain` refuses
-    compaction.compact(access, TABLE)
-    now = datetime.now(UTC) + timedelta(minutes=1)
-    maintenance.expire_snapshots(access, TABLE, now, KEEP_SNAPSHOTS)
-    maintenance.remove_unnamed_files(access, TABLE, now)
 
 
 def _figures(lakehouse: Lakehouse, warehouse: Path) -> dict[str, tuple[float, str]]:
@@ -111,7 +99,7 @@ def _figures(lakehouse: Lakehouse, warehouse: Path) -> dict[str, tuple[float, st
     access = lakehouse._access  # noqa: SLF001 - what no caller needs to know
     table = access.get(TABLE)
     files = [path for path in warehouse.rglob("*") if path.is_file()]
-    middle, last = _day(DAYS // 2), _day(DAYS - 1)
+    middle, last = nth_day(DAYS // 2), nth_day(DAYS - 1)
     month = last - timedelta(days=29)
 
     def plan() -> None:
@@ -135,14 +123,6 @@ def _figures(lakehouse: Lakehouse, warehouse: Path) -> dict[str, tuple[float, st
         "scan a month, 10 columns": (_milliseconds(scan), "ms"),
         "read and rewrite a day": (_milliseconds(rewrite), "ms"),
     }
-
-
-def _of_day(frame: pl.DataFrame, number: int) -> pl.DataFrame:
-    return frame.with_columns(day=pl.lit(_day(number), dtype=pl.Date))
-
-
-def _day(number: int) -> date:
-    return START + timedelta(days=number)
 
 
 def _milliseconds(work: Callable[[], object]) -> float:
