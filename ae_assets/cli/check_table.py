@@ -124,12 +124,12 @@ def _labels(table: "WatchedTable", raw: "pl.DataFrame", valid: "pl.DataFrame") -
 
 def _records(cadence: timedelta, valid: "pl.DataFrame") -> str:
     """How many records a device has, how far apart they are, and how far the YAML says."""
-    from ae_assets.model.proposal import span_in_words, steps_between
+    from ae_assets.model.proposal import every, steps_between
 
     steps = steps_between(valid).median()
-    every = f", one every {span_in_words(steps)}" if isinstance(steps, timedelta) else ""
+    often = f", one {every(steps)}" if isinstance(steps, timedelta) else ""
     most = max(valid[ENTITY].value_counts()["count"])
-    return f"a device has up to {most:,} records{every}; source.columns.time.cadence: {written(cadence)}"
+    return f"a device has up to {most:,} records{often}; source.columns.time.cadence: {written(cadence)}"
 
 
 def _problems(table: "WatchedTable", validated: "Validated") -> Iterator[str]:

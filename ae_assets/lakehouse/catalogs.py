@@ -26,16 +26,7 @@ _PASSING_STATES = ("starting up", "shutting down", "recovery mode", "too many", 
 def catalog_properties(
     home: Path | None, properties: Mapping[str, str], file_properties: Mapping[str, str]
 ) -> dict[str, str]:
-    """Settings of the catalog: given properties over pyiceberg's own configuration over the embedded default.
-
-    Args:
-        home: folder of the embedded default; None leaves it out.
-        properties: settings such as ``uri``, ``type``, ``warehouse``, ``s3.endpoint``.
-        file_properties: settings such as ``s3.endpoint`` that all others stand over.
-
-    Raises:
-        LakehouseError: nothing names a catalog.
-    """
+    """Settings of the catalog, as `Lakehouse.open` says; raises LakehouseError where nothing names one."""
     configuration = Config()
     # pyiceberg reads PYICEBERG_CATALOG__AE_ASSETS__URI as catalog "ae-assets", a file may spell "ae_assets".
     configured = {

@@ -41,21 +41,14 @@ NARROW_TYPES: dict[str, pl.DataType] = {
 
 
 def stored_type(dtype: pl.DataType) -> pl.DataType | None:
-    """The nearest type that Iceberg has, or None where there is none (Null, Time, Duration, UInt64, Object).
-
-    Args:
-        dtype: type of a polars column; lists and structs are followed.
-    """
+    """The nearest type that Iceberg has, in lists and structs too; None: there is none, as of Time, UInt64, Object."""
     if isinstance(dtype, pl.List | pl.Array):
         inner = stored_type(_instance(dtype.inner))
         return None if inner is None else pl.List(inner)
     if isinstance(dtype, pl.Struct):
         fields = {field.name: stored_type(_instance(field.dtype)) for field in dtype.fields}
-        return (
-            pl.Struct({name: kind for name, kind in fields.items() if kind is not None})
-            if all(fields.values())
-            else None
-        )
+        kinds = {name: kind for name, kind in fields.items() if kind is not None}
+        return pl.Struct(kinds) if len(kinds) == len(fields) else None
     if isinstance(dtype, pl.Datetime):
         return pl.Datetime("us", "UTC" if dtype.time_zone else None)
     if isinstance(dtype, _STORED_AS_IS):
@@ -96,14 +89,7 @@ def check_day(table: str, day: date, frame: pl.DataFrame, periods: Periods) -> N
 def new_columns(
     table: str, day: date, frame: pl.DataFrame, known: Mapping[str, pl.DataType], periods: Periods
 ) -> dict[str, pl.DataType]:
-    """Columns of the frame that the table lacks, with the type each will have.
-
-    Args:
-        table: name of the table, for messages.
-        day: day of the frame, for messages.
-        frame: the rows to be written.
-        known: type that a read gives back, by column of the table; empty for a table that does not exist yet.
-        periods: of the table.
+    """Columns of the frame that a table with the columns `known` lacks, with the type that a read will give back.
 
     Raises:
         ContractError: a column cannot be stored, or its type conflicts with the table's.

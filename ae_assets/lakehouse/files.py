@@ -34,12 +34,6 @@ _LOGGER = logging.getLogger(__name__)
 def write_day(table: Table, layout: Layout, day: date, frame: pl.DataFrame) -> list[DataFile]:
     """Writes a day's rows into a new file of the table's warehouse; no reader sees it before a commit names it.
 
-    Args:
-        table: where to.
-        layout: columns of the table; all columns of the frame are among them.
-        day: the period of all rows.
-        frame: its rows.
-
     Returns:
         the file; none for a frame without rows.
     """
@@ -84,16 +78,9 @@ def read_files(
     columns: Sequence[str],
     entities: Collection[str] | None = None,
 ) -> pl.DataFrame:
-    """Rows of the files, in order of the files.
+    """Some columns of the files, null where a file lacks one; rows in order of the files.
 
-    Of a file the wanted columns are read, and with `entities` only the parts that hold one of them; also from a server.
-
-    Args:
-        table: which the files belong to.
-        layout: its columns.
-        files: none gives a frame without rows.
-        columns: in the order wanted; one that a file lacks is null there.
-        entities: whose rows; None: all rows.
+    With `entities` only their rows, and only the parts of a file that hold one are read; also from a server.
 
     Raises:
         LakehouseError: a file is missing or not what the table says it is.

@@ -13,7 +13,7 @@ def state_at(table: Table, as_of: datetime | int | None) -> Snapshot | None:
     """The state that the table was in at a time; None for as it is now.
 
     Args:
-        table: the table, as of its loaded metadata.
+        table: as of its loaded metadata.
         as_of: a time, in UTC where it names no zone; or the number of a snapshot, such as one that a tag names.
 
     Raises:
@@ -42,7 +42,7 @@ def expirable(table: Table, cutoff: datetime, keep_snapshots: int) -> list[int]:
     rightly or not at all. Snapshots that led nowhere, such as those that were rolled back, are kept until the cutoff.
 
     Args:
-        table: the table, as of its loaded metadata.
+        table: as of its loaded metadata.
         cutoff: a state that was replaced before may go.
         keep_snapshots: 1 or more; 1 is the current state alone.
     """

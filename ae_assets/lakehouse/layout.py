@@ -44,11 +44,7 @@ class Layout:
 
 
 def layout_of(table: Table, schema: Schema) -> Layout:
-    """Reads the columns of a table.
-
-    Args:
-        table: the table.
-        schema: its current schema or a former one.
+    """The columns of a table by its current schema or a former one.
 
     Raises:
         LakehouseError: a column was renamed, or dropped and added again: files are read by column name.
@@ -63,11 +59,7 @@ def layout_of(table: Table, schema: Schema) -> Layout:
 
 
 def iceberg_schema(columns: Mapping[str, pl.DataType]) -> Schema:
-    """A new table's schema, or the fields to be added to one, whose ids Iceberg then gives.
-
-    Args:
-        columns: type that a read gives back, by column.
-    """
+    """A new table's schema, or the fields to be added to one, for columns of the types that a read gives back."""
     stored = {name: stored_type(dtype) or dtype for name, dtype in columns.items()}
     fields = [
         field.with_metadata({"doc": f"{_DOC}{columns[field.name]}"})

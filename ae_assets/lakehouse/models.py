@@ -3,6 +3,7 @@
 Knows nothing of what is in a model's files; works on a local folder or, through pyarrow, on any of its file systems.
 """
 
+import functools
 import hashlib
 import json
 import re
@@ -11,7 +12,6 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -29,7 +29,7 @@ _CHAMPION = "champion.json"
 _TABLE = r"[A-Za-z0-9_]+"
 _VERSION = r"\d{8}T\d{9}Z-[0-9a-f]{8}"
 _PARTIAL = ".partial-"
-_refusals = partial(storage_errors, error=ModelError)
+_refusals = functools.partial(storage_errors, error=ModelError)
 _S3_ARGUMENTS = {
     "s3.endpoint": "endpoint_override",
     "s3.region": "region",
@@ -48,13 +48,7 @@ class ModelStore:
     """
 
     def __init__(self, root: str, files: "FileSystem", cache: Path | None) -> None:
-        """Takes a folder of a file system; `open` is the way to find both.
-
-        Args:
-            root: folder of the store in `files`.
-            files: where it is.
-            cache: local folder for downloaded versions; None if `files` is the local file system.
-        """
+        """Takes a folder of a file system, and a local one for downloaded versions: None if the first is local too."""
         self._root = root.rstrip("/")
         self._files = files
         self._cache = cache
@@ -99,8 +93,8 @@ class ModelStore:
         """Adds a version; it is seen once complete, and never if writing it fails or is killed.
 
         Args:
-            table: watched table.
-            write: puts the model's files into the empty local folder it is given.
+            table: the watched table.
+            write: puts the model's files into the empty local folder that it is given.
             card: the model card, to be stored as JSON.
 
         Returns:

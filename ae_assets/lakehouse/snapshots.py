@@ -123,13 +123,9 @@ def replace_days(table: Table, files: Mapping[date, Sequence[DataFile]]) -> Atte
     The catalog accepts it only if no other snapshot came after the one that `table` has loaded; so of two writers of
     one day the later accepted one replaces the earlier one's files, and the two are never both there.
 
-    Args:
-        table: the table, loaded; on success it holds the new metadata.
-        files: what each day shall consist of; an empty sequence empties the day.
-
     Returns:
-        what came of it. After a failure other than a conflict the catalog may have accepted all the same: look whether
-        the snapshot is there before trying again.
+        what came of it; on success the table holds the new metadata. After a failure other than a conflict the catalog
+        may have accepted all the same: look whether the snapshot is there before trying again.
     """
     if _has_many_manifests(table):
         merge_manifests(table)  # Before, since after the commit no failure may look like one of the commit.

@@ -33,7 +33,6 @@ class Lakehouse:
     """
 
     def __init__(self, access: "TableAccess") -> None:
-        """Takes the tables of a catalog; `open` is the way to find them."""
         self._access = access
 
     @classmethod
@@ -102,7 +101,7 @@ class Lakehouse:
         revise a day at once neither undoes the other.
 
         Args:
-            table: ``"<watched table>.<asset>"``; it is made where there is none.
+            table: it is made where there is none.
             first: first day of the range that the function is given.
             last: last day of it.
             change: from the rows of the range, without columns where there is no table yet, to the new rows of the
@@ -160,12 +159,7 @@ class Lakehouse:
         return ((day, read(files)) for day, files in days.items())
 
     def day_rows(self, table: str, as_of: datetime | int | None = None) -> dict[date, int]:
-        """Rows of each day that has any, in order of days, from metadata only; empty where there is no table.
-
-        Args:
-            table: ``"<watched table>.<asset>"``.
-            as_of: as `read` takes it.
-        """
+        """Rows of each day that has any, in order of days, from metadata only; empty where there is no table."""
         days = self._files_by_day(table, as_of).items()
         return {day: sum(file.record_count for file in files) for day, files in days}
 
@@ -182,12 +176,7 @@ class Lakehouse:
         return dict(self._access.get(table).properties)
 
     def set_properties(self, table: str, properties: Mapping[str, str]) -> None:
-        """Sets table properties and leaves all others as they are.
-
-        Args:
-            table: a table that exists.
-            properties: values by key, e.g. ``{"ae_assets.simulated": "true"}``.
-        """
+        """Sets properties of a table that exists, e.g. ``{"ae_assets.simulated": "true"}``; all others stay."""
         self._access.set_properties(table, properties)
 
     def maintain(
@@ -209,9 +198,6 @@ class Lakehouse:
                 names are removed; at least an hour.
             keep_snapshots: how many of the last states stay however old they are, the current one included.
             retention_days: days that the table shall hold, counted back from the newest one; None: all.
-
-        Returns:
-            what was done.
         """
         from ae_assets.lakehouse.maintenance import maintain
 

@@ -97,10 +97,8 @@ class DayWriter:
             return
         if self._after is not None:
             self._after._commit()  # noqa: SLF001 - of this class
-        files, self._waiting = (
-            self._waiting,
-            {},
-        )  # Once a commit was asked for, only it can say whether they are in use.
+        # Once a commit is asked for, only the catalog can say whether they are in use.
+        files, self._waiting = self._waiting, {}
         try:
             self._table, _ = self._access.replace_days(self._table, files)
         except StorageError:

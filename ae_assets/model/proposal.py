@@ -16,6 +16,7 @@ import polars as pl
 
 from ae_assets.errors import ConfigError
 from ae_assets.schemas.columns import RESERVED_COLUMNS, stored_name
+from ae_assets.schemas.durations import in_words
 from ae_assets.schemas.periods import PERIODS, Partitions
 from ae_assets.schemas.times import read_times
 
@@ -426,22 +427,17 @@ def _periods_for(step: timedelta | None, named: Partitions | None) -> tuple[Part
         return named, f"files are named after {PERIODS[named].noun}s"
     if step is None:
         return "daily", "no device has two records in the sample"
-    every = f"a device has a record every {span_in_words(step)}"
+    often = f"a device has a record {every(step)}"
     if step < timedelta(minutes=1):
-        return "hourly", f"{every}, so a day would hold more than {timedelta(days=1) // timedelta(minutes=1):,} of them"
+        return "hourly", f"{often}, so a day would hold more than {timedelta(days=1) // timedelta(minutes=1):,} of them"
     if step > timedelta(days=1):
-        return "weekly", f"{every}, so most days would have none"
-    return "daily", every
+        return "weekly", f"{often}, so most days would have none"
+    return "daily", often
 
 
-def span_in_words(span: timedelta) -> str:
-    """E.g. ``15 minutes``."""
-    seconds = int(span.total_seconds())
-    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        if seconds % length == 0:
-            count = seconds // length
-            return unit if count == 1 else f"{count:,} {unit}s"
-    return f"{seconds:,} seconds"
+def every(step: timedelta) -> str:
+    """E.g. ``every 15 minutes``, ``every day``."""
+    return f"every {in_words(step).removeprefix('an ').removeprefix('a ')}"
 
 
 def _share(truths: pl.Series) -> float:
