@@ -150,7 +150,7 @@ class TableAccess:
                 f"{name} is stored by {layout.periods.noun}s, and was to be written by {periods.noun}s: set "
                 f"partitions: {layout.periods.partitions} again, or load the source into a new home (AE_ASSETS_HOME)."
             )
-        return layout.kept
+        return layout.types
 
     def set_properties(self, name: str, properties: Mapping[str, str]) -> None:
         """Sets table properties; no commit where all have their values already."""
@@ -196,15 +196,15 @@ class TableAccess:
             for attempt, replaced in tried:
                 if attempt.snapshot_id and current.snapshot_by_id(attempt.snapshot_id):
                     return current, replaced  # An answer was lost, the commit was not.
-            wanted = files if instead_of is None else _unchanged(current, files, instead_of)
-            if not wanted or (together and len(wanted) < len(files)):
+            new_files = files if instead_of is None else _unchanged(current, files, instead_of)
+            if not new_files or (together and len(new_files) < len(files)):
                 return current, frozenset()
-            _check_that_files_are_there(current, wanted)
-            attempt = replace_days(current, wanted)
-            tried.append((attempt, frozenset(wanted)))
+            _check_that_files_are_there(current, new_files)
+            attempt = replace_days(current, new_files)
+            tried.append((attempt, frozenset(new_files)))
             if attempt.failure is not None:
                 raise attempt.failure
-            return current, frozenset(wanted)
+            return current, frozenset(new_files)
 
         try:
             return until_accepted(

@@ -56,7 +56,7 @@ def stored_type(dtype: pl.DataType) -> pl.DataType | None:
     return _STORED_AS.get(type(dtype))
 
 
-def kept_type(dtype: pl.DataType) -> pl.DataType | None:
+def type_read_back(dtype: pl.DataType) -> pl.DataType | None:
     """The type that a read gives back for a column written with `dtype`; None where it cannot be stored."""
     return dtype if str(dtype) in NARROW_TYPES else stored_type(dtype)
 
@@ -87,23 +87,23 @@ def check_day(table: str, day: date, frame: pl.DataFrame, periods: Periods) -> N
 
 
 def new_columns(
-    table: str, day: date, frame: pl.DataFrame, known: Mapping[str, pl.DataType], periods: Periods
+    table: str, day: date, frame: pl.DataFrame, existing: Mapping[str, pl.DataType], periods: Periods
 ) -> dict[str, pl.DataType]:
-    """Columns of the frame that a table with the columns `known` lacks, with the type that a read will give back.
+    """Columns of the frame that a table with the columns `existing` lacks, with the type that a read will give back.
 
     Raises:
         ContractError: a column cannot be stored, or its type conflicts with the table's.
     """
     added: dict[str, pl.DataType] = {}
-    spelled = {name.lower(): name for name in known}
+    spelled = {name.lower(): name for name in existing}
     if taken := [name for name in frame.columns if name != DAY and name.lower() == periods.noun]:
         raise ContractError(
             f"Column {taken[0]!r} of the frame for {table} on {day} is what the table calls the {periods.noun} by "
             "which it is stored: rename it."
         )
     for name, dtype in frame.schema.items():
-        if name in known:
-            _check_fits(table, day, name, dtype, known[name])
+        if name in existing:
+            _check_fits(table, day, name, dtype, existing[name])
             continue
         if (other := spelled.get(name.lower())) is not None:
             raise ContractError(
@@ -111,22 +111,22 @@ def new_columns(
                 "Spark and Glue do not tell apart: rename one of them."
             )
         spelled[name.lower()] = name
-        kept = kept_type(dtype)
-        if kept is None:
+        read_back = type_read_back(dtype)
+        if read_back is None:
             raise ContractError(
                 f"Column '{name}' of the frame for {table} on {day} has type {dtype}, which a table cannot store: "
                 "cast it, e.g. to Int64, String or Datetime."
             )
-        added[name] = kept
+        added[name] = read_back
     return added
 
 
-def _check_fits(table: str, day: date, name: str, dtype: pl.DataType, known: pl.DataType) -> None:
-    if dtype == pl.Null or kept_type(dtype) == known or type(known) in _WIDENS_TO.get(type(dtype), ()):
+def _check_fits(table: str, day: date, name: str, dtype: pl.DataType, existing: pl.DataType) -> None:
+    if dtype == pl.Null or type_read_back(dtype) == existing or type(existing) in _WIDENS_TO.get(type(dtype), ()):
         return
     raise ContractError(
-        f"Column '{name}' of {table} has type {known}, but the frame for {day} has {dtype}: "
-        f"cast it to {known} before writing, or write it under another name."
+        f"Column '{name}' of {table} has type {existing}, but the frame for {day} has {dtype}: "
+        f"cast it to {existing} before writing, or write it under another name."
     )
 
 

@@ -55,7 +55,7 @@ def _merge_days(
 ) -> tuple[Table, frozenset[date]]:
     layout = access.layout(table)
     merged = {
-        day: write_day(table, layout, day, read_files(table, layout, files, list(layout.kept)))
+        day: write_day(table, layout, day, read_files(table, layout, files, list(layout.types)))
         for day, files in days.items()
     }
     current, replaced = access.replace_days(table, merged, instead_of=days)

@@ -85,9 +85,9 @@ def read_files(
     Raises:
         LakehouseError: a file is missing or not what the table says it is.
     """
-    kept = {column: layout.kept[column] for column in columns}
-    if not files or not kept:
-        return pl.DataFrame(schema=kept)
+    types = {column: layout.types[column] for column in columns}
+    if not files or not types:
+        return pl.DataFrame(schema=types)
     stored = {layout.in_files(column): layout.stored[column] for column in columns}
     paths = [file.file_path for file in files]
     try:
@@ -95,7 +95,7 @@ def read_files(
             rows = _scanned(paths, stored)
         else:
             rows = pl.concat([_parts(table, path, stored, layout.in_files(DAY), entities) for path in paths])
-        return rows.select(pl.col(layout.in_files(column)).cast(dtype).alias(column) for column, dtype in kept.items())
+        return rows.select(pl.col(layout.in_files(column)).cast(dtype).alias(column) for column, dtype in types.items())
     except (OSError, pa.ArrowException, pl.exceptions.PolarsError) as reason:
         raise LakehouseError(
             f"{len(files)} files of table {'.'.join(table.name())}, from {paths[0]} to {paths[-1]}, cannot be read: "
@@ -129,14 +129,14 @@ def _parts(
     The partition's column is in every file, so that one without any of the others still gives its rows.
     """
     with table.io.new_input(path).open() as stream, pq.ParquetFile(stream, pre_buffer=True) as parquet:
-        wanted = {*stored, partition, *([] if entities is None else [ENTITY])}.intersection(parquet.schema_arrow.names)
+        names = {*stored, partition, *([] if entities is None else [ENTITY])}.intersection(parquet.schema_arrow.names)
         groups = range(parquet.num_row_groups) if entities is None else _groups_of(parquet, sorted(entities))
-        found = parquet.read_row_groups(list(groups), columns=list(wanted))
+        found = parquet.read_row_groups(list(groups), columns=list(names))
     if entities is not None:
         # Rows that Polars filters go on holding the text of all rows; of sixty days of a fleet that is half a gigabyte.
         found = found.filter(pc.is_in(found[ENTITY], value_set=pa.array(list(entities), found.field(ENTITY).type)))
     rows = pl.DataFrame(found)
-    absent = (pl.lit(None, dtype).alias(name) for name, dtype in stored.items() if name not in wanted)
+    absent = (pl.lit(None, dtype).alias(name) for name, dtype in stored.items() if name not in names)
     return rows.with_columns(absent).match_to_schema(
         stored, extra_columns="ignore", integer_cast="upcast", float_cast="upcast"
     )

@@ -23,15 +23,15 @@ def state_at(table: Table, as_of: datetime | int | None) -> Snapshot | None:
         return None
     line = list(ancestors_of(table.current_snapshot(), table.metadata))
     if isinstance(as_of, int):
-        found = table.snapshot_by_id(as_of)
+        state = table.snapshot_by_id(as_of)
         asked = f"in its state {as_of}"
     else:
         moment = as_of if as_of.tzinfo else as_of.replace(tzinfo=UTC)
-        found = next((state for state in line if state.timestamp_ms <= moment.timestamp() * 1000), None)
+        state = next((one for one in line if one.timestamp_ms <= moment.timestamp() * 1000), None)
         asked = f"as it was at {_written(moment)}"
-    if found is None:
+    if state is None:
         raise LakehouseError(f"{'.'.join(table.name())} cannot be read {asked}: {_oldest_in_words(line)}")
-    return found
+    return state
 
 
 def expirable(table: Table, cutoff: datetime, keep_snapshots: int) -> list[int]:
@@ -46,7 +46,7 @@ def expirable(table: Table, cutoff: datetime, keep_snapshots: int) -> list[int]:
         cutoff: a state that was replaced before may go.
         keep_snapshots: 1 or more; 1 is the current state alone.
     """
-    kept: set[int] = set()
+    retained: set[int] = set()
     reached: set[int] = set()
     for reference in table.refs().values():
         line = list(ancestors_of(table.snapshot_by_id(reference.snapshot_id), table.metadata))
@@ -55,11 +55,11 @@ def expirable(table: Table, cutoff: datetime, keep_snapshots: int) -> list[int]:
             line = _recent(line, cutoff, keep_snapshots)
         else:
             line = line[:1]
-        kept.update(state.snapshot_id for state in line)
+        retained.update(state.snapshot_id for state in line)
     return [
         state.snapshot_id
         for state in table.snapshots()
-        if state.snapshot_id not in kept
+        if state.snapshot_id not in retained
         and (state.snapshot_id in reached or state.timestamp_ms < _milliseconds(cutoff))
     ]
 
@@ -76,11 +76,11 @@ def _oldest_in_words(line: list[Snapshot]) -> str:
         return "nothing has been written to it yet"
     oldest = line[-1]
     since = _written(datetime.fromtimestamp(oldest.timestamp_ms / 1000, UTC))
-    known = f"the oldest state held is of {since} (snapshot {oldest.snapshot_id})"
+    words = f"the oldest state held is of {since} (snapshot {oldest.snapshot_id})"
     if (oldest.sequence_number or 0) <= 1:
-        return f"{known}, and it is the first."
+        return f"{words}, and it is the first."
     return (
-        f"{known}; maintenance forgot the earlier ones. attributes.maintenance.keep_days and keep_snapshots say how "
+        f"{words}; maintenance forgot the earlier ones. attributes.maintenance.keep_days and keep_snapshots say how "
         "long replaced states stay."
     )
 

@@ -23,13 +23,13 @@ class Layout:
     """The columns of a table, in order.
 
     Attributes:
-        kept: type that a read gives, by column.
+        types: type that a read gives, by column.
         stored: type in the data files, by column.
         arrow: the same as an Arrow schema whose fields carry Iceberg's field ids and the names in the files.
         periods: the table's; the column of the period is called ``day`` but for the files.
     """
 
-    kept: dict[str, pl.DataType]
+    types: dict[str, pl.DataType]
     stored: dict[str, pl.DataType]
     arrow: pa.Schema
     periods: Periods
@@ -51,11 +51,12 @@ def layout_of(table: Table, schema: Schema) -> Layout:
     """
     _check_names_are_stable(table)
     arrow, periods = schema.as_arrow(), periods_of(table)
-    types = pl.DataFrame(arrow.empty_table()).rename({periods.noun: DAY}).schema
-    stored = {name: stored_type(dtype) or dtype for name, dtype in types.items()}
-    docs = {field.name: (field.doc or "").removeprefix(_DOC) for field in schema.fields}
-    kept = {name: NARROW_TYPES.get(docs.get(name, ""), dtype) for name, dtype in stored.items()}
-    return Layout(kept, stored, arrow, periods)
+    in_files = pl.DataFrame(arrow.empty_table()).rename({periods.noun: DAY}).schema
+    stored = {name: stored_type(dtype) or dtype for name, dtype in in_files.items()}
+    narrow = {f"{_DOC}{name}": dtype for name, dtype in NARROW_TYPES.items()}
+    docs = {field.name: field.doc or "" for field in schema.fields}
+    types = {name: narrow.get(docs.get(name, ""), dtype) for name, dtype in stored.items()}
+    return Layout(types, stored, arrow, periods)
 
 
 def iceberg_schema(columns: Mapping[str, pl.DataType]) -> Schema:

@@ -71,7 +71,7 @@ def remove_days_past_retention(access: TableAccess, name: str, retention_days: i
     table = access.get(name)
     rows = {day: sum(file.record_count for file in files) for day, files in files_by_day(table).items()}
     now = periods_of(table).of(datetime.now(UTC))
-    newest = max((day for day, held in rows.items() if held and day <= now), default=None)
+    newest = max((day for day, count in rows.items() if count and day <= now), default=None)
     past = [day for day in rows if newest is not None and newest - day >= timedelta(days=retention_days)]
     if past:
         access.replace_days(table, {day: [] for day in past})
@@ -104,8 +104,8 @@ def remove_unnamed_files(access: TableAccess, name: str, before: datetime) -> tu
     table = access.get(name)
     files, folder = _warehouse_of(table)
     named = _named(table)
-    found = files.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
-    unnamed = [info for info in found if info.is_file and info.path not in named and is_old(info, before)]
+    infos = files.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
+    unnamed = [info for info in infos if info.is_file and info.path not in named and is_old(info, before)]
     if unnamed:
         named = _named(access.get(name))  # and what was committed while the files were listed
     removed = remove(files, [info for info in unnamed if info.path not in named])

@@ -135,8 +135,8 @@ class ModelStore:
 
         selector = fs.FileSelector(self._table(table), allow_not_found=True)
         with _refusals(f"listing the models of {table}"):
-            found = self._files.get_file_info(selector)
-        names = [info.base_name for info in found if info.type == fs.FileType.Directory]
+            infos = self._files.get_file_info(selector)
+        names = [info.base_name for info in infos if info.type == fs.FileType.Directory]
         named = sorted(name for name in names if re.fullmatch(_VERSION, name))
         return [name for name in named if self._is_file(f"{self._table(table)}/{name}/{_MANIFEST}")]
 
@@ -273,8 +273,8 @@ class ModelStore:
     def _manifest(self, table: str, version: str) -> dict[str, Any]:
         text = self._get(f"{self._version(table, version)}/{_MANIFEST}")
         if text is None:
-            known = self.versions(table)
-            hint = f"it has {', '.join(known[-5:])}" if known else f"it has none: materialise {table}/model first"
+            versions = self.versions(table)
+            hint = f"it has {', '.join(versions[-5:])}" if versions else f"it has none: materialise {table}/model first"
             raise ModelError(f"The model of {table} has no version {version}; {hint}.")
         manifest: dict[str, Any] = json.loads(text)
         return manifest

@@ -23,10 +23,10 @@ def refuse_a_moved_home(database: Path, warehouse: str) -> None:
     if Path(warehouse) != home / "warehouse":
         return
     # A link from the former place to this one makes the full paths right, so they are followed.
-    held = (home / "warehouse").resolve()
+    warehouse_folder = (home / "warehouse").resolve()
     for location in _metadata_files(database):
         path = Path(location.removeprefix("file://"))
-        if not path.resolve().is_relative_to(held):
+        if not path.resolve().is_relative_to(warehouse_folder):
             former = path.parents[3].parent  # former / warehouse / namespace / table / metadata / file
             raise LakehouseError(_what_to_do(home, former, database.name))
 
@@ -45,8 +45,8 @@ def _what_to_do(home: Path, former: Path, database: str) -> str:
 
 def _metadata_files(database: Path) -> list[str]:
     with contextlib.closing(sqlite3.connect(database)) as connection:
-        known = connection.execute("select name from sqlite_master where name = 'iceberg_tables'").fetchone()
-        if known is None:
+        table = connection.execute("select name from sqlite_master where name = 'iceberg_tables'").fetchone()
+        if table is None:
             return []
         rows = connection.execute("select metadata_location from iceberg_tables").fetchall()
     return [location for (location,) in rows if location]

@@ -24,11 +24,11 @@ def revise(
 
     def change_them() -> None:
         table = access.find(name)
-        held = {} if table is None else files_by_day(table, first, last)
+        before = {} if table is None else files_by_day(table, first, last)
         rows = pl.DataFrame()
         if table is not None:
             layout = access.layout(table)
-            rows = read_files(table, layout, list(chain.from_iterable(held.values())), list(layout.kept))
+            rows = read_files(table, layout, list(chain.from_iterable(before.values())), list(layout.types))
         frames = change(rows)
         if not frames:
             return
@@ -37,7 +37,7 @@ def revise(
         if table is None:
             return
         written = {day: write_day(table, access.layout(table), day, frame) for day, frame in frames.items()}
-        table, replaced = access.replace_days(table, written, instead_of=held, together=True)
+        table, replaced = access.replace_days(table, written, instead_of=before, together=True)
         if not replaced:
             remove_unused(table, chain.from_iterable(written.values()))
             raise CommitFailedException(f"another run changed {name} in the meantime")

@@ -70,7 +70,7 @@ def files_by_day(
     Raises:
         LakehouseError: the table is not partitioned by its periods, or another engine left row deletes in it.
     """
-    found: dict[date, list[DataFile]] = defaultdict(list)
+    days: dict[date, list[DataFile]] = defaultdict(list)
     periods = periods_of(table)
     first = None if first is None else periods.of(first)
     last = None if last is None else periods.last_of(last)
@@ -85,8 +85,8 @@ def files_by_day(
                 continue
             day = at.period(value)
             if (first is None or first <= day) and (last is None or day <= last):
-                found[day].append(entry.data_file)
-    return {day: sorted(found[day], key=lambda file: file.file_path) for day in sorted(found)}
+                days[day].append(entry.data_file)
+    return {day: sorted(days[day], key=lambda file: file.file_path) for day in sorted(days)}
 
 
 def manifest_count(table: Table) -> int:
@@ -100,8 +100,8 @@ def files_of(table: Table) -> set[str]:
     for snapshot in table.snapshots():
         manifests.update({manifest.manifest_path: manifest for manifest in snapshot.manifests(table.io)})
     lists = {snapshot.manifest_list for snapshot in table.snapshots()}
-    held = (entry.data_file.file_path for it in manifests.values() for entry in it.fetch_manifest_entry(table.io))
-    return {*lists, *manifests, *held}
+    content = (entry.data_file.file_path for it in manifests.values() for entry in it.fetch_manifest_entry(table.io))
+    return {*lists, *manifests, *content}
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ def replace_days(table: Table, files: Mapping[date, Sequence[DataFile]]) -> Atte
     """
     if _has_many_manifests(table):
         merge_manifests(table)  # Before, since after the commit no failure may look like one of the commit.
-    held = files_by_day(table, min(files), max(files))
-    gone = [file for day in files for file in held.get(day, ())]
+    before = files_by_day(table, min(files), max(files))
+    gone = [file for day in files for file in before.get(day, ())]
     added = [file for day in sorted(files) for file in files[day]]
     if not gone and not added:
         return Attempt(None)

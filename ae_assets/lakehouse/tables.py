@@ -70,7 +70,7 @@ class Lakehouse:
 
     def schema(self, table: str) -> pl.Schema:
         """Columns of a table and the types that a read gives, in order."""
-        return pl.Schema(self._access.layout(self._access.get(table)).kept)
+        return pl.Schema(self._access.layout(self._access.get(table)).types)
 
     def writer(
         self,
@@ -221,10 +221,10 @@ class Lakehouse:
         loaded = self._access.get(table)
         state = state_at(loaded, as_of)
         layout = self._access.layout(loaded, state)
-        names = list(layout.kept if columns is None else dict.fromkeys(columns))
+        names = list(layout.types if columns is None else dict.fromkeys(columns))
         needed = names if entities is None else [*names, ENTITY]
-        if missing := [name for name in needed if name not in layout.kept]:
-            raise LakehouseError(f"Table {table} has no column {', '.join(missing)}; it has {', '.join(layout.kept)}.")
+        if missing := [name for name in needed if name not in layout.types]:
+            raise LakehouseError(f"Table {table} has no column {', '.join(missing)}; it has {', '.join(layout.types)}.")
         with storage_errors(f"planning a read of {table}"):
             days = files_by_day(loaded, first, last, state)
         return days, lambda files: read_files(loaded, layout, files, names, entities)

@@ -36,10 +36,10 @@ def not_judged(rows: pl.DataFrame) -> tuple[NotJudged, ...]:
 
 def not_judged_because(scored: ScoredDay, detector: FittedDetector, features: FeatureConfig) -> pl.Series:
     """For each row without a score the attributes that it would rest on and what is known of them, else null."""
-    said = pl.repeat(None, len(scored.score), dtype=pl.String, eager=True)
+    because = pl.repeat(None, len(scored.score), dtype=pl.String, eager=True)
     rows = (~scored.judged).arg_true()
     if rows.is_empty():
-        return said
+        return because
     attributes = _attributes_of(detector.evidence, features)
     lost = scored.about(rows)["lost_attributes"]
     states = pl.DataFrame({name: _states(name, scored, rows, lost) for name in attributes})
@@ -50,8 +50,10 @@ def not_judged_because(scored: ScoredDay, detector: FittedDetector, features: Fe
         )
         for row in distinct.iter_rows(named=True)
     ]
-    told = states.join(distinct.with_columns(words=pl.Series(words)), on=attributes, maintain_order="left")["words"]
-    return said.scatter(rows, told)
+    sentences = states.join(distinct.with_columns(words=pl.Series(words)), on=attributes, maintain_order="left")[
+        "words"
+    ]
+    return because.scatter(rows, sentences)
 
 
 def lacks_what_it_reported(scored: ScoredDay, detector: FittedDetector, features: FeatureConfig) -> pl.Series:

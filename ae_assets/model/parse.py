@@ -95,11 +95,11 @@ def _within(annotation: Any, part: str | int) -> tuple[Any, Kinds[Any] | None]:
     annotation = _where_it_is_set(annotation)
     fields = getattr(annotation, "model_fields", None)
     if fields is not None:
-        held, notes = fields[part].annotation, fields[part].metadata
+        content, notes = fields[part].annotation, fields[part].metadata
     else:
         member = get_args(annotation)[1 if get_origin(annotation) is dict else 0]
-        held, *notes = get_args(member) if get_origin(member) is Annotated else (member,)
-    return held, next((note for note in notes if isinstance(note, Kinds)), None)
+        content, *notes = get_args(member) if get_origin(member) is Annotated else (member,)
+    return content, next((note for note in notes if isinstance(note, Kinds)), None)
 
 
 def _where_it_is_set(annotation: Any) -> Any:

@@ -205,19 +205,19 @@ class _Written:
     example: str
 
 
-def _ways_of_writing(known: pl.Series) -> list[_Written]:
+def _ways_of_writing(texts: pl.Series) -> list[_Written]:
     """How the times of a column are written, the most frequent way first; none where too many cells are no times."""
-    known = known.gather_every(1 + len(known) // _MOST_CELLS)
+    texts = texts.gather_every(1 + len(texts) // _MOST_CELLS)
     ways: list[_Written] = []
     for (clock, clock_form), (date, date_forms) in product(_TIMES_OF_DAY.items(), _DATES.items()):
-        cells = known.filter(known.str.contains(f"^{date}{clock}$"))
+        cells = texts.filter(texts.str.contains(f"^{date}{clock}$"))
         forms = tuple(
             form + clock_form
             for form in date_forms
             if len(cells) and _share(read_times(cells, form + clock_form).is_not_null()) >= ENOUGH
         )
         if forms:
-            ways.append(_Written(forms, len(cells) / len(known), str(cells[0])))
+            ways.append(_Written(forms, len(cells) / len(texts), str(cells[0])))
     ways.sort(key=lambda way: -way.share)
     return ways if sum(way.share for way in ways) >= ENOUGH else []
 
@@ -230,15 +230,15 @@ def _times(texts: pl.Series, forms: Sequence[str]) -> pl.Series:
 def _find_entity(proposal: Proposal, rest: pl.DataFrame, times: pl.Series) -> None:
     candidates: list[tuple[bool, float, int, str]] = []
     for place, column in enumerate(rest):
-        known = column.drop_nulls()
+        texts = column.drop_nulls()
         # A name is no measurement: whole numbers may be names, numbers with decimals are none.
-        if known.is_empty() or _share(known.str.contains(r"^[+-]?\d*[.,]\d+$")) > 1 - ENOUGH:
+        if texts.is_empty() or _share(texts.str.contains(r"^[+-]?\d*[.,]\d+$")) > 1 - ENOUGH:
             continue
         pairs = pl.DataFrame({"entity": column, "time": times}).drop_nulls()
         unique = pairs.n_unique() / max(pairs.height, 1)
-        repeats = known.n_unique() <= max(1, len(known) // 2) or times.n_unique() == 1
+        repeats = texts.n_unique() <= max(1, len(texts) // 2) or times.n_unique() == 1
         hinted = _ENTITY_WORDS.search(column.name) is not None
-        if unique >= ENOUGH and repeats and (hinted or not known.str.contains(_NUMBER).all()):
+        if unique >= ENOUGH and repeats and (hinted or not texts.str.contains(_NUMBER).all()):
             candidates.append((not hinted, -unique, place, column.name))
     if not candidates:
         return
@@ -278,10 +278,10 @@ def _find_cohort(proposal: Proposal, rest: pl.DataFrame, entities: pl.Series) ->
     """The first column of texts that no device changes and several devices share; one that is named so goes first."""
     devices = entities.n_unique()
     for column in sorted(rest, key=lambda column: _COHORT_WORDS.search(column.name) is None):
-        known = column.drop_nulls()
-        kinds = known.n_unique()
+        texts = column.drop_nulls()
+        kinds = texts.n_unique()
         steady = pl.DataFrame({"entity": entities, "kind": column}).n_unique() == devices
-        if not steady or not 1 < kinds <= devices // 2 or known.str.contains(_NUMBER).all():
+        if not steady or not 1 < kinds <= devices // 2 or texts.str.contains(_NUMBER).all():
             continue
         if _COHORT_WORDS.search(column.name):
             proposal.cohort = column.name
@@ -325,10 +325,10 @@ def _numbers(proposal: Proposal, rest: pl.DataFrame, *, comma_possible: bool) ->
     """The columns of text that are numbers, as such; what stands before their decimals is noted."""
     numbers: list[pl.Series] = []
     for column in rest:
-        known = column.drop_nulls()
-        plain = known.str.contains(_NUMBER)
-        with_comma = known.str.contains(_COMMA_NUMBER) & comma_possible
-        if known.is_empty() or _share(plain | with_comma) < ENOUGH:
+        cells = column.drop_nulls()
+        plain = cells.str.contains(_NUMBER)
+        with_comma = cells.str.contains(_COMMA_NUMBER) & comma_possible
+        if cells.is_empty() or _share(plain | with_comma) < ENOUGH:
             continue
         if with_comma.any():
             proposal.decimal_mark = ","
@@ -352,10 +352,10 @@ def _doubt_copies(proposal: Proposal, numbers: pl.DataFrame) -> None:
 def _measured(numbers: pl.Series, records: pl.DataFrame) -> Measured:
     missing = next((value for value in _SENTINELS if _is_far_off(numbers, value)), None)
     values = numbers if missing is None else numbers.set(numbers == missing, None)
-    known = values.drop_nulls()
-    whole = bool((known == known.floor()).all())
+    measured = values.drop_nulls()
+    whole = bool((measured == measured.floor()).all())
     kind, reason = _kind(values, records, whole=whole)
-    lowest, highest = _float(known.min()), _float(known.max())
+    lowest, highest = _float(measured.min()), _float(measured.max())
     return Measured(numbers.name, "int" if whole else "float", kind, reason, lowest, highest, missing)
 
 
@@ -418,8 +418,8 @@ def steps_between(records: pl.DataFrame) -> pl.Series:
     Args:
         records: ``entity`` and ``time``.
     """
-    known = records.select("entity", "time").drop_nulls().unique().sort("entity", "time")
-    return known.select(pl.col("time").diff().over("entity")).to_series().drop_nulls()
+    ordered = records.select("entity", "time").drop_nulls().unique().sort("entity", "time")
+    return ordered.select(pl.col("time").diff().over("entity")).to_series().drop_nulls()
 
 
 def _periods_for(step: timedelta | None, named: Partitions | None) -> tuple[Partitions, str]:

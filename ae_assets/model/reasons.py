@@ -41,7 +41,7 @@ def reasons(scored: ScoredDay, features: FeatureConfig, explained: pl.Series) ->
     scales = [scale_of(feature, features) for feature in named]
     values = windows.values[windows.last_row[rows]]
     readings, expected = (in_own_units(part, scales) for part in (values, says.expected[rows]))
-    found = reasons_of(
+    by_row = reasons_of(
         says.contributions[rows] * _is_cause(scored, named, features, rows, values),
         says.contributions[rows].sum(axis=1, dtype=np.float64),
         readings,
@@ -52,17 +52,17 @@ def reasons(scored: ScoredDay, features: FeatureConfig, explained: pl.Series) ->
     words = attribute_wording_of(features)
     seen_days = scored.about(pl.Series(rows))["seen_days"].to_list()
     age = next((place for place, feature in enumerate(named) if _is_age(feature, features)), None)
-    told: list[list[str] | None] = [None] * len(explained)
+    sentences: list[list[str] | None] = [None] * len(explained)
     against: list[str | None] = [None] * len(explained)
     for place, row in enumerate(rows):
-        told[row] = [words(reason.attribute, reason.readings, seen_days[place]) for reason in found[place]]
-        if not told[row]:
-            told[row] = [CONTEXT_ALONE if says.contributions[row].any() else NOTHING_ON_THE_DAY]
+        sentences[row] = [words(reason.attribute, reason.readings, seen_days[place]) for reason in by_row[place]]
+        if not sentences[row]:
+            sentences[row] = [CONTEXT_ALONE if says.contributions[row].any() else NOTHING_ON_THE_DAY]
         hours = np.nan if age is None else readings[place, age]
         against[row] = None if np.isnan(hours) else age_in_words(float(hours), features)
     return pl.DataFrame(
         {
-            "reasons": pl.Series(told, dtype=pl.List(pl.String)),
+            "reasons": pl.Series(sentences, dtype=pl.List(pl.String)),
             "context": pl.Series(against, dtype=pl.String),
         }
     )

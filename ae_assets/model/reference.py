@@ -28,13 +28,13 @@ def reference() -> str:
     return HEAD + "".join(_tables(schema, schema["$defs"], ""))
 
 
-def _tables(schema: Schema, known: Schema, path: str) -> Iterator[str]:
+def _tables(schema: Schema, definitions: Schema, path: str) -> Iterator[str]:
     rows, below = [], []
     for key, raw in schema.get("properties", {}).items():
         if raw.get("deprecated"):
             continue
-        field, required = _followed(raw, known), key in schema.get("required", ())
-        below += _sections(field, known, f"{path}{key}")
+        field, required = _followed(raw, definitions), key in schema.get("required", ())
+        below += _sections(field, definitions, f"{path}{key}")
         if "properties" not in field or not path:
             default = "required" if required else _default(raw, field)
             rows.append(f"| `{key}` | {default} | {_meaning(raw, field)} |")
@@ -43,7 +43,7 @@ def _tables(schema: Schema, known: Schema, path: str) -> Iterator[str]:
         yield f"{_one_line(schema['description'])}\n\n"
     yield "| key | default | meaning |\n| --- | --- | --- |\n" + "\n".join(rows) + "\n"
     for name, section in below:
-        yield from _tables(section, known, f"{name}.")
+        yield from _tables(section, definitions, f"{name}.")
 
 
 def _title(path: str) -> str:
@@ -51,7 +51,7 @@ def _title(path: str) -> str:
     return f"`{key}` with `{kind.removesuffix(')')}`" if kind else f"`{key}`" if key else "A table"
 
 
-def _sections(field: Schema, known: Schema, path: str) -> list[tuple[str, Schema]]:
+def _sections(field: Schema, definitions: Schema, path: str) -> list[tuple[str, Schema]]:
     """What has keys of its own below a key: a section, the values of a mapping, or each kind of a choice."""
     if kinds := [(f"{path} ({tag}: {name})", kind) for tag, name, kind in _kinds(field)]:
         return kinds
@@ -59,29 +59,29 @@ def _sections(field: Schema, known: Schema, path: str) -> list[tuple[str, Schema
         return [(path, field)]
     values = field.get("additionalProperties")
     if isinstance(values, Mapping):
-        return _sections(_followed(values, known), known, f"{path}.NAME")
+        return _sections(_followed(values, definitions), definitions, f"{path}.NAME")
     return []
 
 
 def _kinds(field: Schema) -> Iterator[tuple[str, str, Schema]]:
     """Of a choice the key that tells its kinds apart, and the name and the other keys of each kind."""
     for case in field.get("allOf", ()):
-        ((tag, told),) = case["if"]["properties"].items()
+        ((tag, kind),) = case["if"]["properties"].items()
         keys = dict(case["then"]["properties"])
-        if keys.pop(tag).get("const") == told["const"]:  # else a name that the kind once had
-            yield tag, told["const"], {**case["then"], "properties": keys}
+        if keys.pop(tag).get("const") == kind["const"]:  # else a name that the kind once had
+            yield tag, kind["const"], {**case["then"], "properties": keys}
 
 
-def _followed(field: Schema, known: Schema) -> Schema:
+def _followed(field: Schema, definitions: Schema) -> Schema:
     if "$ref" in field:
-        return _at(field["$ref"], known)
+        return _at(field["$ref"], definitions)
     kinds = [kind for kind in field.get("anyOf", ()) if kind.get("type") != "null"]
     sections = [kind for kind in kinds if "$ref" in kind]  # the others are ways to write such a one in short
-    return _followed((sections or kinds)[0], known) if len(sections or kinds) == 1 else field
+    return _followed((sections or kinds)[0], definitions) if len(sections or kinds) == 1 else field
 
 
-def _at(where: str, known: Schema) -> Schema:
-    schema: Schema = known[where.rpartition("/")[2]]
+def _at(where: str, definitions: Schema) -> Schema:
+    schema: Schema = definitions[where.rpartition("/")[2]]
     return schema
 
 

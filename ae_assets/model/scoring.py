@@ -94,8 +94,8 @@ class Scorer:
             return
         new = _Part.of(features)
         earliest = new.first - (self._detector.window or timedelta())
-        kept = (part.after(earliest) for part in self._recent)
-        self._recent = [*(part for part in kept if part is not None), new]
+        parts = (part.after(earliest) for part in self._recent)
+        self._recent = [*(part for part in parts if part is not None), new]
 
     def push(self, day: date, features: pl.DataFrame) -> ScoredDay:
         """Takes a period, at least one row, and scores it; `look_back_on` says what it takes.
@@ -109,8 +109,8 @@ class Scorer:
         windows = windows_of(recent, detector.feature_names, detector.window, days=[day], step=detector.step)
         of_day = detector.score(windows)
         keys = windows.keys()
-        known = pl.Series(detector.judges(windows))
-        own = keys.select(*key_of(keys.columns), score=pl.when(known).then(pl.Series(of_day.score)))
+        judged = pl.Series(detector.judges(windows))
+        own = keys.select(*key_of(keys.columns), score=pl.when(judged).then(pl.Series(of_day.score)))
         unsaid = [pl.lit(None, dtype).alias(name) for name, dtype in ABOUT_RECORDS.items() if name not in features]
         records = features.with_columns(unsaid).select(*key_of(features.columns), *ABOUT_RECORDS)
         return ScoredDay(day, keys, self._rolling.push(day, own)["score"], windows, of_day, records)
