@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -28,7 +29,6 @@ from ae_assets.lakehouse.catalogs import open_catalog, sqlite_file
 from ae_assets.lakehouse.columns import DAY, check_day, new_columns
 from ae_assets.lakehouse.failures import PATIENCE_SECONDS, StorageError, explained, is_full, retrying
 from ae_assets.lakehouse.layout import Layout, iceberg_schema, layout_of
-from ae_assets.lakehouse.names import table_identifier
 from ae_assets.lakehouse.partitions import by_periods
 from ae_assets.lakehouse.servers import AWAY
 from ae_assets.lakehouse.snapshots import Attempt, files_by_day, replace_days
@@ -67,7 +67,6 @@ class TableAccess:
     """The tables of one catalog; connects on first use, and again in a forked process."""
 
     def __init__(self, properties: Mapping[str, str]) -> None:
-        """Takes the full settings of a catalog."""
         self._properties = dict(properties)
         self._catalog: Catalog | None = None
         self._process = 0
@@ -81,7 +80,7 @@ class TableAccess:
 
     def find(self, name: str) -> Table | None:
         """The table as it is now, or None where there is none; makes nothing."""
-        identifier = table_identifier(name)
+        identifier = _identifier(name)
         database = sqlite_file(self._properties)
         if self._catalog is None and database is not None and not database.exists():
             return None
@@ -217,7 +216,7 @@ class TableAccess:
             raise LakehouseError(str(failure)) from failure
 
     def _create(self, name: str, columns: Mapping[str, pl.DataType], periods: Periods) -> Table:
-        identifier = table_identifier(name)
+        identifier = _identifier(name)
         catalog = self._opened()
         with contextlib.suppress(NamespaceAlreadyExistsError, IntegrityError):
             catalog.create_namespace_if_not_exists(identifier[0])
@@ -235,6 +234,17 @@ class TableAccess:
             self._catalog = open_catalog(self._properties)
             self._process = os.getpid()
         return self._catalog
+
+
+def _identifier(table: str) -> tuple[str, str]:
+    """Iceberg's namespace and name of ``"<watched table>.<asset>"``, which can never lead out of their folder."""
+    namespace, _, name = table.partition(".")
+    if not all(re.fullmatch(r"[A-Za-z0-9_]+", word) for word in (namespace, name)):
+        raise LakehouseError(
+            f"'{table}' is not a table name: expected <watched table>.<asset> with letters, digits and underscores, "
+            "e.g. drive_stats.raw."
+        )
+    return namespace, name
 
 
 def _unchanged(

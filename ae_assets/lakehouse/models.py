@@ -157,7 +157,6 @@ class ModelStore:
         return target
 
     def card(self, table: str, version: str) -> dict[str, Any]:
-        """The model card that a version was written with."""
         return dict(self._manifest(table, version)["card"])
 
     def promote(self, table: str, version: str) -> None:

@@ -31,7 +31,6 @@ def periods_of(table: Table) -> Periods:
 
 
 def by_periods(schema: Schema, periods: Periods) -> PartitionSpec:
-    """Partitioning by the identity of the period."""
     return PartitionSpec(
         PartitionField(schema.find_field(periods.noun).field_id, 1000, IdentityTransform(), periods.noun)
     )

@@ -64,5 +64,4 @@ def remove(files: "FileSystem", unnamed: Sequence["FileInfo"]) -> list["FileInfo
 
 
 def sum_of_sizes(infos: Iterable["FileInfo"]) -> int:
-    """Bytes of files together."""
     return sum(info.size or 0 for info in infos)

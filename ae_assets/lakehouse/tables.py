@@ -14,7 +14,6 @@ import polars as pl
 from ae_assets.errors import LakehouseError
 from ae_assets.lakehouse.columns import ENTITY
 from ae_assets.lakehouse.failures import storage_errors
-from ae_assets.lakehouse.names import table_identifier
 from ae_assets.lakehouse.writer import DayWriter
 from ae_assets.schemas.periods import DAILY, Periods
 
@@ -89,7 +88,6 @@ class Lakehouse:
             after: a writer of another table whose waiting days are committed before every commit of this one, so that
                 a day that is seen here is never without what was written there for it.
         """
-        table_identifier(table)
         return DayWriter(self._access, table, periods, commit_rows, after)
 
     def revise(
@@ -112,7 +110,6 @@ class Lakehouse:
         """
         from ae_assets.lakehouse.revision import revise
 
-        table_identifier(table)
         revise(self._access, table, first, last, change)
 
     def read(

@@ -410,7 +410,6 @@ class WatchedTable(Section):
 
     @property
     def periods(self) -> Periods:
-        """How its time is cut."""
         return PERIODS[self.partitions]
 
     @property
@@ -420,12 +419,10 @@ class WatchedTable(Section):
 
     @property
     def reading(self) -> Reading:
-        """How the source's files are written, and by which periods their rows are cut."""
         return replace(self.source.reading, periods=self.periods)
 
     @property
     def layout(self) -> Layout:
-        """What the columns of its files are called, and what their rows promise."""
         return self.source.contract
 
     @property

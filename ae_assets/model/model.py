@@ -126,7 +126,6 @@ class Model:
 
     @cached_property
     def contract(self) -> RawContract:
-        """What raw rows promise."""
         layout, periods = layout_of_record(self.settings.source), periods_of_record(self.settings.source)
         return contract_of(layout, tuple(self.features.attributes), self.features.low_bits, periods)
 
@@ -255,7 +254,6 @@ class Model:
 
 
 def no_decisions(rhythm: Rhythm = DAILY_RECORDS) -> pl.DataFrame:
-    """The decisions on no rows."""
     return pl.DataFrame(schema=anomaly_types(rhythm))
 
 

@@ -37,7 +37,6 @@ class ScoredDay:
 
     @property
     def judged(self) -> pl.Series:
-        """Whether each row has a score."""
         return self.score.is_not_null()
 
     def about(self, rows: pl.Series) -> pl.DataFrame:
@@ -77,7 +76,6 @@ class Scorer:
     """Scores periods in rising order, each record from those of the detector's window."""
 
     def __init__(self, detector: FittedDetector, aggregation: AggregationConfig) -> None:
-        """Starts without any period."""
         self._detector = detector
         self._rolling = RollingScores(aggregation)
         self._recent: list[_Part] = []

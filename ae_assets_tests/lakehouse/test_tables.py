@@ -47,7 +47,7 @@ def test_a_missing_table_names_the_asset_to_materialise(lakehouse: Lakehouse) ->
 @pytest.mark.parametrize("name", ["raw", "a.b.c", "../x.raw", "a b.raw", "a.raw\n", ""])
 def test_other_names_than_table_and_asset_are_refused(lakehouse: Lakehouse, name: str) -> None:
     with pytest.raises(LakehouseError, match="is not a table name"):
-        lakehouse.writer(name)
+        lakehouse.exists(name)
 
 
 def test_columns_come_back_with_their_types_and_order(lakehouse: Lakehouse) -> None:
