@@ -335,7 +335,7 @@ def all_features(records: pl.DataFrame, periods: Periods) -> pl.DataFrame:
     return features_of_block(rows, first, STATION, last=last, rhythm=rhythm)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(series_of_stations(), st.sampled_from(list(PERIODS.values())))
 def test_each_of_several_records_of_a_period_is_described_from_its_own_past(
     records: pl.DataFrame, periods: Periods
@@ -366,7 +366,7 @@ def test_each_of_several_records_of_a_period_is_described_from_its_own_past(
         assert row["seen_days"] == (1 if recent.height else None)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(series_of_stations(), st.sampled_from(list(PERIODS.values())), st.integers(1, 3))
 def test_blocks_of_some_entities_or_periods_give_what_the_whole_gives_bit_for_bit(
     records: pl.DataFrame, periods: Periods, blocks: int

@@ -136,7 +136,7 @@ def mangled() -> st.SearchStrategy[dict[str, object]]:
     )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(st.lists(mangled(), max_size=8), st.randoms(use_true_random=False))
 def test_every_row_is_either_valid_or_set_aside_once_and_a_drive_is_valid_once(changes, random):
     raw = raw_rows(*changes)
@@ -153,7 +153,7 @@ def test_every_row_is_either_valid_or_set_aside_once_and_a_drive_is_valid_once(c
         json.loads(record)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(mangled(), max_size=6))
 def test_what_is_read_of_a_day_says_the_same_as_its_whole_rows(changes):
     contract = contract_of(DRIVE_STATS, ("smart_5_raw", "smart_194_raw"))

@@ -165,7 +165,7 @@ def numbers() -> st.SearchStrategy[str]:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.lists(numbers(), min_size=1, max_size=3))
 def test_a_number_is_the_same_on_the_fast_path_and_in_exact_arithmetic(texts: list[str]) -> None:
     data = file_of(*(f"2024-01-01,Z{n},ST4000,1,0,ams5,100,{text}".encode() for n, text in enumerate(texts)))
@@ -451,7 +451,7 @@ def _small_real_file(name: str, lines: int) -> bytes:
     return b"\n".join(content.split(b"\n")[: lines + 1]) + b"\n"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     name=st.sampled_from(["data_2013.zip", "data_Q1_2024_failed_drives_only.zip"]),
     cut=st.one_of(st.none(), st.integers(0, 10_000)),

@@ -117,7 +117,7 @@ def damaged_files(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=damaged_files(), stretch=st.sampled_from([250, 4 * 2**20]))
 def test_a_damaged_file_is_refused_in_words_or_every_line_is_accounted_for(data: bytes, stretch: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -174,7 +174,7 @@ def test_bytes_of_parquet_that_are_no_text_refuse_the_file() -> None:
         read_file(content.getvalue(), "a.parquet", reading())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_damage_is_an_error_of_the_source_or_none(data: st.DataObject) -> None:
     whole = parquet(pl.DataFrame([ROW] * 20))
@@ -186,7 +186,7 @@ def test_damage_is_an_error_of_the_source_or_none(data: st.DataObject) -> None:
         assert str(refused).startswith("a.parquet: ")  # noqa: PT017 - either is right
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(lines=st.lists(st.one_of(st.binary(max_size=30), st.sampled_from([json_lines(ROW)[:-1], b"{}", b"[" * 3000]))))
 def test_each_line_of_json_that_is_not_blank_is_a_row(lines: list[bytes]) -> None:
     data = b"\n".join([json_lines(ROW)[:-1], *lines]) + b"\n"

@@ -103,7 +103,7 @@ def test_every_kind_of_honest_archive_is_read(content: bytes, tmp_path: Path) ->
     assert ([frame.height for frame in frames.values()], said) == ([20, 20], "")
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_a_damaged_archive_is_refused_in_words_or_its_days_are_what_they_were(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(KINDS))
