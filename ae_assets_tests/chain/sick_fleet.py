@@ -5,15 +5,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from ae_assets.chain.anomalies import find_anomalies
-from ae_assets.chain.champion import load_champion
-from ae_assets.chain.features import build_features
-from ae_assets.chain.model import TrainingRange, train
-from ae_assets.chain.raw import load_raw
-from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.chain.workspace import Workspace
 from ae_assets.schemas.periods import DAILY
-from ae_assets.sources import open_source
+from ae_assets_tests.chain import steps
 from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
 
 DAYS = DAILY.range(FIRST, FIRST + timedelta(days=19))
@@ -57,11 +51,9 @@ def fill(folder: Path) -> Workspace:
         )
     (folder / "mutes.csv").write_text(MUTES)
     space = storage_in(folder)
-    list(load_raw(space, open_source(space.table.source.location), DAYS))
-    build_features(space, DAYS)
-    train(space, TrainingRange.of(DAYS[0], DAYS[3], 3))
-    calibrate_latest(space)
-    list(find_anomalies(space, load_champion(space), DAYS[5:]))
+    steps.fill(space, DAYS)
+    steps.fit(space, DAYS[0], DAYS[3])
+    steps.judge(space, DAYS[5:])
     return space
 
 

@@ -15,7 +15,6 @@ from ae_assets.chain.features import build_features
 from ae_assets.chain.lives import failures_in
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.raw import RawDay, load_raw
-from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.chain.workspace import FailedPeriod
 from ae_assets.errors import EvaluationError, LakehouseError, ModelError
 from ae_assets.features.validation import Validated, validate_day
@@ -23,6 +22,7 @@ from ae_assets.lakehouse import Lakehouse
 from ae_assets.schemas.periods import DAILY
 from ae_assets.schemas.raw import RawContract
 from ae_assets.sources import open_source
+from ae_assets_tests.chain.steps import fill, fit, judge
 from ae_assets_tests.chain.tables import FIRST, LAST, storage_of, watched_table, write_day
 
 DAYS = DAILY.range(FIRST, FIRST + timedelta(days=9))
@@ -180,7 +180,7 @@ def test_anomalies_have_a_row_for_each_drive_and_day_and_scoring_again_changes_n
     space = storage_of(watched_table(), finished_home)
     assert space.days_of("anomalies") == space.days_of("features")
     before = space.read("anomalies", LAST, LAST)
-    list(find_anomalies(space, load_champion(space), [LAST]))
+    judge(space, [LAST])
     assert_frame_equal(before, space.read("anomalies", LAST, LAST))
 
 
@@ -213,11 +213,9 @@ def test_a_streak_counts_days_with_an_alarm_and_only_its_first_day_is_new(finish
 def test_the_same_seed_gives_the_same_scores(finished_home: Path, tmp_path: Path) -> None:
     finished, again = storage_of(watched_table(), finished_home), storage_of(watched_table(), tmp_path)
     days = DAILY.range(FIRST, FIRST + timedelta(days=44))
-    list(load_raw(again, open_source(again.table.source.location), days))
-    build_features(again, days)
-    train(again, TrainingRange.of(FIRST, FIRST + timedelta(days=29), again.table.horizon_days))
-    calibrate_latest(again)
-    list(find_anomalies(again, load_champion(again), days[-1:]))
+    fill(again, days)
+    fit(again, FIRST, FIRST + timedelta(days=29))
+    judge(again, days[-1:])
     scores = [
         s.tables.read(s.name("anomalies"), days[-1], days[-1], ["entity", "score", "threshold"]).sort("entity")
         for s in (finished, again)
@@ -237,8 +235,7 @@ def test_training_leaves_out_rows_near_a_failure_and_knows_no_label_after_the_ho
             day,
             [(d, int(fails_on.get(d) == day), 0) for d in drives if fails_on.get(d, days[-1]) >= day],
         )
-    list(load_raw(space, open_source(table.source.location), days))
-    build_features(space, days)
+    fill(space, days)
     training = TrainingRange.of(days[0], days[5], 3)
     card = train(space, training).card
     assert training.known_until == days[8]

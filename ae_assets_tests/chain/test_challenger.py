@@ -12,16 +12,14 @@ import pytest
 
 from ae_assets.chain.challenger import Promotion, Reason, decide, window_to_judge
 from ae_assets.chain.champion import load_champion
-from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train
-from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.chain.workspace import Workspace
 from ae_assets.errors import EvaluationError, ModelError
 from ae_assets.evaluation.results import Difference
 from ae_assets.lakehouse import ModelStore
 from ae_assets.schemas.periods import DAILY
-from ae_assets.sources import open_source
+from ae_assets_tests.chain.steps import fill
 from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
 from ae_assets_tests.pipeline.runs import check_of, materialise
 
@@ -89,8 +87,7 @@ def worn(tmp_path_factory: pytest.TempPathFactory) -> Path:
         temperatures = [25 + (drive * 7 + number * 3) % 11 for drive in alive]
         write_day(home / "source", day, rows, smart_194_raw=temperatures)
     space = storage_of(table_with(home, GOOD), home / "home")
-    list(load_raw(space, open_source(space.table.source.location), DAYS))
-    build_features(space, DAYS)
+    fill(space, DAYS)
     return home
 
 

@@ -12,13 +12,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from ae_assets.chain.anomalies import find_anomalies
 from ae_assets.chain.anomaly_day import AnomalyDay
 from ae_assets.chain.champion import CalibrationRange, load_champion
 from ae_assets.chain.evaluation import evaluate
-from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train
-from ae_assets.chain.raw import load_raw
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.threshold import calibrate_latest, calibration_scores
 from ae_assets.chain.workspace import Workspace
@@ -33,7 +30,7 @@ from ae_assets.pipeline.component import _with_files_beside
 from ae_assets.pipeline.metadata import anomalies_day, anomalies_days
 from ae_assets.schemas.anomalies import EPISODE_STATES, anomaly_schema
 from ae_assets.schemas.periods import DAILY
-from ae_assets.sources import open_source
+from ae_assets_tests.chain.steps import fill, judge
 from ae_assets_tests.chain.tables import FIRST, attributes, storage_of, watched_table
 
 DAYS = DAILY.range(FIRST, FIRST + timedelta(days=59))
@@ -60,8 +57,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Features of 60 days and a model, but no threshold yet; each test calibrates with its own settings."""
     folder = tmp_path_factory.mktemp("home")
     space = storage_of(watched_table(), folder)
-    list(load_raw(space, open_source(space.table.source.location), DAYS))
-    build_features(space, DAYS)
+    fill(space, DAYS)
     train(space, TRAINED)
     return folder
 
@@ -74,7 +70,7 @@ def decided(home: Path, **decision: Any) -> Workspace:
 
 
 def found(space: Workspace, days: Sequence[date] = JUDGED) -> list[AnomalyDay]:
-    return list(find_anomalies(space, load_champion(space), days))
+    return judge(space, days)
 
 
 def rows_of(space: Workspace, days: Sequence[date] = JUDGED) -> pl.DataFrame:

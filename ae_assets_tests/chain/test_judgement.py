@@ -12,10 +12,8 @@ from ae_assets.chain.anomalies import find_anomalies
 from ae_assets.chain.anomaly_day import AnomalyDay
 from ae_assets.chain.champion import NotJudgedRows, load_champion
 from ae_assets.chain.evaluation import evaluate
-from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.rates import judge_rates
-from ae_assets.chain.raw import load_raw
 from ae_assets.chain.stories import story_of_top_alarm
 from ae_assets.chain.threshold import Calibrated, calibrate_latest
 from ae_assets.chain.workspace import Workspace
@@ -25,7 +23,7 @@ from ae_assets.pipeline.checks import anomalies_checks
 from ae_assets.pipeline.metadata import anomalies_day, anomalies_days, threshold_run
 from ae_assets.schemas.anomalies import anomaly_schema
 from ae_assets.schemas.periods import DAILY
-from ae_assets.sources import open_source
+from ae_assets_tests.chain.steps import fill, judge
 from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
 from ae_assets_tests.thresholds.scores import cut_of_day
 
@@ -71,8 +69,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Features of all days and a rule, not calibrated yet."""
     folder = tmp_path_factory.mktemp("unknown")
     space = of_home(source(folder / "source").parent)
-    list(load_raw(space, open_source(space.table.source.location), DAYS))
-    build_features(space, DAYS)
+    fill(space, DAYS)
     train(space, TrainingRange.of(DAYS[0], DAYS[5], 3))
     return folder
 
@@ -132,7 +129,7 @@ def test_single_days_decide_as_the_range_does_where_something_is_unknown(home: P
     followed(space)
     in_range = rows_of(space, SICK)
     for day in JUDGED:
-        list(find_anomalies(space, load_champion(space), [day]))
+        judge(space, [day])
     assert rows_of(space, SICK) == in_range
 
 

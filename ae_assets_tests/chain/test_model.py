@@ -9,16 +9,14 @@ import polars as pl
 import pytest
 
 from ae_assets.chain import model
-from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train
-from ae_assets.chain.raw import load_raw
 from ae_assets.chain.workspace import Workspace
 from ae_assets.detectors import FittedDetector, TrainingData, Windows, fit, windows_of
 from ae_assets.detectors.config import CounterRuleConfig
 from ae_assets.detectors.networks.lstm import LstmAutoencoderConfig
 from ae_assets.errors import ModelError
 from ae_assets.schemas.periods import DAILY
-from ae_assets.sources import open_source
+from ae_assets_tests.chain.steps import fill
 from ae_assets_tests.chain.tables import FIRST, fit_detector, storage_of, watched_table, write_day
 
 HORIZON = 3
@@ -46,8 +44,7 @@ def space(folder: Path, max_rows: int, fails: dict[str, date], **more: Any) -> W
         ahead = {drive: (fails[drive] - day).days for drive in present if drive in fails}
         rows = [(drive, int(ahead.get(drive) == 0), 10 * (ahead.get(drive, 99) <= HORIZON)) for drive in present]
         write_day(folder / "source", day, rows)
-    list(load_raw(held, open_source(held.table.source.location), DAYS))
-    build_features(held, DAYS)
+    fill(held, DAYS)
     return held
 
 
@@ -137,8 +134,7 @@ def small_fleet(folder: Path, drives: list[str], **training: Any) -> Workspace:
     held = storage_of(watched_table(str(folder / "source"), training=sections), folder / "home")
     for day in DAYS:
         write_day(folder / "source", day, [(drive, 0, 0) for drive in drives])
-    list(load_raw(held, open_source(held.table.source.location), DAYS))
-    build_features(held, DAYS)
+    fill(held, DAYS)
     return held
 
 

@@ -15,7 +15,6 @@ from ae_assets.chain.champion import load_champion, load_version
 from ae_assets.chain.evaluation import evaluate
 from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train
-from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.chain.workspace import FailedPeriod, Workspace
 from ae_assets.errors import ModelError
@@ -23,7 +22,7 @@ from ae_assets.features.schema import SETTINGS
 from ae_assets.model.parse import parse_table
 from ae_assets.pipeline.checks import features_checks
 from ae_assets.schemas.periods import DAILY
-from ae_assets.sources import open_source
+from ae_assets_tests.chain.steps import fill
 from ae_assets_tests.chain.tables import FIRST, attributes, storage_of, write_day
 
 RULE = {"type": "counter_rule", "features": ["smart_5_level"]}
@@ -49,8 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for day in DAYS:
         write_day(home / "source", day, [(f"D{drive:02}", 0, drive) for drive in range(30)])
     held = space(home)
-    list(load_raw(held, open_source(held.table.source.location), DAYS))
-    build_features(held, DAYS)
+    fill(held, DAYS)
     train(held, TRAINED)
     calibrate_latest(held)
     return home
@@ -134,8 +132,7 @@ def own(made: Path, tmp_path: Path) -> Path:
     """A home of the test's own with the first days of the fleet, whose tables it may write to."""
     shutil.copytree(made / "source", tmp_path / "source")
     held = space(tmp_path)
-    list(load_raw(held, open_source(held.table.source.location), DAYS))
-    build_features(held, DAYS)
+    fill(held, DAYS)
     train(held, TRAINED)
     calibrate_latest(held)
     return tmp_path

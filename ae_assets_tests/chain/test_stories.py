@@ -9,10 +9,7 @@ import pytest
 from ae_assets.chain.anomalies import find_anomalies
 from ae_assets.chain.champion import load_champion
 from ae_assets.chain.evaluation import evaluate
-from ae_assets.chain.features import build_features
 from ae_assets.chain.lives import lives_in
-from ae_assets.chain.model import TrainingRange, train
-from ae_assets.chain.raw import load_raw
 from ae_assets.chain.stories import (
     Story,
     drawn_features,
@@ -21,14 +18,13 @@ from ae_assets.chain.stories import (
     story_of_top_alarm,
     strongest_attributes,
 )
-from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.chain.workspace import Workspace
 from ae_assets.evaluation.drives import Drives, FailedDrive, drives_of
 from ae_assets.evaluation.protocol import Protocol
 from ae_assets.features.catalogue import catalogue
 from ae_assets.pipeline.metadata import anomalies_days, evaluation_run
 from ae_assets.schemas.periods import DAILY
-from ae_assets.sources import open_source
+from ae_assets_tests.chain.steps import fill, fit, judge
 from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
 
 DAYS = DAILY.range(FIRST, FIRST + timedelta(days=59))
@@ -61,11 +57,9 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         rows = [(drive, int(FAILS.get(drive) == day), worn(drive, number)) for drive in drives]
         unknown = [None if drive == "SUDDEN" else 0 for drive in drives]
         write_day(source, day, rows, smart_197_raw=unknown)
-    list(load_raw(space, open_source(table.source.location), DAYS))
-    build_features(space, DAYS)
-    train(space, TrainingRange.of(DAYS[0], DAYS[29], table.horizon_days))
-    calibrate_latest(space)
-    list(find_anomalies(space, load_champion(space), DAYS[30:]))
+    fill(space, DAYS)
+    fit(space, DAYS[0], DAYS[29])
+    judge(space, DAYS[30:])
     return space
 
 

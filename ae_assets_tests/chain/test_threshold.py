@@ -9,14 +9,11 @@ import polars as pl
 import pytest
 
 from ae_assets.chain import evaluation as evaluation_room
-from ae_assets.chain.anomalies import find_anomalies
 from ae_assets.chain.champion import CalibrationRange, load_champion
 from ae_assets.chain.evaluation import evaluate
-from ae_assets.chain.features import build_features
-from ae_assets.chain.model import TrainingRange, train
-from ae_assets.chain.raw import load_raw
+from ae_assets.chain.model import TrainingRange
 from ae_assets.chain.scoring import score_days
-from ae_assets.chain.threshold import calibrate_latest, calibration_scores
+from ae_assets.chain.threshold import calibration_scores
 from ae_assets.chain.workspace import Workspace
 from ae_assets.decisions.aggregation import aggregate
 from ae_assets.decisions.config import AggregationConfig
@@ -25,9 +22,9 @@ from ae_assets.evaluation.compare import compare
 from ae_assets.evaluation.results import Comparison
 from ae_assets.model.definition import CalibrationSection
 from ae_assets.schemas.periods import DAILY
-from ae_assets.sources import open_source
 from ae_assets.thresholds.config import default_policies
 from ae_assets.thresholds.threshold import fit_threshold
+from ae_assets_tests.chain.steps import fill, fit, judge
 from ae_assets_tests.chain.tables import FIRST, LAST, fit_detector, storage_of, watched_table, write_day
 from ae_assets_tests.thresholds.scores import cut_of_day
 
@@ -58,8 +55,7 @@ def fleet_with_failures(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             if number <= fails_on.get(f"D{drive:02}", 99) or drive == 5
         ]
         write_day(home / "source", day, drives)
-    list(load_raw(space, open_source(table.source.location), days))
-    build_features(space, days)
+    fill(space, days)
     return space
 
 
@@ -147,11 +143,9 @@ def budgeted(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     )
     space = storage_of(table, tmp_path_factory.mktemp("budgeted"))
     days = DAILY.range(FIRST, LAST)
-    list(load_raw(space, open_source(table.source.location), days))
-    build_features(space, days)
-    train(space, TrainingRange.of(FIRST, FIRST + timedelta(days=29), table.horizon_days))
-    calibrate_latest(space)
-    list(find_anomalies(space, load_champion(space), days[40:]))
+    fill(space, days)
+    fit(space, FIRST, FIRST + timedelta(days=29))
+    judge(space, days[40:])
     return space
 
 

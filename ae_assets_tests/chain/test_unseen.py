@@ -9,14 +9,12 @@ import pytest
 
 from ae_assets.chain.anomalies import find_anomalies
 from ae_assets.chain.champion import load_champion
-from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train
-from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.chain.unseen import latest_days, latest_unseen_days
 from ae_assets.chain.workspace import Workspace
 from ae_assets.schemas.periods import DAILY
-from ae_assets.sources import open_source
+from ae_assets_tests.chain.steps import fill, judge
 from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
 
 DAYS = DAILY.range(FIRST, FIRST + timedelta(days=44))
@@ -33,14 +31,13 @@ def score(tmp_path: Path) -> Score:
     space = storage_of(watched_table(str(tmp_path / "source"), detector=rule), tmp_path / "home")
     for day in DAYS:
         write_day(tmp_path / "source", day, [(f"D{drive}", 0, drive) for drive in range(12)])
-    list(load_raw(space, open_source(space.table.source.location), DAYS))
-    list(build_features(space, DAYS))
+    fill(space, DAYS)
     train(space, TrainingRange.of(DAYS[0], DAYS[7], 10))
     calibrate_latest(space)
 
     def scored(first: int, last: int) -> Workspace:
         if days := DAYS[first : last + 1]:
-            list(find_anomalies(space, load_champion(space), days))
+            judge(space, days)
         return space
 
     return scored

@@ -11,16 +11,14 @@ import pytest
 
 from ae_assets.chain.challenger import Reason
 from ae_assets.chain.champion import load_champion
-from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train, training_windows
-from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest, calibration_scores
 from ae_assets.chain.training_days import default_training_days
 from ae_assets.chain.volume import in_words
 from ae_assets.chain.workspace import Workspace
 from ae_assets.errors import ModelError
 from ae_assets.schemas.periods import DAILY
-from ae_assets.sources import open_source
+from ae_assets_tests.chain.steps import fill
 from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
 from ae_assets_tests.pipeline.runs import materialise
 
@@ -49,8 +47,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
         write_day(home / "source", day, rows)
     held = space(home)
-    list(load_raw(held, open_source(held.table.source.location), DAYS))
-    build_features(held, DAYS)
+    fill(held, DAYS)
     return home
 
 

@@ -8,13 +8,11 @@ import dagster as dg
 import pytest
 
 from ae_assets.chain import Workspace
-from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train
-from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.cli import instance
 from ae_assets.schemas.periods import DAILY
-from ae_assets.sources import open_source
+from ae_assets_tests.chain.steps import fill
 from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
 from ae_assets_tests.cli.conftest import Said, command
 from ae_assets_tests.pipeline.runs import definitions_of
@@ -57,8 +55,7 @@ def fleet_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     for day in DAYS:
         write_day(folder / "source", day, [(f"D{drive:02}", 0, drive) for drive in range(20)])
     made = Fleet(folder, monkeypatch)
-    list(load_raw(made.space, open_source(made.space.table.source.location), DAYS))
-    build_features(made.space, DAYS)
+    fill(made.space, DAYS)
     train(made.space, TRAINED)
     calibrate_latest(made.space)
     return made

@@ -7,13 +7,11 @@ import dagster as dg
 import pytest
 
 from ae_assets.chain import Workspace
-from ae_assets.chain.features import build_features
 from ae_assets.chain.model import TrainingRange, train
-from ae_assets.chain.raw import load_raw
 from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.cli import instance
 from ae_assets.schemas.periods import DAILY
-from ae_assets.sources import open_source
+from ae_assets_tests.chain.steps import fill
 from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table
 from ae_assets_tests.cli.conftest import command
 from ae_assets_tests.pipeline.runs import definitions_of
@@ -27,8 +25,7 @@ def trained_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Work
     monkeypatch.setattr(instance, "load_table", lambda _: instance.Loaded(definitions_of(table, home), table))
     space = storage_of(table, home)
     days = DAILY.range(FIRST, FIRST + timedelta(days=24))
-    list(load_raw(space, open_source(table.source.location), days))
-    build_features(space, days)
+    fill(space, days)
     training = TrainingRange.of(FIRST, FIRST + timedelta(days=9), table.horizon_days)
     first = train(space, training).version
     calibrate_latest(space)
