@@ -99,9 +99,14 @@ def valid_rows(raw: pl.DataFrame, day: date, contract: RawContract) -> pl.DataFr
 
 
 def with_whole_records(quarantine: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """The quarantine of a day, made of some columns, with its raw rows by ``source_row`` as whole records."""
+    """The quarantine of a day, made of some columns, with its raw rows by ``source_row`` as whole records.
+
+    A row that another run has replaced in the meantime keeps the columns that it was judged by.
+    """
     aside = rows.filter(pl.col("source_row").is_in(quarantine["source_row"].implode()))
     records = [part.select("source_row", whole=_record(rows.columns)) for part in aside.iter_slices(DESCRIBED_AT_ONCE)]
+    if not records:
+        return quarantine
     joined = quarantine.join(pl.concat(records), on="source_row", how="left", maintain_order="left")
     return joined.with_columns(record=pl.coalesce("whole", "record")).select(quarantine.columns)
 
