@@ -31,14 +31,14 @@ class Kinds(Generic[Kind]):
         tag: the key that names the kind, e.g. ``type``.
         group: the group of entry points that add to them; each is the class of a kind.
         bases: a kind is a subclass of one of these.
-        own: the kinds of this package, by name.
+        own: where the kinds of this package are, ``module:Class`` by name; a module is imported when a kind is named.
         former: names that kinds of this package had once, with those of today.
     """
 
     tag: str
     group: str
     bases: tuple[type[Kind], ...]
-    own: Mapping[str, type[Kind]]
+    own: Mapping[str, str]
     former: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, name: object, *, stored: bool = False) -> type[Kind]:
@@ -47,9 +47,9 @@ class Kinds(Generic[Kind]):
         Raises:
             PydanticCustomError: there is no such kind, or it cannot be imported, or is no kind of this setting.
         """
-        own = self.own.get(self.former.get(str(name), str(name)))
-        if own is not None:
-            return own
+        own = self.former.get(str(name), str(name))
+        if own in self.own:
+            return self._own(own)
         registered = self._registered().get(str(name))
         if registered is None and not (isinstance(name, str) and _DOTTED.fullmatch(name)):
             raise self._problem("is not known")
@@ -68,9 +68,17 @@ class Kinds(Generic[Kind]):
             raise self._problem(f"is no subclass of {allowed}")
         return kind
 
+    def own_kinds(self) -> dict[str, type[Kind]]:
+        """The kinds of this package, by name."""
+        return {name: self._own(name) for name in self.own}
+
     def names(self) -> list[str]:
         """The names that the YAML may give, but for dotted paths."""
         return [*self.own, *sorted(self._registered())]
+
+    def _own(self, name: str) -> type[Kind]:
+        kind: type[Kind] = EntryPoint(name, self.own[name], self.group).load()
+        return kind
 
     def _registered(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=self.group)}
@@ -99,7 +107,8 @@ class Kinds(Generic[Kind]):
     def __get_pydantic_json_schema__(self, _schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """Keys of each kind of this package, names of the others; written so that an error names a key."""
         named = {"enum": sorted([*self.names(), *self.former])}
-        kinds = {**self.own, **{former: self.own[name] for former, name in self.former.items()}}
+        own = self.own_kinds()
+        kinds = {**own, **{former: own[name] for former, name in self.former.items()}}
         return {
             "type": "object",
             "required": [self.tag],

@@ -5,20 +5,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, ValidationInfo, model_validator
 
-from ae_assets.detectors.networks.classifiers import (
-    BidirectionalLstmClassifierConfig,
-    ConvolutionalClassifierConfig,
-    LstmClassifierConfig,
-    SpectrogramClassifierConfig,
-)
-from ae_assets.detectors.networks.convolutional import ConvolutionalAutoencoderConfig
-from ae_assets.detectors.networks.dense import DenseAutoencoderConfig
-from ae_assets.detectors.networks.lstm import LstmAutoencoderConfig
-from ae_assets.detectors.networks.variational import (
-    ConditionalVariationalAutoencoderConfig,
-    LstmVariationalAutoencoderConfig,
-    VariationalAutoencoderConfig,
-)
 from ae_assets.detectors.settings import DayDetectorConfig, WindowDetectorConfig
 from ae_assets.plugins import Kinds
 
@@ -240,30 +226,32 @@ class EstimatorConfig(_ScaledConfig):
         return self
 
 
+_NETWORKS = "ae_assets.detectors.networks"
+
 DETECTOR_KINDS = Kinds[DayDetectorConfig | WindowDetectorConfig](
     tag="type",
     group="ae_assets.detectors",
     bases=(DayDetectorConfig, WindowDetectorConfig),
     own={
-        "dense_autoencoder": DenseAutoencoderConfig,
-        "lstm_autoencoder": LstmAutoencoderConfig,
-        "convolutional_autoencoder": ConvolutionalAutoencoderConfig,
-        "variational_autoencoder": VariationalAutoencoderConfig,
-        "conditional_variational_autoencoder": ConditionalVariationalAutoencoderConfig,
-        "lstm_variational_autoencoder": LstmVariationalAutoencoderConfig,
-        "lstm_classifier": LstmClassifierConfig,
-        "bidirectional_lstm_classifier": BidirectionalLstmClassifierConfig,
-        "convolutional_classifier": ConvolutionalClassifierConfig,
-        "spectrogram_classifier": SpectrogramClassifierConfig,
-        "ordinal": OrdinalConfig,
-        "counter_rule": CounterRuleConfig,
-        "growth_rule": GrowthRuleConfig,
-        "pca": PcaConfig,
-        "kmeans": KMeansConfig,
-        "isolation_forest": IsolationForestConfig,
-        "ecod": EcodConfig,
-        "gradient_boosting": GradientBoostingConfig,
-        "estimator": EstimatorConfig,
+        "dense_autoencoder": f"{_NETWORKS}.dense:DenseAutoencoderConfig",
+        "lstm_autoencoder": f"{_NETWORKS}.lstm:LstmAutoencoderConfig",
+        "convolutional_autoencoder": f"{_NETWORKS}.convolutional:ConvolutionalAutoencoderConfig",
+        "variational_autoencoder": f"{_NETWORKS}.variational:VariationalAutoencoderConfig",
+        "conditional_variational_autoencoder": f"{_NETWORKS}.variational:ConditionalVariationalAutoencoderConfig",
+        "lstm_variational_autoencoder": f"{_NETWORKS}.variational:LstmVariationalAutoencoderConfig",
+        "lstm_classifier": f"{_NETWORKS}.classifiers:LstmClassifierConfig",
+        "bidirectional_lstm_classifier": f"{_NETWORKS}.classifiers:BidirectionalLstmClassifierConfig",
+        "convolutional_classifier": f"{_NETWORKS}.classifiers:ConvolutionalClassifierConfig",
+        "spectrogram_classifier": f"{_NETWORKS}.classifiers:SpectrogramClassifierConfig",
+        "ordinal": f"{__name__}:OrdinalConfig",
+        "counter_rule": f"{__name__}:CounterRuleConfig",
+        "growth_rule": f"{__name__}:GrowthRuleConfig",
+        "pca": f"{__name__}:PcaConfig",
+        "kmeans": f"{__name__}:KMeansConfig",
+        "isolation_forest": f"{__name__}:IsolationForestConfig",
+        "ecod": f"{__name__}:EcodConfig",
+        "gradient_boosting": f"{__name__}:GradientBoostingConfig",
+        "estimator": f"{__name__}:EstimatorConfig",
     },
     former={"ordinal_autoencoder": "ordinal"},
 )

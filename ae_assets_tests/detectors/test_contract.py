@@ -25,7 +25,7 @@ def assert_same_bits(first: ae_assets.detectors.Scores, second: ae_assets.detect
 
 
 def test_every_type_of_config_and_one_of_ones_own_is_tested_here() -> None:
-    assert {name: config.model_fields["type"].default for name, config in DETECTOR_KINDS.own.items()} == {
+    assert {name: config.model_fields["type"].default for name, config in DETECTOR_KINDS.own_kinds().items()} == {
         name: name for name in DETECTOR_KINDS.own
     }
     assert {config.type for config in DETECTORS.values()} == {*DETECTOR_KINDS.own, OWN}
