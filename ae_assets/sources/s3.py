@@ -107,8 +107,8 @@ class S3Source(DayFileSource):
 
     def __init__(self, client: "_Client", key: str, reading: Reading, memory: Path | None) -> None:
         self._single = period_of_file(key, reading)
-        self._key = key if self._single is not None or not key.strip("/") else f"{key.strip('/')}/"
-        super().__init__(f"s3://{client.bucket}/{self._key.strip('/')}", reading, memory)
+        self._key = key if self._single is not None else f"{key.strip('/')}/".lstrip("/")
+        super().__init__(f"s3://{client.bucket}/{self._key.rstrip('/')}", reading, memory)
         self._client = client
         self._cache = DirectoryCache(reading)
 

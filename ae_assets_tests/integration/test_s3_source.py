@@ -49,7 +49,8 @@ def test_daily_files_and_archives_below_a_prefix_are_days(bucket: Bucket) -> Non
     assert days[FIRST].origin == f"2013/{FIRST}.csv"
     assert days[SECOND].origin == f"data_Q2.zip!data_Q2/{SECOND}.csv"
     assert source.location == f"s3://{bucket.name}/fleet"
-    assert list(open_source(f"s3://{bucket.name}").days()) == [FIRST, SECOND, THIRD]
+    for whole in (f"s3://{bucket.name}", f"s3://{bucket.name}//"):
+        assert list(open_source(whole).days()) == [FIRST, SECOND, THIRD]
 
 
 def test_hours_are_named_by_folders_of_keys_and_other_files_are_left_out(bucket: Bucket) -> None:
