@@ -96,7 +96,7 @@ class Reading:
 
     def missing_among(self, texts: pl.Series) -> list[str]:
         """The different texts of a column, named as it is, that stand for a missing cell."""
-        longest = max((len(marker.encode()) for marker in self._of(texts.name)), default=-1)
+        longest = max((len(marker.encode()) for marker in self._of(texts.name)), default=0)
         short = texts.filter(texts.str.len_bytes() <= longest)
         return [text for text in distinct(short) if self.is_missing(text, texts.name)]
 

@@ -135,6 +135,12 @@ def test_the_words_for_an_empty_cell_are_a_setting() -> None:
     assert parse_day(clean, "a.csv", Reading(missing_markers=("-9999",)))["smart_5_normalized"].to_list() == [None]
 
 
+def test_without_markers_every_word_is_kept() -> None:
+    data = file_of(b"2024-01-01,Z1,NULL,1,0,,100,0")
+    frame = parse_day(data, "a.csv", Reading(missing_markers=()))
+    assert frame.row(0, named=True).items() >= {"model": "NULL", "datacenter": None, "smart_5_raw": 0}.items()
+
+
 def test_numbers_are_whole_on_every_path(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [b"1.0", b"2.5E1", b"1.39625321563189E14", b"NULL", b"3"]
     data = file_of(*(b"2024-01-01,Z1,ST4000,4.0E12,0,ams5,100.0," + text for text in texts))
