@@ -1,10 +1,12 @@
 """The launcher of an instance on one machine: Dagster's default one, that also notices runs whose process is gone."""
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Any
 
 import dagster as dg
 from dagster._core.errors import DagsterUserCodeUnreachableError
@@ -12,6 +14,8 @@ from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster._serdes import deserialize_value
+
+CODE_SERVER_SECONDS = 180.0  # that it may take to come back: loading takes seconds, a new image minutes
 
 
 class LocalRunLauncher(DefaultRunLauncher):
@@ -22,7 +26,14 @@ class LocalRunLauncher(DefaultRunLauncher):
     the runs that may go on at once. So a run locks a file of its own below the instance's folder, as long as its
     process lives: the system lets go of the lock of a process that dies, however it dies. Of a run without such a file,
     which has just begun or is about to end, or does not use the lakehouse, the code server is asked.
+
+    Dagster's daemon looks once whether a lost run can be run again: if no code server answers at that moment, never. So
+    a run that was lost with its code server is reported once that is back, or stays away for three minutes.
     """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._noticed: dict[str, float] = {}
 
     @contextmanager
     def alive(self, run_id: str) -> Iterator[None]:
@@ -50,7 +61,21 @@ class LocalRunLauncher(DefaultRunLauncher):
             return self._asked(run)
         except BlockingIOError:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
+        if self._may_come_back(run):
+            return CheckRunHealthResult(WorkerStatus.RUNNING, "It is lost, and its code server does not answer yet.")
         return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its process is gone (killed, or the machine was off)")
+
+    def _may_come_back(self, run: dg.DagsterRun) -> bool:
+        """Whether a code server with a port of its own is away and may be on its way; one on a socket ends for good."""
+        client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
+        noticed = self._noticed.setdefault(run.run_id, time.monotonic())
+        if client is not None and client.port and time.monotonic() - noticed < CODE_SERVER_SECONDS:
+            try:
+                client.ping("")
+            except DagsterUserCodeUnreachableError:
+                return True
+        del self._noticed[run.run_id]
+        return False
 
     def _asked(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """What the code server says that started the run, or the one that has its place now."""
