@@ -76,6 +76,8 @@ def running(home: Path) -> Iterator[Seaweed]:
     # fmt: off
     command = [
         str(WEED), f"-logdir={home}", "mini", f"-dir={home}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+        # Each bucket takes a volume; how many there may be depends on the free disk unless it is said.
+        "-master.volumeSizeLimitMB=64", "-volume.max=1000",
         "-master.telemetry=false", "-webdav=false", "-admin.ui=false", "-s3.port.lance=0",
         f"-s3.config={home / 's3.json'}", f"-s3.localSocket={home / 's3.sock'}",
         f"-filer.localSocket={home / 'filer.sock'}", "-bucket=warehouse", "-tableBucket=lake",
