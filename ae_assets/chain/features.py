@@ -99,8 +99,10 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
             before = watched or before
             aside, unreported = broken_rules(prepared.quarantine), _unreported(prepared.valid, config)
             built[day] = FeatureDay(day, prepared.features.height, aside, gone, unreported)
-            whole = with_whole_records(prepared.quarantine, space.read(RAW, day, day)) if aside else prepared.quarantine
-            quarantine.write(day, whole)
+            set_aside = prepared.quarantine
+            if aside:
+                set_aside = with_whole_records(set_aside, raw, space.read(RAW, day, day))
+            quarantine.write(day, set_aside)
             features.write(day, prepared.features.with_columns(made_by))
             rows += prepared.features.height
             done = bisect_right(days, day)

@@ -98,12 +98,13 @@ def valid_rows(raw: pl.DataFrame, day: date, contract: RawContract) -> pl.DataFr
     return validate_day(raw, day, contract).valid
 
 
-def with_whole_records(quarantine: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """The quarantine of a day, made of some columns, with its raw rows by ``source_row`` as whole records.
+def with_whole_records(quarantine: pl.DataFrame, judged: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """The quarantine of a day, of which some columns were judged, with its raw rows by ``source_row`` as whole records.
 
     A row that another run has replaced in the meantime keeps the columns that it was judged by.
     """
     aside = rows.filter(pl.col("source_row").is_in(quarantine["source_row"].implode()))
+    aside = aside.join(judged, on=judged.columns, how="semi", nulls_equal=True, maintain_order="left")
     records = [part.select("source_row", whole=_record(rows.columns)) for part in aside.iter_slices(DESCRIBED_AT_ONCE)]
     if not records:
         return quarantine

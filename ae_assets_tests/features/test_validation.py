@@ -164,9 +164,9 @@ def test_what_is_read_of_a_day_says_the_same_as_its_whole_rows(changes):
     assert_frame_equal(validated.valid, expected.valid)
     assert_frame_equal(valid_rows(narrow, DAY, contract), expected.valid)
     if expected.quarantine.height:
-        assert_frame_equal(with_whole_records(validated.quarantine, whole), expected.quarantine)
-        replaced = with_whole_records(validated.quarantine, whole.clear())
-        assert_frame_equal(replaced, validated.quarantine)
+        assert_frame_equal(with_whole_records(validated.quarantine, narrow, whole), expected.quarantine)
+        for replaced in (whole.clear(), whole.with_columns(pl.col("smart_5_raw").fill_null(0) + 1)):
+            assert_frame_equal(with_whole_records(validated.quarantine, narrow, replaced), validated.quarantine)
 
 
 def test_a_day_that_holds_all_rules_is_looked_back_on_without_pandera(monkeypatch):
