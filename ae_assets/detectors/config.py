@@ -1,7 +1,7 @@
 """Settings of the detectors, as they stand in a table's YAML. Nothing here imports a library that fits."""
 
 from importlib import import_module
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, ValidationInfo, model_validator
 
@@ -23,6 +23,8 @@ class _RuleConfig(DayDetectorConfig):
     """Baseline without a fit: the sum of what some features are above 0."""
 
     implementation = "ae_assets.detectors.rule:FittedRule"
+    either_way: ClassVar[bool] = False
+    """Whether a feature below 0 counts as much as one above."""
     features: FeatureNames = Field(description="Features to add up; one that is missing or below 0 adds nothing.")
 
 
@@ -36,6 +38,25 @@ class GrowthRuleConfig(_RuleConfig):
     """Baseline without a fit: the sum of how much counters grew over a span, e.g. smart_5_growth_28d."""
 
     type: Literal["growth_rule"] = "growth_rule"
+
+
+class ExcessRuleConfig(_RuleConfig):
+    """Without a fit: how far values and their means lie outside of the range of the device's past, added up.
+
+    The features are those of the transform excess, e.g. value_excess and value_excess_2h.
+    """
+
+    type: Literal["excess_rule"] = "excess_rule"
+
+
+class LastValueConfig(_RuleConfig):
+    """Baseline without a fit: each value is expected to be the one before, e.g. value_growth_5m.
+
+    The features are growths, of which those that fall count as those that rise.
+    """
+
+    either_way = True
+    type: Literal["last_value"] = "last_value"
 
 
 class OrdinalConfig(DayDetectorConfig):
@@ -246,6 +267,8 @@ DETECTOR_KINDS = Kinds[DayDetectorConfig | WindowDetectorConfig](
         "ordinal": f"{__name__}:OrdinalConfig",
         "counter_rule": f"{__name__}:CounterRuleConfig",
         "growth_rule": f"{__name__}:GrowthRuleConfig",
+        "excess_rule": f"{__name__}:ExcessRuleConfig",
+        "last_value": f"{__name__}:LastValueConfig",
         "pca": f"{__name__}:PcaConfig",
         "kmeans": f"{__name__}:KMeansConfig",
         "isolation_forest": f"{__name__}:IsolationForestConfig",

@@ -1,4 +1,4 @@
-"""Rules as an operator would write them: a sum of log counters or of their growth on the scored record. No fit."""
+"""Rules as an operator would write them: a sum of log counters, of growths or of excesses of a record. No fit."""
 
 from pathlib import Path
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 
 from ae_assets.detectors.base import FittedDetector, Scores, TrainingHistory, write_preprocessing
-from ae_assets.detectors.config import CounterRuleConfig, GrowthRuleConfig
+from ae_assets.detectors.config import CounterRuleConfig, ExcessRuleConfig, GrowthRuleConfig, LastValueConfig
 from ae_assets.detectors.windows import TrainingData, Windows
 from ae_assets.errors import ModelError
 from ae_assets.progress import ProgressSink
 
-RuleConfig = CounterRuleConfig | GrowthRuleConfig
+RuleConfig = CounterRuleConfig | GrowthRuleConfig | ExcessRuleConfig | LastValueConfig
 
 
 class FittedRule(FittedDetector):
-    """Adds up features; one that is missing or below 0 adds nothing, and a healthy drive is expected at 0."""
+    """Adds up features; one that is missing, or below 0 where only rises count, adds nothing. Expected is 0."""
 
     config: RuleConfig
 
@@ -49,12 +49,13 @@ class FittedRule(FittedDetector):
         return self.config.features
 
     def score(self, windows: Windows) -> Scores:
-        """Sums the features of the scored record that are above 0; contributions are these features themselves."""
+        """Sums the features of the scored record that count; contributions are these features themselves."""
         self.require_fitting(windows)
         columns = [self.feature_names.index(name) for name in self.config.features]
         values = windows.values[:, columns][windows.last_row]
         contributions = np.zeros((len(windows), len(self.feature_names)), np.float32)
-        contributions[:, columns] = np.where(np.isfinite(values), np.maximum(values, 0), 0)
+        counted = np.abs(values) if self.config.either_way else np.maximum(values, 0)
+        contributions[:, columns] = np.where(np.isfinite(values), counted, 0)
         expected = np.full_like(contributions, np.nan)
         expected[:, columns] = 0
         return Scores(contributions.sum(axis=1), contributions, expected)

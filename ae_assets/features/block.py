@@ -38,6 +38,9 @@ LEAST_HOURS_RATED = 24
 
 HOURS_OF_A_DAY = 24
 
+LEAST_VALUES_OF_A_RANGE = 20
+"""Of fewer earlier values the range is unknown: chance alone leaves that of n values in 2 of n + 1 cases."""
+
 KEYS = {"entity": pl.String(), "cohort": pl.String(), "label": pl.Int8()}
 _LARGEST_KEY = 2**62
 _SECOND = timedelta(seconds=1)
@@ -249,14 +252,42 @@ class _Attribute:
 
     def mean_since(self, since: Places) -> NDArray[np.float64]:
         """Of the known values from the given records to the one before each described one; NaN without any."""
-        until, known = self.block.described, self._known
+        return self._means(since, self.block.described)
+
+    def excess(self, of_means: timedelta | None = None) -> NDArray[np.float64]:
+        """How far each described record lies outside of the range of its entity's past, as a share of both together.
+
+        With a length of time the means of so long a time are held against each other, those of the past as far as their
+        time lies within the look-back. NaN where the record has no value or too few are known before it.
+        """
+        block = self.block
+        if of_means is None:
+            values, since = self.at(np.arange(len(block.order))), block.earliest
+        else:
+            places = np.arange(len(block.order))
+            begin = np.searchsorted(block.moments, block.moments - of_means // block.unit)
+            values, since = self._means(begin, places + 1), block.since(block.config.look_back - of_means)
+        known = ~np.isnan(values)
+        counted = np.concatenate([[0], np.cumsum(known)])
+        now, until = values[block.described], block.described
+        highest = extremes(np.where(known, values, -np.inf), since, until)
+        lowest = -extremes(np.where(known, -values, -np.inf), since, until)
+        outside = np.maximum(np.maximum(now - highest, lowest - now), 0)
+        enough = (counted[until] - counted[since] >= LEAST_VALUES_OF_A_RANGE) & ~np.isnan(self.now)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share = np.where(outside > 0, outside / (outside + (highest - lowest)), 0.0)
+        return np.where(enough, share, np.nan)
+
+    def _means(self, since: Places, until: Places) -> NDArray[np.float64]:
+        """Of the known values of each slice of records; NaN without any."""
+        known = self._known
         counted = np.arange(len(self.block.order) + 1) if known is None else np.concatenate([[0], np.cumsum(known)])
         count = (counted[until] - counted[since]).astype(np.float64)
-        mean: NDArray[np.float64] = self._sums(since) / np.where(count > 0, count, np.nan)
+        mean: NDArray[np.float64] = self._sums(since, until) / np.where(count > 0, count, np.nan)
         return mean
 
-    def _sums(self, since: Places) -> NDArray[np.float64]:
-        values, until = self._decoded(self._reported.gather(self.block.order)), self.block.described
+    def _sums(self, since: Places, until: Places) -> NDArray[np.float64]:
+        values = self._decoded(self._reported.gather(self.block.order))
         if values.dtype.is_integer():  # differences of running sums of whole numbers are exact, whatever comes before
             running: NDArray[np.int64] = np.concatenate([[0], np.cumsum(values.cast(pl.Int64).fill_null(0).to_numpy())])
             return (running[until] - running[since]).astype(np.float64)
@@ -290,26 +321,30 @@ class _Attribute:
 
 def _of_an_attribute(feature: Feature, attribute: _Attribute) -> NDArray[np.floating]:
     block, now, gauge = attribute.block, attribute.now, attribute.config.kind == "gauge"
+    values: NDArray[np.floating]
     match feature.transform:
         case "level":
-            return now if gauge else np.log1p(now)
+            values = now if gauge else np.log1p(now)
         case "missing":
-            return np.isnan(now).astype(np.float32)
+            values = np.isnan(now).astype(np.float32)
         case "per_1000_hours":
             age = _Attribute(block, str(block.config.age_column)).now
-            return np.log1p(now * 1000 / np.maximum(age, LEAST_HOURS_RATED))
+            values = np.log1p(now * 1000 / np.maximum(age, LEAST_HOURS_RATED))
         case "growth":
             places, precede = attribute.earliest_known(block.since(feature.span or block.config.look_back))
-            return _signed_log1p(np.where(precede, now - attribute.at(places), np.nan))
+            values = _signed_log1p(np.where(precede, now - attribute.at(places), np.nan))
         case "deviation":
             mean = attribute.mean_since(block.earliest)
-            return now - mean if gauge else np.log1p(now) - np.log1p(mean)
+            values = now - mean if gauge else np.log1p(now) - np.log1p(mean)
+        case "excess":
+            values = attribute.excess(feature.span)
         case "drift":
             places, precede = attribute.earliest_known(block.earliest)
             departure = (now - attribute.at(places)) / HOURS_OF_A_DAY - block.days_since(places)
-            return _signed_log1p(np.where(precede, departure, np.nan))
+            values = _signed_log1p(np.where(precede, departure, np.nan))
         case _:
             raise AssertionError(f"{feature.transform} is not made of an attribute")
+    return values
 
 
 def _of_the_record(feature: Feature, block: _Block) -> NDArray[np.float64]:
@@ -353,6 +388,31 @@ def _times(rows: pl.DataFrame, numbers_of: NDArray[np.int64], step: timedelta) -
     microseconds = rows.select(time_of(rows.columns).to_physical()).to_series().to_numpy()
     seconds, left = np.divmod(microseconds, 1_000_000)
     return (microseconds, _MICROSECOND) if left.any() else (seconds, _SECOND)
+
+
+def extremes(values: NDArray[np.float64], since: Places, until: Places) -> NDArray[np.float64]:
+    """The largest value of each slice; -inf of an empty one.
+
+    By maxima of 1, 2, 4, ... values from each place on, of which two cover a slice, so that the cost does not grow with
+    the length of the slices.
+
+    Args:
+        values: (n,), no NaN.
+        since: the first place of each slice (k,).
+        until: the one after the last (k,).
+
+    Returns:
+        (k,).
+    """
+    length = until - since
+    result = np.full(len(since), -np.inf)
+    reach, level = 1, values
+    while (length >= reach).any():
+        chosen = np.flatnonzero((length >= reach) & (length < 2 * reach))
+        result[chosen] = np.maximum(level[since[chosen]], level[until[chosen] - reach])
+        level = np.maximum(level[:-reach], level[reach:])
+        reach *= 2
+    return result
 
 
 def _signed_log1p(change: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -18,7 +18,8 @@ class Feature:
         description: what a person reads beside it.
         column: the raw attribute it is made of; None for what is known of the row itself.
         transform: how it is made of it.
-        span: the length of time that a growth looks back over; None for other transforms.
+        span: the length of time that a growth looks back over, or over whose mean an excess is measured; None for
+            others.
     """
 
     name: str
@@ -51,11 +52,13 @@ def _features_of(column: str, config: FeatureConfig) -> Iterator[Feature]:
     attribute = config.attributes[column]
     prefix, meaning, gauge = feature_prefix(column), attribute.meaning, attribute.kind == "gauge"
     against = "minus the device's own mean" if gauge else "log1p against the device's own mean"
+    outside = f"share of its range that lies outside of the device's range of the last {in_words(config.look_back)}"
     descriptions = {
         "level": meaning if gauge else f"log1p of {meaning}",
         "per_1000_hours": f"log1p per 1000 power-on hours of {meaning}",
         "deviation": f"{meaning}: {against} of the last {in_words(config.look_back)}",
         "drift": f"signed log1p of the days by which the clock departs from the calendar: {meaning}",
+        "excess": f"{meaning}: {outside}",
     }
     for transform in attribute.chosen_transforms:
         if transform == "growth":
@@ -64,4 +67,7 @@ def _features_of(column: str, config: FeatureConfig) -> Iterator[Feature]:
                 yield Feature(f"{prefix}_growth_{written(span)}", words, column, transform, span)
         elif transform != "per_1000_hours" or config.age_column is not None:
             yield Feature(f"{prefix}_{transform}", descriptions[transform], column, transform)
+        for span in (attribute.excess_of_means or ()) if transform == "excess" else ():
+            words = f"{meaning}, mean of {in_words(span)}: {outside}"
+            yield Feature(f"{prefix}_excess_{written(span)}", words, column, transform, span)
     yield Feature(f"{prefix}_missing", f"1 where the row has no {meaning}", column, "missing")

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from ae_assets.schemas.durations import Duration, whole_days, written
 
 Kind = Literal["counter", "gauge", "age", "rate"]
-Transform = Literal["level", "growth", "per_1000_hours", "deviation", "drift"]
+Transform = Literal["level", "growth", "per_1000_hours", "deviation", "drift", "excess"]
 
 LONGEST_SPAN = timedelta(days=366)
 
@@ -24,9 +24,9 @@ TRANSFORMS_OF_KIND: dict[str, tuple[Transform, ...]] = {
 
 ALLOWED_TRANSFORMS: dict[str, frozenset[Transform]] = {
     "counter": frozenset({"level", "growth", "per_1000_hours", "deviation"}),
-    "gauge": frozenset({"level", "growth", "deviation"}),
+    "gauge": frozenset({"level", "growth", "deviation", "excess"}),
     "age": frozenset({"level", "drift"}),
-    "rate": frozenset({"level", "deviation"}),
+    "rate": frozenset({"level", "deviation", "excess"}),
 }
 
 
@@ -57,9 +57,15 @@ class AttributeConfig(BaseModel):
         description="Features to make of it. level: log1p of a counter, age or rate, the value of a gauge. growth: "
         "signed log1p of the difference to the earliest value of each span. per_1000_hours: log1p of the count per "
         "1000 power-on hours. deviation: against the device's own past. drift: days by which the hours depart from the "
-        "calendar. Left out: what suits the kind.",
+        "calendar. excess: how far it lies outside of the range of the device's own past, from 0 inside of it to 1. "
+        "Left out: what suits the kind.",
     )
     spans: Spans | None = Field(default=None, description="Spans of its growth, where they differ from the table's.")
+    excess_of_means: Spans | None = Field(
+        default=None,
+        description="Lengths of time, such as 2h, over whose means excess is measured too: a shift that is small "
+        "beside single readings leaves the range of their means.",
+    )
     cap: float | None = Field(
         default=None, gt=0, description="Values above it count as this value, where a counter saturates."
     )
@@ -78,6 +84,8 @@ class AttributeConfig(BaseModel):
                 raise ValueError(f"transform {transform!r} does not suit the kind {self.kind!r}; allowed are {allowed}")
         if len(set(self.chosen_transforms)) != len(self.chosen_transforms):
             raise ValueError(f"a transform is named twice in {list(self.chosen_transforms)}")
+        if self.excess_of_means is not None and "excess" not in self.chosen_transforms:
+            raise ValueError(f"excess_of_means needs the transform 'excess'; received {list(self.chosen_transforms)}")
         return self
 
     @property
@@ -113,6 +121,17 @@ class FeatureConfig(BaseModel):
             raise ValueError(
                 f"attributes.{rated[0]}.transforms: 'per_1000_hours' needs an attribute of kind 'age' (smart_9_raw)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _means_are_shorter_than_the_past(self) -> "FeatureConfig":
+        for column, attribute in self.attributes.items():
+            if attribute.excess_of_means is not None and attribute.excess_of_means[-1] >= self.look_back:
+                raise ValueError(
+                    f"attributes.{column}.excess_of_means: {written(attribute.excess_of_means[-1])} is held against "
+                    f"means of the look-back, which is {written(self.look_back)} long; name a shorter one, or longer "
+                    "spans"
+                )
         return self
 
     @model_validator(mode="after")

@@ -63,6 +63,7 @@ class FeatureSettings:
                 "spans": [days_or_written(span) for span in self.config.spans_of(column)],
                 "cap": attribute.cap,
                 "low_bits": attribute.low_bits,
+                **_means_of(attribute),
             }
             for column, attribute in self.config.attributes.items()
         }
@@ -128,10 +129,13 @@ class FeatureSettings:
             span = feature.span or self.config.look_back
             made = "growth" in attribute.chosen_transforms and span in self.config.spans_of(column)
             settings[f"{key}.spans"] = in_words(span) if made else f"not {in_words(span)}"
+        elif feature.transform == "excess" and feature.span is not None:
+            made = feature.span in (attribute.excess_of_means or ())
+            settings[f"{key}.excess_of_means"] = ("" if made else "not ") + in_words(feature.span)
         elif feature.transform != "missing":
             made = feature.transform in attribute.chosen_transforms
             settings[f"{key}.transforms"] = feature.transform if made else f"not {feature.transform}"
-        if feature.transform in {"deviation", "drift"}:
+        if feature.transform in {"deviation", "drift", "excess"}:
             settings |= look_back
         if feature.transform == "per_1000_hours":
             clock = self.config.age_column
@@ -141,6 +145,12 @@ class FeatureSettings:
     def _settings_of_values(self, column: str) -> dict[str, object]:
         attribute = self.config.attributes[column]
         return {f"features.attributes.{column}.{key}": getattr(attribute, key) for key in ("kind", "cap", "low_bits")}
+
+
+def _means_of(attribute: AttributeConfig) -> dict[str, list[float | str]]:
+    """The lengths of means, where there are any: settings from before there were means stay as they are."""
+    means = attribute.excess_of_means
+    return {} if means is None else {"excess_of_means": [days_or_written(span) for span in means]}
 
 
 def _is_default(settings: Mapping[str, Any], key: str) -> bool:

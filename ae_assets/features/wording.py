@@ -112,17 +112,21 @@ def _told(
                 told.append((feature, text))
             case "drift" if not told or amount != "0":
                 told.append((feature, f"clock off by {text}" if told else text))
-            case "missing" | "growth" | "per_1000_hours" | "drift":
+            case "excess" if known[feature] > 0:
+                told.append((feature, text))
+            case "missing" | "growth" | "per_1000_hours" | "drift" | "excess":
                 continue
             case _:
                 told.append((feature, text))
+    if not told and any(feature.transform == "excess" for feature in known):
+        told.append((None, "inside of its past range"))
     if growths and not grew:
         told.append((None, f"unchanged{_span(growths[-1], seen_days)}"))
     return told
 
 
 def _place_in_words(feature: Feature) -> tuple[int, timedelta]:
-    order = ("level", "per_1000_hours", "growth", "deviation", "drift")
+    order = ("level", "per_1000_hours", "growth", "deviation", "excess", "drift")
     return (order.index(feature.transform) if feature.transform in order else len(order), feature.span or timedelta())
 
 
@@ -138,6 +142,8 @@ def _span(feature: Feature, seen_days: int | None = None) -> str:
     if feature.transform == "growth":
         span = feature.span or timedelta()
         return f" in {in_words(min(span, timedelta(days=seen_days)) if seen_days else span)}"
+    if feature.transform == "excess":
+        return f" outside of its past range{f' in the mean of {in_words(feature.span)}' if feature.span else ''}"
     return {"per_1000_hours": " per 1,000 hours", "drift": " days", "deviation": " against its own past"}.get(
         feature.transform, ""
     )
@@ -146,6 +152,8 @@ def _span(feature: Feature, seen_days: int | None = None) -> str:
 def _amount(feature: Feature, value: float, config: FeatureConfig) -> str:
     if scale_of(feature, config) == "log ratio":
         return f"{value:.2g} times"
+    if feature.transform == "excess":
+        return f"{value:.0%}"
     return _number(value, signed=feature.transform in {"growth", "drift", "deviation"})
 
 

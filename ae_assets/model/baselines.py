@@ -10,14 +10,16 @@ from ae_assets.detectors.config import (
     CounterRuleConfig,
     DetectorConfig,
     EcodConfig,
+    ExcessRuleConfig,
     GradientBoostingConfig,
     GrowthRuleConfig,
     IsolationForestConfig,
     KMeansConfig,
+    LastValueConfig,
     OrdinalConfig,
     PcaConfig,
 )
-from ae_assets.features.catalogue import catalogue
+from ae_assets.features.catalogue import Feature, catalogue
 from ae_assets.features.config import FeatureConfig, feature_prefix
 from ae_assets.model.definition import WatchedTable
 
@@ -65,9 +67,10 @@ def compared_detectors(table: WatchedTable, *, comparisons: bool, baselines: boo
 def all_baselines(features: FeatureConfig, judged: Collection[str] = ()) -> dict[str, DetectorConfig]:
     """Every baseline that makes sense on a table's features, by name, with default settings.
 
-    The rules add up what counters of wear read, or by how much they have grown over their longest span. The fitted ones
-    look at all features, and once more at the readings and growths of the counters of wear alone, which are few enough
-    for the harmless features not to drown them.
+    The rules add up what counters of wear read, or by how much they have grown over their longest span; how far
+    readings lie outside of their past; and by how much they changed over their shortest span. The fitted ones look at
+    all features, and once more at the readings and growths of the counters of wear alone, which are few enough for the
+    harmless features not to drown them.
 
     Args:
         features: the table's features.
@@ -93,12 +96,28 @@ def all_baselines(features: FeatureConfig, judged: Collection[str] = ()) -> dict
         baselines["counter_rule"] = CounterRuleConfig(features=levels)
     if longest:
         baselines["growth_rule"] = GrowthRuleConfig(features=longest)
+    made = catalogue(features)
+    if excesses := tuple(feature.name for feature in made if feature.transform == "excess"):
+        baselines["excess_rule"] = ExcessRuleConfig(features=excesses)
+    if changes := tuple(feature.name for feature in made if _is_last_change(feature, features)):
+        baselines["last_value"] = LastValueConfig(features=changes)
     for kind in (PcaConfig, IsolationForestConfig, KMeansConfig, EcodConfig, GradientBoostingConfig):
         config = kind()
         baselines[config.type] = config
         if wear:
             baselines[f"{config.type} {WEAR}"] = kind(features=wear)
     return baselines
+
+
+def _is_last_change(feature: Feature, features: FeatureConfig) -> bool:
+    """Whether a feature is the change of a reading over the shortest span."""
+    column = feature.column
+    return (
+        feature.transform == "growth"
+        and column is not None
+        and features.attributes[column].kind != "counter"
+        and feature.span == min(features.spans_of(column))
+    )
 
 
 def _unused(name: str, taken: Collection[Compared]) -> str:

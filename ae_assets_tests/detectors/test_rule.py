@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from ae_assets.detectors import fit, windows_of
-from ae_assets.detectors.config import CounterRuleConfig, GrowthRuleConfig
+from ae_assets.detectors.config import CounterRuleConfig, GrowthRuleConfig, LastValueConfig
 from ae_assets.errors import ModelError
 from ae_assets_tests.detectors.fleets import DENSE, NAMES, fleet, split
 
@@ -44,6 +44,12 @@ def test_the_growth_rule_adds_up_growth_and_leaves_falling_counters_out() -> Non
     growth = windows.values[:, :3]
     assert (growth < 0).any()
     np.testing.assert_array_equal(rule.score(windows).score, np.where(growth > 0, growth, 0).sum(axis=1))
+
+
+def test_a_fall_from_the_last_value_counts_as_much_as_a_rise() -> None:
+    rule = fit(LastValueConfig(features=NAMES[:3]), split(DENSE, fleet()))
+    windows = windows_of(fleet(seed=5, missing=0), NAMES)
+    np.testing.assert_array_equal(rule.score(windows).score, np.abs(windows.values[:, :3]).sum(axis=1))
 
 
 def test_a_feature_that_is_named_twice_is_refused() -> None:

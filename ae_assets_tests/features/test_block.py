@@ -4,18 +4,19 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from math import log1p
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import ContractError
-from ae_assets.features.block import features_of_block
+from ae_assets.features.block import LEAST_VALUES_OF_A_RANGE, extremes, features_of_block
 from ae_assets.features.catalogue import feature_names
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.look_back import LookBack
 from ae_assets.schemas.durations import written
-from ae_assets.schemas.periods import PERIODS, WEEKLY, Periods
+from ae_assets.schemas.periods import DAILY, PERIODS, WEEKLY, Periods
 from ae_assets.schemas.records import Rhythm
 from ae_assets_tests.features.frames import CONFIG, DAY, TYPES, series, valid_rows
 
@@ -285,11 +286,99 @@ def test_the_history_may_start_today():
     assert features_of_block(pl.DataFrame(schema=types), date(2013, 4, 10), CONFIG).is_empty()
 
 
+RANGED = FeatureConfig.model_validate(
+    {
+        "spans": ["1d"],
+        "attributes": {
+            "level": {"kind": "gauge", "meaning": "level", "transforms": ["excess"], "excess_of_means": ["45m"]},
+        },
+    }
+)
+
+
+def readings(values: Sequence[float | None], entity: str = "a") -> pl.DataFrame:
+    """A record each 15 minutes, the last one at noon."""
+    last = datetime(2024, 5, 17, 12, tzinfo=UTC)
+    times = [last - timedelta(minutes=15) * ago for ago in range(len(values))][::-1]
+    return pl.DataFrame(
+        {"time": times, "level": values}, schema={"time": pl.Datetime("us", "UTC"), "level": pl.Float64}
+    ).with_columns(
+        entity=pl.lit(entity), cohort=pl.lit("all"), label=pl.lit(None, pl.Int8), day=pl.col("time").dt.date()
+    )
+
+
+def excess_of(values: Sequence[float | None]) -> tuple[float | None, float | None]:
+    frame = features_of_block(readings(values), DAY, RANGED, rhythm=Rhythm(DAILY, timedelta(minutes=15)))
+    return frame.select("level_excess", "level_excess_45m").row(-1)
+
+
+@pytest.mark.parametrize(
+    ("now", "excess"), [(4.0, 0), (9.0, 0), (10.0, 0.1), (-6.0, 6 / 15), (18.0, 0.5), (None, None), (0.0, 0)]
+)
+def test_excess_is_the_share_of_the_range_that_lies_outside_of_the_past_of_the_entity(now, excess):
+    value, of_mean = excess_of([*range(10), *range(10), now])
+    assert value == (None if excess is None else pytest.approx(excess, abs=1e-6))
+    assert (of_mean is None) == (now is None)
+
+
+def test_a_shift_leaves_the_range_of_the_means_though_no_reading_leaves_that_of_the_readings():
+    past = [0.0, 10.0] * 20
+    # Means of four readings lay between 0, that of the first alone, and 7.5; that of the last four is 10.
+    assert excess_of([*past, 10.0, 10.0, 10.0]) == (0, pytest.approx(0.25))
+
+
+def test_the_range_of_too_few_values_is_unknown_and_one_of_equal_values_is_left_by_any_other():
+    constant = [3.0] * LEAST_VALUES_OF_A_RANGE
+    assert excess_of([*constant[1:], 4.0])[0] is None
+    assert excess_of([*constant, 3.0])[0] == 0
+    assert excess_of([*constant, 3.001])[0] == 1
+
+
+def test_values_before_the_look_back_are_no_part_of_the_range():
+    day = [1.0, 2.0] * 48
+    assert excess_of([100.0, *day, 3.0])[0] == pytest.approx(0.5)
+    assert excess_of([100.0, *day[1:], 3.0])[0] == 0
+
+
+def test_excess_by_blocks_and_periods_is_that_of_the_whole_bit_for_bit():
+    rng, rhythm = np.random.default_rng(3), Rhythm(DAILY, timedelta(minutes=15))
+    walks = [readings(np.cumsum(rng.standard_normal(400)).tolist(), entity) for entity in "abc"]
+    rows = pl.concat(walks).sample(fraction=0.9, shuffle=True, seed=1)
+    first, last = rows["day"].min(), rows["day"].max()
+    whole = features_of_block(rows, first, RANGED, last=last, rhythm=rhythm)
+    assert whole["level_excess"].null_count() == 60
+    assert (whole["level_excess_45m"] > 0).sum() > 30
+    by_entity = [
+        features_of_block(rows.filter(entity=entity), first, RANGED, last=last, rhythm=rhythm) for entity in "abc"
+    ]
+    assert pl.concat(by_entity).equals(whole)
+    look_back, streamed = LookBack(RANGED, rhythm), []
+    for day in rows["day"].unique().sort():
+        look_back.push(rows.filter(day=day))
+        streamed.append(features_of_block(look_back.history(day), day, RANGED, rhythm=rhythm))
+    assert pl.concat(streamed).sort("entity", "time").equals(whole)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=70), st.data())
+def test_extremes_of_slices_are_those_of_each_slice(values, data):
+    places = st.integers(0, len(values))
+    slices = [sorted(pair) for pair in data.draw(st.lists(st.tuples(places, places), max_size=9))]
+    since, until = (np.array([one[side] for one in slices], np.int64) for side in (0, 1))
+    expected = [max(values[begin:end], default=-np.inf) for begin, end in slices]
+    assert extremes(np.array(values), since, until).tolist() == expected
+
+
 STATION = FeatureConfig.model_validate(
     {
         "spans": ["1h", "6h"],
         "attributes": {
-            "level": {"kind": "gauge", "meaning": "level", "transforms": ["level", "growth", "deviation"]},
+            "level": {
+                "kind": "gauge",
+                "meaning": "level",
+                "transforms": ["level", "growth", "deviation", "excess"],
+                "excess_of_means": ["1h"],
+            },
             "pulses": {"kind": "counter", "meaning": "pulses", "transforms": ["level", "growth"], "spans": ["45m"]},
         },
     }

@@ -121,3 +121,14 @@ def test_a_record_says_all_that_counts_and_nothing_else() -> None:
     assert "bad sectors" not in json.dumps(record)
     record["features"]["attributes"]["smart_5_raw"]["of_a_later_version"] = 1
     assert FeatureSettings.from_record(record).changes(BEFORE, NAMES) == []
+
+
+def test_means_whose_excess_is_measured_are_a_setting_and_are_read_back() -> None:
+    gauge = {"kind": "gauge", "meaning": "load", "transforms": ["excess"]}
+    before = settings(load={**gauge, "excess_of_means": [1]})
+    again = FeatureSettings.from_record(json.loads(json.dumps(before.record)))
+    assert again.digest == before.digest != settings(load=gauge).digest
+    now = settings(load={**gauge, "excess_of_means": [2]})
+    changes = before.changes(now, feature_names(before.config))
+    assert changes == [Change("features.attributes.load.excess_of_means", "a day", "not a day")]
+    assert before.changes(now, ["load_excess"]) == []

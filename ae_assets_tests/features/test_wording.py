@@ -14,6 +14,12 @@ CONFIG = FeatureConfig.model_validate(
             "smart_1_raw": {"kind": "rate", "meaning": "read error rate"},
             "smart_12_raw": {"kind": "counter", "meaning": "power cycles", "transforms": ["growth"]},
             "smart_193_raw": {"kind": "counter", "meaning": "load cycles", "transforms": ["per_1000_hours", "growth"]},
+            "cpu": {
+                "kind": "gauge",
+                "meaning": "CPU load",
+                "transforms": ["level", "excess"],
+                "excess_of_means": ["2h"],
+            },
         }
     }
 )
@@ -34,6 +40,7 @@ CONFIG = FeatureConfig.model_validate(
         ("smart_5_level", None, 0.0, "reallocated sectors unknown (expected 0)"),
         ("smart_5_level", math.log1p(24), -0.2, "reallocated sectors 24 (expected 0)"),
         ("gap_days", 3.0, 1.0, "days since its last record 3 (expected 1)"),
+        ("cpu_excess", 0.4, 0.0, "CPU load 40% outside of its past range (expected 0%)"),
         ("a_feature_of_an_older_model", 1.0, 1.0, "a_feature_of_an_older_model"),
     ],
 )
@@ -73,6 +80,11 @@ def test_a_feature_is_put_into_the_unit_of_its_attribute(
          "power-on hours 12,345, expected 11,000"),
         ("smart_9_raw", {"smart_9_drift": (3.0, 0.0)}, "power-on hours: clock off by +3 days, expected 0"),
         ("gap_days", {"gap_days": (3.0, 1.0)}, "days since its last record 3, expected 1"),
+        ("cpu", {"cpu_level": (93.0, None), "cpu_excess": (0.4, 0.0), "cpu_excess_2h": (0.0, 0.0)},
+         "CPU load 93, 40% outside of its past range"),
+        ("cpu", {"cpu_excess": (0.0, 0.0), "cpu_excess_2h": (0.12, 0.0)},
+         "CPU load 12% outside of its past range in the mean of 2 hours, expected 0%"),
+        ("cpu", {"cpu_excess": (0.0, None)}, "CPU load inside of its past range"),
         ("of_an_older_model", {"of_an_older_model": (1.0, 1.0)}, "of_an_older_model"),
     ],
 )  # fmt: skip

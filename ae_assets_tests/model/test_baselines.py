@@ -63,6 +63,13 @@ def test_a_table_without_counters_has_no_rules_and_no_wear() -> None:
     assert set(baselines) == TYPES - {"counter_rule", "growth_rule"}
 
 
+def test_readings_have_rules_of_their_past_and_of_their_last_value_where_these_are_features() -> None:
+    gauge = {**TEMPERATURE, "transforms": ["growth", "excess"], "excess_of_means": [2], "spans": [2, 7]}
+    baselines = all_baselines(features_of({"smart_5_raw": COUNTER, "load": gauge}))
+    assert looked_at(baselines["excess_rule"]) == ("load_excess", "load_excess_2d")
+    assert looked_at(baselines["last_value"]) == ("load_growth_2d",)
+
+
 def test_nothing_is_compared_twice_and_no_two_have_one_name() -> None:
     rule = {"type": "counter_rule", "features": ["smart_5_level", "smart_197_level"]}
     other = {"type": "counter_rule", "features": ["smart_5_level"]}
