@@ -56,6 +56,10 @@ def fit(config: DetectorConfig, data: "TrainingData", progress: ProgressSink = s
         ModelError: there are no windows, or windows that do not suit the config, or the loss is not finite, or a
             library that the detector needs is not installed.
     """
+    if config.per == "entity":
+        from ae_assets.detectors.per_entity import FittedPerEntity
+
+        return FittedPerEntity.fit(config, data, progress)
     return config.fit(data, progress)
 
 
@@ -71,7 +75,12 @@ def load_detector(directory: Path, feature_names: tuple[str, ...] | None = None)
     try:
         if feature_names is not None:
             require_features(tuple(feature_names), tuple(record["feature_names"]), "the features to be scored")
-        return _config_of(record).load(directory, record)
+        config = _config_of(record)
+        if config.per == "entity":
+            from ae_assets.detectors.per_entity import FittedPerEntity
+
+            return FittedPerEntity.load(config, directory, record)
+        return config.load(directory, record)
     except (KeyError, TypeError) as error:
         lacks = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise ModelError(f"{directory / PREPROCESSING_FILE} is incomplete: {lacks}; train it again.") from error

@@ -135,12 +135,17 @@ class _ScaledConfig(_FittedConfig):
 
 
 class PcaConfig(_ScaledConfig):
-    """Baseline: squared distance from the plane of the principal components of healthy drives."""
+    """Baseline: how far a record lies from the plane of the principal components of healthy ones, and in it."""
 
     implementation = "ae_assets.detectors.pca:FittedPca"
     type: Literal["pca"] = "pca"
     explained_variance: float = Field(
         0.6, gt=0, lt=1, description="Share of the healthy variance that the kept components hold; fixes their number."
+    )
+    statistic: Literal["q", "t2_and_q"] = Field(
+        "q",
+        description="q: the squared distance from the plane. t2_and_q: added to it that within the plane, in units of "
+        "each component's variance; both as multiples of what one of 20 healthy records exceeds.",
     )
 
 

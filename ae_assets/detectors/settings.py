@@ -3,7 +3,7 @@
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt
 
@@ -36,6 +36,12 @@ class DetectorSettings(Settings):
     implementation: ClassVar[str]
 
     type: str = Field(description="Which detector it is.")
+    per: Literal["table", "entity"] = Field(
+        "table",
+        description="What is fitted: table: one detector on the records of all devices. entity: one on those of each "
+        "device that has enough, whose score is then a multiple of the score that one of 20 of its own normal records "
+        "exceeds; devices with few records, and those that come later, are scored by one of all.",
+    )
 
     former_keys: ClassVar[Mapping[str, str]] = {"window_days": "window"}
 

@@ -86,6 +86,8 @@ DETECTORS: dict[str, DetectorConfig] = {
     "last_value": LastValueConfig(features=NAMES[:3]),
     "estimator": EstimatorConfig.model_validate({"class": "pyod.models.iforest.IForest"}),
     OWN: HighestValueConfig(type=OWN),
+    "pca of t2_and_q": PcaConfig(statistic="t2_and_q"),
+    "pca per entity": PcaConfig(per="entity"),
     **BASELINES,
 }
 """One config of every type, one's own included."""

@@ -186,6 +186,28 @@ def test_pca_scores_are_the_squared_errors_of_scikit_learns_reconstruction() -> 
     np.testing.assert_allclose(_scaled(values, scores.expected), on_plane, rtol=1e-3, atol=1e-3)
 
 
+def test_pca_adds_up_hotellings_t2_and_q_in_units_that_one_of_twenty_training_rows_exceeds() -> None:
+    from sklearn.decomposition import PCA
+
+    values, strange = normal(2000, 0) @ normal(FEATURES, 9), normal(500, 1) @ normal(FEATURES, 9) * 1.5
+    detector = fit_on(PcaConfig(clip=1e6, statistic="t2_and_q"), rows_of(values), rows_of(values))
+    scaled, others = (_scaled(values, of).astype(np.float64) for of in (values, strange))
+    plane = PCA(0.6).fit(scaled)
+
+    def statistics(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        within = plane.transform(rows)
+        off = rows - plane.inverse_transform(within)
+        return (np.square(within) / plane.explained_variance_).sum(axis=1), np.square(off).sum(axis=1)
+
+    units = [np.quantile(one, 0.95) for one in statistics(scaled)]
+    expected = sum(one / unit for one, unit in zip(statistics(others), units, strict=True))
+    scores = detector.score(rows_of(strange))
+    np.testing.assert_allclose(scores.score, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(scores.contributions.sum(axis=1), scores.score, rtol=1e-4)
+    far_out = np.zeros((1, FEATURES)) + 1e3 * _unscaled(values, plane.components_[:1])
+    assert detector.score(rows_of(far_out)).score[0] > 1e3  # in the plane, where Q is 0
+
+
 def test_kmeans_scores_are_the_squared_distances_to_the_nearest_centre() -> None:
     centres = 10 * normal(3, 5)
     values = np.concatenate([centre + normal(500, seed) for seed, centre in enumerate(centres)])
@@ -325,6 +347,13 @@ def test_the_credits_of_a_path_add_up_to_what_it_changed() -> None:
     )
     credit = trees.credits(np.array([1.0, -1.0, 2.0, 1.5, 5.0]), 2)
     assert credit.tolist() == [[0, 0], [0, -2], [0, 1], [-0.5, 1], [3, 1]]
+
+
+def _unscaled(train: NDArray[np.float32], scaled: NDArray[np.floating]) -> NDArray[np.floating]:
+    from ae_assets.detectors.preprocessing import RobustScaler
+
+    scaler = RobustScaler.fit(train.astype(np.float32), 1e6)
+    return scaled * scaler.scale + scaler.centre
 
 
 def _scaled(train: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float32]:
