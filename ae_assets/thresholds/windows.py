@@ -48,7 +48,7 @@ class WindowedMaxima:
 
     Attributes:
         alarmed: number of pairs with an alarm within the window, as a function of the cut.
-        highest: the highest score that each pair had in calibration.
+        highest: the highest score that each pair had in calibration, rising, so that sums over them have one order.
         entities: distinct entities.
         largest_weight: the most that one pair can count for in `alarmed`.
         observed_days: days of a pair that calibration shows, at most those of the window.
@@ -99,7 +99,7 @@ def first_and_last_day(rows: pl.DataFrame) -> tuple[date, date]:
 def _highest_in_windows(calibration: pl.DataFrame, last: date, windows: int, window_days: int) -> Floats:
     back = ((pl.lit(last) - pl.col("day")).dt.total_days() // window_days).alias("window")
     tiled = calibration.select("entity", "score", back).filter(pl.col("window") < windows)
-    return tiled.group_by("entity", "window").agg(pl.col("score").max())["score"].to_numpy().astype(np.float64)
+    return np.sort(tiled.group_by("entity", "window").agg(pl.col("score").max())["score"].to_numpy().astype(np.float64))
 
 
 def _highest_in_halves(calibration: pl.DataFrame, first: date, days: int) -> tuple[Floats, Floats]:
@@ -111,4 +111,5 @@ def _highest_in_halves(calibration: pl.DataFrame, first: date, days: int) -> tup
         pl.col("score").filter(pl.col("day") >= middle).max().alias("late"),
     )
     both = maxima.drop_nulls().select(pl.min_horizontal("early", "late").alias("lower"))
-    return maxima["whole"].to_numpy().astype(np.float64), both["lower"].to_numpy().astype(np.float64)
+    highest, lower = (np.sort(column.to_numpy().astype(np.float64)) for column in (maxima["whole"], both["lower"]))
+    return highest, lower

@@ -64,6 +64,14 @@ def test_a_lower_rate_never_lowers_the_cut(rate: float, seed: int) -> None:
     assert fit_threshold(PeaksOverThresholdConfig(rate=rate / 2), calibration).cut >= cut
 
 
+@pytest.mark.parametrize("days", [23, 60])
+def test_equal_rows_in_any_order_give_the_cut_bit_for_bit(days: int) -> None:
+    calibration = panel_of(np.exp(autoregressive(3000, days, 2, memory=0.8)))
+    shuffled = (calibration.sample(fraction=1, shuffle=True, seed=seed) for seed in range(4))
+    policy = PeaksOverThresholdConfig(rate=0.004)
+    assert len({fit_threshold(policy, rows).cut for rows in (calibration, calibration, *shuffled)}) == 1
+
+
 def test_too_few_peaks_are_refused_with_what_to_change() -> None:
     with pytest.raises(ModelError, match=r"20 of 1000 highest scores.*0\.98.*needs 50. Lower initial_quantile"):
         fit_threshold(PeaksOverThresholdConfig(), reached_once(np.random.default_rng(1).normal(size=1000)))
