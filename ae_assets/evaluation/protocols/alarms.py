@@ -69,7 +69,7 @@ def alarm_figures(
     """
     counts = np.zeros(8)
     delays: list[Floats] = []
-    flags: list[tuple[Flags, Flags]] = []
+    flags: list[tuple[Flags, Flags]] = [(np.zeros(0, np.bool_), np.zeros(0, np.bool_))]
     for entity, one in series.items():
         cut = thresholds if isinstance(thresholds, float | int) else thresholds[entity]
         flagged = np.isfinite(one.score) & (one.score >= cut)
@@ -110,7 +110,7 @@ def _spans(time: Floats) -> Floats:
     """Seconds that each record lasts: until the next one, at most two usual steps; the last one step."""
     gaps = np.diff(time)
     step = float(np.median(gaps[gaps > 0])) if (gaps > 0).any() else 1.0
-    return np.append(np.clip(gaps, 0, 2 * step), step)
+    return np.append(np.clip(gaps, 0, 2 * step), step)[: len(time)]
 
 
 def _true_alarms(flagged: Flags, abnormal: Flags, closed_gap: int) -> Flags:

@@ -79,8 +79,10 @@ def vus_pr(abnormal: Flags, score: Floats, buffer: int = BUFFER, cuts: int = PUB
 def period_of(values: Floats) -> int:
     """Records of the period of a series, as TSB-AD sets the buffer (Liu and Paparrizos 2024).
 
-    The highest peak of the autocorrelation of at most 20,000 values; 125 where there is none between 6 and 303.
+    The highest peak of the autocorrelation of at most 20,000 finite values; 125 where there is none between 6 and 303.
     """
+    if not len(values):
+        return USUAL_PERIOD
     values = values[:20_000] - values[:20_000].mean()
     spectrum = np.fft.rfft(values, 2 * len(values))
     correlation = np.fft.irfft(spectrum * np.conj(spectrum))[3:401]

@@ -6,6 +6,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ae_assets.errors import ContractError
+from ae_assets.evaluation.target import joined
 from ae_assets.schemas.records import ENTITY, time_of
 
 Floats = NDArray[np.float64]
@@ -24,12 +26,26 @@ class LabelledSeries:
         score: (n,), higher = more anomalous; -inf where a record was not judged, so that it is never flagged.
         start: of each event, in seconds (k,), ascending; events do not overlap.
         end: of each event (k,), which it includes.
+
+    Raises:
+        ContractError: a score is NaN, times fall, or an event ends before it starts or after the next one starts.
     """
 
     time: Floats
     score: Floats
     start: Floats
     end: Floats
+
+    def __post_init__(self) -> None:
+        if np.isnan(self.score).any():
+            raise ContractError(f"{np.isnan(self.score).sum()} scores are NaN; -inf stands for a record not judged")
+        if (np.diff(self.time) < 0).any():
+            raise ContractError("the times of a series fall; sort its records by time")
+        if (self.end < self.start).any() or (self.start[1:] <= self.end[:-1]).any():
+            raise ContractError(
+                f"the {len(self.start)} events of a series overlap, end before they start, or are not in order of "
+                "time; join those that overlap and sort them"
+            )
 
     @property
     def event(self) -> Positions:
@@ -57,11 +73,12 @@ def labelled_series(scores: pl.DataFrame, intervals: pl.DataFrame) -> dict[str, 
 
     Args:
         scores: ``day, entity, score`` and, where the table has it, ``time``, a row for each record, null = not judged.
-        intervals: with the columns of `INTERVAL_SCHEMA`; those of entities without a record are left out.
+        intervals: with the columns of `INTERVAL_SCHEMA`, in any order; those of an entity that overlap are one event,
+            those of entities without a record are left out.
     """
     records = scores.select(ENTITY, at=_seconds(time_of(scores.columns)), score=pl.col("score").cast(pl.Float64))
     ordered = records.with_columns(pl.col("score").fill_nan(None).fill_null(-np.inf)).sort("at", maintain_order=True)
-    ends = intervals.select(ENTITY, start=_seconds(pl.col("start")), end=_seconds(pl.col("end"))).sort("start")
+    ends = joined(intervals).select(ENTITY, start=_seconds(pl.col("start")), end=_seconds(pl.col("end")))
     events = {entity: frame for (entity,), frame in ends.group_by(ENTITY)}
     return {
         str(entity): LabelledSeries(

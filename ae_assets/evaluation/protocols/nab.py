@@ -43,6 +43,8 @@ def nab_score(
 ) -> NabScore:
     """The score of a corpus at one cut for all of its series.
 
+    A window without a record is as one of the record after it, or of the last one.
+
     Args:
         series: by entity.
         profile: of the costs.

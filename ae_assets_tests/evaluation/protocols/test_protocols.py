@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ae_assets.errors import ContractError
 from ae_assets.evaluation.protocols.alarms import alarm_figures
 from ae_assets.evaluation.protocols.curves import average_precision, best_f1, period_of, point_adjusted_f1, vus_pr
 from ae_assets.evaluation.protocols.labelled_series import LabelledSeries, labelled_series, runs
@@ -160,6 +161,51 @@ def test_frames_become_series_in_order_of_time_with_unjudged_records_below_every
     assert series["a"].score.tolist() == [1.0, -np.inf, 3.0]
     assert series["a"].event.tolist() == [-1, 0, -1]
     assert not series["b"].abnormal.any()
+
+
+def test_intervals_that_overlap_are_one_event() -> None:
+    begin = datetime(2024, 3, 1, tzinfo=UTC)
+    minutes = [begin + timedelta(minutes=minute) for minute in range(8)]
+    scores = pl.DataFrame({"day": [begin.date()] * 8, "time": minutes, "entity": ["a"] * 8, "score": [0.0] * 8})
+    given = [(5, 6, "third"), (1, 4, "first"), (2, 3, "second")]
+    rows = [("a", kind, minutes[start], minutes[end]) for start, end, kind in given]
+    series = labelled_series(scores, pl.DataFrame(rows, INTERVAL_SCHEMA, orient="row"))["a"]
+    assert series.event.tolist() == [-1, 0, 0, 0, 0, 1, 1, -1]
+
+
+@pytest.mark.parametrize(
+    ("time", "score", "start", "end"),
+    [
+        ([0, 1], [0, np.nan], [], []),
+        ([1, 0], [0, 0], [], []),
+        ([0, 1], [0, 0], [1], [0]),
+        ([0, 1], [0, 0], [0, 1], [1, 2]),
+        ([0, 9], [0, 0], [5, 1], [6, 2]),
+    ],
+)
+def test_a_series_that_no_protocol_could_judge_is_refused(
+    time: list[float], score: list[float], start: list[float], end: list[float]
+) -> None:
+    with pytest.raises(ContractError):
+        LabelledSeries(*(np.array(part, float) for part in (time, score, start, end)))
+
+
+@pytest.mark.parametrize("entities", [(), ("a",)])
+def test_without_a_record_there_is_nothing_to_count(entities: tuple[str, ...]) -> None:
+    nothing = np.zeros(0)
+    corpus = {entity: LabelledSeries(nothing, nothing, nothing, nothing) for entity in entities}
+    figures = alarm_figures(corpus, 0.5)
+    assert (figures.events, figures.alarms, figures.entity_days) == (0, 0, 0)
+    assert figures.f1 is figures.event_recall is figures.time_precision is figures.median_delay is None
+    assert np.isnan(nab_score(corpus).score)
+    assert period_of(nothing) == 125
+
+
+def test_an_event_without_a_record_is_missed() -> None:
+    late = LabelledSeries(np.arange(9.0), np.ones(9), np.array([-5.0, 20.0]), np.array([-4.0, 30.0]))
+    figures = alarm_figures({"a": late}, 0.5)
+    assert (figures.events, figures.events_detected, figures.alarms, figures.true_alarms) == (2, 0, 1, 0)
+    assert figures.missed_alarm_rate is None
 
 
 def test_runs_are_given_by_their_first_and_last_position() -> None:
