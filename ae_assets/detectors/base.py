@@ -47,7 +47,8 @@ class TrainingHistory:
         windows_seen: training windows in use, after sampling.
         windows_available: training windows offered.
         validation_windows: validation windows in use, after sampling.
-        median_loss: validation loss of a constant answer: every feature's training median, or every step's frequency.
+        median_loss: validation loss of a constant answer: every feature's training median, every step's frequency, or
+            the share of windows with a target.
         seconds: wall seconds of training, compilation included.
         converged: whether more epochs would hardly have lowered the loss; always true for a detector without epochs.
     """

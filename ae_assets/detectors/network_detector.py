@@ -67,6 +67,8 @@ class FittedNetwork(FittedDetector):
         sampled = offered.take(chosen(len(offered.windows), config.max_windows, generator))
         most = max(1, config.max_windows // VALIDATION_SHARE)
         checked = checkable.take(chosen(len(checkable.windows), most, generator))
+        _require_both_kinds(config, sampled, "training")
+        _require_both_kinds(config, checked, "validation")
         healthy = sampled.train
         repeated, rechecked = (side.take(config.drawn(side.target, generator)) for side in (sampled, checked))
         scaler = RobustScaler.fit(healthy.values[healthy.last_row], config.clip)
@@ -129,10 +131,15 @@ def _side(config: NetworkConfig, data: TrainingData, held_out: bool) -> Training
     side = data.take(np.flatnonzero((data.held_out == held_out) & (config.uses_target | ~data.target)))
     name = "validation" if held_out else "training"
     require_windows(side.windows, name)
-    if config.uses_target and not held_out and not side.target.any():
-        raise ModelError(
-            f"{config.type} learns from windows of which something is known to go wrong, and none of the "
-            f"{len(side.windows)} training windows is one; widen the training range, or take a detector without labels."
-        )
     require_window(data.windows, config.window, f"The {name} windows", "the config says")
     return side
+
+
+def _require_both_kinds(config: NetworkConfig, side: TrainingData, name: str) -> None:
+    """Without both kinds of windows a loss says nothing of how well they are told apart, early stopping neither."""
+    count, wrong = len(side.target), int(side.target.sum())
+    if config.uses_target and wrong in {0, count}:
+        raise ModelError(
+            f"{config.type} learns to tell windows of which something is known to go wrong from others, and {wrong} of "
+            f"the {count} {name} windows are such; widen the training range, or take a detector without labels."
+        )

@@ -210,12 +210,14 @@ class Trainer:
     def _mean_loss(self, variables: Variables, data: WindowData) -> tuple[jax.Array, jax.Array]:
         """Mean loss over all windows: of the network, and of the constant answer."""
         rows, windows = jax.tree.map(lambda part: part[0], data)
+        present = windows.length > 0
+        share = self._over_devices((windows.target * present).sum()) / self._over_devices(present.sum())
 
         def step(sums: jax.Array, part: Part) -> tuple[jax.Array, None]:
             batch = self._gather(rows, part)
             outputs, _ = self.model.stateless_call(*variables, self.network.inputs(batch), training=False)
             total, weight = self.network.loss(outputs, batch)
-            of_constant, _ = self.network.loss(jax.tree.map(jnp.zeros_like, outputs), batch)
+            of_constant, _ = self.network.loss(self.network.constant(outputs, share), batch)
             return sums + jnp.stack([total, of_constant, weight]), None
 
         sums, _ = jax.lax.scan(step, jnp.zeros(3), self._batches(windows))

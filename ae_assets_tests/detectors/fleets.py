@@ -122,7 +122,7 @@ def split(config: DetectorConfig, table: pl.DataFrame) -> TrainingData:
 
 
 def training_data(train: Windows, validation: Windows, failing: Windows | None = None) -> TrainingData:
-    """Windows of several tables with one list of features as one table."""
+    """Windows of tables with one list of features as one table; the last quarter of failing ones is held out."""
     parts = [train, validation, *([] if failing is None else [failing])]
     starts = np.cumsum([0, *(len(part.values) for part in parts)])
     windows = Windows(
@@ -134,7 +134,8 @@ def training_data(train: Windows, validation: Windows, failing: Windows | None =
         train.window,
     )
     role = np.repeat(range(len(parts)), [len(part) for part in parts])
-    return TrainingData(windows, role == 2, role == 1)
+    last = np.arange(len(role)) >= len(role) - (role == 2).sum() // 4
+    return TrainingData(windows, role == 2, (role == 1) | last)
 
 
 def fit_on(

@@ -51,10 +51,29 @@ def test_a_classifier_learns_from_targets_and_scores_windows_like_them_higher(
     assert again.score.tobytes() == usual.score.tobytes()
 
 
-def test_a_classifier_without_a_window_to_learn_from_is_an_error() -> None:
+@pytest.mark.parametrize(("in_training", "in_validation"), [(0, 0), (5, 0), (0, 5), (10**6, 5), (5, 10**6)])
+def test_a_classifier_needs_both_kinds_of_windows_to_learn_from_and_to_stop_by(
+    in_training: int, in_validation: int
+) -> None:
     config = CLASSIFIERS[0]
-    with pytest.raises(ModelError, match="lstm_classifier"):
-        fit(config, split(config, fleet()))
+    data = split(config, fleet())
+    for held_out, wrong in ((False, in_training), (True, in_validation)):
+        data.target[np.flatnonzero(data.held_out == held_out)[:wrong]] = True
+    with pytest.raises(ModelError, match="lstm_classifier learns to tell"):
+        fit(config, data)
+
+
+@pytest.mark.parametrize(("asked", "share"), [(None, 0.1), (0.3, 0.3)])
+def test_the_constant_answer_of_a_classifier_knows_the_share_of_windows_with_a_target(
+    asked: float | None, share: float
+) -> None:
+    config = CLASSIFIERS[0].model_copy(update={"epochs": 1, "positive_share": asked})
+    data = split(config, fleet())
+    for held_out in (False, True):
+        side = np.flatnonzero(data.held_out == held_out)
+        data.target[side[: len(side) // 10]] = True
+    entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
+    assert fit(config, data).history.median_loss == pytest.approx(entropy, rel=0.05)
 
 
 @pytest.mark.parametrize(

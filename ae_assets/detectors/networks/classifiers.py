@@ -1,4 +1,4 @@
-"""Networks that learn from labels which windows lead to what went wrong. Where labels are few, they are not fitted.
+"""Networks that learn from labels which windows lead to what went wrong; a fit needs both kinds, to stop by as well.
 
 The score is the softplus of the log-odds, shared out among the features by gradient times input.
 """
@@ -67,6 +67,12 @@ class ClassifierConfig(NetworkConfig):
 
         present = batch.recorded[:, -1]
         return (present * (jax.nn.softplus(outputs) - batch.target * outputs)).sum(), present.sum()
+
+    def constant(self, outputs: Outputs, share: "jax.Array") -> Outputs:
+        """The log-odds of the share of windows with a target."""
+        import jax.numpy as jnp
+
+        return jnp.full_like(outputs, jnp.log(share) - jnp.log1p(-share))
 
     def verdict(self, answer: Answer, batch: Batch) -> Verdict:
         """The softplus of the log-odds, shared out by how much each feature's values raise them."""

@@ -118,8 +118,17 @@ class NetworkConfig(TrainingConfig, WindowDetectorConfig):
         """The loss of a batch as a sum, and what it is divided by, which must not depend on the outputs.
 
         Both are added up over devices, and over batches where no gradient is taken; filling must count for nothing.
-        Outputs that are all 0 stand for the constant answer that training has to beat.
         """
+
+    def constant(self, outputs: Outputs, share: "jax.Array") -> Outputs:  # noqa: ARG002 - of a network without target
+        """The constant answer that training has to beat, in the shapes of the outputs; all 0 unless a network differs.
+
+        ``share`` of the windows have a target.
+        """
+        import jax
+        import jax.numpy as jnp
+
+        return jax.tree.map(jnp.zeros_like, outputs)
 
     @abstractmethod
     def verdict(self, answer: Answer, batch: Batch) -> Verdict:
