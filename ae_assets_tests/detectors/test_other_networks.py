@@ -8,11 +8,12 @@ import polars as pl
 import pytest
 
 from ae_assets.detectors import fit, load_detector, windows_of
-from ae_assets.detectors.backend import keras
+from ae_assets.detectors.backend import initial_weights, keras
 from ae_assets.detectors.networks.classifiers import (
     BidirectionalLstmClassifierConfig,
     ClassifierConfig,
     ConvolutionalClassifierConfig,
+    SpectrogramClassifierConfig,
 )
 from ae_assets.detectors.networks.layers import Spectrogram
 from ae_assets.detectors.networks.network import NetworkConfig, Shape
@@ -140,9 +141,73 @@ def test_a_bidirectional_network_reads_both_ways() -> None:
     assert [layer.output.shape[-1] for layer in model.layers if isinstance(layer, keras.layers.Bidirectional)] == [16]
 
 
+WITH_BATCH_STATISTICS = [
+    ConvolutionalClassifierConfig(filters=(4, 3), kernels=(4, 3)),
+    SpectrogramClassifierConfig(frame=4),
+]
+
+
+@pytest.mark.parametrize("config", WITH_BATCH_STATISTICS, **BY_TYPE)
+def test_filling_is_no_part_of_what_a_batch_is_normalised_by(config: ClassifierConfig) -> None:
+    random = np.random.default_rng(0)
+    model = config.build(Shape(2, 1, 6))
+    weights = initial_weights(model, 0)
+    carried = [variable.value for variable in model.non_trainable_variables]
+    values = random.normal(3, 1, (8, 6, 2)).astype(np.float32)
+
+    def after_a_step(filling: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        filled, recorded = np.zeros((8 + filling, 6, 2), np.float32), np.arange(8 + filling) < 8
+        filled[:8] = values
+        known, steps = np.ones_like(filled) * recorded[:, None, None], np.repeat(recorded[:, None], 6, axis=1)
+        outputs, after = model.stateless_call(weights, carried, [filled, known, steps], training=True)
+        return np.asarray(outputs)[:8], [np.asarray(part) for part in after]
+
+    (alone, expected), (beside, received) = after_a_step(0), after_a_step(24)
+    np.testing.assert_allclose(alone, beside, atol=1e-5)
+    for one, other in zip(expected, received, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    assert any(np.abs(part).max() > 1e-3 for part in expected)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_window_of_few_records_is_to_a_convolution_as_one_of_so_many_steps(training: bool) -> None:
+    config = WITH_BATCH_STATISTICS[0]
+    values = np.random.default_rng(0).normal(2, 1, (5, 3, 2)).astype(np.float32)
+    answers = []
+    for steps in (3, 9):
+        model = config.build(Shape(2, 1, steps))
+        padded = np.pad(values, ((0, 0), (steps - 3, 0), (0, 0)))
+        recorded = np.repeat(np.arange(steps)[None] >= steps - 3, 5, axis=0)
+        known = np.ones_like(padded) * recorded[:, :, None]
+        carried = [variable.value + 0.5 for variable in model.non_trainable_variables]
+        inputs = [padded, known.astype(np.float32), recorded]
+        answers.append(model.stateless_call(initial_weights(model, 0), carried, inputs, training=training)[0])
+    np.testing.assert_allclose(*answers, atol=1e-5)
+
+
 def test_a_spectrogram_shows_a_wave_at_its_frequency() -> None:
     steps = np.arange(64)
     waves = np.stack([np.sin(2 * np.pi * steps / 4), np.sin(2 * np.pi * steps / 8)], axis=1)[None]
     image = np.asarray(Spectrogram(16)(jnp.asarray(waves, jnp.float32)))
-    assert image.shape == (1, 7, 9, 2)
+    assert image.shape == (1, 9, 9, 2)
     assert image.mean(axis=1)[0].argmax(axis=0).tolist() == [4, 2]
+
+
+@pytest.mark.parametrize("frame", [2, 5, 16])
+@pytest.mark.parametrize("steps", [1, 2, 16, 20, 24])
+def test_frames_of_a_spectrogram_end_around_the_scored_record(steps: int, frame: int) -> None:
+    values = np.random.default_rng(0).normal(size=(1, steps, 1)).astype(np.float32)
+    image = np.asarray(Spectrogram(frame)(jnp.asarray(values)))[0, :, :, 0]
+    half, wide = frame // 2, np.pad(values[0, :, 0], frame)
+    middles = np.arange(frame + steps - 1, frame - half, -half)[::-1]
+    shape = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(frame) / frame)
+    expected = [
+        np.log1p(np.abs(np.fft.rfft(shape * wide[middle - half : middle - half + frame])) ** 2) for middle in middles
+    ]
+    np.testing.assert_allclose(image, expected, atol=1e-4)
+
+
+def test_a_spectrogram_classifier_takes_a_window_of_one_record() -> None:
+    model = SpectrogramClassifierConfig(window=None).build(Shape(2, 1, 1))
+    inputs = [np.ones((3, 1, 2), np.float32)] * 2
+    assert model([*inputs, np.ones((3, 1), bool)]).shape == (3,)

@@ -132,16 +132,16 @@ class ConvolutionalClassifierConfig(ClassifierConfig):
         return self
 
     def hidden(self, values: Tensor, recorded: Tensor) -> Tensor:
-        """The mean of the last layer over the recorded steps."""
+        """The mean of the last layer over the recorded steps; one that is not recorded is to all layers as none."""
         from ae_assets.detectors.backend import dropped_out, keras
 
         layers = keras.layers
+        present = keras.ops.expand_dims(keras.ops.cast(recorded, "float32"), -1)
         for filters, kernel in zip(self.filters, self.kernels, strict=True):
             convolution = layers.Conv1D(filters, kernel, padding="same", kernel_initializer="zeros")
-            values = layers.Activation("relu")(layers.BatchNormalization()(convolution(values)))
-            values = dropped_out(values, self.dropout)
-        present = keras.ops.expand_dims(keras.ops.cast(recorded, "float32"), -1)
-        total = keras.ops.sum(values * present, axis=1)
+            normal = layers.BatchNormalization()(convolution(values), mask=recorded)
+            values = dropped_out(layers.Activation("relu")(normal) * present, self.dropout)
+        total = keras.ops.sum(values, axis=1)
         return total / keras.ops.maximum(keras.ops.sum(present, axis=1), 1)  # filling has no step
 
 
@@ -150,20 +150,22 @@ class SpectrogramClassifierConfig(ClassifierConfig):
 
     type: Literal["spectrogram_classifier"] = "spectrogram_classifier"
     frame: int = Field(
-        16, ge=2, description="Steps of a frame of the Fourier transform; a shorter window is one frame."
+        16, ge=2, description="Steps of a frame of the Fourier transform; beyond a window's ends it holds 0."
     )
     filters: tuple[PositiveInt, ...] = Field((32, 64), min_length=1, description="Filters of each layer.")
     kernel: PositiveInt = Field(3, description="Frames and frequencies that a filter sees at once.")
 
-    def hidden(self, values: Tensor, recorded: Tensor) -> Tensor:  # noqa: ARG002 - what is not recorded is 0
-        """The mean of the last layer over frames and frequencies."""
+    def hidden(self, values: Tensor, recorded: Tensor) -> Tensor:
+        """The mean of the last layer over frames and frequencies; values that are not recorded are 0."""
         from ae_assets.detectors.backend import dropped_out, keras
         from ae_assets.detectors.networks.layers import Spectrogram
 
         layers = keras.layers
-        image = Spectrogram(min(self.frame, values.shape[1]))(values)
+        image = Spectrogram(self.frame)(values)
+        windows = keras.ops.expand_dims(recorded[:, -1:], -1)  # filling is none
+        present = keras.ops.expand_dims(keras.ops.cast(windows, "float32"), -1)
         for filters in self.filters:
             convolution = layers.Conv2D(filters, self.kernel, padding="same", kernel_initializer="zeros")
-            image = layers.Activation("relu")(layers.BatchNormalization()(convolution(image)))
-            image = dropped_out(image, self.dropout)
-        return layers.GlobalAveragePooling2D()(image)
+            normal = layers.BatchNormalization()(convolution(image), mask=windows)
+            image = dropped_out(layers.Activation("relu")(normal) * present, self.dropout)
+        return keras.ops.mean(image, axis=(1, 2))

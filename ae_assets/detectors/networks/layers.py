@@ -26,7 +26,8 @@ class Draw(keras.layers.Layer):  # type: ignore[misc]  # keras has no annotation
 class Spectrogram(keras.layers.Layer):  # type: ignore[misc]  # keras has no annotations
     """Short-time Fourier transform of each channel: (windows, steps, channels) to log-magnitudes as images.
 
-    The images are (windows, frames, frequencies, channels); frames overlap by half, under a Hann window.
+    The images are (windows, frames, frequencies, channels); frames overlap by half, under a Hann window. The middle of
+    the last one, where that window is 1, lies on the last step; what frames hold beyond both ends is 0.
     """
 
     def __init__(self, frame: int, **options: Any) -> None:
@@ -34,9 +35,11 @@ class Spectrogram(keras.layers.Layer):  # type: ignore[misc]  # keras has no ann
         self.frame = frame
 
     def call(self, values: Tensor) -> Tensor:
-        """Takes values (windows, steps, channels) of at least a frame."""
-        by_channel = keras.ops.transpose(values, (0, 2, 1))
-        real, imaginary = keras.ops.stft(by_channel, self.frame, self.frame // 2, self.frame, center=False)
+        """Takes values (windows, steps, channels)."""
+        half, later = self.frame // 2, values.shape[1] - 1
+        ends = -later % half + half, self.frame - half - 1
+        by_channel = keras.ops.pad(keras.ops.transpose(values, (0, 2, 1)), ((0, 0), (0, 0), ends))
+        real, imaginary = keras.ops.stft(by_channel, self.frame, half, self.frame, center=False)
         power = keras.ops.square(real) + keras.ops.square(imaginary)
         return keras.ops.transpose(keras.ops.log1p(power), (0, 2, 3, 1))
 
