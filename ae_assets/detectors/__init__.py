@@ -79,7 +79,7 @@ def load_detector(directory: Path, feature_names: tuple[str, ...] | None = None)
         if config.per == "entity":
             from ae_assets.detectors.per_entity import FittedPerEntity
 
-            return FittedPerEntity.load(config, directory, record)
+            return FittedPerEntity.load(config, directory, record, load_detector)
         return config.load(directory, record)
     except (KeyError, TypeError) as error:
         lacks = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)

@@ -4,7 +4,7 @@ What is usual differs from station to station: a level in centimetres, a channel
 detectors is fitted and scores as it would alone; what is here is which one scores a window, and in which unit.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -71,14 +71,17 @@ class FittedPerEntity(FittedDetector):
         return cls(config, members, of_all)
 
     @classmethod
-    def load(cls, config: DetectorSettings, directory: Path, record: dict[str, Any]) -> Self:
-        """Loads what ``save`` wrote; see ``detectors.load_detector``."""
-        from ae_assets.detectors import load_detector
-
-        names = tuple(record["feature_names"])
+    def load(
+        cls,
+        config: DetectorSettings,
+        directory: Path,
+        record: dict[str, Any],
+        load_one: Callable[[Path], FittedDetector],
+    ) -> Self:
+        """Loads what ``save`` wrote, each detector from its folder; see ``detectors.load_detector``."""
 
         def member(folder: str) -> Member:
-            return Member(load_detector(directory / folder, names), record["units"][folder])
+            return Member(load_one(directory / folder), record["units"][folder])
 
         members = {entity: member(folder) for entity, folder in record["folders"].items()}
         return cls(config, members, member(_ALL))
