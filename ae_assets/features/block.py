@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from ae_assets.errors import ContractError
 from ae_assets.features.catalogue import Feature, catalogue
 from ae_assets.features.config import FeatureConfig
+from ae_assets.features.units import SMALLEST_RANGE
 from ae_assets.schemas.durations import DAY
 from ae_assets.schemas.records import DAILY_RECORDS, ENTITY, PERIOD, TIME, Rhythm, keys_of, time_of
 
@@ -262,7 +263,7 @@ class _Attribute:
         """
         block = self.block
         if of_means is None:
-            values, since = self.at(np.arange(len(block.order))), block.earliest
+            values, since = self._values, block.earliest
         else:
             places = np.arange(len(block.order))
             begin = np.searchsorted(block.moments, block.moments - of_means // block.unit)
@@ -277,6 +278,23 @@ class _Attribute:
         with np.errstate(invalid="ignore", divide="ignore"):
             share = np.where(outside > 0, outside / (outside + (highest - lowest)), 0.0)
         return np.where(enough, share, np.nan)
+
+    def range_since(self, since: Places) -> NDArray[np.float64]:
+        """The highest less the lowest value from the given records to the described one.
+
+        NaN where that has no value, or none is known before it.
+        """
+        values, until = self._values, self.block.described + 1
+        known = ~np.isnan(values)
+        highest = extremes(np.where(known, values, -np.inf), since, until)
+        lowest = -extremes(np.where(known, -values, -np.inf), since, until)
+        has_past = self._next_known(since) < self.block.described
+        return np.where(has_past & ~np.isnan(self.now), highest - lowest, np.nan)
+
+    @cached_property
+    def _values(self) -> NDArray[np.float64]:
+        """Of all rows in the block's order; NaN = unknown."""
+        return self.at(np.arange(len(self.block.order)))
 
     def _means(self, since: Places, until: Places) -> NDArray[np.float64]:
         """Of the known values of each slice of records; NaN without any."""
@@ -336,6 +354,9 @@ def _of_an_attribute(feature: Feature, attribute: _Attribute) -> NDArray[np.floa
         case "deviation":
             mean = attribute.mean_since(block.earliest)
             values = now - mean if gauge else np.log1p(now) - np.log1p(mean)
+        case "range":
+            extent = attribute.range_since(block.since(feature.span or block.config.look_back))
+            values = np.log(np.maximum(extent, SMALLEST_RANGE))
         case "excess":
             values = attribute.excess(feature.span)
         case "drift":

@@ -1,6 +1,6 @@
 """Which features a config gives, in which order, and what each means. How they are computed is in ``block.py``."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -18,8 +18,8 @@ class Feature:
         description: what a person reads beside it.
         column: the raw attribute it is made of; None for what is known of the row itself.
         transform: how it is made of it.
-        span: the length of time that a growth looks back over, or over whose mean an excess is measured; None for
-            others.
+        span: the length of time that a growth or a range looks back over, or over whose mean an excess is measured;
+            None for others.
     """
 
     name: str
@@ -27,6 +27,13 @@ class Feature:
     column: str | None
     transform: Transform | Literal["missing", "gap_days", "history_days"]
     span: timedelta | None = None
+
+
+_OF_SPANS: Mapping[str, str] = {
+    "growth": "signed log1p of the change over",
+    "range": "log of the highest less the lowest value in",
+}
+"""Transforms that are made for each span."""
 
 
 def catalogue(config: FeatureConfig) -> tuple[Feature, ...]:
@@ -61,10 +68,10 @@ def _features_of(column: str, config: FeatureConfig) -> Iterator[Feature]:
         "excess": f"{meaning}: {outside}",
     }
     for transform in attribute.chosen_transforms:
-        if transform == "growth":
+        if transform in _OF_SPANS:
             for span in config.spans_of(column):
-                words = f"signed log1p of the change over {in_words(span)} of {meaning}"
-                yield Feature(f"{prefix}_growth_{written(span)}", words, column, transform, span)
+                words = f"{_OF_SPANS[transform]} {in_words(span)} of {meaning}"
+                yield Feature(f"{prefix}_{transform}_{written(span)}", words, column, transform, span)
         elif transform != "per_1000_hours" or config.age_column is not None:
             yield Feature(f"{prefix}_{transform}", descriptions[transform], column, transform)
         for span in (attribute.excess_of_means or ()) if transform == "excess" else ():

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from ae_assets.schemas.durations import Duration, whole_days, written
 
 Kind = Literal["counter", "gauge", "age", "rate"]
-Transform = Literal["level", "growth", "per_1000_hours", "deviation", "drift", "excess"]
+Transform = Literal["level", "growth", "per_1000_hours", "deviation", "drift", "excess", "range"]
 
 LONGEST_SPAN = timedelta(days=366)
 
@@ -24,9 +24,9 @@ TRANSFORMS_OF_KIND: dict[str, tuple[Transform, ...]] = {
 
 ALLOWED_TRANSFORMS: dict[str, frozenset[Transform]] = {
     "counter": frozenset({"level", "growth", "per_1000_hours", "deviation"}),
-    "gauge": frozenset({"level", "growth", "deviation", "excess"}),
+    "gauge": frozenset({"level", "growth", "deviation", "excess", "range"}),
     "age": frozenset({"level", "drift"}),
-    "rate": frozenset({"level", "deviation", "excess"}),
+    "rate": frozenset({"level", "deviation", "excess", "range"}),
 }
 
 
@@ -58,9 +58,12 @@ class AttributeConfig(BaseModel):
         "signed log1p of the difference to the earliest value of each span. per_1000_hours: log1p of the count per "
         "1000 power-on hours. deviation: against the device's own past. drift: days by which the hours depart from the "
         "calendar. excess: how far it lies outside of the range of the device's own past, from 0 inside of it to 1. "
-        "Left out: what suits the kind.",
+        "range: log of the highest less the lowest value of each span, which tells a sensor that stands still from one "
+        "that is restless. Left out: what suits the kind.",
     )
-    spans: Spans | None = Field(default=None, description="Spans of its growth, where they differ from the table's.")
+    spans: Spans | None = Field(
+        default=None, description="Spans of its growth and range, where they differ from the table's."
+    )
     excess_of_means: Spans | None = Field(
         default=None,
         description="Lengths of time, such as 2h, over whose means excess is measured too: a shift that is small "
@@ -95,7 +98,7 @@ class AttributeConfig(BaseModel):
 
 
 class FeatureConfig(BaseModel):
-    """The attributes of a watched table and the look-back over which their growth is measured."""
+    """The attributes of a watched table and the spans of time over which they are described."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -107,8 +110,8 @@ class FeatureConfig(BaseModel):
     spans: Spans = Field(
         default=(timedelta(days=1), timedelta(days=7), timedelta(days=28)),
         min_length=1,
-        description="Lengths of time over which growth is measured, rising, such as 1h or 28d; a number counts days. "
-        "The longest is the look-back of every feature.",
+        description="Lengths of time over which growth and range are measured, rising, such as 1h or 28d; a number counts "
+        "days. The longest is the look-back of every feature.",
     )
 
     @model_validator(mode="after")
@@ -165,7 +168,7 @@ class FeatureConfig(BaseModel):
         return whole_days(self.look_back)
 
     def spans_of(self, column: str) -> tuple[timedelta, ...]:
-        """Spans of the growth of one attribute."""
+        """Spans of the growth and the range of one attribute."""
         return self.attributes[column].spans or self.spans
 
 

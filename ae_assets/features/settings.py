@@ -125,9 +125,9 @@ class FeatureSettings:
         if attribute is None:
             return {key: ABSENT}
         settings: dict[str, object] = {key: PRESENT, **self._settings_of_values(column)}
-        if feature.transform == "growth":
+        if feature.transform in {"growth", "range"}:
             span = feature.span or self.config.look_back
-            made = "growth" in attribute.chosen_transforms and span in self.config.spans_of(column)
+            made = feature.transform in attribute.chosen_transforms and span in self.config.spans_of(column)
             settings[f"{key}.spans"] = in_words(span) if made else f"not {in_words(span)}"
         elif feature.transform == "excess" and feature.span is not None:
             made = feature.span in (attribute.excess_of_means or ())

@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 from ae_assets.features.catalogue import Feature
 from ae_assets.features.config import FeatureConfig
 
-Scale = Literal["as it is", "log1p", "signed log1p", "log ratio"]
-SCALES: tuple[Scale, ...] = ("as it is", "log1p", "signed log1p", "log ratio")
+Scale = Literal["as it is", "log1p", "signed log1p", "log ratio", "log"]
+SCALES: tuple[Scale, ...] = ("as it is", "log1p", "signed log1p", "log ratio", "log")
+
+SMALLEST_RANGE = 1e-6
+"""Values that differ by less stand still; of their range there would be no logarithm."""
 
 LARGEST_EXPONENT = 50.0
 """Logarithms beyond it are no reading, and their exponential would be infinite sooner or later."""
@@ -27,6 +30,8 @@ def scale_of(feature: Feature, config: FeatureConfig) -> Scale:
             return "signed log1p"
         case "per_1000_hours":
             return "log1p"
+        case "range":
+            return "log"
         case "level":
             return "as it is" if gauge else "log1p"
         case "deviation":

@@ -8,7 +8,7 @@ import numpy as np
 
 from ae_assets.features.catalogue import Feature, catalogue
 from ae_assets.features.config import FeatureConfig
-from ae_assets.features.units import in_own_units, scale_of
+from ae_assets.features.units import SMALLEST_RANGE, in_own_units, scale_of
 from ae_assets.schemas.durations import in_words
 
 Wording = Callable[[str, float | None, float | None], str]
@@ -34,7 +34,8 @@ def wording_of(config: FeatureConfig) -> Wording:
         reading, usual_one = in_own_units(given, [scale_of(feature, config)] * 2)[0].tolist()
         shown = "unknown" if math.isnan(reading) else _amount(feature, reading, config)
         usual = "" if math.isnan(usual_one) else f" (expected {_amount(feature, usual_one, config)})"
-        return f"{_subject(feature, config)} {shown}{_span(feature)}{usual}"
+        verb = "varied by " if feature.transform == "range" else ""
+        return f"{_subject(feature, config)} {verb}{shown}{_span(feature)}{usual}"
 
     return words
 
@@ -102,6 +103,7 @@ def _told(
     growths = [feature for feature in sorted(known, key=_place_in_words) if feature.transform == "growth"]
     amounts = [_amount(feature, known[feature], config) for feature in growths]
     grew = [growth for growth, text, before in zip(growths, amounts, ["0", *amounts], strict=False) if text != before]
+    ranges = [feature for feature in sorted(known, key=_place_in_words) if feature.transform == "range"]
     for feature in sorted(known, key=_place_in_words):
         amount = _amount(feature, known[feature], config)
         text = f"{amount}{_span(feature, seen_days)}"
@@ -114,7 +116,9 @@ def _told(
                 told.append((feature, f"clock off by {text}" if told else text))
             case "excess" if known[feature] > 0:
                 told.append((feature, text))
-            case "missing" | "growth" | "per_1000_hours" | "drift" | "excess":
+            case "range" if feature in (*ranges[:1], *ranges[-1:]):
+                told.append((feature, f"varied by {text}"))
+            case "missing" | "growth" | "per_1000_hours" | "drift" | "excess" | "range":
                 continue
             case _:
                 told.append((feature, text))
@@ -126,7 +130,7 @@ def _told(
 
 
 def _place_in_words(feature: Feature) -> tuple[int, timedelta]:
-    order = ("level", "per_1000_hours", "growth", "deviation", "excess", "drift")
+    order = ("level", "per_1000_hours", "growth", "deviation", "excess", "range", "drift")
     return (order.index(feature.transform) if feature.transform in order else len(order), feature.span or timedelta())
 
 
@@ -139,7 +143,7 @@ def _subject(feature: Feature, config: FeatureConfig) -> str:
 
 
 def _span(feature: Feature, seen_days: int | None = None) -> str:
-    if feature.transform == "growth":
+    if feature.transform in {"growth", "range"}:
         span = feature.span or timedelta()
         return f" in {in_words(min(span, timedelta(days=seen_days)) if seen_days else span)}"
     if feature.transform == "excess":
@@ -154,6 +158,8 @@ def _amount(feature: Feature, value: float, config: FeatureConfig) -> str:
         return f"{value:.2g} times"
     if feature.transform == "excess":
         return f"{value:.0%}"
+    if feature.transform == "range" and value < 1:
+        return "0" if value < 2 * SMALLEST_RANGE else f"{value:.1g}"
     return _number(value, signed=feature.transform in {"growth", "drift", "deviation"})
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from math import log1p
+from math import log, log1p
 
 import numpy as np
 import polars as pl
@@ -15,6 +15,7 @@ from ae_assets.features.block import LEAST_VALUES_OF_A_RANGE, extremes, features
 from ae_assets.features.catalogue import feature_names
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.look_back import LookBack
+from ae_assets.features.units import SMALLEST_RANGE
 from ae_assets.schemas.durations import written
 from ae_assets.schemas.periods import DAILY, PERIODS, WEEKLY, Periods
 from ae_assets.schemas.records import Rhythm
@@ -340,6 +341,33 @@ def test_values_before_the_look_back_are_no_part_of_the_range():
     assert excess_of([100.0, *day[1:], 3.0])[0] == 0
 
 
+def ranges_of(values: Sequence[float | None]) -> tuple[float | None, float | None]:
+    config = FeatureConfig.model_validate(
+        {
+            "spans": ["45m", "1d"],
+            "attributes": {"level": {"kind": "gauge", "meaning": "level", "transforms": ["range"]}},
+        }
+    )
+    frame = features_of_block(readings(values), DAY, config, rhythm=Rhythm(DAILY, timedelta(minutes=15)))
+    return frame.select("level_range_45m", "level_range_1d").row(-1)
+
+
+@pytest.mark.parametrize(
+    ("values", "of_45_minutes", "of_a_day"),
+    [
+        ([9.0, 1.0, 2.0, 4.0, 3.5], 3, 8),
+        ([9.0, 3.0, 3.0, 3.0, 3.0], SMALLEST_RANGE, 6),
+        ([9.0, None, None, None, 3.0], None, 6),
+        ([9.0, None, 5.0, None, 3.0], 2, 6),
+        ([9.0, 3.0, 3.0, 3.0, None], None, None),
+        ([3.0], None, None),
+    ],
+)
+def test_range_is_the_log_of_the_highest_less_the_lowest_value_of_each_span(values, of_45_minutes, of_a_day):
+    expected = [None if one is None else pytest.approx(log(one), abs=1e-6) for one in (of_45_minutes, of_a_day)]
+    assert list(ranges_of(values)) == expected
+
+
 def test_excess_by_blocks_and_periods_is_that_of_the_whole_bit_for_bit():
     rng, rhythm = np.random.default_rng(3), Rhythm(DAILY, timedelta(minutes=15))
     walks = [readings(np.cumsum(rng.standard_normal(400)).tolist(), entity) for entity in "abc"]
@@ -376,7 +404,7 @@ STATION = FeatureConfig.model_validate(
             "level": {
                 "kind": "gauge",
                 "meaning": "level",
-                "transforms": ["level", "growth", "deviation", "excess"],
+                "transforms": ["level", "growth", "deviation", "excess", "range"],
                 "excess_of_means": ["1h"],
             },
             "pulses": {"kind": "counter", "meaning": "pulses", "transforms": ["level", "growth"], "spans": ["45m"]},

@@ -17,8 +17,9 @@ CONFIG = FeatureConfig.model_validate(
             "cpu": {
                 "kind": "gauge",
                 "meaning": "CPU load",
-                "transforms": ["level", "excess"],
+                "transforms": ["level", "excess", "range"],
                 "excess_of_means": ["2h"],
+                "spans": ["1h", "6h", "1d"],
             },
         }
     }
@@ -41,6 +42,8 @@ CONFIG = FeatureConfig.model_validate(
         ("smart_5_level", math.log1p(24), -0.2, "reallocated sectors 24 (expected 0)"),
         ("gap_days", 3.0, 1.0, "days since its last record 3 (expected 1)"),
         ("cpu_excess", 0.4, 0.0, "CPU load 40% outside of its past range (expected 0%)"),
+        ("cpu_range_6h", math.log(0.04), math.log(12), "CPU load varied by 0.04 in 6 hours (expected 12)"),
+        ("cpu_range_6h", math.log(1e-6), None, "CPU load varied by 0 in 6 hours"),
         ("a_feature_of_an_older_model", 1.0, 1.0, "a_feature_of_an_older_model"),
     ],
 )
@@ -84,6 +87,9 @@ def test_a_feature_is_put_into_the_unit_of_its_attribute(
          "CPU load 93, 40% outside of its past range"),
         ("cpu", {"cpu_excess": (0.0, 0.0), "cpu_excess_2h": (0.12, 0.0)},
          "CPU load 12% outside of its past range in the mean of 2 hours, expected 0%"),
+        ("cpu", {"cpu_level": (93.0, None), **{f"cpu_range_{span}": (2.0, 1.0) for span in ("1h", "6h", "1d")}},
+         "CPU load 93, varied by 2 in an hour, varied by 2 in a day"),
+        ("cpu", {"cpu_range_6h": (1e-6, 3.0)}, "CPU load varied by 0 in 6 hours, expected 3"),
         ("cpu", {"cpu_excess": (0.0, None)}, "CPU load inside of its past range"),
         ("of_an_older_model", {"of_an_older_model": (1.0, 1.0)}, "of_an_older_model"),
     ],
