@@ -110,8 +110,8 @@ class FeatureConfig(BaseModel):
     spans: Spans = Field(
         default=(timedelta(days=1), timedelta(days=7), timedelta(days=28)),
         min_length=1,
-        description="Lengths of time over which growth and range are measured, rising, such as 1h or 28d; a number counts "
-        "days. The longest is the look-back of every feature.",
+        description="Lengths of time over which growth and range are measured, rising, such as 1h or 28d; a number "
+        "counts days. The longest is the look-back of every feature.",
     )
 
     @model_validator(mode="after")
