@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import product
 from typing import Literal
 
@@ -50,8 +50,9 @@ _ENTITY_WORDS = re.compile(
     r"serial|device|station|sensor|machine|host|unit|asset|pump|entity|(^|_)id$|name|^id(_|$)", re.IGNORECASE
 )
 _COHORT_WORDS = re.compile(r"model|type|kind|class|cohort|vendor", re.IGNORECASE)
-_LABEL_WORDS = re.compile(r"fail|label|anomal|broken|fault|defect", re.IGNORECASE)
+_LABEL_WORDS = re.compile(r"fail|label|anomal|broken|fault|defect|outlier|change.?point", re.IGNORECASE)
 _MARK_WORDS = re.compile(r"qual|flag|remark|status|grade|(^|_)qc($|_)", re.IGNORECASE)
+_CORRECTED_WORDS = re.compile(r"^[^a-z]*(corr?(ected)?|adj(usted)?|clean(ed)?|fixed|final)$", re.IGNORECASE)
 _AGE_WORDS = re.compile(r"hour|runtime|uptime|age$|operating", re.IGNORECASE)
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*$"
 _COMMA_NUMBER = r"^\s*[+-]?\d+,\d+\s*$"
@@ -91,13 +92,16 @@ class Proposal:
         entity: the column of the device; None: none was found.
         entity_of_file: what finds the device in a file's name, where no column was found.
         cohort: that of its kind.
-        label: that of failures.
+        label: that of failures, or of abnormal records where a device has several in a period.
+        label_cells: what stands in it where it says so.
+        further_labels: columns that are not measured, since they may say the same.
         decimal_mark: of its numbers.
         values: the columns that are measured.
         marks: columns that may say that a record is abnormal.
         partitions: by which periods rows are stored.
         step: the usual time between the records of a device; None: no device has two.
         cadence: the same where a period holds several records of a device.
+        days: from the first to the last record; None: the sample is not all that there is.
         reasons: by key, why.
         unsure: what a person is to look at, a sentence each.
     """
@@ -108,18 +112,26 @@ class Proposal:
     entity_of_file: str = r"^(.+)\.[^.]+$"
     cohort: str | None = None
     label: str | None = None
+    label_cells: tuple[str, ...] = ()
+    further_labels: tuple[str, ...] = ()
     decimal_mark: Literal[".", ","] = "."
     values: list[Measured] = field(default_factory=list)
     marks: tuple[str, ...] = ()
     partitions: Partitions = "daily"
     step: timedelta | None = None
     cadence: timedelta | None = None
+    days: int | None = None
     reasons: dict[str, str] = field(default_factory=dict)
     unsure: list[str] = field(default_factory=list)
 
 
 def propose(
-    texts: pl.DataFrame, files: pl.Series, named: Partitions | None = None, *, decimal_comma_possible: bool = False
+    texts: pl.DataFrame,
+    files: pl.Series,
+    named: Partitions | None = None,
+    *,
+    decimal_comma_possible: bool = False,
+    whole: bool = False,
 ) -> Proposal:
     """What the rows of a sample suggest.
 
@@ -128,6 +140,7 @@ def propose(
         files: of each row the name of its file.
         named: the periods after which the files are named; None: their names say no period.
         decimal_comma_possible: whether a comma may stand before decimals: it separates no fields.
+        whole: whether these are all rows that there are.
 
     Raises:
         ConfigError: no column is a time, or none holds numbers.
@@ -145,16 +158,16 @@ def propose(
     _find_label(proposal, rest)
     rest = rest.drop(proposal.label or ())
     _find_marks(proposal, rest)
-    rest = rest.drop(proposal.marks)
+    rest = rest.drop(proposal.marks, proposal.further_labels)
     numbers = _numbers(proposal, rest, comma_possible=decimal_comma_possible)
     records = pl.DataFrame({"entity": entities, "time": times})
-    proposal.values = _with_common_gaps([_measured(values, records) for values in numbers])
+    copies = _copies(proposal, numbers)
+    proposal.values = _with_common_gaps([_measured(values, records) for values in numbers.drop(copies)])
     if not proposal.values:
         raise ConfigError(
             f"none of the columns {', '.join(texts.columns[:12])} holds numbers that could be watched; expected a file "
             "with a time, a device and what is measured of it in columns"
         )
-    _doubt_copies(proposal, numbers)
     renamed = [f"{name} is stored as {stored_name(name)}" for name in texts.columns if name.lower() in RESERVED_COLUMNS]
     left_out = rest.drop(numbers.columns).columns
     remarks = [
@@ -164,6 +177,9 @@ def propose(
     if remarks:
         proposal.reasons["values"] = "; ".join(remarks)
     _find_periods(proposal, records, named)
+    if whole:
+        first, last = times.min(), times.max()
+        proposal.days = 1 + (last - first).days if isinstance(first, datetime) and isinstance(last, datetime) else None
     return proposal
 
 
@@ -292,17 +308,28 @@ def _find_cohort(proposal: Proposal, rest: pl.DataFrame, entities: pl.Series) ->
 
 
 def _find_label(proposal: Proposal, rest: pl.DataFrame) -> None:
+    """The first column of yes and no whose name says that something was wrong; others of that name are left out."""
     for column in rest:
-        texts = column.drop_nulls().str.to_lowercase()
-        yes = texts.is_in(["1", "true", "1.0"])
-        if texts.is_empty() or not (yes | texts.is_in(["0", "false", "0.0"])).all():
+        texts = column.drop_nulls()
+        yes = texts.str.to_lowercase().is_in(["1", "true", "1.0"])
+        no = texts.str.to_lowercase().is_in(["0", "false", "0.0"])
+        if texts.is_empty() or not (yes | no).all():
             continue
         ones = f"{yes.sum():,} of {rest.height:,} rows are 1"
-        if _LABEL_WORDS.search(column.name):
+        if not _LABEL_WORDS.search(column.name):
+            proposal.unsure.append(
+                f"{column.name} holds only 0 and 1 ({ones}): a label, if it says that the device failed"
+            )
+        elif proposal.label is None:
             proposal.label = column.name
-            proposal.reasons["label"] = f"{ones}; it should say that the device failed on that day"
-            return
-        proposal.unsure.append(f"{column.name} holds only 0 and 1 ({ones}): a label, if it says that the device failed")
+            proposal.label_cells = tuple(sorted({"1", "1.0", *texts.filter(yes).unique()}))
+            proposal.reasons["label"] = ones
+        else:
+            proposal.further_labels = (*proposal.further_labels, column.name)
+            proposal.unsure.append(
+                f"{column.name} holds only 0 and 1 ({ones}) and is not measured: it may say what went wrong, as "
+                f"{proposal.label} does"
+            )
 
 
 def _find_marks(proposal: Proposal, rest: pl.DataFrame) -> None:
@@ -337,16 +364,19 @@ def _numbers(proposal: Proposal, rest: pl.DataFrame, *, comma_possible: bool) ->
     return pl.DataFrame(numbers)
 
 
-def _doubt_copies(proposal: Proposal, numbers: pl.DataFrame) -> None:
-    """Says which columns repeat another, as corrected ones do: what is corrected later is not known when it counts."""
+def _copies(proposal: Proposal, numbers: pl.DataFrame) -> list[str]:
+    """The columns that repeat another, as corrected ones do: what is corrected later is not known when it counts."""
+    copies = {}
     for values, copy in product(numbers, numbers):
         if copy.name.startswith(values.name) and copy.name != values.name:
             share = _share((values == copy).drop_nulls())
-            if share > 0.5:
-                proposal.unsure.append(
-                    f"{copy.name} equals {values.name} in {share:.0%} of the rows: leave it out where it is made of it "
-                    "later"
-                )
+            if share > 0.5 or _CORRECTED_WORDS.search(copy.name.removeprefix(values.name)):
+                copies[copy.name] = f"{copy.name} equals {values.name} in {share:.0%} of the rows"
+    proposal.unsure += [
+        f"{said} and is not measured: it may be made of it later, with knowledge that a day does not have"
+        for said in copies.values()
+    ]
+    return list(copies)
 
 
 def _measured(numbers: pl.Series, records: pl.DataFrame) -> Measured:

@@ -13,14 +13,26 @@ _ATTRIBUTES: Mapping[Kind, str] = {
     "gauge": "kind: gauge",
     "age": "kind: age, transforms: [drift]",
 }
+_GAUGE_OF_SERIES = "kind: gauge, transforms: [level, growth, range]"
 
 _SPANS: Mapping[timedelta, str] = {
-    timedelta(hours=1): "[1h, 6h, 1d]",
     timedelta(hours=12): "[1, 2, 7]",
     timedelta(days=1): "[1, 7, 28]",
 }
 """Over which growth says something of devices with a record as often as that, or more often."""
 _LONG_SPANS = "[7, 28, 84]"
+
+_LARGEST_STEP = timedelta(hours=1)
+"""Between the records of a series; what comes less often is told as devices of a record a day are."""
+
+_RECORDS_OF_SPANS = (1, 4, 24, 96, 672)
+"""Of series: of records each 15 minutes 15 minutes, an hour, 6 hours, a day and a week."""
+
+_HELD = 8
+"""Records over which the highest score of a series counts: an alarm that flickers is one."""
+
+_ENOUGH_DAYS = 90
+"""Of training, embargo and calibration as long as they are where a YAML does not say it."""
 
 
 def yaml_of(proposal: Proposal, table: str, location: str, source: Mapping[str, str]) -> str:
@@ -47,16 +59,44 @@ def _lines(proposal: Proposal, table: str, location: str, source: Mapping[str, s
     if proposal.decimal_mark == ",":
         yield '    decimal_mark: ","'
     yield from _column_lines(proposal)
-    step = proposal.step or DAY
-    spans = next((spans for longest, spans in _SPANS.items() if step <= longest), _LONG_SPANS)
-    spans = f"    spans: {spans} # over which growth is measured; a number is days"
-    yield from ("", "  features:", spans, "    attributes:")
+    yield from ("", "  features:", f"    spans: {_spans(proposal)}", "    attributes:")
+    cadence = _cadence_of_series(proposal)
     clock = next((value.name for value in proposal.values if value.kind == "age"), None)
     for value in proposal.values:
         kind: Kind = "use" if value.kind == "age" and value.name != clock else value.kind
         meaning = f"meaning: {_text(value.name)}"
-        yield f"      {_text(value.name)}: {{{_ATTRIBUTES[kind]}, {meaning}}} # {value.reason}"
-    yield from _REST.splitlines()
+        made = _GAUGE_OF_SERIES if cadence is not None and kind == "gauge" else _ATTRIBUTES[kind]
+        yield f"      {_text(value.name)}: {{{made}, {meaning}}} # {value.reason}"
+    yield from _REST.splitlines() if cadence is None else _rest_of_series(proposal, cadence)
+
+
+def _cadence_of_series(proposal: Proposal) -> timedelta | None:
+    """The time between the records of a device that has one each hour or more often; None: it has them less often."""
+    return proposal.cadence if proposal.cadence is not None and proposal.cadence <= _LARGEST_STEP else None
+
+
+def _spans(proposal: Proposal) -> str:
+    """Lengths of time over which growth says something."""
+    cadence = _cadence_of_series(proposal)
+    if cadence is None:
+        step = proposal.step or DAY
+        spans = next((spans for longest, spans in _SPANS.items() if step <= longest), _LONG_SPANS)
+        return f"{spans} # over which growth is measured; a number is days"
+    lengths = ", ".join(written(count * cadence) for count in _RECORDS_OF_SPANS)
+    return f"[{lengths}] # over which growth and range are measured; the longest is looked back on"
+
+
+def _rest_of_series(proposal: Proposal, cadence: timedelta) -> Iterator[str]:
+    yield ""
+    if proposal.days is None or proposal.days >= _ENOUGH_DAYS:
+        yield "  training: {horizon_days: 1}"
+    else:
+        learned, calibrated = max(proposal.days // 2, 1), max(proposal.days // 6, 1)
+        yield f"  training: {{days: {learned}, horizon_days: 1}} # half of the {proposal.days} days that there are"
+        yield f"  calibration: {{embargo_days: 1, days: {calibrated}}} # the days on which the cut is chosen"
+    yield from _DETECTOR_OF_SERIES.splitlines()
+    yield f"    aggregation: {{method: max, span: {written(_HELD * cadence)}}} # an alarm that flickers is one alarm"
+    yield "    episodes: {clear_after: 4}"
 
 
 def _column_lines(proposal: Proposal) -> Iterator[str]:
@@ -77,7 +117,9 @@ def _column_lines(proposal: Proposal) -> Iterator[str]:
     else:
         yield f"      entity: {_text(proposal.entity)} # {why['entity']}"
     for key, name in (("cohort", proposal.cohort), ("label", proposal.label)):
-        if name is not None:
+        if name is not None and key == "label":
+            yield f"      label: {_label(proposal, name)}"
+        elif name is not None:
             yield f"      {key}: {_text(name)} # {why[key]}"
         else:
             marks = proposal.marks if key == "label" else ()
@@ -85,15 +127,23 @@ def _column_lines(proposal: Proposal) -> Iterator[str]:
             yield f"      # {key}: {column} # {_LEFT_OUT[key]}"
     yield f"      values:{' # ' + why['values'] if 'values' in why else ''}"
     for value in proposal.values:
-        yield from _value_lines(value)
+        yield from _value_lines(value, of_series=_cadence_of_series(proposal) is not None)
 
 
-def _value_lines(value: Measured) -> Iterator[str]:
+def _label(proposal: Proposal, name: str) -> str:
+    """A record of a series may be abnormal; a device that has one a day fails."""
+    ones = proposal.reasons["label"]
+    if proposal.cadence is None:
+        return f"{_text(name)} # {ones}; it should say that the device failed on that day"
+    return f"{{columns: [{_text(name)}], abnormal: {_text(list(proposal.label_cells))}}} # {ones}"
+
+
+def _value_lines(value: Measured, *, of_series: bool) -> Iterator[str]:
     yield f"        {_text(value.name)}: # from {value.lowest:g} to {value.highest:g} in the sample"
     yield f"          type: {value.type}"
     if value.missing is not None:
         yield f"          missing: {value.missing:g} # {value.why_missing}"
-    if value.lowest >= 0:
+    if value.lowest >= 0 and not of_series:  # of a series a strange reading is to be judged, not to be set aside
         yield "          at_least: 0 # none is below; a row with less is set aside"
     else:
         yield f"          # at_least: {value.lowest:g} # a row with less would be set aside"
@@ -115,6 +165,20 @@ _REST = """
   threshold:
     policy: percentile
     percentile: 99.9"""
+
+_DETECTOR_OF_SERIES = """
+  detector:
+    type: pca
+    statistic: t2_and_q # how far a record lies from the usual ones, and how unlike them its values go together
+    per: entity # what is usual for one device says little of another
+    explained_variance: 0.7
+    clip: 20
+
+  threshold:
+    policy: percentile
+    percentile: 99.5
+
+  decision:"""
 
 
 def _one_or_several(values: Sequence[str]) -> str:

@@ -16,8 +16,10 @@ from click.testing import CliRunner, Result
 
 from ae_assets.cli import main
 from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, WRONG_USE
+from ae_assets.detectors.config import PcaConfig
 from ae_assets.model.definition import WatchedTable
 from ae_assets.model.parse import parse_table
+from ae_assets.schemas.durations import written
 from ae_assets.sources.csv_day import parse_day
 from ae_assets_tests.chain import pumps
 
@@ -182,8 +184,8 @@ def series(step: timedelta, count: int, form: str, value: float = 1.5) -> str:
 @pytest.mark.parametrize(
     ("step", "form", "partitions", "cadence", "look_back"),
     [
-        (timedelta(seconds=10), "%Y-%m-%d %H:%M:%S", "hourly", timedelta(seconds=10), 1),
-        (timedelta(minutes=15), "%Y-%m-%d %H:%M", "daily", timedelta(minutes=15), 1),
+        (timedelta(seconds=10), "%Y-%m-%d %H:%M:%S", "hourly", timedelta(seconds=10), 6720 / 86_400),
+        (timedelta(minutes=15), "%Y-%m-%d %H:%M", "daily", timedelta(minutes=15), 7),
         (timedelta(hours=8), "%Y-%m-%d %H:%M", "daily", timedelta(hours=8), 7),
         (timedelta(days=1), "%Y-%m-%d", "daily", None, 28),
         (timedelta(days=2), "%Y-%m-%d", "weekly", timedelta(days=2), 84),
@@ -197,7 +199,7 @@ def test_cadence_and_partitions_follow_from_the_time_between_records(
     form: str,
     partitions: str,
     cadence: timedelta | None,
-    look_back: int,
+    look_back: float,
 ) -> None:
     (tmp_path / "pumps.csv").write_text(series(step, 40, form))
     assert ae_assets("new", "pumps", "--from", tmp_path / "pumps.csv").exit_code == DONE
@@ -257,7 +259,7 @@ def test_an_archive_of_stations_is_proposed_by_what_its_files_have_in_common(pro
         "Mill",
         "Ford",
     ]  # type: ignore[index]
-    assert (list(columns.values), columns.values["level"].missing) == (["level", "level_cor"], ("-9999",))
+    assert (list(columns.values), columns.values["level"].missing) == (["level"], ("-9999",))
     assert (table.source.last_line_end, table.source.files) == ("optional", None)
     for doubt in ("level_qual: they may mark abnormal records", "level_cor equals level in", "Rain.csv"):
         assert doubt in result.output
@@ -269,7 +271,7 @@ def test_an_archive_of_stations_is_proposed_by_what_its_files_have_in_common(pro
     path.write_text(path.read_text().replace("# label: {columns", "label: {columns"))
     result = ae_assets("check", "rivers", "--day", START.date())
     assert "4 records are marked as abnormal" in result.output
-    assert "kept as text" not in result.output
+    assert "the YAML does not name them: level_cor\n" in result.output
 
 
 def test_check_reads_a_day_in_which_the_devices_report(project: Path, tmp_path: Path) -> None:
@@ -284,6 +286,38 @@ def test_a_file_of_something_else_is_left_out_by_the_names_of_the_others(project
     (tmp_path / "in" / "Rain.csv").write_text("at,inch\n2024-04-15 00:00,0.1\n")
     assert ae_assets("new", "flow", "--from", tmp_path / "in").exit_code == DONE
     assert proposed(project / "flow" / "defs.yaml").source.files == "Flow_1*"
+
+
+MARKED = [
+    f"{START + number * timedelta(minutes=5):%Y-%m-%d %H:%M},{number % 7},{number % 7 + 1},{int(60 < number < 90)},"
+    f"{int(number in (61, 90))}"
+    for number in range(4000)
+]
+
+
+def test_of_a_series_records_are_abnormal_and_each_device_is_judged_by_itself(tmp_path: Path) -> None:
+    table, result = proposal_of(
+        tmp_path, "\n".join(["at,flow,flow_corrected,anomaly,changepoint", *MARKED, ""]), "a.csv"
+    )
+    columns = columns_of(table)
+    assert (columns.label.columns, columns.label.abnormal) == (("anomaly",), ("1", "1.0"))
+    assert list(columns.values) == ["flow"]
+    for name in ("flow_corrected", "changepoint"):
+        assert re.search(rf"unsure: {name} .* is not measured", result.output)
+    assert columns.values["flow"].at_least is None
+    assert table.features.attributes["flow"].transforms == ("level", "growth", "range")
+    assert [written(span) for span in table.features.spans] == ["5m", "20m", "2h", "8h", "56h"]
+    detector = table.detector
+    assert isinstance(detector, PcaConfig)
+    assert (detector.statistic, detector.per) == ("t2_and_q", "entity")
+    assert (table.training.days, table.calibration.embargo_days, table.calibration.days) == (7, 1, 2)
+
+
+def test_of_devices_with_a_record_a_day_a_label_says_which_failed(tmp_path: Path) -> None:
+    rows = [f"2024-04-{day:02},{pump},{day}.5,{int(day == 9)}" for day in range(1, 20) for pump in ("a", "b")]
+    table, _ = proposal_of(tmp_path, "\n".join(["at,pump,load,failed", *rows, ""]))
+    assert columns_of(table).label.column == "failed"
+    assert table.detector.per == "table"
 
 
 def test_a_counter_of_use_gives_its_growth_and_one_of_errors_its_level_too(tmp_path: Path) -> None:
