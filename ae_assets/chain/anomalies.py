@@ -41,7 +41,15 @@ def find_anomalies(space: Workspace, champion: Champion, days: Sequence[date]) -
     def fail(day: date, error: AeAssetsError) -> None:
         failed[day] = FailedPeriod(day, ANOMALIES, str(error))
 
-    scores = score_days(space, champion.detector, champion.aggregation, days, "anomalies", on_failure=fail)
+    scores = score_days(
+        space,
+        champion.detector,
+        champion.aggregation,
+        days,
+        "anomalies",
+        on_failure=fail,
+        hold=champion.episodes.hold,
+    )
     empty = set(days)
     with space.writer(ANOMALIES) as writer:
         for scored in scores:

@@ -20,6 +20,7 @@ from ae_assets.chain.target import intervals_in, step_of
 from ae_assets.chain.threshold import calibration_scores
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
 from ae_assets.decisions.aggregation import aggregate
+from ae_assets.decisions.hold import alarm_scores
 from ae_assets.detectors import FittedDetector
 from ae_assets.errors import EvaluationError, ModelError
 from ae_assets.evaluation.compare import compare
@@ -27,6 +28,8 @@ from ae_assets.evaluation.drives import drives_of
 from ae_assets.evaluation.population import require_labels
 from ae_assets.evaluation.promises import CalibrationTable, calibration_table
 from ae_assets.evaluation.protocol import Protocol
+from ae_assets.evaluation.protocols.corpus import RANDOM, CorpusFigures, corpus_figures, random_scores
+from ae_assets.evaluation.protocols.curves import BUFFER
 from ae_assets.evaluation.results import IN_USE
 from ae_assets.evaluation.series import Series, compare_series
 from ae_assets.evaluation.spells import Lives
@@ -78,6 +81,7 @@ def _by_failures(
     judged = _judged(space, champion, stored, others)
     scores = {detector: of_days(frame) for detector, frame in judged.scores.items()}
     in_use = {detector: (cut, of_days(margins)) for detector, (cut, margins) in judged.in_use.items()}
+    highest = of_days(stored.drop("alarm_score"))
     comparison = compare(scores, lives, protocol, reference=name, in_use=in_use)
     return of_failures(
         days,
@@ -85,7 +89,7 @@ def _by_failures(
         comparison,
         _promises(space, champion, scores[name], lives, protocol),
         judged.not_fitted,
-        partial(drive_figures, space, champion, drives_of(of_days(stored), lives, protocol), protocol),
+        partial(drive_figures, space, champion, drives_of(highest, lives, protocol), protocol),
         simulated=space.simulated,
     )
 
@@ -94,19 +98,68 @@ def _by_intervals(
     space: Workspace, champion: Champion, days: tuple[date, date], others: Sequence[Compared]
 ) -> Evaluation:
     stored = _champion_scores(space, champion, *days)
-    series = Series(stored.drop("threshold"), intervals_in(space), *days, step_of(space))
+    target, name = intervals_in(space), space.table.detector.type
+    series = Series(stored, target, *days, step_of(space))
     judged = _judged(space, champion, stored, others)
-    comparison = compare_series(series, judged.scores, reference=space.table.detector.type, in_use=judged.in_use)
-    return of_intervals(days, champion.version, comparison, judged.not_fitted, simulated=space.simulated)
+    comparison = compare_series(series, judged.scores, reference=name, in_use=judged.in_use)
+    of_records = {detector: _where_judged(frame, stored) for detector, frame in judged.frames.items()}
+    figures: dict[str, CorpusFigures] = {}
+    if comparison.sample.intervals:
+        with_chance = {**of_records, RANDOM: random_scores(of_records[name])}
+        figures = {one: corpus_figures(frame, target.frame, BUFFER) for one, frame in with_chance.items()}
+    return of_intervals(
+        days,
+        champion.version,
+        comparison,
+        figures,
+        judged.not_fitted,
+        partial(_series_figures, of_records[name], target.frame),
+        simulated=space.simulated,
+    )
+
+
+def _where_judged(frame: pl.DataFrame, reference: pl.DataFrame) -> pl.DataFrame:
+    """The records that the reference judged with what another detector says of them, and the others without a score."""
+    keys = keys_of(frame.columns)
+    rows = reference.select(*keys, judged=pl.col("score").is_not_null()).join(frame, on=keys, maintain_order="left")
+    known = pl.when("judged")
+    is_alarm = pl.col("alarm_score") > pl.col("threshold")
+    return rows.select(
+        *keys, known.then("score"), known.then("alarm_score"), "threshold", is_alarm=known.then(is_alarm)
+    )
+
+
+def _series_figures(scores: pl.DataFrame, intervals: pl.DataFrame) -> dict[str, bytes]:
+    from ae_assets.reports.series_figures import scores_over_time
+
+    return {"scores_over_time": scores_over_time(scores, intervals)}
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """By detector its scores, its fitted cut with how far each score lies above that of its day, or why it has none."""
+    """What each detector says of the records of a range.
 
-    scores: dict[str, pl.DataFrame]
-    in_use: dict[str, tuple[float, pl.DataFrame]]
+    Attributes:
+        frames: by detector its ``score, alarm_score`` and the ``threshold`` of each record.
+        cuts: its fitted cut.
+        not_fitted: why others have none.
+    """
+
+    frames: dict[str, pl.DataFrame]
+    cuts: dict[str, float]
     not_fitted: dict[str, str]
+
+    @property
+    def scores(self) -> dict[str, pl.DataFrame]:
+        """By detector the scores of records."""
+        return {name: frame.drop("threshold", "alarm_score") for name, frame in self.frames.items()}
+
+    @property
+    def in_use(self) -> dict[str, tuple[float, pl.DataFrame]]:
+        """By detector its fitted cut, and how far the score of each alarm lies above that of its record."""
+        above = pl.col("alarm_score") - pl.col("threshold")
+        margins = {name: frame.with_columns(score=above) for name, frame in self.frames.items()}
+        return {name: (self.cuts[name], frame.drop("threshold", "alarm_score")) for name, frame in margins.items()}
 
 
 def _judged(space: Workspace, champion: Champion, stored: pl.DataFrame, others: Sequence[Compared]) -> _Judged:
@@ -121,10 +174,7 @@ def _judged(space: Workspace, champion: Champion, stored: pl.DataFrame, others: 
             if other.required:
                 raise
             not_fitted[other.name] = str(error)
-    scores = {name: frame.drop("threshold") for name, frame in frames.items()}
-    above_the_cut = pl.col("score") - pl.col("threshold")
-    margins = {name: frame.with_columns(score=above_the_cut).drop("threshold") for name, frame in frames.items()}
-    return _Judged(scores, {name: (cuts[name], margins[name]) for name in frames}, not_fitted)
+    return _Judged(frames, cuts, not_fitted)
 
 
 def nothing_known(table: WatchedTable) -> str:
@@ -165,8 +215,8 @@ def _champion_scores(space: Workspace, champion: Champion, start: date, end: dat
             f"is {named(missing[0])}; materialise {space.name(ANOMALIES)} for them first"
         )
     stored = space.schema(ANOMALIES)
-    of_day = [name for name in ("day_score",) if name in stored]  # a table from before there were aggregates has none
-    columns = [*keys_of(stored), "cohort", "score", "threshold", "model_version", *of_day]
+    later = [name for name in ("day_score", "alarm_score") if name in stored]  # a table from before has none of them
+    columns = [*keys_of(stored), "cohort", "score", "threshold", "model_version", *later]
     rows = space.read(ANOMALIES, start, end, columns)
     others = rows.filter(pl.col("model_version") != champion.version)["day"].unique().sort()
     if len(others):
@@ -175,7 +225,8 @@ def _champion_scores(space: Workspace, champion: Champion, start: date, end: dat
             f"{others[0]}; materialise {space.name(ANOMALIES)} for them again"
         )
     _require_aggregated(space, champion, start, rows)
-    return rows.drop("model_version", *of_day)
+    raised = pl.coalesce("alarm_score", "score") if "alarm_score" in later else pl.col("score")
+    return rows.with_columns(alarm_score=raised).drop("model_version", "day_score", strict=False)
 
 
 def _require_aggregated(space: Workspace, champion: Champion, first: date, rows: pl.DataFrame) -> None:
@@ -208,7 +259,8 @@ def _scored(
     threshold = fit_threshold(policy, calibrated)
     scored = score_days(space, detector, champion.aggregation, days, stage=f"scoring {name}")
     scores = pl.concat([of_day.scores for of_day in scored])
-    return scores.with_columns(threshold=threshold.cuts(scores, scores["score"])), threshold.cut
+    raised = alarm_scores(scores, champion.episodes.hold)
+    return scores.with_columns(raised, threshold=threshold.cuts(scores, scores["score"])), threshold.cut
 
 
 def _calibrated(

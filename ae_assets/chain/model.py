@@ -27,18 +27,37 @@ _HASH_STEPS = 1_000_000
 
 @dataclass(frozen=True)
 class TrainingRange:
-    """The days a detector learns from, and the last day whose failure labels it may know."""
+    """The days a detector learns from, and the last day whose failure labels it may know.
+
+    With ``first_days`` it learns in these of each entity's first so many days alone.
+    """
 
     start: date
     end: date
     known_until: date
+    first_days: int | None = None
 
     @classmethod
-    def of(cls, start: date, end: date, horizon_days: int, periods: Periods = DAILY) -> "TrainingRange":
+    def of(
+        cls, start: date, end: date, horizon_days: int, periods: Periods = DAILY, first_days: int | None = None
+    ) -> "TrainingRange":
         """The range whose labels are known through the horizon after its end, to the end of a period."""
         if end < start:
             raise ModelError(f"the training range ends on {named(end)}, before it starts on {named(start)}")
-        return cls(start, end, periods.after(end, timedelta(days=horizon_days)))
+        return cls(start, end, periods.after(end, timedelta(days=horizon_days)), first_days)
+
+    @property
+    def record(self) -> dict[str, str | int]:
+        """Plain values, which `from_record` reads."""
+        days = {"start": self.start, "end": self.end, "known_until": self.known_until}
+        record: dict[str, str | int] = {name: day.isoformat() for name, day in days.items()}
+        return record if self.first_days is None else {**record, "first_days": self.first_days}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, str], periods: Periods) -> "TrainingRange":
+        """What `record` gave."""
+        start, end, known_until = (periods.parse(record[name]) for name in ("start", "end", "known_until"))
+        return cls(start, end, known_until, int(record["first_days"]) if "first_days" in record else None)
 
 
 @dataclass(frozen=True)
@@ -59,7 +78,7 @@ def train(space: Workspace, training: TrainingRange) -> TrainedModel:
         "detector": space.table.detector.model_dump(mode="json"),
         "features": list(detector.feature_names),
         **card_of(space.table),
-        "training": {key: value.isoformat() for key, value in asdict(training).items()},
+        "training": training.record,
         "horizon_days": space.table.horizon_days,
         "target": space.table.target_settings,
         "data": windows.facts,
@@ -156,11 +175,23 @@ def _rows(
     """
     made_by, periods = DaySettings(space, names), space.table.periods
     frames = []
-    for day, frame in space.iter_days(FEATURES, training.start, training.end, made_by.columns):
+    of_life = [] if training.first_days is None else ["seen_days"]
+    for day, frame in space.iter_days(FEATURES, training.start, training.end, [*made_by.columns, *of_life]):
         if day not in left_out:
             soon_abnormal = target.entities_within(periods.start(day), periods.end(day) - MOMENT + window)
-            frames.append(made_by.require(day, frame).filter(sampled | pl.col("entity").is_in(soon_abnormal)))
+            frames.append(
+                _in_first_days(made_by.require(day, frame), training).filter(
+                    sampled | pl.col("entity").is_in(soon_abnormal)
+                )
+            )
     return pl.concat(frames) if frames else pl.DataFrame()
+
+
+def _in_first_days(rows: pl.DataFrame, training: TrainingRange) -> pl.DataFrame:
+    """The rows that a training may learn from by the age of their entities."""
+    if training.first_days is None:
+        return rows
+    return rows.filter(pl.col("seen_days").fill_null(0) <= training.first_days).drop("seen_days")
 
 
 def _hash_share(seed: int) -> pl.Expr:

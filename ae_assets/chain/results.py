@@ -4,15 +4,19 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
+from math import isfinite
 from typing import Any
 
 import polars as pl
 
 from ae_assets.evaluation.pooling import Pooled
 from ae_assets.evaluation.promises import CalibrationTable
+from ae_assets.evaluation.protocols.corpus import CorpusFigures
+from ae_assets.evaluation.protocols.curves import BUFFER
 from ae_assets.evaluation.results import Comparison
 from ae_assets.evaluation.series import SeriesComparison
 from ae_assets.reports.answer import answer, headline_figures, pooled_answer, pooled_figures
+from ae_assets.reports.corpus import corpus_headline, corpus_parts
 from ae_assets.reports.evaluation import (
     HEADLINES,
     comparison_figures,
@@ -20,6 +24,7 @@ from ae_assets.reports.evaluation import (
     comparison_text,
     rates_table,
 )
+from ae_assets.reports.parts import page_markdown, page_text
 from ae_assets.reports.promises import promises_figures, promises_markdown, promises_text
 from ae_assets.reports.rolling import not_fitted_words, pooled_markdown, pooled_text
 from ae_assets.reports.series import series_answer, series_figures, series_markdown, series_rates, series_text
@@ -89,12 +94,14 @@ def of_intervals(
     days: tuple[date, date],
     version: str,
     comparison: SeriesComparison,
+    figures: Mapping[str, CorpusFigures],
     not_fitted: Mapping[str, str],
+    draw: Callable[[], Figures],
     *,
     simulated: bool,
 ) -> Evaluation:
-    """Of a comparison by labelled intervals."""
-    left_out = not_fitted_words(not_fitted)
+    """Of a comparison by labelled intervals, and of the protocols of series by detector."""
+    left_out, protocols = not_fitted_words(not_fitted), corpus_parts(figures, BUFFER)
     start, end = (day.isoformat() for day in days)
     record = {
         "protocol": "series",
@@ -102,6 +109,7 @@ def of_intervals(
         "sample": {**asdict(comparison.sample), "start": start, "end": end},
         "points": {name: [asdict(point) for point in points] for name, points in comparison.points.items()},
         "differences": [asdict(one) for one in comparison.differences],
+        "protocols": {name: _finite(asdict(one)) for name, one in figures.items()},
         "not_fitted": dict(not_fitted),
     }
     return Evaluation(
@@ -109,12 +117,22 @@ def of_intervals(
         version,
         comparison,
         series_answer(comparison, simulated=simulated),
-        series_figures(comparison),
+        {**series_figures(comparison), **corpus_headline(figures.get(comparison.reference))},
         series_rates(comparison),
-        "\n\n".join([series_markdown(comparison), *left_out]),
-        "\n\n".join([series_text(comparison), *left_out]),
+        "\n\n".join([series_markdown(comparison), page_markdown(protocols), *left_out]),
+        "\n\n".join([series_text(comparison), page_text(protocols), *left_out]),
         record,
+        draw,
     )
+
+
+def _finite(value: Any) -> Any:
+    """Plain values in which a number that is none, or endless, as the cut of silence, is None."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def of_origins(days: tuple[date, date], pooled: Pooled, not_fitted: Mapping[str, str]) -> Evaluation:

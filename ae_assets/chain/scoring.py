@@ -3,7 +3,7 @@
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import date
+from datetime import date, timedelta
 
 from ae_assets.chain.settings import DaySettings
 from ae_assets.chain.workspace import FEATURES, Workspace
@@ -22,6 +22,7 @@ def score_days(
     stage: str,
     entities: Collection[str] | None = None,
     on_failure: Callable[[date, AeAssetsError], None] | None = None,
+    hold: timedelta | None = None,
 ) -> Iterator[ScoredDay]:
     """Scores the given periods, each record from those of the detector's window; those without features are skipped.
 
@@ -30,16 +31,16 @@ def score_days(
     Days that cannot be scored, or that rest on features of other settings, are given to ``on_failure`` and skipped;
     without it they raise what it would be given.
 
-    Where scores are aggregated, the days that a day looks back on are scored too, whether or not they were before: so
-    a day alone and the same day in a range have equal scores.
+    Where scores are aggregated, or alarms held back, the days that a day looks back on are scored too, whether or not
+    they were before: so a day alone and the same day in a range have equal scores.
     """
     made_by = DaySettings(space, detector.feature_names)
     stored = space.schema(FEATURES)
     columns = [*made_by.columns, *(name for name in ABOUT_RECORDS if name in stored)]
     rhythm, periods = space.table.rhythm, space.table.periods
-    scored_before = rhythm.look_back(aggregation.window)
+    scored_before = rhythm.look_back(aggregation.window) + rhythm.look_back(hold)
     needed = {day for stretch in periods.stretches(days, scored_before) for day in periods.range(*stretch)}
-    scorer = Scorer(detector, aggregation)
+    scorer = Scorer(detector, aggregation, hold)
     began, rows = time.monotonic(), 0
     look_back = rhythm.look_back(detector.window) + scored_before
     unusable: tuple[date, ModelError] | None = None

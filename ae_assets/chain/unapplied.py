@@ -64,6 +64,9 @@ def _of_the_fit(space: Workspace, champion: Champion) -> Iterator[Unapplied]:
     horizon = card["horizon_days"]
     if table.target_kind == "failures" and horizon != table.horizon_days:
         yield Unapplied("training.horizon_days", horizon, table.horizon_days, "train")
+    learned = champion.training.first_days
+    if learned != table.first_days:
+        yield Unapplied("training.counted_from", _first(learned), _first(table.first_days), "train")
     target = table.target_settings
     for key, before in card.get("target", target).items():  # a version of an earlier release does not say
         if before != target[key]:
@@ -85,6 +88,9 @@ def _of_the_threshold(space: Workspace, champion: Champion) -> Iterator[Unapplie
 def _calibrated_as(table: WatchedTable, champion: Champion) -> dict[str, int]:
     """The lengths of the calibration range and of the embargo before it: the YAML's where they make that range."""
     asked, periods = table.calibration, table.periods
+    if (of_life := champion.calibration.days_of_life) is not None and champion.training.first_days is not None:
+        first, last = of_life
+        return {"embargo_days": first - 1 - champion.training.first_days, "days": last - first + 1}
     days, learned_until = champion.calibration, periods.end(champion.training.end)
     length = len(periods.range(days.start, days.end)) - len(days.left_out)
     begins = periods.following(learned_until + timedelta(days=asked.embargo_days))
@@ -94,6 +100,10 @@ def _calibrated_as(table: WatchedTable, champion: Champion) -> dict[str, int]:
         else (periods.start(days.start) - learned_until).days,
         "days": asked.days if length == periods.count(timedelta(days=asked.days)) else (length * periods.step).days,
     }
+
+
+def _first(days: int | None) -> str:
+    return "calendar" if days is None else f"entity, the first {days} days"
 
 
 def _in_force(aggregation: AggregationConfig) -> dict[str, Any]:

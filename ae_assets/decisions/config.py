@@ -85,6 +85,13 @@ class EpisodeConfig(_Strict):
         default=1, description="Records in a row on which an entity must be clear for its episode to end."
     )
 
+    hold: UpToAYear | None = Field(
+        default=None,
+        description="Length of time, such as 12h, in which an entity that had a high score raises no alarm by one that "
+        "is no higher: what goes on is told once, what becomes worse again. Left out: every score over the cut is an "
+        "alarm.",
+    )
+
     @property
     def window(self) -> timedelta | None:
         """How far back alarms count, that of the record included; None: that one alone."""

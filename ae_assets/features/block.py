@@ -33,6 +33,7 @@ from ae_assets.features.config import FeatureConfig
 from ae_assets.features.units import SMALLEST_RANGE
 from ae_assets.schemas.durations import DAY
 from ae_assets.schemas.records import DAILY_RECORDS, ENTITY, PERIOD, TIME, Rhythm, keys_of, time_of
+from ae_assets.schemas.spans import largest_within
 
 LEAST_HOURS_RATED = 24
 """Younger drives are rated as if this old: one event in the first hour is not a thousand in a thousand hours."""
@@ -271,8 +272,8 @@ class _Attribute:
         known = ~np.isnan(values)
         counted = np.concatenate([[0], np.cumsum(known)])
         now, until = values[block.described], block.described
-        highest = extremes(np.where(known, values, -np.inf), since, until)
-        lowest = -extremes(np.where(known, -values, -np.inf), since, until)
+        highest = largest_within(np.where(known, values, -np.inf), since, until)
+        lowest = -largest_within(np.where(known, -values, -np.inf), since, until)
         outside = np.maximum(np.maximum(now - highest, lowest - now), 0)
         enough = (counted[until] - counted[since] >= LEAST_VALUES_OF_A_RANGE) & ~np.isnan(self.now)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -409,31 +410,6 @@ def _times(rows: pl.DataFrame, numbers_of: NDArray[np.int64], step: timedelta) -
     microseconds = rows.select(time_of(rows.columns).to_physical()).to_series().to_numpy()
     seconds, left = np.divmod(microseconds, 1_000_000)
     return (microseconds, _MICROSECOND) if left.any() else (seconds, _SECOND)
-
-
-def extremes(values: NDArray[np.float64], since: Places, until: Places) -> NDArray[np.float64]:
-    """The largest value of each slice; -inf of an empty one.
-
-    By maxima of 1, 2, 4, ... values from each place on, of which two cover a slice, so that the cost does not grow with
-    the length of the slices.
-
-    Args:
-        values: (n,), no NaN.
-        since: the first place of each slice (k,).
-        until: the one after the last (k,).
-
-    Returns:
-        (k,).
-    """
-    length = until - since
-    result = np.full(len(since), -np.inf)
-    reach, level = 1, values
-    while (length >= reach).any():
-        chosen = np.flatnonzero((length >= reach) & (length < 2 * reach))
-        result[chosen] = np.maximum(level[since[chosen]], level[until[chosen] - reach])
-        level = np.maximum(level[:-reach], level[reach:])
-        reach *= 2
-    return result
 
 
 def _signed_log1p(change: NDArray[np.float64]) -> NDArray[np.float64]:

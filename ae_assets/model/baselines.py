@@ -26,6 +26,9 @@ from ae_assets.model.definition import WatchedTable
 WEAR = "(wear)"
 """Marks a baseline that looks at what counters of wear read and how they grow, and at nothing else."""
 
+OF_SERIES = {"pca", "isolation_forest", "last_value"}
+"""Baselines that stand beside every detector that is judged by intervals, whether or not the YAML names them."""
+
 DEFAULTS = "(defaults)"
 """Marks a baseline of a type that the table's YAML names with other settings."""
 
@@ -50,12 +53,16 @@ def compared_detectors(table: WatchedTable, *, comparisons: bool, baselines: boo
 
     Args:
         table: the table.
-        comparisons: whether to take the comparisons of its YAML.
+        comparisons: whether to take the comparisons of its YAML, and `OF_SERIES` where intervals are known.
         baselines: whether to take every baseline with default settings as well.
     """
     compared = [Compared(table.detector.name, table.detector, required=True)]
     for config in table.comparisons if comparisons else ():
         compared.append(Compared(_unused(config.name, compared), config, required=True))
+    if comparisons and table.target_kind == "intervals":
+        missing = OF_SERIES - {one.config.type for one in compared}
+        of_series = (config for config in all_baselines(table.features).values() if config.type in missing)
+        compared += [Compared(_unused(config.name, compared), config, required=False) for config in of_series]
     judged = table.detector.judged if isinstance(table.detector, OrdinalConfig) else ()
     for name, config in all_baselines(table.features, judged).items() if baselines else ():
         if all(config != other.config for other in compared):

@@ -144,6 +144,10 @@ class TrainingSection(Section):
     """Days before a failure in which a drive does not count as healthy; also the horizon of detection."""
     days: Days = 60
     """Length of the training range when a run names none, counted from its start."""
+    counted_from: Literal["calendar", "entity"] = "calendar"
+    """calendar: the days of training, embargo and calibration follow each other for all devices at once. entity: they
+    are the first days of each device's own records, wherever in the range these lie, for series that do not run side by
+    side; a device is judged after them, and begins again after an absence as long as the look-back of its features."""
     validation_share: Rate = 0.1
     """Share of drives, chosen by hash, kept for early stopping."""
     max_rows: Annotated[int, Field(ge=1_000)] = 2_000_000
@@ -360,6 +364,11 @@ class WatchedTable(Section):
                 f"target.file names intervals, and the column {marks[0]} of the source is a label; one table has one "
                 "target, so leave out one of them"
             )
+        if self.training.counted_from == "entity" and self.target_kind == "failures":
+            yield (
+                "training.counted_from: entity gives each device days of its own, and failures are known by a horizon "
+                "after days that all share; leave it out, or name intervals (target.file)"
+            )
         if self.threshold.needs_failures and self.target_kind != "failures":
             known = "labelled intervals" if self.target_kind == "intervals" else "nothing"
             yield (
@@ -377,6 +386,12 @@ class WatchedTable(Section):
                 f"decision.aggregation.span {written(aggregation.span)} looks back on {look_back} days before the "
                 f"calibration range and calibration.embargo_days is {embargo}, so the cut would rest on scores of "
                 f"training days; make the embargo {look_back} days or longer, or aggregate over less"
+            )
+        if self.days_of_calibration is not None and self.days_of_calibration[1] * DAY >= self.features.look_back:
+            yield (
+                f"training.counted_from: entity tells the first {self.days_of_calibration[1]} days of a device by the "
+                f"look-back of its features, which is {written(self.features.look_back)}; make features.spans longer "
+                "than training.days, calibration.embargo_days and calibration.days together"
             )
         if (episodes.alarms - 1) * rhythm.step >= episodes.within and episodes.alarms > 1:
             yield (
@@ -445,6 +460,19 @@ class WatchedTable(Section):
     def horizon_days(self) -> int:
         """Days before a failure in which an alarm counts as detection; none where failures are not what is known."""
         return self.training.horizon_days if self.target_kind == "failures" else 0
+
+    @property
+    def first_days(self) -> int | None:
+        """How many first days of each device are learned from; None: those of a range of the calendar."""
+        return self.training.days if self.training.counted_from == "entity" else None
+
+    @property
+    def days_of_calibration(self) -> tuple[int, int] | None:
+        """The first and last day of each device on which the threshold is chosen; None as `first_days`."""
+        if self.first_days is None:
+            return None
+        before = self.first_days + self.calibration.embargo_days
+        return before + 1, before + self.calibration.days
 
     @property
     def feature_settings(self) -> FeatureSettings:

@@ -13,6 +13,9 @@ from ae_assets.features.wording import unknown_in_words
 from ae_assets.model.scoring import ScoredDay
 from ae_assets.schemas.records import key_of
 
+LEARNED_FROM = "the model learns from the first days of a device"
+"""Why a record has no score that is of one of the days of its device from which the model learned."""
+
 
 @dataclass(frozen=True)
 class NotJudged:

@@ -19,7 +19,7 @@ from ae_assets.features.config import FeatureConfig
 from ae_assets.features.settings import FeatureSettings
 from ae_assets.features.volume import are_many, table_gaps
 from ae_assets.model.definition import ChecksSection, WatchedTable
-from ae_assets.model.judgement import lacks_what_it_reported, not_judged_because
+from ae_assets.model.judgement import LEARNED_FROM, lacks_what_it_reported, not_judged_because
 from ae_assets.model.preparation import Preparation
 from ae_assets.model.reasons import reasons, top_features
 from ae_assets.model.scoring import ScoredDay, Scorer
@@ -37,6 +37,8 @@ FORMAT = 2
 VERSION_FILE, THRESHOLD_FILE = "version.json", "threshold.json"
 SETTINGS, MEANINGS, DECISION, LIMITS = "feature_settings", "meanings", "decision", "limits"
 """Keys of a model card that say how raw rows become features and scores become decisions."""
+DAYS_OF_LIFE = "calibrated_on_days_of_life"
+"""Key of a threshold: the first and last day of each entity on which it was chosen, where they are no calendar days."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class Model:
         settings: the contract of raw rows, and how features are made of them.
         episodes: when an episode opens and closes.
         limits: what a day has to keep to.
+        learned_days: so many first days of each entity are learned from, and not judged.
     """
 
     version: str
@@ -107,6 +110,7 @@ class Model:
     settings: FeatureSettings
     episodes: EpisodeConfig
     limits: Limits
+    learned_days: int
 
     @property
     def features(self) -> FeatureConfig:
@@ -115,9 +119,9 @@ class Model:
     @property
     def look_back(self) -> timedelta:
         """How far before a period its decisions reach; an episode that is older has its start on the first record."""
-        windows = (self.detector.window, self.aggregation.window, self.episodes.within)
-        window, aggregation, episodes = (self.rhythm.look_back(one) for one in windows)
-        return self.features.look_back + window + aggregation + max(episodes, ABSENT)
+        windows = (self.detector.window, self.aggregation.window, self.episodes.hold, self.episodes.within)
+        window, aggregation, hold, episodes = (self.rhythm.look_back(one) for one in windows)
+        return self.features.look_back + window + aggregation + hold + max(episodes, ABSENT)
 
     @property
     def rhythm(self) -> Rhythm:
@@ -134,7 +138,7 @@ class Model:
         gaps: set[date] = set()
         return State(
             Preparation(self.contract, self.features),
-            Scorer(self.detector, self.aggregation),
+            Scorer(self.detector, self.aggregation, self.episodes.hold),
             Episodes(self.episodes, None, gaps, self.rhythm.periods),
             mutes,
             gaps,
@@ -200,6 +204,9 @@ class Model:
         Returns:
             One row per record, with the columns of ``schemas.anomalies``, sorted by falling score.
         """
+        because = not_judged_because(scored, self.detector, self.features)
+        learned_from = scored.in_first(self.learned_days)
+        scored = scored.judged_after(self.learned_days)
         keys = with_mutes(scored.keys, mutes, scored.day)
         # A policy may let the cut follow the day, as a budget of alarms does; muted rows take none of it.
         counted = pl.select(pl.when(keys["muted_until"].is_null()).then(scored.score)).to_series()
@@ -207,11 +214,12 @@ class Model:
         judged = keys.with_columns(
             score=scored.score,
             threshold=cuts,
-            is_anomaly=scored.score > cuts,
+            alarm_score=scored.alarm_score,
+            is_anomaly=scored.alarm_score > cuts,
             severity=self.threshold.severity(scored.score),
             model_version=pl.lit(self.version),
             format=pl.lit(FORMAT, pl.Int32),
-            not_judged_because=not_judged_because(scored, self.detector, self.features),
+            not_judged_because=pl.when(learned_from).then(pl.lit(LEARNED_FROM)).otherwise(because),
             day_score=pl.when(scored.judged).then(pl.Series(scored.of_day.score).cast(pl.Float64)),
             top_features=pl.when(scored.judged).then(top_features(scored, self.features)),
         )
@@ -291,7 +299,19 @@ def load_model(path: str | Path) -> Model:
         FeatureSettings.from_record(card[SETTINGS], card[MEANINGS]),
         EpisodeConfig.model_validate(card[DECISION]["episodes"]),
         Limits(**card[LIMITS]),
+        last_of(threshold),
     )
+
+
+def days_of_life_of(threshold: Mapping[str, Any]) -> tuple[int, int] | None:
+    """The first and last day of each entity on which a stored threshold was chosen; None: calendar days."""
+    kept = threshold.get(DAYS_OF_LIFE)
+    return None if kept is None else (int(kept[0]), int(kept[1]))
+
+
+def last_of(threshold: Mapping[str, Any]) -> int:
+    """The last of these; 0 without any."""
+    return (days_of_life_of(threshold) or (0, 0))[1]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -4,13 +4,14 @@ The score that counts is made here for whoever asks, calibration, anomalies and 
 never held against another kind of score than it was chosen on.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 import polars as pl
 
 from ae_assets.decisions.aggregation import RollingScores
 from ae_assets.decisions.config import AggregationConfig
+from ae_assets.decisions.hold import RollingHold
 from ae_assets.detectors import FittedDetector, Scores, Windows, windows_of
 from ae_assets.schemas.records import key_of, keys_of, time_of
 
@@ -28,6 +29,8 @@ class ScoredDay:
     score: pl.Series
     """The score that is held against the cut: that of the record, aggregated over the entity's last ones. Null where
     the record is not judged, since it knows nothing that the detector's score rests on."""
+    alarm_score: pl.Series
+    """The same, 0 where the entity had one at least as high within the time that alarms are held back for."""
     windows: Windows
     of_day: Scores
     """What the detector says of each record itself; of those that are not judged it says nothing."""
@@ -43,6 +46,23 @@ class ScoredDay:
         """The columns of `ABOUT_RECORDS` of the rows at these positions, in their order."""
         key = key_of(self.keys.columns)
         return self.keys.select(key)[rows].join(self.records, on=key, how="left", maintain_order="left")
+
+    @property
+    def days_of_life(self) -> pl.Series:
+        """Which day of its entity each row is on, the first of a look-back counted as 1; 0 on the very first record."""
+        return self.about(pl.int_range(self.keys.height, eager=True))["seen_days"].fill_null(0)
+
+    def in_first(self, days: int) -> pl.Series:
+        """Whether the entity of each row is in its first days."""
+        return self.days_of_life <= days if days else pl.repeat(False, self.keys.height, eager=True)
+
+    def judged_after(self, days: int) -> "ScoredDay":
+        """The same without the scores of entities in their first days, from which a model learned."""
+        if not days:
+            return self
+        after = pl.when(~self.in_first(days))
+        score, alarm_score = pl.select(after.then(self.score), after.then(self.alarm_score).alias("alarm_score"))
+        return replace(self, score=score, alarm_score=alarm_score)
 
     @property
     def scores(self) -> pl.DataFrame:
@@ -75,9 +95,10 @@ class _Part:
 class Scorer:
     """Scores periods in rising order, each record from those of the detector's window."""
 
-    def __init__(self, detector: FittedDetector, aggregation: AggregationConfig) -> None:
+    def __init__(self, detector: FittedDetector, aggregation: AggregationConfig, hold: timedelta | None = None) -> None:
         self._detector = detector
         self._rolling = RollingScores(aggregation)
+        self._hold = RollingHold(hold)
         self._recent: list[_Part] = []
 
     def look_back_on(self, features: pl.DataFrame) -> None:
@@ -111,4 +132,5 @@ class Scorer:
         own = keys.select(*key_of(keys.columns), score=pl.when(judged).then(pl.Series(of_day.score)))
         unsaid = [pl.lit(None, dtype).alias(name) for name, dtype in ABOUT_RECORDS.items() if name not in features]
         records = features.with_columns(unsaid).select(*key_of(features.columns), *ABOUT_RECORDS)
-        return ScoredDay(day, keys, self._rolling.push(day, own)["score"], windows, of_day, records)
+        score = self._rolling.push(day, own)["score"]
+        return ScoredDay(day, keys, score, self._hold.push(own.with_columns(score)), windows, of_day, records)

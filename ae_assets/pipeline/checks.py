@@ -228,6 +228,7 @@ def threshold_checks(space: Workspace, promotion: "Promotion") -> Results:
 def anomalies_checks(space: Workspace, champion: "Champion", days: Sequence[date]) -> Results:
     """Judges what was stored for the run's periods, as it is read back, once."""
     from ae_assets.chain.unapplied import unapplied_settings, unapplied_words
+    from ae_assets.model.judgement import LEARNED_FROM
     from ae_assets.schemas.anomalies import anomaly_schema
 
     schema = anomaly_schema(space.table.rhythm)
@@ -237,7 +238,10 @@ def anomalies_checks(space: Workspace, champion: "Champion", days: Sequence[date
 
     def counted() -> Iterator[tuple[date, pl.DataFrame]]:
         for day, frame in _stored(space, ANOMALIES, days, schema):
-            watched = frame.filter(pl.col("muted_until").is_null()).select("cohort", "is_anomaly", "not_judged_because")
+            judgeable = pl.col("not_judged_because").ne_missing(LEARNED_FROM)
+            watched = frame.filter(pl.col("muted_until").is_null(), judgeable).select(
+                "cohort", "is_anomaly", "not_judged_because"
+            )
             if watched.height:
                 unknown[day] = watched.filter(pl.col("is_anomaly").is_null())
                 not_judged[day] = unknown[day].height / watched.height

@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from ae_assets.chain.training_days import default_training_days
-from ae_assets.chain.workspace import Workspace
+from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.errors import ConfigError
 from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.ranges import period_of, range_if_named
@@ -75,6 +75,8 @@ def training_range(space: Workspace, config: ModelConfig) -> "TrainingRange":
     if config.train_end is not None:
         end = period_of(periods, config.train_end, "train_end", last=True)
         start = periods.spanning(end, timedelta(days=table.training.days))
+        if table.first_days is not None:
+            start = min(space.days_with_rows(FEATURES), default=end)
     else:
         planned = default_training_days(space)
         if isinstance(planned, str):
@@ -82,7 +84,7 @@ def training_range(space: Workspace, config: ModelConfig) -> "TrainingRange":
         start, end = planned
     if config.train_start is not None:
         start = period_of(periods, config.train_start, "train_start")
-    return TrainingRange.of(start, end, table.horizon_days, periods)
+    return TrainingRange.of(start, end, table.horizon_days, periods, table.first_days)
 
 
 def judged_range(space: Workspace, config: EvaluationConfig) -> tuple[date, date] | str:

@@ -41,7 +41,7 @@ def anomaly_schema(rhythm: Rhythm = DAILY_RECORDS) -> pa.DataFrameSchema:
             _NOT_NEGATIVE,
         ),
         "threshold": _known(pl.Float64, "the cut that the score was held against"),
-        "is_anomaly": _nullable(pl.Boolean, "an alarm: the score is over the threshold; null = not judged"),
+        "is_anomaly": _nullable(pl.Boolean, "an alarm: alarm_score is over the threshold; null = not judged"),
         "severity": _nullable(
             pl.Float64,
             "share of calibration rows with a score at least as high; small = severe, null = not judged",
@@ -98,6 +98,12 @@ def anomaly_schema(rhythm: Rhythm = DAILY_RECORDS) -> pa.DataFrameSchema:
         ),
         "format": _nullable(
             pl.Int32, "how the row was written; null = before it was said, with top_features in feature units"
+        ),
+        "alarm_score": _nullable(
+            pl.Float64,
+            "the score as far as it raises an alarm: 0 where the device had one at least as high within the time that "
+            "the table holds alarms back for; null = not judged",
+            _NOT_NEGATIVE,
         ),
     }
     return pa.DataFrameSchema(columns, name="anomalies", strict=True, ordered=True)

@@ -1,4 +1,4 @@
-"""How many records of an entity lie within a length of time before each of its records: what windows are made of."""
+"""What lies within a length of time before each record of an entity: how many records, and the largest of values."""
 
 from datetime import timedelta
 
@@ -32,3 +32,30 @@ def counts_within(rows: pl.DataFrame, length: timedelta, places: NDArray[np.int6
     first = np.searchsorted(entities * len(moments) + at, (entities * len(moments) + earliest[at])[places])
     counts: NDArray[np.int32] = (places - first + 1).astype(np.int32)
     return counts
+
+
+def largest_within(
+    values: NDArray[np.float64], since: NDArray[np.int64], until: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The largest value of each slice; -inf of an empty one.
+
+    By maxima of 1, 2, 4, ... values from each place on, of which two cover a slice, so that the cost does not grow with
+    the length of the slices.
+
+    Args:
+        values: (n,), no NaN.
+        since: the first place of each slice (k,).
+        until: the one after the last (k,).
+
+    Returns:
+        (k,).
+    """
+    length = until - since
+    result = np.full(len(since), -np.inf)
+    reach, level = 1, values
+    while (length >= reach).any():
+        chosen = np.flatnonzero((length >= reach) & (length < 2 * reach))
+        result[chosen] = np.maximum(level[since[chosen]], level[until[chosen] - reach])
+        level = np.maximum(level[:-reach], level[reach:])
+        reach *= 2
+    return result

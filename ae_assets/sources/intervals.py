@@ -2,21 +2,26 @@
 
 import csv
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from io import StringIO
 from pathlib import Path, PurePosixPath
+from zipfile import BadZipFile, ZipFile
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from ae_assets.errors import SourceError
 from ae_assets.schemas.intervals import INTERVAL_SCHEMA
+from ae_assets.sources.day_files import is_archive_name
 from ae_assets.sources.printable import without_secrets
 
 COLUMNS = ("entity", "start", "end", "kind")
 EXAMPLE = "entity,start,end,kind"
 MOST_PROBLEMS_NAMED = 10
+LARGEST_MEMBER = 64 * 2**20
+"""Bytes of a file of intervals in an archive."""
 
 _Line = tuple[str, Mapping[str, str]]
 """The place of an interval in the file, and what it says as text by column; an empty cell is left out."""
@@ -31,7 +36,8 @@ def read_intervals(location: str, time_zone: str = "UTC") -> pl.DataFrame:
     an end. Both ends belong to the interval.
 
     Args:
-        location: a ``.csv`` or ``.json`` file in UTF-8: a path, an http(s) address or s3://bucket/key.
+        location: a ``.csv`` or ``.json`` file in UTF-8: a path, also one that goes through a zip archive
+            (``labels.zip/labels/windows.json``), an http(s) address or s3://bucket/key.
         time_zone: where the clock stood that wrote times without an offset.
 
     Returns:
@@ -73,8 +79,12 @@ def _text(location: str) -> str:
         return object_text_at(location)
     if mark:
         raise SourceError(f"target.file {without_secrets(location)}: expected a path, https:// or s3://bucket/key")
+    path = Path(location)
+    archive = next((parent for parent in path.parents if is_archive_name(parent.name) and parent.is_file()), None)
     try:
-        return Path(location).read_text(encoding="utf-8")
+        if archive is not None:
+            return _member(archive, path.relative_to(archive).as_posix())
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise SourceError(
             f"target.file {location} does not exist; a path starts at the folder of the YAML. Expected a CSV with the "
@@ -82,6 +92,27 @@ def _text(location: str) -> str:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"target.file {location} cannot be read as UTF-8 text: {error}") from error
+
+
+def _member(archive: Path, name: str) -> str:
+    """The text of a file in a zip archive, whose name may be that of any file in it.
+
+    Raises:
+        FileNotFoundError: the archive has no such file.
+        SourceError: it cannot be unpacked, or is larger than labels are.
+    """
+    try:
+        with ZipFile(archive) as unpacked:
+            size = unpacked.getinfo(name).file_size
+            if size > LARGEST_MEMBER:
+                raise SourceError(
+                    f"target.file {archive / name} has {size:,} bytes unpacked, expected at most {LARGEST_MEMBER:,}"
+                )
+            return unpacked.read(name).decode("utf-8")
+    except KeyError:
+        raise FileNotFoundError(name) from None
+    except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise SourceError(f"target.file {archive / name} cannot be unpacked: {error}") from error
 
 
 def _problems(cells: Mapping[str, str], start: datetime | None, end: datetime | None) -> Iterator[str]:

@@ -104,6 +104,21 @@ def test_single_days_in_order_give_what_a_range_gives(home: Path) -> None:
     assert_frame_equal(rows_of(space), in_range, check_exact=True)
 
 
+def test_alarms_are_held_back_by_a_higher_score_before_in_single_days_as_in_a_range(home: Path) -> None:
+    found(decided(home, aggregation=MEAN))
+    free = rows_of(storage_of(watched_table(), home))
+    assert (free["alarm_score"].eq_missing(free["score"])).all()
+    space = decided(home, aggregation=MEAN, episodes={"hold": 3})
+    found(space)
+    held = rows_of(space)
+    assert (held["score"] == free["score"]).all()
+    assert (held["is_anomaly"] == (held["alarm_score"] > held["threshold"])).all()
+    assert 0 < held["is_anomaly"].sum() < free["is_anomaly"].sum()
+    for day in JUDGED:
+        found(space, [day])
+    assert_frame_equal(rows_of(space), held, check_exact=True)
+
+
 def test_scores_are_aggregated_and_the_score_of_the_day_is_kept_beside(home: Path) -> None:
     found(decided(home))
     of_days = rows_of(storage_of(watched_table(), home))

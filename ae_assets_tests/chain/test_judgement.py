@@ -200,7 +200,7 @@ def test_rows_without_a_score_stand_in_the_table_after_all_others_and_keep_its_c
     space = of_home(home)
     followed(space)
     rows = space.read("anomalies", DAYS[NO_VALUE], DAYS[NO_VALUE])
-    assert anomaly_schema().validate(rows).columns[-1] == "format"
+    assert anomaly_schema().validate(rows).columns[-1] == "alarm_score"
     assert rows["entity"].to_list()[-6:] == [SICK, *NVME]
     assert rows["score"].is_null().equals(rows["not_judged_because"].is_not_null().alias("score"))
     assert rows["threshold"].n_unique() == 1

@@ -7,7 +7,12 @@ from ae_assets.errors import ConfigError
 
 
 @pytest.mark.parametrize(
-    ("table", "variable"), [("water_level", "WATER_LEVEL_LOCATION"), ("sewer_flow", "SEWER_FLOW_LOCATION")]
+    ("table", "variable"),
+    [
+        ("water_level", "WATER_LEVEL_LOCATION"),
+        ("sewer_flow", "SEWER_FLOW_LOCATION"),
+        ("cloudwatch", "CLOUDWATCH_LOCATION"),
+    ],
 )
 def test_a_table_whose_variable_is_not_set_is_not_loaded_and_says_so(
     table: str, variable: str, monkeypatch: pytest.MonkeyPatch

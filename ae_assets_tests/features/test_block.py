@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_assets.errors import ContractError
-from ae_assets.features.block import LEAST_VALUES_OF_A_RANGE, extremes, features_of_block
+from ae_assets.features.block import LEAST_VALUES_OF_A_RANGE, features_of_block
 from ae_assets.features.catalogue import feature_names
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.look_back import LookBack
@@ -385,16 +385,6 @@ def test_excess_by_blocks_and_periods_is_that_of_the_whole_bit_for_bit():
         look_back.push(rows.filter(day=day))
         streamed.append(features_of_block(look_back.history(day), day, RANGED, rhythm=rhythm))
     assert pl.concat(streamed).sort("entity", "time").equals(whole)
-
-
-@settings(deadline=None, max_examples=50)
-@given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=70), st.data())
-def test_extremes_of_slices_are_those_of_each_slice(values, data):
-    places = st.integers(0, len(values))
-    slices = [sorted(pair) for pair in data.draw(st.lists(st.tuples(places, places), max_size=9))]
-    since, until = (np.array([one[side] for one in slices], np.int64) for side in (0, 1))
-    expected = [max(values[begin:end], default=-np.inf) for begin, end in slices]
-    assert extremes(np.array(values), since, until).tolist() == expected
 
 
 STATION = FeatureConfig.model_validate(

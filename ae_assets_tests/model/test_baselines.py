@@ -1,6 +1,7 @@
 """Which detectors stand beside a table's own when everything is compared."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,8 @@ from ae_assets.detectors.config import CounterRuleConfig, DetectorConfig, Ordina
 from ae_assets.features.catalogue import feature_names
 from ae_assets.features.config import FeatureConfig
 from ae_assets.model.baselines import all_baselines, compared_detectors
+from ae_assets.model.parse import parse_table
+from ae_assets_tests.chain.machines import attributes
 from ae_assets_tests.chain.tables import watched_table
 
 TYPES = {"counter_rule", "growth_rule", "pca", "isolation_forest", "kmeans", "ecod", "gradient_boosting"}
@@ -78,6 +81,13 @@ def test_nothing_is_compared_twice_and_no_two_have_one_name() -> None:
     assert len({one.name for one in compared}) == len(compared)
     assert [one.config for one in compared].count(CounterRuleConfig(features=tuple(rule["features"]))) == 1
     assert [one.required for one in compared[:4]] == [True, True, True, False]
+
+
+def test_a_table_of_intervals_always_has_the_baselines_of_series_beside_it(tmp_path: Path) -> None:
+    table = parse_table(attributes(tmp_path, comparisons=[{"type": "pca", "explained_variance": 0.9}]), "defs.yaml")
+    names = [one.name for one in compared_detectors(table, comparisons=True, baselines=False)]
+    assert names == ["excess_rule", "pca", "last_value", "isolation_forest"]
+    assert [one.name for one in compared_detectors(table, comparisons=False, baselines=False)] == ["excess_rule"]
 
 
 def test_a_baseline_of_a_type_that_the_table_names_with_other_settings_is_marked() -> None:

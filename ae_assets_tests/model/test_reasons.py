@@ -51,7 +51,8 @@ def day_of(parts: Mapping[str, Parts], *, seen_days: int | None = 7, **missing: 
         lost_attributes=pl.lit(None, pl.List(pl.String)),
         seen_days=pl.lit(seen_days, pl.Int16),
     )
-    return ScoredDay(FIRST, windows.keys(), pl.Series("score", says.score, pl.Float64), windows, says, records)
+    score = pl.Series("score", says.score, pl.Float64)
+    return ScoredDay(FIRST, windows.keys(), score, score, windows, says, records)
 
 
 def told(scored: ScoredDay) -> dict[str, list[str]]:

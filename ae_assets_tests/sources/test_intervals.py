@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -115,3 +116,28 @@ def test_other_places_are_refused() -> None:
         read_intervals("ftp://host/labels.csv")
     with pytest.raises(SourceError, match="s3://bucket/key"):
         read_intervals("s3:///labels.csv")
+
+
+def test_a_path_may_go_through_an_archive(tmp_path: Path) -> None:
+    archive = tmp_path / "nab.zip"
+    with ZipFile(archive, "w") as packed:
+        packed.writestr("labels/windows.json", '{"a.csv": [["2014-02-26", "2014-03-03"]]}')
+    (row,) = read_intervals(str(archive / "labels" / "windows.json")).rows()
+    assert row[:3] == ("a.csv", None, moment("2014-02-26"))
+    with pytest.raises(SourceError, match=r"nab\.zip/labels/others\.json does not exist"):
+        read_intervals(str(archive / "labels" / "others.json"))
+
+
+def test_a_file_in_an_archive_that_is_damaged_or_far_too_large_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken.zip"
+    broken.write_bytes(b"PK\x05\x06 nothing")
+    with pytest.raises(SourceError, match="cannot be unpacked"):
+        read_intervals(str(broken / "windows.json"))
+    monkeypatch.setattr("ae_assets.sources.intervals.LARGEST_MEMBER", 10)
+    large = tmp_path / "large.zip"
+    with ZipFile(large, "w") as packed:
+        packed.writestr("windows.json", '{"a.csv": [] }')
+    with pytest.raises(SourceError, match="has 14 bytes unpacked, expected at most 10"):
+        read_intervals(str(large / "windows.json"))

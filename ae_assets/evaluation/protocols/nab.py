@@ -74,6 +74,22 @@ def nab_score(
     return NabScore(float(100 * totals[place] / (perfect - missed)), float(cuts[place]))
 
 
+def nab_gain(series: LabelledSeries, profile: Profile, threshold: float) -> tuple[float, float]:
+    """What the alarms of one series at a cut earn, and what perfect ones would; a corpus has the sums of both.
+
+    Both are counted from what silence costs, so that the score of a corpus is 100 times the ratio of the sums.
+    """
+    part = _gains(series, profile)
+    flagged = part.score >= threshold
+    gain = float(part.gain[flagged & (part.window < 0)].sum())
+    windows = np.unique(part.window[part.window >= 0])
+    for number in windows:
+        inside = part.gain[flagged & (part.window == number)]
+        gain += max(float(inside.max(initial=-profile.false_negative)), -profile.false_negative)
+        gain += profile.false_negative
+    return gain, profile.true_positive * len(series.start) + profile.false_negative * len(windows)
+
+
 class _Gains(NamedTuple):
     """Of each record after probation: its score, what an alarm at it is worth, the window it lies in (-1: none)."""
 

@@ -14,7 +14,7 @@ from ae_assets.errors import ContractError
 from ae_assets.evaluation.protocols.alarms import alarm_figures
 from ae_assets.evaluation.protocols.curves import average_precision, best_f1, period_of, point_adjusted_f1, vus_pr
 from ae_assets.evaluation.protocols.labelled_series import LabelledSeries, labelled_series, runs
-from ae_assets.evaluation.protocols.nab import PROFILES, nab_score
+from ae_assets.evaluation.protocols.nab import PROFILES, Profile, nab_gain, nab_score
 from ae_assets.schemas.intervals import INTERVAL_SCHEMA
 from ae_assets_tests.conftest import real_data
 
@@ -84,6 +84,15 @@ def test_the_score_of_nab_agrees_with_an_independent_evaluator(
     for threshold in (None, 0.5, 0.9):
         ours = nab_score(series, PROFILES[profile[0]], threshold)
         assert ours.score == pytest.approx(evaluator.nab(theirs, profile[1], threshold=threshold)["nab"])
+
+
+@given(corpora(), st.sampled_from(list(PROFILES.values())), st.sampled_from([0.2, 0.5, 0.9]))
+def test_the_score_of_a_corpus_is_the_ratio_of_what_its_series_earn_and_could(
+    series: Corpus, profile: Profile, cut: float
+) -> None:
+    earned, perfect = np.sum([nab_gain(one, profile, cut) for one in series.values()], axis=0)
+    expected = 100 * earned / perfect if any(len(one.start) for one in series.values()) else np.nan
+    assert nab_score(series, profile, cut).score == pytest.approx(expected, nan_ok=True)
 
 
 @given(corpora(), st.integers(0, 5), st.sampled_from([0.0, 0.5, 0.95, 2.0]))

@@ -1,0 +1,65 @@
+"""The scores of some series over time, with what is known to have gone wrong and the alarms."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from ae_assets.reports.axes import day_axis, plain_log_axis, shortened
+from ae_assets.reports.canvas import BLUE, MUTED, VERMILION, drawing
+from ae_assets.schemas.records import ENTITY, time_of
+
+MOST_SERIES = 6
+PANEL_INCHES = 1.35
+FRAME_INCHES = 0.9
+WINDOW = "#F6D9C7"
+
+
+def scores_over_time(scores: pl.DataFrame, intervals: pl.DataFrame) -> bytes:
+    """One panel for each of the series that tell most: score, threshold, label windows and alarms, as PNG.
+
+    Args:
+        scores: ``day, entity, score, threshold, is_alarm`` and, where the table has it, ``time``, a row for each
+            record, null = not judged.
+        intervals: with the columns of `INTERVAL_SCHEMA`.
+    """
+    entities = series_to_draw(scores, intervals)
+    total = scores[ENTITY].n_unique()
+    at = time_of(scores.columns)
+    with drawing(FRAME_INCHES + PANEL_INCHES * len(entities)) as canvas:
+        panels = canvas.figure.subplots(len(entities), 1, squeeze=False)[:, 0]
+        for axes, entity in zip(panels, entities, strict=True):
+            own = scores.filter(pl.col(ENTITY) == entity).sort(at)
+            times = own.select(at.dt.replace_time_zone(None) if own.schema.get("time") else at).to_series().to_numpy()
+            score = own["score"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+            cut = own["threshold"].cast(pl.Float64).to_numpy()
+            alarm = own["is_alarm"].fill_null(value=False).to_numpy()
+            for start, end in intervals.filter(pl.col(ENTITY) == entity).select("start", "end").rows():
+                axes.axvspan(start.replace(tzinfo=None), end.replace(tzinfo=None), color=WINDOW, linewidth=0)
+            axes.plot(times, score, color=BLUE, linewidth=0.9)
+            axes.plot(times, cut, color=MUTED, linewidth=1, linestyle="--")
+            axes.plot(times[alarm], score[alarm], "v", color=VERMILION, markersize=6, clip_on=False)
+            axes.set_yscale("asinh", linear_width=max(float(np.nanmedian(cut)), 1e-9))
+            highest = float(np.nanmax(np.append(score[np.isfinite(score)], cut)))
+            plain_log_axis(axes, "y", float(np.nanmedian(cut)), max(highest, float(np.nanmedian(cut)) * 2))
+            axes.set_ylim(0, highest * 1.25)
+            axes.set_xlim(times[0], times[-1])
+            axes.set_title(shortened(entity, 60), fontsize=10)
+            axes.tick_params(labelsize=8)
+            day_axis(axes)
+        canvas.figure.supylabel("anomaly score", fontsize=10)
+        canvas.figure.suptitle(
+            f"{len(entities)} of {total} series: score, threshold (dashed), label windows (shaded), alarms (triangles)",
+            fontsize=10,
+            x=0.01,
+            ha="left",
+        )
+    return canvas.png
+
+
+def series_to_draw(scores: pl.DataFrame, intervals: pl.DataFrame, most: int = MOST_SERIES) -> Sequence[str]:
+    """The series with label windows first, those with most alarms among them; then the others."""
+    alarms = scores.group_by(ENTITY).agg(alarms=pl.col("is_alarm").sum())
+    ranked = alarms.with_columns(labelled=pl.col(ENTITY).is_in(intervals[ENTITY].unique().implode()))
+    chosen = ranked.sort("labelled", "alarms", ENTITY, descending=[True, True, False]).head(most)
+    return sorted(chosen[ENTITY])
