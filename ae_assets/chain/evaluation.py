@@ -5,7 +5,7 @@ Beside them the threshold policies, fitted on the champion's calibration scores:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 
 import polars as pl
@@ -123,10 +123,9 @@ def _where_judged(frame: pl.DataFrame, reference: pl.DataFrame) -> pl.DataFrame:
     keys = keys_of(frame.columns)
     rows = reference.select(*keys, judged=pl.col("score").is_not_null()).join(frame, on=keys, maintain_order="left")
     known = pl.when("judged")
-    is_alarm = pl.col("alarm_score") > pl.col("threshold")
-    return rows.select(
-        *keys, known.then("score"), known.then("alarm_score"), "threshold", is_alarm=known.then(is_alarm)
-    )
+    given = rows.select(*keys, known.then("score"), known.then("alarm_score"), "threshold")
+    cut = pl.col("threshold")
+    return given.with_columns(is_over=pl.col("score") > cut, is_alarm=pl.col("alarm_score") > cut)
 
 
 def _series_figures(scores: pl.DataFrame, intervals: pl.DataFrame) -> dict[str, bytes]:
@@ -169,7 +168,8 @@ def _judged(space: Workspace, champion: Champion, stored: pl.DataFrame, others: 
     days = stored["day"].unique().sort().to_list()
     for other, fitted in fitted_detectors(space, others, champion.training):
         try:
-            frames[other.name], cuts[other.name] = _scored(space, other.name, fitted, champion, days)
+            scored, cuts[other.name] = _scored(space, other.name, fitted, champion, days)
+            frames[other.name] = _with_alarms(scored, stored, champion.episodes.hold)
         except ModelError as error:
             if other.required:
                 raise
@@ -259,8 +259,16 @@ def _scored(
     threshold = fit_threshold(policy, calibrated)
     scored = score_days(space, detector, champion.aggregation, days, stage=f"scoring {name}")
     scores = pl.concat([of_day.scores for of_day in scored])
-    raised = alarm_scores(scores, champion.episodes.hold)
-    return scores.with_columns(raised, threshold=threshold.cuts(scores, scores["score"])), threshold.cut
+    return scores.with_columns(threshold=threshold.cuts(scores, scores["score"])), threshold.cut
+
+
+def _with_alarms(scores: pl.DataFrame, reference: pl.DataFrame, hold: timedelta | None) -> pl.DataFrame:
+    """The scores of a detector with that of each alarm, of the records that the reference judged."""
+    keys = keys_of(scores.columns)
+    judged = reference.select(*keys, judged=pl.col("score").is_not_null())
+    rows = scores.join(judged, on=keys, how="left", maintain_order="left")
+    counted = rows.with_columns(score=pl.when(pl.col("judged").fill_null(value=False)).then("score"))
+    return scores.with_columns(alarm_scores(counted, hold))
 
 
 def _calibrated(

@@ -23,6 +23,7 @@ def score_days(
     entities: Collection[str] | None = None,
     on_failure: Callable[[date, AeAssetsError], None] | None = None,
     hold: timedelta | None = None,
+    learned_days: int = 0,
 ) -> Iterator[ScoredDay]:
     """Scores the given periods, each record from those of the detector's window; those without features are skipped.
 
@@ -40,7 +41,7 @@ def score_days(
     rhythm, periods = space.table.rhythm, space.table.periods
     scored_before = rhythm.look_back(aggregation.window) + rhythm.look_back(hold)
     needed = {day for stretch in periods.stretches(days, scored_before) for day in periods.range(*stretch)}
-    scorer = Scorer(detector, aggregation, hold)
+    scorer = Scorer(detector, aggregation, hold, learned_days)
     began, rows = time.monotonic(), 0
     look_back = rhythm.look_back(detector.window) + scored_before
     unusable: tuple[date, ModelError] | None = None

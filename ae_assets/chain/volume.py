@@ -21,10 +21,11 @@ WIDEN = (
 def implausible_volumes(space: Workspace, first: date | None = None, last: date | None = None) -> list[ImplausibleDay]:
     """The days of raw with far fewer or far more rows than the plausible days before each, missing ones included.
 
-    They are judged from the first to the last one, or those that are held.
+    They are judged from the first to the last one, or those that are held. Where the devices do not run side by side,
+    no day is known to be missing.
     """
     limits = space.table.checks
-    return implausible_days(
+    found = implausible_days(
         space.days_of(RAW),
         space.table.periods,
         first_day=first,
@@ -32,6 +33,7 @@ def implausible_volumes(space: Workspace, first: date | None = None, last: date 
         lowest_share=limits.volume_low,
         highest_share=limits.volume_high,
     )
+    return found if space.table.first_days is None else [day for day in found if day.rows]
 
 
 def days_left_out(space: Workspace) -> frozenset[date]:

@@ -138,7 +138,7 @@ class Model:
         gaps: set[date] = set()
         return State(
             Preparation(self.contract, self.features),
-            Scorer(self.detector, self.aggregation, self.episodes.hold),
+            Scorer(self.detector, self.aggregation, self.episodes.hold, self.learned_days),
             Episodes(self.episodes, None, gaps, self.rhythm.periods),
             mutes,
             gaps,

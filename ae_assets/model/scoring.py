@@ -95,10 +95,24 @@ class _Part:
 class Scorer:
     """Scores periods in rising order, each record from those of the detector's window."""
 
-    def __init__(self, detector: FittedDetector, aggregation: AggregationConfig, hold: timedelta | None = None) -> None:
+    def __init__(
+        self,
+        detector: FittedDetector,
+        aggregation: AggregationConfig,
+        hold: timedelta | None = None,
+        learned_days: int = 0,
+    ) -> None:
+        """Starts without any period.
+
+        Args:
+            detector: what scores.
+            aggregation: how scores become the one that is held against the cut.
+            hold: for how long alarms are held back by a score at least as high.
+            learned_days: first days of each entity whose scores raise no alarm and hold none back.
+        """
         self._detector = detector
         self._rolling = RollingScores(aggregation)
-        self._hold = RollingHold(hold)
+        self._hold, self._learned_days = RollingHold(hold), learned_days
         self._recent: list[_Part] = []
 
     def look_back_on(self, features: pl.DataFrame) -> None:
@@ -133,4 +147,6 @@ class Scorer:
         unsaid = [pl.lit(None, dtype).alias(name) for name, dtype in ABOUT_RECORDS.items() if name not in features]
         records = features.with_columns(unsaid).select(*key_of(features.columns), *ABOUT_RECORDS)
         score = self._rolling.push(day, own)["score"]
-        return ScoredDay(day, keys, score, self._hold.push(own.with_columns(score)), windows, of_day, records)
+        scored = ScoredDay(day, keys, score, score.alias("alarm_score"), windows, of_day, records)
+        counted = own.with_columns(scored.judged_after(self._learned_days).score)
+        return replace(scored, alarm_score=self._hold.push(counted))

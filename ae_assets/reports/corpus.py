@@ -1,7 +1,6 @@
 """The protocols of series as people read them: alarms, NAB's score, curves over all cuts, and what flatters."""
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from math import isnan
 
 import polars as pl
@@ -10,9 +9,8 @@ from ae_assets.evaluation.protocols.corpus import RANDOM, CorpusFigures, Figure
 from ae_assets.evaluation.protocols.nab import PROBATION, PROFILES
 from ae_assets.reports.parts import Part, percent
 from ae_assets.reports.tables import MISSING
-from ae_assets.schemas.durations import written
 
-MINUTE = timedelta(minutes=1)
+SECONDS_AN_HOUR = 3600
 
 
 def corpus_parts(figures: Mapping[str, CorpusFigures], buffer: int) -> list[Part]:
@@ -24,22 +22,25 @@ def corpus_parts(figures: Mapping[str, CorpusFigures], buffer: int) -> list[Part
     """
     if not figures:
         return []
-    chance = figures.get(RANDOM)
-    flattered = "" if chance is None else f" Chance reaches {_number(chance.point_adjusted_f1)}."
     headings = {
-        "Alarms at each detector's own threshold, with 95% intervals over entities; an alarm is a run of records, and "
-        "true where one of them lies in an event": _events,
-        "Time under alarm, and records at the same thresholds as SKAB counts them (F1, false and missed alarm rate)": (
+        "Alarms at each detector's own threshold, with 95% intervals over entities. An alarm is a run of records, true "
+        "where one of them lies in an event; the delay is counted from the start of its window": _events,
+        "Records over the same thresholds, whether or not an alarm was held back, by time and as SKAB counts them": (
             _records
         ),
-        f"NAB's score after a probation of {PROBATION:.0%}: of these alarms, and at the cut that is best for all "
-        "series together, which knows the labels; 0 is silence, 100 perfect": _nab,
-        "Over all cuts, of the scores of records: mean over entities with an event; VUS-PR with a buffer of at most "
+        f"NAB's score of these alarms after a probation of {PROBATION:.0%}, and at the cut that is best for all series "
+        "together, which knows the labels. 0 is silence, 100 perfect": _nab,
+        "Over all cuts, of the scores of records: mean over entities with an event, VUS-PR with a buffer of at most "
         f"{buffer} records": _curves,
-        "At the best cut, which knows the labels; point-adjusted F1 counts every record of an event as found for one "
-        f"of them, and says nothing of a detector.{flattered}": _flattering,
+        "At the best cut, which knows the labels": _flattering,
     }
-    return [(heading, _table(figures, row)) for heading, row in headings.items()]
+    chance = figures.get(RANDOM)
+    reached = "" if chance is None else f", so that chance reaches {_number(chance.point_adjusted_f1)}"
+    flaw = (
+        f"Point-adjusted F1 counts every record of an event as found for one of them{reached}. It says nothing of a "
+        "detector and is shown because others publish it."
+    )
+    return [*((heading, _table(figures, row)) for heading, row in headings.items()), flaw]
 
 
 def corpus_headline(one: CorpusFigures | None) -> dict[str, float | int | None]:
@@ -62,19 +63,19 @@ def _events(one: CorpusFigures) -> dict[str, str]:
     return {
         "events found": f"{alarms.events_detected} of {alarms.events}, {_shares(one.event_recall)}",
         "true alarms": f"{alarms.true_alarms} of {alarms.alarms}, {_shares(one.event_precision)}",
-        "false a day of an entity": _number(alarms.false_alarms_per_entity_day),
-        "median delay": MISSING if delay is None else written(round(timedelta(seconds=delay) / MINUTE) * MINUTE),
+        "false a day": _number(alarms.false_alarms_per_entity_day),
+        "median delay": MISSING if delay is None else f"{delay / SECONDS_AN_HOUR:.1f} h",
     }
 
 
 def _records(one: CorpusFigures) -> dict[str, str]:
-    alarms = one.alarms
+    over = one.records
     return {
-        "time: precision": percent(alarms.time_precision),
-        "recall": percent(alarms.time_recall),
-        "records: F1": _number(alarms.f1),
-        "false": percent(alarms.false_alarm_rate),
-        "missed": percent(alarms.missed_alarm_rate),
+        "precision over time": percent(over.time_precision),
+        "recall over time": percent(over.time_recall),
+        "F1": _number(over.f1),
+        "false (FAR)": percent(over.false_alarm_rate),
+        "missed (MAR)": percent(over.missed_alarm_rate),
     }
 
 

@@ -1,6 +1,7 @@
 """Pages of paragraphs and tables, as Markdown for the UI and as plain text for the terminal, and shares in words."""
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TypeAlias
 
 import polars as pl
@@ -24,8 +25,13 @@ def page_markdown(parts: Sequence[Part]) -> str:
 def page_text(parts: Sequence[Part]) -> str:
     """The parts below each other for the terminal."""
     return "\n\n".join(
-        part if isinstance(part, str) else f"{part[0]}:\n\n{plain_table(part[1])}" for part in _with_rows(parts)
+        part if isinstance(part, str) else f"{_folded(part[0])}:\n\n{plain_table(part[1])}"
+        for part in _with_rows(parts)
     )
+
+
+def _folded(text: str) -> str:
+    return fill(text, TERMINAL_WIDTH - 1, break_long_words=False, break_on_hyphens=False)
 
 
 def _with_rows(parts: Sequence[Part]) -> list[Part]:

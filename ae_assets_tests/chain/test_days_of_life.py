@@ -1,5 +1,6 @@
 """Series that do not run side by side: each is learned from in its own first days, and judged after them."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ae_assets.chain.model import training_windows
 from ae_assets.chain.threshold import calibration_scores
 from ae_assets.chain.training_days import default_training_days
 from ae_assets.chain.unapplied import unapplied_settings
+from ae_assets.chain.volume import implausible_volumes
 from ae_assets.chain.workspace import ANOMALIES, FEATURES
 from ae_assets.errors import ConfigError
 from ae_assets.evaluation.series import SeriesComparison
@@ -98,6 +100,14 @@ def test_all_days_may_be_judged_and_the_windows_of_a_series_are_found(space: Wor
     assert judged.headline["NAB score"] == pytest.approx(judged.record["protocols"]["excess_rule"]["nab"]["value"])
     assert max(len(line) for line in judged.text.splitlines() if "  " in line) <= TERMINAL_WIDTH
     assert judged.draw()["scores_over_time"].startswith(b"\x89PNG")
+
+
+def test_a_day_on_which_no_series_runs_is_not_missing(space: Workspace) -> None:
+    days = space.days_with_rows(FEATURES)
+    assert date(2024, 1, 8) not in days
+    assert implausible_volumes(space, days[0], days[-1]) == []
+    at_once = replace(space, table=parse_table(attributes(Path(), training={"days": 1}), "defs.yaml"))
+    assert [day.day for day in implausible_volumes(at_once, days[0], days[-1])] == [date(2024, 1, 8)]
 
 
 def test_a_model_that_is_loaded_without_its_table_judges_from_the_same_day_on(space: Workspace) -> None:

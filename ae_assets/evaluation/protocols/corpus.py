@@ -35,6 +35,7 @@ class CorpusFigures:
 
     Attributes:
         alarms: of its alarms at its own threshold.
+        records: of the records over it, whether or not their alarm was held back.
         event_recall: share of the events with an alarm.
         event_precision: share of the alarms that are true.
         nab: NAB's score of these alarms, of the standard profile.
@@ -48,6 +49,7 @@ class CorpusFigures:
     """
 
     alarms: AlarmFigures
+    records: AlarmFigures
     event_recall: Figure
     event_precision: Figure
     nab: Figure
@@ -68,8 +70,8 @@ def corpus_figures(scores: pl.DataFrame, intervals: pl.DataFrame, buffer: int) -
     without a judged record, but in NAB's score, which counts every record after its own probation.
 
     Args:
-        scores: ``day, entity, score, alarm_score, is_alarm`` and, where the table has it, ``time``, a row for each
-            record, null = not judged.
+        scores: ``day, entity, score, is_over`` (the threshold), ``alarm_score, is_alarm`` and, where the table has it,
+            ``time``, a row for each record, null = not judged.
         intervals: with the columns of `INTERVAL_SCHEMA`; one at least holds a judged record.
         buffer: records by which VUS-PR widens an event at most.
     """
@@ -79,9 +81,9 @@ def corpus_figures(scores: pl.DataFrame, intervals: pl.DataFrame, buffer: int) -
         return labelled_series(scores.select(*keys, score=pl.col(column).cast(pl.Float64)), touching)
 
     by_alarm, all_flagged = series_of("alarm_score"), series_of("is_alarm")
-    by_record, flagged = (
+    by_record, over, flagged = (
         {entity: _judged(one) for entity, one in series.items() if np.isfinite(one.score).any()}
-        for series in (series_of("score"), all_flagged)
+        for series in (series_of("score"), series_of("is_over"), all_flagged)
     )
     alarms = [alarm_figures({entity: one}, _FLAGGED) for entity, one in flagged.items()]
     counts = np.array([(one.events, one.events_detected, one.alarms, one.true_alarms) for one in alarms], np.float64)
@@ -91,6 +93,7 @@ def corpus_figures(scores: pl.DataFrame, intervals: pl.DataFrame, buffer: int) -
     pooled_scores = np.concatenate([one.score for one in by_record.values()])
     return CorpusFigures(
         alarms=alarm_figures(flagged, _FLAGGED),
+        records=alarm_figures(over, _FLAGGED),
         event_recall=_of_entities(counts[:, :2], lambda drawn: _share(drawn[:, 1], drawn[:, 0])),
         event_precision=_of_entities(counts[:, 2:], lambda drawn: _share(drawn[:, 1], drawn[:, 0])),
         nab=_of_entities(gains, lambda drawn: 100 * _share(drawn[:, 0], drawn[:, 1])),
@@ -105,20 +108,21 @@ def corpus_figures(scores: pl.DataFrame, intervals: pl.DataFrame, buffer: int) -
 
 
 def random_scores(like: pl.DataFrame, seed: int = 7) -> pl.DataFrame:
-    """Scores of chance for the records of a frame, with as many over the cut of its records' ``score``.
+    """Scores of chance for the records of a frame, with about as many alarms.
 
     Args:
-        like: as `corpus_figures` takes it; its alarms are counted.
+        like: as `corpus_figures` takes it.
         seed: of the numbers.
 
     Returns:
-        The same columns: ``score`` uniform in [0, 1), where a record was judged.
+        The same columns: ``score`` uniform in [0, 1), where a record was judged; none is held back.
     """
     drawn = pl.Series(np.random.default_rng(seed).random(like.height))
     judged = like["score"].is_not_null()
     share = float(like["is_alarm"].sum() or 0) / max(int(judged.sum()), 1)
     score = pl.when(judged).then(drawn)
-    return like.with_columns(score=score, alarm_score=score, is_alarm=score > 1 - share)
+    is_alarm = score > 1 - share
+    return like.with_columns(score=score, alarm_score=score, is_over=is_alarm, is_alarm=is_alarm)
 
 
 _FLAGGED = 0.5
