@@ -287,8 +287,8 @@ class _Attribute:
         """
         values, until = self._values, self.block.described + 1
         known = ~np.isnan(values)
-        highest = extremes(np.where(known, values, -np.inf), since, until)
-        lowest = -extremes(np.where(known, -values, -np.inf), since, until)
+        highest = largest_within(np.where(known, values, -np.inf), since, until)
+        lowest = -largest_within(np.where(known, -values, -np.inf), since, until)
         has_past = self._next_known(since) < self.block.described
         return np.where(has_past & ~np.isnan(self.now), highest - lowest, np.nan)
 
