@@ -31,6 +31,7 @@ DEMO = {
         "export drive_stats raw --start 2013-08-06 --end 2013-08-07 --output FOLDER/raw.xlsx",
     ],
     "new": ["new pumps --from FOLDER/in --output FOLDER/defs.yaml"],
+    "reproduce": ["reproduce drive_stats --start 2013-07-01"],
     "score": [f"score drive_stats '{FLEET}' --start 2013-08-06 --end 2013-08-07 --output FOLDER/decisions.csv"],
     "show": ["show drive_stats SIM00000107"],
 }
