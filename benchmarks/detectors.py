@@ -28,7 +28,7 @@ from ae_assets.detectors.network_detector import FittedNetwork
 from ae_assets.detectors.networks.dense import DenseAutoencoderConfig
 from ae_assets.detectors.networks.lstm import LstmAutoencoderConfig
 from ae_assets.detectors.networks.network import Shape
-from ae_assets.detectors.preprocessing import RobustScaler
+from ae_assets.detectors.preprocessing import Scaler
 from ae_assets.detectors.scoring import gather
 from ae_assets.detectors.training import Trainer, on_devices, shards_for
 from ae_assets.schemas.durations import DAY
@@ -90,7 +90,7 @@ def _untrained(config: Config, windows: Windows) -> FittedNetwork:
     """A detector with initial weights: how fast it scores does not depend on what they are."""
     model = config.build(Shape(windows.values.shape[1], 1, steps_of(config.window, windows.step)))
     model.set_weights(initial_weights(model, config.seed))
-    scaler = RobustScaler.fit(windows.values[:10_000], config.clip)
+    scaler = Scaler.fit(windows.values[:10_000], config.clip)
     return FittedNetwork(config, windows.feature_names, TrainingHistory.untrained(), scaler, (), model)
 
 
@@ -229,7 +229,7 @@ def _lstm_scoring(config: LstmAutoencoderConfig) -> list[Row]:
 def _training(config: Config, windows: int, epochs: int) -> list[Row]:
     """Epochs of both sides in turns, from the same weights, on the same windows, by Adam at its usual rate of 0.001."""
     fleet_windows = fleet(windows // DAYS, config.window)
-    scaler = RobustScaler.fit(fleet_windows.values, config.clip)
+    scaler = Scaler.fit(fleet_windows.values, config.clip)
     shards, steps, nothing = shards_for(config), steps_of(config.window, DAY), np.zeros(len(fleet_windows), np.int32)
     data = on_devices(fleet_windows, scaler, steps, shards, nothing > 0, nothing)
     model = config.build(Shape(FEATURES, 1, steps))

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ae_assets.detectors.base import FittedDetector, Scores, TrainingHistory, write_preprocessing
-from ae_assets.detectors.preprocessing import RobustScaler
-from ae_assets.detectors.sampling import chosen, require_windows
+from ae_assets.detectors.preprocessing import Scaler
+from ae_assets.detectors.sampling import chosen, require_readings, require_windows
 from ae_assets.detectors.windows import TrainingData, Windows
 from ae_assets.errors import ModelError
 from ae_assets.progress import ProgressSink
@@ -147,15 +147,15 @@ class HealthyBaseline(FittedBaseline):
 
 
 class ScaledBaseline(HealthyBaseline):
-    """A baseline on robustly scaled features; ``centre`` and ``scale`` of its scaler are among the arrays."""
+    """A baseline on scaled features; ``centre`` and ``scale`` of its scaler are among the arrays."""
 
     def __init__(self, config: Any, feature_names: tuple[str, ...], used: tuple[str, ...], arrays: Arrays) -> None:
         super().__init__(config, feature_names, used, arrays)
-        self.scaler = RobustScaler(arrays["centre"], arrays["scale"], config.clip)
+        self.scaler = Scaler(arrays["centre"], arrays["scale"], config.clip)
 
     @classmethod
     def learn(cls, config: Any, values: NDArray[np.float32]) -> Arrays:
-        scaler = RobustScaler.fit(values, config.clip)
+        scaler = Scaler.fit(values, config.clip, config.scaling)
         scaled, _ = scaled_rows(values, scaler)
         return {"centre": scaler.centre, "scale": scaler.scale, **cls.learn_scaled(config, scaled)}
 
@@ -189,19 +189,17 @@ def training_sample(config: Any, data: TrainingData) -> tuple[tuple[str, ...], N
             f"The features of {config.type} name {absent}, which the table lacks; available: "
             f"{list(train.feature_names)}."
         )
-    rows = train.last_row[chosen(len(train), config.max_windows, np.random.default_rng(config.seed))]
-    values = picked(train.values, rows, np.array([train.feature_names.index(name) for name in wanted], np.int64))
+    sampled = train.take(chosen(len(train), config.max_windows, np.random.default_rng(config.seed)))
+    require_readings(sampled, config.type, tuple(wanted))
+    values = picked(
+        train.values, sampled.last_row, np.array([train.feature_names.index(name) for name in wanted], np.int64)
+    )
     known = np.flatnonzero(np.isfinite(values).any(axis=0))
-    if not len(known):
-        raise ModelError(
-            f"None of the features of {config.type} is known in any of {len(rows)} training windows: {list(wanted)};"
-            " name features that the table's devices report."
-        )
     return tuple(wanted[position] for position in known), np.ascontiguousarray(values[:, known])
 
 
-def scaled_rows(values: NDArray[np.float32], scaler: RobustScaler) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Scaled values, 0 (the median) where one is missing, and which are known; ``values`` is overwritten."""
+def scaled_rows(values: NDArray[np.float32], scaler: Scaler) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Scaled values, 0 (the centre) where one is missing, and which are known; ``values`` is overwritten."""
     scaler.apply(values)
     known = np.isfinite(values)
     values[~known] = 0

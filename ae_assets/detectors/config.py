@@ -5,7 +5,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, ValidationInfo, model_validator
 
-from ae_assets.detectors.settings import DayDetectorConfig, WindowDetectorConfig
+from ae_assets.detectors.search import Between, OneOf, SearchSpace
+from ae_assets.detectors.settings import SCALING, DayDetectorConfig, Scaling, WindowDetectorConfig
 from ae_assets.plugins import Kinds
 
 
@@ -72,6 +73,15 @@ class OrdinalConfig(DayDetectorConfig):
     """
 
     implementation = "ae_assets.detectors.ordinal:FittedOrdinal"
+    searched: ClassVar[SearchSpace] = {
+        "units": OneOf((16, 32, 64)),
+        "heads": OneOf((0, 1, 2, 3)),
+        "head_units": OneOf((16, 32, 64)),
+        "epochs": Between(5, 30),
+        "learning_rate": Between(3e-4, 1e-2, log=True),
+        "decay": Between(1e-5, 1e-2, log=True),
+        "cohort_decay": Between(1e-5, 1e-2, log=True),
+    }
     type: Literal["ordinal"] = "ordinal"
     counters: FeatureNames = Field(
         description="Prefixes of the counters to code, e.g. smart_5 for smart_5_level and smart_5_growth_28d."
@@ -127,8 +137,10 @@ class _FittedConfig(DayDetectorConfig):
 
 
 class _ScaledConfig(_FittedConfig):
-    """Baseline on robustly scaled features."""
+    """Baseline on scaled features."""
 
+    searched: ClassVar[SearchSpace] = {"scaling": OneOf(("robust", "standard", "min_max"))}
+    scaling: Scaling = Field("robust", description=SCALING)
     clip: PositiveFloat = Field(
         10.0, description="Scaled values are cut to [-clip, clip], so that one wild reading cannot own the fit."
     )
@@ -138,6 +150,11 @@ class PcaConfig(_ScaledConfig):
     """Baseline: how far a record lies from the plane of the principal components of healthy ones, and in it."""
 
     implementation = "ae_assets.detectors.pca:FittedPca"
+    searched: ClassVar[SearchSpace] = {
+        **_ScaledConfig.searched,
+        "explained_variance": Between(0.3, 0.98),
+        "statistic": OneOf(("q", "t2_and_q")),
+    }
     type: Literal["pca"] = "pca"
     explained_variance: float = Field(
         0.6, gt=0, lt=1, description="Share of the healthy variance that the kept components hold; fixes their number."
@@ -153,6 +170,7 @@ class KMeansConfig(_ScaledConfig):
     """Baseline: squared distance to the nearest centre of healthy drives."""
 
     implementation = "ae_assets.detectors.kmeans:FittedKMeans"
+    searched: ClassVar[SearchSpace] = {**_ScaledConfig.searched, "clusters": Between(2, 128, log=True)}
     type: Literal["kmeans"] = "kmeans"
     clusters: PositiveInt = Field(16, description="Centres.")
     clip: PositiveFloat = Field(
@@ -165,6 +183,10 @@ class IsolationForestConfig(_ScaledConfig):
     """Baseline: how few random splits set a drive-day apart."""
 
     implementation = "ae_assets.detectors.isolation_forest:FittedIsolationForest"
+    searched: ClassVar[SearchSpace] = {
+        "trees": OneOf((50, 100, 200)),
+        "windows_per_tree": Between(64, 4096, log=True),
+    }
     type: Literal["isolation_forest"] = "isolation_forest"
     trees: PositiveInt = Field(100, description="Trees of the forest.")
     windows_per_tree: int = Field(256, ge=2, description="Windows that each tree is grown on.")
@@ -181,6 +203,13 @@ class GradientBoostingConfig(_FittedConfig):
     """Baseline that learns from labelled failures: gradient-boosted trees, healthy windows against failing ones."""
 
     implementation = "ae_assets.detectors.gradient_boosting:FittedGradientBoosting"
+    searched: ClassVar[SearchSpace] = {
+        "trees": Between(50, 500, log=True),
+        "leaves": Between(4, 63, log=True),
+        "learning_rate": Between(0.01, 0.3, log=True),
+        "min_windows_per_leaf": Between(10, 1000, log=True),
+        "l2": Between(0.01, 100.0, log=True),
+    }
     type: Literal["gradient_boosting"] = "gradient_boosting"
     trees: PositiveInt = Field(200, description="Trees, one per boosting step.")
     leaves: int = Field(15, ge=2, le=256, description="Most leaves of a tree.")

@@ -19,8 +19,8 @@ from ae_assets.detectors.base import (
 )
 from ae_assets.detectors.cohorts import cohort_numbers, large_cohorts
 from ae_assets.detectors.networks.network import NetworkConfig, Shape
-from ae_assets.detectors.preprocessing import RobustScaler
-from ae_assets.detectors.sampling import chosen, require_windows
+from ae_assets.detectors.preprocessing import Scaler
+from ae_assets.detectors.sampling import chosen, require_readings, require_windows
 from ae_assets.detectors.scoring import Scorer
 from ae_assets.detectors.training import WindowData, on_devices, shards_for, train
 from ae_assets.detectors.windows import TrainingData, Windows
@@ -42,7 +42,7 @@ class FittedNetwork(FittedDetector):
         config: NetworkConfig,
         feature_names: tuple[str, ...],
         history: TrainingHistory,
-        scaler: RobustScaler,
+        scaler: Scaler,
         cohorts: tuple[str, ...],
         model: Model,
         step: timedelta = DAY,
@@ -70,8 +70,9 @@ class FittedNetwork(FittedDetector):
         _require_both_kinds(config, sampled, "training")
         _require_both_kinds(config, checked, "validation")
         healthy = sampled.train
+        require_readings(healthy, config.type, names)
         repeated, rechecked = (side.take(config.drawn(side.target, generator)) for side in (sampled, checked))
-        scaler = RobustScaler.fit(healthy.values[healthy.last_row], config.clip)
+        scaler = Scaler.fit(healthy.values[healthy.last_row], config.clip, config.scaling)
         cohorts = large_cohorts(sampled.windows) if config.uses_cohort else ()
         steps = steps_of(config.window, data.windows.step)
         model = config.build(Shape(len(names), len(cohorts) + 1, steps))
@@ -112,7 +113,7 @@ class FittedNetwork(FittedDetector):
         model = config.build(Shape(len(names), len(cohorts) + 1, steps_of(config.window, step)))
         load_weights(directory / MODEL_FILE, model)
         history = TrainingHistory.from_json(record["history"])
-        return cls(config, names, history, RobustScaler.from_json(record["scaler"]), cohorts, model, step)
+        return cls(config, names, history, Scaler.from_json(record["scaler"]), cohorts, model, step)
 
     def score(self, windows: Windows) -> Scores:
         """Scores by the network's verdict."""

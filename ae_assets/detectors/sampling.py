@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ae_assets.detectors.windows import Windows
+from ae_assets.detectors.windows import Windows, is_reading
 from ae_assets.errors import ModelError
 
 
@@ -18,6 +18,20 @@ def require_windows(windows: Windows, name: str) -> None:
     """Raises ModelError unless there is a window."""
     if not len(windows):
         raise ModelError(f"There are no {name} windows; widen the training range or the entities it takes.")
+
+
+def require_readings(windows: Windows, kind: str, names: tuple[str, ...]) -> None:
+    """Raises ModelError where the names are of readings and no window's last record knows one of them.
+
+    Flags and ages are always known, and what is fitted on them alone says nothing of how a device is.
+    """
+    readings = [name for name in names if is_reading(name)]
+    columns = [windows.feature_names.index(name) for name in readings]
+    if readings and not any(np.isfinite(windows.values[windows.last_row, column]).any() for column in columns):
+        raise ModelError(
+            f"None of the features of {kind} is known in any of {len(windows)} training windows: {readings}; name "
+            "features that the table's devices report, or train on days on which they report them."
+        )
 
 
 def balanced(target: NDArray[np.bool_], share: float, generator: np.random.Generator) -> NDArray[np.int64]:

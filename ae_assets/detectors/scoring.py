@@ -12,7 +12,7 @@ from ae_assets.detectors.backend import Model
 from ae_assets.detectors.base import Scores
 from ae_assets.detectors.compilation import FUSED_NETWORK, NO_PRODUCT_LIBRARY, ONE_THREAD, WIDE_VECTORS, compiled
 from ae_assets.detectors.networks.network import Answer, Batch, NetworkConfig, Outputs
-from ae_assets.detectors.preprocessing import RobustScaler
+from ae_assets.detectors.preprocessing import Scaler
 from ae_assets.detectors.windows import Windows
 
 BLOCK = 2048
@@ -27,7 +27,7 @@ class Scorer:
     for itself, on its first block (and again where a block's windows hold many more rows).
     """
 
-    def __init__(self, network: NetworkConfig, model: Model, scaler: RobustScaler, steps: int) -> None:
+    def __init__(self, network: NetworkConfig, model: Model, scaler: Scaler, steps: int) -> None:
         self.network = network
         self.model = model
         self.scaler = scaler

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt
 
+from ae_assets.detectors.search import Between, OneOf, SearchSpace
 from ae_assets.progress import ProgressSink
 from ae_assets.schemas.durations import DAY, Duration
 from ae_assets.schemas.former_keys import FormerKeys
@@ -14,6 +15,15 @@ from ae_assets.schemas.former_keys import FormerKeys
 if TYPE_CHECKING:
     from ae_assets.detectors.base import FittedDetector
     from ae_assets.detectors.windows import TrainingData
+
+
+Scaling = Literal["robust", "standard", "min_max"]
+"""How features are scaled before a detector sees them; see ``preprocessing.Scaler.fit``."""
+
+SCALING = (
+    "By training rows alone; robust: median and interquartile range. standard: mean and standard deviation. min_max: "
+    "median and range."
+)
 
 
 class Settings(FormerKeys):
@@ -31,9 +41,11 @@ class DetectorSettings(Settings):
     Attributes:
         implementation: `module:Class` of a fitted detector whose class methods `fit(config, data, progress)` and
             `load(config, directory, record)` stand in for the methods.
+        searched: the settings that `ae-assets tune` tries, each with the values that are worth it.
     """
 
     implementation: ClassVar[str]
+    searched: ClassVar[SearchSpace] = {}
 
     type: str = Field(description="Which detector it is.")
     per: Literal["table", "entity"] = Field(
@@ -91,6 +103,14 @@ class TrainingConfig(Settings):
     Which entities are trained on and which validate is decided by the caller of ``fit``, who knows the split.
     """
 
+    searched: ClassVar[SearchSpace] = {
+        "learning_rate": Between(1e-4, 1e-2, log=True),
+        "batch_size": OneOf((64, 128, 256, 512)),
+        "dropout": Between(0.0, 0.4),
+        "weight_decay": OneOf((0.0, 1e-5, 1e-4, 1e-3)),
+        "jitter": OneOf((0.0, 0.03, 0.1)),
+        "scaling": OneOf(("robust", "standard", "min_max")),
+    }
     epochs: PositiveInt = Field(50, description="Most passes over the training windows; early stopping ends sooner.")
     batch_size: PositiveInt = Field(256, description="Windows per gradient step.")
     learning_rate: PositiveFloat = Field(0.001, description="Step size of Adam.")
@@ -105,6 +125,7 @@ class TrainingConfig(Settings):
     weight_decay: float = Field(
         0.0, ge=0, description="Share of each kernel that a step of size 1 takes away (decoupled, as in AdamW)."
     )
+    l2: float = Field(0.0, ge=0, description="Weight of the sum of the kernels' squares in what is minimised.")
     gradient_clip: PositiveFloat | None = Field(
         None, description="Longest gradient over all weights; longer ones are shortened to it."
     )
@@ -116,6 +137,7 @@ class TrainingConfig(Settings):
     max_windows: PositiveInt = Field(
         200_000, description="Training windows to sample, by seed; validation takes at most a quarter as many."
     )
+    scaling: Scaling = Field("robust", description=SCALING)
     clip: PositiveFloat = Field(
         10.0, description="Scaled values are cut to [-clip, clip], so that one wild reading cannot own the training."
     )

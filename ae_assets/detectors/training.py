@@ -14,7 +14,7 @@ from ae_assets.detectors.backend import Model
 from ae_assets.detectors.base import TrainingHistory
 from ae_assets.detectors.compilation import WIDE_VECTORS, compiled
 from ae_assets.detectors.networks.network import Batch, NetworkConfig
-from ae_assets.detectors.preprocessing import RobustScaler
+from ae_assets.detectors.preprocessing import Scaler
 from ae_assets.detectors.scoring import gather, rows_in_use
 from ae_assets.detectors.settings import TrainingConfig
 from ae_assets.detectors.windows import Windows
@@ -129,9 +129,10 @@ def has_converged(validation_loss: list[float], median_loss: float, patience: in
 
 def optimiser_of(config: TrainingConfig) -> optax.GradientTransformation:
     """What becomes of a gradient before it is multiplied by the step size; defaults leave it to Adam alone."""
+    penalty = [optax.add_decayed_weights(2 * config.l2, _kernels)] if config.l2 else []  # the gradient of a square
     clip = [] if config.gradient_clip is None else [optax.clip_by_global_norm(config.gradient_clip)]
     decay = [optax.add_decayed_weights(config.weight_decay, _kernels)] if config.weight_decay else []
-    return optax.chain(*clip, optax.scale_by_adam(eps=ADAM_EPSILON), *decay)
+    return optax.chain(*penalty, *clip, optax.scale_by_adam(eps=ADAM_EPSILON), *decay)
 
 
 def _kernels(weights: Any) -> Any:
@@ -268,7 +269,7 @@ def shards_for(network: NetworkConfig) -> int:
 
 def on_devices(
     windows: Windows,
-    scaler: RobustScaler,
+    scaler: Scaler,
     steps: int,
     shards: int,
     target: NDArray[np.bool_],

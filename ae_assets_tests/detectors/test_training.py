@@ -14,7 +14,7 @@ from ae_assets.detectors.backend import initial_weights, keras
 from ae_assets.detectors.networks.dense import DenseAutoencoderConfig
 from ae_assets.detectors.networks.lstm import LstmAutoencoderConfig
 from ae_assets.detectors.networks.network import Shape
-from ae_assets.detectors.preprocessing import RobustScaler
+from ae_assets.detectors.preprocessing import Scaler
 from ae_assets.detectors.training import Trainer, WindowData, has_converged, on_devices, optimiser_of, train
 from ae_assets.errors import ModelError
 from ae_assets.progress import Progress
@@ -70,9 +70,7 @@ def test_each_epoch_is_reported() -> None:
 
 def on_device(windows: Windows, days: int, shards: int) -> WindowData:
     nothing = np.zeros(len(windows))
-    return on_devices(
-        windows, RobustScaler.fit(windows.values, 10), days, shards, nothing > 0, nothing.astype(np.int32)
-    )
+    return on_devices(windows, Scaler.fit(windows.values, 10), days, shards, nothing > 0, nothing.astype(np.int32))
 
 
 def test_early_stopping_keeps_the_weights_of_the_best_epoch() -> None:
@@ -120,6 +118,13 @@ def test_gradients_are_clipped_and_kernels_decay_where_the_settings_say_so() -> 
     move, _ = decaying.update(jax.tree.map(jnp.zeros_like, gradient), decaying.init(weights), weights)
     assert move["kernel"].tolist() == pytest.approx(np.full((2, 2), 0.1))
     assert not move["bias"].any()
+    penalised = optimiser_of(DENSE.model_copy(update={"l2": 0.1}))
+    _, state = penalised.update(jax.tree.map(jnp.zeros_like, gradient), penalised.init(weights), weights)
+    adam = next(
+        part for part in jax.tree.leaves(state, is_leaf=lambda part: hasattr(part, "mu")) if hasattr(part, "mu")
+    )
+    assert adam.mu["kernel"].tolist() == pytest.approx(np.full((2, 2), 0.1 * 2 * 0.1))  # a tenth of the gradient 2 l2 w
+    assert not adam.mu["bias"].any()
     clipping = optimiser_of(DENSE.model_copy(update={"gradient_clip": 1e-3}))
     _, state = clipping.update(gradient, clipping.init(weights), weights)
     moments = jax.tree.leaves(state)

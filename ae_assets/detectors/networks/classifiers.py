@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from ae_assets.detectors.networks.network import Answer, Batch, NetworkConfig, Outputs, Shape, Tensor, Verdict
+from ae_assets.detectors.search import Between, OneOf, SearchSpace
 
 if TYPE_CHECKING:
     import jax
@@ -21,6 +22,7 @@ class ClassifierConfig(NetworkConfig):
     """A network that answers the log-odds of each window, from its values and from which of them are known."""
 
     uses_target: ClassVar[bool] = True
+    searched: ClassVar[SearchSpace] = {**NetworkConfig.searched, "positive_share": Between(0.05, 0.5)}
     positive_share: float | None = Field(
         0.5,
         gt=0,
@@ -88,6 +90,7 @@ class LstmClassifierConfig(ClassifierConfig):
     """LSTM layers over a window; the last state is judged."""
 
     loops_over_steps = True
+    searched: ClassVar[SearchSpace] = {**ClassifierConfig.searched, "units": OneOf(((16,), (32,), (64,), (64, 32)))}
     type: Literal["lstm_classifier"] = "lstm_classifier"
     units: tuple[PositiveInt, ...] = Field((64,), min_length=1, description="Widths of the LSTM layers.")
     bidirectional: ClassVar[bool] = False

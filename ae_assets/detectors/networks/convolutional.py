@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, PositiveInt
 
 from ae_assets.detectors.networks.network import Batch, ReconstructionConfig, Shape
+from ae_assets.detectors.search import OneOf, SearchSpace
 
 if TYPE_CHECKING:
     import jax
@@ -16,6 +17,11 @@ class ConvolutionalAutoencoderConfig(ReconstructionConfig):
     """Convolutional autoencoder over the records of one window, which it halves with every layer."""
 
     former_keys: ClassVar[Mapping[str, str]] = {**ReconstructionConfig.former_keys, "kernel_days": "kernel"}
+    searched: ClassVar[SearchSpace] = {
+        **ReconstructionConfig.searched,
+        "filters": OneOf(((16, 8), (32, 16), (64, 32, 16))),
+        "kernel": OneOf((3, 5, 7)),
+    }
     type: Literal["convolutional_autoencoder"] = "convolutional_autoencoder"
     filters: tuple[PositiveInt, ...] = Field(
         (32, 16), min_length=1, description="Filters of the encoder's layers; the decoder's are the same, backwards."

@@ -1,10 +1,11 @@
 """LSTM autoencoder over the records of one window."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
 from ae_assets.detectors.networks.network import Answer, Batch, ReconstructionConfig, Shape, Verdict
+from ae_assets.detectors.search import OneOf, SearchSpace
 
 if TYPE_CHECKING:
     import jax
@@ -15,6 +16,11 @@ class LstmAutoencoderConfig(ReconstructionConfig):
     """LSTM autoencoder over the records of one window."""
 
     loops_over_steps = True
+    searched: ClassVar[SearchSpace] = {
+        **ReconstructionConfig.searched,
+        "encoder_units": OneOf(((16,), (32, 16), (64, 16))),
+        "decoder_units": OneOf(((16,), (32,), (16, 32))),
+    }
     type: Literal["lstm_autoencoder"] = "lstm_autoencoder"
     encoder_units: tuple[PositiveInt, ...] = Field(
         (32, 16), min_length=1, description="Widths of the encoder's LSTM layers; the last state is the code."

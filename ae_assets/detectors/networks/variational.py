@@ -4,7 +4,7 @@ What a window is worth is the error of the reconstruction from the mean of its c
 """
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
@@ -17,6 +17,7 @@ from ae_assets.detectors.networks.network import (
     Tensor,
     Verdict,
 )
+from ae_assets.detectors.search import Between, OneOf, SearchSpace
 from ae_assets.schemas.durations import Duration
 
 if TYPE_CHECKING:
@@ -28,6 +29,12 @@ MOST_LOG_VARIANCE = 5.0
 
 
 class _VariationalConfig(ReconstructionConfig):
+    searched: ClassVar[SearchSpace] = {
+        **ReconstructionConfig.searched,
+        "code": OneOf((2, 4, 8, 16)),
+        "divergence": Between(0.01, 2.0, log=True),
+        "units": OneOf(((16,), (32,), (64,), (64, 32))),
+    }
     code: PositiveInt = Field(8, description="Width of the code.")
     divergence: NonNegativeFloat = Field(
         0.1,
