@@ -280,17 +280,20 @@ class _Attribute:
             share = np.where(outside > 0, outside / (outside + (highest - lowest)), 0.0)
         return np.where(enough, share, np.nan)
 
-    def range_since(self, since: Places) -> NDArray[np.float64]:
-        """The highest less the lowest value from the given records to the described one.
+    def range_over(self, span: timedelta) -> NDArray[np.float64]:
+        """The highest less the lowest value of each span that ends with a described record.
 
-        NaN where that has no value, or none is known before it.
+        NaN where that has no value, or the first that is known within the span is younger than half of it: a series
+        that has just begun does not stand still.
         """
-        values, until = self._values, self.block.described + 1
+        block, since = self.block, self.block.since(span)
+        values, until = self._values, block.described + 1
         known = ~np.isnan(values)
         highest = largest_within(np.where(known, values, -np.inf), since, until)
         lowest = -largest_within(np.where(known, -values, -np.inf), since, until)
-        has_past = self._next_known(since) < self.block.described
-        return np.where(has_past & ~np.isnan(self.now), highest - lowest, np.nan)
+        first = np.minimum(self._next_known(since), block.described)
+        age = block.moments[block.described] - block.moments[first]
+        return np.where((2 * age >= span // block.unit) & ~np.isnan(self.now), highest - lowest, np.nan)
 
     @cached_property
     def _values(self) -> NDArray[np.float64]:
@@ -356,7 +359,7 @@ def _of_an_attribute(feature: Feature, attribute: _Attribute) -> NDArray[np.floa
             mean = attribute.mean_since(block.earliest)
             values = now - mean if gauge else np.log1p(now) - np.log1p(mean)
         case "range":
-            extent = attribute.range_since(block.since(feature.span or block.config.look_back))
+            extent = attribute.range_over(feature.span or block.config.look_back)
             values = np.log(np.maximum(extent, SMALLEST_RANGE))
         case "excess":
             values = attribute.excess(feature.span)

@@ -101,6 +101,7 @@ class Proposal:
         partitions: by which periods rows are stored.
         step: the usual time between the records of a device; None: no device has two.
         cadence: the same where a period holds several records of a device.
+        devices: in the sample.
         days: from the first to the last record; None: the sample is not all that there is.
         reasons: by key, why.
         unsure: what a person is to look at, a sentence each.
@@ -120,6 +121,7 @@ class Proposal:
     partitions: Partitions = "daily"
     step: timedelta | None = None
     cadence: timedelta | None = None
+    devices: int = 0
     days: int | None = None
     reasons: dict[str, str] = field(default_factory=dict)
     unsure: list[str] = field(default_factory=list)
@@ -177,6 +179,7 @@ def propose(
     if remarks:
         proposal.reasons["values"] = "; ".join(remarks)
     _find_periods(proposal, records, named)
+    proposal.devices = records["entity"].n_unique()
     if whole:
         first, last = times.min(), times.max()
         proposal.days = 1 + (last - first).days if isinstance(first, datetime) and isinstance(last, datetime) else None

@@ -31,6 +31,9 @@ _RECORDS_OF_SPANS = (1, 4, 24, 96, 672)
 _HELD = 8
 """Records over which the highest score of a series counts: an alarm that flickers is one."""
 
+_MANY_DEVICES = 20
+"""From which on one of them in alarm, or gone, is nothing that a check of the whole should ask about."""
+
 _ENOUGH_DAYS = 90
 """Of training, embargo and calibration as long as they are where a YAML does not say it."""
 
@@ -97,6 +100,12 @@ def _rest_of_series(proposal: Proposal, cadence: timedelta) -> Iterator[str]:
     yield from _DETECTOR_OF_SERIES.splitlines()
     yield f"    aggregation: {{method: max, span: {written(_HELD * cadence)}}} # an alarm that flickers is one alarm"
     yield "    episodes: {clear_after: 4}"
+    if proposal.devices < _MANY_DEVICES:
+        yield from _CHECKS_OF_FEW.splitlines()
+    if proposal.days is not None and proposal.days < _ENOUGH_DAYS:
+        if proposal.devices >= _MANY_DEVICES:
+            yield from ("", "  checks:")
+        yield f"    window_days: {max(proposal.days // 6, 1)} # a model is judged on as many days"
 
 
 def _column_lines(proposal: Proposal) -> Iterator[str]:
@@ -179,6 +188,15 @@ _DETECTOR_OF_SERIES = """
     percentile: 99.5
 
   decision:"""
+
+_CHECKS_OF_FEW = """
+  checks: # of few devices
+    max_alarm_share: 0.5
+    max_share_not_judged: 0.5
+    min_cohort_devices: 1000 # one that is gone is no cohort
+    max_open_episodes_gone: 1
+    volume_low: 0.1
+    volume_high: 10"""
 
 
 def _one_or_several(values: Sequence[str]) -> str:

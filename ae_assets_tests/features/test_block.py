@@ -344,27 +344,32 @@ def test_values_before_the_look_back_are_no_part_of_the_range():
 def ranges_of(values: Sequence[float | None]) -> tuple[float | None, float | None]:
     config = FeatureConfig.model_validate(
         {
-            "spans": ["45m", "1d"],
+            "spans": ["45m", "2h"],
             "attributes": {"level": {"kind": "gauge", "meaning": "level", "transforms": ["range"]}},
         }
     )
     frame = features_of_block(readings(values), DAY, config, rhythm=Rhythm(DAILY, timedelta(minutes=15)))
-    return frame.select("level_range_45m", "level_range_1d").row(-1)
+    return frame.select("level_range_45m", "level_range_2h").row(-1)
 
 
 @pytest.mark.parametrize(
-    ("values", "of_45_minutes", "of_a_day"),
+    ("values", "of_45_minutes", "of_two_hours"),
     [
         ([9.0, 1.0, 2.0, 4.0, 3.5], 3, 8),
         ([9.0, 3.0, 3.0, 3.0, 3.0], SMALLEST_RANGE, 6),
         ([9.0, None, None, None, 3.0], None, 6),
         ([9.0, None, 5.0, None, 3.0], 2, 6),
         ([9.0, 3.0, 3.0, 3.0, None], None, None),
+        ([99.0, 9.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 3.0], 2, 8),
+        ([9.0, 2.0, 1.0, 3.0], 8, None),
+        ([2.0, 3.0], None, None),
         ([3.0], None, None),
     ],
 )
-def test_range_is_the_log_of_the_highest_less_the_lowest_value_of_each_span(values, of_45_minutes, of_a_day):
-    expected = [None if one is None else pytest.approx(log(one), abs=1e-6) for one in (of_45_minutes, of_a_day)]
+def test_range_is_the_log_of_the_highest_less_the_lowest_value_of_each_span_half_of_which_is_known(
+    values, of_45_minutes, of_two_hours
+):
+    expected = [None if one is None else pytest.approx(log(one), abs=1e-6) for one in (of_45_minutes, of_two_hours)]
     assert list(ranges_of(values)) == expected
 
 
