@@ -8,7 +8,9 @@ from ae_assets.schemas.periods import named
 
 
 def latest_unseen_days(space: Workspace) -> tuple[date, date] | str:
-    """First and last of the latest days that can be judged, as many whole windows as there are.
+    """First and last of the latest days that can be judged.
+
+    They are as many whole windows as there are; all of them where intervals are judged, which know no windows.
 
     Returns:
         The days, or why there are too few yet and from when on there are enough.
@@ -28,6 +30,8 @@ def latest_unseen_days(space: Workspace) -> tuple[date, date] | str:
             f"{named(last)}, and a false alarm rate needs a window of {window.days} (checks.window_days). It can be "
             f"judged once there are anomalies of all days until {named(periods.after(champion.seen_until, window))}"
         )
+    if space.table.target_kind == "intervals":
+        return first, last
     return periods.spanning(last, length // window * window), last
 
 

@@ -48,7 +48,7 @@ class EvaluationConfig(dg.Config):
     start: str | None = Field(
         default=None,
         description="First day judged, YYYY-MM-DD, or hour, YYYY-MM-DDTHH, after what the champion has seen; empty: "
-        "the latest days that it has scored and not seen are judged, in whole windows.",
+        "the latest days that it has scored and not seen are judged, in whole windows where failures are known.",
     )
     end: str | None = Field(default=None, description="Last day judged; named together with `start`.")
     compare: bool = Field(default=True, description="Whether the table's comparisons are fitted and judged beside it.")

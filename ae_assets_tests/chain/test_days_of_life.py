@@ -15,6 +15,7 @@ from ae_assets.chain.model import training_windows
 from ae_assets.chain.threshold import calibration_scores
 from ae_assets.chain.training_days import default_training_days
 from ae_assets.chain.unapplied import unapplied_settings
+from ae_assets.chain.unseen import latest_unseen_days
 from ae_assets.chain.volume import implausible_volumes
 from ae_assets.chain.workspace import ANOMALIES, FEATURES
 from ae_assets.errors import ConfigError
@@ -89,7 +90,7 @@ def test_a_series_is_judged_after_its_first_days_whenever_they_are(space: Worksp
 
 def test_all_days_may_be_judged_and_the_windows_of_a_series_are_found(space: Workspace) -> None:
     days = space.days_with_rows(FEATURES)
-    assert default_training_days(space) == (days[0], days[-1])
+    assert default_training_days(space) == latest_unseen_days(space) == (days[0], days[-1])
     judged = evaluate(space, days[0], days[-1], with_comparisons=True)
     result = judged.result
     assert isinstance(result, SeriesComparison)
