@@ -13,6 +13,8 @@ MOST_SERIES = 6
 PANEL_INCHES = 1.35
 FRAME_INCHES = 0.9
 WINDOW = "#F6D9C7"
+LEAST_SHARE = 1e-3
+"""Of the highest score of a panel; scores below are drawn on a linear scale."""
 
 
 def scores_over_time(scores: pl.DataFrame, intervals: pl.DataFrame) -> bytes:
@@ -38,12 +40,18 @@ def scores_over_time(scores: pl.DataFrame, intervals: pl.DataFrame) -> bytes:
                 axes.axvspan(start.replace(tzinfo=None), end.replace(tzinfo=None), color=WINDOW, linewidth=0)
             axes.plot(times, score, color=BLUE, linewidth=0.9)
             axes.plot(times, cut, color=MUTED, linewidth=1, linestyle="--")
-            axes.plot(times[alarm], score[alarm], "v", color=VERMILION, markersize=6, clip_on=False)
-            axes.set_yscale("asinh", linear_width=max(float(np.nanmedian(cut)), 1e-9))
-            highest = float(np.nanmax(np.append(score[np.isfinite(score)], cut)))
-            plain_log_axis(axes, "y", float(np.nanmedian(cut)), max(highest, float(np.nanmedian(cut)) * 2))
-            axes.set_ylim(0, highest * 1.25)
-            axes.set_xlim(times[0], times[-1])
+            if alarm.any():  # no points at all would leave no room for the panel
+                axes.plot(times[alarm], score[alarm], "v", color=VERMILION, markersize=6, clip_on=False)
+            # What lies near the threshold is to be seen beside what lies far over it.
+            drawn = np.concatenate([score, cut])
+            highest = float(np.max(drawn[np.isfinite(drawn)], initial=0.0))
+            near = max(float(np.median(cut[np.isfinite(cut)])), highest * LEAST_SHARE)
+            if near > 0:
+                axes.set_yscale("asinh", linear_width=near)
+                plain_log_axis(axes, "y", near, max(highest, 2 * near))
+            axes.set_ylim(0, 1.25 * max(highest, near) or 1)
+            if times[0] < times[-1]:
+                axes.set_xlim(times[0], times[-1])
             axes.set_title(shortened(entity, 60), fontsize=10)
             axes.tick_params(labelsize=8)
             day_axis(axes)

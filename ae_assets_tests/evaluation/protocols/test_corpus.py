@@ -92,3 +92,12 @@ def test_series_with_events_and_alarms_are_drawn_first() -> None:
     labelled = intervals(("s1", 0, 9), ("s2", 0, 9))
     assert series_to_draw(many, labelled, most=3) == ["s1", "s2", "s7"]
     assert scores_over_time(SCORES, EVENTS).startswith(b"\x89PNG")
+
+
+@pytest.mark.filterwarnings("error")
+def test_series_that_stand_at_their_threshold_or_were_never_judged_are_drawn_too() -> None:
+    nothing = pl.concat([records("a", {}).with_columns(score=pl.lit(0.0)), records("b", {}, unjudged=COUNT)])
+    at_zero = nothing.with_columns(threshold=pl.lit(0.0), is_alarm=pl.col("score") > 1)
+    assert scores_over_time(at_zero, EVENTS).startswith(b"\x89PNG")
+    by_day = SCORES.group_by("day", "entity", maintain_order=True).agg(pl.exclude("time").max())
+    assert scores_over_time(by_day, EVENTS).startswith(b"\x89PNG")
