@@ -1,12 +1,16 @@
 """Fixtures shared by all rooms: where the published drive stats lie, and how a test says that it needs them."""
 
 import os
+import sqlite3
 import sys
+import tempfile
 from pathlib import Path
 
 import absl.logging
 import hypothesis
 import pytest
+import sqlalchemy
+from xdist.scheduler import LoadFileScheduling
 
 from ae_assets.schemas.periods import DAILY
 
@@ -20,6 +24,35 @@ if "CI" not in os.environ:
     hypothesis.settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@sqlalchemy.event.listens_for(sqlalchemy.Engine, "connect")
+def do_not_wait_for_the_disk(connection: object, _: object) -> None:
+    """No test takes the power away: what the operating system holds is safe from all that tests do to processes."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What one process of a test run compiles, the others read: workers and commands inherit the environment."""
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    compiled = tempfile.TemporaryDirectory(prefix="ae_assets_compiled_")
+    config.add_cleanup(compiled.cleanup)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+
+class FilesAndCommands(LoadFileScheduling):
+    """Which tests one of several processes runs: those of a file, or all of the commands, which share one demo."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "cli" if nodeid.startswith("ae_assets_tests/cli/") else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> FilesAndCommands:
+    """Whichever ``--dist`` is asked for."""
+    return FilesAndCommands(config, log)
 
 
 def real_data(name: str) -> Path:

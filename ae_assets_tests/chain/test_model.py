@@ -32,20 +32,39 @@ FAILS = {
 BOOSTING = {"type": "gradient_boosting", "trees": 10, "min_windows_per_leaf": 2}
 
 
-def space(folder: Path, max_rows: int, fails: dict[str, date], **more: Any) -> Workspace:
+def space_in(folder: Path, max_rows: int, **more: Any) -> Workspace:
+    """The storage of a fleet in a folder."""
+    sections = {"horizon_days": HORIZON, "days": 15, "max_rows": max_rows}
+    return storage_of(watched_table(str(folder / "source"), training=sections, **more), folder / "home")
+
+
+def fill_fleet(folder: Path, fails: dict[str, date]) -> None:
     """A fleet of 120 drives over 20 days; the counter of those that fail rises on the three days before.
 
     D000 comes back after its failure, which makes it neither healthy nor failing.
     """
-    sections = {"horizon_days": HORIZON, "days": 15, "max_rows": max_rows}
-    held = storage_of(watched_table(str(folder / "source"), training=sections, **more), folder / "home")
     for day in DAYS:
         present = [drive for drive in DRIVES if fails.get(drive, DAYS[-1]) >= day or drive == "D000"]
         ahead = {drive: (fails[drive] - day).days for drive in present if drive in fails}
         rows = [(drive, int(ahead.get(drive) == 0), 10 * (ahead.get(drive, 99) <= HORIZON)) for drive in present]
         write_day(folder / "source", day, rows)
-    fill(held, DAYS)
-    return held
+    fill(space_in(folder, 1000), DAYS)
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the fleet in which drives fail; of its tables tests only read."""
+    folder = tmp_path_factory.mktemp("failing")
+    fill_fleet(folder, FAILS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As the one before, of a fleet in which no drive fails."""
+    folder = tmp_path_factory.mktemp("healthy")
+    fill_fleet(folder, {})
+    return folder
 
 
 @pytest.fixture
@@ -76,9 +95,9 @@ def before_known_failures() -> set[tuple[str, date]]:
 
 
 def test_failing_windows_are_the_days_before_each_known_failure_without_its_day(
-    tmp_path: Path, fitted_on: dict[str, Windows]
+    failing: Path, fitted_on: dict[str, Windows]
 ) -> None:
-    held = space(tmp_path, 100_000, FAILS, detector=BOOSTING)
+    held = space_in(failing, 100_000, detector=BOOSTING)
     _, facts = fit_detector(held, held.table.detector, TRAINING)
     assert drive_days(fitted_on["failing"]) == before_known_failures()
     assert facts["rows_before_failure"] == len(before_known_failures())
@@ -90,9 +109,9 @@ def test_failing_windows_are_the_days_before_each_known_failure_without_its_day(
 
 @pytest.mark.parametrize("window_days", [1, 5])
 def test_a_sample_of_the_drives_keeps_every_failure_and_the_same_healthy_rows(
-    tmp_path: Path, fitted_on: dict[str, Windows], window_days: int
+    failing: Path, fitted_on: dict[str, Windows], window_days: int
 ) -> None:
-    held = space(tmp_path, 1000, FAILS)
+    held = space_in(failing, 1000)
     _, facts = fit_detector(held, LstmAutoencoderConfig(window_days=window_days), TRAINING)
     assert drive_days(fitted_on["failing"]) == before_known_failures()
     healthy = drive_days(fitted_on["train"]) | drive_days(fitted_on["validation"])
@@ -107,20 +126,20 @@ def test_a_sample_of_the_drives_keeps_every_failure_and_the_same_healthy_rows(
     assert set(fitted_on["failing"].length[on_the_last_day]) == {window_days}  # their history is kept as well
 
 
-def test_the_model_card_says_how_many_rows_before_a_failure_were_kept(tmp_path: Path) -> None:
-    held = space(tmp_path, 1000, FAILS, detector=BOOSTING)
+def test_the_model_card_says_how_many_rows_before_a_failure_were_kept(failing: Path) -> None:
+    held = space_in(failing, 1000, detector=BOOSTING)
     card = train(held, TRAINING).card
     assert card["data"]["rows_before_failure"] == len(before_known_failures())
 
 
-def test_a_supervised_detector_says_that_the_range_has_no_failure(tmp_path: Path) -> None:
-    held = space(tmp_path, 100_000, {}, detector=BOOSTING)
+def test_a_supervised_detector_says_that_the_range_has_no_failure(healthy: Path) -> None:
+    held = space_in(healthy, 100_000, detector=BOOSTING)
     with pytest.raises(ModelError, match="gradient_boosting learns from labelled failures"):
         fit_detector(held, held.table.detector, TRAINING)
 
 
-def test_a_supervised_detector_ranks_drives_before_their_failure_above_the_others(tmp_path: Path) -> None:
-    held = space(tmp_path, 1000, FAILS, detector=BOOSTING)
+def test_a_supervised_detector_ranks_drives_before_their_failure_above_the_others(failing: Path) -> None:
+    held = space_in(failing, 1000, detector=BOOSTING)
     detector, _ = fit_detector(held, held.table.detector, TRAINING)
     rows = held.tables.read(held.name("features"), DAYS[16], DAYS[16])
     windows = windows_of(rows, detector.feature_names)
@@ -177,10 +196,8 @@ def test_one_drive_on_one_day_is_refused_with_what_a_fit_needs(tmp_path: Path) -
         fit_detector(held, held.table.detector, TrainingRange.of(DAYS[0], DAYS[0], HORIZON))
 
 
-def test_drives_of_a_large_fleet_are_held_out_by_their_hash_alone(
-    tmp_path: Path, fitted_on: dict[str, Windows]
-) -> None:
-    held = space(tmp_path, 100_000, {})
+def test_drives_of_a_large_fleet_are_held_out_by_their_hash_alone(healthy: Path, fitted_on: dict[str, Windows]) -> None:
+    held = space_in(healthy, 100_000)
     fit_detector(held, held.table.detector, TRAINING)
     share = (pl.Series(DRIVES).hash(held.table.training.seed + 1) % 1_000_000) / 1_000_000
     below = {drive for drive, number in zip(DRIVES, share, strict=True) if number < 0.1}

@@ -16,6 +16,7 @@ from ae_assets.chain.workspace import Workspace
 from ae_assets.schemas.periods import DAILY
 from ae_assets_tests.chain.steps import fill, judge
 from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
+from ae_assets_tests.standing import StandingFolder
 
 DAYS = DAILY.range(FIRST, FIRST + timedelta(days=44))
 SEEN_UNTIL = DAYS[17]
@@ -24,16 +25,30 @@ SEEN_UNTIL = DAYS[17]
 Score = Callable[[int, int], Workspace]
 
 
-@pytest.fixture
-def score(tmp_path: Path) -> Score:
-    """Scores days of a small fleet with the champion, by their numbers."""
+def space_in(folder: Path) -> Workspace:
     rule = {"type": "counter_rule", "features": ["smart_5_level"]}
-    space = storage_of(watched_table(str(tmp_path / "source"), detector=rule), tmp_path / "home")
+    return storage_of(watched_table(str(folder / "source"), detector=rule), folder / "home")
+
+
+def make(folder: Path) -> None:
+    """A small fleet with features and a champion."""
     for day in DAYS:
-        write_day(tmp_path / "source", day, [(f"D{drive}", 0, drive) for drive in range(12)])
+        write_day(folder / "source", day, [(f"D{drive}", 0, drive) for drive in range(12)])
+    space = space_in(folder)
     fill(space, DAYS)
     train(space, TrainingRange.of(DAYS[0], DAYS[7], 10))
     calibrate_latest(space)
+
+
+@pytest.fixture(scope="module")
+def unscored(tmp_path_factory: pytest.TempPathFactory) -> StandingFolder:
+    return StandingFolder(tmp_path_factory.mktemp("unseen") / "fleet", make)
+
+
+@pytest.fixture
+def score(unscored: StandingFolder) -> Score:
+    """Scores days of a small fleet with the champion, by their numbers."""
+    space = space_in(unscored.stand())
 
     def scored(first: int, last: int) -> Workspace:
         if days := DAYS[first : last + 1]:

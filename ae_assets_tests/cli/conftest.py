@@ -1,21 +1,19 @@
 """The commands in this process, and one home in which the demo has run over a small fleet."""
 
-import json
-import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
-from filelock import FileLock
 
 from ae_assets.chain import Workspace
 from ae_assets.cli import main
 from ae_assets.cli.instance import load_table
 from ae_assets.lakehouse import Lakehouse, ModelStore
+from ae_assets_tests.standing import StandingFolder
 
 if TYPE_CHECKING:
     from ae_assets_tests.cli.fleet import Fleet
@@ -63,14 +61,9 @@ class Demo:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """Read-only, and one for all processes of a test run: tests that write into a home make their own."""
-    shared = tmp_path_factory.getbasetemp()
-    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
-    home, told = shared / "demo" / "home", shared / "demo.json"
-    with FileLock(shared / "demo.lock"):
-        if not told.exists():
-            told.write_text(json.dumps(asdict(command(home, "demo"))))
-    return Demo(home, Said(**json.loads(told.read_text())))
+    """Read-only: tests that write into a home make their own."""
+    home = tmp_path_factory.mktemp("demo") / "home"
+    return Demo(home, command(home, "demo"))
 
 
 @pytest.fixture
@@ -79,16 +72,17 @@ def run_in(tmp_path: Path) -> Callable[..., Said]:
     return lambda *arguments, **settings: command(tmp_path / "home", *arguments, **settings)
 
 
+@pytest.fixture(scope="session")
+def fleet_home(tmp_path_factory: pytest.TempPathFactory) -> StandingFolder:
+    """Where the home of the small table stands."""
+    from ae_assets_tests.cli.fleet import fill_home
+
+    return StandingFolder(tmp_path_factory.mktemp("fleet") / "home", fill_home)
+
+
 @pytest.fixture
-def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Fleet":
+def fleet(fleet_home: StandingFolder, monkeypatch: pytest.MonkeyPatch) -> "Fleet":
     """A small table with a champion, in a home of its own."""
-    from ae_assets_tests.cli.fleet import fleet_in
+    from ae_assets_tests.cli.fleet import Fleet
 
-    return fleet_in(tmp_path, monkeypatch)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whichever test comes first waits for the demo: minutes where many share the machine."""
-    for item in items:
-        if "demo" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.timeout(900))
+    return Fleet(fleet_home.stand(), monkeypatch)

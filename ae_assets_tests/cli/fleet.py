@@ -11,6 +11,7 @@ from ae_assets.chain import Workspace
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.cli import instance
+from ae_assets.model.definition import WatchedTable
 from ae_assets.schemas.periods import DAILY
 from ae_assets_tests.chain.steps import fill
 from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
@@ -25,6 +26,21 @@ NEWEST = ("--start", str(DAYS[-2]), "--end", str(DAYS[-1]))
 TRAINED = TrainingRange.of(DAYS[0], DAYS[7], 10)
 
 
+def table_in(home: Path, **sections: Any) -> WatchedTable:
+    """The table whose source is in its home; sections of the YAML may be others."""
+    return watched_table(str(home / "source"), **{"detector": RULE, "checks": UNMOVED, **sections})
+
+
+def fill_home(home: Path) -> None:
+    """Thirty days of twenty drives, features and a champion."""
+    for day in DAYS:
+        write_day(home / "source", day, [(f"D{drive:02}", 0, drive) for drive in range(20)])
+    space = storage_of(table_in(home), home)
+    fill(space, DAYS)
+    train(space, TRAINED)
+    calibrate_latest(space)
+
+
 class Fleet:
     """A home with a champion, and the YAML that the commands find, which tests change."""
 
@@ -35,7 +51,7 @@ class Fleet:
 
     def with_yaml(self, **sections: Any) -> Workspace:
         """Changes sections of the YAML."""
-        table = watched_table(str(self.home / "source"), **{"detector": RULE, "checks": UNMOVED, **sections})
+        table = table_in(self.home, **sections)
         self._monkeypatch.setattr(
             instance, "load_table", lambda _: instance.Loaded(definitions_of(table, self.home), table)
         )
@@ -48,14 +64,3 @@ class Fleet:
     def runs(self) -> int:
         with dg.DagsterInstance.from_config(str(self.home / "dagster")) as recorded:
             return len(recorded.get_runs())
-
-
-def fleet_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
-    """Thirty days of twenty drives, features and a champion."""
-    for day in DAYS:
-        write_day(folder / "source", day, [(f"D{drive:02}", 0, drive) for drive in range(20)])
-    made = Fleet(folder, monkeypatch)
-    fill(made.space, DAYS)
-    train(made.space, TRAINED)
-    calibrate_latest(made.space)
-    return made

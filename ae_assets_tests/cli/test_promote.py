@@ -1,35 +1,23 @@
 """``promote``: a version is put into use by hand, and nothing else is."""
 
-from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from ae_assets.chain import Workspace
-from ae_assets.chain.model import TrainingRange, train
+from ae_assets.chain.model import train
 from ae_assets.chain.threshold import calibrate_latest
-from ae_assets.cli import instance
-from ae_assets.schemas.periods import DAILY
-from ae_assets_tests.chain.steps import fill
-from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table
 from ae_assets_tests.cli.conftest import command
-from ae_assets_tests.pipeline.runs import definitions_of
+from ae_assets_tests.cli.fleet import TRAINED, Fleet
 
 
 @pytest.fixture
-def trained_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, Path, list[str]]:
+def trained_twice(fleet: Fleet) -> tuple[Workspace, Path, list[str]]:
     """A small table with a champion and a newer version without a threshold: storage, home and the two versions."""
-    home = tmp_path / "home"
-    table = watched_table(detector={"type": "counter_rule", "features": ["smart_5_level"]})
-    monkeypatch.setattr(instance, "load_table", lambda _: instance.Loaded(definitions_of(table, home), table))
-    space = storage_of(table, home)
-    days = DAILY.range(FIRST, FIRST + timedelta(days=24))
-    fill(space, days)
-    training = TrainingRange.of(FIRST, FIRST + timedelta(days=9), table.horizon_days)
-    first = train(space, training).version
-    calibrate_latest(space)
-    return space, home, [first, train(space, training).version]
+    champion = fleet.space.models.champion("fleet")
+    assert champion is not None
+    return fleet.space, fleet.home, [champion, train(fleet.space, TRAINED).version]
 
 
 def test_a_version_is_put_into_use_and_seen_in_the_ui(trained_twice: tuple[Workspace, Path, list[str]]) -> None:

@@ -1,16 +1,37 @@
 """A small fleet in Dagster that tests may write to."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from ae_assets_tests.pipeline.short_fleet import ShortFleet
+from ae_assets_tests.standing import StandingFolder
+
+
+@pytest.fixture(scope="session")
+def short_fleet_folder(tmp_path_factory: pytest.TempPathFactory) -> StandingFolder:
+    """Where the short fleet stands, with the instance of its runs."""
+
+    def make(folder: Path) -> None:
+        with instance_in(folder) as instance:
+            ShortFleet(folder, instance).fill()
+
+    return StandingFolder(tmp_path_factory.mktemp("short_fleet") / "fleet", make)
 
 
 @pytest.fixture
-def short_fleet(tmp_path: Path) -> Iterator[ShortFleet]:
+def short_fleet(short_fleet_folder: StandingFolder) -> Iterator[ShortFleet]:
     """Six days of eight drives with a champion, and files of three more days that wait to be made."""
-    with dg.instance_for_test() as instance:
-        yield ShortFleet(tmp_path, instance)
+    folder = short_fleet_folder.stand()
+    with instance_in(folder) as instance:
+        yield ShortFleet(folder, instance)
+
+
+@contextmanager
+def instance_in(folder: Path) -> Iterator[dg.DagsterInstance]:
+    (folder / "dagster").mkdir(exist_ok=True)
+    with dg.instance_for_test(temp_dir=str(folder / "dagster")) as instance:
+        yield instance

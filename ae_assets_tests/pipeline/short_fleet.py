@@ -52,18 +52,22 @@ def daily_job() -> dg.JobDefinition:
 
 
 class ShortFleet:
-    """A watched table in a folder of files, with a champion and an instance."""
+    """A watched table in a folder of files, with an instance."""
 
-    def __init__(self, folder: Path, instance: dg.DagsterInstance, **more: Any) -> None:
-        """Makes the first days; ``more`` are sections of the YAML."""
+    def __init__(self, folder: Path, instance: dg.DagsterInstance) -> None:
         self.source, self.home, self.instance = folder / "source", folder / "home", instance
-        self.table = table_in(folder, **more)
+        self.table = table_in(folder)
         self.space = storage_of(self.table, self.home)
+
+    def fill(self) -> None:
+        """Writes all files, makes the first six days, a model and its threshold."""
         for day in DAYS:
             self.write(day)
         assert self.run(DAILY_INPUT, DAYS[0], DAYS[5]).success
         training = {"train_start": str(FIRST), "train_end": str(DAYS[1])}
-        assert materialise(self.table, self.home, ("model", "threshold"), None, {"model": training}, instance).success
+        assert materialise(
+            self.table, self.home, ("model", "threshold"), None, {"model": training}, self.instance
+        ).success
 
     @property
     def definitions(self) -> dg.Definitions:
