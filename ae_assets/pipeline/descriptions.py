@@ -49,10 +49,9 @@ def describe(table: WatchedTable, asset: str) -> str:
         f"Raw = features + quarantine, every {noun}.",
         MODEL: f"`{table.detector.type}` fitted on {_learned_from(table)}. The job {retrain} makes a version and its "
         "threshold, which makes it the champion unless it is worse than the one in use. Without `train_start` and "
-        "`train_end` it takes the latest days that leave room for the threshold.",
-        THRESHOLD: f"The cut of the newest model by the policy `{table.threshold.policy}`, on the "
-        f"{table.calibration.days} days that follow the training range after {table.calibration.embargo_days} days. "
-        + _promoted_where(table),
+        f"`train_end` it takes {_training_days(table)}.",
+        THRESHOLD: f"The cut of the newest model by the policy `{table.threshold.policy}`, on "
+        f"{_calibration_days(table)}. " + _promoted_where(table),
         ANOMALIES: "Which devices to look at, and why: the tab *Partitions* shows the list of each "
         f"{noun}. The job {chain} makes {table.periods.one} with all that it rests on.\n\n"
         f"One row per device and {each}: score, threshold, verdict, "
@@ -85,6 +84,20 @@ def _learned_from(table: WatchedTable) -> str:
     if table.target_kind == "intervals":
         return f"the records outside of the intervals that {_labels(table)}"
     return "all records, since nothing is known to have gone wrong with the devices of this table"
+
+
+def _training_days(table: WatchedTable) -> str:
+    if table.first_days is None:
+        return "the latest days that leave room for the threshold"
+    return f"all days with features, and of each device its first {table.first_days}"
+
+
+def _calibration_days(table: WatchedTable) -> str:
+    if (days := table.days_of_calibration) is not None:
+        which = f"day {days[0]}" if days[0] == days[1] else f"days {days[0]} to {days[1]}"
+        return f"{which} of each device, after which it is judged"
+    after = f"after {table.calibration.embargo_days} days"
+    return f"the {table.calibration.days} days that follow the training range {after}"
 
 
 def _promoted_where(table: WatchedTable) -> str:

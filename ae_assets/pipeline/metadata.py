@@ -195,9 +195,11 @@ def model_run(table: WatchedTable, trained: "TrainedModel") -> Metadata:
     history, card = trained.detector.history, trained.card
     curve = "training and validation loss by epoch"
     start, end = (named(table.periods.parse(card["training"][key])) for key in ("start", "end"))
+    days = card["training"].get("first_days")
+    first = "" if days is None else f", of each device its first {days} days"
     return {
         SUMMARY: f"{trained.version}: {card['detector']['type']}, fitted on {history.windows_seen:,} windows "
-        f"from {start} to {end}. It is not in use before its threshold is chosen.",
+        f"from {start} to {end}{first}. It is not in use before its threshold is chosen.",
         **(_figure("Training curve", training_curve(history), curve) if history.train_loss else {}),
         "Validation loss": _short(history.kept_loss),
         "Epochs": len(history.train_loss),

@@ -32,7 +32,7 @@ from ae_assets.pipeline.checks import DRIFT_CHECKS, RATE_CHECKS, build_pooled_ch
 from ae_assets.pipeline.descriptions import describe
 from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
-from ae_assets_tests.chain import pumps
+from ae_assets_tests.chain import machines, pumps
 from ae_assets_tests.chain.tables import fit_detector, storage_of
 from ae_assets_tests.pipeline.runs import failure_of, materialise
 
@@ -223,6 +223,14 @@ def test_the_ui_says_what_the_target_is(judged: Workspace, tmp_path: Path) -> No
     of_file = attributes(tmp_path, target={"file": "labels.csv"})
     del of_file["source"]["columns"]["label"]
     assert "`labels.csv` names" in describe(parse_table(of_file, "defs.yaml"), "model")
+
+
+def test_the_ui_says_which_days_of_a_device_are_learned_from(tmp_path: Path) -> None:
+    table = parse_table(machines.attributes(tmp_path), "defs.yaml")
+    assert "of each device its first 1" in describe(table, "model")
+    assert "on day 2 of each device, after which it is judged" in describe(table, "threshold")
+    usual = parse_table(machines.attributes(tmp_path, training={"days": 1}), "defs.yaml")
+    assert "the 1 days that follow the training range" in describe(usual, "threshold")
 
 
 def test_a_file_of_intervals_that_is_wrong_fails_the_rate_checks_and_leaves_the_others(
