@@ -17,6 +17,7 @@ from ae_assets.cli import main
 from ae_assets_tests.chain import pumps
 from ae_assets_tests.cli.conftest import FLEET, Demo, Said, command
 from ae_assets_tests.cli.fleet import TRAINED, Fleet
+from ae_assets_tests.cli.test_tune import RANGE, table_in
 from ae_assets_tests.conftest import REPOSITORY
 
 UPDATE = "AE_ASSETS_UPDATE_TRANSCRIPTS"
@@ -39,6 +40,7 @@ DEMO = {
 MASKS = (
     (r"\d{8}T\d{9}Z-[0-9a-f]{8}", "VERSION"),
     (r"\S+/dagster dev", "dagster dev"),
+    (r" in \d+ s \(", " in SECONDS ("),
     (r"(?m)^(.+: )\d+ (of (\d+) (?:days|epochs)), [\d,.]+ rows/s.*\n(?:\1\d+ \2.*\n)*", r"\1\3 \2, SPEED\n"),
 )
 """Pattern and what stands in its place; progress is told as often as it takes time, and its last line is enough."""
@@ -117,4 +119,11 @@ def test_promote(fleet: Fleet, tmp_path: Path) -> None:
     session = Session("promote", fleet.home, tmp_path)
     for _ in range(2):
         session.type(f"promote fleet {champion}")
+    session.is_as_written()
+
+
+def test_tune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weak = {"type": "isolation_forest", "trees": 2, "windows_per_tree": 4}
+    session = Session("tune", table_in(tmp_path, monkeypatch, detector=weak), tmp_path)
+    session.type(shlex.join(["tune", "stations", *RANGE, "--trials", "3"]))
     session.is_as_written()

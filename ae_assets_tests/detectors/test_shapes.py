@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import polars as pl
 import pytest
@@ -22,8 +23,10 @@ QUICK = {"epochs": 6, "batch_size": 32, "learning_rate": 0.01, "dropout": 0.0}
 CASES = [
     pytest.param(block, id=f"{number}_{block['type']}", marks=[pytest.mark.slow] if "window" in block else [])
     for number, block in enumerate(BLOCKS)
+    if block["type"] != "convolutional_classifier"
 ]
-"""Networks of a window take long to compile; others of their kind are tested in test_contract.py."""
+"""Networks of a window take long to compile; smaller ones of their kind are fitted in test_contract.py, and of the
+largest the parameters are counted in test_other_networks.py."""
 
 
 def config_of(block: dict[str, Any]) -> DetectorConfig:
@@ -64,7 +67,7 @@ def test_a_sigmoid_lies_between_the_lowest_and_the_highest_of_the_training_value
     model = config.build(Shape(3, 1, 1))
     for weight in model.trainable_variables:
         weight.assign(np.full(weight.shape, 50.0))
-    ends = [np.asarray(model(np.full((1, 1, 3), value, np.float32))) for value in (-1, 1)]
+    ends = [np.asarray(model([np.full((1, 1, 3), value, np.float32)])) for value in (-1, 1)]
     assert np.abs(ends).max() <= 1
     assert np.asarray(ends[1]).min() == pytest.approx(1)
 
@@ -76,7 +79,9 @@ def test_filling_is_no_part_of_what_a_dense_batch_is_normalised_by() -> None:
     values = np.random.default_rng(0).normal(3, 1, (8, 1, 3)).astype(np.float32)
     filled = np.concatenate([values, np.zeros((24, 1, 3), np.float32)])
     answers = [
-        model.stateless_call(weights, carried, [part, np.arange(len(part))[:, None] < 8], training=True)
+        jax.jit(lambda *inputs: model.stateless_call(weights, carried, list(inputs), training=True))(
+            part, np.arange(len(part))[:, None] < 8
+        )
         for part in (values, filled)
     ]
     np.testing.assert_allclose(answers[0][0], answers[1][0][:8], atol=1e-5)

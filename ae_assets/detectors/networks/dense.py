@@ -55,7 +55,8 @@ class DenseAutoencoderConfig(ReconstructionConfig):
         for units in self.units:
             hidden = layers.Dense(units, activation="relu", kernel_initializer="zeros")(hidden)
             if self.batch_normalisation:
-                hidden = layers.BatchNormalization()(hidden, mask=inputs[1][:, 0])
+                normal = layers.BatchNormalization()(hidden, mask=inputs[1][:, 0])
+                hidden = normal * keras.ops.cast(inputs[1], "float32")  # filling is none
             hidden = dropped_out(hidden, self.dropout)
         output = layers.Dense(shape.features, kernel_initializer="zeros")(hidden)
         if self.output == "sigmoid":

@@ -1,0 +1,138 @@
+"""``tune``: other settings of a table's detector, tried on days that nothing is judged by."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from ae_assets.cli.commands import command
+from ae_assets.cli.exit_codes import DONE
+from ae_assets.cli.periods import day_option
+from ae_assets.cli.screen import say, shown_progress
+from ae_assets.errors import ConfigError, ModelError
+from ae_assets.pipeline.ranges import range_if_named
+
+if TYPE_CHECKING:
+    from ae_assets.chain.tuning import Aim, Tried, Tuned
+
+STUDY_FILE, YAML_FILE, HISTORY_FILE, IMPORTANCE_FILE = "trials.log", "detector.yaml", "history.png", "importance.png"
+
+
+@command("Try other settings of the detector.")
+@click.argument("table")
+@day_option("--train-start", "First day or hour to use; with --train-end.", required=False)
+@day_option("--train-end", "Last day or hour to use; with --train-start.", required=False)
+@click.option("--trials", type=click.IntRange(min=1), default=30, show_default=True, help="Trials in all.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Begin no further trial after so long.")
+@click.option(
+    "--by",
+    "aim",
+    type=click.Choice(["labels", "loss"]),
+    help="What to choose by: how high records score that are labelled, or a network's loss; left out: labels, if any.",
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the YAML and the figures; left out: tuning/TABLE in the home.",
+)
+def tune(
+    table: str,
+    train_start: str | None,
+    train_end: str | None,
+    *,
+    trials: int,
+    minutes: float | None,
+    aim: str | None,
+    output: Path | None,
+) -> int:
+    """Tries other settings of TABLE's detector and writes the best as YAML to commit, with figures.
+
+    The days to learn from are cut in time: fits, days to choose by, and the last days to say whether the gain is more
+    than chance. Days that a champion is calibrated or judged on are not read. Given again, the command goes on where it
+    was; nothing in use changes.
+    """
+    from ae_assets.chain.training_days import default_training_days
+    from ae_assets.chain.tuning import tune as tuned_of
+    from ae_assets.cli.instance import open_workspace, prepare_home
+
+    space = open_workspace(table)
+    days = range_if_named(space.table.periods, train_start, train_end, ("--train-start", "--train-end"))
+    usual = default_training_days(space) if days is None else days
+    if isinstance(usual, str):
+        raise ModelError(usual)
+    folder = prepare_home() / "tuning" / table
+    folder.mkdir(parents=True, exist_ok=True)
+    with shown_progress("tuning"):
+        tuned = tuned_of(
+            space,
+            usual,
+            folder / STUDY_FILE,
+            trials=trials,
+            seconds=None if minutes is None else 60 * minutes,
+            aim=cast("Aim | None", aim),
+            on_trial=_say_trial,
+        )
+    _write(tuned, table, output or folder)
+    say(_in_words(tuned))
+    say(f"{(output or folder) / YAML_FILE}: the settings to put into the table's YAML; then train again")
+    return DONE
+
+
+def _say_trial(tried: "Tried") -> None:
+    figure = "given up" if tried.figure is None else f"{tried.figure:.4f}"
+    changes = ", ".join(f"{name} {_short(value)}" for name, value in tried.changes.items()) or "the YAML's own"
+    say(f"trial {tried.number + 1}: {figure} in {tried.seconds:.0f} s ({changes})")
+
+
+def _short(value: Any) -> str:
+    return (
+        f"{value:.3g}"
+        if isinstance(value, float)
+        else "-".join(map(str, value))
+        if isinstance(value, list)
+        else f"{value}"
+    )
+
+
+def _in_words(tuned: "Tuned") -> str:
+    """What came out, and whether it is more than chance."""
+    from ae_assets.chain.tuning import AIMS
+
+    measured = AIMS[tuned.aim]
+    count = len(tuned.tried)
+    if tuned.gain is None:
+        return f"Of {count} trials none has a higher {measured} than the YAML's own settings."
+    gain = tuned.gain
+    told = (
+        f"On the last days, which chose nothing, the best of {count} trials reaches {gain.after:.4f} ({measured}), the "
+        f"YAML's own settings {gain.before:.4f}: a gain of {gain.difference:+.4f} (95% {gain.low:+.4f} to "
+        f"{gain.high:+.4f})"
+    )
+    if gain.is_beyond_chance:
+        return f"{told}, which is more than chance."
+    return f"{told}, which lies within chance: the YAML's own settings are as good, as far as these days can tell."
+
+
+def _write(tuned: "Tuned", table: str, folder: Path) -> None:
+    """The YAML with a word on where it is from, and the figures."""
+    import yaml
+
+    from ae_assets.chain.tuning import AIMS
+    from ae_assets.reports.axes import shortened
+    from ae_assets.reports.tuning import setting_importance, tuning_history
+
+    settings = {"type": tuned.best.type} | tuned.best.model_dump(mode="json", exclude_defaults=True)
+    first, last = tuned.folds[0].training.start, tuned.folds[-1].judged[1]
+    told = [f"# The detector of {table}, tuned on {first} to {last}.", f"# {_in_words(tuned)}"]
+    text = "\n".join([*told, yaml.safe_dump({"detector": settings}, sort_keys=False)])
+    figures = [one.figure for one in tuned.tried]
+    own = next((one.figure for one in tuned.tried if not one.changes), None)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / YAML_FILE).write_text(text, encoding="utf-8")
+        (folder / HISTORY_FILE).write_bytes(tuning_history(figures, own, AIMS[tuned.aim]))
+        if tuned.importance:
+            named = {shortened(name): share for name, share in tuned.importance.items()}
+            (folder / IMPORTANCE_FILE).write_bytes(setting_importance(named))
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written ({error.strerror}); name another --output") from None
