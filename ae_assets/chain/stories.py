@@ -143,7 +143,7 @@ def title_of(feature: Feature, config: FeatureConfig) -> str:
         "per_1000_hours": " per 1,000 hours",
         "drift": ": days by which it departs from the calendar",
         "deviation": " against its own past",
-        "range": f": highest less lowest value in {in_words(feature.span or timedelta())}",
+        "range": f": range of nine tenths of the values in {in_words(feature.span or timedelta())}",
         "excess": ": share of its range outside of that of its past",
     }.get(feature.transform, "")
     return f"{meaning}{said} (SMART {number})" if number != feature.column else f"{meaning}{said}"

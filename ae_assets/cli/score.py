@@ -140,7 +140,7 @@ def _decisions(
     first = counts.periods.before(days[0], model.look_back)
     needed = [day for day in sorted(listed) if first <= day <= days[-1]]
     began, rows, asked = monotonic(), 0, set(days)
-    yield no_decisions()
+    yield no_decisions(model.rhythm)
     for done, day in enumerate(needed, 1):
         try:
             raw = columns.fit(source.read(listed[day]), listed[day].origin)

@@ -21,7 +21,7 @@ Rules, the same for every attribute:
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import polars as pl
@@ -42,6 +42,9 @@ HOURS_OF_A_DAY = 24
 
 LEAST_VALUES_OF_A_RANGE = 20
 """Of fewer earlier values the range is unknown: chance alone leaves that of n values in 2 of n + 1 cases."""
+
+TAIL_OF_RANGE = 0.05
+"""Share of the values of a span that a range leaves out at either end, so that it forgets what was short beside it."""
 
 KEYS = {"entity": pl.String(), "cohort": pl.String(), "label": pl.Int8()}
 _LARGEST_KEY = 2**62
@@ -281,19 +284,23 @@ class _Attribute:
         return np.where(enough, share, np.nan)
 
     def range_over(self, span: timedelta) -> NDArray[np.float64]:
-        """The highest less the lowest value of each span that ends with a described record.
+        """The difference of two quantiles of the values of each span that ends with a described record.
 
-        NaN where that has no value, or the first that is known within the span is younger than half of it: a series
-        that has just begun does not stand still.
+        Both are values of the series, so that no sum depends on the rows around. NaN where the record has no value, or
+        the first that is known within the span is younger than half of it: a series that has just begun does not stand
+        still.
         """
-        block, since = self.block, self.block.since(span)
-        values, until = self._values, block.described + 1
-        known = ~np.isnan(values)
-        highest = largest_within(np.where(known, values, -np.inf), since, until)
-        lowest = -largest_within(np.where(known, -values, -np.inf), since, until)
-        first = np.minimum(self._next_known(since), block.described)
+        block, length = self.block, span // self.block.unit
+        known = np.flatnonzero(~np.isnan(self._values))
+        rows = pl.DataFrame({"at": block.moments[known], "value": self._values[known]})
+        of_span = partial(pl.col("value").rolling_quantile_by, "at", f"{max(length, 1)}i", closed="both")
+        high = of_span(quantile=1 - TAIL_OF_RANGE, interpolation="higher")
+        low = of_span(quantile=TAIL_OF_RANGE, interpolation="lower")
+        extent = np.full(len(block.order), np.nan)
+        extent[known] = rows.select(high - low).to_series().to_numpy()
+        first = np.minimum(self._next_known(block.since(span)), block.described)
         age = block.moments[block.described] - block.moments[first]
-        return np.where((2 * age >= span // block.unit) & ~np.isnan(self.now), highest - lowest, np.nan)
+        return np.where(2 * age >= length, extent[block.described], np.nan)
 
     @cached_property
     def _values(self) -> NDArray[np.float64]:

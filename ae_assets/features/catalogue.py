@@ -31,7 +31,7 @@ class Feature:
 
 _OF_SPANS: Mapping[str, str] = {
     "growth": "signed log1p of the change over",
-    "range": "log of the highest less the lowest value in",
+    "range": "log of the range of nine tenths of the values in",
 }
 """Transforms that are made for each span."""
 

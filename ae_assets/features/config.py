@@ -58,8 +58,9 @@ class AttributeConfig(BaseModel):
         "signed log1p of the difference to the earliest value of each span. per_1000_hours: log1p of the count per "
         "1000 power-on hours. deviation: against the device's own past. drift: days by which the hours depart from the "
         "calendar. excess: how far it lies outside of the range of the device's own past, from 0 inside of it to 1. "
-        "range: log of the highest less the lowest value of each span of which half is known, which tells a sensor "
-        "that stands still from one that is restless. Left out: what suits the kind.",
+        "range: log of the difference of the 95th and the 5th percentile of the values of each span, which tells a "
+        "sensor that stands still from one that is restless; unknown where half of the span is. Left out: what suits "
+        "the kind.",
     )
     spans: Spans | None = Field(
         default=None, description="Spans of its growth and range, where they differ from the table's."

@@ -28,7 +28,7 @@ from ae_assets.schemas.contracts import contract_of
 from ae_assets.schemas.layouts.own import layout_of_record, periods_of_record
 from ae_assets.schemas.quarantine import nothing_set_aside
 from ae_assets.schemas.raw import RawContract
-from ae_assets.schemas.records import DAILY_RECORDS, ENTITY, Rhythm, key_of
+from ae_assets.schemas.records import ENTITY, Rhythm, key_of
 from ae_assets.thresholds.threshold import Threshold
 
 FORMAT = 2
@@ -261,7 +261,8 @@ class Model:
         )
 
 
-def no_decisions(rhythm: Rhythm = DAILY_RECORDS) -> pl.DataFrame:
+def no_decisions(rhythm: Rhythm) -> pl.DataFrame:
+    """An anomalies table without rows."""
     return pl.DataFrame(schema=anomaly_types(rhythm))
 
 

@@ -373,6 +373,19 @@ def test_range_is_the_log_of_the_highest_less_the_lowest_value_of_each_span_half
     assert list(ranges_of(values)) == expected
 
 
+def test_a_range_forgets_what_is_short_beside_its_span():
+    assert ranges_of([5.0, 2.0, 2.0, 99.0, 2.0, 4.0, 2.0, 4.0, 2.0])[1] == pytest.approx(log(97))
+    config = FeatureConfig.model_validate(
+        {"spans": ["1d"], "attributes": {"level": {"kind": "gauge", "meaning": "level", "transforms": ["range"]}}}
+    )
+    day = [float(number % 5) for number in range(97)]
+    for faults, extent in ((4, 4), (10, 99)):
+        values = [*([99.0] * faults), *day[faults:]]
+        frame = features_of_block(readings(values), DAY, config, rhythm=Rhythm(DAILY, timedelta(minutes=15)))
+        row = frame.row(-1, named=True)
+        assert row["level_range_1d"] == pytest.approx(log(extent), abs=1e-6)
+
+
 def test_excess_by_blocks_and_periods_is_that_of_the_whole_bit_for_bit():
     rng, rhythm = np.random.default_rng(3), Rhythm(DAILY, timedelta(minutes=15))
     walks = [readings(np.cumsum(rng.standard_normal(400)).tolist(), entity) for entity in "abc"]
