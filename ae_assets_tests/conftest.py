@@ -3,7 +3,6 @@
 import os
 import sqlite3
 import sys
-import tempfile
 from pathlib import Path
 
 import absl.logging
@@ -34,13 +33,10 @@ def do_not_wait_for_the_disk(connection: object, _: object) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What one process of a test run compiles, the others read: workers and commands inherit the environment."""
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return
-    compiled = tempfile.TemporaryDirectory(prefix="ae_assets_compiled_")
-    config.add_cleanup(compiled.cleanup)
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled.name
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    """What was compiled once is read by other processes, which inherit the environment, and by the next test run."""
+    if config.cache is not None:
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("compiled")))
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 
 class FilesAndCommands(LoadFileScheduling):

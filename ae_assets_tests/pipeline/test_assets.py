@@ -13,7 +13,9 @@ from ae_assets.chain.raw_columns import RawColumns
 from ae_assets.detectors.config import CounterRuleConfig, GrowthRuleConfig
 from ae_assets.evaluation.drift import Reference
 from ae_assets.pipeline import assets
+from ae_assets.schemas.periods import DAILY
 from ae_assets_tests.chain import worn_fleet
+from ae_assets_tests.chain.steps import fill
 from ae_assets_tests.chain.tables import FIRST, LAST, storage_of, watched_table, write_day
 from ae_assets_tests.pipeline.runs import check_of, definitions_of, failure_of, materialise
 
@@ -183,12 +185,11 @@ def test_a_model_that_does_not_converge_does_not_become_champion(tmp_path: Path)
             "learning_rate": 3.0,
         }
     )
-    days = (FIRST, FIRST + timedelta(days=44))
-    assert materialise(table, tmp_path, ("raw", "features", "quarantine"), days).success
-    training = {"train_start": FIRST.isoformat(), "train_end": (FIRST + timedelta(days=29)).isoformat()}
+    space = storage_of(table, tmp_path)
+    fill(space, DAILY.range(FIRST, FIRST + timedelta(days=9)))
+    training = {"train_start": FIRST.isoformat(), "train_end": (FIRST + timedelta(days=9)).isoformat()}
     result = materialise(table, tmp_path, ("model", "threshold"), None, {"model": training})
     assert not result.success
-    space = storage_of(table, tmp_path)
     assert space.models.champion("fleet") is None
     again = materialise(table, tmp_path, ("threshold",))
     assert "did not converge and does not become the champion" in failure_of(again) or "no model yet" in failure_of(
@@ -286,7 +287,7 @@ def test_an_asset_of_ones_own_takes_a_day_of_anomalies_as_a_frame(finished_home:
 
 def test_everything_is_materialised_at_once_without_any_config(tmp_path: Path) -> None:
     table = watched_table(detector={"type": "counter_rule", "features": ["smart_5_level"]})
-    last = FIRST + timedelta(days=59)
+    last = FIRST + timedelta(days=34)
     result = materialise(table, tmp_path, (*NAMES, "maintenance"), (FIRST, last))
     assert result.success, failure_of(result)
     evaluated = {

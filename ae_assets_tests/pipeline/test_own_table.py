@@ -13,9 +13,10 @@ from ae_assets.chain.rates import judge_rates
 from ae_assets.model.definition import WatchedTable
 from ae_assets.model.parse import parse_table
 from ae_assets.pipeline.checks import DRIFT_CHECKS, RATE_CHECKS, build_pooled_checks
+from ae_assets.schemas.periods import DAILY
 from ae_assets.sources import open_source
 from ae_assets.sources.landing import plan as landing_plan
-from ae_assets_tests.chain import pumps
+from ae_assets_tests.chain import pumps, steps
 from ae_assets_tests.chain.tables import storage_of
 from ae_assets_tests.pipeline.runs import failure_of, materialise
 
@@ -79,7 +80,10 @@ def parquet_home(tmp_path_factory: pytest.TempPathFactory) -> tuple[WatchedTable
     pumps.write_parquet(folder / "in" / "pumps.parquet")
     source = {"columns": pumps.LABELLED, "days_per_file": "many"}
     table = parse_table(pumps.attributes(folder / "in", source, ("pressure", "vibration", "hours")), "defs.yaml")
-    run_chain(table, folder / "home")
+    space, days = storage_of(table, folder / "home"), DAILY.range(pumps.FIRST, LAST)
+    steps.fill(space, days)
+    steps.fit(space, pumps.FIRST, TRAINED_TO)
+    steps.judge(space, days)
     return table, folder / "home"
 
 

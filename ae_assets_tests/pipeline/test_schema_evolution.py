@@ -14,6 +14,7 @@ from ae_assets.chain import Workspace
 from ae_assets.chain.workspace import DAILY_INPUT
 from ae_assets.model.definition import WatchedTable
 from ae_assets.schemas.periods import DAILY
+from ae_assets_tests.chain import steps
 from ae_assets_tests.chain.tables import FIRST, attributes, storage_of, watched_table
 from ae_assets_tests.pipeline.runs import failure_of, materialise
 
@@ -57,8 +58,8 @@ def table_of(folder: Path) -> WatchedTable:
     return watched_table(str(folder), detector=RULE, features=features, end="2013-12-31")
 
 
-def fill(table: WatchedTable, home: Path, assets: tuple[str, ...], days: list[date] | None, **config: Any) -> None:
-    result = materialise(table, home, assets, None if days is None else (days[0], days[-1]), config)
+def fill(table: WatchedTable, home: Path, assets: tuple[str, ...], days: list[date]) -> None:
+    result = materialise(table, home, assets, (days[0], days[-1]))
     assert result.success, failure_of(result)
 
 
@@ -73,11 +74,10 @@ def quarters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     source, home = folder / "source", folder / "home"
     write_quarter(source, FIRST_QUARTER, OF_2013, as_fractions=False)
     table = table_of(source)
-    fill(table, home, DAILY_INPUT, FIRST_QUARTER)
-    training = {"train_start": str(FIRST), "train_end": str(FIRST_QUARTER[7])}
-    fill(table, home, ("model", "threshold"), None, model=training)
-    fill(table, home, ("anomalies",), FIRST_QUARTER)
     space = storage_of(table, home)
+    steps.fill(space, FIRST_QUARTER)
+    steps.fit(space, FIRST, FIRST_QUARTER[7])
+    steps.judge(space, FIRST_QUARTER)
     before = {name: rows_of(space, name, FIRST_QUARTER) for name in ASSETS}
     snapshot = space.tables._access.get("fleet.raw").current_snapshot()
     assert snapshot is not None
