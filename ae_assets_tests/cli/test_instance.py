@@ -109,6 +109,7 @@ def test_a_run_is_alive_while_it_runs_and_not_judged_when_it_is_over(home: Path)
             assert launcher.check_run_worker_health(run).status == WorkerStatus.RUNNING
 
 
+@pytest.mark.slow
 def test_a_killed_command_is_found_dead_and_is_not_run_again(instance: dg.DagsterInstance, home: Path) -> None:
     command = [
         sys.executable,

@@ -84,6 +84,7 @@ def start_rewriting(home: Path) -> "subprocess.Popen[str]":
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "kills"), [(7, KILLS)])
 def test_a_process_killed_while_writing_leaves_each_day_whole(tmp_path: Path, seed: int, kills: int) -> None:
     chance = random.Random(seed)  # noqa: S311
