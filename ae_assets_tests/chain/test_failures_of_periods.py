@@ -33,7 +33,7 @@ from ae_assets_tests.chain.gauges import START, attributes_of
 from ae_assets_tests.chain.tables import storage_of
 
 STEP = {HOURLY: timedelta(minutes=30), DAILY: timedelta(hours=8), WEEKLY: timedelta(days=1)}
-DAYS = {HOURLY: 12, DAILY: 40, WEEKLY: 140}
+DAYS = {HOURLY: 8, DAILY: 40, WEEKLY: 140}
 HORIZON = {HOURLY: 1, DAILY: 4, WEEKLY: 14}
 DEVICES = 10
 FAIL_AT = {"d00": 0.3, "d01": 0.72, "d02": 0.9}
