@@ -34,6 +34,7 @@ def test_under_other_features_nothing_is_run_and_the_error_says_what_to_do(fleet
     assert fleet.runs() == before
 
 
+@pytest.mark.slow
 def test_the_command_that_the_error_names_makes_features_and_model_again(fleet: Fleet) -> None:
     champion = fleet.space.models.champion("fleet")
     space = fleet.with_yaml(**capped())

@@ -85,6 +85,7 @@ def test_a_run_of_a_bad_day_alone_fails_and_the_checks_are_evaluated_by_the_next
     assert statuses <= {AssetCheckExecutionResolvedStatus.SUCCEEDED, AssetCheckExecutionResolvedStatus.FAILED}
 
 
+@pytest.mark.slow
 def test_a_day_that_failed_is_not_made_of_the_rows_from_before_until_it_is_mended(short_fleet: ShortFleet) -> None:
     assert short_fleet.run(DAILY, GOOD, ALSO_GOOD).success
     before = {asset: short_fleet.space.days_of(asset)[BAD] for asset in ("raw", "features", "anomalies")}
