@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import product
 from typing import Literal
 
@@ -102,7 +102,7 @@ class Proposal:
         step: the usual time between the records of a device; None: no device has two.
         cadence: the same where a period holds several records of a device.
         devices: in the sample.
-        days: from the first to the last record; None: the sample is not all that there is.
+        days: from the first to the last record of a usual device; None: the sample is not all that there is.
         reasons: by key, why.
         unsure: what a person is to look at, a sentence each.
     """
@@ -181,8 +181,9 @@ def propose(
     _find_periods(proposal, records, named)
     proposal.devices = records["entity"].n_unique()
     if whole:
-        first, last = times.min(), times.max()
-        proposal.days = 1 + (last - first).days if isinstance(first, datetime) and isinstance(last, datetime) else None
+        ends = records.drop_nulls().group_by("entity").agg(first=pl.col("time").min(), last=pl.col("time").max())
+        days = ends.select(own=(pl.col("last") - pl.col("first")).dt.total_days() + 1)["own"].median()
+        proposal.days = int(days) if isinstance(days, float) else None
     return proposal
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
+from ae_assets.features.config import feature_prefix
 from ae_assets.model.proposal import Kind, Measured, Proposal
 from ae_assets.schemas.durations import DAY, written
 
@@ -25,8 +26,14 @@ _LONG_SPANS = "[7, 28, 84]"
 _LARGEST_STEP = timedelta(hours=1)
 """Between the records of a series; what comes less often is told as devices of a record a day are."""
 
+_GAUGE_ALONE = "kind: gauge, transforms: [level, growth, excess]"
+
 _RECORDS_OF_SPANS = (1, 4, 24, 96, 672)
 """Of series: of records each 15 minutes 15 minutes, an hour, 6 hours, a day and a week."""
+
+_LEARNED_ALONE = 0.075
+"""Share of its days from which a series of one value is learned, and again for its cut: 15% in all, as the probation of
+the Numenta Anomaly Benchmark."""
 
 _HELD = 8
 """Records over which the highest score of a series counts: an alarm that flickers is one."""
@@ -69,8 +76,26 @@ def _lines(proposal: Proposal, table: str, location: str, source: Mapping[str, s
         kind: Kind = "use" if value.kind == "age" and value.name != clock else value.kind
         meaning = f"meaning: {_text(value.name)}"
         made = _GAUGE_OF_SERIES if cadence is not None and kind == "gauge" else _ATTRIBUTES[kind]
+        if cadence is not None and value.name == _alone(proposal):
+            made = f"{_GAUGE_ALONE}, excess_of_means: [{written(max(timedelta(hours=2), 4 * cadence))}]"
         yield f"      {_text(value.name)}: {{{made}, {meaning}}} # {value.reason}"
-    yield from _REST.splitlines() if cadence is None else _rest_of_series(proposal, cadence)
+    if cadence is None:
+        yield from _REST.splitlines()
+    else:
+        yield from _rest_of_series(proposal, cadence) if _alone(proposal) is None else _rest_of_one(proposal, cadence)
+
+
+def _alone(proposal: Proposal) -> str | None:
+    """The value of series that have one and go up and down: nothing but its own past says what is usual for it."""
+    if proposal.partitions != "daily" or _cadence_of_series(proposal) is None or len(proposal.values) != 1:
+        return None  # a week of hourly partitions is long to look back on
+    (value,) = proposal.values
+    return value.name if value.kind == "gauge" else None
+
+
+def _past(cadence: timedelta) -> timedelta:
+    """How far back a value alone is looked back on: the best of 3 to 14 days where a record comes each 5 minutes."""
+    return max(7 * DAY, 672 * cadence)
 
 
 def _cadence_of_series(proposal: Proposal) -> timedelta | None:
@@ -85,6 +110,8 @@ def _spans(proposal: Proposal) -> str:
         step = proposal.step or DAY
         spans = next((spans for longest, spans in _SPANS.items() if step <= longest), _LONG_SPANS)
         return f"{spans} # over which growth is measured; a number is days"
+    if _alone(proposal) is not None:
+        return f"[{written(cadence)}, {written(_past(cadence))}] # the longest is the past that a value is held against"
     lengths = ", ".join(written(count * cadence) for count in _RECORDS_OF_SPANS)
     return f"[{lengths}] # over which growth and range are measured; the longest is looked back on"
 
@@ -106,6 +133,24 @@ def _rest_of_series(proposal: Proposal, cadence: timedelta) -> Iterator[str]:
         if proposal.devices >= _MANY_DEVICES:
             yield from ("", "  checks:")
         yield f"    window_days: {max(proposal.days // 6, 1)} # a model is judged on as many days"
+
+
+def _rest_of_one(proposal: Proposal, cadence: timedelta) -> Iterator[str]:
+    value, mean = _alone(proposal), written(max(timedelta(hours=2), 4 * cadence))
+    prefix = feature_prefix(str(value))
+    # They must end before the past that the features look back on is full.
+    learned = max(1, min(int(_LEARNED_ALONE * (proposal.days or 0)), _past(cadence) // DAY // 2))
+    yield ""
+    yield f"  training: {{days: {learned}, counted_from: entity}} # the first of each device, wherever they lie"
+    yield f"  calibration: {{embargo_days: 0, days: {learned}}} # of each device, after them"
+    yield from _DETECTOR_OF_ONE.format(excess=f"{prefix}_excess", of_mean=f"{prefix}_excess_{mean}").splitlines()
+    yield f"      hold: {written(max(timedelta(hours=12), 48 * cadence))} # what goes on is told once"
+    yield "      clear_after: 12"
+    yield from ("", "  checks:", f"    window_days: {max((proposal.days or _ENOUGH_DAYS) // 6, 1)}")
+    if proposal.devices < _MANY_DEVICES:
+        few = {"max_alarm_share": 0.5, "min_cohort_devices": 1000, "max_open_episodes_gone": max(proposal.devices, 1)}
+        yield from (f"    {key}: {limit}" for key, limit in few.items())
+        yield from ("    volume_low: 0.01 # series may lie in other weeks each", "    volume_high: 100")
 
 
 def _column_lines(proposal: Proposal) -> Iterator[str]:
@@ -188,6 +233,18 @@ _DETECTOR_OF_SERIES = """
     percentile: 99.5
 
   decision:"""
+
+_DETECTOR_OF_ONE = """
+  detector: # how far a value, and a mean of it, lies outside of the range of its own past
+    type: excess_rule
+    features: [{excess}, {of_mean}]
+
+  threshold:
+    policy: percentile
+    percentile: 98.5
+
+  decision:
+    episodes:"""
 
 _CHECKS_OF_FEW = """
   checks: # of few devices

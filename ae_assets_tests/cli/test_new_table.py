@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from ae_assets.cli import main
 from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, WRONG_USE
-from ae_assets.detectors.config import PcaConfig
+from ae_assets.detectors.config import ExcessRuleConfig, PcaConfig
 from ae_assets.model.definition import WatchedTable
 from ae_assets.model.parse import parse_table
 from ae_assets.schemas.durations import written
@@ -290,18 +290,18 @@ def test_a_file_of_something_else_is_left_out_by_the_names_of_the_others(project
 
 MARKED = [
     f"{START + number * timedelta(minutes=5):%Y-%m-%d %H:%M},{number % 7},{number % 7 + 1},{int(60 < number < 90)},"
-    f"{int(number in (61, 90))}"
+    f"{int(number in (61, 90))},{number % 11}"
     for number in range(4000)
 ]
 
 
 def test_of_a_series_records_are_abnormal_and_each_device_is_judged_by_itself(tmp_path: Path) -> None:
     table, result = proposal_of(
-        tmp_path, "\n".join(["at,flow,flow_corrected,anomaly,changepoint", *MARKED, ""]), "a.csv"
+        tmp_path, "\n".join(["at,flow,flow_corrected,anomaly,changepoint,level", *MARKED, ""]), "a.csv"
     )
     columns = columns_of(table)
     assert (columns.label.columns, columns.label.abnormal) == (("anomaly",), ("1", "1.0"))
-    assert list(columns.values) == ["flow"]
+    assert list(columns.values) == ["flow", "level"]
     for name in ("flow_corrected", "changepoint"):
         assert re.search(rf"unsure: {name} .* is not measured", result.output)
     assert columns.values["flow"].at_least is None
@@ -311,6 +311,23 @@ def test_of_a_series_records_are_abnormal_and_each_device_is_judged_by_itself(tm
     assert isinstance(detector, PcaConfig)
     assert (detector.statistic, detector.per) == ("t2_and_q", "entity")
     assert (table.training.days, table.calibration.embargo_days, table.calibration.days) == (7, 1, 2)
+
+
+def test_a_series_of_one_value_is_held_against_its_own_past(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for device, begin in {"a": START, "b": START + timedelta(days=70)}.items():
+        times = [begin + number * timedelta(minutes=5) for number in range(14 * 288)]
+        lines = [f"{at:%Y-%m-%d %H:%M},{at.hour + at.minute % 7 / 10}" for at in times]
+        (tmp_path / "in" / f"{device}.csv").write_text("\n".join(["at,load", *lines, ""]))
+
+    assert ae_assets("new", "load", "--from", tmp_path / "in").exit_code == DONE
+
+    table = proposed(project / "load" / "defs.yaml")
+    assert isinstance(table.detector, ExcessRuleConfig)
+    assert table.detector.features == ("load_excess", "load_excess_2h")
+    assert (table.training.days, table.calibration.days, table.first_days) == (1, 1, 1), "of 14 days of each device"
+    assert [written(span) for span in table.features.spans] == ["5m", "7d"]
+    assert table.decision.episodes.hold == timedelta(hours=12)
 
 
 def test_of_devices_with_a_record_a_day_a_label_says_which_failed(tmp_path: Path) -> None:
