@@ -1,6 +1,7 @@
 """Benchmarks that others rest on: rolling origin, which keeps only what still holds, and what a daily run reads."""
 
 import json
+import re
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import polars as pl
 import pytest
 
 from ae_assets.lakehouse import Lakehouse
-from benchmarks import feature_file, rolling_origin
+from benchmarks import feature_file, rolling_origin, series_split
 from benchmarks.history_run import counted_reads
 
 FIRST = date(2024, 1, 1)
@@ -105,3 +106,15 @@ def test_reads_are_counted_by_table_file_and_column(tmp_path: Path) -> None:
     value = of_one_day["raw"].bytes
     assert value > 500
     assert 3 * value < raw["bytes"] < 4 * value
+
+
+def test_series_are_fitted_on_the_first_of_their_records_and_judged_on_the_last(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WATER_LEVEL_LOCATION", "simulated://?entities=2&days=60&seed=3")
+    assert series_split.main(["water_level", "--detectors", "pca", "q of the values"]) == 0
+    said = capsys.readouterr()
+    assert re.search(r"4,608 records judged, \d+\.\d% abnormal", said.err)  # 0.4 of 2 * 60 * 96
+    own, of_values = (line.split("|") for line in said.out.splitlines() if line.startswith(("| pca", "| q of")))
+    share = float(re.findall(r"(\d+\.\d)% abnormal", said.err)[0]) / 100
+    assert min(float(own[2]), float(of_values[2])) > 5 * share  # a score that says nothing has the share itself

@@ -3,9 +3,10 @@ r"""Detectors of a table of series, each device's year apart: fitted on the firs
     WATER_LEVEL_LOCATION=/data/logan_river.zip python -m benchmarks.series_split water_level
 
 `ae-assets evaluate` judges all devices on one range of days; series of different years have none in common. Features,
-fits, scores, aggregation and figures are the chain's own; only the lakehouse is left out. Records that cells mark as
-abnormal (`source.columns.label`) are left out of the fit unless ``--unlabelled``, and each run of them is an event. The
-years of a device in which nothing is marked are left out: nobody has looked at them.
+fits, scores, aggregation and figures are the chain's own; only the lakehouse is left out. Each run of records that
+cells mark as abnormal (`source.columns.label`) is an event; the fit leaves them out, or learns from them where the
+detector does, unless ``--unlabelled``. The years of a device in which nothing is marked are left out: nobody has looked
+at them.
 """
 
 import argparse
@@ -22,7 +23,8 @@ from ae_assets.chain.raw_columns import RawColumns
 from ae_assets.cli.instance import load_table
 from ae_assets.decisions.aggregation import aggregate
 from ae_assets.detectors import TrainingData, fit, windows_of
-from ae_assets.detectors.config import DetectorConfig, IsolationForestConfig, PcaConfig
+from ae_assets.detectors.config import DetectorConfig, GradientBoostingConfig, IsolationForestConfig, PcaConfig
+from ae_assets.detectors.networks.classifiers import LstmClassifierConfig
 from ae_assets.evaluation.intervals import rate
 from ae_assets.evaluation.protocols.alarms import AlarmFigures, alarm_figures
 from ae_assets.evaluation.protocols.curves import average_precision, vus_pr
@@ -42,6 +44,9 @@ FALSE_ALARMS_A_DAY = 0.1
 """False alarms for each day of a device at which the events that are found are counted."""
 
 CUTS = 400
+
+_BLOCKS, _EVERY = 50, 10
+"""The records to learn from are cut into blocks, of which each tenth is kept to stop networks by."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,8 @@ def detectors(table: WatchedTable, names: Iterable[str] = ()) -> Mapping[str, De
     found["last_value of each device"] = found["last_value"].model_copy(update={"per": "entity"})
     found["t2_and_q of the values"] = PcaConfig(features=levels, statistic="t2_and_q", per="entity", clip=1e6)
     found["q of the values"] = PcaConfig(features=levels, per="entity", clip=1e6)
+    found["gradient_boosting, supervised"] = GradientBoostingConfig()
+    found["lstm_classifier, supervised"] = LstmClassifierConfig(window=timedelta(hours=5), units=(32,), epochs=10)
     found["isolation forest of the values"] = IsolationForestConfig(features=levels, per="entity")
     chosen = list(names)
     return {name: config for name, config in found.items() if not chosen or name in chosen}
@@ -154,11 +161,11 @@ def scored(records: Records, config: DetectorConfig, parts: Parts, *, labelled: 
     early = records.features.join(last, on="entity", how="left", maintain_order="left").select(
         pl.col("time") < pl.col("last") - embargo
     )
-    where = early.to_series() & records.normal(config.window) if labelled else early.to_series()
-    windows = windows_of(records.features, names, config.window, where=where, step=step)
-    entities = windows.keys()["entity"]
-    held_out = (entities == entities.unique().sort()[0]).to_numpy()
-    detector = fit(config, TrainingData(windows, np.zeros(len(windows), np.bool_), held_out))
+    abnormal = Intervals(records.events).abnormal(records.features) & labelled
+    learned = early.to_series() & (records.normal(config.window) | abnormal if labelled else True)
+    windows = windows_of(records.features, names, config.window, where=learned, step=step)
+    held_out = np.arange(len(windows)) * _BLOCKS // len(windows) % _EVERY == 0
+    detector = fit(config, TrainingData(windows, abnormal.filter(learned).to_numpy(), held_out))
     every = windows_of(records.features, names, config.window, step=step)
     judged = pl.Series(detector.judges(every))
     scores = (

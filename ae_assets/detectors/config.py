@@ -165,6 +165,10 @@ class PcaConfig(_ScaledConfig):
         "each component's variance; both as multiples of what one of 20 healthy records exceeds.",
     )
 
+    @property
+    def is_in_units(self) -> bool:
+        return self.statistic == "t2_and_q"
+
 
 class KMeansConfig(_ScaledConfig):
     """Baseline: squared distance to the nearest centre of healthy drives."""

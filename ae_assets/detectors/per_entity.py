@@ -24,8 +24,8 @@ LEAST_WINDOWS = 200
 UNIT = 0.95
 """Share of an entity's normal windows whose score is at most 1."""
 
-BLOCKS, EVERY = 50, 10
-"""An entity's windows are cut into blocks in order of time, of which each tenth is kept for validation."""
+BLOCKS, EVERY = 200, 10
+"""An entity's windows are cut into so many blocks in order of time, and each tenth of them is kept for validation."""
 
 _ALL = "all"
 
@@ -143,10 +143,15 @@ class FittedPerEntity(FittedDetector):
 
 
 def _member(config: DetectorSettings, data: TrainingData, progress: ProgressSink) -> Member:
-    """A fitted detector in units of a high score of normal windows that it was not fitted on."""
+    """A fitted detector in units of a high score of normal windows, unless it has its own.
+
+    Of all of them: the few that are kept for validation leave the unit to chance, and with it how entities compare.
+    """
     fitted = config.fit(data, progress)
-    validation = data.validation if len(data.validation) else data.train
-    unit = float(np.quantile(fitted.score(validation).score, UNIT))
+    if config.is_in_units:
+        return Member(fitted, 1.0)
+    normal = data.windows.take(np.flatnonzero(~data.target))
+    unit = float(np.quantile(fitted.score(normal).score, UNIT))
     return Member(fitted, unit if unit > 0 else 1.0)
 
 
@@ -160,7 +165,7 @@ def _by_entity(windows: Windows) -> Iterator[tuple[str, NDArray[np.int64]]]:
 def _split(data: TrainingData) -> TrainingData:
     """The windows of one entity with blocks of them held out, in all parts of its time."""
     count = len(data.windows)
-    blocks = np.arange(count) * BLOCKS // max(count, 1)
+    blocks = np.arange(count) // max(count // BLOCKS, 1)
     return replace(data, held_out=blocks % EVERY == EVERY - 1)
 
 

@@ -51,8 +51,8 @@ class DetectorSettings(Settings):
     per: Literal["table", "entity"] = Field(
         "table",
         description="What is fitted: table: one detector on the records of all devices. entity: one on those of each "
-        "device that has enough, whose score is then a multiple of the score that one of 20 of its own normal records "
-        "exceeds; devices with few records, and those that come later, are scored by one of all.",
+        "device that has enough, whose score is then a multiple of what one of 20 of its own normal records exceeds; "
+        "devices with few records, and those that come later, are scored by one of all.",
     )
 
     former_keys: ClassVar[Mapping[str, str]] = {"window_days": "window"}
@@ -68,6 +68,11 @@ class DetectorSettings(Settings):
     def name(self) -> str:
         """What tables of several detectors call it."""
         return self.type
+
+    @property
+    def is_in_units(self) -> bool:
+        """Whether the scores of two fits compare as they are, since each is in units of what is usual for it."""
+        return False
 
     def fit(self, data: "TrainingData", progress: ProgressSink) -> "FittedDetector":
         """Fits the detector; see ``detectors.fit``."""

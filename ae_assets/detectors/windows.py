@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ae_assets.errors import ContractError
+from ae_assets.features.catalogue import CALENDAR
 from ae_assets.schemas.durations import DAY, written
 from ae_assets.schemas.records import key_of, keys_of
 from ae_assets.schemas.spans import counts_within
@@ -99,7 +100,9 @@ class TrainingData:
 
 def is_reading(feature_name: str) -> bool:
     """Whether a feature is known only where the entity reports something; by its name."""
-    return feature_name not in ABOUT_THE_RECORD and not feature_name.endswith(MISSING_FLAG)
+    return not (
+        feature_name in ABOUT_THE_RECORD or feature_name.startswith(CALENDAR) or feature_name.endswith(MISSING_FLAG)
+    )
 
 
 def windows_of(

@@ -28,7 +28,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ae_assets.errors import ContractError
-from ae_assets.features.catalogue import Feature, catalogue
+from ae_assets.features.catalogue import CALENDAR, Feature, catalogue
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.units import SMALLEST_RANGE
 from ae_assets.schemas.durations import DAY
@@ -381,6 +381,10 @@ def _of_an_attribute(feature: Feature, attribute: _Attribute) -> NDArray[np.floa
 
 def _of_the_record(feature: Feature, block: _Block) -> NDArray[np.float64]:
     """How long ago the entity's previous record was, or on how many days it has one, by what the table can tell."""
+    if feature.name.startswith(CALENDAR):
+        times = block.rows.select(time_of(block.rows.columns)).to_series().gather(block.order[block.described])
+        parts: NDArray[np.float64] = getattr(times.dt, feature.transform)().cast(pl.Float64).to_numpy()
+        return parts
     step_days = block.rhythm.periods.step / DAY
     until = block.periods[block.described]
     gaps_before = np.concatenate([[0], np.cumsum(block.is_gap)])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from ae_assets.features.config import FeatureConfig, Transform, feature_prefix
+from ae_assets.features.config import Calendar, FeatureConfig, Transform, feature_prefix
 from ae_assets.schemas.durations import in_words, written
 
 
@@ -25,9 +25,12 @@ class Feature:
     name: str
     description: str
     column: str | None
-    transform: Transform | Literal["missing", "gap_days", "history_days"]
+    transform: Transform | Calendar | Literal["missing", "gap_days", "history_days"]
     span: timedelta | None = None
 
+
+CALENDAR = "calendar_"
+"""How the names of features begin that say when a record was taken."""
 
 _OF_SPANS: Mapping[str, str] = {
     "growth": "signed log1p of the change over",
@@ -45,6 +48,7 @@ def catalogue(config: FeatureConfig) -> tuple[Feature, ...]:
     )
     return (
         *(feature for column in config.attributes for feature in _features_of(column, config)),
+        *(Feature(f"{CALENDAR}{part}", f"{part} of the record, in UTC", None, part) for part in config.calendar),
         Feature("gap_days", gap, None, "gap_days"),
         Feature("history_days", history, None, "history_days"),
     )

@@ -12,6 +12,8 @@ from ae_assets.schemas.durations import Duration, whole_days, written
 Kind = Literal["counter", "gauge", "age", "rate"]
 Transform = Literal["level", "growth", "per_1000_hours", "deviation", "drift", "excess", "range"]
 
+Calendar = Literal["hour", "minute", "weekday", "day", "month"]
+
 LONGEST_SPAN = timedelta(days=366)
 
 TRANSFORMS_OF_KIND: dict[str, tuple[Transform, ...]] = {
@@ -115,6 +117,18 @@ class FeatureConfig(BaseModel):
         "counts days. The longest is the look-back of every feature.",
     )
 
+    calendar: tuple[Calendar, ...] = Field(
+        default=(),
+        description="What is said of the time of a record, in UTC: hour (0 to 23), minute, weekday (1 = Monday), day "
+        "of the month, month. It is no evidence: a record of which nothing else is known is not judged.",
+    )
+
+    @model_validator(mode="after")
+    def _calendar_is_named_once(self) -> "FeatureConfig":
+        if len(set(self.calendar)) != len(self.calendar):
+            raise ValueError(f"calendar names something twice: {list(self.calendar)}")
+        return self
+
     @model_validator(mode="after")
     def _one_clock(self) -> "FeatureConfig":
         clocks = [column for column, attribute in self.attributes.items() if attribute.kind == "age"]
@@ -142,6 +156,8 @@ class FeatureConfig(BaseModel):
     def _names_differ(self) -> "FeatureConfig":
         names: dict[str, str] = {}
         for column in self.attributes:
+            if self.calendar and feature_prefix(column) == "calendar":
+                raise ValueError(f"attributes.{column}: gives features of the same names as features.calendar")
             if (other := names.setdefault(feature_prefix(column), column)) != column:
                 raise ValueError(
                     f"attributes.{column}: gives features of the same names as {other!r}; keep one of them"

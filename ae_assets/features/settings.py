@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ae_assets.features.catalogue import Feature, catalogue
+from ae_assets.features.catalogue import CALENDAR, Feature, catalogue
 from ae_assets.features.config import TRANSFORMS_OF_KIND, AttributeConfig, FeatureConfig
 from ae_assets.schemas.durations import days_or_written, in_words
 
@@ -67,7 +67,10 @@ class FeatureSettings:
             }
             for column, attribute in self.config.attributes.items()
         }
-        features = {"spans": [days_or_written(span) for span in self.config.spans], "attributes": attributes}
+        # Only where there is one: settings from before there was a calendar stay as they are.
+        calendar = {"calendar": list(self.config.calendar)} if self.config.calendar else {}
+        spans = [days_or_written(span) for span in self.config.spans]
+        features = {"spans": spans, "attributes": attributes, **calendar}
         return {"format": self.format, "source": dict(self.source), "features": features}
 
     @classmethod
@@ -85,7 +88,10 @@ class FeatureSettings:
             }
             for column, settings in features["attributes"].items()
         }
-        config = FeatureConfig.model_validate({"spans": features["spans"], "attributes": attributes})
+        calendar = features.get("calendar", ())
+        config = FeatureConfig.model_validate(
+            {"spans": features["spans"], "attributes": attributes, "calendar": calendar}
+        )
         return cls(config, record["source"], record["format"])
 
     @cached_property
@@ -119,6 +125,9 @@ class FeatureSettings:
         """The settings that a feature's values follow from, by key; whether it is made is the first that count."""
         look_back: dict[str, object] = {LOOK_BACK: days_or_written(self.config.look_back)}
         column = feature.column
+        if feature.name.startswith(CALENDAR):
+            made = feature.transform in self.config.calendar
+            return {"features.calendar": feature.transform if made else f"not {feature.transform}"}
         if column is None:
             return look_back
         key, attribute = f"features.attributes.{column}", self.config.attributes.get(column)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from ae_assets.features.catalogue import Feature, catalogue
+from ae_assets.features.catalogue import CALENDAR, Feature, catalogue
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.units import SMALLEST_RANGE, in_own_units, scale_of
 from ae_assets.schemas.durations import in_words
@@ -137,7 +137,7 @@ def _place_in_words(feature: Feature) -> tuple[int, timedelta]:
 def _subject(feature: Feature, config: FeatureConfig) -> str:
     rows: Mapping[str, str] = {"gap_days": "days since its last record", "history_days": "earlier days with a record"}
     if feature.column is None:
-        return rows.get(feature.transform, feature.name)
+        return rows.get(feature.transform, feature.name.replace(CALENDAR, ""))
     meaning = _name(feature.column, config)
     return f"{meaning}: clock off by" if feature.transform == "drift" else meaning
 

@@ -120,6 +120,7 @@ def _rest_of_series(proposal: Proposal, cadence: timedelta) -> Iterator[str]:
     yield ""
     if proposal.days is None or proposal.days >= _ENOUGH_DAYS:
         yield "  training: {horizon_days: 1}"
+        yield "  calibration: {embargo_days: 2}"
     else:
         learned, calibrated = max(proposal.days // 2, 1), max(proposal.days // 6, 1)
         yield f"  training: {{days: {learned}, horizon_days: 1}} # half of the {proposal.days} days that there are"

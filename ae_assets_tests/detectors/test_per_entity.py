@@ -86,10 +86,19 @@ def test_an_entity_is_scored_as_by_a_detector_of_its_own_in_units_of_its_own_hig
         own = np.flatnonzero(entities == entity)
         alone = member.detector.score(windows.take(own))
         assert np.array_equal(scores.score[own], alone.score / np.float32(member.unit))
-        assert 0.8 < np.mean(scores.score[own] <= 1) < 1
+        assert member.unit == 1
     others = np.flatnonzero(entities == NEW)
     of_all = pca.of_all.detector.score(windows.take(others)).score
     assert np.array_equal(scores.score[others], of_all / np.float32(pca.of_all.unit))
+
+
+def test_scores_without_a_unit_are_told_in_a_high_score_of_the_entity() -> None:
+    detector = learned(EcodConfig(per="entity"))
+    windows = judged(detector)
+    scores, entities = detector.score(windows).score, windows.keys()["entity"].to_numpy()
+    for entity, member in detector.members.items():
+        assert member.unit != 1
+        assert 0.85 < np.mean(scores[entities == entity] <= 1) < 1
 
 
 def test_what_is_usual_at_one_station_is_strange_at_another(pca: FittedPerEntity) -> None:

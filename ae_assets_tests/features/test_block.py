@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ae_assets.detectors.windows import is_reading
 from ae_assets.errors import ContractError
 from ae_assets.features.block import LEAST_VALUES_OF_A_RANGE, features_of_block
 from ae_assets.features.catalogue import feature_names
@@ -403,6 +404,23 @@ def test_excess_by_blocks_and_periods_is_that_of_the_whole_bit_for_bit():
         look_back.push(rows.filter(day=day))
         streamed.append(features_of_block(look_back.history(day), day, RANGED, rhythm=rhythm))
     assert pl.concat(streamed).sort("entity", "time").equals(whole)
+
+
+def test_the_calendar_says_when_a_record_was_taken_in_utc():
+    config = FeatureConfig.model_validate(
+        {
+            "spans": ["1d"],
+            "attributes": {"level": {"kind": "gauge", "meaning": "level"}},
+            "calendar": ["hour", "minute", "weekday", "day", "month"],
+        }
+    )
+    frame = features_of_block(readings([1.0, 2.0]), DAY, config, rhythm=Rhythm(DAILY, timedelta(minutes=15)))
+    names = [name for name in frame.columns if name.startswith("calendar_")]
+    assert names == [f"calendar_{part}" for part in config.calendar]
+    assert frame.select(names).rows() == [(11, 45, 5, 17, 5), (12, 0, 5, 17, 5)]
+    daily = FeatureConfig.model_validate({**CONFIG.model_dump(), "calendar": ["weekday", "hour"]})
+    assert features_of(series("smart_5_raw", {0: 3}), daily)["calendar_weekday"] == 5
+    assert not any(is_reading(name) for name in names)
 
 
 STATION = FeatureConfig.model_validate(

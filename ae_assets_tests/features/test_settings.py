@@ -123,6 +123,16 @@ def test_a_record_says_all_that_counts_and_nothing_else() -> None:
     assert FeatureSettings.from_record(record).changes(BEFORE, NAMES) == []
 
 
+def test_a_calendar_is_a_setting_where_there_is_one() -> None:
+    config = BEFORE.config.model_copy(update={"calendar": ("hour",)})
+    now = FeatureSettings(config, BEFORE.source)
+    again = FeatureSettings.from_record(json.loads(json.dumps(now.record)))
+    assert again.digest == now.digest != BEFORE.digest
+    assert "calendar" not in BEFORE.record["features"]
+    assert BEFORE.changes(now, NAMES) == []
+    assert now.changes(BEFORE, ["calendar_hour"]) == [Change("features.calendar", "hour", "not hour")]
+
+
 def test_means_whose_excess_is_measured_are_a_setting_and_are_read_back() -> None:
     gauge = {"kind": "gauge", "meaning": "load", "transforms": ["excess"]}
     before = settings(load={**gauge, "excess_of_means": [1]})
