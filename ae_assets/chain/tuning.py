@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -20,22 +19,17 @@ import numpy as np
 import polars as pl
 from pydantic import ValidationError
 
-from ae_assets.chain.model import TrainingRange, TrainingWindows, training_windows
-from ae_assets.chain.scoring import score_days
-from ae_assets.chain.target import target_of
+from ae_assets.chain.folds import Fold, FoldReader, folds_of, groups_of, ranking, require_calendar
 from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.detectors import FittedDetector, fit
 from ae_assets.detectors.config import DetectorConfig
 from ae_assets.detectors.networks.network import NetworkConfig
 from ae_assets.detectors.search import Between, OneOf
 from ae_assets.errors import ModelError
-from ae_assets.evaluation.gain import Gain, gain_in_average_precision, gain_over_seeds
-from ae_assets.evaluation.intervals import Flags, Floats
+from ae_assets.evaluation.gain import Gain, Ranked, gain_in_average_precision, gain_over_seeds
 from ae_assets.evaluation.protocols.curves import average_precision
-from ae_assets.evaluation.target import Target
 from ae_assets.model.model import card_of
 from ae_assets.plugins import STORED
-from ae_assets.schemas.periods import Periods, named
 
 if TYPE_CHECKING:
     import optuna
@@ -52,28 +46,14 @@ FOLDS = 2
 SEEDS = 5
 """Fits of each of two settings that are compared by loss."""
 
-MANY_DEVICES = 30
-"""Devices from which on they are drawn again whole; of fewer their periods are."""
+BY_LOSS = ", or choose those of a network by its loss (--by loss)"
+"""What else can be done without labels."""
 
 FIRST_TRIALS = 5
 """Trials before one may be given up."""
 
 FEWEST_TRIALS = 10
 """From which on it is said which settings matter."""
-
-
-_NOTHING_KNOWN = (
-    "nothing is known to have gone wrong between {} and {}, and settings are chosen by how high such records score; "
-    "name a longer range (--train-start and --train-end), or choose those of a network by its loss (--by loss)"
-)
-
-
-@dataclass(frozen=True)
-class Fold:
-    """Days to fit on, with what is known by the end of them, and the days after them to judge by."""
-
-    training: TrainingRange
-    judged: tuple[date, date]
 
 
 @dataclass(frozen=True)
@@ -109,30 +89,6 @@ class Tuned:
     importance: Mapping[str, float]
 
 
-def folds_of(periods: Periods, start: date, end: date) -> tuple[Fold, ...]:
-    """The days of a range as folds, each a fit on half of them and the days after it, the last up to its end.
-
-    Raises:
-        ModelError: the range is too short.
-    """
-    days = periods.range(start, end)
-    fitted = len(days) // 2
-    each = (len(days) - fitted) // (FOLDS + 1)
-    if not each:
-        raise ModelError(
-            f"{named(start)} to {named(end)} are {len(days)} {periods.plural}, and tuning needs {2 * FOLDS + 1} or "
-            "more: half to fit on, the others to choose and to confirm by; name a longer range (--train-start and "
-            "--train-end)"
-        )
-    folds = []
-    for number in range(FOLDS + 1):
-        first = number * each
-        until = len(days) if number == FOLDS else first + fitted + each
-        training = TrainingRange(days[first], days[first + fitted - 1], days[first + fitted - 1])
-        folds.append(Fold(training, (days[first + fitted], days[until - 1])))
-    return tuple(folds)
-
-
 def tune(
     space: Workspace,
     days: tuple[date, date],
@@ -160,16 +116,11 @@ def tune(
     """
     optuna = _optuna()
     began, table = time.monotonic(), space.table
-    if table.first_days is not None:
-        raise ModelError(
-            f"the days of {table.table} are counted from each device's first (training.counted_from: entity), so that "
-            "what is learned from on one day is judged on another; tuning cuts days by the calendar, so tune a copy of "
-            "the table with training.counted_from: calendar"
-        )
+    require_calendar(space)
     if not table.detector.searched:
         raise ModelError(f"{table.detector.type} has no settings that are searched; tune another detector")
     chosen_aim: Aim = aim or ("labels" if table.target_kind else "loss")
-    folds = folds_of(table.periods, *days)
+    folds = folds_of(table.periods, *days, FOLDS + 1)
     judge = _Judge(space, chosen_aim, folds)
     judge.require_something_to_choose_by()
     study = optuna.create_study(
@@ -241,42 +192,34 @@ def _figure_of(trial: "optuna.Trial", before: DetectorConfig, judge: "_Judge") -
 
 
 class _Judge:
-    """Fits and judges a detector on a fold; the windows of a fold are read once."""
+    """Fits and judges a detector on a fold."""
 
     def __init__(self, space: Workspace, aim: Aim, folds: tuple[Fold, ...]) -> None:
         self.space = space
         self.aim = aim
         self.folds = folds
-        window = space.table.detector.window
-        self._windows: Callable[[int], TrainingWindows] = cache(
-            lambda number: training_windows(space, folds[number].training, window)
-        )
-        self._target: Target = target_of(space, folds[-1].judged[1])
+        self._reader = FoldReader(space, folds)
 
     def require_something_to_choose_by(self) -> None:
         """Raises ModelError where no fold can tell a better detector from a worse one."""
         table = self.space.table
-        if self.aim == "loss":
-            if not isinstance(table.detector, NetworkConfig):
-                raise ModelError(
-                    f"{table.detector.type} has no loss, and without labels there is nothing else to choose by; give "
-                    f"{table.table} labels (docs/own-table.md), or tune a network"
-                )
-            return
-        periods = self.space.table.periods
-        for fold in self.folds:
-            if not self._target.entities_within(periods.start(fold.judged[0]), periods.end(fold.judged[1])):
-                raise ModelError(_NOTHING_KNOWN.format(named(fold.judged[0]), named(fold.judged[1])))
+        if self.aim == "labels":
+            self._reader.require_labels(BY_LOSS)
+        elif not isinstance(table.detector, NetworkConfig):
+            raise ModelError(
+                f"{table.detector.type} has no loss, and without labels there is nothing else to choose by; give "
+                f"{table.table} labels (docs/own-table.md), or tune a network"
+            )
 
     def figure(self, config: DetectorConfig, number: int) -> float:
         """The figure of a detector on a fold, higher = better."""
-        fitted = self._fitted(config, number)
-        if self.aim == "loss":
-            if not fitted.history.median_loss:
-                raise ModelError("every feature is constant on the devices held out, and there is no loss to lower")
-            return 1 - fitted.history.kept_loss / fitted.history.median_loss
-        _, abnormal, score = self._ranked(fitted, self.folds[number])
-        return average_precision(abnormal, score)
+        if self.aim == "labels":
+            records = self._records(config, number)
+            return average_precision(records["abnormal"].to_numpy(), ranking(records))
+        history = self._fitted(config, number).history
+        if not history.median_loss:
+            raise ModelError("every feature is constant on the devices held out, and there is no loss to lower")
+        return 1 - history.kept_loss / history.median_loss
 
     def gain(self, before: DetectorConfig, after: DetectorConfig) -> Gain:
         """What one detector gains on another on the last fold."""
@@ -287,38 +230,18 @@ class _Judge:
                 for config in (before, after)
             )
             return gain_over_seeds(of_before, of_after)
-        keys, abnormal, score = self._ranked(self._fitted(before, last), self.folds[last])
-        _, _, other = self._ranked(self._fitted(after, last), self.folds[last])
-        by = ["entity"] if keys["entity"].n_unique() >= MANY_DEVICES else ["entity", "day"]
-        group = keys.select(pl.struct(by).rank("dense").cast(pl.Int64) - 1).to_series().to_numpy()
-        return gain_in_average_precision(abnormal, score, other, group)
+        records, others = (self._records(config, last) for config in (before, after))
+        abnormal = records["abnormal"].to_numpy()
+        return gain_in_average_precision([Ranked(abnormal, ranking(records), ranking(others), groups_of(records))])
 
     def _fitted(self, config: DetectorConfig, number: int) -> FittedDetector:
-        return fit(config, self._windows(number).data, self.space.progress)
+        return fit(config, self._reader.windows(number, config.window).data, self.space.progress)
 
-    def _ranked(self, fitted: FittedDetector, fold: Fold) -> tuple[pl.DataFrame, Flags, Floats]:
-        """The records of the days to judge by that are normal or abnormal: keys, which are abnormal, scores."""
-        table = self.space.table
-        days = table.periods.range(*fold.judged)
-        scored = score_days(self.space, fitted, table.decision.aggregation, days, "scoring")
-        frames = [of_day.scores for of_day in scored]
-        if not frames:
-            raise ModelError(
-                f"there are no features between {named(fold.judged[0])} and {named(fold.judged[1])}; materialise "
-                f"{self.space.name(FEATURES)} for these days"
-            )
-        scores = pl.concat(frames)
-        abnormal = self._target.abnormal(scores)
-        looked_back_on = table.rhythm.look_back(fitted.window) + table.rhythm.look_back(
-            table.decision.aggregation.window
-        )
-        counted = abnormal | self._target.normal(scores, looked_back_on)
-        judged = scores.filter(counted)
-        score = judged["score"].cast(pl.Float64).fill_null(-np.inf).to_numpy()
-        marked = abnormal.filter(counted).to_numpy()
-        if not marked.any():
-            raise ModelError(_NOTHING_KNOWN.format(named(fold.judged[0]), named(fold.judged[1])))
-        return judged, marked, score
+    def _records(self, config: DetectorConfig, number: int) -> pl.DataFrame:
+        records = self._reader.scores(self._fitted(config, number), number)
+        if not records["abnormal"].any():
+            raise self._reader.nothing_known(number, BY_LOSS)
+        return records
 
 
 def _optuna() -> Any:

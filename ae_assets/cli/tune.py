@@ -1,5 +1,7 @@
 """``tune``: other settings of a table's detector, tried on days that nothing is judged by."""
 
+from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,7 +15,9 @@ from ae_assets.errors import ConfigError, ModelError
 from ae_assets.pipeline.ranges import range_if_named
 
 if TYPE_CHECKING:
+    from ae_assets.chain import Workspace
     from ae_assets.chain.tuning import Aim, Tried, Tuned
+    from ae_assets.detectors.config import DetectorConfig
 
 STUDY_FILE, YAML_FILE, HISTORY_FILE, IMPORTANCE_FILE = "trials.log", "detector.yaml", "history.png", "importance.png"
 
@@ -51,21 +55,18 @@ def tune(
     than chance. Days that a champion is calibrated or judged on are not read. Given again, the command goes on where it
     was; nothing in use changes.
     """
-    from ae_assets.chain.training_days import default_training_days
     from ae_assets.chain.tuning import tune as tuned_of
     from ae_assets.cli.instance import open_workspace, prepare_home
 
     space = open_workspace(table)
-    days = range_if_named(space.table.periods, train_start, train_end, ("--train-start", "--train-end"))
-    usual = default_training_days(space) if days is None else days
-    if isinstance(usual, str):
-        raise ModelError(usual)
+    named = range_if_named(space.table.periods, train_start, train_end, ("--train-start", "--train-end"))
+    days = days_to_use(space, named)
     folder = prepare_home() / "tuning" / table
     folder.mkdir(parents=True, exist_ok=True)
     with shown_progress("tuning"):
         tuned = tuned_of(
             space,
-            usual,
+            days,
             folder / STUDY_FILE,
             trials=trials,
             seconds=None if minutes is None else 60 * minutes,
@@ -74,8 +75,34 @@ def tune(
         )
     _write(tuned, table, output or folder)
     say(_in_words(tuned))
-    say(f"{(output or folder) / YAML_FILE}: the settings to put into the table's YAML; then train again")
+    path = (output or folder) / YAML_FILE
+    if tuned.gain is not None and tuned.gain.is_beyond_chance:
+        say(f"{path}: the settings to put into the table's YAML; then train again")
+    else:
+        say(f"{path}: the best settings that were tried; keep the YAML as it is, or try on more days")
     return DONE
+
+
+def days_to_use(space: "Workspace", named: tuple[date, date] | None) -> tuple[date, date]:
+    """The days that are named, else those that a model would learn from.
+
+    Raises:
+        ModelError: there are too few of them.
+    """
+    from ae_assets.chain.training_days import default_training_days
+
+    usual = default_training_days(space) if named is None else named
+    if isinstance(usual, str):
+        raise ModelError(usual)
+    return usual
+
+
+def detector_yaml(config: "DetectorConfig", told: Sequence[str]) -> str:
+    """The section of a table's YAML, with what is told of it as comments above."""
+    import yaml
+
+    settings = {"type": config.type} | config.model_dump(mode="json", exclude_defaults=True)
+    return "\n".join([*(f"# {line}" for line in told), yaml.safe_dump({"detector": settings}, sort_keys=False)])
 
 
 def _say_trial(tried: "Tried") -> None:
@@ -115,16 +142,12 @@ def _in_words(tuned: "Tuned") -> str:
 
 def _write(tuned: "Tuned", table: str, folder: Path) -> None:
     """The YAML with a word on where it is from, and the figures."""
-    import yaml
-
     from ae_assets.chain.tuning import AIMS
     from ae_assets.reports.axes import shortened
     from ae_assets.reports.tuning import setting_importance, tuning_history
 
-    settings = {"type": tuned.best.type} | tuned.best.model_dump(mode="json", exclude_defaults=True)
     first, last = tuned.folds[0].training.start, tuned.folds[-1].judged[1]
-    told = [f"# The detector of {table}, tuned on {first} to {last}.", f"# {_in_words(tuned)}"]
-    text = "\n".join([*told, yaml.safe_dump({"detector": settings}, sort_keys=False)])
+    text = detector_yaml(tuned.best, [f"The detector of {table}, tuned on {first} to {last}.", _in_words(tuned)])
     figures = [one.figure for one in tuned.tried]
     own = next((one.figure for one in tuned.tried if not one.changes), None)
     try:

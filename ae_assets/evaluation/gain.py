@@ -1,12 +1,15 @@
 """What one detector gains on another in ranking the same records, and whether that is more than chance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ae_assets.evaluation.bootstrap import RESAMPLES, spread
+from ae_assets.evaluation.bootstrap import RESAMPLES
 from ae_assets.evaluation.intervals import Flags, Floats
+
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -28,36 +31,57 @@ class Gain:
         return self.low > 0
 
 
-def gain_in_average_precision(
-    abnormal: Flags,
-    before: Floats,
-    after: Floats,
-    group: NDArray[np.int64],
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Gain:
-    """The average precision of two scores, and its gain over groups that are drawn again with replacement.
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """Records of one stretch of days with two scores, which are held against those of the same stretch alone.
 
-    Args:
+    Attributes:
         abnormal: (n,), at least one of them.
         before: score (n,), -inf where a record was not judged.
         after: score (n,) of the other.
         group: of each record (n,), from 0: records of one group are drawn together, since they are no evidence apart.
-        resamples: number of resamples; those without an abnormal record say nothing and are left out.
-        seed: of the draws.
+            Stretches share no group.
     """
-    generator, count = np.random.default_rng(seed), int(group.max()) + 1
-    curves = [_Curve.of(abnormal, score) for score in (before, after)]
+
+    abnormal: Flags
+    before: Floats
+    after: Floats
+    group: NDArray[np.int64]
+
+
+def gain_in_average_precision(
+    stretches: Sequence[Ranked], *, comparisons: int = 1, resamples: int = RESAMPLES, seed: int = 0
+) -> Gain:
+    """The mean average precision of two scores over stretches, and its gain over groups drawn again with replacement.
+
+    Args:
+        stretches: at least one.
+        comparisons: how many gains are looked at, so that all of their intervals together hold in 95% (Bonferroni).
+        resamples: number of resamples; a stretch of which one draws no abnormal record does not count in it.
+        seed: of the draws; equal seeds draw equal resamples.
+    """
+    generator = np.random.default_rng(seed)
+    counts = [int(one.group.max()) + 1 for one in stretches]
+    curves = [tuple(_Curve.of(one.abnormal, score) for score in (one.before, one.after)) for one in stretches]
     gains = []
     for _ in range(resamples):
-        weight = np.bincount(generator.integers(count, size=count), minlength=count)[group]
-        if weight[abnormal].any():
-            drawn_before, drawn_after = (curve.average_precision(weight) for curve in curves)
-            gains.append(drawn_after - drawn_before)
-    low, high = spread(np.array(gains))
-    whole = [curve.average_precision(np.ones(len(abnormal), np.int64)) for curve in curves]
-    return Gain(whole[0], whole[1], float(low), float(high))
+        drawn = []
+        for one, count, (before, after) in zip(stretches, counts, curves, strict=True):
+            weight = np.bincount(generator.integers(count, size=count), minlength=count)[one.group]
+            if weight[one.abnormal].any():
+                drawn.append(after.average_precision(weight) - before.average_precision(weight))
+        if drawn:
+            gains.append(np.mean(drawn))
+    tail = (1 - CONFIDENCE) / 2 / comparisons
+    low, high = np.quantile(gains, [tail, 1 - tail])
+    whole = np.mean(
+        [
+            [curve.average_precision(np.ones(len(one.abnormal), np.int64)) for curve in of_one]
+            for one, of_one in zip(stretches, curves, strict=True)
+        ],
+        axis=0,
+    )
+    return Gain(float(whole[0]), float(whole[1]), float(low), float(high))
 
 
 def gain_over_seeds(before: Floats, after: Floats) -> Gain:

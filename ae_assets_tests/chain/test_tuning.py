@@ -12,8 +12,9 @@ import pytest
 
 from ae_assets.chain import Workspace
 from ae_assets.chain.features import build_features
+from ae_assets.chain.folds import folds_of
 from ae_assets.chain.raw import load_raw
-from ae_assets.chain.tuning import FOLDS, Tried, folds_of, tune
+from ae_assets.chain.tuning import Tried, tune
 from ae_assets.detectors.config import DETECTOR_KINDS
 from ae_assets.detectors.search import Between, OneOf
 from ae_assets.detectors.settings import DetectorSettings
@@ -127,8 +128,8 @@ def test_days_after_those_that_are_named_change_nothing(space: Workspace, tmp_pa
 def test_folds_are_cut_in_time_and_the_last_ends_with_the_range(periods: Periods, count: int) -> None:
     start = periods.of(FIRST.date())
     end = periods.shifted(start, count - 1)
-    folds = folds_of(periods, start, end)
-    assert len(folds) == FOLDS + 1
+    folds = folds_of(periods, start, end, 3)
+    assert len(folds) == 3
     for fold in folds:
         assert start <= fold.training.start <= fold.training.end == fold.training.known_until < fold.judged[0]
         assert periods.shifted(fold.training.end, 1) == fold.judged[0] <= fold.judged[1] <= end
@@ -139,7 +140,7 @@ def test_folds_are_cut_in_time_and_the_last_ends_with_the_range(periods: Periods
 
 def test_a_range_that_is_too_short_says_how_long_it_must_be() -> None:
     with pytest.raises(ModelError, match="5 or more"):
-        folds_of(DAILY, DAYS[0], DAYS[3])
+        folds_of(DAILY, DAYS[0], DAYS[3], 3)
 
 
 def test_no_trial_begins_after_the_time_that_is_given(space: Workspace, tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ DEMO = {
 MASKS = (
     (r"\d{8}T\d{9}Z-[0-9a-f]{8}", "VERSION"),
     (r"\S+/dagster dev", "dagster dev"),
-    (r" in \d+ s \(", " in SECONDS ("),
+    (r" in [\d.]+ s\b", " in SECONDS"),
+    (r" +[\d.]+ s +[\d.]+ s +\d+ KiB\n", "  COSTS\n"),
     (r"(?m)^(.+: )\d+ (of (\d+) (?:days|epochs)), [\d,.]+ rows/s.*\n(?:\1\d+ \2.*\n)*", r"\1\3 \2, SPEED\n"),
 )
 """Pattern and what stands in its place; progress is told as often as it takes time, and its last line is enough."""
@@ -119,6 +120,13 @@ def test_promote(fleet: Fleet, tmp_path: Path) -> None:
     session = Session("promote", fleet.home, tmp_path)
     for _ in range(2):
         session.type(f"promote fleet {champion}")
+    session.is_as_written()
+
+
+def test_select(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weak = {"type": "isolation_forest", "trees": 2, "windows_per_tree": 4}
+    session = Session("select", table_in(tmp_path, monkeypatch, detector=weak), tmp_path)
+    session.type(shlex.join(["select", "stations", *RANGE]))
     session.is_as_written()
 
 
