@@ -115,7 +115,7 @@ def training_windows(space: Workspace, training: TrainingRange, window: timedelt
     rows_by_day = {day: rows for day, rows in space.days_of(FEATURES).items() if training.start <= day <= training.end}
     left_out = _left_out(space, training, rows_by_day)
     available = sum(rows for day, rows in rows_by_day.items() if day not in left_out)
-    sampled = _hash_share(space.table.training.seed) < space.table.training.max_rows / max(available, 1)
+    sampled = hash_share(space.table.training.seed) < space.table.training.max_rows / max(available, 1)
     before = space.table.rhythm.look_back(window)
     rows = _rows(space, training, names, sampled, target, before, left_out)
     if rows.is_empty():
@@ -194,7 +194,7 @@ def _in_first_days(rows: pl.DataFrame, training: TrainingRange) -> pl.DataFrame:
     return rows.filter(pl.col("seen_days").fill_null(0) <= training.first_days).drop("seen_days")
 
 
-def _hash_share(seed: int) -> pl.Expr:
+def hash_share(seed: int) -> pl.Expr:
     """A number in [0, 1) for each device that is the same on every day."""
     return (pl.col("entity").hash(seed) % _HASH_STEPS) / _HASH_STEPS
 
@@ -220,7 +220,7 @@ def _held_out(normal: pl.DataFrame, settings: TrainingSection) -> pl.Expr:
             )
         count = min(max(int(share * len(days)), 1), len(days) - 1)
         return pl.col("day") >= pl.lit(days[len(days) - count])
-    numbers = entities.to_frame().select(_hash_share(settings.seed + 1)).to_series().sort()
+    numbers = entities.to_frame().select(hash_share(settings.seed + 1)).to_series().sort()
     count = min(max(int((numbers < share).sum()), 1), len(entities) - 1)
     cut: float = numbers[count - 1]
-    return _hash_share(settings.seed + 1) <= cut
+    return hash_share(settings.seed + 1) <= cut

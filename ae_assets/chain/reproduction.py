@@ -8,12 +8,14 @@ for any detector. And where one device in ten thousand fails, who never gives an
 
 from collections.abc import Iterator, Sequence
 from datetime import date
+from functools import cached_property
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from ae_assets.chain.lives import lives_in
+from ae_assets.chain.model import hash_share
 from ae_assets.chain.settings import DaySettings
 from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.detectors import TrainingData, Windows, fit, windows_of
@@ -33,7 +35,7 @@ TRAINING_DAYS = 3
 STEPS = 20
 CONTROLS = 5
 MOST_WINDOWS = 20_000
-MOST_DEVICES = 4_000
+MOST_DEVICES = 10_000
 JUDGED_DAYS = 30
 SEED = 7
 DENSE, LSTM, RANDOM, NEVER = "dense autoencoder", "LSTM autoencoder", "random numbers", "never an alarm"
@@ -61,9 +63,13 @@ def reproduce(space: Workspace, start: date | None = None) -> Reproduction:
     rows = _Rows(space)
     training = rows.of(split.training).filter(pl.col("label") == 0)
     day = rows.of([split.day])
-    benches = [_Bench(name, space, rows.names, training, day) for name in NETWORKS]
     failing = (day["label"] == 1).to_numpy()
+    if not failing.any():
+        raise EvaluationError(
+            f"no device that fails on {named(split.day)} has a validated record on that day; name another --start"
+        )
     drawn = np.random.default_rng(SEED).random(day.height) * 100 > PERCENTILE
+    benches = [_Bench(name, space, rows.names, training, day) for name in NETWORKS]
     return Reproduction(
         split,
         training.height,
@@ -164,7 +170,7 @@ class _Bench:
 
     def accuracy(self) -> Accuracy:
         """Of all rows of the day."""
-        high = self._of(scaled_by(self._day, self._training, self._names)) > np.percentile(self._errors, PERCENTILE)
+        high = self._errors_of_day > np.percentile(self._errors, PERCENTILE)
         return Accuracy(self.name, float((~high).mean()), float((high == (self._day["label"] == 1).to_numpy()).mean()))
 
     def _by_themselves(self, rows: pl.DataFrame) -> Errors:
@@ -182,9 +188,12 @@ class _Bench:
 
     def _in_their_day(self, rows: pl.DataFrame) -> Errors:
         """Each row where it stands in its day."""
-        wanted = self._day["entity"].is_in(rows["entity"].implode()).to_numpy()
-        errors: Errors = self._of(scaled_by(self._day, self._training, self._names))[wanted]
+        errors: Errors = self._errors_of_day[self._day["entity"].is_in(rows["entity"].implode()).to_numpy()]
         return errors
+
+    @cached_property
+    def _errors_of_day(self) -> Errors:
+        return self._of(scaled_by(self._day, self._training, self._names))
 
     def _of(self, scaled: pl.DataFrame) -> Errors:
         return self._detector.score(windows_of(one_series(scaled), self._names, self._window)).score
@@ -217,13 +226,11 @@ def _judged(space: Workspace, rows: _Rows, split: Split, training: pl.DataFrame)
     """
     lives, names = lives_in(space), rows.names
     failing = lives.frame.filter(pl.col("failed_on").is_between(*split.judged))["entity"]
-    share = min(1.0, MOST_DEVICES / training["entity"].n_unique())
-    drawn = pl.col("entity").hash(SEED) % MOST_DEVICES < share * MOST_DEVICES
-    before = split.judged[0] - STEPS * DAY
-    days = [day for day in space.days_with_rows(FEATURES) if before < day <= split.judged[1]]
-    scored = scaled_by(rows.of(days, drawn | pl.col("entity").is_in(failing.implode())), training, names)
+    drawn = hash_share(SEED) < MOST_DEVICES / training["entity"].n_unique()
+    kept = drawn | pl.col("entity").is_in(failing.implode())
+    scored = scaled_by(rows.of(_with_look_back(space, *split.judged), kept), training, names)
     judged = space.table.periods.range(*split.judged)
-    scaled = scaled_by(rows.of([d for d in space.days_with_rows(FEATURES) if d <= split.training[-1]]), training, names)
+    scaled = scaled_by(rows.of(_with_look_back(space, split.training[0], split.training[-1])), training, names)
     healthy = (scaled["label"] == 0) & scaled["day"].is_in(split.training)
     scores = {}
     for name, config in NETWORKS.items():
@@ -233,3 +240,8 @@ def _judged(space: Workspace, rows: _Rows, split: Split, training: pl.DataFrame)
     keys = scores[DENSE].drop("score")
     scores[RANDOM] = keys.with_columns(score=pl.Series(np.random.default_rng(SEED).random(keys.height)))
     return compare(scores, lives, Protocol(*split.judged, space.table.horizon_days, JUDGED_DAYS))
+
+
+def _with_look_back(space: Workspace, first: date, last: date) -> list[date]:
+    """The days with features that windows of records from the first to the last day reach to."""
+    return [day for day in space.days_with_rows(FEATURES) if first - STEPS * DAY < day <= last]

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import polars as pl
 import pytest
 
 from ae_assets.chain import Workspace, reproduction
+from ae_assets.chain.lives import lives_in
 from ae_assets.chain.reproduction import DENSE, LSTM, NEVER, RANDOM, reproduce, scaled_by, split_of
 from ae_assets.chain.workspace import FEATURES
 from ae_assets.errors import EvaluationError
@@ -76,6 +78,19 @@ def test_a_feature_is_scaled_by_the_rows_that_are_named() -> None:
     by = pl.DataFrame({"a": [1.0, 3.0], "b": [2.0, 2.0]})
     scaled = scaled_by(pl.DataFrame({"a": [2.0, None], "b": [5.0, 2.0]}), by, ["a", "b"])
     assert scaled.to_dict(as_series=False) == {"a": [0.0, 0.0], "b": [3.0, 0.0]}
+
+
+def test_a_day_whose_failures_have_no_record_is_refused_before_a_fit(
+    space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = split_of(space, None)
+    failed_on = lives_in(space).frame["failed_on"]
+    quiet = next(day for day in space.table.periods.range(*found.judged) if day not in set(failed_on))
+    monkeypatch.setattr(reproduction, "split_of", lambda *_: replace(found, day=quiet))
+    monkeypatch.setattr(reproduction, "fit", None)
+
+    with pytest.raises(EvaluationError, match=f"no device that fails on {quiet}"):
+        reproduce(space)
 
 
 def test_days_without_what_is_needed_are_refused(space: Workspace, tmp_path: Path) -> None:
