@@ -1,6 +1,6 @@
 """Folds: the days to learn from cut in time, for fits and for the days after them by which detectors are told apart.
 
-No day of calibration or evaluation is among them, so that what is chosen here can still be judged there.
+What is chosen by them can be judged on the days after them alone.
 """
 
 from dataclasses import dataclass

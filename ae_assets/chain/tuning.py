@@ -1,4 +1,4 @@
-"""Tuning: other settings of a table's detector, tried on days that are neither calibrated nor judged.
+"""Tuning: other settings of a table's detector, tried on folds of the days to learn from.
 
 The days to learn from are cut in time: a fit on half of them, the days after it to choose by, twice, and the last days
 to say whether what was chosen is better by more than chance. No later day is read.

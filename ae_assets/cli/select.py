@@ -32,8 +32,8 @@ def select(table: str, train_start: str | None, train_end: str | None, output: P
     """Fits TABLE's detector, its comparisons and every baseline at three points in time, and judges the days after.
 
     Where it is known what went wrong: how high such records score, beside the table's own detector, with an interval.
-    Else nothing ranks detectors, and it is said how stable each is and how far they agree. Days that a champion is
-    calibrated or judged on are not read; nothing in use changes.
+    Else nothing ranks detectors, and it is said how stable each is and how far they agree. Left out, the days are those
+    that a model would learn from now; what is chosen by them can be judged on later days alone. Nothing in use changes.
     """
     from ae_assets.chain.selection import select as selected_of
     from ae_assets.cli.instance import open_workspace, prepare_home

@@ -1,4 +1,4 @@
-"""``tune``: other settings of a table's detector, tried on days that nothing is judged by."""
+"""``tune``: other settings of a table's detector, tried on its own history."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -52,8 +52,8 @@ def tune(
     """Tries other settings of TABLE's detector and writes the best as YAML to commit, with figures.
 
     The days to learn from are cut in time: fits, days to choose by, and the last days to say whether the gain is more
-    than chance. Days that a champion is calibrated or judged on are not read. Given again, the command goes on where it
-    was; nothing in use changes.
+    than chance. Left out, they are those that a model would learn from now; what is chosen by them can be judged on
+    later days alone. Given again, the command goes on where it was; nothing in use changes.
     """
     from ae_assets.chain.tuning import tune as tuned_of
     from ae_assets.cli.instance import open_workspace, prepare_home
