@@ -49,7 +49,7 @@ def find_anomalies(space: Workspace, champion: Champion, days: Sequence[date]) -
         "anomalies",
         on_failure=fail,
         hold=champion.episodes.hold,
-        learned_days=champion.learned_days,
+        learned=champion.learned,
     )
     empty = set(days)
     with space.writer(ANOMALIES) as writer:

@@ -272,7 +272,7 @@ def _by_intervals(space: Workspace, scores: Mapping[str, pl.DataFrame], days: tu
 
 def _scores(space: Workspace, one: Champion, days: list[date], name: str) -> pl.DataFrame:
     scored = score_days(space, one.detector, one.aggregation, days, stage=f"scoring the {name}")
-    return pl.concat([of_day.judged_after(one.learned_days).scores for of_day in scored])
+    return pl.concat([of_day.judged_after(one.learned).scores for of_day in scored])
 
 
 def _in_words(

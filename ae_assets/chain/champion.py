@@ -18,7 +18,8 @@ from ae_assets.errors import ModelError
 from ae_assets.evaluation.drift import Reference
 from ae_assets.features.settings import FeatureSettings
 from ae_assets.model.definition import WatchedTable
-from ae_assets.model.model import DAYS_OF_LIFE, Limits, Model, days_of_life_of, last_of
+from ae_assets.model.life import LifeRange, learned_of
+from ae_assets.model.model import OF_LIFE, Limits, Model
 from ae_assets.schemas.periods import DAILY, Periods
 from ae_assets.thresholds.threshold import Threshold
 
@@ -31,8 +32,8 @@ class CalibrationRange:
     end: date
     left_out: tuple[date, ...] = ()
     """Days between them whose scores do not count, for their implausible volume."""
-    days_of_life: tuple[int, int] | None = None
-    """First and last of each entity's own days whose scores count; None: all of them."""
+    of_life: LifeRange | None = None
+    """The stretch of each entity's life whose scores count; None: all of them."""
 
     @classmethod
     def after(
@@ -81,9 +82,10 @@ class Champion(Model):
     def seen_until(self) -> date:
         """Last day that the fit or the threshold has seen, labels included.
 
-        Where they have seen the first days of each entity, which are not judged, it is the one before the range.
+        Where they have seen the first days or records of each entity, which are not judged, it is the one before
+        the range.
         """
-        if self.learned_days:
+        if self.learned is not None:
             return self.rhythm.periods.shifted(self.training.start, -1)
         return max(self.training.known_until, self.calibration.end)
 
@@ -123,15 +125,16 @@ def load_version(space: Workspace, version: str) -> Champion:
         )
     parse = space.table.periods.parse
     start, end = map(parse, kept["calibrated_on"])
+    of_life = LifeRange.from_record(kept.get(OF_LIFE))
     return Champion(
         version,
         detector,
         Threshold.from_json(text),
         AggregationConfig.model_validate(kept["aggregation"]),
         *decided_by(space.table),
-        last_of(kept),
+        learned_of(of_life),
         training_of(space, version),
-        CalibrationRange(start, end, tuple(map(parse, kept.get("days_left_out", ()))), days_of_life_of(kept)),
+        CalibrationRange(start, end, tuple(map(parse, kept.get("days_left_out", ()))), of_life),
         Reference.from_dict(kept["reference"]),
     )
 
@@ -145,12 +148,12 @@ def write_threshold(
     space: Workspace, calibrated: Champion, promotion: Mapping[str, Any], not_judged: NotJudgedRows
 ) -> None:
     """Stores the threshold of a version with all that belongs to it."""
-    of_life = calibrated.calibration.days_of_life
+    of_life = calibrated.calibration.of_life
     content = {
         **json.loads(calibrated.threshold.to_json()),
         "aggregation": calibrated.aggregation.model_dump(mode="json"),
         "calibrated_on": [calibrated.calibration.start.isoformat(), calibrated.calibration.end.isoformat()],
-        **({} if of_life is None else {DAYS_OF_LIFE: of_life}),
+        **({} if of_life is None else {OF_LIFE: of_life.record}),
         "days_left_out": [day.isoformat() for day in calibrated.calibration.left_out],
         "reference": calibrated.reference.as_dict(),
         "promotion": dict(promotion),

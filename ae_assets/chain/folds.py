@@ -58,7 +58,7 @@ def folds_of(periods: Periods, start: date, end: date, count: int) -> tuple[Fold
 
 def require_calendar(space: Workspace) -> None:
     """Raises ModelError where each device has days of its own to learn from, which no cut of the calendar respects."""
-    if space.table.first_days is not None:
+    if space.table.learned is not None:
         raise ModelError(
             f"the days of {space.table.table} are counted from each device's first (training.counted_from: entity), so "
             "that what is learned from on one day is judged on another; folds are cut by the calendar, so use a copy "

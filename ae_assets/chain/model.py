@@ -19,6 +19,7 @@ from ae_assets.errors import ModelError
 from ae_assets.evaluation.target import MOMENT, Intervals, Target
 from ae_assets.features.catalogue import feature_names
 from ae_assets.model.definition import TrainingSection
+from ae_assets.model.life import SEEN, LifeRange
 from ae_assets.model.model import card_of
 from ae_assets.schemas.periods import DAILY, Periods, named
 
@@ -29,35 +30,36 @@ _HASH_STEPS = 1_000_000
 class TrainingRange:
     """The days a detector learns from, and the last day whose failure labels it may know.
 
-    With ``first_days`` it learns in these of each entity's first so many days alone.
+    With ``learned`` it learns in these from the first so many days or records of each entity alone.
     """
 
     start: date
     end: date
     known_until: date
-    first_days: int | None = None
+    learned: LifeRange | None = None
 
     @classmethod
     def of(
-        cls, start: date, end: date, horizon_days: int, periods: Periods = DAILY, first_days: int | None = None
+        cls, start: date, end: date, horizon_days: int, periods: Periods = DAILY, learned: LifeRange | None = None
     ) -> "TrainingRange":
         """The range whose labels are known through the horizon after its end, to the end of a period."""
         if end < start:
             raise ModelError(f"the training range ends on {named(end)}, before it starts on {named(start)}")
-        return cls(start, end, periods.after(end, timedelta(days=horizon_days)), first_days)
+        return cls(start, end, periods.after(end, timedelta(days=horizon_days)), learned)
 
     @property
     def record(self) -> dict[str, str | int]:
         """Plain values, which `from_record` reads."""
         days = {"start": self.start, "end": self.end, "known_until": self.known_until}
         record: dict[str, str | int] = {name: day.isoformat() for name, day in days.items()}
-        return record if self.first_days is None else {**record, "first_days": self.first_days}
+        return record if self.learned is None else {**record, f"first_{self.learned.unit}": self.learned.last}
 
     @classmethod
     def from_record(cls, record: Mapping[str, str], periods: Periods) -> "TrainingRange":
         """What `record` gave."""
         start, end, known_until = (periods.parse(record[name]) for name in ("start", "end", "known_until"))
-        return cls(start, end, known_until, int(record["first_days"]) if "first_days" in record else None)
+        learned = (LifeRange(1, int(record[key]), unit) for unit in SEEN if (key := f"first_{unit}") in record)
+        return cls(start, end, known_until, next(learned, None))
 
 
 @dataclass(frozen=True)
@@ -175,23 +177,22 @@ def _rows(
     """
     made_by, periods = DaySettings(space, names), space.table.periods
     frames = []
-    of_life = [] if training.first_days is None else ["seen_days"]
+    of_life = [] if training.learned is None else [SEEN[training.learned.unit]]
     for day, frame in space.iter_days(FEATURES, training.start, training.end, [*made_by.columns, *of_life]):
         if day not in left_out:
             soon_abnormal = target.entities_within(periods.start(day), periods.end(day) - MOMENT + window)
             frames.append(
-                _in_first_days(made_by.require(day, frame), training).filter(
-                    sampled | pl.col("entity").is_in(soon_abnormal)
-                )
+                _learned(made_by.require(day, frame), training).filter(sampled | pl.col("entity").is_in(soon_abnormal))
             )
     return pl.concat(frames) if frames else pl.DataFrame()
 
 
-def _in_first_days(rows: pl.DataFrame, training: TrainingRange) -> pl.DataFrame:
+def _learned(rows: pl.DataFrame, training: TrainingRange) -> pl.DataFrame:
     """The rows that a training may learn from by the age of their entities."""
-    if training.first_days is None:
+    if training.learned is None:
         return rows
-    return rows.filter(pl.col("seen_days").fill_null(0) <= training.first_days).drop("seen_days")
+    seen = SEEN[training.learned.unit]
+    return rows.filter(training.learned.holds(rows[seen])).drop(seen)
 
 
 def hash_share(seed: int) -> pl.Expr:

@@ -10,6 +10,7 @@ from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.decisions.config import AggregationConfig
 from ae_assets.detectors import FittedDetector
 from ae_assets.errors import AeAssetsError, ContractError, ModelError
+from ae_assets.model.life import LifeRange
 from ae_assets.model.scoring import ABOUT_RECORDS, ScoredDay, Scorer
 from ae_assets.progress import Progress
 
@@ -23,7 +24,7 @@ def score_days(
     entities: Collection[str] | None = None,
     on_failure: Callable[[date, AeAssetsError], None] | None = None,
     hold: timedelta | None = None,
-    learned_days: int = 0,
+    learned: LifeRange | None = None,
 ) -> Iterator[ScoredDay]:
     """Scores the given periods, each record from those of the detector's window; those without features are skipped.
 
@@ -41,7 +42,7 @@ def score_days(
     rhythm, periods = space.table.rhythm, space.table.periods
     scored_before = rhythm.look_back(aggregation.window) + rhythm.look_back(hold)
     needed = {day for stretch in periods.stretches(days, scored_before) for day in periods.range(*stretch)}
-    scorer = Scorer(detector, aggregation, hold, learned_days)
+    scorer = Scorer(detector, aggregation, hold, learned)
     began, rows = time.monotonic(), 0
     look_back = rhythm.look_back(detector.window) + scored_before
     unusable: tuple[date, ModelError] | None = None

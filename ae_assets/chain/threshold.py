@@ -27,6 +27,7 @@ from ae_assets.decisions.config import AggregationConfig
 from ae_assets.detectors import FittedDetector, load_detector
 from ae_assets.errors import ModelError
 from ae_assets.evaluation.target import Failures
+from ae_assets.model.life import LifeRange, learned_of
 from ae_assets.model.scoring import ScoredDay
 from ae_assets.schemas.periods import named
 from ae_assets.schemas.records import day_of
@@ -77,9 +78,9 @@ def calibrate_latest(
     of_range = scores.filter(pl.col("fails_in").is_null())
     healthy, not_judged = of_range.drop_nulls("score"), NotJudgedRows.of(of_range)
     reference = reference_of(space, calibration.start, calibration.end, healthy, detector.feature_names)
-    _, learned_days = calibration.days_of_life or (0, 0)
+    learned = learned_of(calibration.of_life)
     challenger = Champion(
-        version, detector, threshold, aggregation, *decided_by(table), learned_days, training, calibration, reference
+        version, detector, threshold, aggregation, *decided_by(table), learned, training, calibration, reference
     )
     promotion = judge_challenger(space, challenger, promote)
     write_threshold(space, challenger, promotion.record, not_judged)
@@ -96,10 +97,9 @@ def calibration_after(space: Workspace, training: TrainingRange) -> CalibrationR
     """
     asked_for, periods = space.table.calibration, space.table.periods
     left_out = days_left_out(space)
-    if training.first_days is not None:
-        after = training.first_days + asked_for.embargo_days
+    if (of_life := space.table.calibration_of_life(training.learned)) is not None:
         within = sorted(day for day in left_out if training.start <= day <= training.end)
-        return CalibrationRange(training.start, training.end, tuple(within), (after + 1, after + asked_for.days))
+        return CalibrationRange(training.start, training.end, tuple(within), of_life)
     calibration = CalibrationRange.after(training, asked_for.embargo_days, asked_for.days, left_out, periods)
     left = len(_days_of(space, calibration))
     if calibration.left_out and left < LEAST_SHARE * periods.count(timedelta(days=asked_for.days)):
@@ -155,7 +155,7 @@ def calibration_scores(
         )
     target = target_of(space, calibration.end)
     scored_days = score_days(space, detector, aggregation, days, "calibration")
-    frames = [_of_life(scored, calibration.days_of_life) for scored in scored_days]
+    frames = [_of_life(scored, calibration.of_life) for scored in scored_days]
     if not isinstance(target, Failures):
         scores = pl.concat(frames)
         rhythm = space.table.rhythm
@@ -177,9 +177,9 @@ def calibration_scores(
     return marked.filter(pl.col("fails_in").is_null() | (failed_on > day_known(space, training.known_until)))
 
 
-def _of_life(scored: ScoredDay, days: tuple[int, int] | None) -> pl.DataFrame:
-    """The scores of a period, of entities on these of their days where they are named."""
-    return scored.scores if days is None else scored.scores.filter(scored.days_of_life.is_between(*days))
+def _of_life(scored: ScoredDay, life: LifeRange | None) -> pl.DataFrame:
+    """The scores of a period, of entities in this stretch of their life where one is named."""
+    return scored.scores if life is None else scored.scores.filter(scored.within(life))
 
 
 def _marked(scores: pl.DataFrame, failures: pl.DataFrame, horizon_days: int) -> pl.DataFrame:

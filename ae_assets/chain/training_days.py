@@ -54,7 +54,7 @@ def plan_training(
     Returns:
         First and last day, or why there is no model yet and when there can be one.
     """
-    if table.first_days is not None:
+    if table.learned is not None:
         return min(days), max(days)
     for is_judged in [True, False] if judged else [False]:
         planned = latest_training_days(table, max(days), judged=is_judged, left_out=left_out)
@@ -78,9 +78,9 @@ def plan_retraining(
     if not days:
         return f"{table.table} has no features yet"
     last = max(days)
-    if table.first_days is not None and trained_until is not None and trained_until >= last:
+    if table.learned is not None and trained_until is not None and trained_until >= last:
         return f"the newest version has learned from days until {named(trained_until)}, the last with features"
-    if table.first_days is not None:
+    if table.learned is not None:
         return min(days), last
     start, end = latest_training_days(table, last, judged=judged, left_out=left_out)
     if judged and trained_until is not None and trained_until >= end:

@@ -11,6 +11,7 @@ from ae_assets.chain.workspace import Workspace
 from ae_assets.decisions.config import AggregationConfig
 from ae_assets.features.catalogue import feature_names
 from ae_assets.model.definition import WatchedTable
+from ae_assets.model.life import LifeRange
 
 Remedy = Literal["calibrate", "train"]
 
@@ -64,9 +65,9 @@ def _of_the_fit(space: Workspace, champion: Champion) -> Iterator[Unapplied]:
     horizon = card["horizon_days"]
     if table.target_kind == "failures" and horizon != table.horizon_days:
         yield Unapplied("training.horizon_days", horizon, table.horizon_days, "train")
-    learned = champion.training.first_days
-    if learned != table.first_days:
-        yield Unapplied("training.counted_from", _first(learned), _first(table.first_days), "train")
+    learned = champion.training.learned
+    if learned != table.learned:
+        yield Unapplied("training.counted_from", _first(learned), _first(table.learned), "train")
     target = table.target_settings
     for key, before in card.get("target", target).items():  # a version of an earlier release does not say
         if before != target[key]:
@@ -82,15 +83,16 @@ def _of_the_threshold(space: Workspace, champion: Champion) -> Iterator[Unapplie
     yield from _unlike("threshold", chosen, now, "calibrate")
     in_use, now = _in_force(champion.aggregation), _in_force(table.decision.aggregation)
     yield from _unlike("decision.aggregation", in_use, now, "calibrate")
-    yield from _unlike("calibration", _calibrated_as(table, champion), table.calibration.model_dump(), "calibrate")
+    of_life, asked = champion.calibration.of_life, table.calibration_of_life(champion.training.learned)
+    if of_life is None or asked is None:
+        yield from _unlike("calibration", _calibrated_as(table, champion), table.calibration.model_dump(), "calibrate")
+    elif of_life != asked:
+        yield Unapplied("calibration", of_life.words, asked.words, "calibrate")
 
 
 def _calibrated_as(table: WatchedTable, champion: Champion) -> dict[str, int]:
     """The lengths of the calibration range and of the embargo before it: the YAML's where they make that range."""
     asked, periods = table.calibration, table.periods
-    if (of_life := champion.calibration.days_of_life) is not None and champion.training.first_days is not None:
-        first, last = of_life
-        return {"embargo_days": first - 1 - champion.training.first_days, "days": last - first + 1}
     days, learned_until = champion.calibration, periods.end(champion.training.end)
     length = len(periods.range(days.start, days.end)) - len(days.left_out)
     begins = periods.following(learned_until + timedelta(days=asked.embargo_days))
@@ -102,8 +104,8 @@ def _calibrated_as(table: WatchedTable, champion: Champion) -> dict[str, int]:
     }
 
 
-def _first(days: int | None) -> str:
-    return "calendar" if days is None else f"entity, the first {days} days"
+def _first(learned: LifeRange | None) -> str:
+    return "calendar" if learned is None else f"entity, the first {learned.last} {learned.unit}"
 
 
 def _in_force(aggregation: AggregationConfig) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def latest_unseen_days(space: Workspace) -> tuple[date, date] | str:
     last = max(space.days_with_rows(ANOMALIES), default=champion.seen_until)
     first = _first_judged(space, champion, last)
     length = len(periods.range(first, last)) * periods.step
-    if length < window:
+    if length < window and champion.learned is None:
         return (
             f"too few days to judge yet: the champion {champion.version} has seen days and labels until "
             f"{named(champion.seen_until)}, it has scored {length.days} days since then without a gap until "

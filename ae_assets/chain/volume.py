@@ -33,7 +33,7 @@ def implausible_volumes(space: Workspace, first: date | None = None, last: date 
         lowest_share=limits.volume_low,
         highest_share=limits.volume_high,
     )
-    return found if space.table.first_days is None else [day for day in found if day.rows]
+    return found if space.table.learned is None else [day for day in found if day.rows]
 
 
 def days_left_out(space: Workspace) -> frozenset[date]:

@@ -85,7 +85,8 @@ def features_of_block(
         One row per record of the stretch, sorted by entity and time: ``day``, ``time`` where rows have it, ``entity``,
         ``cohort``, ``label``, then ``feature_names(config)`` as Float32 with null for unknown, never NaN, then
         ``lost_attributes`` (List of String, null where nothing is lost) and ``seen_days`` (Int16, days since the
-        entity's earliest record in the look-back, rounded up; null without one). Empty where the stretch has no rows.
+        entity's earliest record in the look-back, rounded up; null without one) and ``seen_records`` (Int32, its
+        records in the look-back up to this one, which counts). Empty where the stretch has no rows.
 
     Raises:
         ContractError: a column is missing or not numeric, or an entity has two records of one time.
@@ -112,6 +113,7 @@ def features_of_block(
         pl.Series("seen_days", np.where(block.has_past, np.ceil(block.days_since(block.earliest)), np.nan))
         .fill_nan(None)
         .cast(pl.Int16),
+        pl.Series("seen_records", block.described - block.earliest + 1, dtype=pl.Int32),
     )
 
 

@@ -43,11 +43,25 @@ def feature_schema(config: FeatureConfig, rhythm: Rhythm = DAILY_RECORDS) -> pa.
         nullable=True,
         description="days since the earliest record of the device within the look-back; null = none; never a feature",
     )
+    records = pa.Column(
+        pl.Int32,
+        pa.Check.ge(1),
+        nullable=True,
+        description="records of the device within the look-back, this one included; null = made before they were "
+        "counted; never a feature",
+    )
     made_by = pa.Column(
         pl.String,
         nullable=True,
         description="what the features were made by: the digest of settings that the table's property "
         "`ae_assets.settings.DIGEST` spells out; null = made before they were kept",
     )
-    columns = {**keys, **features, "lost_attributes": lost, "seen_days": seen, SETTINGS: made_by}
+    columns = {
+        **keys,
+        **features,
+        "lost_attributes": lost,
+        "seen_days": seen,
+        "seen_records": records,
+        SETTINGS: made_by,
+    }
     return pa.DataFrameSchema(columns, name="features", strict=True, ordered=True)

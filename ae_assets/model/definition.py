@@ -17,6 +17,7 @@ from ae_assets.detectors.config import DetectorConfig
 from ae_assets.detectors.networks.dense import DenseAutoencoderConfig
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.settings import FeatureSettings
+from ae_assets.model.life import LifeRange
 from ae_assets.schemas.columns import ColumnsSection
 from ae_assets.schemas.durations import DAY, whole_days, written
 from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
@@ -144,10 +145,14 @@ class TrainingSection(Section):
     """Days before a failure in which a drive does not count as healthy; also the horizon of detection."""
     days: Days = 60
     """Length of the training range when a run names none, counted from its start."""
+    records: Count | None = None
+    """Of counted_from: entity, instead of days: so many first records of each device, for series that are shorter than
+    days, or of which some have a record each minute and others each hour."""
     counted_from: Literal["calendar", "entity"] = "calendar"
     """calendar: the days of training, embargo and calibration follow each other for all devices at once. entity: they
-    are the first days of each device's own records, wherever in the range these lie, for series that do not run side by
-    side; a device is judged after them, and begins again after an absence as long as the look-back of its features."""
+    are the first days, or records, of each device's own, wherever in the range these lie, for series that do not run
+    side by side; a device is judged after them, and begins again after an absence as long as the look-back of its
+    features."""
     validation_share: Rate = 0.1
     """Share of drives, chosen by hash, kept for early stopping."""
     max_rows: Annotated[int, Field(ge=1_000)] = 2_000_000
@@ -163,6 +168,10 @@ class CalibrationSection(Section):
     """Days left out between the training range and the calibration range."""
     days: Days = 23
     """Length of the calibration range."""
+    records: Count | None = None
+    """Where training.records are counted: so many records of each device, after those."""
+    embargo_records: Annotated[int, Field(ge=0)] = 0
+    """Records left out between the two."""
 
 
 class ChecksSection(Section):
@@ -381,17 +390,20 @@ class WatchedTable(Section):
         aggregation, episodes, rhythm = self.decision.aggregation, self.decision.episodes, self.rhythm
         embargo = self.calibration.embargo_days
         look_back = whole_days(rhythm.look_back(aggregation.window))
-        if look_back > embargo:
+        if self.training.records is not None:
+            yield from self._wrong_records()
+        elif look_back > embargo:
             yield (
                 f"decision.aggregation.span {written(aggregation.span)} looks back on {look_back} days before the "
                 f"calibration range and calibration.embargo_days is {embargo}, so the cut would rest on scores of "
                 f"training days; make the embargo {look_back} days or longer, or aggregate over less"
             )
-        if self.days_of_calibration is not None and self.days_of_calibration[1] * DAY >= self.features.look_back:
+        seen = self.calibration_of_life(self.learned)
+        if seen is not None and seen.last * (DAY if seen.unit == "days" else rhythm.step) >= self.features.look_back:
             yield (
-                f"training.counted_from: entity tells the first {self.days_of_calibration[1]} days of a device by the "
-                f"look-back of its features, which is {written(self.features.look_back)}; make features.spans longer "
-                "than training.days, calibration.embargo_days and calibration.days together"
+                f"training.counted_from: entity tells the first {seen.last} {seen.unit} of a device by the look-back "
+                f"of its features, which is {written(self.features.look_back)}; make one of features.spans longer than "
+                "those of training, embargo and calibration together"
             )
         if (episodes.alarms - 1) * rhythm.step >= episodes.within and episodes.alarms > 1:
             yield (
@@ -422,6 +434,20 @@ class WatchedTable(Section):
                     f"maintenance.retention_days.{asset} {retained} is shorter than the chain reads back: {parts} = "
                     f"{total} days; make it as long or longer, or leave it out to keep all"
                 )
+
+    def _wrong_records(self) -> Iterator[str]:
+        aggregation, rhythm, embargo = self.decision.aggregation, self.rhythm, self.calibration.embargo_records
+        if self.training.counted_from != "entity" or rhythm.cadence is None or self.calibration.records is None:
+            yield (
+                "training.records are the first of each device: they need training.counted_from: entity, "
+                "source.columns.time.cadence, and calibration.records, which follow them"
+            )
+        elif rhythm.look_back(aggregation.window) > embargo * rhythm.step:
+            yield (
+                f"decision.aggregation.span {written(aggregation.span)} looks back on more than the "
+                f"{embargo} records of calibration.embargo_records, so the cut would rest on scores of training "
+                "records; make the embargo longer, or aggregate over less"
+            )
 
     @property
     def periods(self) -> Periods:
@@ -462,17 +488,22 @@ class WatchedTable(Section):
         return self.training.horizon_days if self.target_kind == "failures" else 0
 
     @property
-    def first_days(self) -> int | None:
-        """How many first days of each device are learned from; None: those of a range of the calendar."""
-        return self.training.days if self.training.counted_from == "entity" else None
-
-    @property
-    def days_of_calibration(self) -> tuple[int, int] | None:
-        """The first and last day of each device on which the threshold is chosen; None as `first_days`."""
-        if self.first_days is None:
+    def learned(self) -> LifeRange | None:
+        """Which first days or records of each device are learned from; None: days of the calendar."""
+        if self.training.counted_from == "calendar":
             return None
-        before = self.first_days + self.calibration.embargo_days
-        return before + 1, before + self.calibration.days
+        records = self.training.records
+        return LifeRange(1, self.training.days) if records is None else LifeRange(1, records, "records")
+
+    def calibration_of_life(self, learned: LifeRange | None) -> LifeRange | None:
+        """On which days or records of each device the threshold is chosen of a model that has learned from the first.
+
+        None as `learned`.
+        """
+        asked = self.calibration
+        if learned is None or learned.unit == "days":
+            return None if learned is None else learned.after(asked.embargo_days, asked.days)
+        return learned.after(asked.embargo_records, asked.records or asked.days)
 
     @property
     def feature_settings(self) -> FeatureSettings:

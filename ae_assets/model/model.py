@@ -20,6 +20,7 @@ from ae_assets.features.settings import FeatureSettings
 from ae_assets.features.volume import are_many, table_gaps
 from ae_assets.model.definition import ChecksSection, WatchedTable
 from ae_assets.model.judgement import LEARNED_FROM, lacks_what_it_reported, not_judged_because
+from ae_assets.model.life import LifeRange, learned_of
 from ae_assets.model.preparation import Preparation
 from ae_assets.model.reasons import reasons, top_features
 from ae_assets.model.scoring import ScoredDay, Scorer
@@ -37,7 +38,7 @@ FORMAT = 2
 VERSION_FILE, THRESHOLD_FILE = "version.json", "threshold.json"
 SETTINGS, MEANINGS, DECISION, LIMITS = "feature_settings", "meanings", "decision", "limits"
 """Keys of a model card that say how raw rows become features and scores become decisions."""
-DAYS_OF_LIFE = "calibrated_on_days_of_life"
+OF_LIFE = "calibrated_on_days_of_life"
 """Key of a threshold: the first and last day of each entity on which it was chosen, where they are no calendar days."""
 
 
@@ -100,7 +101,7 @@ class Model:
         settings: the contract of raw rows, and how features are made of them.
         episodes: when an episode opens and closes.
         limits: what a day has to keep to.
-        learned_days: so many first days of each entity are learned from, and not judged.
+        learned: what of each entity's life is learned from, and not judged; None: days of the calendar are.
     """
 
     version: str
@@ -110,7 +111,7 @@ class Model:
     settings: FeatureSettings
     episodes: EpisodeConfig
     limits: Limits
-    learned_days: int
+    learned: LifeRange | None
 
     @property
     def features(self) -> FeatureConfig:
@@ -138,7 +139,7 @@ class Model:
         gaps: set[date] = set()
         return State(
             Preparation(self.contract, self.features),
-            Scorer(self.detector, self.aggregation, self.episodes.hold, self.learned_days),
+            Scorer(self.detector, self.aggregation, self.episodes.hold, self.learned),
             Episodes(self.episodes, None, gaps, self.rhythm.periods),
             mutes,
             gaps,
@@ -205,8 +206,8 @@ class Model:
             One row per record, with the columns of ``schemas.anomalies``, sorted by falling score.
         """
         because = not_judged_because(scored, self.detector, self.features)
-        learned_from = scored.in_first(self.learned_days)
-        scored = scored.judged_after(self.learned_days)
+        learned_from = scored.within(self.learned)
+        scored = scored.judged_after(self.learned)
         keys = with_mutes(scored.keys, mutes, scored.day)
         # A policy may let the cut follow the day, as a budget of alarms does; muted rows take none of it.
         counted = pl.select(pl.when(keys["muted_until"].is_null()).then(scored.score)).to_series()
@@ -300,19 +301,8 @@ def load_model(path: str | Path) -> Model:
         FeatureSettings.from_record(card[SETTINGS], card[MEANINGS]),
         EpisodeConfig.model_validate(card[DECISION]["episodes"]),
         Limits(**card[LIMITS]),
-        last_of(threshold),
+        learned_of(LifeRange.from_record(threshold.get(OF_LIFE))),
     )
-
-
-def days_of_life_of(threshold: Mapping[str, Any]) -> tuple[int, int] | None:
-    """The first and last day of each entity on which a stored threshold was chosen; None: calendar days."""
-    kept = threshold.get(DAYS_OF_LIFE)
-    return None if kept is None else (int(kept[0]), int(kept[1]))
-
-
-def last_of(threshold: Mapping[str, Any]) -> int:
-    """The last of these; 0 without any."""
-    return (days_of_life_of(threshold) or (0, 0))[1]
 
 
 def _read(path: Path) -> dict[str, Any]:

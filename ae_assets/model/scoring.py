@@ -13,9 +13,10 @@ from ae_assets.decisions.aggregation import RollingScores
 from ae_assets.decisions.config import AggregationConfig
 from ae_assets.decisions.hold import RollingHold
 from ae_assets.detectors import FittedDetector, Scores, Windows, windows_of
+from ae_assets.model.life import SEEN, LifeRange
 from ae_assets.schemas.records import key_of, keys_of, time_of
 
-ABOUT_RECORDS = {"lost_attributes": pl.List(pl.String), "seen_days": pl.Int16()}
+ABOUT_RECORDS = {"lost_attributes": pl.List(pl.String), "seen_days": pl.Int16(), "seen_records": pl.Int32()}
 """Columns of the features table that describe a record and are no features."""
 
 
@@ -35,7 +36,7 @@ class ScoredDay:
     of_day: Scores
     """What the detector says of each record itself; of those that are not judged it says nothing."""
     records: pl.DataFrame
-    """``lost_attributes, seen_days`` by the key of the records: what the features say of them beside the features, in
+    """`ABOUT_RECORDS` by the key of the records: what the features say of them beside the features, in
     any order; null in a table from before they said it."""
 
     @property
@@ -47,20 +48,17 @@ class ScoredDay:
         key = key_of(self.keys.columns)
         return self.keys.select(key)[rows].join(self.records, on=key, how="left", maintain_order="left")
 
-    @property
-    def days_of_life(self) -> pl.Series:
-        """Which day of its entity each row is on, the first of a look-back counted as 1; 0 on the very first record."""
-        return self.about(pl.int_range(self.keys.height, eager=True))["seen_days"].fill_null(0)
+    def within(self, life: LifeRange | None) -> pl.Series:
+        """Whether each row lies in a stretch of its entity's life; none does where there is no such."""
+        if life is None:
+            return pl.repeat(False, self.keys.height, eager=True)
+        return life.holds(self.about(pl.int_range(self.keys.height, eager=True))[SEEN[life.unit]])
 
-    def in_first(self, days: int) -> pl.Series:
-        """Whether the entity of each row is in its first days."""
-        return self.days_of_life <= days if days else pl.repeat(False, self.keys.height, eager=True)
-
-    def judged_after(self, days: int) -> "ScoredDay":
-        """The same without the scores of entities in their first days, from which a model learned."""
-        if not days:
+    def judged_after(self, learned: LifeRange | None) -> "ScoredDay":
+        """The same without the scores of the stretch from which a model learned."""
+        if learned is None:
             return self
-        after = pl.when(~self.in_first(days))
+        after = pl.when(~self.within(learned))
         score, alarm_score = pl.select(after.then(self.score), after.then(self.alarm_score).alias("alarm_score"))
         return replace(self, score=score, alarm_score=alarm_score)
 
@@ -100,7 +98,7 @@ class Scorer:
         detector: FittedDetector,
         aggregation: AggregationConfig,
         hold: timedelta | None = None,
-        learned_days: int = 0,
+        learned: LifeRange | None = None,
     ) -> None:
         """Starts without any period.
 
@@ -108,11 +106,11 @@ class Scorer:
             detector: what scores.
             aggregation: how scores become the one that is held against the cut.
             hold: for how long alarms are held back by a score at least as high.
-            learned_days: first days of each entity whose scores raise no alarm and hold none back.
+            learned: what of each entity's life was learned from: its scores raise no alarm and hold none back.
         """
         self._detector = detector
         self._rolling = RollingScores(aggregation)
-        self._hold, self._learned_days = RollingHold(hold), learned_days
+        self._hold, self._learned = RollingHold(hold), learned
         self._recent: list[_Part] = []
 
     def look_back_on(self, features: pl.DataFrame) -> None:
@@ -148,5 +146,5 @@ class Scorer:
         records = features.with_columns(unsaid).select(*key_of(features.columns), *ABOUT_RECORDS)
         score = self._rolling.push(day, own)["score"]
         scored = ScoredDay(day, keys, score, score.alias("alarm_score"), windows, of_day, records)
-        counted = own.with_columns(scored.judged_after(self._learned_days).score)
+        counted = own.with_columns(scored.judged_after(self._learned).score)
         return replace(scored, alarm_score=self._hold.push(counted))

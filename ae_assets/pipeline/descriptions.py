@@ -87,15 +87,14 @@ def _learned_from(table: WatchedTable) -> str:
 
 
 def _training_days(table: WatchedTable) -> str:
-    if table.first_days is None:
+    if table.learned is None:
         return "the latest days that leave room for the threshold"
-    return f"all days with features, and of each device its first {table.first_days}"
+    return f"all days with features, and of each device its first {table.learned.last} {table.learned.unit}"
 
 
 def _calibration_days(table: WatchedTable) -> str:
-    if (days := table.days_of_calibration) is not None:
-        which = f"day {days[0]}" if days[0] == days[1] else f"days {days[0]} to {days[1]}"
-        return f"{which} of each device, after which it is judged"
+    if (of_life := table.calibration_of_life(table.learned)) is not None:
+        return f"{of_life.words} of each device, after which it is judged"
     after = f"after {table.calibration.embargo_days} days"
     return f"the {table.calibration.days} days that follow the training range {after}"
 

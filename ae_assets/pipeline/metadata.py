@@ -190,13 +190,14 @@ def _set_aside(rules: Counter[str]) -> str:
 
 
 def model_run(table: WatchedTable, trained: "TrainedModel") -> Metadata:
+    from ae_assets.chain.model import TrainingRange
     from ae_assets.reports.figures import training_curve
 
     history, card = trained.detector.history, trained.card
     curve = "training and validation loss by epoch"
     start, end = (named(table.periods.parse(card["training"][key])) for key in ("start", "end"))
-    days = card["training"].get("first_days")
-    first = "" if days is None else f", of each device its first {days} days"
+    learned = TrainingRange.from_record(card["training"], table.periods).learned
+    first = "" if learned is None else f", of each device its first {learned.last} {learned.unit}"
     return {
         SUMMARY: f"{trained.version}: {card['detector']['type']}, fitted on {history.windows_seen:,} windows "
         f"from {start} to {end}{first}. It is not in use before its threshold is chosen.",

@@ -75,7 +75,7 @@ def training_range(space: Workspace, config: ModelConfig) -> "TrainingRange":
     if config.train_end is not None:
         end = period_of(periods, config.train_end, "train_end", last=True)
         start = periods.spanning(end, timedelta(days=table.training.days))
-        if table.first_days is not None:
+        if table.learned is not None:
             start = min(space.days_with_rows(FEATURES), default=end)
     else:
         planned = default_training_days(space)
@@ -84,7 +84,7 @@ def training_range(space: Workspace, config: ModelConfig) -> "TrainingRange":
         start, end = planned
     if config.train_start is not None:
         start = period_of(periods, config.train_start, "train_start")
-    return TrainingRange.of(start, end, table.horizon_days, periods, table.first_days)
+    return TrainingRange.of(start, end, table.horizon_days, periods, table.learned)
 
 
 def judged_range(space: Workspace, config: EvaluationConfig) -> tuple[date, date] | str:

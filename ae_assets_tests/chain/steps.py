@@ -28,7 +28,7 @@ def fill(space: Workspace, periods: Sequence[date]) -> None:
 def fit(space: Workspace, first: date, last: date) -> str:
     """A model of a range and its threshold; gives its version, which is the champion if it is the first."""
     table = space.table
-    version = train(space, TrainingRange.of(first, last, table.horizon_days, table.periods, table.first_days)).version
+    version = train(space, TrainingRange.of(first, last, table.horizon_days, table.periods, table.learned)).version
     calibrate_latest(space)
     return version
 

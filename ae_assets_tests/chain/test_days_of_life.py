@@ -11,8 +11,9 @@ import pytest
 from ae_assets.chain import Workspace
 from ae_assets.chain.champion import load_champion
 from ae_assets.chain.evaluation import evaluate
-from ae_assets.chain.model import training_windows
-from ae_assets.chain.threshold import calibration_scores
+from ae_assets.chain.model import TrainingRange, training_windows
+from ae_assets.chain.scoring import score_days
+from ae_assets.chain.threshold import calibration_after, calibration_scores
 from ae_assets.chain.training_days import default_training_days
 from ae_assets.chain.unapplied import unapplied_settings
 from ae_assets.chain.unseen import latest_unseen_days
@@ -21,6 +22,7 @@ from ae_assets.chain.workspace import ANOMALIES, FEATURES
 from ae_assets.errors import ConfigError
 from ae_assets.evaluation.series import SeriesComparison
 from ae_assets.model.judgement import LEARNED_FROM
+from ae_assets.model.life import LifeRange, learned_of
 from ae_assets.model.model import load_model
 from ae_assets.model.parse import parse_table
 from ae_assets.reports.parts import TERMINAL_WIDTH
@@ -114,12 +116,13 @@ def test_a_day_on_which_no_series_runs_is_not_missing(space: Workspace) -> None:
 def test_a_model_that_is_loaded_without_its_table_judges_from_the_same_day_on(space: Workspace) -> None:
     champion = load_champion(space)
     model = load_model(space.models.path("machines", champion.version))
-    assert (model.learned_days, champion.learned_days) == (2, 2)
+    assert model.learned == champion.learned == LifeRange(1, 2)
     assert unapplied_settings(space, champion) == []
 
 
 def test_the_first_days_must_be_told_by_the_look_back(tmp_path: Path) -> None:
-    assert parse_table(attributes(tmp_path), "defs.yaml").days_of_calibration == (2, 2)
+    table = parse_table(attributes(tmp_path), "defs.yaml")
+    assert table.calibration_of_life(table.learned) == LifeRange(2, 2)
     longer = {"embargo_days": 1, "days": 2}
     with pytest.raises(ConfigError, match=r"first 4 days of a device by the look-back"):
         parse_table(attributes(tmp_path, calibration=longer), "defs.yaml")
@@ -129,4 +132,45 @@ def test_failures_have_a_horizon_that_days_of_life_do_not_know(tmp_path: Path) -
     made = attributes(tmp_path, target={})
     made["source"]["columns"]["label"] = "broken"
     with pytest.raises(ConfigError, match=r"counted_from: entity"):
+        parse_table(made, "defs.yaml")
+
+
+def counted_in_records(space: Workspace, folder: Path, records: int = 20, **calibration: int) -> Workspace:
+    """The same tables under a YAML that counts the records of each series."""
+    made = attributes(
+        folder,
+        training={"records": records, "counted_from": "entity"},
+        calibration={"records": 10, "embargo_records": 2, **calibration},
+    )
+    return replace(space, table=parse_table(made, "defs.yaml"))
+
+
+def test_series_shorter_than_days_are_learned_from_and_calibrated_on_by_their_records(space: Workspace) -> None:
+    champion, days = load_champion(space), space.days_with_rows(FEATURES)
+    counted = counted_in_records(space, Path(space.table.source.location).parent)
+    training = TrainingRange.of(days[0], days[-1], 0, counted.table.periods, counted.table.learned)
+    assert TrainingRange.from_record(training.record, counted.table.periods) == training  # type: ignore[arg-type]  # plain
+    assert hours_of_life(training_windows(counted, training, None).data.windows.keys()) == of_each(range(20))
+    calibration = calibration_after(counted, training)
+    assert calibration.of_life == LifeRange(23, 32, "records")
+    scores = calibration_scores(
+        counted, champion.detector, champion.aggregation, training, calibration, earlier_failures=False
+    )
+    assert hours_of_life(scores) == of_each(range(22, 32))
+    scored = score_days(
+        counted, champion.detector, champion.aggregation, days, "scoring", learned=learned_of(calibration.of_life)
+    )
+    judged = pl.concat([of_day.judged_after(LifeRange(1, 32, "records")).scores for of_day in scored])
+    assert hours_of_life(judged.drop_nulls("score")) == of_each(range(32, HOURS))
+
+
+def test_records_must_be_told_by_the_look_back_and_name_the_cut_s(space: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"first 97 records of a device by the look-back"):
+        counted_in_records(space, tmp_path, 85)
+    made = attributes(tmp_path, training={"records": 20, "counted_from": "entity"})
+    with pytest.raises(ConfigError, match=r"calibration\.records"):
+        parse_table(made, "defs.yaml")
+    made["calibration"] = {"records": 10}
+    made["decision"] = {"aggregation": {"method": "max", "span": "3h"}}
+    with pytest.raises(ConfigError, match=r"embargo_records"):
         parse_table(made, "defs.yaml")

@@ -18,6 +18,7 @@ from ae_assets.cli import main
 from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, WRONG_USE
 from ae_assets.detectors.config import ExcessRuleConfig, PcaConfig
 from ae_assets.model.definition import WatchedTable
+from ae_assets.model.life import LifeRange
 from ae_assets.model.parse import parse_table
 from ae_assets.schemas.durations import written
 from ae_assets.sources.csv_day import parse_day
@@ -325,7 +326,7 @@ def test_a_series_of_one_value_is_held_against_its_own_past(project: Path, tmp_p
     table = proposed(project / "load" / "defs.yaml")
     assert isinstance(table.detector, ExcessRuleConfig)
     assert table.detector.features == ("load_excess", "load_excess_2h")
-    assert (table.training.days, table.calibration.days, table.first_days) == (1, 1, 1), "of 14 days of each device"
+    assert (table.learned, table.calibration.days) == (LifeRange(1, 1), 1), "of 14 days of each device"
     assert [written(span) for span in table.features.spans] == ["5m", "7d"]
     assert table.decision.episodes.hold == timedelta(hours=12)
 

@@ -29,7 +29,16 @@ def features_of(history: pl.DataFrame, config: FeatureConfig = CONFIG) -> dict[s
 
 def test_a_row_has_its_keys_and_every_feature_as_float32_in_the_order_of_the_config():
     frame = features_of_block(series("smart_5_raw", {0: 3}), DAY, CONFIG)
-    assert frame.columns == ["day", "entity", "cohort", "label", *feature_names(CONFIG), "lost_attributes", "seen_days"]
+    assert frame.columns == [
+        "day",
+        "entity",
+        "cohort",
+        "label",
+        *feature_names(CONFIG),
+        "lost_attributes",
+        "seen_days",
+        "seen_records",
+    ]
     assert set(frame.select(feature_names(CONFIG)).dtypes) == {pl.Float32}
     assert frame.select("day", "entity", "cohort", "label").row(0) == (DAY, "ZA1", "ST12000NM0008", 0)
 
