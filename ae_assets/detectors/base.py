@@ -2,7 +2,8 @@
 
 import json
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,13 @@ class TrainingHistory:
     def untrained(cls) -> "TrainingHistory":
         """The history of a detector that needs no fit."""
         return cls()
+
+    @classmethod
+    def together(cls, histories: "Sequence[TrainingHistory]") -> "TrainingHistory":
+        """The history of the first, with the windows and seconds of all, converged where all did."""
+        sums = {name: sum(getattr(one, name) for one in histories)
+                for name in ("windows_seen", "windows_available", "validation_windows", "seconds")}  # fmt: skip
+        return replace(histories[0], converged=all(one.converged for one in histories), **sums)
 
     @property
     def kept_loss(self) -> float:

@@ -1,9 +1,21 @@
 """Settings of the detectors, as they stand in a table's YAML. Nothing here imports a library that fits."""
 
+from dataclasses import replace
+from datetime import timedelta
 from importlib import import_module
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    FieldSerializationInfo,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    WithJsonSchema,
+    field_serializer,
+    model_validator,
+)
 
 from ae_assets.detectors.search import Between, OneOf, SearchSpace
 from ae_assets.detectors.settings import SCALING, DayDetectorConfig, Scaling, WindowDetectorConfig
@@ -313,9 +325,50 @@ DETECTOR_KINDS = Kinds[DayDetectorConfig | WindowDetectorConfig](
         "ecod": f"{__name__}:EcodConfig",
         "gradient_boosting": f"{__name__}:GradientBoostingConfig",
         "estimator": f"{__name__}:EstimatorConfig",
+        "ensemble": f"{__name__}:EnsembleConfig",
     },
     former={"ordinal_autoencoder": "ordinal"},
 )
 
 DetectorConfig = Annotated[DayDetectorConfig | WindowDetectorConfig, DETECTOR_KINDS]
 """The settings of any detector."""
+
+_MEMBER_KINDS = replace(
+    DETECTOR_KINDS, own={name: where for name, where in DETECTOR_KINDS.own.items() if name != "ensemble"}
+)
+
+_Member = Annotated[
+    DayDetectorConfig | WindowDetectorConfig,
+    _MEMBER_KINDS,
+    WithJsonSchema({"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}}),
+]
+
+
+class EnsembleConfig(DayDetectorConfig):
+    """Several detectors, their scores made comparable and added up.
+
+    The score of each becomes the negative logarithm of its tail probability among normal records; beyond the highest of
+    these a generalised Pareto tail goes on. The sum is Fisher's (1932, section 21.1), whose distribution is known for
+    members that are independent; these are not, so its cut is chosen by the table's threshold, on sums.
+    """
+
+    implementation = "ae_assets.detectors.ensemble:FittedEnsemble"
+    type: Literal["ensemble"] = "ensemble"
+    members: tuple[_Member, ...] = Field(
+        min_length=2, description="The detectors, each with its settings as it would stand alone; no ensembles."
+    )
+    max_windows: PositiveInt = Field(100_000, description="Normal windows to sample for the tails, by seed.")
+    seed: int = Field(7, ge=0, lt=2**31, description="Fixes the sampling.")
+
+    @property
+    def window(self) -> timedelta | None:
+        """The longest of the members'; None: all of them see the scored record alone."""
+        return max((one.window for one in self.members if one.window is not None), default=None)
+
+    @field_serializer("members")
+    def _with_their_types(
+        self, members: tuple[DetectorConfig, ...], info: FieldSerializationInfo
+    ) -> list[dict[str, Any]]:
+        """Each with its type, which a reader needs, also where defaults are left out."""
+        mode, defaults = info.mode, info.exclude_defaults
+        return [{"type": one.type} | one.model_dump(mode=mode, exclude_defaults=defaults) for one in members]

@@ -52,7 +52,7 @@ class FittedPerEntity(FittedDetector):
         first, every = of_all.detector, [member.detector for member in (*members.values(), of_all)]
         self.feature_names, self.window, self.step = first.feature_names, first.window, first.step
         self.learns_from_failures = any(one.learns_from_failures for one in every)
-        self.history = _together(first.history, [one.history for one in every])
+        self.history = TrainingHistory.together([first.history, *(one.history for one in every if one is not first)])
 
     @classmethod
     def fit(cls, config: DetectorSettings, data: TrainingData, progress: ProgressSink) -> Self:
@@ -167,10 +167,3 @@ def _split(data: TrainingData) -> TrainingData:
     count = len(data.windows)
     blocks = np.arange(count) // max(count // BLOCKS, 1)
     return replace(data, held_out=blocks % EVERY == EVERY - 1)
-
-
-def _together(first: TrainingHistory, histories: list[TrainingHistory]) -> TrainingHistory:
-    """The history of the first, with the windows and seconds of all, converged where all did."""
-    sums = {name: sum(getattr(one, name) for one in histories)
-            for name in ("windows_seen", "windows_available", "validation_windows", "seconds")}  # fmt: skip
-    return replace(first, converged=all(one.converged for one in histories), **sums)

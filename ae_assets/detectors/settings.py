@@ -2,6 +2,7 @@
 
 import pkgutil
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -89,8 +90,9 @@ class DayDetectorConfig(DetectorSettings):
     """A detector that sees the scored record only."""
 
     @property
-    def window(self) -> None:
+    def window(self) -> timedelta | None:
         """None: the scored record alone."""
+        return None
 
 
 class WindowDetectorConfig(DetectorSettings):

@@ -58,6 +58,12 @@ class Windows:
         """The windows at these positions, over the same rows."""
         return replace(self, last_row=self.last_row[windows], length=self.length[windows])
 
+    def shortened(self, window: timedelta | None) -> "Windows":
+        """Those of a detector that sees no more than these; of the scored record alone they may be of any length."""
+        if window in (None, self.window):
+            return self
+        return replace(self, length=counts_within(self.rows, window, self.last_row), window=window)
+
     def weight_per_entity(self) -> NDArray[np.float64]:
         """A weight (n,) per window, so that each entity's windows add up to 1."""
         _, entity, count = np.unique(self.keys()["entity"].to_numpy(), return_inverse=True, return_counts=True)

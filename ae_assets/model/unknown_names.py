@@ -53,6 +53,8 @@ def nearest(name: str, known: Collection[str]) -> str:
 
 def _of_detector(table: WatchedTable, detector: DetectorConfig, path: Path) -> Iterator[tuple[Path, str, str]]:
     known = feature_names(table.features)
+    for number, member in enumerate(getattr(detector, "members", ())):
+        yield from _of_detector(table, member, (*path, "members", str(number)))
     age = getattr(detector, "age", None)
     named = [("features", name) for name in getattr(detector, "features", None) or ()]
     for key, name in named if age is None else [*named, ("age", age)]:

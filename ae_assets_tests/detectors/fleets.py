@@ -12,6 +12,7 @@ from ae_assets.detectors.config import (
     CounterRuleConfig,
     DetectorConfig,
     EcodConfig,
+    EnsembleConfig,
     EstimatorConfig,
     ExcessRuleConfig,
     GradientBoostingConfig,
@@ -88,6 +89,7 @@ DETECTORS: dict[str, DetectorConfig] = {
     OWN: HighestValueConfig(type=OWN),
     "pca of t2_and_q": PcaConfig(statistic="t2_and_q"),
     "pca per entity": PcaConfig(per="entity"),
+    "ensemble": EnsembleConfig(members=(PcaConfig(), EcodConfig(features=NAMES[1:]), HighestValueConfig(type=OWN))),
     **BASELINES,
 }
 """One config of every type, one's own included."""
