@@ -1,7 +1,8 @@
 """Selection: which detector is best on a table's own history, by folds of the days to learn from.
 
 Where it is known what went wrong, candidates are held against the table's own detector, with an interval. Where nothing
-is known, nothing ranks them; it is said how stable each is and how far it agrees with the table's own.
+is known, nothing ranks them; it is said how stable each is, how far it agrees with the table's own, and whether a
+threshold on its scores keeps its promise.
 """
 
 import tempfile
@@ -14,18 +15,26 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from ae_assets.chain.folds import Fold, FoldReader, folds_of, groups_of, ranking, require_calendar
+from ae_assets.chain.folds import Fold, FoldReader, folds_of, ranking, stretch_of
 from ae_assets.chain.workspace import Workspace
 from ae_assets.detectors import FittedDetector, fit
-from ae_assets.detectors.config import DetectorConfig
+from ae_assets.detectors.config import DetectorConfig, EnsembleConfig
+from ae_assets.detectors.ensemble import FittedEnsemble
 from ae_assets.errors import ModelError
-from ae_assets.evaluation.gain import Gain, Ranked, gain_in_average_precision
+from ae_assets.evaluation.gain import Gain, Ranked, gain_in_average_precision, groups_of
+from ae_assets.evaluation.promises import Held, held_without_labels
 from ae_assets.model.baselines import compared_detectors
 from ae_assets.schemas.records import keys_of
+from ae_assets.thresholds.config import ThresholdConfig
+from ae_assets.thresholds.threshold import fit_threshold
 
 FOLDS = 3
 RESAMPLES = 2_000
 """Enough for the far tails that many comparisons ask for."""
+
+ENSEMBLE = "ensemble"
+COMBINED = ("pca", "isolation_forest", "ecod")
+"""Types of detectors that an ensemble combines with the table's own, the first candidate of each."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,8 @@ class Candidate:
         gain: its mean average precision over the folds beside that of the table's own detector; None without labels.
         stability: rank correlation of the scores of the last days by fits on two stretches of days before them.
         agreement: rank correlation of the same scores with those of the table's own detector.
+        held: without labels: what the table's threshold promises, fitted on the days before the last, and what came of
+            it on the last; None where it could not be fitted on these scores.
         fit_seconds: for the mean fit.
         score_seconds: for the days after a fit, in the mean, reading included.
         stored_bytes: of a stored fit.
@@ -50,6 +61,7 @@ class Candidate:
     gain: Gain | None = None
     stability: float | None = None
     agreement: float | None = None
+    held: Held | None = None
     fit_seconds: float = 0.0
     score_seconds: float = 0.0
     stored_bytes: int = 0
@@ -75,17 +87,22 @@ class Selected:
 
 @dataclass(frozen=True)
 class _Scored:
-    """A candidate that was fitted: its records of each fold, and those of the last by the fit before."""
+    """A candidate that was fitted: its fits, its records of each fold, and those of the last by the fit before."""
 
     candidate: Candidate
+    fits: tuple[FittedDetector, ...]
     records: tuple[pl.DataFrame, ...]
     by_earlier_fit: pl.DataFrame
 
 
 def select(
-    space: Workspace, days: tuple[date, date], on_candidate: Callable[[Candidate], None] = lambda _: None
+    space: Workspace,
+    days: tuple[date, date],
+    on_candidate: Callable[[Candidate], None] = lambda _: None,
+    *,
+    first: int | None = None,
 ) -> Selected:
-    """Fits and judges the table's detector, its comparisons and every baseline on folds of some days.
+    """Fits and judges the table's detector, its comparisons, every baseline and an ensemble on folds of some days.
 
     The intervals hold together: they are so wide that it is unlikely that any candidate is mistaken for better.
 
@@ -93,14 +110,15 @@ def select(
         space: the table; its features must be there.
         days: first and last day to use.
         on_candidate: is told each candidate once it is fitted; its gain follows.
+        first: where the table counts by the days or records of each device: how many are used; None: those that a model
+            and its threshold learn from.
 
     Raises:
         ModelError: the range is too short, nothing is known to have gone wrong on the days of a fold of a table with
             labels, or the table's own detector cannot be fitted.
     """
-    require_calendar(space)
     table = space.table
-    folds = folds_of(table.periods, *days, FOLDS)
+    folds = folds_of(table.periods, stretch_of(table, days, first), FOLDS)
     reader = FoldReader(space, folds)
     has_labels = table.target_kind is not None
     if has_labels:
@@ -109,12 +127,16 @@ def select(
     failed: list[Candidate] = []
     for one in compared_detectors(table, comparisons=True, baselines=True):
         try:
-            scored.append(_scored(reader, one.name, one.config))
+            scored.append(_fitted(reader, one.name, one.config))
+            on_candidate(scored[-1].candidate)
         except ModelError as error:
             if not scored:
                 raise
             failed.append(Candidate(one.name, one.config, str(error)))
-        on_candidate(failed[-1] if failed and failed[-1].name == one.name else scored[-1].candidate)
+            on_candidate(failed[-1])
+    if (ensemble := _ensemble(reader, scored)) is not None:
+        scored.append(ensemble)
+        on_candidate(ensemble.candidate)
     own, count = scored[0], max(len(scored) - 1, 1)
     candidates = [
         replace(
@@ -122,6 +144,7 @@ def select(
             gain=_gain(own, one, count) if has_labels else None,
             stability=_agreement(one.by_earlier_fit, one.records[-1]),
             agreement=_agreement(own.records[-1], one.records[-1]),
+            held=None if has_labels else _held(table.threshold, one),
         )
         for one in scored
     ]
@@ -134,22 +157,50 @@ def _best(candidates: Sequence[Candidate]) -> Candidate | None:
     return max(gains, key=lambda pair: pair[0])[1] if gains else None
 
 
-def _scored(reader: FoldReader, name: str, config: DetectorConfig) -> _Scored:
-    began, last = time.perf_counter(), len(reader.folds) - 1
+def _fitted(reader: FoldReader, name: str, config: DetectorConfig) -> _Scored:
+    began = time.perf_counter()
     fits = [
-        fit(config, reader.windows(number, config.window).data, reader.space.progress) for number in range(last + 1)
+        fit(config, reader.windows(number, config.window).data, reader.space.progress)
+        for number in range(len(reader.folds))
     ]
-    fitted = time.perf_counter()
+    return _scored(reader, Candidate(name, config, fit_seconds=(time.perf_counter() - began) / len(fits)), fits)
+
+
+def _ensemble(reader: FoldReader, scored: Sequence[_Scored]) -> _Scored | None:
+    """The table's own detector with others of other kinds, as they are fitted already; None where there is no other."""
+    own, *others = scored
+    if own.candidate.config.type == ENSEMBLE:
+        return None
+    first = {one.candidate.config.type: one for one in reversed(others)}
+    members = [own, *(first[kind] for kind in COMBINED if kind in first and kind != own.candidate.config.type)]
+    if len(members) < 2:
+        return None
+    config = EnsembleConfig(members=tuple(one.candidate.config for one in members))
+    began = time.perf_counter()
+    fits = [
+        FittedEnsemble.of(config, [one.fits[number] for one in members], reader.windows(number, config.window).data)
+        for number in range(len(reader.folds))
+    ]
+    combining = (time.perf_counter() - began) / len(fits)
+    seconds = combining + sum(one.candidate.fit_seconds for one in members)
+    return _scored(reader, Candidate(ENSEMBLE, config, fit_seconds=seconds), fits)
+
+
+def _scored(reader: FoldReader, candidate: Candidate, fits: Sequence[FittedDetector]) -> _Scored:
+    """What fits say of the days after each of them."""
+    began, last = time.perf_counter(), len(fits) - 1
     records = [reader.scores(one, number) for number, one in enumerate(fits)]
-    ended = time.perf_counter()
-    candidate = Candidate(
-        name,
-        config,
-        fit_seconds=(fitted - began) / len(fits),
-        score_seconds=(ended - fitted) / len(fits),
-        stored_bytes=_stored_bytes(fits[last]),
-    )
-    return _Scored(candidate, tuple(records), reader.scores(fits[last - 1], last))
+    seconds = (time.perf_counter() - began) / len(fits)
+    measured = replace(candidate, score_seconds=seconds, stored_bytes=_stored_bytes(fits[last]))
+    return _Scored(measured, tuple(fits), tuple(records), reader.scores(fits[last - 1], last))
+
+
+def _held(policy: ThresholdConfig, one: _Scored) -> Held | None:
+    """What becomes of a threshold that is fitted on the days before the last ones, by the fit before these."""
+    try:
+        return held_without_labels(fit_threshold(policy, one.records[-2].drop("abnormal")), one.by_earlier_fit)
+    except ModelError:
+        return None
 
 
 def _gain(own: _Scored, other: _Scored, comparisons: int) -> Gain:

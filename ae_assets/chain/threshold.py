@@ -27,8 +27,7 @@ from ae_assets.decisions.config import AggregationConfig
 from ae_assets.detectors import FittedDetector, load_detector
 from ae_assets.errors import ModelError
 from ae_assets.evaluation.target import Failures
-from ae_assets.model.life import LifeRange, learned_of
-from ae_assets.model.scoring import ScoredDay
+from ae_assets.model.life import learned_of
 from ae_assets.schemas.periods import named
 from ae_assets.schemas.records import day_of
 from ae_assets.thresholds.threshold import Threshold, fit_threshold
@@ -155,7 +154,7 @@ def calibration_scores(
         )
     target = target_of(space, calibration.end)
     scored_days = score_days(space, detector, aggregation, days, "calibration")
-    frames = [_of_life(scored, calibration.of_life) for scored in scored_days]
+    frames = [scored.scores_of_life(calibration.of_life) for scored in scored_days]
     if not isinstance(target, Failures):
         scores = pl.concat(frames)
         rhythm = space.table.rhythm
@@ -175,11 +174,6 @@ def calibration_scores(
         return marked
     failed_on = day_of(marked.columns) + pl.duration(days="fails_in")
     return marked.filter(pl.col("fails_in").is_null() | (failed_on > day_known(space, training.known_until)))
-
-
-def _of_life(scored: ScoredDay, life: LifeRange | None) -> pl.DataFrame:
-    """The scores of a period, of entities in this stretch of their life where one is named."""
-    return scored.scores if life is None else scored.scores.filter(scored.within(life))
 
 
 def _marked(scores: pl.DataFrame, failures: pl.DataFrame, horizon_days: int) -> pl.DataFrame:

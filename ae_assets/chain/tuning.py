@@ -19,14 +19,14 @@ import numpy as np
 import polars as pl
 from pydantic import ValidationError
 
-from ae_assets.chain.folds import Fold, FoldReader, folds_of, groups_of, ranking, require_calendar
+from ae_assets.chain.folds import Fold, FoldReader, Stretch, folds_of, ranking, stretch_of
 from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.detectors import FittedDetector, fit
 from ae_assets.detectors.config import DetectorConfig
 from ae_assets.detectors.networks.network import NetworkConfig
 from ae_assets.detectors.search import Between, OneOf
 from ae_assets.errors import ModelError
-from ae_assets.evaluation.gain import Gain, Ranked, gain_in_average_precision, gain_over_seeds
+from ae_assets.evaluation.gain import Gain, Ranked, gain_in_average_precision, gain_over_seeds, groups_of
 from ae_assets.evaluation.protocols.curves import average_precision
 from ae_assets.model.model import card_of
 from ae_assets.plugins import STORED
@@ -72,7 +72,8 @@ class Tuned:
 
     Attributes:
         aim: what the figures are.
-        folds: the days that were used, the last ones to confirm by.
+        used: the days that were used.
+        folds: the same cut, the last ones to confirm by.
         before: the detector of the YAML.
         best: the one with the highest mean figure over the folds; `before` where none was higher.
         tried: every finished trial, those of earlier runs included.
@@ -81,6 +82,7 @@ class Tuned:
     """
 
     aim: Aim
+    used: Stretch
     folds: tuple[Fold, ...]
     before: DetectorConfig
     best: DetectorConfig
@@ -97,6 +99,7 @@ def tune(
     trials: int,
     seconds: float | None = None,
     aim: Aim | None = None,
+    first: int | None = None,
     on_trial: Callable[[Tried], None] = lambda _: None,
 ) -> Tuned:
     """Tries settings of the table's detector, as its `searched` says, and confirms the best.
@@ -108,6 +111,8 @@ def tune(
         trials: how many there shall be in all, that of the YAML's own settings included.
         seconds: no further trial begins after so many; None: no limit.
         aim: what is made as high as possible; None: labels where the table has any, else loss.
+        first: where the table counts by the days or records of each device: how many are used; None: those that a model
+            and its threshold learn from.
         on_trial: is told each trial that is finished now.
 
     Raises:
@@ -116,11 +121,11 @@ def tune(
     """
     optuna = _optuna()
     began, table = time.monotonic(), space.table
-    require_calendar(space)
     if not table.detector.searched:
         raise ModelError(f"{table.detector.type} has no settings that are searched; tune another detector")
     chosen_aim: Aim = aim or ("labels" if table.target_kind else "loss")
-    folds = folds_of(table.periods, *days, FOLDS + 1)
+    used = stretch_of(table, days, first)
+    folds = folds_of(table.periods, used, FOLDS + 1)
     judge = _Judge(space, chosen_aim, folds)
     judge.require_something_to_choose_by()
     study = optuna.create_study(
@@ -145,17 +150,17 @@ def tune(
             raise
         study.tell(trial, figure, state=optuna.trial.TrialState.PRUNED if figure is None else None)
         on_trial(_tried(_finished(study)[-1], table.detector))
-    return _outcome(study, judge, table.detector)
+    return _outcome(study, judge, used, table.detector)
 
 
-def _outcome(study: "optuna.Study", judge: "_Judge", before: DetectorConfig) -> Tuned:
+def _outcome(study: "optuna.Study", judge: "_Judge", used: Stretch, before: DetectorConfig) -> Tuned:
     finished = tuple(_tried(trial, before) for trial in _finished(study))
     reached = [one for one in finished if one.figure is not None]
     best = max(reached, key=lambda one: one.figure or 0, default=None)
     changes = {} if best is None else best.changes
     config = _changed(before, changes)
     gain = judge.gain(before, config) if changes else None
-    return Tuned(judge.aim, judge.folds, before, config, finished, gain, _importance(study))
+    return Tuned(judge.aim, used, judge.folds, before, config, finished, gain, _importance(study))
 
 
 def _importance(study: "optuna.Study") -> dict[str, float]:

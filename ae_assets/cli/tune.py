@@ -21,11 +21,19 @@ if TYPE_CHECKING:
 
 STUDY_FILE, YAML_FILE, HISTORY_FILE, IMPORTANCE_FILE = "trials.log", "detector.yaml", "history.png", "importance.png"
 
+first_option = click.option(
+    "--first",
+    type=click.IntRange(min=1),
+    help="How many first days or records of each device to use, where a table counts by these (training.counted_from: "
+    "entity); left out: those that a model and its threshold learn from.",
+)
+
 
 @command("Try other settings of the detector.")
 @click.argument("table")
 @day_option("--train-start", "First day or hour to use; with --train-end.", required=False)
 @day_option("--train-end", "Last day or hour to use; with --train-start.", required=False)
+@first_option
 @click.option("--trials", type=click.IntRange(min=1), default=30, show_default=True, help="Trials in all.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Begin no further trial after so long.")
 @click.option(
@@ -44,6 +52,7 @@ def tune(
     train_start: str | None,
     train_end: str | None,
     *,
+    first: int | None,
     trials: int,
     minutes: float | None,
     aim: str | None,
@@ -71,6 +80,7 @@ def tune(
             trials=trials,
             seconds=None if minutes is None else 60 * minutes,
             aim=cast("Aim | None", aim),
+            first=first,
             on_trial=_say_trial,
         )
     _write(tuned, table, output or folder)
@@ -146,8 +156,7 @@ def _write(tuned: "Tuned", table: str, folder: Path) -> None:
     from ae_assets.reports.axes import shortened
     from ae_assets.reports.tuning import setting_importance, tuning_history
 
-    first, last = tuned.folds[0].training.start, tuned.folds[-1].judged[1]
-    text = detector_yaml(tuned.best, [f"The detector of {table}, tuned on {first} to {last}.", _in_words(tuned)])
+    text = detector_yaml(tuned.best, [f"The detector of {table}, tuned on {tuned.used.in_words}.", _in_words(tuned)])
     figures = [one.figure for one in tuned.tried]
     own = next((one.figure for one in tuned.tried if not one.changes), None)
     try:

@@ -5,16 +5,10 @@ and keras and jax cost seconds.
 """
 
 from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter, ValidationError
-
-from ae_assets.detectors.config import DetectorConfig
+from ae_assets.detectors.fitting import fit, load_detector
 from ae_assets.detectors.settings import DayDetectorConfig, WindowDetectorConfig
-from ae_assets.errors import ModelError
-from ae_assets.plugins import STORED
-from ae_assets.progress import ProgressSink, silent
 
 if TYPE_CHECKING:
     from ae_assets.detectors.base import FittedDetector, Scores, TrainingHistory
@@ -47,52 +41,3 @@ def __getattr__(name: str) -> object:
     if name in _LOADED_LATER:
         return getattr(import_module(f"{__name__}.{_LOADED_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def fit(config: DetectorConfig, data: "TrainingData", progress: ProgressSink = silent) -> "FittedDetector":
-    """Fits a detector; one that does not learn from labels leaves windows with a target aside.
-
-    Raises:
-        ModelError: there are no windows, or windows that do not suit the config, or the loss is not finite, or a
-            library that the detector needs is not installed.
-    """
-    if config.per == "entity":
-        from ae_assets.detectors.per_entity import FittedPerEntity
-
-        return FittedPerEntity.fit(config, data, progress)
-    return config.fit(data, progress)
-
-
-def load_detector(directory: Path, feature_names: tuple[str, ...] | None = None) -> "FittedDetector":
-    """Loads what ``FittedDetector.save`` wrote; the features to be scored with, where given, must be the model's.
-
-    Raises:
-        ModelError: a file is missing, incomplete or damaged, has another format version, or the features differ.
-    """
-    from ae_assets.detectors.base import PREPROCESSING_FILE, read_preprocessing, require_features
-
-    record = read_preprocessing(directory)
-    try:
-        if feature_names is not None:
-            require_features(tuple(feature_names), tuple(record["feature_names"]), "the features to be scored")
-        config = _config_of(record)
-        if config.per == "entity":
-            from ae_assets.detectors.per_entity import FittedPerEntity
-
-            return FittedPerEntity.load(config, directory, record, load_detector)
-        return config.load(directory, record)
-    except (KeyError, TypeError) as error:
-        lacks = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
-        raise ModelError(f"{directory / PREPROCESSING_FILE} is incomplete: {lacks}; train it again.") from error
-
-
-def _config_of(record: dict[str, Any]) -> DetectorConfig:
-    """The config in a ``preprocessing.json``, which this release may not know or allow."""
-    kind = record["config"]["type"]
-    try:
-        return TypeAdapter[DetectorConfig](DetectorConfig).validate_python(record["config"], context=STORED)
-    except ValidationError as error:
-        raise ModelError(
-            f"The config of a saved {kind} detector is not one of this release ({error}); "
-            "load it with the release that wrote it, or train it again."
-        ) from error

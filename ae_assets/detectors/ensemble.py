@@ -7,9 +7,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ae_assets.detectors import fit, load_detector
 from ae_assets.detectors.base import FittedDetector, Scores, TrainingHistory, write_preprocessing
 from ae_assets.detectors.config import EnsembleConfig
+from ae_assets.detectors.fitting import fit, load_detector
 from ae_assets.detectors.sampling import chosen
 from ae_assets.detectors.tail import ScoreTail
 from ae_assets.detectors.windows import TrainingData, Windows

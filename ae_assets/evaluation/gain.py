@@ -4,12 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from ae_assets.evaluation.bootstrap import RESAMPLES
 from ae_assets.evaluation.intervals import Flags, Floats
 
 CONFIDENCE = 0.95
+
+MANY_DEVICES = 30
+"""Devices from which on they are drawn again whole; of fewer their periods are."""
+
+
+def groups_of(records: pl.DataFrame) -> NDArray[np.int64]:
+    """Of each record the group that is drawn together with it: its device, of few devices the period of the device."""
+    by = ["entity"] if records["entity"].n_unique() >= MANY_DEVICES else ["entity", "day"]
+    return records.select(pl.struct(by).rank("dense").cast(pl.Int64) - 1).to_series().to_numpy()
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,15 @@ import polars as pl
 
 from ae_assets.errors import ConfigError, EvaluationError
 from ae_assets.evaluation.compare import point_of
-from ae_assets.evaluation.intervals import Flags, Ints, Rate, rate_by_entity
+from ae_assets.evaluation.gain import groups_of
+from ae_assets.evaluation.intervals import Flags, Ints, Rate, clustered_rate, rate_by_entity
 from ae_assets.evaluation.population import Population, population_of
 from ae_assets.evaluation.protocol import Protocol
 from ae_assets.evaluation.results import OperatingPoint, rate_columns
 from ae_assets.evaluation.spells import Lives
 from ae_assets.evaluation.verdicts import Outcome, verdict
+from ae_assets.schemas.daily import of_days
+from ae_assets.schemas.records import day_of, keys_of
 from ae_assets.thresholds.promise import Promise
 from ae_assets.thresholds.threshold import Threshold
 
@@ -27,6 +30,9 @@ class Kept(StrEnum):
     NOT_HELD = "not held"
     TOO_FEW = "too few to judge"
     NO_PROMISE = "promises nothing"
+
+
+_KEPT = {Outcome.PASSED: Kept.HELD, Outcome.FAILED: Kept.NOT_HELD, Outcome.TOO_FEW: Kept.TOO_FEW}
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,19 @@ class PromiseResult:
     false_alarm: Rate
     row_false_positive: Rate
     alarms_per_day: float
+
+
+@dataclass(frozen=True)
+class Held:
+    """A promise beside what was observed where nothing is known to have gone wrong.
+
+    ``observed`` is the quantity: a share with its interval, or the most alarms of a day; None without anything to
+    count.
+    """
+
+    promise: Promise
+    observed: Rate | float | None
+    kept: Kept
 
 
 @dataclass(frozen=True)
@@ -104,6 +123,38 @@ def calibration_table(
     judged = _Judged(scores, lives, protocol)
     results = tuple(_result(name, threshold, judged) for name, threshold in thresholds.items())
     return CalibrationTable(results, dict(not_fitted or {}), protocol.window_days)
+
+
+def held_without_labels(threshold: Threshold, scores: pl.DataFrame) -> Held:
+    """Holds a promise against later scores of devices of which nothing is known to have gone wrong.
+
+    All of them count as healthy, so that what is rare and real counts as a false alarm too. Windows of a false alarm
+    rate begin with the first day of the scores.
+
+    Args:
+        threshold: fitted on earlier days.
+        scores: ``day, entity, cohort, score``, with ``time`` where an entity has several records in a period.
+    """
+    promise = threshold.promise
+    judged = scores.drop_nulls("score")
+    rows = judged if threshold.policy.by_record else of_days(judged)
+    cuts = threshold.cuts(rows.select(keys_of(rows.columns)), rows["score"])
+    alarms = rows.with_columns(day=day_of(rows.columns), alarm=rows["score"] > cuts)
+    if promise.quantity == "alarms_a_day" and promise.at_most is not None and rows.height:
+        kept, _, most = _budget(alarms.group_by("day").agg(pl.col("alarm").sum())["alarm"].to_numpy(), promise.at_most)
+        return Held(promise, most, kept)
+    if promise.quantity == "false_alarm_rate":
+        window = (pl.col("day") - pl.col("day").min()).dt.total_days() // (promise.window_days or 1)
+        whole = (pl.col("day").max() - pl.col("day").min()).dt.total_days() + 1
+        complete = alarms.filter((window + 1) * (promise.window_days or 1) <= whole)
+        alarms = complete.group_by("entity", window.alias("window")).agg(pl.col("alarm").any(), pl.col("day").min())
+    if promise.at_most is None or promise.quantity not in {"row_rate", "false_alarm_rate"}:
+        return Held(promise, None, Kept.NO_PROMISE)
+    if alarms.is_empty():
+        return Held(promise, None, Kept.TOO_FEW)
+    group = groups_of(alarms)
+    rate = clustered_rate(np.bincount(group, weights=alarms["alarm"].to_numpy()), np.bincount(group))
+    return Held(promise, rate, _KEPT[verdict(rate, "at most", promise.at_most, what="alarms").outcome])
 
 
 class _Judged:
@@ -195,8 +246,7 @@ def _held_against(
     if not measured.total:
         return Kept.TOO_FEW, f"There were no {trials} to count.", None
     within = verdict(measured, "at most", limit, what=f"{trials} {successes}")
-    kept = {Outcome.PASSED: Kept.HELD, Outcome.FAILED: Kept.NOT_HELD, Outcome.TOO_FEW: Kept.TOO_FEW}[within.outcome]
-    return kept, within.explanation.removeprefix(f"{within.outcome.capitalize()}: "), measured
+    return _KEPT[within.outcome], within.explanation.removeprefix(f"{within.outcome.capitalize()}: "), measured
 
 
 def _budget(alarms_a_day: Ints, limit: float) -> tuple[Kept, str, float]:

@@ -67,6 +67,10 @@ class ScoredDay:
         """The columns that say which record, ``cohort, score``, for thresholds and evaluation; null = not judged."""
         return self.keys.select(*keys_of(self.keys.columns), "cohort", self.score)
 
+    def scores_of_life(self, life: LifeRange | None) -> pl.DataFrame:
+        """The `scores` of entities in this stretch of their life where one is named."""
+        return self.scores if life is None else self.scores.filter(self.within(life))
+
 
 @dataclass(frozen=True)
 class _Part:

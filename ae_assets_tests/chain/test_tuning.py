@@ -12,13 +12,14 @@ import pytest
 
 from ae_assets.chain import Workspace
 from ae_assets.chain.features import build_features
-from ae_assets.chain.folds import folds_of
+from ae_assets.chain.folds import Stretch, folds_of
 from ae_assets.chain.raw import load_raw
 from ae_assets.chain.tuning import Tried, tune
 from ae_assets.detectors.config import DETECTOR_KINDS
 from ae_assets.detectors.search import Between, OneOf
 from ae_assets.detectors.settings import DetectorSettings
 from ae_assets.errors import ModelError
+from ae_assets.model.life import LifeRange
 from ae_assets.model.parse import parse_table
 from ae_assets.schemas.periods import DAILY, HOURLY, WEEKLY, Periods
 from ae_assets.sources import open_source
@@ -75,6 +76,24 @@ def space_in(folder: Path, rows: pl.DataFrame, *, labels: bool = True, **more: A
     return space
 
 
+STAGGERED: dict[str, Any] = {
+    "training": {"days": 3, "counted_from": "entity"},
+    "calibration": {"embargo_days": 0, "days": 2},
+    "features": {
+        "attributes": {name: {"kind": "gauge", "meaning": name, "spans": ["6h"]} for name in "ab"},
+        "spans": ["6h", "12d"],
+    },
+}
+"""Days of each station counted from its first."""
+
+
+def staggered() -> pl.DataFrame:
+    """The same stations, each of which begins some days after the one before."""
+    at, late = pl.col("at").str.to_datetime("%Y-%m-%d %H:%M"), pl.col("station").str.tail(1).cast(pl.Int64)
+    kept = at.dt.date() >= pl.lit(DAYS[0]) + pl.duration(days=2 * late)
+    return readings().filter(kept)
+
+
 @pytest.fixture(scope="module")
 def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return space_in(tmp_path_factory.mktemp("tuning"), readings())
@@ -128,7 +147,7 @@ def test_days_after_those_that_are_named_change_nothing(space: Workspace, tmp_pa
 def test_folds_are_cut_in_time_and_the_last_ends_with_the_range(periods: Periods, count: int) -> None:
     start = periods.of(FIRST.date())
     end = periods.shifted(start, count - 1)
-    folds = folds_of(periods, start, end, 3)
+    folds = folds_of(periods, Stretch(start, end), 3)
     assert len(folds) == 3
     for fold in folds:
         assert start <= fold.training.start <= fold.training.end == fold.training.known_until < fold.judged[0]
@@ -140,7 +159,37 @@ def test_folds_are_cut_in_time_and_the_last_ends_with_the_range(periods: Periods
 
 def test_a_range_that_is_too_short_says_how_long_it_must_be() -> None:
     with pytest.raises(ModelError, match="5 or more"):
-        folds_of(DAILY, DAYS[0], DAYS[3], 3)
+        folds_of(DAILY, Stretch(DAYS[0], DAYS[3]), 3)
+
+
+def test_folds_of_each_devices_own_days_end_where_those_to_judge_by_begin() -> None:
+    folds = folds_of(DAILY, Stretch(DAYS[0], DAYS[-1], LifeRange(1, 7)), 3)
+    assert [fold.training.learned for fold in folds] == [LifeRange(1, last) for last in (3, 4, 5)]
+    assert [fold.of_life for fold in folds] == [LifeRange(4, 4), LifeRange(5, 5), LifeRange(6, 7)]
+    with pytest.raises(ModelError, match="5 or more"):
+        folds_of(DAILY, Stretch(DAYS[0], DAYS[-1], LifeRange(1, 4)), 3)
+
+
+def test_where_days_are_counted_from_each_devices_first_later_ones_change_nothing(
+    space: Workspace, tmp_path: Path
+) -> None:
+    days, rows = (DAYS[0], DAYS[-1]), staggered()
+    at, late = pl.col("at").str.to_datetime("%Y-%m-%d %H:%M"), pl.col("station").str.tail(1).cast(pl.Int64)
+    later = at.dt.date() >= pl.lit(DAYS[0]) + pl.duration(days=2 * late + 7)
+    changed = rows.with_columns(a=pl.when(later).then(-100.0).otherwise("a"), mark=pl.when(~later).then("mark"))
+    tables = [space_in(tmp_path / name, one, **STAGGERED) for name, one in (("one", rows), ("two", changed))]
+    first, second = (tune(one, days, tmp_path / f"{i}.log", trials=3, first=6) for i, one in enumerate(tables))
+    assert [one.figure for one in first.tried] == [one.figure for one in second.tried]
+    assert first.gain == second.gain
+    assert all(one.figure is not None and one.figure > 0 for one in first.tried[:1])
+    assert first.used.in_words == "the first 6 days of each device"
+    with pytest.raises(ModelError, match="look-back"):
+        tune(tables[0], days, tmp_path / "log", trials=1, first=12)
+    unmarked = space_in(tmp_path / "unmarked", rows.with_columns(mark=pl.when(later).then("mark")), **STAGGERED)
+    with pytest.raises(ModelError, match="nothing is known to have gone wrong"):
+        tune(unmarked, days, tmp_path / "log", trials=1, first=6)
+    with pytest.raises(ModelError, match="of the calendar"):
+        tune(space, days, tmp_path / "log", trials=1, first=6)
 
 
 def test_no_trial_begins_after_the_time_that_is_given(space: Workspace, tmp_path: Path) -> None:
@@ -178,6 +227,7 @@ def test_what_cannot_be_tuned_is_said(space: Workspace, tmp_path: Path, monkeypa
 REQUIRED: dict[str, dict[str, Any]] = {
     "ordinal": {"counters": ["wear"], "judged": ["wear"]},
     "estimator": {"class": "pyod.models.iforest.IForest"},
+    "ensemble": {"members": [{"type": "pca"}, {"type": "ecod"}]},
 }
 
 

@@ -39,3 +39,7 @@ def test_without_labels_nothing_is_ranked(tmp_path: Path, monkeypatch: pytest.Mo
     assert said.code == 0, said.error
     assert "nothing says which detector finds more" in said.out
     assert "gain" not in said.out
+    assert "fitted on the days before" in said.out
+    told = [line for line in said.out.splitlines() if line.startswith("pca ") and line.endswith("KiB")]
+    assert told
+    assert all(any(f" {kept}" in line for kept in ("held", "not held", "too few to judge")) for line in told)

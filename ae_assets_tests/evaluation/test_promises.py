@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from pydantic import TypeAdapter
 
 from ae_assets.errors import ConfigError
 from ae_assets.evaluation.compare import judge_threshold
-from ae_assets.evaluation.promises import Kept, PromiseResult, calibration_table
+from ae_assets.evaluation.intervals import Rate
+from ae_assets.evaluation.promises import Kept, PromiseResult, calibration_table, held_without_labels
 from ae_assets.evaluation.protocol import Protocol
-from ae_assets.thresholds.config import default_policies
+from ae_assets.thresholds.config import ThresholdConfig, default_policies
+from ae_assets.thresholds.policy import ThresholdPolicy
 from ae_assets.thresholds.promise import Promise
 from ae_assets.thresholds.threshold import fit_threshold
 from ae_assets_tests.evaluation.fleet import day, fleet, lives_of, records_of, scored
@@ -213,3 +216,28 @@ def test_the_order_of_rows_is_irrelevant() -> None:
             for given in (scores, scores.sample(fraction=1, shuffle=True, seed=3))
         )
         assert one == other
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept", "shifted"),
+    [
+        ({"policy": "percentile", "percentile": 99}, Kept.HELD, Kept.NOT_HELD),
+        ({"policy": "target_far", "rate": 0.2, "window_days": 10}, Kept.HELD, Kept.NOT_HELD),
+        ({"policy": "alarm_budget", "alarms_a_day": 20}, Kept.HELD, Kept.HELD),
+    ],
+    ids=lambda one: one["policy"] if isinstance(one, dict) else one,
+)
+def test_where_nothing_is_known_all_devices_count_as_healthy(policy: dict[str, Any], kept: Kept, shifted: Kept) -> None:
+    records = fleet(healthy=300, failing=0, days=60)
+    earlier, later = (random_scores(records, seed) for seed in (1, 2))
+    threshold = fit_threshold(TypeAdapter[ThresholdPolicy](ThresholdConfig).validate_python(policy), earlier)
+    higher = later.with_columns(score=pl.col("score") + 0.1)
+    assert held_without_labels(threshold, later).kept is kept
+    held = held_without_labels(threshold, higher)
+    assert held.kept is shifted
+    if policy["policy"] == "percentile":
+        assert isinstance(held.observed, Rate)
+        assert held.observed.value == pytest.approx((higher["score"] > threshold.cut).mean())
+        assert held.observed.low < held.observed.value < held.observed.high
+    too_short = held_without_labels(threshold, later.filter(pl.col("day") < day(5)))
+    assert (too_short.kept is Kept.TOO_FEW) == (policy["policy"] == "target_far")
