@@ -1,7 +1,5 @@
 """``tune``: other settings of a table's detector, tried on its own history."""
 
-from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,15 +9,14 @@ from ae_assets.cli.commands import command
 from ae_assets.cli.exit_codes import DONE
 from ae_assets.cli.periods import day_option
 from ae_assets.cli.screen import say, shown_progress
-from ae_assets.errors import ConfigError, ModelError
+from ae_assets.errors import ConfigError
+from ae_assets.pipeline.choosing import days_to_use, detector_yaml, study_of, tuned_in_words
 from ae_assets.pipeline.ranges import range_if_named
 
 if TYPE_CHECKING:
-    from ae_assets.chain import Workspace
     from ae_assets.chain.tuning import Aim, Tried, Tuned
-    from ae_assets.detectors.config import DetectorConfig
 
-STUDY_FILE, YAML_FILE, HISTORY_FILE, IMPORTANCE_FILE = "trials.log", "detector.yaml", "history.png", "importance.png"
+YAML_FILE, HISTORY_FILE, IMPORTANCE_FILE = "detector.yaml", "history.png", "importance.png"
 
 first_option = click.option(
     "--first",
@@ -70,13 +67,13 @@ def tune(
     space = open_workspace(table)
     named = range_if_named(space.table.periods, train_start, train_end, ("--train-start", "--train-end"))
     days = days_to_use(space, named)
-    folder = prepare_home() / "tuning" / table
-    folder.mkdir(parents=True, exist_ok=True)
+    study = study_of(prepare_home(), table)
+    folder = study.parent
     with shown_progress("tuning"):
         tuned = tuned_of(
             space,
             days,
-            folder / STUDY_FILE,
+            study,
             trials=trials,
             seconds=None if minutes is None else 60 * minutes,
             aim=cast("Aim | None", aim),
@@ -84,35 +81,13 @@ def tune(
             on_trial=_say_trial,
         )
     _write(tuned, table, output or folder)
-    say(_in_words(tuned))
+    say(tuned_in_words(tuned))
     path = (output or folder) / YAML_FILE
     if tuned.gain is not None and tuned.gain.is_beyond_chance:
         say(f"{path}: the settings to put into the table's YAML; then train again")
     else:
         say(f"{path}: the best settings that were tried; keep the YAML as it is, or try on more days")
     return DONE
-
-
-def days_to_use(space: "Workspace", named: tuple[date, date] | None) -> tuple[date, date]:
-    """The days that are named, else those that a model would learn from.
-
-    Raises:
-        ModelError: there are too few of them.
-    """
-    from ae_assets.chain.training_days import default_training_days
-
-    usual = default_training_days(space) if named is None else named
-    if isinstance(usual, str):
-        raise ModelError(usual)
-    return usual
-
-
-def detector_yaml(config: "DetectorConfig", told: Sequence[str]) -> str:
-    """The section of a table's YAML, with what is told of it as comments above."""
-    import yaml
-
-    settings = {"type": config.type} | config.model_dump(mode="json", exclude_defaults=True)
-    return "\n".join([*(f"# {line}" for line in told), yaml.safe_dump({"detector": settings}, sort_keys=False)])
 
 
 def _say_trial(tried: "Tried") -> None:
@@ -131,32 +106,15 @@ def _short(value: Any) -> str:
     )
 
 
-def _in_words(tuned: "Tuned") -> str:
-    """What came out, and whether it is more than chance."""
-    from ae_assets.chain.tuning import AIMS
-
-    measured = AIMS[tuned.aim]
-    count = len(tuned.tried)
-    if tuned.gain is None:
-        return f"Of {count} trials none has a higher {measured} than the YAML's own settings."
-    gain = tuned.gain
-    told = (
-        f"On the last days, which chose nothing, the best of {count} trials reaches {gain.after:.4f} ({measured}), the "
-        f"YAML's own settings {gain.before:.4f}: a gain of {gain.difference:+.4f} (95% {gain.low:+.4f} to "
-        f"{gain.high:+.4f})"
-    )
-    if gain.is_beyond_chance:
-        return f"{told}, which is more than chance."
-    return f"{told}, which lies within chance: the YAML's own settings are as good, as far as these days can tell."
-
-
 def _write(tuned: "Tuned", table: str, folder: Path) -> None:
     """The YAML with a word on where it is from, and the figures."""
     from ae_assets.chain.tuning import AIMS
     from ae_assets.reports.axes import shortened
     from ae_assets.reports.tuning import setting_importance, tuning_history
 
-    text = detector_yaml(tuned.best, [f"The detector of {table}, tuned on {tuned.used.in_words}.", _in_words(tuned)])
+    text = detector_yaml(
+        tuned.best, [f"The detector of {table}, tuned on {tuned.used.in_words}.", tuned_in_words(tuned)]
+    )
     figures = [one.figure for one in tuned.tried]
     own = next((one.figure for one in tuned.tried if not one.changes), None)
     try:

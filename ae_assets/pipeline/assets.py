@@ -119,7 +119,7 @@ def _raw(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> 
     def raw(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[PeriodResult]:
         from ae_assets.chain.raw import load_raw
 
-        space, step = _space(context, table, lakehouse), PeriodStep(context, table, RAW)
+        space, step = workspace_of(context, table, lakehouse), PeriodStep(context, table, RAW)
         source = lakehouse.source_of(table)
         loaded = list(step.made(load_raw(space, source, step.days)))
         remember_periods(Path(lakehouse.home), space, loaded=[facts.day for facts in loaded if facts.rows])
@@ -135,7 +135,7 @@ def _features(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition
     def features(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[PeriodResult]:
         from ae_assets.chain.features import build_features
 
-        space, step = _space(context, table, lakehouse), PeriodStep(context, table, FEATURES)
+        space, step = workspace_of(context, table, lakehouse), PeriodStep(context, table, FEATURES)
         yield from step.failures()
         built = list(step.made(build_features(space, step.days)))
         yield from step.failures()
@@ -151,7 +151,7 @@ def _model(table: WatchedTable) -> dg.AssetsDefinition:
     def model(context: dg.AssetExecutionContext, config: ModelConfig, lakehouse: LakehouseResource) -> Iterator[Result]:
         from ae_assets.chain.model import train
 
-        space = _space(context, table, lakehouse)
+        space = workspace_of(context, table, lakehouse)
         trained = train(space, training_range(space, config))
         verdicts = list(checks.model_checks(space, trained))
         yield dg.MaterializeResult(metadata=metadata.model_run(table, trained), check_results=verdicts)
@@ -166,7 +166,7 @@ def _threshold(table: WatchedTable) -> dg.AssetsDefinition:
     ) -> Iterator[Result]:
         from ae_assets.chain.threshold import calibrate_latest
 
-        space = _space(context, table, lakehouse)
+        space = workspace_of(context, table, lakehouse)
         calibrated = calibrate_latest(space, config.promote, config.version)
         verdicts = list(checks.threshold_checks(space, calibrated.promotion))
         yield dg.MaterializeResult(metadata=metadata.threshold_run(calibrated, table.periods), check_results=verdicts)
@@ -180,7 +180,7 @@ def _anomalies(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinitio
         from ae_assets.chain.anomalies import find_anomalies, withdraw_anomalies
         from ae_assets.chain.champion import load_champion
 
-        space, step = _space(context, table, lakehouse), PeriodStep(context, table, ANOMALIES)
+        space, step = workspace_of(context, table, lakehouse), PeriodStep(context, table, ANOMALIES)
         withdraw_anomalies(space, step.held_back)
         yield from step.failures()
         champion = load_champion(space)
@@ -210,7 +210,7 @@ def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
         from ae_assets.chain.evaluation import evaluate
         from ae_assets.chain.rolling import evaluate_origins
 
-        space = _space(context, table, lakehouse)
+        space = workspace_of(context, table, lakehouse)
         days = judged_range(space, config)
         if isinstance(days, str):
             context.log.info(days)
@@ -246,15 +246,17 @@ def _maintenance(table: WatchedTable) -> dg.AssetsDefinition:
     def maintenance(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[Result]:
         from ae_assets.chain.maintenance import maintain
 
-        maintained = maintain(_space(context, table, lakehouse))
+        maintained = maintain(workspace_of(context, table, lakehouse))
         yield dg.MaterializeResult(metadata=metadata.maintenance_run(maintained))
 
     return maintenance
 
 
-def _space(
+def workspace_of(
     context: dg.AssetExecutionContext | dg.OpExecutionContext, table: WatchedTable, lakehouse: LakehouseResource
 ) -> Workspace:
+    """The table with its storage; progress goes to the run's log."""
+
     def log(progress: Progress) -> None:
         stop_if_interrupted()
         rate = progress.rows / progress.seconds if progress.seconds else 0.0

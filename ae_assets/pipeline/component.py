@@ -16,6 +16,7 @@ from ae_assets.model.parse import parse_table
 from ae_assets.pipeline.assets import build_assets
 from ae_assets.pipeline.automation import automation_sensor
 from ae_assets.pipeline.checks import build_pooled_checks
+from ae_assets.pipeline.choosing import choosing_jobs
 from ae_assets.pipeline.daily import RESOURCES
 from ae_assets.pipeline.freshness import build_freshness_checks, freshness_sensors
 from ae_assets.pipeline.json_schema import table_schema
@@ -143,7 +144,7 @@ class AnomalyPipeline(dg.Component):
         return dg.Definitions(
             assets=build_assets(table, partitions),
             asset_checks=[build_pooled_checks(table), *build_freshness_checks(table)],
-            jobs=[daily, retrain, maintain],
+            jobs=[daily, retrain, maintain, *choosing_jobs(table)],
             sensors=[landing_sensor(table, partitions, daily), automation_sensor(table), *freshness_sensors(table)],
             schedules=[*retraining_schedules(table, retrain), *maintenance_schedules(table, maintain)],
             resources={**RESOURCES, **_not_brought(self.resources(), context)},

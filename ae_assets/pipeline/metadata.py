@@ -444,6 +444,13 @@ def maintenance_run(maintained: "TablesMaintained") -> Metadata:
     }
 
 
+def text_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> dg.MarkdownMetadataValue:
+    """Rows of text as a table."""
+    from ae_assets.reports.tables import markdown_table
+
+    return dg.MetadataValue.md(markdown_table(pl.DataFrame(rows, schema=list(heading), orient="row")))
+
+
 def _short(value: float) -> float:
     """A number as a person reads it, with four significant digits."""
     return float(f"{value:.4g}")
