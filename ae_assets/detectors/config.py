@@ -20,6 +20,7 @@ from pydantic import (
 from ae_assets.detectors.search import Between, OneOf, SearchSpace
 from ae_assets.detectors.settings import SCALING, DayDetectorConfig, Scaling, WindowDetectorConfig
 from ae_assets.plugins import Kinds
+from ae_assets.schemas.durations import DAY, Duration
 
 
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -234,6 +235,27 @@ class GradientBoostingConfig(_FittedConfig):
     l2: float = Field(1.0, ge=0, description="Quadratic penalty on the values of the leaves.")
 
 
+class MatrixProfileConfig(WindowDetectorConfig):
+    """Baseline over a window: how unlike the last records are in shape to any stretch of as many before them.
+
+    The left matrix profile (Yeh et al. 2016) within the window: the z-normalised distance to the nearest neighbour,
+    added up over the features. It has nothing to fit but which stretches are flat.
+    """
+
+    implementation = "ae_assets.detectors.matrix_profile:FittedMatrixProfile"
+    searched: ClassVar[SearchSpace] = {"records": OneOf((8, 12, 24, 48, 96))}
+    type: Literal["matrix_profile"] = "matrix_profile"
+    window: Duration | None = Field(
+        28 * DAY, description="How far back is looked for the like; at least twice as many records as are compared."
+    )
+    records: int = Field(24, ge=3, description="Records of a stretch, the scored one its last.")
+    features: FeatureNames | None = Field(
+        None, description="Features to look at, best readings themselves; all features of the table where left out."
+    )
+    max_windows: PositiveInt = Field(20_000, description="Normal windows to sample, by seed.")
+    seed: int = Field(7, ge=0, lt=2**31, description="Fixes the sampling.")
+
+
 KNOWN_LIBRARIES = {"sklearn", "pyod"}
 """Packages of estimators that a stored model may name without a YAML that names them."""
 
@@ -323,6 +345,7 @@ DETECTOR_KINDS = Kinds[DayDetectorConfig | WindowDetectorConfig](
         "kmeans": f"{__name__}:KMeansConfig",
         "isolation_forest": f"{__name__}:IsolationForestConfig",
         "ecod": f"{__name__}:EcodConfig",
+        "matrix_profile": f"{__name__}:MatrixProfileConfig",
         "gradient_boosting": f"{__name__}:GradientBoostingConfig",
         "estimator": f"{__name__}:EstimatorConfig",
         "ensemble": f"{__name__}:EnsembleConfig",

@@ -20,6 +20,7 @@ from ae_assets.detectors.config import (
     IsolationForestConfig,
     KMeansConfig,
     LastValueConfig,
+    MatrixProfileConfig,
     OrdinalConfig,
     PcaConfig,
 )
@@ -87,6 +88,7 @@ DETECTORS: dict[str, DetectorConfig] = {
     "last_value": LastValueConfig(features=NAMES[:3]),
     "estimator": EstimatorConfig.model_validate({"class": "pyod.models.iforest.IForest"}),
     OWN: HighestValueConfig(type=OWN),
+    "matrix_profile": MatrixProfileConfig(window=12 * DAY, records=3, features=NAMES[:4]),
     "pca of t2_and_q": PcaConfig(statistic="t2_and_q"),
     "pca per entity": PcaConfig(per="entity"),
     "ensemble": EnsembleConfig(members=(PcaConfig(), EcodConfig(features=NAMES[1:]), HighestValueConfig(type=OWN))),
