@@ -5,6 +5,7 @@ context give through a hidden layer. Heads: steps, context and cohort give the l
 number per head.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -144,28 +145,33 @@ def negative_log_likelihood(log_odds: Array, steps: Array) -> Array:
 
 
 def keras_model(config: OrdinalConfig, shape: Expansion, heads: int) -> Model:
-    """The network as a Keras model: (steps, context, cohort) to step log-odds and, with heads, failure log-odds."""
+    """The network as a Keras model: (steps, context, cohort) to step log-odds and, with heads, failure log-odds.
+
+    Its weights are 0, for others to set: JAX would compile a draw for every shape.
+    """
     layers = keras.layers
+    dense = partial(layers.Dense, kernel_initializer="zeros")
+    embedding = partial(layers.Embedding, embeddings_initializer="zeros")
     steps = keras.Input((shape.steps,), name="steps")
     context = keras.Input((shape.context,), name="context")
     cohort = keras.Input((), dtype="int32", name="cohort")
     inputs = layers.Concatenate(name="inputs")([steps, context])
     decoded = context
     if config.bottleneck:
-        hidden = layers.Dense(config.units, activation="tanh", name="encoder")(inputs)
-        code = layers.Dense(config.bottleneck, name="code")(hidden)
+        hidden = dense(config.units, activation="tanh", name="encoder")(inputs)
+        code = dense(config.bottleneck, name="code")(hidden)
         decoded = layers.Concatenate(name="decoder_inputs")([code, context])
-    of_drive = layers.Dense(shape.steps, name="decoder")(decoded)
-    of_cohort = layers.Embedding(shape.cohorts, shape.steps, name="cohort_log_odds")(cohort)
+    of_drive = dense(shape.steps, name="decoder")(decoded)
+    of_cohort = embedding(shape.cohorts, shape.steps, name="cohort_log_odds")(cohort)
     outputs = [layers.Add(name="step_log_odds")([of_drive, of_cohort])]
     opinions = []
     for name in (f"head_{position}" for position in range(heads)):
-        of_drive = layers.Dense(config.head_units, name=f"{name}_hidden")(inputs)
-        of_cohort = layers.Embedding(shape.cohorts, config.head_units, name=f"{name}_hidden_cohort")(cohort)
+        of_drive = dense(config.head_units, name=f"{name}_hidden")(inputs)
+        of_cohort = embedding(shape.cohorts, config.head_units, name=f"{name}_hidden_cohort")(cohort)
         hidden = layers.Activation("silu", name=f"{name}_silu")(layers.Add(name=f"{name}_sum")([of_drive, of_cohort]))
-        opinion = layers.Dense(1, name=f"{name}_output")(hidden)
-        direct = layers.Dense(1, use_bias=False, name=f"{name}_direct")(inputs)
-        direct_cohort = layers.Embedding(shape.cohorts, 1, name=f"{name}_direct_cohort")(cohort)
+        opinion = dense(1, name=f"{name}_output")(hidden)
+        direct = dense(1, use_bias=False, name=f"{name}_direct")(inputs)
+        direct_cohort = embedding(shape.cohorts, 1, name=f"{name}_direct_cohort")(cohort)
         opinions.append(layers.Add(name=name)([opinion, direct, direct_cohort]))
     if heads:
         outputs.append(layers.Concatenate(name="failure_log_odds")(opinions) if heads > 1 else opinions[0])

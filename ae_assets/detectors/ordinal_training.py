@@ -74,13 +74,14 @@ def train_step_model(
         error = negative_log_likelihood(step_log_odds(weights, steps, context, cohort), steps).sum(axis=1).mean()
         return error + config.decay * _squares(weights._replace(decoder_bias=jnp.zeros(())))
 
-    def held_out(weights: StepModel) -> float:
-        @jax.jit
-        def weighted(codes: jax.Array, cohort: jax.Array, weight: jax.Array) -> jax.Array:
-            steps, context = expand(codes)
-            return negative_log_likelihood(step_log_odds(weights, steps, context, cohort), steps).sum(axis=1) @ weight
+    @jax.jit
+    def weighted(weights: StepModel, codes: jax.Array, cohort: jax.Array, weight: jax.Array) -> jax.Array:
+        steps, context = expand(codes)
+        return negative_log_likelihood(step_log_odds(weights, steps, context, cohort), steps).sum(axis=1) @ weight
 
-        return sum(float(weighted(*block)) for block in validation.blocks(BLOCK)) / float(validation.weight.sum())
+    def held_out(weights: StepModel) -> float:
+        total = sum(float(weighted(weights, *block)) for block in validation.blocks(BLOCK))
+        return total / float(validation.weight.sum())
 
     weights, history = _train(weights, loss, held_out, config, key, on_epoch)
     return weights, replace(history, converged=has_settled(history.median_loss, history.validation_loss))

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
@@ -11,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from ae_assets.detectors import Windows, load_detector, windows_of
+from ae_assets.detectors import Windows, fit, load_detector, windows_of
 from ae_assets.detectors.cohorts import cohort_numbers
 from ae_assets.detectors.config import DetectorConfig, OrdinalConfig
 from ae_assets.detectors.ordinal import FittedOrdinal
@@ -19,7 +20,7 @@ from ae_assets.detectors.ordinal_coding import CodedFeature, coded_rows, coding_
 from ae_assets.detectors.ordinal_network import Expansion, failure_log_odds, step_log_odds, weights_of
 from ae_assets.detectors.tail import KNOTS, Tail
 from ae_assets.errors import ModelError
-from ae_assets_tests.detectors.fleets import START, fit_on, with_values
+from ae_assets_tests.detectors.fleets import START, fit_on, training_data, with_values
 
 NAMES = ("smart_5_level", "smart_5_growth_7d", "smart_197_level", "smart_9_level", "gap_days", "smart_5_missing")
 CONFIG = OrdinalConfig(
@@ -174,6 +175,19 @@ def test_training_that_is_cut_off_while_it_still_learns_has_not_converged(change
     assert history.kept_loss < history.median_loss
 
 
+def test_only_the_first_epoch_compiles(caplog: pytest.LogCaptureFixture) -> None:
+    compiled: list[int] = []
+    config = CONFIG.model_copy(update={"heads": 0, "epochs": 3, "units": 4})
+    with jax.log_compiles():
+        fit(
+            config,
+            training_data(windows(drives(200, 1)), windows(drives(50, 3))),
+            lambda _: compiled.append(sum("Compiling" in record.getMessage() for record in caplog.records)),
+        )
+    assert compiled[0] > 0
+    assert compiled == compiled[:1] * 3
+
+
 def test_epochs_that_only_harm_leave_the_constant_answer() -> None:
     wild = CONFIG.model_copy(update={"learning_rate": 3.0, "heads": 0, "epochs": 4})
     detector = fit_on(wild, windows(drives(200, 1)), HELD_OUT)
@@ -225,6 +239,7 @@ def test_shuffled_labels_teach_the_heads_nothing(shuffled: bool, least: float, m
     assert least <= area_under_curve <= most
 
 
+@pytest.mark.bits
 def test_equal_seeds_give_equal_bits_and_others_do_not() -> None:
     one, again, other = (
         fit_on(CONFIG.model_copy(update={"seed": seed, "epochs": 1, "heads": 1}), HEALTHY, HELD_OUT, failing=FAILING)
