@@ -37,6 +37,7 @@ def test_every_row_of_the_source_is_in_raw_and_in_features_or_quarantine(finishe
     assert raw == {day: features.get(day, 0) + quarantine.get(day, 0) for day in raw}
 
 
+@pytest.mark.bits
 def test_a_single_day_gives_the_same_features_as_a_range(tmp_path: Path) -> None:
     range_run, day_runs = (storage_of(watched_table(), tmp_path / name) for name in ("range", "days"))
     source = open_source(watched_table().source.location)
@@ -210,6 +211,7 @@ def test_a_streak_counts_days_with_an_alarm_and_only_its_first_day_is_new(finish
         assert row["streak_days"] == streak
 
 
+@pytest.mark.bits
 def test_the_same_seed_gives_the_same_scores(finished_home: Path, tmp_path: Path) -> None:
     finished, again = storage_of(watched_table(), finished_home), storage_of(watched_table(), tmp_path)
     days = DAILY.range(FIRST, FIRST + timedelta(days=44))

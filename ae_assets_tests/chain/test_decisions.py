@@ -94,6 +94,7 @@ def test_the_threshold_is_calibrated_on_scores_aggregated_as_they_are_held_again
     assert (both["score"] != calibrated.join(of_days, on=keys)["score_right"]).any()
 
 
+@pytest.mark.bits
 def test_single_days_in_order_give_what_a_range_gives(home: Path) -> None:
     space = decided(home, aggregation=MEAN, episodes={**STICKY, "alarms": 2, "within_days": 4})
     found(space)

@@ -13,6 +13,8 @@ from ae_assets.detectors.config import DETECTOR_KINDS
 from ae_assets.errors import ModelError
 from ae_assets_tests.detectors.fleets import DETECTORS, NAMES, OWN, fitted, fleet, with_values
 
+pytestmark = pytest.mark.bits
+
 
 def windows_for(detector: FittedDetector, table: pl.DataFrame) -> Windows:
     return windows_of(table, NAMES, detector.window)

@@ -110,6 +110,7 @@ def test_what_is_usual_at_one_station_is_strange_at_another(pca: FittedPerEntity
     assert (after > 5 * np.maximum(before, 1))[np.isfinite(as_of_another[windows.last_row[own], 0])].all()
 
 
+@pytest.mark.bits
 def test_what_is_scored_beside_a_window_and_loading_change_no_bit(per_entity: FittedPerEntity, tmp_path: Path) -> None:
     windows = judged(per_entity)
     whole = per_entity.score(windows)

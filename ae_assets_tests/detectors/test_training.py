@@ -37,6 +37,7 @@ def test_training_finds_the_structure_of_the_features(network: FittedDetector) -
 
 
 @pytest.mark.parametrize("config", [DENSE, LSTM], ids=lambda config: config.type)
+@pytest.mark.bits
 def test_the_same_seed_gives_the_same_scores_bit_for_bit(
     config: Config, dense: FittedDetector, lstm: FittedDetector
 ) -> None:

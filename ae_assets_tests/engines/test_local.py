@@ -40,6 +40,7 @@ GAPS = frozenset({DAY - timedelta(days=3), DAY - timedelta(days=4)})
 @pytest.mark.parametrize("coded", [False, True])
 @pytest.mark.parametrize("rows_in_block", [50, 700, 10**9])
 @pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.bits
 def test_features_do_not_depend_on_the_blocks(threads: int, rows_in_block: int, coded: bool) -> None:
     rows = history()
     make = partial(features_of_block, first=DAY, config=CONFIG, gaps=GAPS, begins=DAY - timedelta(days=10))

@@ -396,6 +396,7 @@ def test_a_range_forgets_what_is_short_beside_its_span():
         assert row["level_range_1d"] == pytest.approx(log(extent), abs=1e-6)
 
 
+@pytest.mark.bits
 def test_excess_by_blocks_and_periods_is_that_of_the_whole_bit_for_bit():
     rng, rhythm = np.random.default_rng(3), Rhythm(DAILY, timedelta(minutes=15))
     walks = [readings(np.cumsum(rng.standard_normal(400)).tolist(), entity) for entity in "abc"]
@@ -520,6 +521,7 @@ def test_each_of_several_records_of_a_period_is_described_from_its_own_past(
 
 @settings(deadline=None, max_examples=40)
 @given(series_of_stations(), st.sampled_from(list(PERIODS.values())), st.integers(1, 3))
+@pytest.mark.bits
 def test_blocks_of_some_entities_or_periods_give_what_the_whole_gives_bit_for_bit(
     records: pl.DataFrame, periods: Periods, blocks: int
 ) -> None:

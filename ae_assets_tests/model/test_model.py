@@ -88,6 +88,7 @@ def test_rows_that_a_loaded_model_decides_on_give_the_anomalies_of_the_chain(
     assert state.set_aside.is_empty()
 
 
+@pytest.mark.bits
 def test_rows_in_several_calls_give_what_one_call_gives(fleet: Workspace, stored: pl.DataFrame, model: Model) -> None:
     first, state = model.decide(raw_of(fleet, DAYS[0], DAYS[30]))
     second, _ = model.decide(raw_of(fleet, DAYS[31], DAYS[-1]), state)

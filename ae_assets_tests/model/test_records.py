@@ -151,6 +151,7 @@ def test_rows_in_any_order_give_the_stored_anomalies(space: Workspace, stored: p
     assert state.set_aside.is_empty()
 
 
+@pytest.mark.bits
 def test_days_in_calls_of_their_own_give_what_one_call_gives(
     space: Workspace, stored: pl.DataFrame, model: Model
 ) -> None:
