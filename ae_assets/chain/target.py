@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from datetime import date, timedelta
-from pathlib import PurePosixPath
 
 import polars as pl
 
@@ -51,11 +50,8 @@ def _of_file(space: Workspace, file: str) -> Intervals:
 
 def _names_in_files(space: Workspace, named: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     """Of intervals that name a file the device that the file's name holds, as it does for the rows of the file."""
-    pattern = space.table.layout.entity_of_file
-    if pattern is None:
-        return {}
-    found = {name: pattern.search(PurePosixPath(name).name) for name in set(named) - set(known)}
-    return {name: match[1] for name, match in found.items() if match is not None}
+    found = {name: space.table.layout.entity_in(name) for name in set(named) - set(known)}
+    return {name: entity for name, entity in found.items() if entity is not None}
 
 
 def step_of(space: Workspace) -> timedelta:

@@ -126,7 +126,7 @@ def _records(cadence: timedelta, valid: "pl.DataFrame") -> str:
     """How many records a device has, how far apart they are, and how far the YAML says."""
     from ae_assets.model.proposal import every, steps_between
 
-    steps = steps_between(valid).median()
+    steps = steps_between(valid)["step"].median()
     often = f", one {every(steps)}" if isinstance(steps, timedelta) else ""
     most = max(valid[ENTITY].value_counts()["count"])
     return f"a device has up to {most:,} records{often}; source.columns.time.cadence: {written(cadence)}"

@@ -59,7 +59,14 @@ def new(table: str, source: Path, output: Path | None) -> int:
     sample = read_sample(source)
     named, comma = _named_after(sample.names), sample.format == "csv" and sample.separator != ","
     files = sample.file.replace_strict(dict(enumerate(sample.names)), return_dtype=pl.String)
-    proposal = propose(sample.texts, files, named, decimal_comma_possible=comma, whole=sample.whole)
+    proposal = propose(
+        sample.texts,
+        files,
+        named,
+        decimal_comma_possible=comma,
+        share=sample.share,
+        share_of_files=sample.share_of_files,
+    )
     settings = _source_settings(sample, proposal, named)
     location = source if source.is_dir() or named is None or is_archive_name(source.name) else source.parent
     text = yaml_of(proposal, table, str(location.resolve()), settings)

@@ -211,6 +211,13 @@ class _Block:
             self.first_within[span] = np.searchsorted(self.moments, self.moments[self.described] - span // self.unit)
         return self.first_within[span]
 
+    def within(self, span: timedelta) -> NDArray[np.bool_]:
+        """Which records lie within a span that ends with a described one."""
+        edges = np.zeros(len(self.order) + 1, np.int64)
+        np.add.at(edges, self.since(span), 1)
+        np.add.at(edges, self.described + 1, -1)
+        return np.cumsum(edges[:-1]) > 0
+
     @cached_property
     def earliest(self) -> Places:
         """The first record inside the look-back."""
@@ -293,7 +300,7 @@ class _Attribute:
         still.
         """
         block, length = self.block, span // self.block.unit
-        known = np.flatnonzero(~np.isnan(self._values))
+        known = np.flatnonzero(~np.isnan(self._values) & block.within(span))
         rows = pl.DataFrame({"at": block.moments[known], "value": self._values[known]})
         of_span = partial(pl.col("value").rolling_quantile_by, "at", f"{max(length, 1)}i", closed="both")
         high = of_span(quantile=1 - TAIL_OF_RANGE, interpolation="higher")

@@ -91,6 +91,7 @@ class Proposal:
         formats: how it is written; none for dates with the year first.
         entity: the column of the device; None: none was found.
         entity_of_file: what finds the device in a file's name, where no column was found.
+        entity_in_path: whether it is looked for in the name with the folders above it.
         cohort: that of its kind.
         label: that of failures, or of abnormal records where a device has several in a period.
         label_cells: what stands in it where it says so.
@@ -101,8 +102,12 @@ class Proposal:
         partitions: by which periods rows are stored.
         step: the usual time between the records of a device; None: no device has two.
         cadence: the same where a period holds several records of a device.
+        longest_step: that of the device whose records come least often.
         devices: in the sample.
-        days: from the first to the last record of a usual device; None: the sample is not all that there is.
+        days: from the first to the last record of a usual device.
+        records: of the device with the fewest, unless it has next to none.
+        normal_records: before the first that is labelled, in nine of ten devices; None: without a label.
+        side_by_side: whether devices begin at about the same time.
         reasons: by key, why.
         unsure: what a person is to look at, a sentence each.
     """
@@ -111,6 +116,7 @@ class Proposal:
     formats: tuple[str, ...]
     entity: str | None = None
     entity_of_file: str = r"^(.+)\.[^.]+$"
+    entity_in_path: bool = False
     cohort: str | None = None
     label: str | None = None
     label_cells: tuple[str, ...] = ()
@@ -121,10 +127,19 @@ class Proposal:
     partitions: Partitions = "daily"
     step: timedelta | None = None
     cadence: timedelta | None = None
+    longest_step: timedelta | None = None
     devices: int = 0
-    days: int | None = None
+    days: int = 1
+    records: int = 1
+    normal_records: int | None = None
+    side_by_side: bool = True
     reasons: dict[str, str] = field(default_factory=dict)
     unsure: list[str] = field(default_factory=list)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether the records of some devices come far more often than those of others."""
+        return self.step is not None and self.longest_step is not None and self.longest_step > 2 * self.step
 
 
 def propose(
@@ -133,7 +148,8 @@ def propose(
     named: Partitions | None = None,
     *,
     decimal_comma_possible: bool = False,
-    whole: bool = False,
+    share: float = 1.0,
+    share_of_files: float = 1.0,
 ) -> Proposal:
     """What the rows of a sample suggest.
 
@@ -142,7 +158,8 @@ def propose(
         files: of each row the name of its file.
         named: the periods after which the files are named; None: their names say no period.
         decimal_comma_possible: whether a comma may stand before decimals: it separates no fields.
-        whole: whether these are all rows that there are.
+        share: of the rows of these files that are given.
+        share_of_files: of the files that these are.
 
     Raises:
         ConfigError: no column is a time, or none holds numbers.
@@ -178,13 +195,36 @@ def propose(
     ]
     if remarks:
         proposal.reasons["values"] = "; ".join(remarks)
-    _find_periods(proposal, records, named)
     proposal.devices = records["entity"].n_unique()
-    if whole:
-        ends = records.drop_nulls().group_by("entity").agg(first=pl.col("time").min(), last=pl.col("time").max())
-        days = ends.select(own=(pl.col("last") - pl.col("first")).dt.total_days() + 1)["own"].median()
-        proposal.days = int(days) if isinstance(days, float) else None
+    one_file_each = proposal.entity is None and proposal.devices == files.n_unique()
+    label = texts[proposal.label] if proposal.label else None
+    _find_lives(proposal, records, label, share if one_file_each else share * share_of_files)
+    _find_periods(proposal, records, named)
     return proposal
+
+
+def _find_lives(proposal: Proposal, records: pl.DataFrame, label: pl.Series | None, share: float) -> None:
+    """How long devices have records, and whether at the same time; ``share`` of the records of each are given."""
+    abnormal = pl.lit(False) if label is None else pl.Series(label.is_in(proposal.label_cells)).fill_null(False)
+    ordered = records.with_columns(abnormal=abnormal).drop_nulls().sort("entity", "time")
+    number = pl.int_range(pl.len())
+    lives = ordered.group_by("entity").agg(
+        first=pl.col("time").min(),
+        length=pl.col("time").max() - pl.col("time").min(),
+        count=pl.len() / share,
+        normal=number.filter("abnormal").min(),
+    )
+    if lives.is_empty():
+        return
+    length = lives["length"].median()
+    length = length / share if isinstance(length, timedelta) else timedelta()
+    proposal.days = length.days + 1
+    usual = lives.filter(pl.col("count") >= pl.col("count").median() / 10)
+    proposal.records = max(int(_float(usual["count"].min())), 1)
+    late = lives["first"] > lives["first"].min() + length / 4  # type: ignore[operator]  # a time, says the schema
+    proposal.side_by_side = _share(late) <= 1 - ENOUGH
+    known = lives["normal"].drop_nulls()
+    proposal.normal_records = int(_float(known.quantile(1 - ENOUGH, "lower"))) if len(known) else None
 
 
 def _with_time(texts: pl.DataFrame) -> tuple[Proposal, pl.Series]:
@@ -251,6 +291,8 @@ def _find_entity(proposal: Proposal, rest: pl.DataFrame, times: pl.Series) -> No
     candidates: list[tuple[bool, float, int, str]] = []
     for place, column in enumerate(rest):
         texts = column.drop_nulls()
+        if len(texts) < ENOUGH * len(column):  # a record without a device is nobody's
+            continue
         # A name is no measurement: whole numbers may be names, numbers with decimals are none.
         if texts.is_empty() or _share(texts.str.contains(r"^[+-]?\d*[.,]\d+$")) > 1 - ENOUGH:
             continue
@@ -276,6 +318,9 @@ def _entities_of_files(proposal: Proposal, files: pl.Series, times: pl.Series, n
     """The device of each row by the name of its file, where no column names it."""
     names = files.str.split("/").list.last()
     distinct = names.unique()
+    deepest = files.unique().str.count_matches("/").min()
+    if named is None and len(distinct) < files.n_unique() and isinstance(deepest, int):
+        return _entities_of_paths(proposal, files, deepest)
     if named is not None:
         proposal.unsure.append("no column names the device, and files are named after a period: say which device it is")
         return pl.repeat("one", len(files), eager=True)
@@ -291,6 +336,21 @@ def _entities_of_files(proposal: Proposal, files: pl.Series, times: pl.Series, n
     else:
         proposal.reasons["entity"] = f"no column names a device, and in a file each time stands once: {devices}"
         proposal.unsure.append(f"the device is taken from the names of files: {devices}")
+    return entities
+
+
+def _entities_of_paths(proposal: Proposal, files: pl.Series, deepest: int) -> pl.Series:
+    """The device of each row by the name of its file with as many folders above it as tell the files apart."""
+    entities = files
+    for depth in range(1, deepest + 1):
+        proposal.entity_of_file = "(" + "[^/]+/" * depth + r"[^/]+)\.[^.]+$"
+        entities = files.str.extract(proposal.entity_of_file)
+        if entities.n_unique() == files.n_unique():
+            break
+    proposal.entity_in_path = True
+    devices = ", ".join(entities.unique().sort().head(_MOST_NAMED))
+    proposal.reasons["entity"] = f"no column names a device, and folders have files of the same names: {devices}"
+    proposal.unsure.append(f"the device is taken from the names of files and the folders above them: {devices}")
     return entities
 
 
@@ -317,7 +377,7 @@ def _find_label(proposal: Proposal, rest: pl.DataFrame) -> None:
         texts = column.drop_nulls()
         yes = texts.str.to_lowercase().is_in(["1", "true", "1.0"])
         no = texts.str.to_lowercase().is_in(["0", "false", "0.0"])
-        if texts.is_empty() or not (yes | no).all():
+        if texts.is_empty() or not (yes | no).all() or not (yes.any() or _LABEL_WORDS.search(column.name)):
             continue
         ones = f"{yes.sum():,} of {rest.height:,} rows are 1"
         if not _LABEL_WORDS.search(column.name):
@@ -436,32 +496,41 @@ def _is_far_off(numbers: pl.Series, value: float) -> bool:
 def _find_periods(proposal: Proposal, records: pl.DataFrame, named: Partitions | None) -> None:
     """The cadence, and by which periods rows are stored: those of the files' names, or one in which records come."""
     steps = steps_between(records)
-    middle = steps.median()
+    middle = steps["step"].median()
     step = proposal.step = middle if isinstance(middle, timedelta) else None
-    proposal.partitions, proposal.reasons["partitions"] = _periods_for(step, named)
+    longest = steps.group_by("entity").agg(pl.col("step").median())["step"].max()
+    proposal.longest_step = longest if isinstance(longest, timedelta) else step
+    proposal.partitions, proposal.reasons["partitions"] = _periods_for(step, named, is_short=proposal.days < 2)
     if step is None or step >= PERIODS[proposal.partitions].step:
         return
     proposal.cadence = max(timedelta(seconds=round(step.total_seconds())), timedelta(seconds=1))
-    share = _share((steps - step).abs() <= step / 10)
+    share = _share((steps["step"] - step).abs() <= step / 10)
     proposal.reasons["cadence"] = f"the median step between records of a device; {share:.0%} are so long"
+    if proposal.is_mixed:
+        slowest = every(proposal.longest_step or step)
+        proposal.unsure.append(
+            f"some devices have a record {every(step)}, others {slowest}: what counts time takes each for the former"
+        )
 
 
-def steps_between(records: pl.DataFrame) -> pl.Series:
-    """The times between a device's records and the ones before them; records of the same time count once.
+def steps_between(records: pl.DataFrame) -> pl.DataFrame:
+    """``entity, step``: the times between a device's records and the ones before them; those of one time count once.
 
     Args:
         records: ``entity`` and ``time``.
     """
     ordered = records.select("entity", "time").drop_nulls().unique().sort("entity", "time")
-    return ordered.select(pl.col("time").diff().over("entity")).to_series().drop_nulls()
+    return ordered.select("entity", step=pl.col("time").diff().over("entity")).drop_nulls()
 
 
-def _periods_for(step: timedelta | None, named: Partitions | None) -> tuple[Partitions, str]:
+def _periods_for(step: timedelta | None, named: Partitions | None, *, is_short: bool) -> tuple[Partitions, str]:
     if named is not None:
         return named, f"files are named after {PERIODS[named].noun}s"
     if step is None:
         return "daily", "no device has two records in the sample"
     often = f"a device has a record {every(step)}"
+    if step < timedelta(minutes=1) and is_short:
+        return "daily", f"{often}, and next to none for more than a day"
     if step < timedelta(minutes=1):
         return "hourly", f"{often}, so a day would hold more than {timedelta(days=1) // timedelta(minutes=1):,} of them"
     if step > timedelta(days=1):

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from ae_assets.features.config import feature_prefix
+from ae_assets.model.life import Unit
 from ae_assets.model.proposal import Kind, Measured, Proposal
-from ae_assets.schemas.durations import DAY, written
+from ae_assets.schemas.durations import DAY, whole_days, written
 
 _ATTRIBUTES: Mapping[Kind, str] = {
     "counter": "kind: counter",
@@ -14,7 +16,6 @@ _ATTRIBUTES: Mapping[Kind, str] = {
     "gauge": "kind: gauge",
     "age": "kind: age, transforms: [drift]",
 }
-_GAUGE_OF_SERIES = "kind: gauge, transforms: [level, growth, range]"
 
 _SPANS: Mapping[timedelta, str] = {
     timedelta(hours=12): "[1, 2, 7]",
@@ -31,9 +32,24 @@ _GAUGE_ALONE = "kind: gauge, transforms: [level, growth, excess]"
 _RECORDS_OF_SPANS = (1, 4, 24, 96, 672)
 """Of series: of records each 15 minutes 15 minutes, an hour, 6 hours, a day and a week."""
 
+_SPANS_LEARNED = 12
+"""Times that the longest of them fits into what is learned from, or next to nothing would be known of it."""
+
+_MANY_RECORDS = 1000
+"""To learn from; of fewer few features are made, or what is usual would be fitted too closely."""
+
 _LEARNED_ALONE = 0.075
 """Share of its days from which a series of one value is learned, and again for its cut: 15% in all, as the probation of
 the Numenta Anomaly Benchmark."""
+
+_LEARNED, _CALIBRATED = 0.4, 0.1
+"""Shares of the days of devices with several values; the other half is judged."""
+
+_SEEN = 0.35
+"""Share of the records of devices that have them for a few days only; three quarters of it are learned from."""
+
+_FEW_DAYS = 8
+"""Of devices from which on their days are counted, and not their records."""
 
 _HELD = 8
 """Records over which the highest score of a series counts: an alarm that flickers is one."""
@@ -75,7 +91,7 @@ def _lines(proposal: Proposal, table: str, location: str, source: Mapping[str, s
     for value in proposal.values:
         kind: Kind = "use" if value.kind == "age" and value.name != clock else value.kind
         meaning = f"meaning: {_text(value.name)}"
-        made = _GAUGE_OF_SERIES if cadence is not None and kind == "gauge" else _ATTRIBUTES[kind]
+        made = _gauge_of_series(proposal, cadence) if cadence is not None and kind == "gauge" else _ATTRIBUTES[kind]
         if cadence is not None and value.name == _alone(proposal):
             made = f"{_GAUGE_ALONE}, excess_of_means: [{written(max(timedelta(hours=2), 4 * cadence))}]"
         yield f"      {_text(value.name)}: {{{made}, {meaning}}} # {value.reason}"
@@ -93,9 +109,77 @@ def _alone(proposal: Proposal) -> str | None:
     return value.name if value.kind == "gauge" else None
 
 
-def _past(cadence: timedelta) -> timedelta:
+def _past(proposal: Proposal, cadence: timedelta) -> timedelta:
     """How far back a value alone is looked back on: the best of 3 to 14 days where a record comes each 5 minutes."""
-    return max(7 * DAY, 672 * cadence)
+    past = max(7 * DAY, 672 * cadence)
+    return past if proposal.longest_step is None else max(past, _days_of(2 * _alone_records(proposal), proposal))
+
+
+def _alone_records(proposal: Proposal) -> int:
+    """The records from which a series of one value is learned, where those of some come far more often."""
+    return max(int(_LEARNED_ALONE * proposal.records), 20) if proposal.is_mixed else 0
+
+
+def _days_of(records: int, proposal: Proposal) -> timedelta:
+    """Days that hold so many records of the slowest device, with some of them missing."""
+    longest = proposal.longest_step or proposal.cadence or DAY
+    return whole_days(1.2 * records * longest) * DAY
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What is learned from of each device, skipped, and calibrated on: days, or records."""
+
+    learned: int
+    embargo: int
+    calibrated: int
+    unit: Unit
+
+    def past(self, proposal: Proposal) -> timedelta:
+        """A look-back that tells them."""
+        every = self.learned + self.embargo + self.calibrated
+        return (every + 1) * DAY if self.unit == "days" else _rounded(1.2 * every * (proposal.longest_step or DAY))
+
+
+def _parts(proposal: Proposal) -> _Parts | None:
+    """Of devices with several values, from the first record of each; None: days of the calendar will do."""
+    if proposal.days >= _ENOUGH_DAYS and proposal.side_by_side:
+        return None
+    if proposal.days >= _FEW_DAYS and not proposal.is_mixed:
+        days = min(proposal.days, _ENOUGH_DAYS)
+        return _Parts(max(round(_LEARNED * days), 1), 1, max(round(_CALIBRATED * days), 1), "days")
+    seen = _SEEN * proposal.records
+    if proposal.normal_records is not None:
+        seen = min(max(seen / 1.5, proposal.normal_records), 1.1 * seen)
+    learned = max(int(0.75 * seen), 20)
+    return _Parts(learned, _HELD, max(int(0.25 * seen) - _HELD, 10), "records")
+
+
+def _rounded(length: timedelta) -> timedelta:
+    """Up to whole minutes, hours or days."""
+    unit = next((unit for unit in (DAY, timedelta(hours=1), timedelta(minutes=1)) if length > 2 * unit), length)
+    return -(-length // unit) * unit
+
+
+def _spans_of_series(proposal: Proposal, cadence: timedelta) -> list[timedelta]:
+    """Over which growth and range are measured."""
+    parts, longest = _parts(proposal), proposal.longest_step or cadence
+    if parts is None:
+        return [count * cadence for count in _RECORDS_OF_SPANS]
+    learned = parts.learned * DAY if parts.unit == "days" else parts.learned * longest
+    fitting = [count for count in _RECORDS_OF_SPANS if _SPANS_LEARNED * count * longest <= learned]
+    if parts.unit == "records" and parts.learned < _MANY_RECORDS:
+        fitting = fitting[-1:]
+    return [count * longest for count in fitting or [1]]
+
+
+def _gauge_of_series(proposal: Proposal, cadence: timedelta) -> str:
+    parts = _parts(proposal)
+    if parts is None:
+        return "kind: gauge, transforms: [level, growth, range]"
+    spans = ", ".join(map(written, _spans_of_series(proposal, cadence)))
+    few = parts.unit == "records" and parts.learned < _MANY_RECORDS
+    return f"kind: gauge, transforms: [level, {'' if few else 'growth, '}range], spans: [{spans}]"
 
 
 def _cadence_of_series(proposal: Proposal) -> timedelta | None:
@@ -111,26 +195,32 @@ def _spans(proposal: Proposal) -> str:
         spans = next((spans for longest, spans in _SPANS.items() if step <= longest), _LONG_SPANS)
         return f"{spans} # over which growth is measured; a number is days"
     if _alone(proposal) is not None:
-        return f"[{written(cadence)}, {written(_past(cadence))}] # the longest is the past that a value is held against"
-    lengths = ", ".join(written(count * cadence) for count in _RECORDS_OF_SPANS)
+        spans = f"{written(proposal.longest_step or cadence)}, {written(_past(proposal, cadence))}"
+        return f"[{spans}] # the longest is the past that a value is held against"
+    if (parts := _parts(proposal)) is not None:
+        past = max(parts.past(proposal), _spans_of_series(proposal, cadence)[-1])
+        return f"[{written(past)}] # looked back on; it tells the first {parts.unit} of a device"
+    lengths = ", ".join(map(written, _spans_of_series(proposal, cadence)))
     return f"[{lengths}] # over which growth and range are measured; the longest is looked back on"
 
 
 def _rest_of_series(proposal: Proposal, cadence: timedelta) -> Iterator[str]:
     yield ""
-    if proposal.days is None or proposal.days >= _ENOUGH_DAYS:
+    if (parts := _parts(proposal)) is None:
         yield "  training: {horizon_days: 1}"
         yield "  calibration: {embargo_days: 2}"
     else:
-        learned, calibrated = max(proposal.days // 2, 1), max(proposal.days // 6, 1)
-        yield f"  training: {{days: {learned}, horizon_days: 1}} # half of the {proposal.days} days that there are"
-        yield f"  calibration: {{embargo_days: 1, days: {calibrated}}} # the days on which the cut is chosen"
+        of_all = proposal.days if parts.unit == "days" else proposal.records
+        yield f"  # Of each device the first of its {of_all:,} {parts.unit} or so are learned from, and it is judged"
+        yield "  # after them. A table that goes on learns again from later days with counted_from: calendar."
+        yield f"  training: {{{parts.unit}: {parts.learned}, counted_from: entity}}"
+        yield f"  calibration: {{embargo_{parts.unit}: {parts.embargo}, {parts.unit}: {parts.calibrated}}}"
     yield from _DETECTOR_OF_SERIES.splitlines()
     yield f"    aggregation: {{method: max, span: {written(_HELD * cadence)}}} # an alarm that flickers is one alarm"
     yield "    episodes: {clear_after: 4}"
     if proposal.devices < _MANY_DEVICES:
         yield from _CHECKS_OF_FEW.splitlines()
-    if proposal.days is not None and proposal.days < _ENOUGH_DAYS:
+    if proposal.days < _ENOUGH_DAYS:
         if proposal.devices >= _MANY_DEVICES:
             yield from ("", "  checks:")
         yield f"    window_days: {max(proposal.days // 6, 1)} # a model is judged on as many days"
@@ -139,15 +229,17 @@ def _rest_of_series(proposal: Proposal, cadence: timedelta) -> Iterator[str]:
 def _rest_of_one(proposal: Proposal, cadence: timedelta) -> Iterator[str]:
     value, mean = _alone(proposal), written(max(timedelta(hours=2), 4 * cadence))
     prefix = feature_prefix(str(value))
-    # They must end before the past that the features look back on is full.
-    learned = max(1, min(int(_LEARNED_ALONE * (proposal.days or 0)), _past(cadence) // DAY // 2))
+    unit, learned = "records", _alone_records(proposal)
+    if not proposal.is_mixed:  # they must end before the past that the features look back on is full
+        unit = "days"
+        learned = max(1, min(int(_LEARNED_ALONE * proposal.days), _past(proposal, cadence) // DAY // 2))
     yield ""
-    yield f"  training: {{days: {learned}, counted_from: entity}} # the first of each device, wherever they lie"
-    yield f"  calibration: {{embargo_days: 0, days: {learned}}} # of each device, after them"
+    yield f"  training: {{{unit}: {learned}, counted_from: entity}} # the first of each device, wherever they lie"
+    yield f"  calibration: {{embargo_{unit}: 0, {unit}: {learned}}} # of each device, after them"
     yield from _DETECTOR_OF_ONE.format(excess=f"{prefix}_excess", of_mean=f"{prefix}_excess_{mean}").splitlines()
     yield f"      hold: {written(max(timedelta(hours=12), 48 * cadence))} # what goes on is told once"
     yield "      clear_after: 12"
-    yield from ("", "  checks:", f"    window_days: {max((proposal.days or _ENOUGH_DAYS) // 6, 1)}")
+    yield from ("", "  checks:", f"    window_days: {min(max(proposal.days // 6, 1), 30)}")
     if proposal.devices < _MANY_DEVICES:
         few = {"max_alarm_share": 0.5, "min_cohort_devices": 1000, "max_open_episodes_gone": max(proposal.devices, 1)}
         yield from (f"    {key}: {limit}" for key, limit in few.items())
@@ -168,7 +260,8 @@ def _column_lines(proposal: Proposal) -> Iterator[str]:
     if proposal.entity is None:
         reason = why.get("entity", "not found")
         yield f"      entity: # {reason}; name the column of the device, or find it in the file's name"
-        yield f"        file_name: '{proposal.entity_of_file}'"
+        key = "file_path" if proposal.entity_in_path else "file_name"
+        yield f"        {key}: '{proposal.entity_of_file}'"
     else:
         yield f"      entity: {_text(proposal.entity)} # {why['entity']}"
     for key, name in (("cohort", proposal.cohort), ("label", proposal.label)):

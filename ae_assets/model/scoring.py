@@ -145,10 +145,10 @@ class Scorer:
         of_day = detector.score(windows)
         keys = windows.keys()
         judged = pl.Series(detector.judges(windows))
-        own = keys.select(*key_of(keys.columns), score=pl.when(judged).then(pl.Series(of_day.score)))
+        of_record = pl.select(score=pl.when(judged).then(pl.Series(of_day.score))).to_series()
         unsaid = [pl.lit(None, dtype).alias(name) for name, dtype in ABOUT_RECORDS.items() if name not in features]
         records = features.with_columns(unsaid).select(*key_of(features.columns), *ABOUT_RECORDS)
-        score = self._rolling.push(day, own)["score"]
-        scored = ScoredDay(day, keys, score, score.alias("alarm_score"), windows, of_day, records)
-        counted = own.with_columns(scored.judged_after(self._learned).score)
-        return replace(scored, alarm_score=self._hold.push(counted))
+        # No later score rests on one of those that were learned from.
+        scored = ScoredDay(day, keys, of_record, of_record, windows, of_day, records).judged_after(self._learned)
+        own = self._rolling.push(day, keys.select(*key_of(keys.columns), scored.score))
+        return replace(scored, score=own["score"], alarm_score=self._hold.push(own))

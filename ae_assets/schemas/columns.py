@@ -151,8 +151,13 @@ class EntitySection(_Section):
         description="Instead of a column: a regular expression that finds it in the file's name (without folders), by "
         "its group, e.g. '(.+)_\\d{4}\\.csv'.",
     )
+    file_path: str | None = Field(
+        default=None,
+        description="The same in the file's name with the folders above it, e.g. '([^/]+/[^/]+)\\.csv$' where files of "
+        "several folders have the same names.",
+    )
 
-    @field_validator("file_name")
+    @field_validator("file_name", "file_path")
     @classmethod
     def _expression_has_a_group(cls, expression: str | None) -> str | None:
         try:
@@ -165,9 +170,22 @@ class EntitySection(_Section):
 
     @model_validator(mode="after")
     def _one_of_the_two(self) -> Self:
-        if (self.column is None) == (self.file_name is None):
-            raise ValueError("name either the column of the device, or file_name, which finds it in the file's name")
+        if sum(one is not None for one in (self.column, self.file_name, self.file_path)) != 1:
+            raise ValueError(
+                "name either the column of the device, or file_name or file_path, which finds it in the file's name"
+            )
         return self
+
+    @property
+    def of_file(self) -> re.Pattern[str] | None:
+        """What finds it where no column names it."""
+        expression = self.file_name or self.file_path
+        return None if expression is None else re.compile(expression)
+
+    @model_serializer(mode="wrap")
+    def _path_where_there_is_one(self, serialize: SerializerFunctionWrapHandler) -> object:
+        # Settings from before there was one stay as they are.
+        return {key: value for key, value in serialize(self).items() if value is not None or key != "file_path"}
 
 
 class ValueSection(_Section):
@@ -280,7 +298,7 @@ class ColumnsSection(_Section):
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{repeated[0]!r} has two meanings; expected one for each column, whatever its case")
         added = {TIME_COLUMN} if len(self.time.column) > 1 else set()
-        added |= {ENTITY_COLUMN} if self.entity.file_name else set()
+        added |= {ENTITY_COLUMN} if self.entity.of_file else set()
         if taken := sorted(set(names) & added):
             raise ValueError(f"the name {taken[0]!r} is what the reader adds; rename the column in the source")
         return self

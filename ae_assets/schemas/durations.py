@@ -44,7 +44,8 @@ def written(length: timedelta) -> str:
 
 def in_words(length: timedelta) -> str:
     """As people say it: ``28 days``, ``a day``, ``6 hours``."""
-    for unit, noun, article in ((DAY, "day", "a"), (_UNITS["h"], "hour", "an"), (_UNITS["m"], "minute", "a")):
+    nouns = ((DAY, "day", "a"), (_UNITS["h"], "hour", "an"), (_UNITS["m"], "minute", "a"), (_UNITS["s"], "second", "a"))
+    for unit, noun, article in nouns:
         if not length % unit:
             return f"{article} {noun}" if length == unit else f"{length // unit} {noun}s"
     return f"{length.total_seconds():g} seconds"

@@ -72,7 +72,8 @@ class Reading:
     def digest(self) -> str:
         """Differs where the same file would give other rows, or other periods of them."""
         layout = self.layout
-        columns = (layout.name, layout.time, layout.entity, layout.entity_of_file, layout.cohort, layout.label)
+        entity = (layout.entity, layout.entity_of_file, layout.entity_in_path)
+        columns = (layout.name, layout.time, *entity, layout.cohort, layout.label)
         written = (self.missing_markers, self.separator, self.decimal_mark, self.format)
         said = (columns, layout.values, *written, self.periods.partitions)
         return hashlib.sha256(repr(said).encode()).hexdigest()[:12]

@@ -34,11 +34,12 @@ def read_file(data: bytes, origin: str, reading: Reading) -> pl.DataFrame:
             frame = parse_day(data, origin, reading)
     if reading.layout.entity_of_file is None:
         return frame
-    device = reading.layout.entity_of_file.search(name)
-    if device is None or not device[1]:
+    device = reading.layout.entity_in(origin.replace("!", "/"))
+    if device is None:
+        key = "file_path" if reading.layout.entity_in_path else "file_name"
         raise SourceError(
-            f"{origin}: the file's name {name!r} tells no device: source.columns.entity.file_name"
+            f"{origin}: the file's name {name!r} tells no device: source.columns.entity.{key}"
             f" {reading.layout.entity_of_file.pattern!r} does not match it. Correct one of them."
         )
-    entity = pl.repeat(device[1], frame.height, dtype=pl.String, eager=True).alias(reading.layout.entity)
+    entity = pl.repeat(device, frame.height, dtype=pl.String, eager=True).alias(reading.layout.entity)
     return frame.insert_column(frame.get_column_index(ROW_COLUMN), entity)

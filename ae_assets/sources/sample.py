@@ -41,6 +41,8 @@ class Sample:
         texts: their columns as text, null = missing.
         file: of each row the place of its file among the names.
         whole: whether these are all rows that there are.
+        share: of the rows of these files, by their sizes.
+        share_of_files: that were looked into.
         ends_with_line_ends: whether each file does.
     """
 
@@ -51,6 +53,8 @@ class Sample:
     texts: pl.DataFrame
     file: pl.Series
     whole: bool
+    share: float
+    share_of_files: float
     ends_with_line_ends: bool
 
 
@@ -79,8 +83,13 @@ class _Part:
     file: _File
     separator: Separator
     texts: pl.DataFrame
-    whole: bool
+    rows: float
+    """How many the file has, by its size."""
     ends_with_line_end: bool
+
+    @property
+    def whole(self) -> bool:
+        return self.texts.height >= self.rows
 
     @property
     def written(self) -> tuple[Format, Separator]:
@@ -109,6 +118,8 @@ def read_sample(path: Path) -> Sample:
         texts=texts,
         file=pl.concat(numbers),
         whole=len(parts) == len(files) and all(part.whole for part in alike),
+        share=min(texts.height / sum(part.rows for part in alike), 1.0),
+        share_of_files=len(first) / len(files),
         ends_with_line_ends=all(part.ends_with_line_end for part in alike),
     )
 
@@ -132,11 +143,12 @@ def _part(file: _File, most_rows: int) -> _Part:
     try:
         with file.path.open("rb") as opened:
             if file.format == "parquet":
-                texts, whole = _of_parquet(opened, most_rows)
-                return _checked(_Part(file, ",", texts, whole, ends_with_line_end=True))
+                texts, rows = _of_parquet(opened, most_rows)
+                return _checked(_Part(file, ",", texts, rows, ends_with_line_end=True))
             head = opened.read(SAMPLE_BYTES + 1)
             whole = len(head) <= SAMPLE_BYTES
             ended = (head if whole else _last_byte(opened)).endswith(b"\n")
+            size = len(head) if whole else opened.seek(0, io.SEEK_END)
     except _PROBLEMS as problem:
         reason = printable(str(problem))[:200]
         raise SourceError(f"{file.place}: it cannot be read as {file.format} ({reason}).") from problem
@@ -147,8 +159,7 @@ def _part(file: _File, most_rows: int) -> _Part:
     else:
         separator = _separator(lines, file.place)
         texts = _of_csv(lines, separator, file.place)
-    whole = whole and texts.height <= most_rows
-    return _checked(_Part(file, separator, texts.head(most_rows), whole, ended))
+    return _checked(_Part(file, separator, texts.head(most_rows), texts.height * size / len(lines), ended))
 
 
 def _last_byte(opened: IO[bytes]) -> bytes:
@@ -201,7 +212,8 @@ def _checked(part: _Part) -> _Part:
         pl.when(~pl.col(name).is_in(["", *missing.missing_among(texts[name])])).then(pl.col(name))
         for name in texts.columns
     )
-    return replace(part, texts=emptied.filter(~pl.all_horizontal(pl.all().is_null())))
+    rows = emptied.filter(~pl.all_horizontal(pl.all().is_null()))
+    return replace(part, texts=rows, rows=part.rows - (texts.height - rows.height))
 
 
 def _separator(lines: bytes, place: str) -> Separator:
@@ -231,9 +243,9 @@ def _of_csv(lines: bytes, separator: str, place: str) -> pl.DataFrame:
         raise SourceError(f"{place}: it cannot be read as CSV ({reason}).") from problem
 
 
-def _of_parquet(opened: IO[bytes], most_rows: int) -> tuple[pl.DataFrame, bool]:
+def _of_parquet(opened: IO[bytes], most_rows: int) -> tuple[pl.DataFrame, int]:
     file = pq.ParquetFile(opened)
     batch = next(file.iter_batches(most_rows), None)
     frame = pl.DataFrame() if batch is None else pl.DataFrame(pa.Table.from_batches([batch]))
     plain = [name for name, kind in frame.schema.items() if not kind.is_nested() and kind != pl.Binary]
-    return frame.select(pl.col(plain).cast(pl.String)), frame.height == file.metadata.num_rows
+    return frame.select(pl.col(plain).cast(pl.String)), file.metadata.num_rows

@@ -185,7 +185,8 @@ def series(step: timedelta, count: int, form: str, value: float = 1.5) -> str:
 @pytest.mark.parametrize(
     ("step", "form", "partitions", "cadence", "look_back"),
     [
-        (timedelta(seconds=10), "%Y-%m-%d %H:%M:%S", "hourly", timedelta(seconds=10), 6720 / 86_400),
+        (timedelta(seconds=40), "%Y-%m-%d %H:%M:%S", "hourly", timedelta(seconds=40), 11 / 24),
+        (timedelta(seconds=1), "%Y-%m-%d %H:%M:%S", "daily", timedelta(seconds=1), 7),
         (timedelta(minutes=15), "%Y-%m-%d %H:%M", "daily", timedelta(minutes=15), 7),
         (timedelta(hours=8), "%Y-%m-%d %H:%M", "daily", timedelta(hours=8), 7),
         (timedelta(days=1), "%Y-%m-%d", "daily", None, 28),
@@ -202,7 +203,8 @@ def test_cadence_and_partitions_follow_from_the_time_between_records(
     cadence: timedelta | None,
     look_back: float,
 ) -> None:
-    (tmp_path / "pumps.csv").write_text(series(step, 40, form))
+    count = 2161 if partitions == "hourly" else 40  # a day and 40 seconds
+    (tmp_path / "pumps.csv").write_text(series(step, count, form))
     assert ae_assets("new", "pumps", "--from", tmp_path / "pumps.csv").exit_code == DONE
     table = proposed(project / "pumps" / "defs.yaml")
     assert (table.partitions, columns_of(table).time.cadence) == (partitions, cadence)
@@ -307,11 +309,13 @@ def test_of_a_series_records_are_abnormal_and_each_device_is_judged_by_itself(tm
         assert re.search(rf"unsure: {name} .* is not measured", result.output)
     assert columns.values["flow"].at_least is None
     assert table.features.attributes["flow"].transforms == ("level", "growth", "range")
-    assert [written(span) for span in table.features.spans] == ["5m", "20m", "2h", "8h", "56h"]
+    spans = table.features.spans_of("flow")
+    assert [written(span) for span in spans] == ["5m", "20m", "2h", "8h"], "the longest is a twelfth of 6 days at most"
     detector = table.detector
     assert isinstance(detector, PcaConfig)
     assert (detector.statistic, detector.per) == ("t2_and_q", "entity")
-    assert (table.training.days, table.calibration.embargo_days, table.calibration.days) == (7, 1, 2)
+    assert (table.learned, table.calibration_of_life(table.learned)) == (LifeRange(1, 6), LifeRange(8, 8))
+    assert table.features.look_back == timedelta(days=9)
 
 
 def test_a_series_of_one_value_is_held_against_its_own_past(project: Path, tmp_path: Path) -> None:
@@ -395,3 +399,66 @@ def test_check_reads_the_intervals_beside_the_yaml_and_refuses_a_wrong_file(proj
     result = ae_assets("check", "pumps")
     assert result.exit_code == DONE, result.output
     assert "1 intervals of 1 devices" in result.output
+
+
+def experiments(folder: Path, count: int = 1000, label: str = "1.0") -> Path:
+    """Files of the same names in folders, a record a second each, abnormal from the 600th on; and one that is not."""
+    for place, name in enumerate(("valve/0", "valve/1", "pump/0", "free/free")):
+        begins, (part, number) = START + timedelta(hours=5 * place), name.split("/")
+        lines = [
+            f"{begins + timedelta(seconds=second):%Y-%m-%d %H:%M:%S};{second % 7}.5;{second % 5}.5;"
+            f"{label if second >= 600 and part != 'free' else '0.0'};{'1.0' if second == 600 else '0.0'}"
+            for second in range(count)
+        ]
+        path = folder / part / f"{number}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(["datetime;flow;volt;anomaly;changepoint", *lines, ""]))
+    return folder
+
+
+def test_files_of_minutes_are_devices_by_their_paths_and_are_learned_from_by_their_records(
+    project: Path, tmp_path: Path
+) -> None:
+    result = ae_assets("new", "bench", "--from", experiments(tmp_path / "in"))
+    assert result.exit_code == DONE, result.output
+    table = proposed(project / "bench" / "defs.yaml")
+    columns = columns_of(table)
+    assert columns.entity.of_file.search("/data/in/valve/0.csv")[1] == "valve/0"
+    assert (table.partitions, columns.label.columns, list(columns.values)) == ("daily", ("anomaly",), ["flow", "volt"])
+    assert table.learned is not None
+    calibrated = table.calibration_of_life(table.learned)
+    assert calibrated is not None
+    assert table.learned.unit == calibrated.unit == "records"
+    assert 200 <= table.learned.last < calibrated.first < calibrated.last <= 600
+    assert all(12 * span <= timedelta(seconds=table.learned.last) for span in table.features.spans_of("flow"))
+    result = ae_assets("check", "bench")
+    assert result.exit_code == DONE, result.output
+    assert "4 devices" in result.output
+
+
+def test_a_column_that_is_known_now_and_then_names_no_device_and_one_that_stands_still_is_no_label(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        f"{START + number * timedelta(minutes=15):%Y-%m-%d %H:%M},{number % 9},0,{'ICE' if number in (50, 70) else ''}"
+        for number in range(400)
+    ]
+    table, result = proposal_of(tmp_path, "\n".join(["at,level,spare,level_name", *rows, ""]))
+    assert columns_of(table).entity.column is None
+    assert "spare holds only" not in result.output
+
+
+def test_series_of_different_cadences_are_counted_in_records_that_the_look_back_of_the_slowest_holds(
+    project: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name, minutes, count in (("fast", 5, 4000), ("slow", 60, 400)):
+        times = [START + number * timedelta(minutes=minutes) for number in range(count)]
+        rows = [f"{time:%Y-%m-%d %H:%M:%S},{number % 17}.5" for number, time in enumerate(times)]
+        (tmp_path / "in" / f"{name}.csv").write_text("\n".join(["timestamp,value", *rows, ""]))
+    result = ae_assets("new", "series", "--from", tmp_path / "in")
+    assert "others every hour" in result.output
+    table = proposed(project / "series" / "defs.yaml")
+    assert table.learned == LifeRange(1, 30, "records")
+    assert table.calibration_of_life(table.learned) == LifeRange(31, 60, "records")
+    assert table.features.look_back >= 60 * timedelta(hours=1)

@@ -28,6 +28,7 @@ class Layout:
         time: how a record says when it was taken.
         entity: the column that names the device.
         entity_of_file: what finds the device in a file's name, by its first group; None: a column names it.
+        entity_in_path: whether it is looked for in the file's name with the folders above it.
         cohort: the column that names its kind; None: there is one kind.
         label: the column that is 1 where the device failed; None: nothing is known of failures.
         abnormal: the columns whose cells mark abnormal records; None: no column does.
@@ -57,6 +58,7 @@ class Layout:
     attribute_names: Collection[str] = field(repr=False)
     never_features: Mapping[str, str] = field(repr=False)
     entity_of_file: re.Pattern[str] | None = None
+    entity_in_path: bool = False
     abnormal: LabelSection | None = None
     missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     spellings: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -70,6 +72,13 @@ class Layout:
         if self.values:
             name = stored_name(name)
         return self.spellings.get(name.lower(), name.lower()) if self.knows(name.lower()) else name
+
+    def entity_in(self, path: str) -> str | None:
+        """The device that a file's name tells, given with the folders above it; None: it tells none."""
+        if self.entity_of_file is None:
+            return None
+        found = self.entity_of_file.search(path if self.entity_in_path else path.rsplit("/", 1)[-1])
+        return None if found is None else found[1] or None
 
     @property
     def has_several_records(self) -> bool:

@@ -1,6 +1,5 @@
 """The layout of a table whose columns its YAML names."""
 
-import re
 from collections.abc import Mapping
 
 import polars as pl
@@ -80,7 +79,8 @@ def layout_of(columns: ColumnsSection) -> Layout:
         is_attribute=lambda name: name in numbers,
         attribute_names=numbers,
         never_features={name.lower(): reason for reason, names in reasons.items() for name in names if name},
-        entity_of_file=None if columns.entity.file_name is None else re.compile(columns.entity.file_name),
+        entity_of_file=columns.entity.of_file,
+        entity_in_path=columns.entity.file_path is not None,
         missing={name: value.missing for name, value in values.items() if value.missing},
         spellings=spellings,
         values=values,
