@@ -11,6 +11,7 @@ from functools import partial
 import polars as pl
 
 from ae_assets.chain.champion import Champion, load_champion
+from ae_assets.chain.failure_types import failure_types
 from ae_assets.chain.lives import lives_in
 from ae_assets.chain.results import Evaluation, of_failures, of_intervals
 from ae_assets.chain.rolling import fitted_detectors
@@ -33,6 +34,7 @@ from ae_assets.evaluation.protocols.curves import BUFFER
 from ae_assets.evaluation.results import IN_USE
 from ae_assets.evaluation.series import Series, compare_series
 from ae_assets.evaluation.spells import Lives
+from ae_assets.features.wording import wording_of
 from ae_assets.model.baselines import Compared, compared_detectors
 from ae_assets.model.definition import WatchedTable
 from ae_assets.schemas.daily import of_days
@@ -67,7 +69,8 @@ def evaluate(
         )
     _, *others = compared_detectors(space.table, comparisons=with_comparisons, baselines=with_baselines)
     judge = _by_failures if space.table.target_kind == "failures" else _by_intervals
-    return judge(space, champion, (start, end), others)
+    evaluation = judge(space, champion, (start, end), others)
+    return evaluation.with_types(failure_types(space, champion, (start, end)), wording_of(space.table.features))
 
 
 def _by_failures(

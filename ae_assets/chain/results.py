@@ -2,19 +2,21 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from math import isfinite
 from typing import Any
 
 import polars as pl
 
+from ae_assets.evaluation.failure_types import FailureTypes
 from ae_assets.evaluation.pooling import Pooled
 from ae_assets.evaluation.promises import CalibrationTable
 from ae_assets.evaluation.protocols.corpus import CorpusFigures
 from ae_assets.evaluation.protocols.curves import BUFFER
 from ae_assets.evaluation.results import Comparison
 from ae_assets.evaluation.series import SeriesComparison
+from ae_assets.features.wording import Wording
 from ae_assets.reports.answer import answer, headline_figures, pooled_answer, pooled_figures
 from ae_assets.reports.corpus import corpus_headline, corpus_parts
 from ae_assets.reports.evaluation import (
@@ -24,6 +26,7 @@ from ae_assets.reports.evaluation import (
     comparison_text,
     rates_table,
 )
+from ae_assets.reports.failure_types import failure_type_parts, latent_map, types_record
 from ae_assets.reports.parts import page_markdown, page_text
 from ae_assets.reports.promises import promises_figures, promises_markdown, promises_text
 from ae_assets.reports.rolling import not_fitted_words, pooled_markdown, pooled_text
@@ -61,6 +64,17 @@ class Evaluation:
     text: str
     record: dict[str, Any]
     draw: Callable[[], Figures] = dict
+
+    def with_types(self, types: FailureTypes, wording: Wording) -> "Evaluation":
+        """The same with the types of failure among the alarms."""
+        parts = failure_type_parts(types, wording)
+        return replace(
+            self,
+            markdown=f"{self.markdown}\n\n{page_markdown(parts)}",
+            text=f"{self.text}\n\n{page_text(parts)}",
+            record={**self.record, "failure_types": _finite(types_record(types))},
+            draw=lambda: {**self.draw(), **({"map_of_alarms": latent_map(types)} if types.types else {})},
+        )
 
 
 def of_failures(

@@ -35,6 +35,12 @@ def latest_unseen_days(space: Workspace) -> tuple[date, date] | str:
     return periods.spanning(last, length // window * window), last
 
 
+def days_not_seen(space: Workspace, champion: Champion) -> tuple[date, date]:
+    """First and last of the days after those that the champion has seen, up to the newest that has anomalies."""
+    first = space.table.periods.shifted(champion.seen_until, 1)
+    return first, max(space.days_with_rows(ANOMALIES), default=first)
+
+
 def latest_days(space: Workspace) -> tuple[date, date] | str:
     """The latest window with features, which needs no champion; or that there is none."""
     periods, window = space.table.periods, space.table.checks.window_days

@@ -147,6 +147,10 @@ class FittedDetector(ABC):
             ModelError: the windows hold other features or are of another length than the detector expects.
         """
 
+    def code(self, windows: Windows) -> NDArray[np.float32] | None:  # noqa: ARG002 - most have no latent space
+        """Where n windows lie in the latent space (n, width); None of a detector that has none."""
+        return None
+
     @abstractmethod
     def save(self, directory: Path) -> None:
         """Writes the detector into ``directory`` (created where missing), without pickle."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ae_assets.detectors.backend import Model, initial_weights, load_weights
 from ae_assets.detectors.base import (
@@ -119,6 +120,11 @@ class FittedNetwork(FittedDetector):
         """Scores by the network's verdict."""
         self.require_fitting(windows)
         return self._scorer.score(windows, cohort_numbers(self.cohorts, windows))
+
+    def code(self, windows: Windows) -> NDArray[np.float32] | None:
+        """The output of the layer that is named ``code``, the values of all steps beside each other."""
+        self.require_fitting(windows)
+        return self._scorer.code(windows, cohort_numbers(self.cohorts, windows))
 
     def save(self, directory: Path) -> None:
         """Writes ``model.keras`` and ``preprocessing.json``."""

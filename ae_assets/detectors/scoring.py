@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from ae_assets.detectors.backend import Model
+from ae_assets.detectors.backend import Model, keras
 from ae_assets.detectors.base import Scores
 from ae_assets.detectors.compilation import FUSED_NETWORK, NO_PRODUCT_LIBRARY, ONE_THREAD, WIDE_VECTORS, compiled
-from ae_assets.detectors.networks.network import Answer, Batch, NetworkConfig, Outputs
+from ae_assets.detectors.networks.network import CODE, Answer, Batch, NetworkConfig, Outputs
 from ae_assets.detectors.preprocessing import Scaler
 from ae_assets.detectors.windows import Windows
 
@@ -58,6 +58,21 @@ class Scorer:
                 pass
         return scores
 
+    def code(self, windows: Windows, cohort: NDArray[np.int32]) -> NDArray[np.float32] | None:
+        """What the layer of the code says of n windows (n, width), of few at a time; None without such a layer."""
+        layers = [layer for layer in self.model.layers if layer.name == CODE]
+        if not layers:
+            return None
+        encoder = keras.Model(self.model.inputs, layers[0].output)
+        parts = []
+        for start in range(0, len(windows), self.block):
+            block = slice(start, min(start + self.block, len(windows)))
+            inputs = _block_input(windows, block, self.block, self.steps)
+            batch = self._batch(*(jnp.asarray(one) for one in (*inputs, _fill(cohort[block], self.block))))
+            answer = encoder(self.network.inputs(batch), training=False)
+            parts.append(np.asarray(answer, np.float32).reshape(self.block, -1)[: block.stop - block.start])
+        return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+
     def _score_block(
         self, rows: jax.Array, last_row: jax.Array, length: jax.Array, cohort: jax.Array
     ) -> tuple[jax.Array, ...]:
@@ -65,12 +80,17 @@ class Scorer:
 
         ``rows`` (rows, features) and what is expected are in feature units, NaN = missing; see :func:`gather`.
         """
-        centre, spread, clip = jnp.asarray(self.scaler.centre), jnp.asarray(self.scaler.scale), self.scaler.clip
-        scaled = jnp.where(jnp.isfinite(rows), jnp.clip((rows - centre) / spread, -clip, clip), jnp.nan)
-        batch = gather(scaled, last_row, length, self.steps, cohort=cohort)
+        centre, spread = jnp.asarray(self.scaler.centre), jnp.asarray(self.scaler.scale)
+        batch = self._batch(rows, last_row, length, cohort)
         contributions, expected = self.network.verdict(Answer(self._outputs, self.weights), batch)
         verdict = contributions.sum(axis=1), contributions
         return verdict if expected is None else (*verdict, expected * spread + centre)
+
+    def _batch(self, rows: jax.Array, last_row: jax.Array, length: jax.Array, cohort: jax.Array) -> Batch:
+        """Windows as the network sees them, of rows in feature units."""
+        centre, spread, clip = jnp.asarray(self.scaler.centre), jnp.asarray(self.scaler.scale), self.scaler.clip
+        scaled = jnp.where(jnp.isfinite(rows), jnp.clip((rows - centre) / spread, -clip, clip), jnp.nan)
+        return gather(scaled, last_row, length, self.steps, cohort=cohort)
 
     def _outputs(self, batch: Batch) -> Outputs:
         inputs = self.network.inputs(batch)

@@ -26,6 +26,7 @@ DEMO = {
     "ae-assets": [],
     "alarms": ["alarms drive_stats"],
     "check": ["check drive_stats --day 2013-08-07", "check nothing"],
+    "clusters": ["clusters drive_stats --output FOLDER/map.png"],
     "evaluate": ["evaluate drive_stats --start 2013-07-09 --end 2013-08-07 --compare none"],
     "export": [
         "export drive_stats raw --start 2013-08-06 --end 2013-08-07 --output FOLDER/raw.csv",

@@ -45,6 +45,25 @@ def test_scores_are_finite_and_contributions_are_not_negative_and_sum_to_them(de
     assert len(np.unique(scores.score)) > 10
 
 
+CODES = {"dense_autoencoder": 8, "lstm_autoencoder": 4, "variational_autoencoder": 3, "lstm_variational_autoencoder": 3}
+
+
+def test_the_code_of_a_network_is_as_wide_as_its_bottleneck_and_that_of_each_window(detector: FittedDetector) -> None:
+    windows = windows_for(detector, fleet(seed=5)).take(np.arange(40))
+    code = detector.code(windows)
+    kind = getattr(detector.config, "type", "")
+    if code is None:
+        assert not kind.endswith("autoencoder")
+        return
+    assert len(code) == 40
+    assert code.shape[1] == CODES.get(kind, code.shape[1])
+    assert np.isfinite(code).all()
+    assert code.std(axis=0).max() > 0
+    alone = detector.code(windows.take(np.array([7, 3])))
+    assert alone is not None
+    np.testing.assert_allclose(alone, code[[7, 3]], rtol=1e-4, atol=1e-5)
+
+
 def test_the_order_of_rows_changes_no_bit(detector: FittedDetector) -> None:
     table = fleet(seed=5)
     first, second = windows_for(detector, table), windows_for(detector, table.reverse())

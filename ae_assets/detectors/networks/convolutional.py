@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from ae_assets.detectors.networks.network import Batch, ReconstructionConfig, Shape
+from ae_assets.detectors.networks.network import CODE, Batch, ReconstructionConfig, Shape
 from ae_assets.detectors.search import OneOf, SearchSpace
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ class ConvolutionalAutoencoderConfig(ReconstructionConfig):
         values = keras.Input((shape.steps, shape.features), name="values")
         recorded = keras.Input((shape.steps, 1), name="recorded")
         hidden = layers.Concatenate()([values, recorded])
-        for layer, filters in (
-            *((layers.Conv1D, count) for count in self.filters),
-            *((layers.Conv1DTranspose, count) for count in reversed(self.filters)),
-        ):
+        encoder = [(layers.Conv1D, count) for count in self.filters]
+        decoder = [(layers.Conv1DTranspose, count) for count in reversed(self.filters)]
+        for place, (layer, filters) in enumerate([*encoder, *decoder], start=1):
+            name = CODE if place == len(encoder) else None
             convolution = layer(filters, self.kernel, strides=2, padding="same", activation="relu",
-                                kernel_initializer="zeros")  # fmt: skip
+                                kernel_initializer="zeros", name=name)  # fmt: skip
             hidden = dropped_out(convolution(hidden), self.dropout)
         surplus = hidden.shape[1] - shape.steps
         output = layers.Dense(shape.features, kernel_initializer="zeros")(layers.Cropping1D((0, surplus))(hidden))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from ae_assets.detectors.networks.network import Batch, ReconstructionConfig, Shape
+from ae_assets.detectors.networks.network import CODE, Batch, ReconstructionConfig, Shape
 from ae_assets.detectors.search import OneOf, SearchSpace
 
 if TYPE_CHECKING:
@@ -52,8 +52,10 @@ class DenseAutoencoderConfig(ReconstructionConfig):
         if self.batch_normalisation:
             inputs.append(keras.Input((1,), dtype="bool", name="recorded"))
         hidden = layers.Reshape((shape.features,))(inputs[0])
-        for units in self.units:
-            hidden = layers.Dense(units, activation="relu", kernel_initializer="zeros")(hidden)
+        narrowest = self.units.index(min(self.units))
+        for place, units in enumerate(self.units):
+            name = CODE if place == narrowest else None
+            hidden = layers.Dense(units, activation="relu", kernel_initializer="zeros", name=name)(hidden)
             if self.batch_normalisation:
                 normal = layers.BatchNormalization()(hidden, mask=inputs[1][:, 0])
                 hidden = normal * keras.ops.cast(inputs[1], "float32")  # filling is none

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from ae_assets.detectors.networks.network import Answer, Batch, ReconstructionConfig, Shape, Verdict
+from ae_assets.detectors.networks.network import CODE, Answer, Batch, ReconstructionConfig, Shape, Verdict
 from ae_assets.detectors.search import OneOf, SearchSpace
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class LstmAutoencoderConfig(ReconstructionConfig):
                 return_sequences=position != len(self.encoder_units) - 1,
                 kernel_initializer="zeros",
                 recurrent_initializer="zeros",
+                name=CODE if position == len(self.encoder_units) - 1 else None,
             )
             hidden = dropped_out(layer(hidden, mask=recorded), self.dropout)
         output = keras.layers.Dense(shape.features, kernel_initializer="zeros")(hidden)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+CODE = "code"
+"""The layer whose output is where a window lies in the latent space, if a network has one of this name."""
+
 Tensor = Any
 """An array, or what stands for one while a Keras model is built; Keras leaves it untyped."""
 

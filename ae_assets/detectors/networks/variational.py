@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from ae_assets.detectors.networks.network import (
+    CODE,
     Answer,
     Batch,
     Outputs,
@@ -65,7 +66,7 @@ class _VariationalConfig(ReconstructionConfig):
         cohorts = self._cohorts(shape)
         context = layers.Concatenate()([ops.cast(recorded, "float32"), *(learned for _, learned in cohorts)])
         hidden = self._encoded(values, recorded, context)
-        mean, spread = (layers.Dense(self.code, kernel_initializer="zeros")(hidden) for _ in range(2))
+        mean, spread = (layers.Dense(self.code, kernel_initializer="zeros", name=name)(hidden) for name in (CODE, None))
         log_variance = MOST_LOG_VARIANCE * ops.tanh(spread / MOST_LOG_VARIANCE)
         divergence = ops.sum(ops.square(mean) + ops.exp(log_variance) - log_variance - 1, axis=1) / 2
         reconstruction = self._decoded(Draw()(mean, log_variance), recorded, context, shape)
