@@ -13,6 +13,7 @@ import polars as pl
 from ae_assets.chain.champion import Champion, load_champion
 from ae_assets.chain.failure_types import failure_types
 from ae_assets.chain.lives import lives_in
+from ae_assets.chain.rebuilding import Rebuilding, normal_records
 from ae_assets.chain.results import Evaluation, of_failures, of_intervals
 from ae_assets.chain.rolling import fitted_detectors
 from ae_assets.chain.scoring import score_days
@@ -21,6 +22,7 @@ from ae_assets.chain.target import intervals_in, step_of
 from ae_assets.chain.threshold import calibration_scores
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
 from ae_assets.decisions.aggregation import aggregate
+from ae_assets.decisions.config import AggregationConfig
 from ae_assets.decisions.hold import alarm_scores
 from ae_assets.detectors import FittedDetector
 from ae_assets.errors import EvaluationError, ModelError
@@ -31,6 +33,7 @@ from ae_assets.evaluation.promises import CalibrationTable, calibration_table
 from ae_assets.evaluation.protocol import Protocol
 from ae_assets.evaluation.protocols.corpus import RANDOM, CorpusFigures, corpus_figures, random_scores
 from ae_assets.evaluation.protocols.curves import BUFFER
+from ae_assets.evaluation.protocols.rebuilt import RebuiltFigures
 from ae_assets.evaluation.results import IN_USE
 from ae_assets.evaluation.series import Series, compare_series
 from ae_assets.evaluation.spells import Lives
@@ -81,7 +84,7 @@ def _by_failures(
     require_labels(protocol, lives)
     name: str = space.table.detector.type
     stored = _champion_scores(space, champion, *days)
-    judged = _judged(space, champion, stored, others)
+    judged = _judged(space, champion, stored, others, normal=stored.clear())
     scores = {detector: of_days(frame) for detector, frame in judged.scores.items()}
     in_use = {detector: (cut, of_days(margins)) for detector, (cut, margins) in judged.in_use.items()}
     highest = of_days(stored.drop("alarm_score"))
@@ -103,7 +106,8 @@ def _by_intervals(
     stored = _champion_scores(space, champion, *days)
     target, name = intervals_in(space), space.table.detector.type
     series = Series(stored, target, *days, step_of(space))
-    judged = _judged(space, champion, stored, others)
+    normal = normal_records(stored, target)
+    judged = _judged(space, champion, stored, others, normal)
     comparison = compare_series(series, judged.scores, reference=name, in_use=judged.in_use)
     of_records = {detector: _where_judged(frame, stored) for detector, frame in judged.frames.items()}
     figures: dict[str, CorpusFigures] = {}
@@ -115,6 +119,7 @@ def _by_intervals(
         champion.version,
         comparison,
         figures,
+        judged.rebuilt,
         judged.not_fitted,
         partial(_series_figures, of_records[name], target.frame),
         simulated=space.simulated,
@@ -145,11 +150,13 @@ class _Judged:
         frames: by detector its ``score, alarm_score`` and the ``threshold`` of each record.
         cuts: its fitted cut.
         not_fitted: why others have none.
+        rebuilt: how far the readings of normal records lie from those that it expects, of those that expect any.
     """
 
     frames: dict[str, pl.DataFrame]
     cuts: dict[str, float]
     not_fitted: dict[str, str]
+    rebuilt: dict[str, RebuiltFigures]
 
     @property
     def scores(self) -> dict[str, pl.DataFrame]:
@@ -164,20 +171,41 @@ class _Judged:
         return {name: (self.cuts[name], frame.drop("threshold", "alarm_score")) for name, frame in margins.items()}
 
 
-def _judged(space: Workspace, champion: Champion, stored: pl.DataFrame, others: Sequence[Compared]) -> _Judged:
-    """The champion's stored scores, and those of others that are fitted, calibrated and scored for the same days."""
+def _judged(
+    space: Workspace,
+    champion: Champion,
+    stored: pl.DataFrame,
+    others: Sequence[Compared],
+    normal: pl.DataFrame,
+) -> _Judged:
+    """The champion's stored scores, and those of others that are fitted, calibrated and scored for the same days.
+
+    Of the normal records, which are named by their key, it is said how well each detector rebuilds them.
+    """
     frames, cuts = {space.table.detector.type: stored}, {space.table.detector.type: champion.threshold.cut}
     not_fitted: dict[str, str] = {}
     days = stored["day"].unique().sort().to_list()
+    rebuilt = {space.table.detector.type: _rebuilt(space, champion, days, normal)}
     for other, fitted in fitted_detectors(space, others, champion.training):
         try:
-            scored, cuts[other.name] = _scored(space, other.name, fitted, champion, days)
+            rebuilding = Rebuilding(space, normal)
+            scored, cuts[other.name] = _scored(space, other.name, fitted, champion, days, rebuilding)
+            rebuilt[other.name] = rebuilding.figures()
             frames[other.name] = _with_alarms(scored, stored, champion.episodes.hold)
         except ModelError as error:
             if other.required:
                 raise
             not_fitted[other.name] = str(error)
-    return _Judged(frames, cuts, not_fitted)
+    return _Judged(frames, cuts, not_fitted, {name: one for name, one in rebuilt.items() if one is not None})
+
+
+def _rebuilt(space: Workspace, champion: Champion, days: list[date], normal: pl.DataFrame) -> RebuiltFigures | None:
+    """How well the champion rebuilds normal records: scores are stored, what it expected is not."""
+    rebuilding = Rebuilding(space, normal)
+    for scored in score_days(space, champion.detector, AggregationConfig(), days, "rebuilding normal records"):
+        if not rebuilding.add(scored):
+            break
+    return rebuilding.figures()
 
 
 def nothing_known(table: WatchedTable) -> str:
@@ -252,16 +280,24 @@ def _require_aggregated(space: Workspace, champion: Champion, first: date, rows:
 
 
 def _scored(
-    space: Workspace, name: str, detector: FittedDetector | ModelError, champion: Champion, days: list[date]
+    space: Workspace,
+    name: str,
+    detector: FittedDetector | ModelError,
+    champion: Champion,
+    days: list[date],
+    rebuilding: Rebuilding,
 ) -> tuple[pl.DataFrame, float]:
-    """The scores of a detector with the ``threshold`` of each, and its fitted cut."""
+    """The scores of a detector with the ``threshold`` of each, and its fitted cut; tells ``rebuilding`` each day."""
     if isinstance(detector, ModelError):
         raise detector
     policy = space.table.threshold
     calibrated = _calibrated(space, champion, detector, earlier_failures=policy.sees_failures)
     threshold = fit_threshold(policy, calibrated)
-    scored = score_days(space, detector, champion.aggregation, days, stage=f"scoring {name}")
-    scores = pl.concat([of_day.scores for of_day in scored])
+    parts: list[pl.DataFrame] = []
+    for scored in score_days(space, detector, champion.aggregation, days, stage=f"scoring {name}"):
+        rebuilding.add(scored)
+        parts.append(scored.scores)
+    scores = pl.concat(parts)
     return scores.with_columns(threshold=threshold.cuts(scores, scores["score"])), threshold.cut
 
 

@@ -14,6 +14,7 @@ from ae_assets.evaluation.pooling import Pooled
 from ae_assets.evaluation.promises import CalibrationTable
 from ae_assets.evaluation.protocols.corpus import CorpusFigures
 from ae_assets.evaluation.protocols.curves import BUFFER
+from ae_assets.evaluation.protocols.rebuilt import RebuiltFigures
 from ae_assets.evaluation.results import Comparison
 from ae_assets.evaluation.series import SeriesComparison
 from ae_assets.features.wording import Wording
@@ -29,6 +30,7 @@ from ae_assets.reports.evaluation import (
 from ae_assets.reports.failure_types import failure_type_parts, latent_map, types_record
 from ae_assets.reports.parts import page_markdown, page_text
 from ae_assets.reports.promises import promises_figures, promises_markdown, promises_text
+from ae_assets.reports.rebuilt import rebuilt_by_feature, rebuilt_headline, rebuilt_parts
 from ae_assets.reports.rolling import not_fitted_words, pooled_markdown, pooled_text
 from ae_assets.reports.series import series_answer, series_figures, series_markdown, series_rates, series_text
 
@@ -109,13 +111,14 @@ def of_intervals(
     version: str,
     comparison: SeriesComparison,
     figures: Mapping[str, CorpusFigures],
+    rebuilt: Mapping[str, RebuiltFigures],
     not_fitted: Mapping[str, str],
     draw: Callable[[], Figures],
     *,
     simulated: bool,
 ) -> Evaluation:
-    """Of a comparison by labelled intervals, and of the protocols of series by detector."""
-    left_out, protocols = not_fitted_words(not_fitted), corpus_parts(figures, BUFFER)
+    """Of a comparison by labelled intervals, of the protocols of series, and of what is rebuilt, by detector."""
+    left_out, protocols = not_fitted_words(not_fitted), [*corpus_parts(figures, BUFFER), *rebuilt_parts(rebuilt)]
     start, end = (day.isoformat() for day in days)
     record = {
         "protocol": "series",
@@ -124,19 +127,21 @@ def of_intervals(
         "points": {name: [asdict(point) for point in points] for name, points in comparison.points.items()},
         "differences": [asdict(one) for one in comparison.differences],
         "protocols": {name: _finite(asdict(one)) for name, one in figures.items()},
+        "rebuilt": {name: asdict(one) for name, one in rebuilt.items()},
         "not_fitted": dict(not_fitted),
     }
+    own = comparison.reference
     return Evaluation(
         *days,
         version,
         comparison,
         series_answer(comparison, simulated=simulated),
-        {**series_figures(comparison), **corpus_headline(figures.get(comparison.reference))},
+        {**series_figures(comparison), **corpus_headline(figures.get(own)), **rebuilt_headline(rebuilt.get(own))},
         series_rates(comparison),
         "\n\n".join([series_markdown(comparison), page_markdown(protocols), *left_out]),
         "\n\n".join([series_text(comparison), page_text(protocols), *left_out]),
         record,
-        draw,
+        lambda: {**draw(), **({"rebuilt_by_feature": rebuilt_by_feature(rebuilt[own])} if own in rebuilt else {})},
     )
 
 

@@ -5,7 +5,8 @@ from math import isnan
 
 import polars as pl
 
-from ae_assets.evaluation.protocols.corpus import RANDOM, CorpusFigures, Figure
+from ae_assets.evaluation.protocols.corpus import RANDOM, CorpusFigures
+from ae_assets.evaluation.protocols.figure import Figure
 from ae_assets.evaluation.protocols.nab import PROBATION, PROFILES
 from ae_assets.reports.parts import Part, percent
 from ae_assets.reports.tables import MISSING

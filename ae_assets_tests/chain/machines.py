@@ -19,7 +19,7 @@ def attributes(folder: Path, **more: Any) -> dict[str, Any]:
         "target": {"file": str(folder / "labels.json")},
         "features": {
             "spans": ["1h", "4d"],
-            "attributes": {"load": {"kind": "gauge", "meaning": "load", "transforms": ["growth", "excess"]}},
+            "attributes": {"load": {"kind": "gauge", "meaning": "load", "transforms": ["level", "growth", "excess"]}},
         },
         "training": {"days": 1, "counted_from": "entity"},
         "calibration": {"embargo_days": 0, "days": 1},

@@ -100,6 +100,11 @@ def test_all_days_may_be_judged_and_the_windows_of_a_series_are_found(space: Wor
     assert [point.recall.count for point in result.points["excess_rule"]] == [2, 2, 2]
     assert set(judged.record["protocols"]) == {"excess_rule", "pca", "isolation_forest", "last_value", "random"}
     assert judged.record["protocols"]["excess_rule"]["alarms"]["events_detected"] == 2
+    rebuilt = judged.record["rebuilt"]
+    assert set(rebuilt) == {"pca"}  # the others expect no reading
+    assert rebuilt["pca"]["records"] < result.sample.records - result.sample.abnormal_records + 1
+    assert 0 < rebuilt["pca"]["error"]["value"] < 1
+    assert "MAPE" in judged.text
     assert judged.headline["NAB score"] == pytest.approx(judged.record["protocols"]["excess_rule"]["nab"]["value"])
     assert max(len(line) for line in judged.text.splitlines() if "  " in line) <= TERMINAL_WIDTH
     assert judged.draw()["scores_over_time"].startswith(b"\x89PNG")

@@ -1,15 +1,15 @@
 """Every figure of the protocols of series for one detector, with intervals over entities; and a detector of chance."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
-from ae_assets.evaluation.bootstrap import RESAMPLES, spread
 from ae_assets.evaluation.protocols.alarms import AlarmFigures, alarm_figures
 from ae_assets.evaluation.protocols.curves import average_precision, best_f1, point_adjusted_f1, vus_pr
-from ae_assets.evaluation.protocols.labelled_series import Floats, LabelledSeries, labelled_series
+from ae_assets.evaluation.protocols.figure import Figure, of_entities, share_of
+from ae_assets.evaluation.protocols.labelled_series import LabelledSeries, labelled_series
 from ae_assets.evaluation.protocols.nab import PROFILES, NabScore, nab_gain, nab_score
 from ae_assets.schemas.records import ENTITY, keys_of, time_of
 
@@ -18,15 +18,6 @@ RANDOM = "random"
 
 Corpus = Mapping[str, LabelledSeries]
 """Series by entity."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure and its 95% interval by a bootstrap over entities; None where there is nothing to count."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -94,9 +85,9 @@ def corpus_figures(scores: pl.DataFrame, intervals: pl.DataFrame, buffer: int) -
     return CorpusFigures(
         alarms=alarm_figures(flagged, _FLAGGED),
         records=alarm_figures(over, _FLAGGED),
-        event_recall=_of_entities(counts[:, :2], lambda drawn: _share(drawn[:, 1], drawn[:, 0])),
-        event_precision=_of_entities(counts[:, 2:], lambda drawn: _share(drawn[:, 1], drawn[:, 0])),
-        nab=_of_entities(gains, lambda drawn: 100 * _share(drawn[:, 0], drawn[:, 1])),
+        event_recall=of_entities(counts[:, :2], lambda drawn: share_of(drawn[:, 1], drawn[:, 0])),
+        event_precision=of_entities(counts[:, 2:], lambda drawn: share_of(drawn[:, 1], drawn[:, 0])),
+        nab=of_entities(gains, lambda drawn: 100 * share_of(drawn[:, 0], drawn[:, 1])),
         nab_of_profiles={name: nab_score(all_flagged, profile, _FLAGGED).score for name, profile in PROFILES.items()},
         nab_at_best_cut={name: nab_score(by_alarm, profile) for name, profile in PROFILES.items()},
         average_precision=_mean([average_precision(one.abnormal, one.score) for one in with_events]),
@@ -161,28 +152,4 @@ def _point_adjusted(corpus: Corpus) -> float:
 
 
 def _mean(values: list[float]) -> Figure:
-    return _of_entities(np.array(values, np.float64)[:, None], lambda drawn: drawn[:, 0] / drawn[:, 1], counted=True)
-
-
-def _of_entities(parts: Floats, figure: Callable[[Floats], Floats], *, counted: bool = False) -> Figure:
-    """A figure of sums over entities, and its spread when these are drawn again.
-
-    Args:
-        parts: what each entity adds to the sums (entities, sums).
-        figure: the figure of sums (n, sums), NaN where nothing is counted.
-        counted: whether the number of entities is a further sum.
-    """
-    if not len(parts):
-        return Figure(None)
-    parts = np.column_stack([parts, np.ones(len(parts))]) if counted else parts
-    value = float(figure(parts.sum(axis=0)[None])[0])
-    if np.isnan(value):
-        return Figure(None)
-    drawn = np.random.default_rng(0).integers(0, len(parts), (RESAMPLES, len(parts)))
-    resampled = figure(parts[drawn].sum(axis=1))
-    low, high = spread(resampled[~np.isnan(resampled)])
-    return Figure(value, float(low), float(high))
-
-
-def _share(part: Floats, whole: Floats) -> Floats:
-    return np.where(whole > 0, part / np.where(whole > 0, whole, 1), np.nan)
+    return of_entities(np.array(values, np.float64)[:, None], lambda drawn: drawn[:, 0] / drawn[:, 1], counted=True)
