@@ -71,7 +71,7 @@ def answer(told: FailureTypes) -> str:
     stable = [name for name, holds in zip(type_names(told), found.stable, strict=True) if holds]
     if not stable:
         return f"No stable types: the groups change with the sample ({gap}). {drawn}"
-    which = "all stable" if len(stable) == found.count else f"stable {_are(len(stable))} {' and '.join(stable)}"
+    which = "all stable" if len(stable) == found.count else f"stable {_are(len(stable))} {', '.join(stable)}"
     return f"{found.count} types, {which} ({gap}). {drawn}"
 
 
