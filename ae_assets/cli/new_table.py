@@ -15,11 +15,14 @@ from ae_assets.errors import ConfigError
 from ae_assets.sources.printable import printable
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from ae_assets.model.proposal import Proposal
     from ae_assets.schemas.periods import Partitions
     from ae_assets.sources.sample import Sample
 
 _MOST_NAMED = 5
+_LABELS = "labels.csv"
 
 
 @command("Propose the YAML of a table of your own from a file.")
@@ -69,10 +72,13 @@ def new(table: str, source: Path, output: Path | None) -> int:
     )
     settings = _source_settings(sample, proposal, named)
     location = source if source.is_dir() or named is None or is_archive_name(source.name) else source.parent
-    text = yaml_of(proposal, table, str(location.resolve()), settings)
+    target, labels = _target(source.resolve(), sample, proposal)
+    text = yaml_of(proposal, table, str(location.resolve()), settings, target)
     parse_table(yaml.safe_load(text)["attributes"], str(output))
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
+        if labels is not None:
+            labels.write_csv(output.with_name(_LABELS))
         with output.open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
@@ -84,6 +90,43 @@ def new(table: str, source: Path, output: Path | None) -> int:
         say(f"unsure: {doubt}")
     say(f"next: look at it, then `ae-assets check {table}`")
     return DONE
+
+
+def _target(source: Path, sample: "Sample", proposal: "Proposal") -> tuple[str | None, "pl.DataFrame | None"]:
+    """The file of intervals as YAML, where no column is a label; and what is to be written into it, if it is new."""
+    import re
+
+    from ae_assets.model.proposal import BEGIN, STEP
+    from ae_assets.sources.labels_beside import intervals_beside, intervals_of_lines
+
+    if proposal.label is not None:
+        return None, None
+    pattern = re.compile(proposal.entity_of_file)
+
+    def device(name: str) -> str:
+        found = pattern.search(name if proposal.entity_in_path else PurePosixPath(name).name)
+        return name if found is None else found[1]
+
+    def is_known(name: str) -> bool:
+        return name in proposal.names or (proposal.entity is None and device(name) in proposal.names)
+
+    beside = intervals_beside(source, (*sample.notes, *sample.others), is_known)
+    if beside is not None:
+        place, devices = beside
+        return f"{json.dumps(place, ensure_ascii=False)}}} # it names {devices} of the {proposal.devices} devices", None
+    if not (proposal.is_counted and source.is_dir()):
+        return None, None
+    stems = {PurePosixPath(name).stem for name in sample.names}
+    marks = [name for name in sample.others if PurePosixPath(name).stem in stems]
+    labels = intervals_of_lines(source, {name: device(name) for name in sample.names}, marks, BEGIN, STEP)
+    if labels is None:
+        return None, None
+    folders = ", ".join(sorted({str(PurePosixPath(name).parent) for name in marks}))
+    proposal.unsure.append(
+        f"{_LABELS} is made of the lines of {folders}, which are 0 or 1, for {BEGIN} and steps of a minute: make it "
+        "again (remove defs.yaml) where source.lines has others"
+    )
+    return f"{_LABELS}}} # made of {folders}: {labels.height} runs of 1", labels
 
 
 def _named_after(names: Sequence[str]) -> "Partitions | None":
@@ -101,11 +144,26 @@ def _named_after(names: Sequence[str]) -> "Partitions | None":
 
 def _source_settings(sample: "Sample", proposal: "Proposal", named: "Partitions | None") -> dict[str, str]:
     """The keys of the source that say how its files are written, as YAML; what is unsure of them is added."""
+    from ae_assets.model.proposal import BEGIN, STEP
+    from ae_assets.schemas.durations import written
+    from ae_assets.sources.sample import PLAIN_TEXT
+
     settings = {}
     if sample.separator != ",":
         settings["separator"] = '"\\t"' if sample.separator == "\t" else f'"{sample.separator}"'
     if sample.format == "csv" and not sample.ends_with_line_ends:
         settings["last_line_end"] = "optional # a file ends without a line end"
+    if PurePosixPath(sample.names[0]).suffix.lower() in PLAIN_TEXT:
+        settings["format"] = "csv # whatever the files are called"
+    if sample.columns or proposal.is_counted:
+        names = f"columns: {json.dumps(sample.columns, ensure_ascii=False)}" if sample.columns else ""
+        counted = f'begin: "{BEGIN}", step: {written(STEP)}' if proposal.is_counted else ""
+        settings["lines"] = f"{{{', '.join(filter(None, (names, counted)))}}}"
+    if sample.columns:
+        proposal.unsure.append(
+            f"the files have no header, so their {len(sample.columns)} columns are called {sample.columns[0]} and so "
+            "on in source.lines; name them as what they measure, there and below"
+        )
     if named is None:
         settings["days_per_file"] = "many # the files are not named after a period"
     if sample.others:

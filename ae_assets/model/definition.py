@@ -6,7 +6,7 @@ description in docs/reference.md and in editors (`schemas/section.py`).
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import PurePath
 from typing import Annotated, Literal, Self
 
@@ -19,12 +19,21 @@ from ae_assets.features.config import FeatureConfig
 from ae_assets.features.settings import FeatureSettings
 from ae_assets.model.life import LifeRange
 from ae_assets.schemas.columns import ColumnsSection
-from ae_assets.schemas.durations import DAY, whole_days, written
+from ae_assets.schemas.durations import DAY, Duration, whole_days, written
 from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.schemas.layouts.layout import Layout
 from ae_assets.schemas.layouts.own import layout_of
 from ae_assets.schemas.periods import DAILY, PERIODS, Partitions, Periods
-from ae_assets.schemas.reading import MISSING_MARKERS, DaysPerFile, DecimalMark, Format, LastLineEnd, Reading, Separator
+from ae_assets.schemas.reading import (
+    MISSING_MARKERS,
+    DaysPerFile,
+    DecimalMark,
+    Format,
+    LastLineEnd,
+    Lines,
+    Reading,
+    Separator,
+)
 from ae_assets.schemas.records import Rhythm
 from ae_assets.schemas.section import Section
 from ae_assets.thresholds.config import ThresholdConfig
@@ -36,6 +45,26 @@ Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Text = Annotated[str, Field(min_length=1)]
 Hours = Annotated[float, Field(ge=0.02)]  # Dagster takes a minute at least
+
+
+class LinesSection(Section):
+    """What the lines of CSV files lack."""
+
+    columns: tuple[Text, ...] = ()
+    """The names of their fields, where files have no header line."""
+    begin: datetime | None = None
+    """The time of the first line of each file, where no column says the time: source.columns.time is then {column:
+    time, format: "%Y-%m-%d %H:%M:%S", cadence: STEP}, and each line is a step later than the one before."""
+    step: Duration | None = None
+    """From each line to the next, 1s or longer."""
+
+    @model_validator(mode="after")
+    def _a_beginning_has_a_step(self) -> Self:
+        if (self.begin is None) != (self.step is None):
+            raise ValueError("begin and step say the times of lines together; name both or neither")
+        if self.begin is not None and self.begin.tzinfo is not None:
+            raise ValueError("begin is what the clock of source.columns.time.time_zone showed; leave out the offset")
+        return self
 
 
 class SourceSection(Section):
@@ -63,6 +92,8 @@ class SourceSection(Section):
     """The format of all files; left out: by the ending, .csv, .parquet, .jsonl or .ndjson."""
     files: Text | None = None
     """The files that hold rows of this table, by their names without folders, e.g. "Flow_*.csv"; left out: all."""
+    lines: LinesSection | None = None
+    """What the lines of CSV files lack: names of columns, or times."""
     days_per_file: DaysPerFile = "one"
     """one: a file holds a day and is named after it, YYYY-MM-DD.csv (hours, weeks: docs/tables.md). many: a file holds
     many days, by the time of each row, and may have any name; when it changes, the days that changed are loaded
@@ -123,6 +154,7 @@ class SourceSection(Section):
             self.format,
             self.days_per_file,
             files=self.files,
+            lines=None if self.lines is None else Lines(self.lines.columns, self.lines.begin, self.lines.step),
         )
 
 

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import product
 from typing import Literal
 
@@ -19,6 +19,9 @@ from ae_assets.schemas.columns import RESERVED_COLUMNS, stored_name
 from ae_assets.schemas.durations import in_words
 from ae_assets.schemas.periods import PERIODS, Partitions
 from ae_assets.schemas.times import read_times
+
+BEGIN, STEP = datetime(2024, 1, 1), timedelta(minutes=1)  # noqa: DTZ001 - as the clock of the table shows it
+"""The times of lines that say none: a guess to be corrected."""
 
 ENOUGH = 0.9
 """Share of the known cells of a column that have to look alike."""
@@ -57,6 +60,7 @@ _AGE_WORDS = re.compile(r"hour|runtime|uptime|age$|operating", re.IGNORECASE)
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*$"
 _COMMA_NUMBER = r"^\s*[+-]?\d+,\d+\s*$"
 _MOST_CODES = 20
+_LEAST_COUNTED = 100
 _MOST_CELLS = 20_000
 _BEFORE_THE_YEAR = r"^(.*?[^\d\W_])[-_ .]*(?:19|20)\d{2}.*\.[^.]+$"
 """A file's name that begins with the device's, and goes on with a year."""
@@ -97,13 +101,14 @@ class Proposal:
         label_cells: what stands in it where it says so.
         further_labels: columns that are not measured, since they may say the same.
         decimal_mark: of its numbers.
+        is_counted: whether no column says the time, so that lines are counted from `BEGIN` in steps of `STEP`.
+        names: of the devices in the sample.
         values: the columns that are measured.
         marks: columns that may say that a record is abnormal.
         partitions: by which periods rows are stored.
         step: the usual time between the records of a device; None: no device has two.
         cadence: the same where a period holds several records of a device.
         longest_step: that of the device whose records come least often.
-        devices: in the sample.
         days: from the first to the last record of a usual device.
         records: of the device with the fewest, unless it has next to none.
         normal_records: before the first that is labelled, in nine of ten devices; None: without a label.
@@ -122,19 +127,25 @@ class Proposal:
     label_cells: tuple[str, ...] = ()
     further_labels: tuple[str, ...] = ()
     decimal_mark: Literal[".", ","] = "."
+    is_counted: bool = False
     values: list[Measured] = field(default_factory=list)
     marks: tuple[str, ...] = ()
     partitions: Partitions = "daily"
     step: timedelta | None = None
     cadence: timedelta | None = None
     longest_step: timedelta | None = None
-    devices: int = 0
+    names: frozenset[str] = frozenset()
     days: int = 1
     records: int = 1
     normal_records: int | None = None
     side_by_side: bool = True
     reasons: dict[str, str] = field(default_factory=dict)
     unsure: list[str] = field(default_factory=list)
+
+    @property
+    def devices(self) -> int:
+        """In the sample."""
+        return len(self.names)
 
     @property
     def is_mixed(self) -> bool:
@@ -164,7 +175,7 @@ def propose(
     Raises:
         ConfigError: no column is a time, or none holds numbers.
     """
-    proposal, times = _with_time(texts)
+    proposal, times = _with_time(texts, files)
     rest = texts.select(
         name for name in texts.columns if name not in proposal.time and name.lower() not in RESERVED_COLUMNS
     )
@@ -195,7 +206,7 @@ def propose(
     ]
     if remarks:
         proposal.reasons["values"] = "; ".join(remarks)
-    proposal.devices = records["entity"].n_unique()
+    proposal.names = frozenset(records["entity"].drop_nulls())
     one_file_each = proposal.entity is None and proposal.devices == files.n_unique()
     label = texts[proposal.label] if proposal.label else None
     _find_lives(proposal, records, label, share if one_file_each else share * share_of_files)
@@ -227,7 +238,7 @@ def _find_lives(proposal: Proposal, records: pl.DataFrame, label: pl.Series | No
     proposal.normal_records = int(_float(known.quantile(1 - ENOUGH, "lower"))) if len(known) else None
 
 
-def _with_time(texts: pl.DataFrame) -> tuple[Proposal, pl.Series]:
+def _with_time(texts: pl.DataFrame, files: pl.Series) -> tuple[Proposal, pl.Series]:
     """A proposal of the time alone, and the time of each row."""
     parts = {part: name for part in _PARTS for name in texts.columns if name.strip().lower() == part}
     if {"year", "month", "day"} <= parts.keys():
@@ -250,9 +261,20 @@ def _with_time(texts: pl.DataFrame) -> tuple[Proposal, pl.Series]:
             if len(way.forms) > 1
         ][:1]
         return proposal, _times(texts[name], forms)
+    numbers = texts.select((pl.all().str.contains(_NUMBER) | pl.all().is_null()).all()).row(0)
+    if all(numbers) and texts.height >= _LEAST_COUNTED * files.n_unique():
+        proposal = Proposal(("time",), ("%Y-%m-%d %H:%M:%S",), is_counted=True)
+        proposal.reasons["time"] = "no column says it: lines are counted, see source.lines"
+        proposal.unsure.append(
+            f"no column says when a line was written, so each is taken for {in_words(STEP)} after "
+            f"the one before, from {BEGIN} on in each file; correct source.lines, and cadence with it"
+        )
+        places = pl.Series(files.rle_id()).to_frame("file").select(pl.int_range(pl.len()).over("file")).to_series()
+        return proposal, pl.select(pl.lit(BEGIN) + places * STEP).to_series().alias("time")
     raise ConfigError(
         f"none of the columns {', '.join(texts.columns[:12])} looks like a time; expected dates such as 2024-04-17, "
-        "17.04.2024 or 2024-04-17 06:15, or columns named year, month, day"
+        "17.04.2024 or 2024-04-17 06:15, or columns named year, month, day. Where lines follow each other in equal "
+        "steps and say no time, write the YAML by hand with source.lines: {begin: ..., step: ...} (docs/own-table.md)"
     )
 
 
@@ -450,7 +472,9 @@ def _measured(numbers: pl.Series, records: pl.DataFrame) -> Measured:
     whole = bool((measured == measured.floor()).all())
     kind, reason = _kind(values, records, whole=whole)
     lowest, highest = _float(measured.min()), _float(measured.max())
-    return Measured(numbers.name, "int" if whole else "float", kind, reason, lowest, highest, missing)
+    # A gauge that shows whole numbers in the sample may show others later.
+    written: Literal["int", "float"] = "int" if whole and kind != "gauge" else "float"
+    return Measured(numbers.name, written, kind, reason, lowest, highest, missing)
 
 
 def _with_common_gaps(values: Sequence[Measured]) -> list[Measured]:

@@ -61,7 +61,7 @@ _ENOUGH_DAYS = 90
 """Of training, embargo and calibration as long as they are where a YAML does not say it."""
 
 
-def yaml_of(proposal: Proposal, table: str, location: str, source: Mapping[str, str]) -> str:
+def yaml_of(proposal: Proposal, table: str, location: str, source: Mapping[str, str], target: str | None = None) -> str:
     """The text of the `defs.yaml`.
 
     Args:
@@ -69,11 +69,14 @@ def yaml_of(proposal: Proposal, table: str, location: str, source: Mapping[str, 
         table: its name.
         location: where its files lie.
         source: further keys of the source, as YAML.
+        target: the file of intervals, and what it holds, as YAML.
     """
-    return "\n".join(_lines(proposal, table, location, source)) + "\n"
+    return "\n".join(_lines(proposal, table, location, source, target)) + "\n"
 
 
-def _lines(proposal: Proposal, table: str, location: str, source: Mapping[str, str]) -> Iterator[str]:
+def _lines(
+    proposal: Proposal, table: str, location: str, source: Mapping[str, str], target: str | None
+) -> Iterator[str]:
     why = proposal.reasons
     yield "# Proposed from a sample: look at each line, then try `ae-assets check " + table + "`."
     for doubt in proposal.unsure:
@@ -85,6 +88,8 @@ def _lines(proposal: Proposal, table: str, location: str, source: Mapping[str, s
     if proposal.decimal_mark == ",":
         yield '    decimal_mark: ","'
     yield from _column_lines(proposal)
+    if target is not None:
+        yield f"  target: {{file: {target}"
     yield from ("", "  features:", f"    spans: {_spans(proposal)}", "    attributes:")
     cadence = _cadence_of_series(proposal)
     clock = next((value.name for value in proposal.values if value.kind == "age"), None)

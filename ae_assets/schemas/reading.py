@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Literal
@@ -36,6 +37,21 @@ _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True)
+class Lines:
+    """What the lines of CSV files lack.
+
+    Attributes:
+        columns: the names of their fields; none: the first line is the header.
+        begin: the time of the first line of each file, as its clock showed it; None: a column says the time.
+        step: from each line to the next.
+    """
+
+    columns: tuple[str, ...] = ()
+    begin: datetime | None = None
+    step: timedelta | None = None
+
+
+@dataclass(frozen=True)
 class Reading:
     """What a source's YAML says of how its files are written.
 
@@ -51,6 +67,7 @@ class Reading:
         days_per_file: one: a file is named after its period. many: each row says its own.
         periods: by which the rows are cut.
         files: names of files that hold rows, as a pattern such as ``Flow_*.csv``; None: all.
+        lines: what CSV files lack; None: nothing.
     """
 
     missing_markers: tuple[str, ...] = MISSING_MARKERS
@@ -62,6 +79,7 @@ class Reading:
     days_per_file: DaysPerFile = "one"
     periods: Periods = DAILY
     files: str | None = None
+    lines: Lines | None = None
 
     def format_of(self, name: str) -> Format | None:
         """The format of a file of this name; None where it is no file of rows."""
@@ -74,7 +92,7 @@ class Reading:
         layout = self.layout
         entity = (layout.entity, layout.entity_of_file, layout.entity_in_path)
         columns = (layout.name, layout.time, *entity, layout.cohort, layout.label)
-        written = (self.missing_markers, self.separator, self.decimal_mark, self.format)
+        written = (self.missing_markers, self.separator, self.decimal_mark, self.format, self.lines)
         said = (columns, layout.values, *written, self.periods.partitions)
         return hashlib.sha256(repr(said).encode()).hexdigest()[:12]
 

@@ -30,7 +30,10 @@ def read_file(data: bytes, origin: str, reading: Reading) -> pl.DataFrame:
             frame = parse_json_lines(data, origin, reading)
         case _:
             from ae_assets.sources.csv_day import parse_day
+            from ae_assets.sources.lines import completed
 
+            if reading.lines is not None and data:
+                data = completed(data, reading.lines, reading.separator)
             frame = parse_day(data, origin, reading)
     if reading.layout.entity_of_file is None:
         return frame

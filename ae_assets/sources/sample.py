@@ -2,10 +2,11 @@
 
 import csv
 import io
+import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, get_args
@@ -24,7 +25,16 @@ from ae_assets.sources.printable import printable
 
 SAMPLE_BYTES = 16 * 2**20
 SAMPLE_ROWS = 200_000
-SAMPLE_FILES = 30
+SAMPLE_FILES = 100
+
+PLAIN_TEXT = (".txt", ".tsv", ".tab", ".dat")
+"""Endings of files that may hold rows as CSV does, where there are no others."""
+
+NOTES = (".json",)
+"""Of files that may say when devices were abnormal."""
+
+_DATA = re.compile(r"\s*([+-]?(\d[\d.,]*|\.\d+)([eE][+-]?\d+)?|\d[\d ./:TZ+-]*|nan|null|)\s*", re.IGNORECASE)
+"""A cell of a number, a time, or nothing; a header has other cells."""
 
 _PROBLEMS = (OSError, pa.ArrowException, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
@@ -36,6 +46,8 @@ class Sample:
     Attributes:
         names: of these files, with folders below the place that was given; in the order of their rows.
         others: of files that hold something else.
+        notes: of files of other kinds that may say when devices were abnormal.
+        columns: the names that were given to columns where the files have no header.
         format: their format, by its ending.
         separator: what stands between the fields of a line; of other formats a comma.
         texts: their columns as text, null = missing.
@@ -48,6 +60,8 @@ class Sample:
 
     names: tuple[str, ...]
     others: tuple[str, ...]
+    notes: tuple[str, ...]
+    columns: tuple[str, ...]
     format: Format
     separator: Separator
     texts: pl.DataFrame
@@ -73,7 +87,7 @@ class _File:
 
     @property
     def format(self) -> Format:
-        return FORMAT_OF_ENDING[PurePosixPath(self.name).suffix.lower()]
+        return FORMAT_OF_ENDING.get(PurePosixPath(self.name).suffix.lower(), "csv")
 
 
 @dataclass(frozen=True)
@@ -86,14 +100,17 @@ class _Part:
     rows: float
     """How many the file has, by its size."""
     ends_with_line_end: bool
+    has_header: bool = True
 
     @property
     def whole(self) -> bool:
         return self.texts.height >= self.rows
 
     @property
-    def written(self) -> tuple[Format, Separator]:
-        return self.file.format, self.separator
+    def written(self) -> tuple[Format, Separator | None, bool, int]:
+        """Files that are read alike have the same; without a header, also as many columns."""
+        width = 0 if self.has_header else self.texts.width
+        return self.file.format, None if width == 1 else self.separator, self.has_header, width
 
 
 def read_sample(path: Path) -> Sample:
@@ -104,7 +121,7 @@ def read_sample(path: Path) -> Sample:
     Raises:
         SourceError: there is no such file, or it cannot be read as its ending says.
     """
-    files = _files_at(path)
+    files, notes = _files_at(path)
     first = files[:SAMPLE_FILES]
     parts = [_part(file, SAMPLE_ROWS // len(first)) for file in first]
     alike, others = _alike(parts)
@@ -113,6 +130,8 @@ def read_sample(path: Path) -> Sample:
     return Sample(
         names=tuple(part.file.name for part in alike),
         others=tuple(part.file.name for part in others),
+        notes=notes,
+        columns=() if alike[0].has_header else tuple(texts.columns),
         format=alike[0].file.format,
         separator=alike[0].separator,
         texts=texts,
@@ -143,8 +162,8 @@ def _part(file: _File, most_rows: int) -> _Part:
     try:
         with file.path.open("rb") as opened:
             if file.format == "parquet":
-                texts, rows = _of_parquet(opened, most_rows)
-                return _checked(_Part(file, ",", texts, rows, ends_with_line_end=True))
+                texts, stored = _of_parquet(opened, most_rows)
+                return _checked(_Part(file, ",", texts, stored, ends_with_line_end=True))
             head = opened.read(SAMPLE_BYTES + 1)
             whole = len(head) <= SAMPLE_BYTES
             ended = (head if whole else _last_byte(opened)).endswith(b"\n")
@@ -158,7 +177,9 @@ def _part(file: _File, most_rows: int) -> _Part:
         texts = text_columns(lines)
     else:
         separator = _separator(lines, file.place)
-        texts = _of_csv(lines, separator, file.place)
+        texts, has_header = _of_csv(lines, separator, file.place)
+        rows = texts.height * size / len(lines)
+        return _checked(_Part(file, separator, texts.head(most_rows), rows, ended, has_header))
     return _checked(_Part(file, separator, texts.head(most_rows), texts.height * size / len(lines), ended))
 
 
@@ -167,8 +188,8 @@ def _last_byte(opened: IO[bytes]) -> bytes:
     return opened.read(1)
 
 
-def _files_at(path: Path) -> list[_File]:
-    """The files of rows at a path, in the order of their names."""
+def _files_at(path: Path) -> tuple[list[_File], tuple[str, ...]]:
+    """The files of rows at a path, in the order of their names, and the names of those that may be notes."""
     if path.is_dir():
         files = [_File(file.relative_to(path).as_posix(), file) for file in path.rglob("*") if file.is_file()]
     elif not path.is_file():
@@ -177,13 +198,16 @@ def _files_at(path: Path) -> list[_File]:
         files = _in_archive(path)
     else:
         files = [_File(path.name, path)]
-    rows = sorted((file for file in files if _holds_rows(file.name)), key=lambda file: file.name)
+    by_name = sorted(files, key=lambda file: file.name)
+    rows = [file for file in by_name if _is_read(file.name, FORMAT_OF_ENDING)]
+    rows = rows or [file for file in by_name if _is_read(file.name, PLAIN_TEXT)]
+    notes = tuple(file.name for file in by_name if _is_read(file.name, NOTES))
     if not rows:
-        endings = ", ".join(FORMAT_OF_ENDING)
+        endings = ", ".join((*FORMAT_OF_ENDING, *PLAIN_TEXT))
         raise SourceError(
             f"{printable(str(path))}: expected a file that ends with {endings}, or a folder or .zip of such."
         )
-    return rows
+    return rows, notes
 
 
 def _in_archive(path: Path) -> list[_File]:
@@ -195,10 +219,10 @@ def _in_archive(path: Path) -> list[_File]:
         raise SourceError(f"{printable(str(path))}: it cannot be read as a zip archive ({reason}).") from problem
 
 
-def _holds_rows(name: str) -> bool:
-    """Whether a name, with folders, is that of a file of rows which a source would read."""
+def _is_read(name: str, endings: Collection[str]) -> bool:
+    """Whether a name, with folders, is that of a file with one of these endings which a source would read."""
     base = PurePosixPath(name)
-    return base.suffix.lower() in FORMAT_OF_ENDING and not base.name.startswith(".") and left_out_folder(name) is None
+    return base.suffix.lower() in endings and not base.name.startswith(".") and left_out_folder(name) is None
 
 
 def _checked(part: _Part) -> _Part:
@@ -229,10 +253,15 @@ def _separator(lines: bytes, place: str) -> Separator:
     return max(get_args(Separator), key=fields)
 
 
-def _of_csv(lines: bytes, separator: str, place: str) -> pl.DataFrame:
+def _of_csv(lines: bytes, separator: str, place: str) -> tuple[pl.DataFrame, bool]:
+    """The rows, and whether the first line was a header."""
+    first = lines.removeprefix(BYTE_ORDER_MARK).partition(b"\n")[0].decode("utf-8", "replace")
+    cells = next(csv.reader([first], delimiter=separator), [])
+    has_header = not all(map(_DATA.fullmatch, cells))
     try:
-        return pl.read_csv(
+        texts = pl.read_csv(
             io.BytesIO(lines),
+            has_header=has_header,
             separator=separator,
             infer_schema=False,
             truncate_ragged_lines=True,
@@ -241,6 +270,7 @@ def _of_csv(lines: bytes, separator: str, place: str) -> pl.DataFrame:
     except pl.exceptions.PolarsError as problem:
         reason = printable(str(problem).split("\n")[0])[:200]
         raise SourceError(f"{place}: it cannot be read as CSV ({reason}).") from problem
+    return texts, has_header
 
 
 def _of_parquet(opened: IO[bytes], most_rows: int) -> tuple[pl.DataFrame, int]:

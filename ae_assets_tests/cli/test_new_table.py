@@ -22,6 +22,7 @@ from ae_assets.model.life import LifeRange
 from ae_assets.model.parse import parse_table
 from ae_assets.schemas.durations import written
 from ae_assets.sources.csv_day import parse_day
+from ae_assets.sources.reader import read_file
 from ae_assets_tests.chain import pumps
 
 PYPROJECT = '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "{module}"\n'
@@ -462,3 +463,52 @@ def test_series_of_different_cadences_are_counted_in_records_that_the_look_back_
     assert table.learned == LifeRange(1, 30, "records")
     assert table.calibration_of_life(table.learned) == LifeRange(31, 60, "records")
     assert table.features.look_back >= 60 * timedelta(hours=1)
+
+
+def headerless(folder: Path) -> Path:
+    """Two machines of three channels, without header or time, and files beside them with a 0 or 1 for each line."""
+    for place in ("test", "test_label"):
+        (folder / place).mkdir(parents=True)
+    for name, count in (("m-1", 400), ("m-2", 500)):
+        rows = [f"0.{line % 7},0.{line % 5 + 1},0.000" for line in range(count)]
+        (folder / "test" / f"{name}.txt").write_text("\n".join([*rows, ""]))
+        (folder / "test_label" / f"{name}.txt").write_text("".join(f"{int(300 <= n < 310)}\n" for n in range(count)))
+    return folder
+
+
+def test_files_without_header_and_time_are_told_their_columns_and_counted_times(project: Path, tmp_path: Path) -> None:
+    result = ae_assets("new", "machines", "--from", headerless(tmp_path / "in"))
+    assert result.exit_code == DONE, result.output
+    for doubt in ("the files have no header", "no column says when a line was written", "labels.csv is made of"):
+        assert f"unsure: {doubt}" in result.output
+    path = project / "machines" / "defs.yaml"
+    table = proposed(path)
+    assert table.source.lines is not None
+    assert len(table.source.lines.columns) == len(columns_of(table).values) == 3
+    assert (path.parent / "labels.csv").read_text().splitlines()[1] == (
+        "m-1,2024-01-01T05:00:00.000000,2024-01-01T05:09:00.000000"
+    )
+    result = ae_assets("check", "machines")
+    assert result.exit_code == DONE, result.output
+    assert "2 intervals of 2 devices" in result.output
+    rows = read_file((tmp_path / "in" / "test" / "m-1.txt").read_bytes(), "in/test/m-1.txt", table.reading)
+    assert rows["time"].to_list()[::399] == [datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, 6, 39, tzinfo=UTC)]
+    assert rows.columns[1:4] == list(columns_of(table).values)
+    assert (rows["entity"][0], rows.height) == ("m-1", 400)
+
+
+def test_windows_of_a_json_beside_the_series_are_the_target(project: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    (folder / "data" / "real").mkdir(parents=True)
+    (folder / "labels").mkdir()
+    rows = [f"{START + number * timedelta(minutes=5):%Y-%m-%d %H:%M:%S},{number % 17}.5" for number in range(2000)]
+    for name in ("a", "b"):
+        (folder / "data" / "real" / f"{name}.csv").write_text("\n".join(["timestamp,value", *rows, ""]))
+    (folder / "labels" / "points.json").write_text(json.dumps({"real/a.csv": ["2024-04-17 00:00:00"]}))
+    window = ["2024-04-17 00:00:00.000000", "2024-04-17 09:00:00.000000"]
+    (folder / "labels" / "windows.json").write_text(json.dumps({"real/a.csv": [window], "real/b.csv": []}))
+    result = ae_assets("new", "series", "--from", folder)
+    assert result.exit_code == DONE, result.output
+    table = proposed(project / "series" / "defs.yaml")
+    assert table.target.file == str(folder / "labels" / "windows.json")
+    assert "1 intervals of 1 devices" in ae_assets("check", "series").output
