@@ -90,7 +90,7 @@ def _untrained(config: Config, windows: Windows) -> FittedNetwork:
     """A detector with initial weights: how fast it scores does not depend on what they are."""
     model = config.build(Shape(windows.values.shape[1], 1, steps_of(config.window, windows.step)))
     model.set_weights(initial_weights(model, config.seed))
-    scaler = Scaler.fit(windows.values[:10_000], config.clip)
+    scaler = Scaler.fit(windows.values[:10_000], config, windows.feature_names)
     return FittedNetwork(config, windows.feature_names, TrainingHistory.untrained(), scaler, (), model)
 
 
@@ -229,7 +229,7 @@ def _lstm_scoring(config: LstmAutoencoderConfig) -> list[Row]:
 def _training(config: Config, windows: int, epochs: int) -> list[Row]:
     """Epochs of both sides in turns, from the same weights, on the same windows, by Adam at its usual rate of 0.001."""
     fleet_windows = fleet(windows // DAYS, config.window)
-    scaler = Scaler.fit(fleet_windows.values, config.clip)
+    scaler = Scaler.fit(fleet_windows.values, config, fleet_windows.feature_names)
     shards, steps, nothing = shards_for(config), steps_of(config.window, DAY), np.zeros(len(fleet_windows), np.int32)
     data = on_devices(fleet_windows, scaler, steps, shards, nothing > 0, nothing)
     model = config.build(Shape(FEATURES, 1, steps))

@@ -19,7 +19,17 @@ from ae_assets.schemas.records import key_of, keys_of
 STORY_DAYS = 60
 ATTRIBUTES = 4
 
-DRAWN_TRANSFORMS = ("level", "growth", "per_1000_hours", "drift", "deviation", "excess", "range")
+DRAWN_TRANSFORMS = (
+    "level",
+    "magnitude",
+    "growth",
+    "per_1000_hours",
+    "drift",
+    "deviation",
+    "excess",
+    "range",
+    "flatline",
+)
 """Of an attribute with several features the one that says most to a person is drawn, the longest growth of several."""
 
 
@@ -143,6 +153,8 @@ def title_of(feature: Feature, config: FeatureConfig) -> str:
         "per_1000_hours": " per 1,000 hours",
         "drift": ": days by which it departs from the calendar",
         "deviation": " against its own past",
+        "flatline": ": records since which it has not changed",
+        "active": ": 1 where it is not 0",
         "range": f": range of nine tenths of the values in {in_words(feature.span or timedelta())}",
         "excess": ": share of its range outside of that of its past",
     }.get(feature.transform, "")

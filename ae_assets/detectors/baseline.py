@@ -9,7 +9,7 @@ import io
 import os
 import time
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -134,7 +134,7 @@ class HealthyBaseline(FittedBaseline):
         """Learns from a sample of the scored records; see ``detectors.fit``."""
         began = time.perf_counter()
         used, values = training_sample(config, data)
-        fitted = cls(config, data.windows.feature_names, used, cls.learn(config, values))
+        fitted = cls(config, data.windows.feature_names, used, cls.learn(config, values, used))
         fitted.history = TrainingHistory(
             windows_seen=len(values), windows_available=len(data.train), seconds=time.perf_counter() - began
         )
@@ -142,7 +142,7 @@ class HealthyBaseline(FittedBaseline):
 
     @classmethod
     @abstractmethod
-    def learn(cls, config: Any, values: NDArray[np.float32]) -> Arrays:
+    def learn(cls, config: Any, values: NDArray[np.float32], used: Sequence[str]) -> Arrays:
         """What a fit finds on sampled rows (rows, used features) in feature units, NaN = missing."""
 
 
@@ -151,16 +151,19 @@ class ScaledBaseline(HealthyBaseline):
 
     def __init__(self, config: Any, feature_names: tuple[str, ...], used: tuple[str, ...], arrays: Arrays) -> None:
         super().__init__(config, feature_names, used, arrays)
-        self.scaler = Scaler(arrays["centre"], arrays["scale"], config.clip)
+        self.scaler = Scaler.from_arrays(arrays, config.clip)
 
     @classmethod
-    def learn(cls, config: Any, values: NDArray[np.float32]) -> Arrays:
-        scaler = Scaler.fit(values, config.clip, config.scaling)
+    def learn(cls, config: Any, values: NDArray[np.float32], used: Sequence[str]) -> Arrays:
+        scaler = Scaler.fit(values, config, used)
         scaled, _ = scaled_rows(values, scaler)
-        return {"centre": scaler.centre, "scale": scaler.scale, **cls.learn_scaled(config, scaled)}
+        return {**scaler.to_arrays(), **cls.learn_scaled(config, scaled)}
 
     def judge(self, values: NDArray[np.float32]) -> Scores:
-        return self.judge_scaled(*scaled_rows(values, self.scaler))
+        judged = self.judge_scaled(*scaled_rows(values, self.scaler))
+        if self.scaler.is_used is not None:
+            judged.expected[:, ~self.scaler.is_used] = np.nan
+        return judged
 
     @classmethod
     @abstractmethod
@@ -199,7 +202,7 @@ def training_sample(config: Any, data: TrainingData) -> tuple[tuple[str, ...], N
 
 
 def scaled_rows(values: NDArray[np.float32], scaler: Scaler) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Scaled values, 0 (the centre) where one is missing, and which are known; ``values`` is overwritten."""
+    """Scaled values, 0 (the centre) where one is missing, and which are known or filled; ``values`` is overwritten."""
     scaler.apply(values)
     known = np.isfinite(values)
     values[~known] = 0

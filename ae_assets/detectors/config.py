@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from ae_assets.detectors.search import Between, OneOf, SearchSpace
-from ae_assets.detectors.settings import SCALING, DayDetectorConfig, Scaling, WindowDetectorConfig
+from ae_assets.detectors.settings import DayDetectorConfig, Preprocessing, WindowDetectorConfig
 from ae_assets.plugins import Kinds
 from ae_assets.schemas.durations import DAY, Duration
 
@@ -149,14 +149,10 @@ class _FittedConfig(DayDetectorConfig):
     seed: int = Field(7, ge=0, lt=2**31, description="Fixes the sampling and the fit.")
 
 
-class _ScaledConfig(_FittedConfig):
+class _ScaledConfig(Preprocessing, _FittedConfig):
     """Baseline on scaled features."""
 
     searched: ClassVar[SearchSpace] = {"scaling": OneOf(("robust", "standard", "min_max"))}
-    scaling: Scaling = Field("robust", description=SCALING)
-    clip: PositiveFloat = Field(
-        10.0, description="Scaled values are cut to [-clip, clip], so that one wild reading cannot own the fit."
-    )
 
 
 class PcaConfig(_ScaledConfig):

@@ -5,6 +5,7 @@ with the distributions taken from the training rows alone: pyod's version ranks 
 with as well, so that there a score depends on its neighbours.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ class FittedEcod(HealthyBaseline):
     config: EcodConfig
 
     @classmethod
-    def learn(cls, _config: EcodConfig, values: NDArray[np.float32]) -> Arrays:
+    def learn(cls, _config: EcodConfig, values: NDArray[np.float32], _used: Sequence[str]) -> Arrays:
         known = [column[np.isfinite(column)] for column in values.T]
         tables = [_tails(column) for column in known]
         longest = max(len(steps) for steps, _, _ in tables)

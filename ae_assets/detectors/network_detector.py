@@ -64,6 +64,7 @@ class FittedNetwork(FittedDetector):
         """Samples windows, fits the scaler on the training rows, trains the network; see ``detectors.fit``."""
         began = time.perf_counter()
         names, generator = data.windows.feature_names, np.random.default_rng(config.seed)
+        data = config.chosen(data)
         offered, checkable = (_side(config, data, held_out) for held_out in (False, True))
         sampled = offered.take(chosen(len(offered.windows), config.max_windows, generator))
         most = max(1, config.max_windows // VALIDATION_SHARE)
@@ -73,7 +74,7 @@ class FittedNetwork(FittedDetector):
         healthy = sampled.train
         require_readings(healthy, config.type, names)
         repeated, rechecked = (side.take(config.drawn(side.target, generator)) for side in (sampled, checked))
-        scaler = Scaler.fit(healthy.values[healthy.last_row], config.clip, config.scaling)
+        scaler = Scaler.fit(healthy.values[healthy.last_row], config, names)
         cohorts = large_cohorts(sampled.windows) if config.uses_cohort else ()
         steps = steps_of(config.window, data.windows.step)
         model = config.build(Shape(len(names), len(cohorts) + 1, steps))

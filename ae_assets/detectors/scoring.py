@@ -84,12 +84,20 @@ class Scorer:
         batch = self._batch(rows, last_row, length, cohort)
         contributions, expected = self.network.verdict(Answer(self._outputs, self.weights), batch)
         verdict = contributions.sum(axis=1), contributions
-        return verdict if expected is None else (*verdict, expected * spread + centre)
+        if expected is None:
+            return verdict
+        expected = expected * spread + centre
+        is_used = self.scaler.is_used
+        return (*verdict, expected if is_used is None else jnp.where(is_used, expected, jnp.nan))
 
     def _batch(self, rows: jax.Array, last_row: jax.Array, length: jax.Array, cohort: jax.Array) -> Batch:
         """Windows as the network sees them, of rows in feature units."""
-        centre, spread, clip = jnp.asarray(self.scaler.centre), jnp.asarray(self.scaler.scale), self.scaler.clip
-        scaled = jnp.where(jnp.isfinite(rows), jnp.clip((rows - centre) / spread, -clip, clip), jnp.nan)
+        scaler, clip = self.scaler, self.scaler.clip
+        centre, spread = jnp.asarray(scaler.centre), jnp.asarray(scaler.scale)
+        within = rows if scaler.limit is None else jnp.clip(rows, -scaler.limit, scaler.limit)
+        missing = jnp.nan if scaler.filled is None else jnp.asarray(scaler.filled)
+        scaled = jnp.where(jnp.isfinite(rows), jnp.clip((within - centre) / spread, -clip, clip), missing)
+        scaled = scaled if scaler.is_used is None else jnp.where(scaler.is_used, scaled, jnp.nan)
         return gather(scaled, last_row, length, self.steps, cohort=cohort)
 
     def _outputs(self, batch: Batch) -> Outputs:

@@ -21,16 +21,48 @@ if TYPE_CHECKING:
 Scaling = Literal["robust", "standard", "min_max"]
 """How features are scaled before a detector sees them; see ``preprocessing.Scaler.fit``."""
 
-SCALING = (
-    "By training rows alone; robust: median and interquartile range. standard: mean and standard deviation. min_max: "
-    "median and range."
-)
+Fill = Literal["median", "mean"]
+"""What stands in for a missing value."""
 
 
 class Settings(FormerKeys):
     """A setting that is misspelt is an error, and a config in use never changes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
+
+class Preprocessing(Settings):
+    """What becomes of features before a detector sees them, by training rows alone; see ``preprocessing.Scaler``."""
+
+    scaling: Scaling = Field(
+        "robust",
+        description="By training rows alone; robust: median and interquartile range. standard: mean and standard "
+        "deviation. min_max: median and range. An indicator (transform active) stays 0 or 1.",
+    )
+    clip: PositiveFloat = Field(
+        10.0, description="Scaled values are cut to [-clip, clip], so that one wild reading cannot own the fit."
+    )
+    fill: Fill | None = Field(
+        None,
+        description="What a missing value counts as: the median or the mean of the training rows, like one that was "
+        "measured. Left out: it counts for nothing. A record of which nothing is known is not judged either way. "
+        "Forward: features.attributes.fill_forward.",
+    )
+    magnitude_percentile: float | None = Field(
+        None,
+        gt=0,
+        lt=100,
+        description="Magnitudes (transform magnitude) are cut at this percentile, such as 99, of the size of those "
+        "in the training rows that are not 0.",
+    )
+    sparse_share: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Of an attribute with the transforms level, magnitude and active: where at least this share of its "
+        "training values is 0, such as 0.5, magnitude and active count and level does not, elsewhere level alone. Left "
+        "out: all count.",
+    )
 
 
 class DetectorSettings(Settings):
@@ -104,7 +136,7 @@ class WindowDetectorConfig(DetectorSettings):
     )
 
 
-class TrainingConfig(Settings):
+class TrainingConfig(Preprocessing):
     """How a network is trained; shared by every network.
 
     Which entities are trained on and which validate is decided by the caller of ``fit``, who knows the split.
@@ -143,9 +175,5 @@ class TrainingConfig(Settings):
     jitter_share: float = Field(1.0, gt=0, le=1, description="Share of a batch's windows that the noise is added to.")
     max_windows: PositiveInt = Field(
         200_000, description="Training windows to sample, by seed; validation takes at most a quarter as many."
-    )
-    scaling: Scaling = Field("robust", description=SCALING)
-    clip: PositiveFloat = Field(
-        10.0, description="Scaled values are cut to [-clip, clip], so that one wild reading cannot own the training."
     )
     seed: int = Field(7, ge=0, description="Fixes sampling, initial weights and the order of windows.")

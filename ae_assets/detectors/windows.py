@@ -104,6 +104,21 @@ class TrainingData:
         return self.windows.take(np.flatnonzero(self.target))
 
 
+def chunks(data: TrainingData, records: int) -> TrainingData:
+    """The windows that end on every so many records of an entity, from its first, abnormal where any record in it is.
+
+    A record of which nothing is known to have gone wrong, or no window ends on, makes no window abnormal.
+    """
+    windows = data.windows
+    abnormal = np.zeros(len(windows.values) + 1, np.int64)
+    abnormal[windows.last_row + 1] = data.target
+    until_row = np.cumsum(abnormal)
+    target = until_row[windows.last_row + 1] > until_row[windows.last_row + 1 - windows.length]
+    entity = windows.rows["entity"].rle_id().to_numpy()
+    of_entity = windows.last_row - np.searchsorted(entity, entity[windows.last_row])
+    return replace(data, target=target).take(np.flatnonzero((of_entity + 1) % records == 0))
+
+
 def is_reading(feature_name: str) -> bool:
     """Whether a feature is known only where the entity reports something; by its name."""
     return not (

@@ -13,9 +13,10 @@ Rules, the same for every attribute:
   such period its history is unknown.
 - Falling counters: a counter that falls (a reset, or pending sectors that were rewritten) has a negative growth, the
   signed log1p of the fall. Nothing is guessed about what was counted before a reset.
-- Unknown stays unknown: what cannot be measured is null, never a filled-in value, and ``*_missing`` is 1 where the
-  row itself lacks the attribute. ``lost_attributes`` names those that the entity reported inside the look-back: whoever
-  calls it well by the others would call it well by what is not known of it.
+- Unknown stays unknown: what cannot be measured is null, and ``*_missing`` is 1 where the row itself lacks the
+  attribute. Only where the YAML says ``fill_forward`` does the entity's last value stand in, for so long.
+  ``lost_attributes`` names those that the entity reported inside the look-back: whoever calls it well by the others
+  would call it well by what is not known of it.
 """
 
 from collections.abc import Collection
@@ -245,8 +246,33 @@ class _Attribute:
 
     @cached_property
     def now(self) -> NDArray[np.float64]:
-        """Of the described records; NaN = unknown."""
-        return self.at(self.block.described)
+        """Of the described records, the last one known where it may stand in; NaN = unknown."""
+        return self.at(self.place)
+
+    @cached_property
+    def place(self) -> Places:
+        """The records whose values are those of the described ones."""
+        described, longest = self.block.described, self.config.fill_forward
+        if longest is None or self._known is None:
+            return described
+        before = self._last_known[described]
+        return np.where(before >= self.block.since(longest), before, described)
+
+    @cached_property
+    def is_missing(self) -> NDArray[np.bool_]:
+        """Whether the described record itself has no value."""
+        return np.isnan(self.at(self.block.described))
+
+    def unchanged(self) -> NDArray[np.float64]:
+        """Earlier records within the look-back since which the value has not changed; NaN without a value now."""
+        block = self.block
+        known = np.flatnonzero(~np.isnan(self._values))
+        is_new = np.diff(self._values[known], prepend=np.nan) != 0
+        begins = np.zeros(len(block.order), np.int64)
+        begins[known] = known[np.maximum.accumulate(np.where(is_new, np.arange(len(known)), 0))]
+        counted = np.searchsorted(known, block.described)
+        same = counted - np.searchsorted(known, np.maximum(begins[self.place], block.earliest))
+        return np.where(np.isnan(self.now), np.nan, same)
 
     def at(self, places: Places) -> NDArray[np.float64]:
         """Of the records at positions in the block's order."""
@@ -277,13 +303,15 @@ class _Attribute:
         block = self.block
         if of_means is None:
             values, since = self._values, block.earliest
+            now = self.now
         else:
             places = np.arange(len(block.order))
             begin = np.searchsorted(block.moments, block.moments - of_means // block.unit)
             values, since = self._means(begin, places + 1), block.since(block.config.look_back - of_means)
+            now = values[block.described]
         known = ~np.isnan(values)
         counted = np.concatenate([[0], np.cumsum(known)])
-        now, until = values[block.described], block.described
+        until = block.described
         highest = largest_within(np.where(known, values, -np.inf), since, until)
         lowest = -largest_within(np.where(known, -values, -np.inf), since, until)
         outside = np.maximum(np.maximum(now - highest, lowest - now), 0)
@@ -353,6 +381,12 @@ class _Attribute:
         places = np.where(known, np.arange(len(known)), len(known))
         return np.minimum.accumulate(places[::-1])[::-1]
 
+    @cached_property
+    def _last_known(self) -> Places:
+        """For each row the last at or before it that has a value, whosever it is; -1 without one."""
+        known = np.ones(len(self.block.order), np.bool_) if self._known is None else self._known
+        return np.maximum.accumulate(np.where(known, np.arange(len(known)), -1))
+
     def _next_known(self, since: Places) -> Places:
         return since if self._next_known_of_each is None else self._next_known_of_each[since]
 
@@ -361,10 +395,10 @@ def _of_an_attribute(feature: Feature, attribute: _Attribute) -> NDArray[np.floa
     block, now, gauge = attribute.block, attribute.now, attribute.config.kind == "gauge"
     values: NDArray[np.floating]
     match feature.transform:
-        case "level":
-            values = now if gauge else np.log1p(now)
-        case "missing":
-            values = np.isnan(now).astype(np.float32)
+        case "level" | "magnitude" | "active" | "missing":
+            values = _of_the_value(feature, attribute)
+        case "flatline":
+            values = np.log1p(attribute.unchanged())
         case "per_1000_hours":
             age = _Attribute(block, str(block.config.age_column)).now
             values = np.log1p(now * 1000 / np.maximum(age, LEAST_HOURS_RATED))
@@ -386,6 +420,19 @@ def _of_an_attribute(feature: Feature, attribute: _Attribute) -> NDArray[np.floa
         case _:
             raise AssertionError(f"{feature.transform} is not made of an attribute")
     return values
+
+
+def _of_the_value(feature: Feature, attribute: _Attribute) -> NDArray[np.floating]:
+    now = attribute.now
+    match feature.transform:
+        case "missing":
+            return attribute.is_missing.astype(np.float32)
+        case "active":
+            return np.where(np.isnan(now), np.nan, now != 0)
+        case "magnitude":
+            return _signed_log1p(now)
+        case _:
+            return now if attribute.config.kind == "gauge" else np.log1p(now)
 
 
 def _of_the_record(feature: Feature, block: _Block) -> NDArray[np.float64]:

@@ -66,6 +66,9 @@ def _features_of(column: str, config: FeatureConfig) -> Iterator[Feature]:
     outside = f"share of its range that lies outside of the device's range of the last {in_words(config.look_back)}"
     descriptions = {
         "level": meaning if gauge else f"log1p of {meaning}",
+        "magnitude": f"signed log1p of {meaning}",
+        "active": f"1 where {meaning} is not 0",
+        "flatline": f"log1p of the earlier records since which it has not changed: {meaning}",
         "per_1000_hours": f"log1p per 1000 power-on hours of {meaning}",
         "deviation": f"{meaning}: {against} of the last {in_words(config.look_back)}",
         "drift": f"signed log1p of the days by which the clock departs from the calendar: {meaning}",

@@ -10,7 +10,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from ae_assets.schemas.durations import Duration, whole_days, written
 
 Kind = Literal["counter", "gauge", "age", "rate"]
-Transform = Literal["level", "growth", "per_1000_hours", "deviation", "drift", "excess", "range"]
+Transform = Literal[
+    "level", "magnitude", "active", "growth", "per_1000_hours", "deviation", "drift", "excess", "range", "flatline"
+]
 
 Calendar = Literal["hour", "minute", "weekday", "day", "month"]
 
@@ -25,10 +27,10 @@ TRANSFORMS_OF_KIND: dict[str, tuple[Transform, ...]] = {
 """What each kind of attribute is turned into where the YAML does not choose."""
 
 ALLOWED_TRANSFORMS: dict[str, frozenset[Transform]] = {
-    "counter": frozenset({"level", "growth", "per_1000_hours", "deviation"}),
-    "gauge": frozenset({"level", "growth", "deviation", "excess", "range"}),
+    "counter": frozenset({"level", "active", "growth", "per_1000_hours", "deviation", "flatline"}),
+    "gauge": frozenset({"level", "magnitude", "active", "growth", "deviation", "excess", "range", "flatline"}),
     "age": frozenset({"level", "drift"}),
-    "rate": frozenset({"level", "deviation", "excess", "range"}),
+    "rate": frozenset({"level", "magnitude", "active", "deviation", "excess", "range", "flatline"}),
 }
 
 
@@ -56,12 +58,15 @@ class AttributeConfig(BaseModel):
     meaning: str = Field(min_length=1, description="What the attribute measures, in words; shown in the UI.")
     transforms: tuple[Transform, ...] | None = Field(
         default=None,
-        description="Features to make of it. level: log1p of a counter, age or rate, the value of a gauge. growth: "
+        description="Features to make of it. level: log1p of a counter, age or rate, the value of a gauge. magnitude: "
+        "the sign of the value times log1p of its size. active: 1 where the value is not 0, else 0. growth: "
         "signed log1p of the difference to the earliest value of each span. per_1000_hours: log1p of the count per "
         "1000 power-on hours. deviation: against the device's own past. drift: days by which the hours depart from the "
         "calendar. excess: how far it lies outside of the range of the device's own past, from 0 inside of it to 1. "
         "range: log of the difference of the 95th and the 5th percentile of the values of each span, which tells a "
-        "sensor that stands still from one that is restless; unknown where half of the span is. Left out: what suits "
+        "sensor that stands still from one that is restless; unknown where half of the span is. "
+        "flatline: log1p of the number of earlier records within the look-back since which the value has not changed; "
+        "those without a value do not count. Left out: what suits "
         "the kind.",
     )
     spans: Spans | None = Field(
@@ -71,6 +76,12 @@ class AttributeConfig(BaseModel):
         default=None,
         description="Lengths of time, such as 2h, over whose means excess is measured too: a shift that is small "
         "beside single readings leaves the range of their means.",
+    )
+    fill_forward: Duration | None = Field(
+        default=None,
+        description="Where a record lacks the value, the last one that the device reported stands in, if it is no "
+        "older than this, such as 30m; what is older stays unknown. The missing flag stays 1, range stays unknown, and "
+        "the past that growth, deviation and excess are held against is that of reported values alone.",
     )
     cap: float | None = Field(
         default=None, gt=0, description="Values above it count as this value, where a counter saturates."
@@ -148,6 +159,17 @@ class FeatureConfig(BaseModel):
                 raise ValueError(
                     f"attributes.{column}.excess_of_means: {written(attribute.excess_of_means[-1])} is held against "
                     f"means of the look-back, which is {written(self.look_back)} long; name a shorter one, or longer "
+                    "spans"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _values_that_stand_in_lie_within_the_look_back(self) -> "FeatureConfig":
+        for column, attribute in self.attributes.items():
+            if attribute.fill_forward is not None and attribute.fill_forward > self.look_back:
+                raise ValueError(
+                    f"attributes.{column}.fill_forward: received {written(attribute.fill_forward)}, and rows are read "
+                    f"back by {written(self.look_back)}, the longest of features.spans; name a shorter one, or longer "
                     "spans"
                 )
         return self

@@ -63,7 +63,7 @@ class FeatureSettings:
                 "spans": [days_or_written(span) for span in self.config.spans_of(column)],
                 "cap": attribute.cap,
                 "low_bits": attribute.low_bits,
-                **_means_of(attribute),
+                **_only_where_set(attribute),
             }
             for column, attribute in self.config.attributes.items()
         }
@@ -144,7 +144,7 @@ class FeatureSettings:
         elif feature.transform != "missing":
             made = feature.transform in attribute.chosen_transforms
             settings[f"{key}.transforms"] = feature.transform if made else f"not {feature.transform}"
-        if feature.transform in {"deviation", "drift", "excess"}:
+        if feature.transform in {"deviation", "drift", "excess", "flatline"}:
             settings |= look_back
         if feature.transform == "per_1000_hours":
             clock = self.config.age_column
@@ -152,14 +152,17 @@ class FeatureSettings:
         return settings
 
     def _settings_of_values(self, column: str) -> dict[str, object]:
-        attribute = self.config.attributes[column]
-        return {f"features.attributes.{column}.{key}": getattr(attribute, key) for key in ("kind", "cap", "low_bits")}
+        attribute, key = self.config.attributes[column], f"features.attributes.{column}"
+        filled = None if attribute.fill_forward is None else in_words(attribute.fill_forward)
+        values = {f"{key}.{name}": getattr(attribute, name) for name in ("kind", "cap", "low_bits")}
+        return {**values, f"{key}.fill_forward": filled}
 
 
-def _means_of(attribute: AttributeConfig) -> dict[str, list[float | str]]:
-    """The lengths of means, where there are any: settings from before there were means stay as they are."""
-    means = attribute.excess_of_means
-    return {} if means is None else {"excess_of_means": [days_or_written(span) for span in means]}
+def _only_where_set(attribute: AttributeConfig) -> dict[str, Any]:
+    """Keys that came later: settings from before there were these stay as they are."""
+    means, filled = attribute.excess_of_means, attribute.fill_forward
+    of_means = {} if means is None else {"excess_of_means": [days_or_written(span) for span in means]}
+    return of_means | ({} if filled is None else {"fill_forward": days_or_written(filled)})
 
 
 def _is_default(settings: Mapping[str, Any], key: str) -> bool:

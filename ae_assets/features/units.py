@@ -26,9 +26,9 @@ def scale_of(feature: Feature, config: FeatureConfig) -> Scale:
     """How a feature's values come from the unit of its attribute; a ratio has none and is a number of times."""
     gauge = feature.column is not None and config.attributes[feature.column].kind == "gauge"
     match feature.transform:
-        case "growth" | "drift":
+        case "growth" | "drift" | "magnitude":
             return "signed log1p"
-        case "per_1000_hours":
+        case "per_1000_hours" | "flatline":
             return "log1p"
         case "range":
             return "log"

@@ -34,8 +34,7 @@ def wording_of(config: FeatureConfig) -> Wording:
         reading, usual_one = in_own_units(given, [scale_of(feature, config)] * 2)[0].tolist()
         shown = "unknown" if math.isnan(reading) else _amount(feature, reading, config)
         usual = "" if math.isnan(usual_one) else f" (expected {_amount(feature, usual_one, config)})"
-        verb = "varied by " if feature.transform == "range" else ""
-        return f"{_subject(feature, config)} {verb}{shown}{_span(feature)}{usual}"
+        return f"{_subject(feature, config)} {_verb(feature)}{shown}{_span(feature)}{usual}"
 
     return words
 
@@ -104,23 +103,20 @@ def _told(
     amounts = [_amount(feature, known[feature], config) for feature in growths]
     grew = [growth for growth, text, before in zip(growths, amounts, ["0", *amounts], strict=False) if text != before]
     ranges = [feature for feature in sorted(known, key=_place_in_words) if feature.transform == "range"]
+    silent = {*growths, *ranges} - {*grew, *ranges[:1], *ranges[-1:]}
     for feature in sorted(known, key=_place_in_words):
         amount = _amount(feature, known[feature], config)
-        text = f"{amount}{_span(feature, seen_days)}"
+        text = f"{_verb(feature)}{amount}{_span(feature, seen_days)}"
         match feature.transform:
-            case "growth" if feature in grew:
-                told.append((feature, text))
-            case "per_1000_hours" if not told:
-                told.append((feature, text))
             case "drift" if not told or amount != "0":
                 told.append((feature, f"clock off by {text}" if told else text))
-            case "excess" if known[feature] > 0:
-                told.append((feature, text))
-            case "range" if feature in (*ranges[:1], *ranges[-1:]):
-                told.append((feature, f"varied by {text}"))
-            case "missing" | "growth" | "per_1000_hours" | "drift" | "excess" | "range":
+            case "magnitude" | "active" | "per_1000_hours" if told:
                 continue
-            case _:
+            case "excess" | "flatline" if not known[feature] > 0:
+                continue
+            case "missing" | "drift":
+                continue
+            case _ if feature not in silent:
                 told.append((feature, text))
     if not told and any(feature.transform == "excess" for feature in known):
         told.append((None, "inside of its past range"))
@@ -130,7 +126,7 @@ def _told(
 
 
 def _place_in_words(feature: Feature) -> tuple[int, timedelta]:
-    order = ("level", "per_1000_hours", "growth", "deviation", "excess", "range", "drift")
+    order = ("level", "magnitude", "active", "per_1000_hours", "growth", "deviation", "excess", "range", "drift")
     return (order.index(feature.transform) if feature.transform in order else len(order), feature.span or timedelta())
 
 
@@ -142,15 +138,22 @@ def _subject(feature: Feature, config: FeatureConfig) -> str:
     return f"{meaning}: clock off by" if feature.transform == "drift" else meaning
 
 
+def _verb(feature: Feature) -> str:
+    return {"range": "varied by ", "flatline": "unchanged for "}.get(feature.transform, "")
+
+
 def _span(feature: Feature, seen_days: int | None = None) -> str:
     if feature.transform in {"growth", "range"}:
         span = feature.span or timedelta()
         return f" in {in_words(min(span, timedelta(days=seen_days)) if seen_days else span)}"
     if feature.transform == "excess":
         return f" outside of its past range{f' in the mean of {in_words(feature.span)}' if feature.span else ''}"
-    return {"per_1000_hours": " per 1,000 hours", "drift": " days", "deviation": " against its own past"}.get(
-        feature.transform, ""
-    )
+    return {
+        "flatline": " records",
+        "per_1000_hours": " per 1,000 hours",
+        "drift": " days",
+        "deviation": " against its own past",
+    }.get(feature.transform, "")
 
 
 def _amount(feature: Feature, value: float, config: FeatureConfig) -> str:
@@ -158,6 +161,8 @@ def _amount(feature: Feature, value: float, config: FeatureConfig) -> str:
         return f"{value:.2g} times"
     if feature.transform == "excess":
         return f"{value:.0%}"
+    if feature.transform == "active":
+        return "active" if value else "0"
     if feature.transform == "range" and value < 1:
         return "0" if value < 2 * SMALLEST_RANGE else f"{value:.1g}"
     return _number(value, signed=feature.transform in {"growth", "drift", "deviation"})

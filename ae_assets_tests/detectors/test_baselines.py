@@ -351,14 +351,16 @@ def test_the_credits_of_a_path_add_up_to_what_it_changed() -> None:
 
 def _unscaled(train: NDArray[np.float32], scaled: NDArray[np.floating]) -> NDArray[np.floating]:
     from ae_assets.detectors.preprocessing import Scaler
+    from ae_assets.detectors.settings import Preprocessing
 
-    scaler = Scaler.fit(train.astype(np.float32), 1e6)
+    scaler = Scaler.fit(train.astype(np.float32), Preprocessing(clip=1e6), [""] * train.shape[1])
     return scaled * scaler.scale + scaler.centre
 
 
 def _scaled(train: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float32]:
     from ae_assets.detectors.preprocessing import Scaler
+    from ae_assets.detectors.settings import Preprocessing
 
     scaled = np.array(values, np.float32)
-    Scaler.fit(train.astype(np.float32), 1e6).apply(scaled)
+    Scaler.fit(train.astype(np.float32), Preprocessing(clip=1e6), [""] * train.shape[1]).apply(scaled)
     return np.nan_to_num(scaled)

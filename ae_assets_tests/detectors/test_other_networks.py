@@ -20,7 +20,8 @@ from ae_assets.detectors.networks.network import NetworkConfig, Shape
 from ae_assets.detectors.networks.variational import ConditionalVariationalAutoencoderConfig
 from ae_assets.detectors.sampling import balanced
 from ae_assets.errors import ModelError
-from ae_assets_tests.detectors.fleets import NAMES, NETWORKS_OF_OTHER_KINDS, fleet, split, training_data
+from ae_assets.schemas.durations import DAY
+from ae_assets_tests.detectors.fleets import NAMES, NETWORKS_OF_OTHER_KINDS, WINDOWED, fleet, split, training_data
 
 CLASSIFIERS = [config for config in NETWORKS_OF_OTHER_KINDS if isinstance(config, ClassifierConfig)]
 VARIATIONAL = [config for config in NETWORKS_OF_OTHER_KINDS if config not in CLASSIFIERS]
@@ -62,6 +63,24 @@ def test_a_classifier_needs_both_kinds_of_windows_to_learn_from_and_to_stop_by(
         data.target[np.flatnonzero(data.held_out == held_out)[:wrong]] = True
     with pytest.raises(ModelError, match="lstm_classifier learns to tell"):
         fit(config, data)
+
+
+def test_a_classifier_of_chunks_learns_from_fewer_windows_and_is_stored_as_such(tmp_path: Path) -> None:
+    chunks = {"epochs": 1, "chunk_step": 4 * DAY, "positive_share": None}
+    config = ConvolutionalClassifierConfig(filters=(4,), kernels=(3,), **{**WINDOWED, **chunks})
+    data = split(config, fleet(gaps=0))
+    rows = data.windows.last_row % 15  # days of each device
+    data.target[rows == 1] = True
+    detector = fit(config, data)
+    assert detector.history.windows_available == 3 * (~data.held_out).sum() // 15
+    # Of the chunks that end on the fourth, eighth and twelfth day the first holds the second day.
+    share = 1 / 3
+    entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
+    assert detector.history.median_loss == pytest.approx(entropy, rel=0.01)
+    detector.save(tmp_path)
+    assert load_detector(tmp_path).config == config
+    with pytest.raises(ModelError, match="window"):
+        fit(config.model_copy(update={"chunk_step": 16 * DAY}), data)
 
 
 @pytest.mark.parametrize(("asked", "share"), [(None, 0.1), (0.3, 0.3)])

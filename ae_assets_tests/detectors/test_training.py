@@ -15,6 +15,7 @@ from ae_assets.detectors.networks.dense import DenseAutoencoderConfig
 from ae_assets.detectors.networks.lstm import LstmAutoencoderConfig
 from ae_assets.detectors.networks.network import Shape
 from ae_assets.detectors.preprocessing import Scaler
+from ae_assets.detectors.settings import Preprocessing
 from ae_assets.detectors.training import Trainer, WindowData, has_converged, on_devices, optimiser_of, train
 from ae_assets.errors import ModelError
 from ae_assets.progress import Progress
@@ -71,7 +72,14 @@ def test_each_epoch_is_reported() -> None:
 
 def on_device(windows: Windows, days: int, shards: int) -> WindowData:
     nothing = np.zeros(len(windows))
-    return on_devices(windows, Scaler.fit(windows.values, 10), days, shards, nothing > 0, nothing.astype(np.int32))
+    return on_devices(
+        windows,
+        Scaler.fit(windows.values, Preprocessing(), windows.feature_names),
+        days,
+        shards,
+        nothing > 0,
+        nothing.astype(np.int32),
+    )
 
 
 def test_early_stopping_keeps_the_weights_of_the_best_epoch() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ae_assets.detectors import windows_of
+from ae_assets.detectors.windows import TrainingData, chunks
 from ae_assets.errors import ContractError
 from ae_assets.schemas.durations import DAY
 from ae_assets.schemas.records import TIME_TYPE
@@ -25,6 +26,30 @@ def drive(*days: int, entity: str = "A") -> pl.DataFrame:
             "x": [float(day) for day in days],
         }
     )
+
+
+def test_a_chunk_is_abnormal_where_any_of_its_records_is_and_chunks_end_a_step_apart() -> None:
+    days = {"a": range(9), "b": range(7)}
+    table = pl.DataFrame(
+        [
+            {"day": START + timedelta(days=day), "entity": entity, "cohort": "c", "x": 0.0}
+            for entity in days
+            for day in days[entity]
+        ]
+    )
+    windows = windows_of(table, ["x"], timedelta(days=3))
+    target = np.zeros(len(windows), np.bool_)
+    target[[1, 8, 9 + 4]] = True  # records 2 and 9 of a, record 5 of b
+    data = TrainingData(windows, target, np.arange(len(windows)) >= 9)
+    every_third = chunks(data, 3)
+    assert every_third.windows.last_row.tolist() == [2, 5, 8, 11, 14]
+    assert every_third.target.tolist() == [True, False, True, False, True]
+    assert every_third.held_out.tolist() == [False] * 3 + [True] * 2
+    each = chunks(data, 1)
+    assert np.flatnonzero(each.target).tolist() == [1, 2, 3, 8, 13, 14, 15]
+    # Records that no window ends on, as those of unknown state, make none abnormal.
+    assert chunks(data.take(np.flatnonzero(~target)), 1).target.sum() == 0
+    assert len(chunks(data, 10).windows) == 0
 
 
 def test_a_missing_day_is_skipped_and_the_window_keeps_its_calendar_days() -> None:

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from itertools import takewhile
 from math import log, log1p
+from operator import eq
 
 import numpy as np
 import polars as pl
@@ -444,6 +447,12 @@ STATION = FeatureConfig.model_validate(
                 "excess_of_means": ["1h"],
             },
             "pulses": {"kind": "counter", "meaning": "pulses", "transforms": ["level", "growth"], "spans": ["45m"]},
+            "flow": {
+                "kind": "gauge",
+                "meaning": "flow",
+                "transforms": ["level", "magnitude", "active", "flatline", "growth", "excess", "range"],
+                "fill_forward": "45m",
+            },
         },
     }
 )
@@ -464,6 +473,7 @@ def series_of_stations(draw: st.DrawFn) -> pl.DataFrame:
                 "label": None,
                 "level": draw(readings),
                 "pulses": draw(st.one_of(st.none(), st.integers(0, 10**6))),
+                "flow": draw(st.sampled_from([None, 0.0, 0.0, -3.0])),
             }
             for entity, number in keys
         ],
@@ -474,6 +484,7 @@ def series_of_stations(draw: st.DrawFn) -> pl.DataFrame:
             "label": pl.Int8,
             "level": pl.Float64,
             "pulses": pl.Int64,
+            "flow": pl.Float64,
         },
     )
 
@@ -509,6 +520,16 @@ def test_each_of_several_records_of_a_period_is_described_from_its_own_past(
                 expected = (-1 if change < 0 else 1) * log1p(abs(change))
             found = row[f"{name}_growth_{written(span)}"]
             assert found == (None if expected is None else pytest.approx(expected, rel=1e-6))
+        before = own.filter(pl.col("flow").is_not_null())
+        close = before.filter(pl.col("time") >= row["time"] - timedelta(minutes=45))["flow"]
+        flow = close[-1] if now["flow"] is None and len(close) else now["flow"]
+        assert row["flow_level"] == flow
+        assert row["flow_missing"] == (now["flow"] is None)
+        assert row["flow_active"] == (None if flow is None else flow != 0)
+        assert row["flow_magnitude"] == (None if flow is None else pytest.approx(log1p(3) / 3 * flow))
+        past = before.filter(pl.col("time") >= row["time"] - timedelta(hours=6))["flow"].to_list()
+        unchanged = len(list(takewhile(partial(eq, flow), reversed(past))))
+        assert row["flow_flatline"] == (None if flow is None else pytest.approx(log1p(unchanged)))
         recent = own.filter(pl.col("time") >= row["time"] - timedelta(hours=6))
         mean = recent["level"].mean()
         expected = None if mean is None or now["level"] is None else now["level"] - mean
@@ -544,6 +565,25 @@ def test_blocks_of_some_entities_or_periods_give_what_the_whole_gives_bit_for_bi
         look_back.push(rows.filter(pl.col("day") == period))
         streamed.append(features_of_block(look_back.history(period), period, STATION, rhythm=rhythm))
     assert pl.concat(streamed).sort("entity", "time").equals(whole)
+
+
+def test_a_value_may_stand_in_no_longer_than_rows_are_read_back() -> None:
+    level = {"kind": "gauge", "meaning": "level", "fill_forward": "3h"}
+    with pytest.raises(ValueError, match="fill_forward"):
+        FeatureConfig.model_validate({"spans": ["2h"], "attributes": {"level": level}})
+
+
+def test_a_value_that_stands_in_is_not_lost_and_those_of_the_past_are_as_they_were_reported() -> None:
+    config = FeatureConfig.model_validate(
+        {"spans": ["1h"], "attributes": {"level": {**STATION.attributes["flow"].model_dump(), "spans": None}}}
+    )
+    rhythm = Rhythm(DAILY, timedelta(minutes=15))
+    frame = features_of_block(readings([5.0, 2.0, None, None, None, None]), DAY, config, rhythm=rhythm)
+    assert frame["level_level"].to_list() == [5, 2, 2, 2, 2, None]
+    assert frame["lost_attributes"].to_list() == [None, None, None, None, None, ["level"]]
+    # 75 minutes after the 5 the first value of the hour is the 2 itself.
+    assert frame["level_growth_1h"].to_list() == pytest.approx([None, *[-log1p(3)] * 3, -log1p(3), None])
+    assert frame["level_range_1h"].to_list()[2:] == [None] * 4
 
 
 def test_a_week_with_one_record_of_each_device_counts_in_weeks() -> None:

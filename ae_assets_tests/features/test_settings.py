@@ -1,6 +1,7 @@
 """Which changes of a YAML make features other numbers, and which do not."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -131,6 +132,19 @@ def test_a_calendar_is_a_setting_where_there_is_one() -> None:
     assert "calendar" not in BEFORE.record["features"]
     assert BEFORE.changes(now, NAMES) == []
     assert now.changes(BEFORE, ["calendar_hour"]) == [Change("features.calendar", "hour", "not hour")]
+
+
+def test_how_long_a_value_stands_in_is_a_setting_and_is_read_back() -> None:
+    gauge = {"kind": "gauge", "meaning": "load", "transforms": ["level", "flatline"]}
+    before, now = settings(load=gauge), settings(load={**gauge, "fill_forward": "30m"})
+    again = FeatureSettings.from_record(json.loads(json.dumps(now.record)))
+    assert again.digest == now.digest != before.digest
+    assert again.config.attributes["load"].fill_forward == timedelta(minutes=30)
+    changes = before.changes(now, ["load_level"])
+    assert changes == [Change("features.attributes.load.fill_forward", None, "30 minutes")]
+    longer = settings(load=gauge, spans=(1, 7, 28))
+    assert before.changes(longer, ["load_level"]) == []
+    assert [change.key for change in before.changes(longer, ["load_flatline"])] == [LOOK_BACK]
 
 
 def test_means_whose_excess_is_measured_are_a_setting_and_are_read_back() -> None:

@@ -10,12 +10,15 @@ from pydantic import Field, PositiveInt, model_validator
 
 from ae_assets.detectors.networks.network import Answer, Batch, NetworkConfig, Outputs, Shape, Tensor, Verdict
 from ae_assets.detectors.search import Between, OneOf, SearchSpace
+from ae_assets.schemas.durations import Duration
 
 if TYPE_CHECKING:
     import jax
     import keras
     import numpy as np
     from numpy.typing import NDArray
+
+    from ae_assets.detectors.windows import TrainingData
 
 
 class ClassifierConfig(NetworkConfig):
@@ -30,6 +33,21 @@ class ClassifierConfig(NetworkConfig):
         description="Share of what it is trained on that windows make up which lead to what went wrong; they are "
         "repeated up to it. Left out: as they come.",
     )
+    chunk_step: Duration | None = Field(
+        None,
+        description="Learn from chunks: windows that end so far apart, such as 5h, each abnormal where any record in "
+        "it is. The score then says that something within the window is wrong. Left out: from the window that ends on "
+        "each record, abnormal where that record is.",
+    )
+
+    def chosen(self, data: "TrainingData") -> "TrainingData":
+        """Chunks, or all windows."""
+        if self.chunk_step is None:
+            return data
+        from ae_assets.detectors.base import steps_of
+        from ae_assets.detectors.windows import chunks
+
+        return chunks(data, steps_of(self.chunk_step, data.windows.step))
 
     @abstractmethod
     def hidden(self, values: Tensor, recorded: Tensor) -> Tensor:

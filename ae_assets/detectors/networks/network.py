@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ae_assets.detectors.windows import TrainingData
+
 CODE = "code"
 """The layer whose output is where a window lies in the latent space, if a network has one of this name."""
 
@@ -105,6 +107,10 @@ class NetworkConfig(TrainingConfig, WindowDetectorConfig):
     @abstractmethod
     def build(self, shape: Shape) -> "keras.Model":
         """The Keras model, which is called with :meth:`inputs`."""
+
+    def chosen(self, data: "TrainingData") -> "TrainingData":
+        """The windows to learn from, with their targets, of those that end on each record."""
+        return data
 
     def inputs(self, batch: Batch) -> "list[jax.Array]":
         """What of a batch the model is called with: the values."""
