@@ -89,7 +89,16 @@ def _facts(table: "WatchedTable", raw: "pl.DataFrame", validated: "Validated") -
     if layout.time.cadence is not None and valid.height:
         yield _records(layout.time.cadence, valid)
     marks = () if layout.abnormal is None else layout.abnormal.columns
-    known = {layout.entity, layout.time.name, layout.cohort, layout.label, *layout.required, *layout.values, *marks}
+    known = {
+        layout.entity,
+        layout.time.name,
+        layout.cohort,
+        layout.label,
+        *layout.required,
+        *layout.values,
+        *marks,
+        *layout.reserved,
+    }
     if layout.values and (others := [name for name in raw.columns[:-2] if name not in known]):
         yield f"kept as text, since the YAML does not name them: {', '.join(others)}"
     for name in (*layout.values, *marks):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ae_assets.detectors.base import FittedDetector, Scores, TrainingHistory, write_preprocessing
 from ae_assets.detectors.preprocessing import Scaler
-from ae_assets.detectors.sampling import chosen, require_readings, require_windows
+from ae_assets.detectors.sampling import chosen, require_readings, require_windows, wanted_features
 from ae_assets.detectors.windows import TrainingData, Windows
 from ae_assets.errors import ModelError
 from ae_assets.progress import ProgressSink
@@ -185,15 +185,9 @@ def training_sample(config: Any, data: TrainingData) -> tuple[tuple[str, ...], N
     """
     train = data.train
     require_windows(train, "training")
-    wanted = config.features or train.feature_names
-    absent = [name for name in wanted if name not in train.feature_names]
-    if absent:
-        raise ModelError(
-            f"The features of {config.type} name {absent}, which the table lacks; available: "
-            f"{list(train.feature_names)}."
-        )
+    wanted = wanted_features(config, train.feature_names)
     sampled = train.take(chosen(len(train), config.max_windows, np.random.default_rng(config.seed)))
-    require_readings(sampled, config.type, tuple(wanted))
+    require_readings(sampled, config.type, wanted)
     values = picked(
         train.values, sampled.last_row, np.array([train.feature_names.index(name) for name in wanted], np.int64)
     )

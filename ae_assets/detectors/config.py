@@ -6,7 +6,6 @@ from importlib import import_module
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     Field,
     FieldSerializationInfo,
     PositiveFloat,
@@ -18,19 +17,9 @@ from pydantic import (
 )
 
 from ae_assets.detectors.search import Between, OneOf, SearchSpace
-from ae_assets.detectors.settings import DayDetectorConfig, Preprocessing, WindowDetectorConfig
+from ae_assets.detectors.settings import DayDetectorConfig, FeatureNames, Preprocessing, WindowDetectorConfig
 from ae_assets.plugins import Kinds
 from ae_assets.schemas.durations import DAY, Duration
-
-
-def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise ValueError(f"name each feature once; repeated: {', '.join(repeated)}")
-    return names
-
-
-FeatureNames = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_distinct)]
 
 
 class _RuleConfig(DayDetectorConfig):

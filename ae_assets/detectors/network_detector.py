@@ -21,7 +21,7 @@ from ae_assets.detectors.base import (
 from ae_assets.detectors.cohorts import cohort_numbers, large_cohorts
 from ae_assets.detectors.networks.network import NetworkConfig, Shape
 from ae_assets.detectors.preprocessing import Scaler
-from ae_assets.detectors.sampling import chosen, require_readings, require_windows
+from ae_assets.detectors.sampling import chosen, require_readings, require_windows, wanted_features
 from ae_assets.detectors.scoring import Scorer
 from ae_assets.detectors.training import WindowData, on_devices, shards_for, train
 from ae_assets.detectors.windows import TrainingData, Windows
@@ -72,9 +72,10 @@ class FittedNetwork(FittedDetector):
         _require_both_kinds(config, sampled, "training")
         _require_both_kinds(config, checked, "validation")
         healthy = sampled.train
-        require_readings(healthy, config.type, names)
+        wanted = wanted_features(config, names)
+        require_readings(healthy, config.type, wanted)
         repeated, rechecked = (side.take(config.drawn(side.target, generator)) for side in (sampled, checked))
-        scaler = Scaler.fit(healthy.values[healthy.last_row], config, names)
+        scaler = Scaler.fit(healthy.values[healthy.last_row], config, names, wanted)
         cohorts = large_cohorts(sampled.windows) if config.uses_cohort else ()
         steps = steps_of(config.window, data.windows.step)
         model = config.build(Shape(len(names), len(cohorts) + 1, steps))
@@ -116,6 +117,10 @@ class FittedNetwork(FittedDetector):
         load_weights(directory / MODEL_FILE, model)
         history = TrainingHistory.from_json(record["history"])
         return cls(config, names, history, Scaler.from_json(record["scaler"]), cohorts, model, step)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return self.config.features or self.feature_names
 
     def score(self, windows: Windows) -> Scores:
         """Scores by the network's verdict."""

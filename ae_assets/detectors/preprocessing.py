@@ -1,6 +1,6 @@
 """What becomes of features before a detector sees them, fitted on training rows only, kept as JSON beside a network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,13 @@ class Scaler:
     is_used: NDArray[np.bool_] | None = None
 
     @classmethod
-    def fit(cls, values: NDArray[np.float32], settings: Preprocessing, names: Sequence[str]) -> "Scaler":
+    def fit(
+        cls,
+        values: NDArray[np.float32],
+        settings: Preprocessing,
+        names: Sequence[str],
+        wanted: Collection[str] | None = None,
+    ) -> "Scaler":
         """Fits on training rows.
 
         - robust: median, and the interquartile range in units of a normal's standard deviation. A feature that hardly
@@ -63,6 +69,7 @@ class Scaler:
             values: float32 (rows, features), NaN = missing.
             settings: scaling, clip, and what else is wished.
             names: of the features.
+            wanted: those that count; all where None.
         """
         limit = _limits(values, settings.magnitude_percentile, names)
         if limit is not None:
@@ -73,7 +80,10 @@ class Scaler:
         )
         moments = np.array(list(columns), np.float32).reshape(-1, 2)
         centre, scale = np.ascontiguousarray(moments[:, 0]), np.ascontiguousarray(moments[:, 1])
-        is_used = None if settings.sparse_share is None else _used(values, settings.sparse_share, names)
+        counts = np.array([wanted is None or name in wanted for name in names], np.bool_)
+        if settings.sparse_share is not None:
+            counts &= _used(values, settings.sparse_share, names)
+        is_used = None if counts.all() else counts
         filled = None
         if settings.fill is not None:
             usual = np.median if settings.fill == "median" else np.mean

@@ -1,5 +1,7 @@
 """Which of the offered windows a fit takes: a sample by seed, and what is said where there are none."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,3 +51,17 @@ def balanced(target: NDArray[np.bool_], share: float, generator: np.random.Gener
     times, left = divmod(wanted, len(positive))
     more = generator.choice(positive, left, replace=False)
     return np.sort(np.concatenate([everything, np.repeat(positive, times - 1), more]))
+
+
+def wanted_features(config: Any, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The features that a config names, all of the table where it names none.
+
+    Raises:
+        ModelError: the table lacks one.
+    """
+    wanted: tuple[str, ...] = config.features or names
+    if absent := [name for name in wanted if name not in names]:
+        raise ModelError(
+            f"The features of {config.type} name {absent}, which the table lacks; available: {list(names)}."
+        )
+    return wanted

@@ -4,9 +4,9 @@ import pkgutil
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from ae_assets.detectors.search import Between, OneOf, SearchSpace
 from ae_assets.progress import ProgressSink
@@ -23,6 +23,16 @@ Scaling = Literal["robust", "standard", "min_max"]
 
 Fill = Literal["median", "mean"]
 """What stands in for a missing value."""
+
+
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"name each feature once; repeated: {', '.join(repeated)}")
+    return names
+
+
+FeatureNames = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_distinct)]
 
 
 class Settings(FormerKeys):
@@ -150,6 +160,9 @@ class TrainingConfig(Preprocessing):
         "jitter": OneOf((0.0, 0.03, 0.1)),
         "scaling": OneOf(("robust", "standard", "min_max")),
     }
+    features: FeatureNames | None = Field(
+        None, description="Features to look at; all features of the table where left out."
+    )
     epochs: PositiveInt = Field(50, description="Most passes over the training windows; early stopping ends sooner.")
     batch_size: PositiveInt = Field(256, description="Windows per gradient step.")
     learning_rate: PositiveFloat = Field(0.001, description="Step size of Adam.")

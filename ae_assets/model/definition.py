@@ -131,6 +131,8 @@ class SourceSection(Section):
             raise ValueError("layout: columns needs source.columns, which name the time, the entity and the values")
         if self.layout != "columns" and self.columns is not None:
             raise ValueError(f"received source.columns and layout: {self.layout}; leave out one of them")
+        if self.columns is not None and self.columns.metric is not None and self.days_per_file == "one":
+            raise ValueError("columns.metric puts rows of several files together; say days_per_file: many")
         if self.separator == self.decimal_mark:
             raise ValueError(
                 'separator and decimal_mark are both ","; name the separator that the files have, e.g. ";"'
@@ -547,8 +549,9 @@ class WatchedTable(Section):
         if self.source.columns is not None:
             unit = {"values": {"__all__": {"unit"}}}  # changes no number
             columns = self.source.columns.model_dump(mode="json", exclude=unit)
-            if columns["time"]["cadence"] is None:  # as it was before there were cadences
-                del columns["time"]["cadence"]
+            for section, key in ((columns["time"], "cadence"), (columns, "metric")):
+                if section[key] is None:  # as it was before there was such a key
+                    del section[key]
             if self.layout.abnormal is not None:  # which no feature rests on
                 columns["label"] = None
             source["columns"] = columns

@@ -19,8 +19,8 @@ from pydantic import (
 from ae_assets.schemas.durations import Duration
 from ae_assets.schemas.times import has_time_of_day, require_format
 
-TIME_COLUMN, ENTITY_COLUMN = "time", "entity"
-"""What a reader adds where no column of the file is the time, or the entity."""
+TIME_COLUMN, ENTITY_COLUMN, READINGS_COLUMN = "time", "entity", "readings"
+"""What a reader adds where no column of the file is the time, or the entity; and how many rows are in a record."""
 
 RESERVED_COLUMNS = frozenset(
     {"day", "hour", "week", "source_file", "source_fingerprint", "source_row", "loaded_at", "rescued"}
@@ -142,8 +142,8 @@ class TimeSection(_Section):
         return pl.Datetime("us", "UTC") if self.has_time_of_day else pl.Date()
 
 
-class EntitySection(_Section):
-    """What names the device of a record."""
+class _NamedSection(_Section):
+    """What a column, or the name of a file, says of the rows."""
 
     column: Name | None = Field(default=None, description="The column that names it.")
     file_name: str | None = Field(
@@ -157,6 +157,12 @@ class EntitySection(_Section):
         "several folders have the same names.",
     )
 
+    @model_validator(mode="after")
+    def _the_name_or_the_path(self) -> Self:
+        if self.file_name is not None and self.file_path is not None:
+            raise ValueError("name file_name or file_path, not both")
+        return self
+
     @field_validator("file_name", "file_path")
     @classmethod
     def _expression_has_a_group(cls, expression: str | None) -> str | None:
@@ -165,16 +171,8 @@ class EntitySection(_Section):
         except re.error as error:
             raise ValueError(f"no regular expression ({error}), received {expression!r}") from None
         if groups != 1:
-            raise ValueError(f"expected one group (…) that holds the device's name, received {expression!r}")
+            raise ValueError(f"expected one group (…) that holds the name, received {expression!r}")
         return expression
-
-    @model_validator(mode="after")
-    def _one_of_the_two(self) -> Self:
-        if sum(one is not None for one in (self.column, self.file_name, self.file_path)) != 1:
-            raise ValueError(
-                "name either the column of the device, or file_name or file_path, which finds it in the file's name"
-            )
-        return self
 
     @property
     def of_file(self) -> re.Pattern[str] | None:
@@ -183,9 +181,43 @@ class EntitySection(_Section):
         return None if expression is None else re.compile(expression)
 
     @model_serializer(mode="wrap")
-    def _path_where_there_is_one(self, serialize: SerializerFunctionWrapHandler) -> object:
-        # Settings from before there was one stay as they are.
-        return {key: value for key, value in serialize(self).items() if value is not None or key != "file_path"}
+    def _later_keys_where_they_are_set(self, serialize: SerializerFunctionWrapHandler) -> object:
+        # Settings from before there were these stay as they are.
+        return {
+            key: value for key, value in serialize(self).items() if value is not None or key in {"column", "file_name"}
+        }
+
+
+class EntitySection(_NamedSection):
+    """What names the device of a record."""
+
+    name: Name | None = Field(default=None, description="Instead of both: the name of the one device of all rows.")
+
+    @model_validator(mode="after")
+    def _one_of_the_three(self) -> Self:
+        if sum(one is not None for one in (self.column, self.of_file, self.name)) != 1:
+            raise ValueError(
+                "name the column of the device, or file_name or file_path, which finds it in the file's name; or its "
+                "name, where all rows are of one"
+            )
+        return self
+
+
+class MetricSection(_NamedSection):
+    """Files in long form: a row holds one metric of a device, which the file's name or a column tells."""
+
+    value: Name = Field(default="value", description="The column of the number.")
+    several: Literal["mean", "last", "sum"] = Field(
+        default="mean", description="What becomes of several numbers of a metric in one record."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_the_two(self) -> Self:
+        if (self.column is None) == (self.of_file is None):
+            raise ValueError(
+                "name either the column of the metric, or file_name or file_path, which finds it in the file's name"
+            )
+        return self
 
 
 class ValueSection(_Section):
@@ -288,7 +320,17 @@ class ColumnsSection(_Section):
         "failed on that day, else 0; or which cells mark abnormal records. Left out: nothing is known, unless "
         "target.file says it, and nothing is judged by it.",
     )
-    values: dict[Name, ValueSection] = Field(min_length=1, description="The columns that are measured, by name.")
+    metric: Annotated[
+        MetricSection | None, BeforeValidator(_column_alone, json_schema_input_type=Name | MetricSection | None)
+    ] = Field(
+        default=None,
+        description="Where a row holds one metric: the column that names it, or how to find it in the file's name, as "
+        "with one file for each metric. The rows of a device up to each step of the cadence become one record with a "
+        "column for each metric.",
+    )
+    values: dict[Name, ValueSection] = Field(
+        min_length=1, description="The columns that are measured, by name; of files in long form the metrics."
+    )
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -298,7 +340,18 @@ class ColumnsSection(_Section):
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{repeated[0]!r} has two meanings; expected one for each column, whatever its case")
         added = {TIME_COLUMN} if len(self.time.column) > 1 else set()
-        added |= {ENTITY_COLUMN} if self.entity.of_file else set()
+        added |= set() if self.entity.column else {ENTITY_COLUMN}
+        added |= {READINGS_COLUMN} if self.metric else set()
         if taken := sorted(set(names) & added):
             raise ValueError(f"the name {taken[0]!r} is what the reader adds; rename the column in the source")
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_are_put_together(self) -> Self:
+        if self.metric is None:
+            return self
+        if self.time.has_time_of_day and self.time.cadence is None:
+            raise ValueError("rows of one metric become records at each step of time.cadence; name it, such as 5m")
+        if others := [name for name, value in self.values.items() if value.type != "float"]:
+            raise ValueError(f"a metric is a float, since it may be a mean; received {others[0]}: {{type: …}}")
         return self

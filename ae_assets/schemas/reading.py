@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -93,8 +93,14 @@ class Reading:
         entity = (layout.entity, layout.entity_of_file, layout.entity_in_path)
         columns = (layout.name, layout.time, *entity, layout.cohort, layout.label)
         written = (self.missing_markers, self.separator, self.decimal_mark, self.format, self.lines)
-        said = (columns, layout.values, *written, self.periods.partitions)
+        of_files = filter(None, (layout.entity_name, layout.metric))
+        said = (columns, layout.values, *written, self.periods.partitions, *of_files)
         return hashlib.sha256(repr(said).encode()).hexdigest()[:12]
+
+    @cached_property
+    def of_rows(self) -> "Reading":
+        """How the rows of a file are read, which are no records yet where the files are in long form."""
+        return self if self.layout.of_rows is None else replace(self, layout=self.layout.of_rows)
 
     @cached_property
     def spellings(self) -> list[str]:

@@ -81,6 +81,11 @@ class IcebergSource(ListingSource):
         layout = self._reading.layout
         if layout.entity_of_file is not None:
             raise SourceError(f"{self.location}: a table has no files whose names tell the device; name its column.")
+        if layout.metric is not None or layout.entity_name is not None:
+            raise SourceError(
+                f"{self.location}: rows of one metric, and of one device that no column names, are read from files;"
+                " write a view with a column for each."
+            )
         if len(layout.time.column) > 1:
             raise SourceError(f"{self.location}: the time of a table is one column, a date or a timestamp.")
         self._remembered = Memory(memory, "iceberg-", self.location, VERSION)

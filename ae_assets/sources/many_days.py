@@ -23,6 +23,7 @@ from ae_assets.schemas.layouts.layout import RESCUED_COLUMN, ROW_COLUMN
 from ae_assets.schemas.reading import Reading
 from ae_assets.sources.files import DataFile
 from ae_assets.sources.memory import Memory
+from ae_assets.sources.metrics import records
 from ae_assets.sources.reader import read_file
 from ae_assets.sources.source import SourceDay
 
@@ -102,6 +103,8 @@ class ManyDays:
         """
         files = self._files[day.day]
         frames = [self._cut(file).of(day.day) for file in files]
+        if self._reading.layout.metric is not None:
+            return records(pl.concat(frames, how="diagonal"), self._reading.layout)
         if len(frames) == 1:
             return frames[0]
         rows = pl.concat(frames, how="diagonal")
@@ -111,7 +114,7 @@ class ManyDays:
 
     def _without_copies(self, files: Sequence[DataFile], strays: list[str]) -> list[DataFile]:
         """The files, each content once, unless a file's name says whose it is."""
-        if self._reading.layout.entity_of_file is not None:
+        if self._reading.layout.names_are_told_by_files:
             return list(files)
         first: dict[tuple[str, int], DataFile] = {}
         for file in sorted(files, key=lambda file: file.listed.origin):

@@ -18,7 +18,7 @@ def read_file(data: bytes, origin: str, reading: Reading) -> pl.DataFrame:
     Raises:
         SourceError: the file cannot be read, or its name tells no device.
     """
-    name = origin.rsplit("!", 1)[-1].rsplit("/", 1)[-1]
+    name, table, reading = origin.rsplit("!", 1)[-1].rsplit("/", 1)[-1], reading, reading.of_rows
     match reading.format_of(name):
         case "parquet":
             from ae_assets.sources.parquet_day import parse_parquet
@@ -35,14 +35,20 @@ def read_file(data: bytes, origin: str, reading: Reading) -> pl.DataFrame:
             if reading.lines is not None and data:
                 data = completed(data, reading.lines, reading.separator)
             frame = parse_day(data, origin, reading)
-    if reading.layout.entity_of_file is None:
+    layout, path = table.layout, origin.replace("!", "/")
+    if layout.entity_of_file is not None or layout.entity_name is not None:
+        device = reading.layout.entity_in(path)
+        if device is None:
+            key = "file_path" if layout.entity_in_path else "file_name"
+            raise SourceError(
+                f"{origin}: the file's name {name!r} tells no device: source.columns.entity.{key}"
+                f" {layout.entity_of_file and layout.entity_of_file.pattern!r} does not match it. Correct one of them."
+            )
+        if frame.height:  # one without rows has the column already
+            entity = pl.repeat(device, frame.height, dtype=pl.String, eager=True).alias(layout.entity)
+            frame.insert_column(frame.get_column_index(ROW_COLUMN), entity)
+    if layout.metric is None:
         return frame
-    device = reading.layout.entity_in(origin.replace("!", "/"))
-    if device is None:
-        key = "file_path" if reading.layout.entity_in_path else "file_name"
-        raise SourceError(
-            f"{origin}: the file's name {name!r} tells no device: source.columns.entity.{key}"
-            f" {reading.layout.entity_of_file.pattern!r} does not match it. Correct one of them."
-        )
-    entity = pl.repeat(device, frame.height, dtype=pl.String, eager=True).alias(reading.layout.entity)
-    return frame.insert_column(frame.get_column_index(ROW_COLUMN), entity)
+    from ae_assets.sources.metrics import by_metric
+
+    return by_metric(frame, path, origin, layout)

@@ -13,7 +13,8 @@ from ae_assets.detectors import TrainingData, fit, load_detector, windows_of
 from ae_assets.detectors.config import DetectorConfig, IsolationForestConfig, PcaConfig
 from ae_assets.detectors.preprocessing import Scaler
 from ae_assets.detectors.settings import Fill, Preprocessing, Scaling
-from ae_assets_tests.detectors.fleets import DENSE, fleet
+from ae_assets.errors import ModelError
+from ae_assets_tests.detectors.fleets import DENSE, fleet, split
 from ae_assets_tests.detectors.fleets import NAMES as NAMES_OF_FLEET
 
 NAMES = ("disk_level", "disk_magnitude", "disk_active")
@@ -124,9 +125,7 @@ def test_an_attribute_that_is_mostly_0_counts_by_magnitude_and_activity_another_
     values = np.array([[5, 5, 1], [np.nan] * 3], np.float32)
     scaler.apply(values)
     assert np.isfinite(values).tolist() == [used, used]
-    alone = fitted(train[:, 2:], NAMES[2:], sparse_share=0.5)
-    assert alone.is_used is not None
-    assert alone.is_used.all()
+    assert fitted(train[:, 2:], NAMES[2:], sparse_share=0.5).is_used is None
 
 
 def test_an_indicator_stays_0_or_1() -> None:
@@ -173,3 +172,16 @@ def test_what_is_fitted_is_stored_and_a_filled_value_is_judged_as_one_that_was_m
     assert (
         load_detector(tmp_path).score(windows_of(table, names, config.window)).score.tobytes() == scores.score.tobytes()
     )
+
+
+def test_a_network_looks_at_the_features_that_it_is_told(tmp_path: Path) -> None:
+    config = DENSE.model_copy(update={"features": NAMES_OF_FLEET[:2], "epochs": 1})
+    detector = fit(config, split(config, fleet()))
+    windows = windows_of(fleet(seed=5), NAMES_OF_FLEET)
+    scores = detector.score(windows)
+    assert (scores.contributions > 0).any(axis=0).tolist() == [True] * 2 + [False] * 7
+    assert detector.evidence == NAMES_OF_FLEET[:2]
+    others = windows_of(fleet(seed=5).with_columns(pl.lit(9.0).alias(NAMES_OF_FLEET[2])), NAMES_OF_FLEET)
+    assert detector.score(others).score.tobytes() == scores.score.tobytes()
+    with pytest.raises(ModelError, match="which the table lacks"):
+        fit(config.model_copy(update={"features": ("torque",)}), split(config, fleet()))

@@ -104,6 +104,14 @@ def test_the_entity_is_found_in_the_name_of_the_file(tmp_path: Path) -> None:
     assert any("other.csv" in stray and "tells no device" in stray for stray in source.strays())
 
 
+def test_a_file_without_rows_that_tells_a_device_has_no_days(tmp_path: Path) -> None:
+    write(tmp_path / "b_2024.csv", [], "at,pressure")
+    write(tmp_path / "a_2024.csv", [f"{FIRST},1.5"], "at,pressure")
+    source = source_of(tmp_path, OF_FILE)
+    assert list(source.days()) == [FIRST]
+    assert source.strays() == []
+
+
 def test_a_row_without_a_time_stands_with_the_row_before_it(tmp_path: Path) -> None:
     write(tmp_path / "pumps.csv", ["never,z,1", *lines([0]), "?,z,2", *lines([1])])
     source = source_of(tmp_path)

@@ -10,7 +10,15 @@ from functools import cached_property
 
 import polars as pl
 
-from ae_assets.schemas.columns import RESERVED_COLUMNS, LabelSection, TimeSection, ValueSection, stored_name
+from ae_assets.schemas.columns import (
+    READINGS_COLUMN,
+    RESERVED_COLUMNS,
+    LabelSection,
+    MetricSection,
+    TimeSection,
+    ValueSection,
+    stored_name,
+)
 
 ROW_COLUMN = "source_row"
 RESCUED_COLUMN = "rescued"
@@ -42,6 +50,9 @@ class Layout:
         missing: cells of a column that are missing beside those of the whole source.
         spellings: how a column is spelled, by its name in lower case, where that is not lower case.
         values: the columns that a YAML names, with type, bounds and rules; a preset has rules of its own.
+        entity_name: the one device of all rows, where neither a column nor a file names it.
+        metric: how files in long form say which metric a row holds; None: a row holds all.
+        of_rows: the layout of the rows of such files; None: this one.
     """
 
     name: str
@@ -63,6 +74,9 @@ class Layout:
     missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     spellings: Mapping[str, str] = field(default_factory=dict, repr=False)
     values: Mapping[str, ValueSection] = field(default_factory=dict, repr=False)
+    entity_name: str | None = None
+    metric: MetricSection | None = None
+    of_rows: "Layout | None" = field(default=None, repr=False)
 
     def spelled(self, name: str) -> str:
         """A name of a file's column as the layout writes it, whatever case the file writes; others as they are.
@@ -74,11 +88,27 @@ class Layout:
         return self.spellings.get(name.lower(), name.lower()) if self.knows(name.lower()) else name
 
     def entity_in(self, path: str) -> str | None:
-        """The device that a file's name tells, given with the folders above it; None: it tells none."""
-        if self.entity_of_file is None:
+        """The device of the rows of a file, by its name with the folders above it.
+
+        None: it tells none, or no metric.
+        """
+        if self.metric is not None and self.metric.of_file is not None and self.metric_in(path) is None:
             return None
-        found = self.entity_of_file.search(path if self.entity_in_path else path.rsplit("/", 1)[-1])
-        return None if found is None else found[1] or None
+        return (
+            self.entity_name if self.entity_of_file is None else _found(self.entity_of_file, self.entity_in_path, path)
+        )
+
+    def metric_in(self, path: str) -> str | None:
+        """The metric of the rows of a file, by its name with the folders above it; None: it tells none."""
+        if self.metric is None or self.metric.of_file is None:
+            return None
+        found = _found(self.metric.of_file, self.metric.file_path is not None, path)
+        return found if found in self.values else None
+
+    @property
+    def names_are_told_by_files(self) -> bool:
+        """Whether files of the same content say something else by their names."""
+        return self.entity_of_file is not None or (self.metric is not None and self.metric.of_file is not None)
 
     @property
     def has_several_records(self) -> bool:
@@ -89,12 +119,18 @@ class Layout:
     def reserved(self) -> frozenset[str]:
         """Names that a file may not bring, in lower case."""
         added = {self.time.name} if len(self.time.column) > 1 else set()
-        return RESERVED_COLUMNS | added | ({self.entity} if self.entity_of_file else set())
+        added |= {self.entity} if self.entity_of_file or self.entity_name else set()
+        return RESERVED_COLUMNS | added | ({READINGS_COLUMN} if self.metric else set())
 
     def day_schema(self, columns: Collection[str]) -> dict[str, pl.DataType | type[pl.DataType]]:
         """Names and types of a day as readers return it: the file's columns, what is added, `source_row`, `rescued`."""
         types: dict[str, pl.DataType | type[pl.DataType]] = {name: self.type_of(name) for name in columns}
-        if self.entity_of_file:
+        if self.entity_of_file or self.entity_name:
             types[self.entity] = pl.String
         types[self.time.name] = self.time.dtype
         return {**types, ROW_COLUMN: pl.Int32, RESCUED_COLUMN: pl.String}
+
+
+def _found(pattern: re.Pattern[str], in_path: bool, path: str) -> str | None:
+    match = pattern.search(path if in_path else path.rsplit("/", 1)[-1])
+    return None if match is None else match[1] or None

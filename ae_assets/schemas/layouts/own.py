@@ -1,11 +1,12 @@
 """The layout of a table whose columns its YAML names."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import polars as pl
 
 from ae_assets.errors import ConfigError
-from ae_assets.schemas.columns import ENTITY_COLUMN, ColumnsSection, stored_name
+from ae_assets.schemas.columns import ENTITY_COLUMN, ColumnsSection, MetricSection, ValueSection, stored_name
 from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.schemas.layouts.layout import Layout
 from ae_assets.schemas.periods import DAILY, PERIODS, Periods
@@ -51,6 +52,10 @@ def layout_of(columns: ColumnsSection) -> Layout:
     abnormal = None if columns.label is None or columns.label.column else columns.label
     label = marks[0] if marks and abnormal is None else None
     values = {stored_name(name): value for name, value in columns.values.items()}
+    metric = columns.metric
+    if metric is not None:
+        column = None if metric.column is None else stored_name(metric.column)
+        metric = metric.model_copy(update={"column": column, "value": stored_name(metric.value)})
     required = tuple(name for name in (*time.column, entity, cohort, label) if name is not None)
     types: dict[str, type[pl.DataType]] = {name: TYPES[value.type] for name, value in values.items()}
     if label is not None:
@@ -84,4 +89,15 @@ def layout_of(columns: ColumnsSection) -> Layout:
         missing={name: value.missing for name, value in values.items() if value.missing},
         spellings=spellings,
         values=values,
+        entity_name=columns.entity.name,
+        metric=metric,
+        of_rows=None if metric is None else _of_rows(columns, metric),
     )
+
+
+def _of_rows(columns: ColumnsSection, metric: MetricSection) -> Layout:
+    """The layout of files in long form; cells that are missing in one metric are so in all."""
+    missing = tuple(dict.fromkeys(cell for value in columns.values.values() for cell in value.missing))
+    values = {metric.value: ValueSection(missing=missing)}
+    rows = layout_of(columns.model_copy(update={"metric": None, "values": values}))
+    return rows if metric.column is None else replace(rows, required=(*rows.required, metric.column))
