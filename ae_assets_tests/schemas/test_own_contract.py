@@ -173,7 +173,7 @@ def test_without_cohort_and_label_all_are_of_one_kind_and_nothing_is_known_of_fa
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"entity": {}}, "either the column of the device, or file_name"),
+        ({"entity": {}}, "the column of the device, or file_name"),
         ({"entity": {"file_name": "(a)(b)"}}, "one group"),
         ({"entity": {"file_name": "(a"}}, "no regular expression"),
         ({"time": ["year", "month"]}, "needs a format"),
