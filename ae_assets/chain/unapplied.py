@@ -85,7 +85,8 @@ def _of_the_threshold(space: Workspace, champion: Champion) -> Iterator[Unapplie
     yield from _unlike("decision.aggregation", in_use, now, "calibrate")
     of_life, asked = champion.calibration.of_life, table.calibration_of_life(champion.training.learned)
     if of_life is None or asked is None:
-        yield from _unlike("calibration", _calibrated_as(table, champion), table.calibration.model_dump(), "calibrate")
+        now = table.calibration.model_dump(include={"embargo_days", "days"})
+        yield from _unlike("calibration", _calibrated_as(table, champion), now, "calibrate")
     elif of_life != asked:
         yield Unapplied("calibration", of_life.words, asked.words, "calibrate")
 

@@ -18,7 +18,7 @@ from ae_assets.errors import ConfigError
 from ae_assets.schemas.columns import RESERVED_COLUMNS, stored_name
 from ae_assets.schemas.durations import in_words
 from ae_assets.schemas.periods import PERIODS, Partitions
-from ae_assets.schemas.times import read_times
+from ae_assets.schemas.times import has_time_of_day, read_times
 
 BEGIN, STEP = datetime(2024, 1, 1), timedelta(minutes=1)  # noqa: DTZ001 - as the clock of the table shows it
 """The times of lines that say none: a guess to be corrected."""
@@ -37,18 +37,23 @@ _DATES: dict[str, tuple[str, ...]] = {
     r"\d{1,2}/\d{1,2}/\d{4}": ("%d/%m/%Y", "%m/%d/%Y"),
     r"\d{1,2}-\d{1,2}-\d{4}": ("%d-%m-%Y",),
 }
-_TIMES_OF_DAY = {
-    r"": "",
-    r" \d{1,2}:\d{2}": " %H:%M",
-    r" \d{1,2}:\d{2}:\d{2}": " %H:%M:%S",
-    r" \d{1,2}:\d{2}:\d{2}\.\d+": " %H:%M:%S%.f",
-    r"T\d{2}:\d{2}:\d{2}": "T%H:%M:%S",
-    r"T\d{2}:\d{2}:\d{2}Z": "T%H:%M:%SZ",
-    r"T\d{2}:\d{2}:\d{2}\.\d+Z?": "T%H:%M:%S%.f",
-    r"T\d{2}:\d{2}:\d{2}[+-]\d{2}:\d{2}": "T%H:%M:%S%:z",
+_CLOCKS = {
+    r"\d{1,2}:\d{2}": "%H:%M",
+    r"\d{1,2}:\d{2}:\d{2}": "%H:%M:%S",
+    r"\d{1,2}:\d{2}:\d{2}\.\d+": "%H:%M:%S%.f",
+    r"\d{1,2}:\d{2} [AaPp][Mm]": "%I:%M %p",
+    r"\d{1,2}:\d{2}:\d{2} [AaPp][Mm]": "%I:%M:%S %p",
 }
+_OFFSETS = {r"": "", r"Z": "Z", r"[+-]\d{2}:\d{2}": "%:z", r"[+-]\d{4}": "%z"}
+_TIMES_OF_DAY = {"": ""} | {
+    f"{mark}{clock}{offset}": f"{mark}{form}{offset_form}"
+    for mark, (clock, form), (offset, offset_form) in product(" T", _CLOCKS.items(), _OFFSETS.items())
+}
+_LIKE_A_DATE = r"^(\d{8}|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4})"
+_EPOCHS = {r"^\d{9,10}(\.\d+)?$": "%s", r"^\d{12,13}(\.\d+)?$": "%Q"}
+"""Seconds and milliseconds since 1970."""
 _PARTS = {"year": "%Y", "month": "%m", "day": "%d", "hour": "%H", "minute": "%M", "second": "%S"}
-_TIME_WORDS = re.compile(r"date|time|datum|zeit|stamp|day", re.IGNORECASE)
+_TIME_WORDS = re.compile(r"date|time|datum|zeit|stamp|day|epoch|unix|(^|_)(ts|at)($|_)", re.IGNORECASE)
 _ENTITY_WORDS = re.compile(
     r"serial|device|station|sensor|machine|host|unit|asset|pump|entity|(^|_)id$|name|^id(_|$)", re.IGNORECASE
 )
@@ -251,6 +256,12 @@ def _with_time(texts: pl.DataFrame, files: pl.Series) -> tuple[Proposal, pl.Seri
         if not written:
             continue
         forms = [way.forms[0] for way in written]
+        clock = None if any(map(has_time_of_day, forms)) else _clock_beside(texts.drop(name))
+        if clock is not None:
+            forms = [f"{form} {clock[1]}" for form in forms]
+            proposal = Proposal((name, clock[0]), tuple(forms))
+            proposal.reasons["time"] = "one column is the date, the other the time of day"
+            return proposal, _times(texts.select(pl.concat_str(proposal.time, separator=" ")).to_series(), forms)
         proposal = Proposal((name,), () if set(forms) <= set(_YEAR_FIRST.values()) else tuple(forms))
         examples = " or ".join(json.dumps(way.example, ensure_ascii=False) for way in written)
         share = sum(way.share for way in written)
@@ -278,6 +289,15 @@ def _with_time(texts: pl.DataFrame, files: pl.Series) -> tuple[Proposal, pl.Seri
     )
 
 
+def _clock_beside(texts: pl.DataFrame) -> tuple[str, str] | None:
+    """The first column of times of day, and how they are written."""
+    for column, (clock, form) in product(texts, _CLOCKS.items()):
+        cells = column.drop_nulls()
+        if len(cells) and _TIME_WORDS.search(column.name) and _share(cells.str.contains(f"^{clock}$")) >= ENOUGH:
+            return column.name, form
+    return None
+
+
 @dataclass(frozen=True)
 class _Written:
     """A way in which some cells of a column are written: the formats that read it, its share, and one of the cells."""
@@ -291,6 +311,11 @@ def _ways_of_writing(texts: pl.Series) -> list[_Written]:
     """How the times of a column are written, the most frequent way first; none where too many cells are no times."""
     texts = texts.gather_every(1 + len(texts) // _MOST_CELLS)
     ways: list[_Written] = []
+    for epoch, form in _EPOCHS.items():
+        if len(texts) and _TIME_WORDS.search(texts.name) and texts.str.contains(epoch).all():
+            return [_Written((form,), 1.0, str(texts[0]))]
+    if _share(texts.str.contains(_LIKE_A_DATE)) < ENOUGH:
+        return []
     for (clock, clock_form), (date, date_forms) in product(_TIMES_OF_DAY.items(), _DATES.items()):
         cells = texts.filter(texts.str.contains(f"^{date}{clock}$"))
         forms = tuple(

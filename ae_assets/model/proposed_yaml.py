@@ -9,6 +9,7 @@ from ae_assets.features.config import feature_prefix
 from ae_assets.model.life import Unit
 from ae_assets.model.proposal import Kind, Measured, Proposal
 from ae_assets.schemas.durations import DAY, whole_days, written
+from ae_assets.schemas.times import EPOCH, has_time_of_day
 
 _ATTRIBUTES: Mapping[Kind, str] = {
     "counter": "kind: counter",
@@ -53,6 +54,9 @@ _FEW_DAYS = 8
 
 _HELD = 8
 """Records over which the highest score of a series counts: an alarm that flickers is one."""
+
+_FALSE_ALARMS, _RECORDS_OF_ALARM = 0.1, 3 * _HELD
+"""A day of a device, and how long one lasts at the stations of the results, where scores count for `_HELD` records."""
 
 _MANY_DEVICES = 20
 """From which on one of them in alarm, or gone, is nothing that a check of the whole should ask about."""
@@ -220,7 +224,7 @@ def _rest_of_series(proposal: Proposal, cadence: timedelta) -> Iterator[str]:
         yield "  # after them. A table that goes on learns again from later days with counted_from: calendar."
         yield f"  training: {{{parts.unit}: {parts.learned}, counted_from: entity}}"
         yield f"  calibration: {{embargo_{parts.unit}: {parts.embargo}, {parts.unit}: {parts.calibrated}}}"
-    yield from _DETECTOR_OF_SERIES.splitlines()
+    yield from _DETECTOR_OF_SERIES.format(percentile=_percentile(cadence), budget=_FALSE_ALARMS).splitlines()
     yield f"    aggregation: {{method: max, span: {written(_HELD * cadence)}}} # an alarm that flickers is one alarm"
     yield "    episodes: {clear_after: 4}"
     if proposal.devices < _MANY_DEVICES:
@@ -229,6 +233,12 @@ def _rest_of_series(proposal: Proposal, cadence: timedelta) -> Iterator[str]:
         if proposal.devices >= _MANY_DEVICES:
             yield from ("", "  checks:")
         yield f"    window_days: {max(proposal.days // 6, 1)} # a model is judged on as many days"
+
+
+def _percentile(cadence: timedelta) -> float:
+    """The cut at which false alarms take no more records than are allowed; of calibrations more cannot be told."""
+    share = _FALSE_ALARMS * _RECORDS_OF_ALARM * cadence / DAY
+    return round(100 * (1 - min(max(share, 0.005), 0.05)), 1)
 
 
 def _rest_of_one(proposal: Proposal, cadence: timedelta) -> Iterator[str]:
@@ -258,7 +268,7 @@ def _column_lines(proposal: Proposal) -> Iterator[str]:
     yield f"        column: {_one_or_several(proposal.time)}"
     if proposal.formats:
         yield f"        format: {_one_or_several(proposal.formats)}"
-    if any("%H" in form for form in proposal.formats):
+    if any(has_time_of_day(form) and form not in EPOCH for form in proposal.formats):
         yield "        time_zone: UTC # where the clock stood that wrote these times"
     if proposal.cadence is not None:
         yield f"        cadence: {written(proposal.cadence)} # {why['cadence']}"
@@ -329,7 +339,7 @@ _DETECTOR_OF_SERIES = """
 
   threshold:
     policy: percentile
-    percentile: 99.5
+    percentile: {percentile:g} # some {budget:g} false alarms a day of a device, where days are as those of calibration
 
   decision:"""
 

@@ -21,6 +21,8 @@ from ae_assets.schemas.times import has_time_of_day, require_format
 
 TIME_COLUMN, ENTITY_COLUMN, READINGS_COLUMN = "time", "entity", "readings"
 """What a reader adds where no column of the file is the time, or the entity; and how many rows are in a record."""
+TIME_BESIDE = "time_of_record"
+"""The time, beside a column of the file that is called as that."""
 
 RESERVED_COLUMNS = frozenset(
     {"day", "hour", "week", "source_file", "source_fingerprint", "source_row", "loaded_at", "rescued"}
@@ -85,7 +87,8 @@ class TimeSection(_Section):
     )
     format: _Names = Field(
         default=(),
-        description='How it is written, as strftime has it, e.g. "%d.%m.%Y" or "%Y-%m-%d %H:%M"; or several ways. Left '
+        description='How it is written, as strftime has it, e.g. "%d.%m.%Y" or "%Y-%m-%d %H:%M"; or several ways; '
+        "%s is seconds since 1970, %Q milliseconds. Left "
         "out: a date with the year first (2024-04-17, 20240417, 2024/04/17), whose time of day does not count.",
     )
     time_zone: str = Field(
@@ -129,7 +132,9 @@ class TimeSection(_Section):
     @property
     def name(self) -> str:
         """The column of the rows that holds it: the file's own, or the one that a reader adds."""
-        return self.column[0] if len(self.column) == 1 else TIME_COLUMN
+        if len(self.column) == 1:
+            return self.column[0]
+        return TIME_BESIDE if TIME_COLUMN in map(str.lower, self.column) else TIME_COLUMN
 
     @property
     def has_time_of_day(self) -> bool:
@@ -339,7 +344,7 @@ class ColumnsSection(_Section):
         names = [name.lower() for name in named if name is not None]
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{repeated[0]!r} has two meanings; expected one for each column, whatever its case")
-        added = {TIME_COLUMN} if len(self.time.column) > 1 else set()
+        added = {self.time.name} if len(self.time.column) > 1 else set()
         added |= set() if self.entity.column else {ENTITY_COLUMN}
         added |= {READINGS_COLUMN} if self.metric else set()
         if taken := sorted(set(names) & added):

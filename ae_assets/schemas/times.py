@@ -5,7 +5,13 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-_TIME_OF_DAY = re.compile(r"%[-_0]?[HIklMSTRrXcs]")
+EPOCH = {"%s": 1, "%Q": 1_000}
+"""Formats of numbers: units of a second since 1970 in UTC, with decimals or without."""
+
+_TIME_OF_DAY = re.compile(r"%[-_0]?[HIklMSTRrXcsQ]")
+_END_OF_YEARS = 253_402_300_800e6
+"""Microseconds from 1970 to the year 10000."""
+
 _HOUR = re.compile(r"%[-_0]?[HIkl]")
 _MINUTE = re.compile(r"%[-_0]?M|%[TRrXc]")
 
@@ -17,6 +23,8 @@ def has_time_of_day(form: str) -> bool:
 
 def require_format(form: str) -> None:
     """Raises ValueError for a format by which no day can be read."""
+    if form in EPOCH:
+        return
     known = pl.Series([datetime(2024, 4, 17, 18, 15, 30, tzinfo=UTC)])
     try:
         read = read_times(known.dt.strftime(form), form)
@@ -29,11 +37,16 @@ def require_format(form: str) -> None:
 def read_times(texts: pl.Series, form: str) -> pl.Series:
     """Texts as Date, or as Datetime where the format has a time of day: in UTC where it has an offset, else as written.
 
-    Texts that are not written so are null. A format with an hour and no minute means the full hour.
+    Texts that are not written so are null. ``%s`` is seconds since 1970 in UTC, ``%Q`` milliseconds.
+    A format with an hour and no minute means the full hour.
 
     Raises:
         ValueError: it is no format.
     """
+    if form in EPOCH:
+        numbers = texts.str.strip_chars().cast(pl.Float64, strict=False) * (1_000_000 / EPOCH[form])
+        of_years = pl.when(numbers.abs() < _END_OF_YEARS).then(numbers.round().cast(pl.Int64, strict=False))
+        return pl.select(of_years.alias(texts.name)).to_series().cast(pl.Datetime("us", "UTC"))
     try:
         if not has_time_of_day(form):
             return texts.str.to_date(form, strict=False)

@@ -278,4 +278,9 @@ def _of_parquet(opened: IO[bytes], most_rows: int) -> tuple[pl.DataFrame, int]:
     batch = next(file.iter_batches(most_rows), None)
     frame = pl.DataFrame() if batch is None else pl.DataFrame(pa.Table.from_batches([batch]))
     plain = [name for name, kind in frame.schema.items() if not kind.is_nested() and kind != pl.Binary]
-    return frame.select(pl.col(plain).cast(pl.String)), file.metadata.num_rows
+    in_utc = [
+        pl.col(name).dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        for name, kind in frame.schema.items()
+        if isinstance(kind, pl.Datetime) and kind.time_zone
+    ]
+    return frame.with_columns(in_utc).select(pl.col(plain).cast(pl.String)), file.metadata.num_rows

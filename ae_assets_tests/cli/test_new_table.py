@@ -127,6 +127,12 @@ DAILY = "at,pump,v\n" + "".join(f"2024-04-{day:02},{pump},{day}.5\n" for day in 
         ("2024-04-{day:02} 06:15:00.000", ("%Y-%m-%d %H:%M:%S%.f",)),
         ("2024-04-{day:02}T06:15:00Z", ("%Y-%m-%dT%H:%M:%SZ",)),
         ("2024-04-{day:02}T06:15:00+02:00", ("%Y-%m-%dT%H:%M:%S%:z",)),
+        ("2024-04-{day:02}T06:15:00.250Z", ("%Y-%m-%dT%H:%M:%S%.fZ",)),
+        ("2024-04-{day:02}T06:15", ("%Y-%m-%dT%H:%M",)),
+        ("2024-04-{day:02} 06:15:00+0200", ("%Y-%m-%d %H:%M:%S%z",)),
+        ("04/{day:02}/2024 06:15:00 PM", ("%m/%d/%Y %I:%M:%S %p",)),
+        ("17130{day:02}000", ("%s",)),
+        ("17130{day:02}000500", ("%Q",)),
     ],
 )
 def test_times_are_found_as_they_are_written_and_read_so(tmp_path: Path, written: str, form: tuple[str, ...]) -> None:
@@ -135,6 +141,14 @@ def test_times_are_found_as_they_are_written_and_read_so(tmp_path: Path, written
     assert columns_of(table).time.format == form
     rows_read = parse_day((tmp_path / "a.csv").read_bytes(), "a.csv", table.source.reading)
     assert rows_read["at"].null_count() == 0
+
+
+def test_a_date_and_a_time_of_day_in_columns_of_their_own_are_put_together(tmp_path: Path) -> None:
+    rows = [f"2024-04-{hour // 24 + 1:02},{hour % 24:02}:00:00,{hour}.5" for hour in range(60)]
+    table, _ = proposal_of(tmp_path, "\n".join(["date,time,flow", *rows, ""]))
+    assert columns_of(table).time.column == ("date", "time")
+    read = parse_day((tmp_path / "a.csv").read_bytes(), "a.csv", table.source.reading)
+    assert read[columns_of(table).time.name][25] == datetime(2024, 4, 2, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(("last", "sure"), [(12, False), (27, True)])
@@ -315,6 +329,7 @@ def test_of_a_series_records_are_abnormal_and_each_device_is_judged_by_itself(tm
     detector = table.detector
     assert isinstance(detector, PcaConfig)
     assert (detector.statistic, detector.per) == ("t2_and_q", "entity")
+    assert table.threshold.model_dump()["percentile"] == 99.2, "2.4 records in 288 a day"
     assert (table.learned, table.calibration_of_life(table.learned)) == (LifeRange(1, 6), LifeRange(8, 8))
     assert table.features.look_back == timedelta(days=9)
 
