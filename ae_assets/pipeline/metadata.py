@@ -85,15 +85,18 @@ def _days(
 
     Values that Dagster takes for all partitions of a run would come before those of the partition, so they stand in
     each. A run over several periods is told in a sentence; of one there is nothing more to say than of itself.
+    Lineage and schema of the columns, which are most of what an event would hold, stand in the newest, where Dagster
+    reads them.
     """
     days, periods = list(days), space.table.periods
     if len(days) > 1:
         first, last = (periods.key(pick(day for day, *_ in days)) for pick in (min, max))
         run = {**run, THIS_RUN: f"{len(days):,} {periods.plural} from {first} to {last}: {said}."}
     deps = {} if lineage is None else {COLUMN_LINEAGE: dg.TableColumnLineage(deps_by_column=lineage)}
-    columns = _columns(space, asset)
+    newest = max((day for day, *_ in days), default=None)
     for day, rows, values in days:
-        yield day, {**values, **run, ROW_COUNT: rows, **deps, **columns}
+        columns = {**deps, **_columns(space, asset)} if day == newest else {}
+        yield day, {**values, **run, ROW_COUNT: rows, **columns}
 
 
 def raw_days(space: Workspace, loaded: Sequence["RawDay"], strays: Sequence[str]) -> Days:
