@@ -1,12 +1,11 @@
 """A small fleet in Dagster that tests may write to."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
+from ae_assets_tests.pipeline.runs import instance_in
 from ae_assets_tests.pipeline.short_fleet import ShortFleet
 from ae_assets_tests.standing import StandingFolder
 
@@ -28,10 +27,3 @@ def short_fleet(short_fleet_folder: StandingFolder) -> Iterator[ShortFleet]:
     folder = short_fleet_folder.stand()
     with instance_in(folder) as instance:
         yield ShortFleet(folder, instance)
-
-
-@contextmanager
-def instance_in(folder: Path) -> Iterator[dg.DagsterInstance]:
-    (folder / "dagster").mkdir(exist_ok=True)
-    with dg.instance_for_test(temp_dir=str(folder / "dagster")) as instance:
-        yield instance

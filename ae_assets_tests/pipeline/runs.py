@@ -1,6 +1,7 @@
 """A small watched table in Dagster: its definitions, runs of its assets, and what they said."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,25 @@ def definitions_of(table: WatchedTable, home: Path) -> dg.Definitions:
         resources={"lakehouse": LakehouseResource(home=str(home)), **RESOURCES},
         executor=dg.in_process_executor,
     )
+
+
+@contextmanager
+def instance_in(folder: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance in a folder.
+
+    Its runs share one event log, in which an event is written once, and no process follows what their steps print.
+    """
+    (folder / "dagster").mkdir(exist_ok=True)
+    light = {
+        "event_log_storage": {
+            "module": "dagster._core.storage.event_log",
+            "class": "ConsolidatedSqliteEventLogStorage",
+            "config": {"base_dir": str(folder / "dagster")},
+        },
+        "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"},
+    }
+    with dg.instance_for_test(light, temp_dir=str(folder / "dagster")) as instance:
+        yield instance
 
 
 def materialise(

@@ -16,7 +16,7 @@ from ae_assets.pipeline.daily import record_of
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.schemas.periods import DAILY
 from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table, write_day
-from ae_assets_tests.pipeline.runs import PipelineAlone, failure_of, materialise
+from ae_assets_tests.pipeline.runs import PipelineAlone, failure_of, instance_in, materialise
 
 RULE = {"type": "counter_rule", "features": ["smart_5_level", "smart_197_level"]}
 LAST = FIRST + timedelta(days=33)
@@ -99,7 +99,7 @@ def _ranges(asked: list[date]) -> Iterator[tuple[date, date]]:
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    with dg.instance_for_test() as instance:
+    with instance_in(tmp_path) as instance:
         yield Fleet(tmp_path, instance)
 
 
