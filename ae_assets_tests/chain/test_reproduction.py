@@ -33,8 +33,9 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture(scope="module")
 def told(space: Workspace) -> Iterator[Reproduction]:
     few = {"epochs": 3, "max_windows": 1000, "batch_size": 64}
+    layers = {DENSE: {"units": (64, 8, 64)}, LSTM: {"encoder_units": (8,), "decoder_units": (8,)}}
     with pytest.MonkeyPatch.context() as patch:
-        small = {name: config.model_copy(update=few) for name, config in reproduction.NETWORKS.items()}
+        small = {name: config.model_copy(update=few | layers[name]) for name, config in reproduction.NETWORKS.items()}
         patch.setattr(reproduction, "NETWORKS", small)
         yield reproduce(space)
 

@@ -1,7 +1,10 @@
 """Networks that are no plain reconstructions go through the same loop and the same scoring."""
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
@@ -166,6 +169,11 @@ WITH_BATCH_STATISTICS = [
 ]
 
 
+def answered(model: keras.Model, *given: Any, training: bool) -> tuple[Any, list[Any]]:
+    """What a model answers and carries along, compiled at once instead of operation by operation."""
+    return jax.jit(partial(model.stateless_call, training=training))(*given)
+
+
 @pytest.mark.parametrize("config", WITH_BATCH_STATISTICS, **BY_TYPE)
 def test_filling_is_no_part_of_what_a_batch_is_normalised_by(config: ClassifierConfig) -> None:
     random = np.random.default_rng(0)
@@ -178,7 +186,7 @@ def test_filling_is_no_part_of_what_a_batch_is_normalised_by(config: ClassifierC
         filled, recorded = np.zeros((8 + filling, 6, 2), np.float32), np.arange(8 + filling) < 8
         filled[:8] = values
         known, steps = np.ones_like(filled) * recorded[:, None, None], np.repeat(recorded[:, None], 6, axis=1)
-        outputs, after = model.stateless_call(weights, carried, [filled, known, steps], training=True)
+        outputs, after = answered(model, weights, carried, [filled, known, steps], training=True)
         return np.asarray(outputs)[:8], [np.asarray(part) for part in after]
 
     (alone, expected), (beside, received) = after_a_step(0), after_a_step(24)
@@ -200,7 +208,7 @@ def test_a_window_of_few_records_is_to_a_convolution_as_one_of_so_many_steps(tra
         known = np.ones_like(padded) * recorded[:, :, None]
         carried = [variable.value + 0.5 for variable in model.non_trainable_variables]
         inputs = [padded, known.astype(np.float32), recorded]
-        answers.append(model.stateless_call(initial_weights(model, 0), carried, inputs, training=training)[0])
+        answers.append(answered(model, initial_weights(model, 0), carried, inputs, training=training)[0])
     np.testing.assert_allclose(*answers, atol=1e-5)
 
 

@@ -21,7 +21,7 @@ from ae_assets.errors import ModelError
 from ae_assets.progress import Progress
 from ae_assets.schemas.durations import DAY
 from ae_assets.schemas.records import TIME_TYPE
-from ae_assets_tests.detectors.fleets import DENSE, FEATURES, LSTM, NAMES, START, fit_on, fleet, split
+from ae_assets_tests.detectors.fleets import CONVOLUTIONAL, DENSE, FEATURES, LSTM, NAMES, START, fit_on, fleet, split
 
 SHAPE = Shape(FEATURES, 1, 6)
 
@@ -140,14 +140,20 @@ def test_gradients_are_clipped_and_kernels_decay_where_the_settings_say_so() -> 
     assert max(float(jnp.abs(part).max()) for part in moments) <= 1.0  # the count of steps is 1, the moments are small
 
 
+@pytest.fixture(scope="module")
+def of_two_epochs() -> FittedDetector:
+    config = DENSE.model_copy(update={"epochs": 2})
+    return fit(config, split(config, fleet()))
+
+
 @pytest.mark.parametrize("change", [{"jitter": 0.3}, {"jitter": 0.3, "jitter_share": 0.5}, {"dropout": 0.3}])
-def test_noise_and_dropout_act_in_training_only_and_by_the_seed(change: dict[str, float]) -> None:
+def test_noise_and_dropout_act_in_training_only_and_by_the_seed(
+    change: dict[str, float], of_two_epochs: FittedDetector
+) -> None:
     config = DENSE.model_copy(update={"epochs": 2, **change})
-    first, again, plain = (
-        fit(one, split(one, fleet())) for one in (config, config, DENSE.model_copy(update={"epochs": 2}))
-    )
+    first, again = (fit(config, split(config, fleet())) for _ in range(2))
     assert first.history.train_loss == again.history.train_loss
-    assert first.history.train_loss[0] > plain.history.train_loss[0]
+    assert first.history.train_loss[0] > of_two_epochs.history.train_loss[0]
     windows = windows_of(fleet(seed=5), NAMES)
     assert first.score(windows).score.tobytes() == again.score(windows).score.tobytes()
 
@@ -180,7 +186,7 @@ def test_a_network_sees_as_many_steps_as_records_fit_its_window_and_a_stored_one
     table = fleet(entities=12, days=20)
     hours = pl.duration(hours=(pl.col("day") - START).dt.total_days())
     hourly = table.with_columns(time=pl.lit(START).cast(TIME_TYPE) + hours)
-    config = LSTM.model_copy(update={"window": timedelta(hours=6), "epochs": 1})
+    config = CONVOLUTIONAL.model_copy(update={"window": timedelta(hours=6), "epochs": 1})
     windows = windows_of(hourly, NAMES, config.window, step=timedelta(hours=1))
     held_out = (windows.keys()["entity"] > "E008").to_numpy()
     detector = fit(config, TrainingData(windows, np.zeros(len(windows), np.bool_), held_out))
@@ -189,7 +195,7 @@ def test_a_network_sees_as_many_steps_as_records_fit_its_window_and_a_stored_one
     again = load_detector(tmp_path)
     assert (again.window, again.step, again.steps) == (config.window, timedelta(hours=1), 6)
     np.testing.assert_array_equal(again.score(windows).score, detector.score(windows).score)
-    by_day = fit(config.model_copy(update={"window": 6 * DAY}), split(LSTM, table))
+    by_day = fit(config.model_copy(update={"window": 6 * DAY}), split(CONVOLUTIONAL, table))
     usual = windows_of(table, NAMES, 6 * DAY)
     assert len(by_day.score(usual).score) == len(usual)
     with pytest.raises(ModelError, match="span 6h"):
