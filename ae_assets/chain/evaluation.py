@@ -3,11 +3,12 @@
 Beside them the threshold policies, fitted on the champion's calibration scores: what each promises and what came of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 
+import numpy as np
 import polars as pl
 
 from ae_assets.chain.champion import Champion, load_champion
@@ -18,7 +19,7 @@ from ae_assets.chain.results import Evaluation, of_failures, of_intervals
 from ae_assets.chain.rolling import fitted_detectors
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.stories import drive_figures
-from ae_assets.chain.target import intervals_in, step_of
+from ae_assets.chain.target import intervals_in, step_of, target_of
 from ae_assets.chain.threshold import calibration_scores
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
 from ae_assets.decisions.aggregation import aggregate
@@ -31,12 +32,13 @@ from ae_assets.evaluation.drives import drives_of
 from ae_assets.evaluation.population import require_labels
 from ae_assets.evaluation.promises import CalibrationTable, calibration_table
 from ae_assets.evaluation.protocol import Protocol
-from ae_assets.evaluation.protocols.corpus import RANDOM, CorpusFigures, corpus_figures, random_scores
+from ae_assets.evaluation.protocols.corpus import RANDOM, CorpusFigures, corpus_figures, random_scores, records_curve
 from ae_assets.evaluation.protocols.curves import BUFFER
 from ae_assets.evaluation.protocols.rebuilt import RebuiltFigures
 from ae_assets.evaluation.results import IN_USE
 from ae_assets.evaluation.series import Series, compare_series
 from ae_assets.evaluation.spells import Lives
+from ae_assets.evaluation.target import Intervals
 from ae_assets.features.wording import wording_of
 from ae_assets.model.baselines import Compared, compared_detectors
 from ae_assets.model.definition import WatchedTable
@@ -45,6 +47,9 @@ from ae_assets.schemas.periods import named
 from ae_assets.schemas.records import keys_of, time_of
 from ae_assets.thresholds.config import default_policies
 from ae_assets.thresholds.threshold import fit_threshold
+
+DEVICES_DRAWN, TRAINING_DAYS_DRAWN = 200, 10
+"""Of which scores are drawn beside those of the judged days."""
 
 ROUNDING = 1e-9
 """Relative difference of scores that are equal, once as they were stored and once as they are aggregated again."""
@@ -73,7 +78,9 @@ def evaluate(
     _, *others = compared_detectors(space.table, comparisons=with_comparisons, baselines=with_baselines)
     judge = _by_failures if space.table.target_kind == "failures" else _by_intervals
     evaluation = judge(space, champion, (start, end), others)
-    return evaluation.with_types(failure_types(space, champion, (start, end)), wording_of(space.table.features))
+    types = failure_types(space, champion, (start, end))
+    drawn = partial(_scores_by_range, space, champion, (start, end))
+    return evaluation.with_types(types, wording_of(space.table.features)).drawn_with(drawn)
 
 
 def _by_failures(
@@ -121,9 +128,41 @@ def _by_intervals(
         figures,
         judged.rebuilt,
         judged.not_fitted,
-        partial(_series_figures, of_records[name], target.frame),
+        partial(_series_figures, of_records, target, name),
         simulated=space.simulated,
     )
+
+
+def _scores_by_range(space: Workspace, champion: Champion, days: tuple[date, date]) -> dict[str, bytes]:
+    """Scores of the days that were learned from beside those that are judged, of some devices."""
+    from ae_assets.reports.evaluation_figures import scores_by_range
+
+    stored = space.read(ANOMALIES, *days, [*keys_of(space.schema(ANOMALIES)), "score"]).drop_nulls("score")
+    devices = stored["entity"].unique().sort()
+    some = devices.sample(min(DEVICES_DRAWN, len(devices)), seed=0)
+    judged, target = stored.filter(pl.col("entity").is_in(some.implode())), target_of(space)
+    abnormal = stored.filter(target.abnormal(stored))
+    learned = [
+        one.filter(target.normal(one))["score"].drop_nulls().to_numpy()
+        for one in _scored_in_training(space, champion, some.to_list())
+    ]
+    groups = {
+        "learned from": np.concatenate([np.zeros(0), *learned]),
+        "judged, normal": judged.filter(target.normal(judged))["score"].to_numpy(),
+        "judged, abnormal": abnormal["score"].to_numpy(),
+    }
+    return {"scores_where_learned_and_where_judged": scores_by_range(groups, champion.threshold.cut)}
+
+
+def _scored_in_training(space: Workspace, champion: Champion, devices: list[str]) -> Iterator[pl.DataFrame]:
+    """Records of the training range, of some of its days unless it lies in the first days of each device."""
+    training = champion.training
+    days = [day for day in space.days_with_rows(FEATURES) if training.start <= day <= training.end]
+    if champion.learned is None:
+        days = days[:: -(-len(days) // TRAINING_DAYS_DRAWN) or 1]
+    stage = "scoring what was learned from"
+    for scored in score_days(space, champion.detector, champion.aggregation, days, stage, devices):
+        yield scored.scores if champion.learned is None else scored.scores.filter(scored.within(champion.learned))
 
 
 def _where_judged(frame: pl.DataFrame, reference: pl.DataFrame) -> pl.DataFrame:
@@ -136,10 +175,15 @@ def _where_judged(frame: pl.DataFrame, reference: pl.DataFrame) -> pl.DataFrame:
     return given.with_columns(is_over=pl.col("score") > cut, is_alarm=pl.col("alarm_score") > cut)
 
 
-def _series_figures(scores: pl.DataFrame, intervals: pl.DataFrame) -> dict[str, bytes]:
-    from ae_assets.reports.series_figures import scores_over_time
+def _series_figures(scores: dict[str, pl.DataFrame], target: Intervals, own: str) -> dict[str, bytes]:
+    from ae_assets.reports.series_figures import precision_recall_curves, scores_over_time
 
-    return {"scores_over_time": scores_over_time(scores, intervals)}
+    abnormal = target.abnormal(scores[own])  # the rows of all detectors are the same
+    figures = {"scores_over_time": scores_over_time(scores[own], target.frame)}
+    if abnormal.filter(scores[own]["score"].is_not_null()).any():
+        curves = {name: records_curve(frame, abnormal) for name, frame in scores.items()}
+        figures["precision_and_recall"] = precision_recall_curves(curves)
+    return figures
 
 
 @dataclass(frozen=True)

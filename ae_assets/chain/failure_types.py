@@ -99,7 +99,7 @@ def failure_types(space: Workspace, champion: Champion, days: tuple[date, date])
             what = traits(
                 found.values, inside, healthy.values, champion.detector.feature_names, _attributes(space), TRAITS
             )
-            types.append(_type_of(known.filter(pl.Series(inside)), what, labelled=flags is not None))
+            types.append(_type_of(known.filter(pl.Series(inside)), what, space.table.target_kind))
     return FailureTypes(
         PARTS if found.code is None else LATENT,
         episodes.height,
@@ -176,13 +176,14 @@ def _points(alarms: _Records, healthy: _Records) -> Floats:
     return np.asarray(np.sqrt(parts / np.maximum(parts.sum(axis=1, keepdims=True), 1e-300)))
 
 
-def _type_of(alarms: pl.DataFrame, what: tuple[Trait, ...], *, labelled: bool) -> FailureType:
-    """A type from ``entity, abnormal, kind`` of its alarms."""
-    entities, failed = alarms[ENTITY].n_unique(), alarms.filter("abnormal")[ENTITY].n_unique()
+def _type_of(alarms: pl.DataFrame, what: tuple[Trait, ...], target: str | None) -> FailureType:
+    """A type from ``entity, abnormal, kind`` of its alarms; devices fail, alarms lie in intervals."""
+    entities, abnormal = alarms[ENTITY].n_unique(), alarms.filter("abnormal")
+    share = rate(abnormal.height, alarms.height)
+    if target == "failures":
+        share = rate(abnormal[ENTITY].n_unique(), entities)
     kinds = alarms["kind"].drop_nulls().value_counts(sort=True)
-    return FailureType(
-        alarms.height, entities, rate(failed, entities) if labelled else None, dict(kinds.iter_rows()), what
-    )
+    return FailureType(alarms.height, entities, share if target else None, dict(kinds.iter_rows()), what)
 
 
 def _attributes(space: Workspace) -> dict[str, str]:

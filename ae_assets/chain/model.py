@@ -16,8 +16,9 @@ from ae_assets.chain.volume import LEAST_SHARE, WIDEN, days_left_out, in_words
 from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.detectors import FittedDetector, TrainingData, fit, windows_of
 from ae_assets.errors import ModelError
+from ae_assets.evaluation.channels import Channels, channels_of
 from ae_assets.evaluation.target import MOMENT, Intervals, Target
-from ae_assets.features.catalogue import feature_names
+from ae_assets.features.catalogue import catalogue, feature_names
 from ae_assets.model.definition import TrainingSection
 from ae_assets.model.life import SEEN, LifeRange
 from ae_assets.model.model import card_of
@@ -69,6 +70,8 @@ class TrainedModel:
     version: str
     detector: FittedDetector
     card: dict[str, Any]
+    channels: Channels | None
+    """How its readings go on in time; None where no device has a record often enough."""
 
 
 def train(space: Workspace, training: TrainingRange) -> TrainedModel:
@@ -88,7 +91,8 @@ def train(space: Workspace, training: TrainingRange) -> TrainedModel:
         "history": asdict(detector.history),
     }
     version = space.models.new_version(space.table.table, detector.save, card)
-    return TrainedModel(version, detector, card)
+    readings = [one.name for one in catalogue(space.table.features) if one.transform == "level"]
+    return TrainedModel(version, detector, card, channels_of(windows.data.windows, readings))
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,10 @@ class Evaluation:
     record: dict[str, Any]
     draw: Callable[[], Figures] = dict
 
+    def drawn_with(self, more: Callable[[], Figures]) -> "Evaluation":
+        """The same with further figures."""
+        return replace(self, draw=lambda: {**self.draw(), **more()})
+
     def with_types(self, types: FailureTypes, wording: Wording) -> "Evaluation":
         """The same with the types of failure among the alarms."""
         parts = failure_type_parts(types, wording)

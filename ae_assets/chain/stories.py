@@ -14,10 +14,12 @@ from ae_assets.features.catalogue import Feature, catalogue
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.units import in_own_units, scale_of
 from ae_assets.schemas.durations import in_words
-from ae_assets.schemas.records import key_of, keys_of
+from ae_assets.schemas.records import key_of, keys_of, time_of
 
 STORY_DAYS = 60
 ATTRIBUTES = 4
+RECORDS = 60
+"""The last ones of a story, of which it is told what each feature adds to the score."""
 
 DRAWN_TRANSFORMS = (
     "level",
@@ -44,12 +46,15 @@ class Story:
             with the highest score; null where nothing is known.
         attributes: what each of those columns means, those that raised the score most first;
             an attribute that the drive does not report is left out.
+        parts: ``at, threshold, feature, part``: what each of the strongest features adds to the score of each of its
+            last records, in their order.
     """
 
     entity: str
     last_day: date
     history: pl.DataFrame
     attributes: Mapping[str, str]
+    parts: pl.DataFrame
 
 
 def drive_figures(space: Workspace, champion: Champion, drives: Drives, protocol: Protocol) -> dict[str, bytes]:
@@ -106,7 +111,16 @@ def story_of(space: Workspace, champion: Champion, entity: str, last_day: date) 
     if history.schema[time] != pl.Date:
         highest = pl.all().get(pl.col("score").fill_null(-1.0).arg_max())
         history = history.group_by(pl.col(time).dt.date().alias("day"), maintain_order=True).agg(highest).drop(time)
-    return Story(entity, last, history, {column: title_of(drawn[column], config) for column in attributes})
+    titles = {column: title_of(drawn[column], config) for column in attributes}
+    return Story(entity, last, history, titles, parts_of(scored))
+
+
+def parts_of(scored: pl.DataFrame) -> pl.DataFrame:
+    """What features add to the scores of the last records; of each record only the strongest are stored."""
+    recent = scored.sort(time_of(scored.columns)).tail(RECORDS)
+    strongest = recent.select(time_of(scored.columns).alias("at"), "threshold", "top_features").explode("top_features")
+    fields = strongest.drop_nulls("top_features").unnest("top_features")
+    return fields.select("at", "threshold", feature="name", part="contribution")
 
 
 def drawn_features(config: FeatureConfig, stored: Collection[str]) -> dict[str, Feature]:

@@ -289,8 +289,8 @@ class FailureType:
     Attributes:
         alarms: in it.
         entities: that they are of.
-        abnormal: share of these entities of which something is known to have gone wrong by the time of an alarm, or
-            within the horizon after it; None where nothing can be known.
+        abnormal: share of these entities that failed within the horizon after an alarm, or where intervals are
+            labelled, of the alarms with a record in one; None where nothing can be known.
         kinds: how many of its alarms lie in labelled intervals of a kind.
         traits: what tells it from the other alarms.
     """

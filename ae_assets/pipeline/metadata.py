@@ -205,6 +205,7 @@ def model_run(table: WatchedTable, trained: "TrainedModel") -> Metadata:
         SUMMARY: f"{trained.version}: {card['detector']['type']}, fitted on {history.windows_seen:,} windows "
         f"from {start} to {end}{first}. It is not in use before its threshold is chosen.",
         **(_figure("Training curve", training_curve(history), curve) if history.train_loss else {}),
+        **_channel_figures(trained),
         "Validation loss": _short(history.kept_loss),
         "Epochs": len(history.train_loss),
         "Windows for training": history.windows_seen,
@@ -214,6 +215,19 @@ def model_run(table: WatchedTable, trained: "TrainedModel") -> Metadata:
         **_left_out([table.periods.parse(day) for day in card["days_left_out"]], table.periods),
         "Model card": dg.MetadataValue.json(card),
     }
+
+
+def _channel_figures(trained: "TrainedModel") -> Metadata:
+    """What helps to choose windows, spans and features of series."""
+    from ae_assets.reports.channel_figures import autocorrelation_figure, spectrogram_figure
+
+    channels = trained.channels
+    if channels is None:
+        return {}
+    lags = _figure("Autocorrelation", autocorrelation_figure(channels, trained.detector.window), "readings by lag")
+    if channels.spectrogram is None:
+        return lags
+    return {**lags, **_figure("Spectrogram", spectrogram_figure(channels.spectrogram), "rhythms of a channel")}
 
 
 def _abnormal_rows(table: WatchedTable, facts: Mapping[str, int]) -> dict[str, int]:
@@ -379,14 +393,17 @@ def _mute_list(days: Sequence["AnomalyDay"]) -> Metadata:
 def _worst_alarm(space: Workspace, champion: "Champion", day: date) -> Metadata:
     """The last 60 days of the device that a person would look at first; nothing where there is none."""
     from ae_assets.chain.stories import story_of_top_alarm
-    from ae_assets.reports.figures import entity_story
+    from ae_assets.reports.figures import entity_story, feature_heat_map
 
     story = story_of_top_alarm(space, champion, day)
     if story is None:
         return {}
     key = space.table.periods.key(day)
     png = entity_story(story.history, story.entity, attributes=story.attributes, remark=f"until {key}")
-    return _figure("Worst alarm", png, f"{story.entity}: score and attributes until {key}")
+    return {
+        **_figure("Worst alarm", png, f"{story.entity}: score and attributes until {key}"),
+        **_figure("Worst alarm, by feature", feature_heat_map(story.parts, story.entity), "parts of its last scores"),
+    }
 
 
 def evaluation_run(evaluation: "Evaluation") -> Metadata:

@@ -206,6 +206,45 @@ def drive_score_histogram(drives: Drives, window_days: int = 30, horizon_days: i
     return canvas.png
 
 
+def scores_by_range(groups: Mapping[str, NDArray[np.float64]], cut: float) -> bytes:
+    """How scores are distributed where the detector learned, and where it is judged, with the threshold.
+
+    Args:
+        groups: scores by name, those that were learned from first; one without scores is left out.
+        cut: the threshold.
+    """
+    shown = {name: scores for name, scores in groups.items() if len(scores)}
+    known = np.concatenate([*shown.values(), np.zeros(0)])
+    with drawing(4.0) as canvas:
+        axes = canvas.axes()
+        if len(known):
+            learned = next(iter(shown.values()))
+            scale = scale_for(np.append(known, cut) if np.isfinite(cut) else known, typical_score(learned))
+            edges = bin_edges(known, cut, scale)
+            for place, (name, scores) in enumerate(shown.items()):
+                shares = 100 * bin_counts(scores, edges) / len(scores)
+                label = f"{name}: {float((scores > cut).mean()):.2%} of {len(scores):,} over it"
+                if place == 0:
+                    axes.stairs(shares, edges, fill=True, color=FILL, label=label)
+                else:
+                    colour, dashes = look_of(place)
+                    axes.stairs(shares, edges, color=colour, linestyle=dashes, linewidth=1.8, label=label)
+            score_axis(axes, edges, scale)
+            if np.isfinite(cut):
+                axes.axvline(cut, color=BLACK, linewidth=1.5, linestyle=DASHES[1], label=f"threshold {cut:.4g}")
+            axes.set_yscale("log")
+            axes.set_ylim(50 / max(map(len, shown.values())), 200)
+            canvas.figure.legend(loc="outside lower left", ncols=2, fontsize=9, columnspacing=1.2, borderpad=0.1)
+        percent_axis(axes, "y")
+        axes.set_ylabel("share of the records of a range")
+        axes.set_title(
+            "Judged records that are normal should lie where those lie that were learned from;\nelse the threshold "
+            "promises too much",
+            fontsize=11,
+        )
+    return canvas.png
+
+
 @dataclass(frozen=True)
 class Reliability:
     """A promise beside what came of it, in a few words, ready to be drawn.

@@ -92,7 +92,7 @@ def type_names(told: FailureTypes) -> list[str]:
 def _row(name: str, one: FailureType, grouping: Grouping, place: int) -> dict[str, str]:
     similarity = f"{grouping.similarity[place]:.2f}"
     interval = f" [{grouping.similarity_low[place]:.2f}, {grouping.similarity_high[place]:.2f}]"
-    kinds = ", ".join(f"{kind} {count}" for kind, count in list(one.kinds.items())[:3])
+    kinds = "; ".join(f"{kind} {count}" for kind, count in list(one.kinds.items())[:3])
     abnormal = {} if one.abnormal is None else {"known to have gone wrong": _counted(one)}
     return {
         "type": name,

@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 
 STORY_DAYS = 60
 STORY_ATTRIBUTES = 4
+HEAT_FEATURES = 12
 
 
 def training_curve(history: TrainingHistory) -> bytes:
@@ -169,6 +170,41 @@ def entity_story(
         top.set_title(shortened(f"{title}{remark and ': '}{remark}", 75), pad=24)
         top.legend(loc="lower left", bbox_to_anchor=(0, 1), borderpad=0.1, columnspacing=1.2, ncols=4)
         day_axis((top, *below)[-1])
+    return canvas.png
+
+
+def feature_heat_map(parts: pl.DataFrame, entity: str) -> bytes:
+    """What each feature adds to the score of each of a drive's last records, the most on top; at most twelve features.
+
+    Args:
+        parts: ``at, threshold, feature, part`` of its records in their order.
+        entity: its name.
+    """
+    from matplotlib.colors import PowerNorm
+
+    moments = parts["at"].unique(maintain_order=True)
+    total = parts.group_by("feature", maintain_order=True).agg(pl.col("part").sum()).filter(pl.col("part") > 0)
+    names = total.sort("part", "feature", descending=[True, False])["feature"].head(HEAT_FEATURES).to_list()
+    cells = np.full((len(names), len(moments)), np.nan)
+    places = {moment: place for place, moment in enumerate(moments)}
+    for moment, cut, name, part in parts.select("at", "threshold", "feature", "part").rows():
+        if name in names:
+            cells[names.index(name), places[moment]] = part / cut if cut > 0 else part
+    with drawing(1.7 + 0.27 * max(len(names), 2)) as canvas:
+        axes = canvas.axes()
+        highest = max(float(np.nanmax(cells)) if np.isfinite(cells).any() else 0.0, 1.0)
+        image = axes.imshow(
+            cells, aspect="auto", cmap="YlOrRd", norm=PowerNorm(0.5, 0, highest), interpolation="nearest"
+        )
+        axes.set_yticks(range(len(names)), [shortened(name) for name in names], fontsize=9)
+        shown = np.unique(np.linspace(0, max(len(moments) - 1, 0), 5).astype(np.int64))
+        several = moments.dt.date().n_unique() < len(moments)
+        pattern = "%d %b %H:%M" if several else "%d %b %Y"
+        axes.set_xticks(shown, [moments[int(place)].strftime(pattern) for place in shown], fontsize=8)
+        axes.grid(visible=False)
+        axes.set_xlabel(f"{len(moments)} records; blank: not among the strongest features of the record", fontsize=9)
+        axes.set_title(f"{shortened(entity, 40)}: dark rows are what its score is made of", fontsize=11)
+        canvas.figure.colorbar(image, ax=axes, label="part of the threshold")
     return canvas.png
 
 

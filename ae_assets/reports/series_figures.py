@@ -1,18 +1,23 @@
 """The scores of some series over time, with what is known to have gone wrong and the alarms."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
-from ae_assets.reports.axes import day_axis, plain_log_axis, shortened
+from ae_assets.evaluation.protocols.corpus import RecordsCurve
+from ae_assets.reports.axes import day_axis, percent_axis, plain_log_axis, shortened
 from ae_assets.reports.canvas import BLUE, MUTED, VERMILION, drawing
+from ae_assets.reports.evaluation_figures import LEGEND_COLUMNS, look_of
 from ae_assets.schemas.records import ENTITY, time_of
 
 MOST_SERIES = 6
 PANEL_INCHES = 1.35
 FRAME_INCHES = 0.9
 WINDOW = "#F6D9C7"
+MOST_POINTS = 500
+"""Of a curve that are drawn."""
+
 LEAST_SHARE = 1e-3
 """Of the highest score of a panel; scores below are drawn on a linear scale."""
 
@@ -61,6 +66,39 @@ def scores_over_time(scores: pl.DataFrame, intervals: pl.DataFrame) -> bytes:
             fontsize=10,
             x=0.01,
             ha="left",
+        )
+    return canvas.png
+
+
+def precision_recall_curves(curves: Mapping[str, RecordsCurve]) -> bytes:
+    """Precision over recall of the records of each detector, with its threshold as a point, and the share of chance.
+
+    Args:
+        curves: by detector, that in use first.
+    """
+    rows = -(-(len(curves) + 1) // LEGEND_COLUMNS)
+    with drawing(3.8 + 0.24 * rows) as canvas:
+        axes = canvas.axes()
+        for place, (name, curve) in enumerate(curves.items()):
+            colour, dashes = look_of(place)
+            steps = np.unique(np.linspace(0, len(curve.recall) - 1, MOST_POINTS).astype(np.int64))
+            axes.plot(curve.recall[steps], curve.precision[steps], color=colour, linestyle=dashes,
+                      linewidth=2.4 if place == 0 else 1.6, label=shortened(name))  # fmt: skip
+            if curve.in_use is not None:
+                axes.plot(
+                    *curve.in_use, "o", color=colour, markersize=8, markeredgecolor="white", zorder=3, clip_on=False
+                )
+        chance = next(iter(curves.values())).chance
+        axes.axhline(chance, color=MUTED, linewidth=1.2, linestyle=":", label="chance")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1.02)
+        percent_axis(axes, "x", 1.0)
+        percent_axis(axes, "y", 1.0)
+        axes.set_xlabel("recall: records of labelled intervals over the cut")
+        axes.set_ylabel("precision: records over it that are labelled")
+        axes.set_title("A curve further up and to the right is better. Points: the thresholds in use", fontsize=11)
+        canvas.figure.legend(
+            loc="outside lower left", ncols=LEGEND_COLUMNS, fontsize=9, columnspacing=1.2, borderpad=0.1
         )
     return canvas.png
 

@@ -34,8 +34,17 @@ from ae_assets.reports.evaluation_figures import (
     multiples_shown,
     promise_reliability,
     rates_shown,
+    scores_by_range,
 )
-from ae_assets.reports.figures import entity_story, last_days, score_histogram, training_curve, volume_by_day
+from ae_assets.reports.figures import (
+    HEAT_FEATURES,
+    entity_story,
+    feature_heat_map,
+    last_days,
+    score_histogram,
+    training_curve,
+    volume_by_day,
+)
 from ae_assets.schemas.periods import HOURLY
 from ae_assets.thresholds.curve import CalibrationCurve
 from ae_assets_tests.thresholds.scores import calibration_of
@@ -353,3 +362,30 @@ def test_hours_lie_within_their_day() -> None:
     assert places_of([date(2024, 4, 17), noon, date(2024, 4, 18)]).tolist() == [19_830.0, 19_830.5, 19_831.0]
     hours = {noon + timedelta(hours=hour): 10 for hour in range(6)}
     assert volume_by_day(hours, HOURLY).startswith(b"\x89PNG")
+
+
+def test_a_heat_map_shows_what_each_feature_adds_in_parts_of_the_threshold(figures: list[Figure]) -> None:
+    at = [datetime(2024, 1, 1 + number, tzinfo=UTC) for number in range(3)]
+    rows = [(at[0], 2.0, "a", 1.0), (at[1], 2.0, "a", 3.0), (at[1], 2.0, "b", 8.0), (at[2], 4.0, "b", 2.0)]
+    rows += [(at[2], 4.0, f"small{number}", 0.01) for number in range(30)] + [(at[2], 4.0, "nothing", 0.0)]
+    feature_heat_map(pl.DataFrame(rows, schema=["at", "threshold", "feature", "part"], orient="row"), "D1")
+    axes = figures[0].axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names[:2] == ["b", "a"]
+    assert len(names) == HEAT_FEATURES
+    assert "nothing" not in names
+    cells = np.asarray(axes.images[0].get_array().filled(np.nan))
+    assert cells.shape == (HEAT_FEATURES, 3)
+    np.testing.assert_array_equal(cells[:2], [[np.nan, 4.0, 0.5], [0.5, 1.5, np.nan]])
+
+
+def test_scores_of_ranges_are_counted_over_the_threshold_and_drawn_as_shares(figures: list[Figure]) -> None:
+    groups = {"learned from": np.linspace(0.1, 1, 100), "judged": np.linspace(0.1, 2, 50), "none": np.zeros(0)}
+    scores_by_range(groups, 1.0)
+    axes = figures[0].axes[0]
+    labels = [patch.get_label() for patch in axes.patches]
+    assert labels == ["learned from: 0.00% of 100 over it", "judged: 52.00% of 50 over it"]
+    for patch in axes.patches:
+        assert patch.get_data().values.sum() == pytest.approx(100)
+    scores_by_range({"learned from": np.zeros(0)}, np.inf)
+    assert not figures[1].axes[0].patches

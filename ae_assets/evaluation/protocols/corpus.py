@@ -7,9 +7,15 @@ import numpy as np
 import polars as pl
 
 from ae_assets.evaluation.protocols.alarms import AlarmFigures, alarm_figures
-from ae_assets.evaluation.protocols.curves import average_precision, best_f1, point_adjusted_f1, vus_pr
+from ae_assets.evaluation.protocols.curves import (
+    average_precision,
+    best_f1,
+    point_adjusted_f1,
+    precision_recall,
+    vus_pr,
+)
 from ae_assets.evaluation.protocols.figure import Figure, of_entities, share_of
-from ae_assets.evaluation.protocols.labelled_series import LabelledSeries, labelled_series
+from ae_assets.evaluation.protocols.labelled_series import Floats, LabelledSeries, labelled_series
 from ae_assets.evaluation.protocols.nab import PROFILES, NabScore, nab_gain, nab_score
 from ae_assets.schemas.records import ENTITY, keys_of, time_of
 
@@ -96,6 +102,38 @@ def corpus_figures(scores: pl.DataFrame, intervals: pl.DataFrame, buffer: int) -
         best_f1=best_f1(pooled_flags, pooled_scores),
         point_adjusted_f1=_point_adjusted(by_record),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class RecordsCurve:
+    """Precision over recall of the records of all entities together.
+
+    Attributes:
+        recall: (cuts,) rising.
+        precision: (cuts,) at these.
+        in_use: recall and precision at each record's own threshold; None where nothing is over it.
+        chance: share of the judged records that are abnormal, the precision of chance.
+    """
+
+    recall: Floats
+    precision: Floats
+    in_use: tuple[float, float] | None
+    chance: float
+
+
+def records_curve(scores: pl.DataFrame, abnormal: pl.Series) -> RecordsCurve:
+    """The curve of a detector.
+
+    Args:
+        scores: ``score, is_over``, null = not judged.
+        abnormal: of each row, one of a judged record at least.
+    """
+    judged = scores["score"].is_not_null()
+    flags, over = abnormal.filter(judged).to_numpy(), scores["is_over"].filter(judged).to_numpy()
+    recall, precision = precision_recall(flags, scores["score"].filter(judged).cast(pl.Float64).to_numpy())
+    true = float((flags & over).sum())
+    in_use = (true / flags.sum(), true / over.sum()) if over.any() else None
+    return RecordsCurve(recall, precision, in_use, float(flags.mean()))
 
 
 def random_scores(like: pl.DataFrame, seed: int = 7) -> pl.DataFrame:

@@ -25,6 +25,12 @@ def average_precision(abnormal: Flags, score: Floats) -> float:
     return float(np.sum(np.diff(true, prepend=0) * true / flagged) / true[-1])
 
 
+def precision_recall(abnormal: Flags, score: Floats) -> tuple[Floats, Floats]:
+    """Recall, rising, and precision of records at each cut, equal scores taken together; at least one is abnormal."""
+    true, flagged = _by_cut(abnormal, score)
+    return true / true[-1], true / flagged
+
+
 def best_f1(abnormal: Flags, score: Floats) -> float:
     """Highest F1 of records at any cut. It knows the labels, so it is no figure of a detector in use; 0 without one."""
     if not np.isfinite(score).any():

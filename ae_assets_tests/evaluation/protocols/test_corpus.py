@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib.figure import Figure
 
-from ae_assets.evaluation.protocols.corpus import corpus_figures, random_scores
+from ae_assets.evaluation.protocols.corpus import corpus_figures, random_scores, records_curve
+from ae_assets.reports import canvas
 from ae_assets.reports.corpus import corpus_parts
 from ae_assets.reports.parts import page_text
-from ae_assets.reports.series_figures import scores_over_time, series_to_draw
+from ae_assets.reports.series_figures import precision_recall_curves, scores_over_time, series_to_draw
 from ae_assets.schemas.intervals import INTERVAL_SCHEMA
 from ae_assets.schemas.records import TIME_TYPE
 
@@ -101,3 +103,25 @@ def test_series_that_stand_at_their_threshold_or_were_never_judged_are_drawn_too
     assert scores_over_time(at_zero, EVENTS).startswith(b"\x89PNG")
     by_day = SCORES.group_by("day", "entity", maintain_order=True).agg(pl.exclude("time").max())
     assert scores_over_time(by_day, EVENTS).startswith(b"\x89PNG")
+
+
+def test_the_curve_of_records_ends_at_chance_and_marks_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = pl.DataFrame(
+        {"score": [0.9, 0.8, 0.7, 0.2, 0.2, None], "is_over": [True, True, False, False, False, None]}
+    )
+    abnormal = pl.Series([True, False, True, False, True, True])
+    curve = records_curve(scores, abnormal)
+    assert curve.recall.tolist() == pytest.approx([1 / 3, 1 / 3, 2 / 3, 1])
+    assert curve.precision.tolist() == pytest.approx([1, 1 / 2, 2 / 3, 3 / 5])
+    assert curve.in_use == pytest.approx((1 / 3, 1 / 2))
+    assert curve.chance == curve.precision[-1] == 3 / 5
+    silent = records_curve(scores.with_columns(is_over=pl.lit(False)), abnormal)
+    assert silent.in_use is None
+    drawn: list[Figure] = []
+    monkeypatch.setattr(canvas, "_png", lambda figure: drawn.append(figure) or b"")
+    precision_recall_curves({"own": curve, "other": silent})
+    own, mark, other, chance = drawn[0].axes[0].lines
+    assert (own.get_label(), other.get_label(), chance.get_label()) == ("own", "other", "chance")
+    assert own.get_ydata().tolist() == curve.precision.tolist()
+    assert (mark.get_xdata()[0], mark.get_ydata()[0]) == curve.in_use
+    assert list(chance.get_ydata()) == [3 / 5, 3 / 5]
