@@ -103,6 +103,16 @@ def test_the_missed_drive_is_told_too_with_the_attributes_that_it_reports(
     assert list(story.attributes) == ["smart_5_raw", "smart_9_raw", "smart_194_raw"]
 
 
+def test_of_the_last_records_it_is_told_what_each_feature_adds(stories: dict[str, Story | None]) -> None:
+    story = stories["SICK"]
+    assert story is not None
+    parts = story.parts.filter(pl.col("at").dt.date() == story.last_day)
+    score = story.history.filter(pl.col("day") == story.last_day)["score"].item()
+    assert parts.filter(pl.col("part") > 0)["feature"].to_list() == ["smart_5_level"]
+    assert parts["part"].sum() == pytest.approx(score)
+    assert story.parts["at"].is_sorted()
+
+
 def test_the_evaluation_shows_each_figure_as_an_image_below_60_kilobytes(space: Workspace) -> None:
     evaluation = evaluate(space, DAYS[40], DAYS[59], with_comparisons=False)
     shown = {
@@ -113,6 +123,7 @@ def test_the_evaluation_shows_each_figure_as_an_image_below_60_kilobytes(space: 
         "drive_scores",
         "story_of_a_detected_drive",
         "story_of_a_missed_drive",
+        "scores_where_learned_and_where_judged",
     }
     figures = evaluation.draw()
     assert set(figures) == shown
@@ -166,6 +177,7 @@ def test_a_run_of_anomalies_tells_the_story_of_the_worst_alarm_of_its_last_day(s
     run = list(find_anomalies(space, champion, [DAYS[49], DAYS[50]]))
     shown = dict(anomalies_days(space, champion, run))
     assert shown[DAYS[50]]["Worst alarm"].value.startswith("![SICK")
+    assert shown[DAYS[50]]["Worst alarm, by feature"].value.startswith("![parts")
     assert "Worst alarm" not in shown[DAYS[49]]
     calm = dict(anomalies_days(space, champion, list(find_anomalies(space, champion, [DAYS[45]]))))
     assert "Worst alarm" not in calm[DAYS[45]]
