@@ -245,6 +245,8 @@ def _judged(
 
 def _rebuilt(space: Workspace, champion: Champion, days: list[date], normal: pl.DataFrame) -> RebuiltFigures | None:
     """How well the champion rebuilds normal records: scores are stored, what it expected is not."""
+    if normal.is_empty():
+        return None
     rebuilding = Rebuilding(space, normal)
     for scored in score_days(space, champion.detector, AggregationConfig(), days, "rebuilding normal records"):
         if not rebuilding.add(scored):
