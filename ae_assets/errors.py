@@ -25,6 +25,10 @@ class LakehouseError(AeAssetsError):
     """A table cannot be read or written."""
 
 
+class EngineError(AeAssetsError):
+    """What runs functions of blocks, such as Spark, cannot be started or failed."""
+
+
 class ModelError(AeAssetsError):
     """A model cannot be fitted, saved or loaded."""
 

@@ -6,6 +6,7 @@ import polars as pl
 
 from ae_assets.chain.ledger import ledger_of
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, QUARANTINE, RAW, Workspace
+from ae_assets.model.definition import WatchedTable
 
 
 def empty_days(space: Workspace, asset: str, first: date, last: date) -> list[date]:
@@ -25,15 +26,18 @@ def empty_days(space: Workspace, asset: str, first: date, last: date) -> list[da
 
 def no_rows_of(space: Workspace, asset: str) -> pl.DataFrame:
     """A frame without rows that has the columns of one of the daily assets; raw must have been written once."""
+    return pl.DataFrame(schema=space.schema(asset) if space.exists(asset) else types_of(space.table, asset))
+
+
+def types_of(table: WatchedTable, asset: str) -> pl.Schema:
+    """The columns that one of the daily assets is made with; those of raw its files say."""
     from ae_assets.features.schema import feature_schema
     from ae_assets.schemas.anomalies import anomaly_schema
     from ae_assets.schemas.quarantine import quarantine_schema
 
-    if space.exists(asset):
-        return pl.DataFrame(schema=space.schema(asset))
     promised = {
-        FEATURES: feature_schema(space.table.features, space.table.rhythm),
-        QUARANTINE: quarantine_schema(space.table.periods),
-        ANOMALIES: anomaly_schema(space.table.rhythm),
+        FEATURES: feature_schema(table.features, table.rhythm),
+        QUARANTINE: quarantine_schema(table.periods),
+        ANOMALIES: anomaly_schema(table.rhythm),
     }[asset]
-    return pl.DataFrame(schema={name: column.dtype.type for name, column in promised.columns.items()})
+    return pl.Schema({name: column.dtype.type for name, column in promised.columns.items()})

@@ -2,7 +2,7 @@
 
 import time
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -21,6 +21,32 @@ from ae_assets.model.preparation import Preparation
 from ae_assets.progress import Progress
 from ae_assets.schemas.contracts import contract_of
 from ae_assets.schemas.layouts.layout import ONE_COHORT
+from ae_assets.schemas.raw import RawContract
+
+
+@dataclass(frozen=True)
+class DayCounts:
+    """What there is on a day; that of some of its devices and that of the others add up.
+
+    Attributes:
+        features: rows of features.
+        delivered: raw rows by cohort.
+        watched: rows of features by cohort.
+        reported: attributes of which some row of features has a value.
+    """
+
+    features: int
+    delivered: Mapping[str, int]
+    watched: Mapping[str, int]
+    reported: frozenset[str]
+
+    @classmethod
+    def of(cls, raw: pl.DataFrame, valid: pl.DataFrame, contract: RawContract, config: FeatureConfig) -> "DayCounts":
+        """Counts the raw and the valid rows of a day."""
+        cohort = contract.names.get("cohort")
+        delivered = rows_by(raw, cohort) if cohort else {ONE_COHORT: raw.height}
+        reported = frozenset(name for name in config.attributes if name in valid.columns and valid[name].count())
+        return cls(valid.height, delivered, rows_by(valid, "cohort"), reported)
 
 
 @dataclass(frozen=True)
@@ -35,6 +61,22 @@ class FeatureDay:
     """Cohorts without a row of features, though the day itself or the day before it has rows of theirs."""
     unreported: frozenset[str]
     """Attributes of the YAML that no row of features has a value of."""
+
+    @classmethod
+    def of(
+        cls,
+        day: date,
+        counts: "DayCounts",
+        aside: tuple[BrokenRule, ...],
+        before: Mapping[str, int],
+        asked: Iterable[str],
+    ) -> "FeatureDay":
+        """What the counts of a day say beside the cohorts of the last day before that has features.
+
+        ``aside`` are its rows set aside, ``asked`` the attributes of the YAML.
+        """
+        gone = gone_cohorts(counts.delivered, counts.watched, before)
+        return cls(day, counts.features, aside, gone, frozenset(asked) - counts.reported)
 
     @property
     def rows(self) -> int:
@@ -71,7 +113,7 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
     config = space.table.features
     contract = contract_of(space.table.layout, tuple(config.attributes), config.low_bits, space.table.periods)
     built: dict[date, FeatureDay | FailedPeriod] = {}
-    before: dict[str, int] = {}
+    before: Mapping[str, int] = {}
     began, rows = time.monotonic(), 0
     made_by = pl.lit(space.table.feature_settings.digest).alias(SETTINGS)
     remember_settings(space)
@@ -82,25 +124,21 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
         # Two tables take two commits: a day whose features are there has its quarantine, wherever a run breaks off.
         space.writer(FEATURES, after=quarantine) as features,
     ):
-        columns, cohort = contract.read_in(list(space.schema(RAW))), contract.names.get("cohort")
+        columns = contract.read_in(list(space.schema(RAW)))
         for day, asked, raw in space.read_with_look_back(RAW, days, config.look_back, columns):
             try:
                 if not asked:
-                    before = _rows_by(preparation.look_back_on(raw, day), "cohort") or before
+                    before = rows_by(preparation.look_back_on(raw, day), "cohort") or before
                     continue
                 prepared = preparation.prepare(raw, day)
             except ContractError as error:
                 if asked:
                     built[day] = FailedPeriod(day, FEATURES, str(error))
                 continue
-            watched = _rows_by(prepared.valid, "cohort")
-            delivered = _rows_by(raw, cohort) if cohort else {ONE_COHORT: raw.height}
-            gone = gone_cohorts(delivered, watched, before)
-            before = watched or before
-            aside, unreported = broken_rules(prepared.quarantine), _unreported(prepared.valid, config)
-            built[day] = FeatureDay(day, prepared.features.height, aside, gone, unreported)
-            set_aside = prepared.quarantine
-            if aside:
+            counts, set_aside = DayCounts.of(raw, prepared.valid, contract, config), prepared.quarantine
+            built[day] = FeatureDay.of(day, counts, broken_rules(set_aside), before, config.attributes)
+            before = counts.watched or before
+            if set_aside.height:
                 set_aside = with_whole_records(set_aside, raw, space.read(RAW, day, day))
             quarantine.write(day, set_aside)
             features.write(day, prepared.features.with_columns(made_by))
@@ -117,10 +155,7 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
     return [built[day] for day in days]
 
 
-def _rows_by(frame: pl.DataFrame, column: str) -> dict[str, int]:
+def rows_by(frame: pl.DataFrame, column: str) -> dict[str, int]:
+    """Rows of each value of a column, null left out."""
     counts = frame.drop_nulls(column).group_by(column).len()
     return dict(zip(counts[column], counts["len"], strict=True))
-
-
-def _unreported(valid: pl.DataFrame, config: FeatureConfig) -> frozenset[str]:
-    return frozenset(column for column in config.attributes if column not in valid.columns or not valid[column].count())

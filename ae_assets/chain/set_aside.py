@@ -55,10 +55,19 @@ def cell_in_words(column: str, value: str | None) -> str:
     return f"{column} {'empty' if value is None else quoted(value)}"
 
 
+def rows_by_rule(quarantine: pl.DataFrame) -> pl.DataFrame:
+    """``rule, rows, column, value, reason`` of the rules that the rows of a quarantine broke first, in their order."""
+    first = pl.col("column", "value", "reason").first()
+    return quarantine.group_by("rule", maintain_order=True).agg(pl.len().alias("rows"), first)
+
+
 def broken_rules(quarantine: pl.DataFrame) -> tuple[BrokenRule, ...]:
     """The rules that the rows of a quarantine broke first, the one with the most rows first."""
-    first = pl.col("column", "value", "reason").first()
-    rules = quarantine.group_by("rule", maintain_order=True).agg(pl.len().alias("rows"), first)
+    return by_rows(rows_by_rule(quarantine))
+
+
+def by_rows(rules: pl.DataFrame) -> tuple[BrokenRule, ...]:
+    """The same of `rows_by_rule`."""
     return tuple(BrokenRule(*row) for row in rules.sort("rows", descending=True, maintain_order=True).iter_rows())
 
 

@@ -1,14 +1,18 @@
 """What every step of the chain is given (definition, tables, models), and what it says of a period that failed."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from ae_assets.lakehouse import DayWriter, Lakehouse, ModelStore
 from ae_assets.model.definition import WatchedTable
 from ae_assets.progress import ProgressSink, silent
+
+if TYPE_CHECKING:
+    from ae_assets.lakehouse.elsewhere import DayFiles
 
 RAW, FEATURES, QUARANTINE = "raw", "features", "quarantine"
 MODEL, THRESHOLD, ANOMALIES, EVALUATION = "model", "threshold", "anomalies", "evaluation"
@@ -72,6 +76,10 @@ class Workspace:
     def writer(self, asset: str, after: DayWriter | None = None) -> DayWriter:
         """Replaces days of one of the chain's tables, as `Lakehouse.writer` does."""
         return self.tables.writer(self.name(asset), self.table.periods, after=after)
+
+    def day_files(self, asset: str, day: date, types: Mapping[str, pl.DataType]) -> "DayFiles":
+        """What writes files of days of one of the chain's tables in other processes, as `Lakehouse.day_files` does."""
+        return self.tables.day_files(self.name(asset), day, pl.DataFrame(schema=types), self.table.periods)
 
     def day_versions(self, asset: str) -> dict[date, str]:
         """What each of its days consists of, as `Lakehouse.day_versions` says."""

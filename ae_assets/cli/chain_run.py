@@ -6,7 +6,7 @@ import sys
 from collections.abc import Collection, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ae_assets.chain.anomaly_day import stored_day
 from ae_assets.chain.training_days import default_training_days
@@ -32,7 +32,14 @@ MOST_LISTED = 10
 """Devices of the newest day that a run ends with."""
 
 
-def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date] | None, *, retrain: bool) -> int:
+def run_chain(
+    chain: Chain,
+    days: tuple[date, date],
+    training: tuple[date, date] | None,
+    *,
+    retrain: bool,
+    engine: Literal["local", "spark"] | None = None,
+) -> int:
     """Runs the chain over a range of periods, prints what came out and returns the exit code.
 
     Without days to train on, a champion is used where there is one, else a model is trained on the default range.
@@ -59,7 +66,9 @@ def run_chain(chain: Chain, days: tuple[date, date], training: tuple[date, date]
         return outcomes[-1][1].goes_on
 
     with handing_over(chain.definition, source):
-        goes_on = stage("raw and features", DAILY_INPUT, days)
+        goes_on = stage(
+            "raw and features", DAILY_INPUT, days, {} if engine is None else {"features": {"engine": engine}}
+        )
     periods = chain.definition.periods
     asked = periods.range(*days)
     has_days = len(outcomes[0][1].failed_days) < len(asked)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -75,7 +75,19 @@ def main(project: str | None) -> None:
 @day_option("--train-start", "First day or hour to train on; with --train-end.", required=False)
 @day_option("--train-end", "Last day or hour to train on; with --train-start.", required=False)
 @click.option("--retrain", is_flag=True, help="Train again although there is a champion.")
-def run(table: str, start: str, end: str, train_start: str | None, train_end: str | None, *, retrain: bool) -> int:
+@click.option(
+    "--engine", type=click.Choice(["local", "spark"]), help="What makes the features; left out: as the YAML says."
+)
+def run(
+    table: str,
+    start: str,
+    end: str,
+    train_start: str | None,
+    train_end: str | None,
+    *,
+    retrain: bool,
+    engine: Literal["local", "spark"] | None,
+) -> int:
     """Runs the chain of TABLE over a range of hours, days or weeks: raw, features, model, threshold, anomalies.
 
     A champion that was trained on the training range given, or any champion where none is given, is used as it is.
@@ -86,7 +98,7 @@ def run(table: str, start: str, end: str, train_start: str | None, train_end: st
     with open_chain(table) as chain:
         periods = chain.definition.periods
         training = range_if_named(periods, train_start, train_end, ("--train-start", "--train-end"))
-        return run_chain(chain, range_of(periods, start, end), training, retrain=retrain)
+        return run_chain(chain, range_of(periods, start, end), training, retrain=retrain, engine=engine)
 
 
 @command("Judge the champion on days it has not seen.")
@@ -304,6 +316,16 @@ def reproduce(table: str, start: str | None) -> int:
     with shown_progress("reproduction"):
         told = reproduced(space, first)
     say(reproduction_text(told))
+    return DONE
+
+
+@command("Fetch the jars that Spark reads tables with.")
+def spark_jars() -> int:
+    """Fetches the jars of engine: spark by Maven, once for a Python environment, and checks their digests."""
+    from ae_assets.engines.spark.jars import fetch_jars
+
+    for jar in fetch_jars():
+        click.echo(jar)
     return DONE
 
 

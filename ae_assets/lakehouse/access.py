@@ -67,7 +67,7 @@ class TableAccess:
     """The tables of one catalog; connects on first use, and again in a forked process."""
 
     def __init__(self, properties: Mapping[str, str]) -> None:
-        self._properties = dict(properties)
+        self.properties: Mapping[str, str] = dict(properties)
         self._catalog: Catalog | None = None
         self._process = 0
         self._layouts: dict[tuple[str, int], Layout] = {}
@@ -81,7 +81,7 @@ class TableAccess:
     def find(self, name: str) -> Table | None:
         """The table as it is now, or None where there is none; makes nothing."""
         identifier = _identifier(name)
-        database = sqlite_file(self._properties)
+        database = sqlite_file(self.properties)
         if self._catalog is None and database is not None and not database.exists():
             return None
         catalog = self._opened()
@@ -231,7 +231,7 @@ class TableAccess:
     def _opened(self) -> Catalog:
         # A database connection must not cross a fork.
         if self._catalog is None or self._process != os.getpid():
-            self._catalog = open_catalog(self._properties)
+            self._catalog = open_catalog(self.properties)
             self._process = os.getpid()
         return self._catalog
 

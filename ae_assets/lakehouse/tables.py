@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
 
     from ae_assets.lakehouse.access import TableAccess
+    from ae_assets.lakehouse.elsewhere import DayFiles
     from ae_assets.lakehouse.maintenance import Maintained
 
 
@@ -89,6 +90,35 @@ class Lakehouse:
                 a day that is seen here is never without what was written there for it.
         """
         return DayWriter(self._access, table, periods, commit_rows, after)
+
+    def day_files(self, table: str, day: date, empty: pl.DataFrame, periods: Periods = DAILY) -> "DayFiles":
+        """What writes files of a table in other processes, for `DayWriter.take`; the table is made or widened for it.
+
+        Args:
+            table: ``"<watched table>.<asset>"``.
+            day: any period of it.
+            empty: a frame without rows that has the columns that will be written.
+            periods: as `writer`.
+
+        Raises:
+            ContractError: as `DayWriter.write`.
+        """
+        from ae_assets.lakehouse.elsewhere import DayFiles
+
+        fitting = self._access.fitting(table, self._access.find(table), day, empty, periods)
+        if fitting is None:
+            raise LakehouseError(f"{table} cannot be made of a frame without columns.")
+        return DayFiles.of(fitting, self._access.layout(fitting))
+
+    def snapshot(self, table: str) -> int | None:
+        """The number of the state in which a table is; None for one that never held a row."""
+        current = self._access.get(table).current_snapshot()
+        return None if current is None else current.snapshot_id
+
+    @property
+    def catalog(self) -> Mapping[str, str]:
+        """Settings of the catalog as pyiceberg has them, passwords included, for other engines."""
+        return self._access.properties
 
     def revise(
         self, table: str, first: date, last: date, change: Callable[[pl.DataFrame], Mapping[date, pl.DataFrame]]

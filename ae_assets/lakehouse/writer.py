@@ -1,6 +1,7 @@
 """Writing days, hours or weeks: each becomes a Parquet file at once, and batches are swapped in by one commit each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from itertools import chain
 from types import TracebackType
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
 
 _COMMIT_DAYS = 128
 """As many as a full manifest has, see `snapshots`: a commit of more would make a larger one."""
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """A data file of a day that no commit names yet."""
+
+    path: str
+    rows: int
+    size_bytes: int
 
 
 class DayWriter:
@@ -88,7 +98,17 @@ class DayWriter:
             return
         remove_unused(table, self._waiting.pop(day, ()))
         with storage_errors(f"writing {day} of {self._name} to {table.location()}"):
-            self._waiting[day] = write_day(table, self._access.layout(table), day, frame)
+            self._wait(day, write_day(table, self._access.layout(table), day, frame))
+
+    def take(self, day: date, files: Sequence[WrittenFile]) -> None:
+        """Makes a day consist of files that `DayFiles` wrote elsewhere; without any it is emptied."""
+        from ae_assets.lakehouse.snapshots import data_file
+
+        self._table = table = self._table or self._access.get(self._name)
+        self._wait(day, [data_file(table, file.path, day, file.rows, file.size_bytes) for file in files])
+
+    def _wait(self, day: date, files: "list[DataFile]") -> None:
+        self._waiting[day] = files
         if sum(_rows_of(self._waiting).values()) >= self._commit_rows or len(self._waiting) >= _COMMIT_DAYS:
             self._commit()
 

@@ -1,6 +1,6 @@
 """Raw rows of a period in, features and quarantine out: the half of a model that comes before its detector."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -44,6 +44,7 @@ class Preparation:
         config: FeatureConfig,
         gaps: Iterable[date] = (),
         map_blocks: MapBlocks = on_the_whole,
+        census: Collection[date] | None = None,
     ) -> None:
         """Starts without any day.
 
@@ -52,12 +53,15 @@ class Preparation:
             config: which features are made.
             gaps: days on which the table cannot tell who was away; days without a valid row join them.
             map_blocks: applies a function to the rows of some devices each, as an engine does.
+            census: where the days hold only some devices of the table, the days of which the table has valid rows; the
+                other ones it has are among the gaps. None: those of which there are some here.
         """
         self._map_blocks = map_blocks
         self._contract = contract
         self._config = config
         self._look_back = LookBack(config, contract.rhythm)
         self._gaps = set(gaps)
+        self._census = None if census is None else sorted(census)
 
     def look_back_on(self, raw: pl.DataFrame, day: date) -> pl.DataFrame:
         """Takes a day that later ones look back on.
@@ -92,7 +96,7 @@ class Preparation:
             first=day,
             config=self._config,
             gaps=frozenset(self._gaps),
-            begins=self._look_back.begins,
+            begins=self._begins(day),
             rhythm=self._contract.rhythm,
         )
         # By entity, so that one is found without reading the others.
@@ -101,9 +105,16 @@ class Preparation:
 
     def _remembered(self, day: date, valid: pl.DataFrame) -> pl.DataFrame:
         self._look_back.push(valid)
-        if valid.is_empty():
+        if valid.is_empty() and self._census is None:
             self._gaps.add(day)
         return valid
+
+    def _begins(self, day: date) -> date | None:
+        """The first day with valid rows that the look-back of a day reaches into."""
+        if self._census is None:
+            return self._look_back.begins
+        first = self._contract.rhythm.periods.before(day, self._config.look_back)
+        return next((known for known in self._census if first <= known <= day), None)
 
     @contextmanager
     def _gap_unless_read(self, day: date) -> Iterator[None]:

@@ -30,6 +30,7 @@ from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.run_config import (
     CalibrationConfig,
     EvaluationConfig,
+    FeaturesConfig,
     ModelConfig,
     judged_range,
     refusing_before_the_run,
@@ -132,12 +133,15 @@ def _raw(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> 
 
 def _features(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> dg.AssetsDefinition:
     @dg.multi_asset(**_daily_step(table, partitions, FEATURES, QUARANTINE))
-    def features(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[PeriodResult]:
-        from ae_assets.chain.features import build_features
+    def features(
+        context: dg.AssetExecutionContext, config: FeaturesConfig, lakehouse: LakehouseResource
+    ) -> Iterator[PeriodResult]:
+        from ae_assets.pipeline.engines import build_features
 
         space, step = workspace_of(context, table, lakehouse), PeriodStep(context, table, FEATURES)
         yield from step.failures()
-        built = list(step.made(build_features(space, step.days)))
+        engine = table.engine if config.engine == "table" else config.engine
+        built = list(step.made(build_features(space, step.days, engine)))
         yield from step.failures()
         step.describe(FEATURES, metadata.features_days(space, built))
         step.describe(QUARANTINE, metadata.quarantine_days(space, built))

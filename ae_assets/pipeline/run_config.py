@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from ae_assets.chain.model import TrainingRange
 
 
+class FeaturesConfig(dg.Config):
+    """What makes the features."""
+
+    engine: Literal["table", "local", "spark"] = Field(
+        default="table", description="`local` or `spark`; `table`: the `engine` of the table's YAML."
+    )
+
+
 class ModelConfig(dg.Config):
     """Which days the model learns from."""
 

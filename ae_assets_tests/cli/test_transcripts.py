@@ -124,6 +124,14 @@ def test_promote(fleet: Fleet, tmp_path: Path) -> None:
     session.is_as_written()
 
 
+def test_spark_jars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AE_ASSETS_SPARK_JARS", str(tmp_path / "jars"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    session = Session("spark-jars", tmp_path, tmp_path)
+    session.type("spark-jars")
+    session.is_as_written()
+
+
 def test_select(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weak = {"type": "isolation_forest", "trees": 2, "windows_per_tree": 4}
     session = Session("select", table_in(tmp_path, monkeypatch, detector=weak), tmp_path)

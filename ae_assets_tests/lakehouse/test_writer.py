@@ -1,5 +1,6 @@
 """What writing days does to a table, and what it refuses."""
 
+import pickle
 from pathlib import Path
 
 import polars as pl
@@ -265,3 +266,19 @@ def test_files_of_a_commit_whose_answer_was_lost_stay_where_the_run_fails(
         write()
     monkeypatch.setattr(catalog, "load_table", load)
     assert lakehouse.read("t.raw", FIRST, day_after(1)).height == 6
+
+
+def test_files_that_other_processes_wrote_become_the_day(lakehouse: Lakehouse) -> None:
+    day, other = day_after(0), day_after(1)
+    elsewhere = lakehouse.day_files("t.raw", day, frame_of(day, rows=0))
+    elsewhere = pickle.loads(pickle.dumps(elsewhere))  # noqa: S301 - as an engine sends it
+    written = [file for rows in (2, 3) for file in elsewhere.write(day, frame_of(day, rows=rows))]
+    assert lakehouse.day_rows("t.raw") == {}, "no commit names them"
+    with lakehouse.writer("t.raw") as writer:
+        writer.take(day, written)
+        writer.take(other, elsewhere.write(other, frame_of(other, rows=4)))
+    assert lakehouse.day_rows("t.raw") == {day: 5, other: 4}
+    assert lakehouse.read("t.raw", day, day).equals(pl.concat([frame_of(day, rows=rows) for rows in (2, 3)]))
+    with lakehouse.writer("t.raw") as writer:
+        writer.take(day, ())
+    assert lakehouse.day_rows("t.raw") == {other: 4}
