@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -17,27 +18,22 @@ from ae_assets.chain.empty_days import types_of
 from ae_assets.chain.features import DayCounts, FeatureDay, build_features
 from ae_assets.chain.set_aside import BrokenRule, by_rows
 from ae_assets.chain.settings import remember_settings
+from ae_assets.chain.spark_files import write_days
 from ae_assets.chain.volume import gaps_in
 from ae_assets.chain.workspace import FEATURES, QUARANTINE, RAW, FailedPeriod, Workspace
 from ae_assets.engines.spark.engine import FILE, PLACE, SparkEngine, collect
 from ae_assets.errors import ContractError
 from ae_assets.features.schema import SETTINGS
 from ae_assets.features.validation import with_whole_records
-from ae_assets.lakehouse.writer import WrittenFile
 from ae_assets.model.definition import WatchedTable
 from ae_assets.model.preparation import Preparation
 from ae_assets.progress import Progress
 from ae_assets.schemas.contracts import contract_of
 from ae_assets.schemas.raw import ORIGIN, RawContract
-from ae_assets.schemas.records import ENTITY, PERIOD, key_of
+from ae_assets.schemas.records import ENTITY, PERIOD, TIME
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-
-    from ae_assets.lakehouse.elsewhere import DayFiles
-
-ROWS_IN_FILE = 2_000_000
-"""A day of more rows becomes several files."""
 
 _COUNT = pl.Struct({"what": pl.String(), "name": pl.String(), "rows": pl.Int64()})
 
@@ -126,11 +122,14 @@ def build_features_on_spark(
     with engine.doing(f"making features of {space.name(RAW)}"):
         block = PreparedBlock(table, run.columns, asked, run.gaps, frozenset(run.raw_rows))
         made, counts, failures = run.prepared(block)
+        write, moment = partial(write_days, engine), TIME if table.rhythm.cadence else PERIOD
         try:
             aside = run.broken_rules(made)
             written = {
-                QUARANTINE: run.written(run.whole_records(made), files[QUARANTINE], list(ORIGIN)) if aside else {},
-                FEATURES: run.written(made.select(f"{FEATURES}.*").where(f"{ENTITY} IS NOT NULL"), files[FEATURES]),
+                QUARANTINE: write(run.whole_records(made), files[QUARANTINE], run.raw_rows, list(ORIGIN))
+                if aside
+                else {},
+                FEATURES: write(run.features(made), files[FEATURES], run.raw_rows, [ENTITY, moment]),
             }
         finally:
             made.unpersist()
@@ -202,6 +201,10 @@ class _Run:
             made.unpersist()
             block = better
 
+    def features(self, made: "DataFrame") -> "DataFrame":
+        """The rows of features."""
+        return made.where(f"{FEATURES} IS NOT NULL").select(f"{FEATURES}.*")
+
     def broken_rules(self, made: "DataFrame") -> dict[date, tuple[BrokenRule, ...]]:
         """By day the rules that its rows broke first."""
         from pyspark.sql import functions as F  # noqa: N812
@@ -233,36 +236,6 @@ class _Run:
 
         pairs = [self._engine.blocks(frame, count, PERIOD, "source_row") for frame in (aside, rows)]
         return self._engine.map_pairs((pairs[0], pairs[1]), with_records, types_of(self._space.table, QUARANTINE))
-
-    def written(
-        self, rows: "DataFrame", files: "DayFiles", order: list[str] | None = None
-    ) -> dict[date, list[WrittenFile]]:
-        """The files of each day that the rows were written to; no commit names them yet."""
-        from pyspark.sql import functions as F  # noqa: N812
-
-        parts = -(-max(self.raw_rows.values(), default=0) // ROWS_IN_FILE)
-        part = F.pmod(F.xxhash64(ENTITY), F.lit(max(parts, 1)))
-        blocks = self._engine.blocks(rows, self._engine.count_of(sum(self.raw_rows.values())), PERIOD, part)
-        by = order or list(reversed(key_of(rows.columns)))
-
-        def write(block: pl.DataFrame) -> pl.DataFrame:
-            written = [
-                {PERIOD: of_day[PERIOD][0], **vars(file)}
-                for of_day in block.partition_by(PERIOD)
-                for file in files.write(of_day[PERIOD][0], of_day.sort(by))
-            ]
-            return pl.DataFrame(written, schema=schema)
-
-        schema = {
-            PERIOD: self._space.table.periods.dtype,
-            "path": pl.String(),
-            "rows": pl.Int64(),
-            "size_bytes": pl.Int64(),
-        }
-        days: dict[date, list[WrittenFile]] = {}
-        for day, *file in collect(self._engine.map_blocks(blocks, write, schema)).sort(PERIOD, "path").iter_rows():
-            days.setdefault(day, []).append(WrittenFile(*file))
-        return days
 
     def _raw(self, columns: list[str]) -> "DataFrame":
         rows = self._engine.table(

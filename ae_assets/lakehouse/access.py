@@ -72,6 +72,10 @@ class TableAccess:
         self._process = 0
         self._layouts: dict[tuple[str, int], Layout] = {}
 
+    def __reduce__(self) -> tuple[type["TableAccess"], tuple[Mapping[str, str]]]:
+        """Sent to another process, it connects there."""
+        return TableAccess, (self.properties,)
+
     def close(self) -> None:
         """Lets go of the connection; the next use makes a new one."""
         if self._catalog is not None and self._process == os.getpid():

@@ -70,7 +70,7 @@ class SparkEngine:
         from pyspark.sql import functions as F  # noqa: N812
 
         numbered = rows.withColumn(BLOCK, F.pmod(F.xxhash64(*by), F.lit(count)).cast("int"))
-        return numbered.repartition(count, BLOCK)
+        return numbered.repartitionById(count, BLOCK)
 
     def map_blocks(
         self, blocks: "DataFrame", function: Callable[[pl.DataFrame], pl.DataFrame], schema: Mapping[str, pl.DataType]
