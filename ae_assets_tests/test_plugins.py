@@ -110,7 +110,7 @@ def test_a_config_that_is_made_already_is_taken_as_it_is() -> None:
 
 def test_naming_an_estimator_imports_neither_its_library_nor_what_trains() -> None:
     code = (
-        "import sys; from pydantic import TypeAdapter; from ae_assets.detectors import DetectorConfig;"
+        "import sys; from pydantic import TypeAdapter; from ae_assets.detectors.config import DetectorConfig;"
         "TypeAdapter(DetectorConfig).validate_python({'type': 'estimator', 'class': 'pyod.models.iforest.IForest'});"
         "print([name for name in ('numpy', 'pyod', 'sklearn', 'keras', 'jax', 'optax') if name in sys.modules])"
     )

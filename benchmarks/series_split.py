@@ -24,7 +24,15 @@ from ae_assets.cli.instance import load_table
 from ae_assets.decisions.aggregation import aggregate
 from ae_assets.detectors import TrainingData, fit, windows_of
 from ae_assets.detectors.config import DetectorConfig, GradientBoostingConfig, IsolationForestConfig, PcaConfig
-from ae_assets.detectors.networks.classifiers import LstmClassifierConfig
+from ae_assets.detectors.networks.classifiers import (
+    BidirectionalLstmClassifierConfig,
+    ConvolutionalClassifierConfig,
+    LstmClassifierConfig,
+    SpectrogramClassifierConfig,
+)
+from ae_assets.detectors.networks.convolutional import ConvolutionalAutoencoderConfig
+from ae_assets.detectors.networks.lstm import LstmAutoencoderConfig
+from ae_assets.detectors.networks.variational import VariationalAutoencoderConfig
 from ae_assets.evaluation.intervals import rate
 from ae_assets.evaluation.protocols.alarms import AlarmFigures, alarm_figures
 from ae_assets.evaluation.protocols.curves import average_precision, vus_pr
@@ -105,7 +113,21 @@ def detectors(table: WatchedTable, names: Iterable[str] = ()) -> Mapping[str, De
     found["t2_and_q of the values"] = PcaConfig(features=levels, statistic="t2_and_q", per="entity", clip=1e6)
     found["q of the values"] = PcaConfig(features=levels, per="entity", clip=1e6)
     found["gradient_boosting, supervised"] = GradientBoostingConfig()
-    found["lstm_classifier, supervised"] = LstmClassifierConfig(window=timedelta(hours=5), units=(32,), epochs=10)
+    window = 20 * table.rhythm.step
+    for supervised in (
+        LstmClassifierConfig(window=window, units=(32,), epochs=10),
+        BidirectionalLstmClassifierConfig(window=window, units=(32,), epochs=10),
+        ConvolutionalClassifierConfig(window=window, epochs=10),
+        SpectrogramClassifierConfig(window=3 * window, epochs=10),
+    ):
+        found[f"{supervised.name}, supervised"] = supervised
+    for network in (
+        LstmAutoencoderConfig(window=window, epochs=10),
+        ConvolutionalAutoencoderConfig(window=window, epochs=10),
+        VariationalAutoencoderConfig(epochs=10),
+    ):
+        found[network.name] = network
+        found[f"{network.name} of each device"] = network.model_copy(update={"per": "entity"})
     found["isolation forest of the values"] = IsolationForestConfig(features=levels, per="entity")
     chosen = list(names)
     return {name: config for name, config in found.items() if not chosen or name in chosen}
