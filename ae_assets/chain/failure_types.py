@@ -92,7 +92,7 @@ def failure_types(space: Workspace, champion: Champion, days: tuple[date, date])
     grouping = grouped(points, groups_of(known), SEED)
     flat, spent = principal(points, 2), float(np.square(points - points.mean(axis=0)).sum())
     types: list[FailureType] = []
-    if grouping is not None:
+    if grouping is not None and grouping.beyond_a_cloud:
         known = known.with_columns(kind=_kinds(space, known))
         for one in range(grouping.count):
             inside = grouping.labels == one

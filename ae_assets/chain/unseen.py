@@ -4,6 +4,7 @@ from datetime import date, timedelta
 
 from ae_assets.chain.champion import Champion, load_champion
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
+from ae_assets.errors import EvaluationError
 from ae_assets.schemas.periods import named
 
 
@@ -36,9 +37,19 @@ def latest_unseen_days(space: Workspace) -> tuple[date, date] | str:
 
 
 def days_not_seen(space: Workspace, champion: Champion) -> tuple[date, date]:
-    """First and last of the days after those that the champion has seen, up to the newest that has anomalies."""
+    """First and last of the days after those that the champion has seen, up to the newest that has anomalies.
+
+    Raises:
+        EvaluationError: it has seen all of them.
+    """
     first = space.table.periods.shifted(champion.seen_until, 1)
-    return first, max(space.days_with_rows(ANOMALIES), default=first)
+    last = max(space.days_with_rows(ANOMALIES), default=champion.seen_until)
+    if last < first:
+        raise EvaluationError(
+            f"the champion {champion.version} has learned from all days until {named(champion.seen_until)}, and there "
+            "are no anomalies of later ones; materialise them, or name the days to look at (--start and --end)"
+        )
+    return first, last
 
 
 def latest_days(space: Workspace) -> tuple[date, date] | str:

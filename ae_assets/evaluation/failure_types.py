@@ -312,7 +312,7 @@ class FailureTypes:
         entities: that the grouped ones are of.
         healthy: records without an alarm that they are held against.
         grouping: None where the alarms are too few.
-        types: of the grouping, the largest first.
+        types: of the grouping, the largest first; none where it is no more grouped than a cloud.
         places: (grouped alarms, 2) along the two axes of the largest variance.
         shown: share of the variance along these two.
         abnormal: (grouped alarms,) whether something is known to have gone wrong; None where nothing can be known.

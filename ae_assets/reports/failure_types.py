@@ -29,7 +29,7 @@ MARKS = "osD^vPX*"
 
 def failure_type_parts(told: FailureTypes, wording: Wording) -> list[Part]:
     """The answer in words, the types, and the features that tell each apart from the other alarms."""
-    if told.grouping is None:
+    if told.grouping is None or not told.types:
         return [f"{HEADING}: {answer(told)}"]
     names = type_names(told)
     types = [
@@ -137,7 +137,9 @@ def latent_map(told: FailureTypes) -> bytes:
     """
     with drawing(4.6) as canvas:
         axes = canvas.axes()
-        labels = np.zeros(len(told.places), np.int64) if told.grouping is None else told.grouping.labels
+        labels = (
+            np.zeros(len(told.places), np.int64) if told.grouping is None or not told.types else told.grouping.labels
+        )
         for place, name in enumerate(type_names(told) or ["alarms"]):
             own = told.places[labels == place]
             stable = told.grouping is not None and told.grouping.stable[place]

@@ -103,6 +103,21 @@ def test_the_map_has_a_point_for_each_alarm_and_a_ring_for_each_that_went_wrong(
     assert 0 < found.shown <= 1 + 1e-9
 
 
+def test_where_alarms_are_one_cloud_no_type_is_told(
+    found: FailureTypes, space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    none = replace(found, types=(), grouping=replace(found.grouping, of_clouds=1.0))
+    assert answer(none).startswith("No types: ")
+    assert failure_type_parts(none, wording_of(space.table.features)) == [f"Types of failure: {answer(none)}"]
+    drawn: list[Figure] = []
+    monkeypatch.setattr(canvas, "_png", lambda figure: drawn.append(figure) or b"")
+    latent_map(none)
+    assert len(drawn[0].axes[0].lines[0].get_xdata()) == found.alarms
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ae_assets.evaluation.failure_types.Grouping.beyond_a_cloud", False)
+        assert failure_types(space, load_champion(space), JUDGED).types == ()
+
+
 def test_few_alarms_are_counted_and_not_grouped(space: Workspace) -> None:
     few = failure_types(space, load_champion(space), (DAYS[8], DAYS[8]))
     assert (few.alarms, few.grouping, few.types) == (0, None, ())
@@ -113,6 +128,9 @@ def test_days_that_the_champion_has_not_scored_are_an_error(space: Workspace) ->
     champion = load_champion(space)
     first, last = days_not_seen(space, champion)
     assert (first, last) == (champion.seen_until + timedelta(days=1), DAYS[-1])
+    seen = replace(champion, calibration=replace(champion.calibration, end=DAYS[-1]))
+    with pytest.raises(EvaluationError, match="--start and --end"):
+        days_not_seen(space, seen)
     with pytest.raises(EvaluationError, match="was scored by the champion"):
         failure_types(space, champion, (DAYS[0], DAYS[2]))
 
@@ -124,3 +142,10 @@ def test_of_a_network_the_latent_space_says_where_an_alarm_lies(space: Workspace
     assert (found.space, by_code.space) == (PARTS, LATENT)
     assert by_code.places.shape == found.places.shape
     assert not np.allclose(by_code.places, found.places)
+
+
+def test_where_nothing_is_known_to_go_wrong_types_are_told_without_it(space: Workspace, found: FailureTypes) -> None:
+    unknown = tuple(replace(one, abnormal=None) for one in found.types)
+    text = page_text(failure_type_parts(replace(found, types=unknown, abnormal=None), wording_of(space.table.features)))
+    assert "gone wrong" not in text
+    assert "reallocated sectors" in text
