@@ -67,8 +67,22 @@ def check(table: str, day: str | None) -> int:
     problems = list(_problems(definition, validated))
     for problem in problems:
         say(f"  does not hold: {problem}")
+    if not problems:
+        say(f"to run it: `{_run(definition, min(days), max(days))}`")
     say("the contract does not hold" if problems else "the contract holds")
     return CHECK_FAILED if problems else DONE
+
+
+def _run(table: "WatchedTable", first: date, last: date) -> str:
+    """The command that makes all days, of which the first are learned from where enough are left to be judged."""
+    periods, calibration = table.periods, table.calibration
+    command = f"ae-assets run {table.table} --start {periods.key(first)} --end {periods.key(last)}"
+    learned = periods.count(timedelta(days=table.training.days))
+    calibrated = periods.count(timedelta(days=calibration.embargo_days + calibration.days))
+    until = periods.shifted(first, learned - 1)
+    if table.learned is not None or not periods.shifted(until, calibrated) < last:
+        return command
+    return f"{command} --train-start {periods.key(first)} --train-end {periods.key(until)}"
 
 
 def _newest_that_tells(days: "Mapping[date, SourceDay]") -> date:

@@ -32,7 +32,7 @@ _LABELS = "labels.csv"
     "source",
     type=click.Path(exists=True, path_type=Path),
     required=True,
-    help="A file of the table (.csv, .parquet, .jsonl or .ndjson), or a folder or .zip of such files.",
+    help="A file of the table (.csv, .parquet, .jsonl, .ndjson or .txt), or a folder or .zip of such files.",
 )
 @click.option(
     "--output",
