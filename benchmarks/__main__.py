@@ -11,6 +11,7 @@ BENCHMARKS = {
     "read": "reading a day however it is written, looking at a folder",
     "features": "features of a day and of a range",
     "detectors": "scoring and training beside keras' own predict and fit",
+    "networks": "training and scoring of every network beside keras' own fit and predict (some minutes)",
     "lakehouse": "writing and reading days",
     "bad_input": "memory that input made to harm takes",
     "maintenance": "what maintenance gains on a table of 400 days",

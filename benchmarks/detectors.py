@@ -179,7 +179,7 @@ def _dense_scoring(config: DenseAutoencoderConfig) -> list[Row]:
     left = np.random.default_rng(0).standard_normal((MATRIX_SIDE, MATRIX_SIDE), dtype=np.float32)
     product = np.empty_like(left)
     on_device, multiply = jnp.asarray(left), jax.jit(jnp.matmul)
-    seconds = _in_turns(
+    seconds = in_turns(
         {
             "numpy": lambda: np.matmul(left, left, out=product),
             "jax": lambda: multiply(on_device, on_device).block_until_ready(),
@@ -216,7 +216,7 @@ def _lstm_scoring(config: LstmAutoencoderConfig) -> list[Row]:
     windows = every_day.take(np.arange(DAYS - 1, len(every_day), DAYS))
     detector = _untrained(config, windows)
     predict = _best_predict(detector, _keras_inputs(detector, windows), LSTM_PREDICT_BATCHES)
-    seconds = _in_turns({"score": lambda: detector.score(windows), "predict": predict.run})
+    seconds = in_turns({"score": lambda: detector.score(windows), "predict": predict.run})
     ratio = median(np.array(seconds["predict"]) / np.array(seconds["score"]))
     note = f"the last day of {len(windows)} drives x {detector.steps} days x {FEATURES}"
     return [
@@ -286,21 +286,26 @@ def _best_predict(detector: FittedNetwork, inputs: Any, batches: tuple[int, ...]
     candidates = [_Predict(detector, inputs, batch) for batch in batches]
     for candidate in candidates:
         candidate.run()
-    seconds = _in_turns({str(candidate.batch): candidate.run for candidate in candidates}, rounds=2, warm=False)
+    seconds = in_turns({str(candidate.batch): candidate.run for candidate in candidates}, rounds=2, warm=False)
     return min(candidates, key=lambda candidate: min(seconds[str(candidate.batch)]))
 
 
-def _in_turns(works: dict[str, Callable[[], Any]], rounds: int = ROUNDS, warm: bool = True) -> dict[str, list[float]]:
-    """Wall seconds of each work in each round."""
+def in_turns(
+    works: dict[str, Callable[[], Any]],
+    rounds: int = ROUNDS,
+    warm: bool = True,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
+    """Seconds of each work in each round, wall seconds unless another clock is read."""
     if warm:
         for work in works.values():
             work()
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(rounds):
         for name, work in works.items():
-            began = time.perf_counter()
+            began = clock()
             work()
-            seconds[name].append(time.perf_counter() - began)
+            seconds[name].append(clock() - began)
     return seconds
 
 

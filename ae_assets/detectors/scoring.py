@@ -10,14 +10,21 @@ from numpy.typing import NDArray
 
 from ae_assets.detectors.backend import Model, keras
 from ae_assets.detectors.base import Scores
-from ae_assets.detectors.compilation import FUSED_NETWORK, NO_PRODUCT_LIBRARY, ONE_THREAD, WIDE_VECTORS, compiled
+from ae_assets.detectors.compilation import (
+    FUSED_NETWORK,
+    NO_PRODUCT_LIBRARY,
+    ONE_THREAD,
+    WIDE_VECTORS,
+    Option,
+    compiled,
+)
 from ae_assets.detectors.networks.network import CODE, Answer, Batch, NetworkConfig, Outputs
 from ae_assets.detectors.preprocessing import Scaler
 from ae_assets.detectors.windows import Windows
 
-BLOCK = 2048
-LOOPING_BLOCK = 256
-"""Windows of a block: small enough that a block's activations stay in cache, large enough to hide the call."""
+BLOCK, WINDOW_BLOCK, LOOPING_BLOCK = 2048, 512, 256
+"""Windows of a block, of one record, of several, and of several one after the other: small enough that a block's
+activations stay in cache, large enough to hide the call."""
 
 
 class Scorer:
@@ -34,8 +41,12 @@ class Scorer:
         self.steps = steps
         self.weights = [jnp.array(variable.value) for variable in model.trainable_variables]
         self.carried = [jnp.array(variable.value) for variable in model.non_trainable_variables]
-        self.block = LOOPING_BLOCK if network.loops_over_steps else BLOCK
-        options = (NO_PRODUCT_LIBRARY, ONE_THREAD) if network.loops_over_steps else (FUSED_NETWORK,)
+        options: tuple[Option, ...] = (FUSED_NETWORK,)
+        self.block = BLOCK
+        if network.loops_over_steps:
+            self.block, options = LOOPING_BLOCK, (NO_PRODUCT_LIBRARY, ONE_THREAD)
+        elif steps > 1:
+            self.block, options = WINDOW_BLOCK, ()
         self._compiled = compiled(self._score_block, WIDE_VECTORS, *options)
 
     def score(self, windows: Windows, cohort: NDArray[np.int32]) -> Scores:

@@ -1,4 +1,4 @@
-"""Training of networks: whole epochs inside one jitted loop over device-resident data, early stopping between them."""
+"""Training of networks: epochs inside jit over device-resident data, early stopping between them."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -161,7 +161,11 @@ class Trainer:
             mapped = jax.shard_map(function, mesh=mesh, in_specs=inputs, out_specs=shared, check_vma=False)
             return compiled(mapped, WIDE_VECTORS, **jit)
 
-        self.epoch = over_devices(self._epoch, (shared, shared, shared, split), donate_argnums=0)
+        self._drawn_batches = over_devices(self._drawn, (shared, split))
+        self._numbered_step = over_devices(self._step_of, (shared,) * 6, donate_argnums=0)
+        whole_epoch = over_devices(self._epoch, (shared, shared, shared, split), donate_argnums=0)
+        is_slow_in_a_loop = network.convolves and jax.default_backend() == "cpu"
+        self.epoch = self._epoch_step_by_step if is_slow_in_a_loop else whole_epoch
         self.mean_loss = over_devices(self._mean_loss, (shared, split))
 
     def initial_state(self, weights: list[NDArray[np.float32]]) -> State:
@@ -179,34 +183,59 @@ class Trainer:
 
     def _epoch(self, state: State, key: jax.Array, rate: jax.Array, data: WindowData) -> tuple[State, jax.Array]:
         """One epoch in shuffled order: the new state and the mean loss of its batches. The old state is given up."""
-        rows, windows = jax.tree.map(lambda part: part[0], data)
-        own = jax.random.fold_in(key, jax.lax.axis_index(AXIS))
+        rows, own, batches = self._drawn(key, data)
 
         def step(state: State, now: tuple[jax.Array, Part]) -> tuple[State, jax.Array]:
-            number, part = now
-            batch = self._gather(rows, part)
-            seen = self._with_jitter(batch, jax.random.fold_in(own, number))
+            return self._step(state, own, rate, rows, *now)
 
-            def loss(weights: list[jax.Array]) -> tuple[jax.Array, tuple[jax.Array, list[jax.Array]]]:
-                outputs, carried = self.model.stateless_call(
-                    weights, state.variables.carried, self.network.inputs(seen), training=True
-                )
-                total, weight = self.network.loss(outputs, batch)
-                return total, (weight, carried)
-
-            (total, (weight, carried)), gradient = jax.value_and_grad(loss, has_aux=True)(state.variables.weights)
-            total, weight, gradient = self._over_devices((total, weight, gradient))
-            weight = jnp.maximum(weight, 1)
-            moves, optimiser = self.optimiser.update(
-                jax.tree.map(lambda part: part / weight, gradient), state.optimiser, state.variables.weights
-            )
-            weights = jax.tree.map(lambda old, move: old - rate * move, state.variables.weights, moves)
-            return State(Variables(weights, self._alike(carried)), optimiser), total / weight
-
-        order = jax.random.permutation(own, len(windows.length))
-        batches = self._batches(jax.tree.map(lambda part: part[order], windows))
         state, losses = jax.lax.scan(step, state, (jnp.arange(len(batches.length)), batches))
         return state, losses.mean()
+
+    def _epoch_step_by_step(
+        self, state: State, key: jax.Array, rate: float, data: WindowData
+    ) -> tuple[State, jax.Array]:
+        """The same with a call for each step: inside a loop XLA has convolutions take four times as long on a CPU."""
+        rows, own, batches = self._drawn_batches(key, data)
+        losses = []
+        for number in range(len(batches.length)):
+            state, loss = self._numbered_step(state, own, rate, rows, batches, number)
+            losses.append(loss)
+        return state, jnp.stack(losses).mean()
+
+    def _drawn(self, key: jax.Array, data: WindowData) -> tuple[jax.Array, jax.Array, Part]:
+        """The device's rows, its key, and its windows in batches and shuffled order."""
+        rows, windows = jax.tree.map(lambda part: part[0], data)
+        own = jax.random.fold_in(key, jax.lax.axis_index(AXIS))
+        order = jax.random.permutation(own, len(windows.length))
+        return rows, own, self._batches(jax.tree.map(lambda part: part[order], windows))
+
+    def _step_of(
+        self, state: State, own: jax.Array, rate: jax.Array, rows: jax.Array, batches: Part, number: jax.Array
+    ) -> tuple[State, jax.Array]:
+        return self._step(state, own, rate, rows, number, jax.tree.map(lambda part: part[number], batches))
+
+    def _step(
+        self, state: State, own: jax.Array, rate: jax.Array, rows: jax.Array, number: jax.Array, part: Part
+    ) -> tuple[State, jax.Array]:
+        """The state after the gradient step of a batch, and its mean loss."""
+        batch = self._gather(rows, part)
+        seen = self._with_jitter(batch, jax.random.fold_in(own, number))
+
+        def loss(weights: list[jax.Array]) -> tuple[jax.Array, tuple[jax.Array, list[jax.Array]]]:
+            outputs, carried = self.model.stateless_call(
+                weights, state.variables.carried, self.network.inputs(seen), training=True
+            )
+            total, weight = self.network.loss(outputs, batch)
+            return total, (weight, carried)
+
+        (total, (weight, carried)), gradient = jax.value_and_grad(loss, has_aux=True)(state.variables.weights)
+        total, weight, gradient = self._over_devices((total, weight, gradient))
+        weight = jnp.maximum(weight, 1)
+        moves, optimiser = self.optimiser.update(
+            jax.tree.map(lambda part: part / weight, gradient), state.optimiser, state.variables.weights
+        )
+        weights = jax.tree.map(lambda old, move: old - rate * move, state.variables.weights, moves)
+        return State(Variables(weights, self._alike(carried)), optimiser), total / weight
 
     def _mean_loss(self, variables: Variables, data: WindowData) -> tuple[jax.Array, jax.Array]:
         """Mean loss over all windows: of the network, and of the constant answer."""

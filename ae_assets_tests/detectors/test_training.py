@@ -106,6 +106,26 @@ def test_a_part_of_the_batch_on_each_device_is_the_whole_batch() -> None:
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
+class StepByStep(DenseAutoencoderConfig):
+    """Trained as convolutions are."""
+
+    convolves = True
+
+
+def test_an_epoch_of_calls_for_each_step_is_one_of_a_single_call() -> None:
+    windows, model = windows_of(fleet(), NAMES), DENSE.build(SHAPE)
+    ends = []
+    for config in (DENSE, StepByStep.model_validate(DENSE.model_dump())):
+        trainer, data = Trainer(config, model, 1, 1), on_device(windows, 1, 1)
+        state = trainer.initial_state(initial_weights(model, 7))
+        for epoch in range(2):
+            state, loss = trainer.epoch(state, jax.random.key(epoch), 0.01, data)
+        ends.append((float(loss), state.variables.weights))
+    assert ends[0][0] == pytest.approx(ends[1][0], rel=1e-5)
+    for one, other in zip(ends[0][1], ends[1][1], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
 def test_the_defaults_are_adam_as_keras_has_it() -> None:
     random = np.random.default_rng(0)
     weight = random.normal(size=(5, 3)).astype(np.float32)

@@ -140,6 +140,7 @@ class BidirectionalLstmClassifierConfig(LstmClassifierConfig):
 class ConvolutionalClassifierConfig(ClassifierConfig):
     """Fully convolutional network over a window (Wang, Yan and Oates 2017)."""
 
+    convolves = True
     type: Literal["convolutional_classifier"] = "convolutional_classifier"
     filters: tuple[PositiveInt, ...] = Field((128, 256, 128), min_length=1, description="Filters of each layer.")
     kernels: tuple[PositiveInt, ...] = Field((8, 5, 3), description="Steps that a filter of each layer sees at once.")
@@ -169,6 +170,7 @@ class ConvolutionalClassifierConfig(ClassifierConfig):
 class SpectrogramClassifierConfig(ClassifierConfig):
     """Convolutional network over the spectrogram of each feature, taken as an image with a channel for each."""
 
+    convolves = True
     type: Literal["spectrogram_classifier"] = "spectrogram_classifier"
     frame: int = Field(
         16, ge=2, description="Steps of a frame of the Fourier transform; beyond a window's ends it holds 0."

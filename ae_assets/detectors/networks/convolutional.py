@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class ConvolutionalAutoencoderConfig(ReconstructionConfig):
     """Convolutional autoencoder over the records of one window, which it halves with every layer."""
 
+    convolves = True
     former_keys: ClassVar[Mapping[str, str]] = {**ReconstructionConfig.former_keys, "kernel_days": "kernel"}
     searched: ClassVar[SearchSpace] = {
         **ReconstructionConfig.searched,

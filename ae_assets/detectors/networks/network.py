@@ -97,12 +97,14 @@ class NetworkConfig(TrainingConfig, WindowDetectorConfig):
         uses_target: whether it learns from windows of which something is known to go wrong, too.
         uses_cohort: whether its inputs hold the cohort.
         loops_over_steps: whether it takes one step after the other, as recurrent layers do; says how XLA is best used.
+        convolves: whether it is made of convolutions; the same.
     """
 
     implementation = "ae_assets.detectors.network_detector:FittedNetwork"
     uses_target: ClassVar[bool] = False
     uses_cohort: ClassVar[bool] = False
     loops_over_steps: ClassVar[bool] = False
+    convolves: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, shape: Shape) -> "keras.Model":
