@@ -89,7 +89,8 @@ def _windows(config: NetworkConfig, entities: int) -> tuple[Windows, np.ndarray,
     every = fleet(entities, config.window)
     windows = every.take(np.flatnonzero(np.arange(len(every)) % DAYS >= DAYS - 10))
     target = np.random.default_rng(0).random(len(windows)) < 0.1
-    return windows, target, np.full(len(windows), COHORTS, np.int32), Scaler.fit(windows.values, config.clip)
+    scaler = Scaler.fit(windows.values, config, windows.feature_names)
+    return windows, target, np.full(len(windows), COHORTS, np.int32), scaler
 
 
 def _batch(windows: Windows, target: np.ndarray, cohort: np.ndarray, scaler: Scaler, steps: int) -> Batch:

@@ -23,7 +23,15 @@ from ae_assets.chain.raw_columns import RawColumns
 from ae_assets.cli.instance import load_table
 from ae_assets.decisions.aggregation import aggregate
 from ae_assets.detectors import TrainingData, fit, windows_of
-from ae_assets.detectors.config import DetectorConfig, GradientBoostingConfig, IsolationForestConfig, PcaConfig
+from ae_assets.detectors.config import (
+    DetectorConfig,
+    EcodConfig,
+    EnsembleConfig,
+    GradientBoostingConfig,
+    IsolationForestConfig,
+    MatrixProfileConfig,
+    PcaConfig,
+)
 from ae_assets.detectors.networks.classifiers import (
     BidirectionalLstmClassifierConfig,
     ConvolutionalClassifierConfig,
@@ -129,6 +137,12 @@ def detectors(table: WatchedTable, names: Iterable[str] = ()) -> Mapping[str, De
         found[network.name] = network
         found[f"{network.name} of each device"] = network.model_copy(update={"per": "entity"})
     found["isolation forest of the values"] = IsolationForestConfig(features=levels, per="entity")
+    found["ecod of each device"] = EcodConfig(per="entity")
+    others = IsolationForestConfig(per="entity"), EcodConfig(per="entity")
+    found["ensemble"] = EnsembleConfig(members=(table.detector, *others))
+    found["matrix profile of the values"] = MatrixProfileConfig(
+        window=timedelta(days=7), records=20, features=levels, per="entity"
+    )
     chosen = list(names)
     return {name: config for name, config in found.items() if not chosen or name in chosen}
 
