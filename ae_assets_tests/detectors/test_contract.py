@@ -163,7 +163,10 @@ def test_a_loaded_detector_scores_the_same_bits(detector: FittedDetector, tmp_pa
         load_detector(tmp_path, NAMES[:-1])
 
 
-@pytest.mark.parametrize("name", [name for name in DETECTORS if name != "lstm_autoencoder"])  # it takes long to compile
+@pytest.mark.parametrize(
+    "name",  # what is recurrent takes long to compile
+    [pytest.param(name, marks=[pytest.mark.slow] if "lstm" in name else []) for name in DETECTORS],
+)
 def test_a_feature_that_is_missing_in_all_of_training_does_no_harm(name: str) -> None:
     quick = {"epochs": 1} if "epochs" in type(DETECTORS[name]).model_fields else {}
     lacking = fleet().with_columns(pl.lit(None, pl.Float32).alias(NAMES[5]))

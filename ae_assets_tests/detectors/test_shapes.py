@@ -21,12 +21,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "networks.md"
 BLOCKS = [yaml.safe_load(block)["detector"] for block in re.findall(r"```yaml\n(.+?)```", PAGE.read_text(), re.DOTALL)]
 QUICK = {"epochs": 6, "batch_size": 32, "learning_rate": 0.01, "dropout": 0.0}
 CASES = [
-    pytest.param(block, id=f"{number}_{block['type']}", marks=[pytest.mark.slow] if "window" in block else [])
+    pytest.param(block, id=f"{number}_{block['type']}", marks=[pytest.mark.slow] if "window" in str(block) else [])
     for number, block in enumerate(BLOCKS)
     if block["type"] != "convolutional_classifier"
 ]
-"""Networks of a window take long to compile; smaller ones of their kind are fitted in test_contract.py, and of the
-largest the parameters are counted in test_other_networks.py."""
+"""Networks of a window, in an ensemble too, take long to compile; smaller ones of their kind are fitted in
+test_contract.py, and of the largest the parameters are counted in test_other_networks.py."""
 
 
 def config_of(block: dict[str, Any]) -> DetectorConfig:
