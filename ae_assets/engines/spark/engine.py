@@ -22,7 +22,7 @@ FILE, PLACE = "__file", "__place"
 """The file of a row and its place in it: by them rows are in the order in which a read gives them."""
 
 ROWS_IN_BLOCK = 500_000
-"""So many rows of some devices are computed on at once; a worker of Python needs about 1 KB for each."""
+"""So many rows of some devices are computed on at once; a worker of Python needs about 2 KB for each."""
 
 
 @dataclass(frozen=True)
