@@ -327,7 +327,7 @@ def test_the_asset_evaluates_origins_when_it_is_asked_to(tmp_path: Path, monkeyp
         "comparisons": (GrowthRuleConfig(features=("smart_5_growth_7d",)),),
     }
     space = replace(space, table=space.table.model_copy(update=rules))
-    monkeypatch.setattr(assets, "_space", lambda *_: space)
+    monkeypatch.setattr(assets, "workspace_of", lambda *_: space)
     last = worn_fleet.LAST
     config = {"start": str(last - timedelta(days=14)), "end": str(last), "origins": 2}
     result = materialise(watched_table(), tmp_path, ("evaluation",), None, {"evaluation": config})
