@@ -20,13 +20,18 @@ from ae_assets_tests.detectors.fleets import NAMES, fleet, split, training_data
 PAGE = Path(__file__).parents[2] / "docs" / "networks.md"
 BLOCKS = [yaml.safe_load(block)["detector"] for block in re.findall(r"```yaml\n(.+?)```", PAGE.read_text(), re.DOTALL)]
 QUICK = {"epochs": 6, "batch_size": 32, "learning_rate": 0.01, "dropout": 0.0}
+WIDE = 100
 CASES = [
-    pytest.param(block, id=f"{number}_{block['type']}", marks=[pytest.mark.slow] if "window" in str(block) else [])
+    pytest.param(
+        block,
+        id=f"{number}_{block['type']}",
+        marks=[pytest.mark.slow] if "window" in str(block) or max(block.get("units", [0])) > WIDE else [],
+    )
     for number, block in enumerate(BLOCKS)
     if block["type"] != "convolutional_classifier"
 ]
-"""Networks of a window, in an ensemble too, take long to compile; smaller ones of their kind are fitted in
-test_contract.py, and of the largest the parameters are counted in test_other_networks.py."""
+"""Networks of a window, in an ensemble too, take long to compile, wide ones long to fit; smaller ones of their kind are
+fitted in test_contract.py, and of the largest the parameters are counted in test_other_networks.py."""
 
 
 def config_of(block: dict[str, Any]) -> DetectorConfig:
