@@ -28,10 +28,11 @@ CASES = [
         marks=[pytest.mark.slow] if "window" in str(block) or max(block.get("units", [0])) > WIDE else [],
     )
     for number, block in enumerate(BLOCKS)
-    if block["type"] != "convolutional_classifier"
+    if block["type"] not in {"convolutional_classifier", "matrix_profile"}
 ]
 """Networks of a window, in an ensemble too, take long to compile, wide ones long to fit; smaller ones of their kind are
-fitted in test_contract.py, and of the largest the parameters are counted in test_other_networks.py."""
+fitted in test_contract.py, and of the largest the parameters are counted in test_other_networks.py. The matrix profile
+looks at the shape of more records than there are here: test_matrix_profile.py."""
 
 
 def config_of(block: dict[str, Any]) -> DetectorConfig:
