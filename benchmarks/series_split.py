@@ -129,6 +129,9 @@ def detectors(table: WatchedTable, names: Iterable[str] = ()) -> Mapping[str, De
         SpectrogramClassifierConfig(window=3 * window, epochs=10),
     ):
         found[f"{supervised.name}, supervised"] = supervised
+    found["lstm_classifier of chunks, supervised"] = LstmClassifierConfig(
+        window=window, chunk_step=window / 4, units=(32,), epochs=10
+    )
     for network in (
         LstmAutoencoderConfig(window=window, epochs=10),
         ConvolutionalAutoencoderConfig(window=window, epochs=10),

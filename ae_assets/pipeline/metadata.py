@@ -197,6 +197,7 @@ def model_run(table: WatchedTable, trained: "TrainedModel") -> Metadata:
     from ae_assets.reports.figures import training_curve
 
     history, card = trained.detector.history, trained.card
+    epochs = len(history.train_loss)
     curve = "training and validation loss by epoch"
     start, end = (named(table.periods.parse(card["training"][key])) for key in ("start", "end"))
     learned = TrainingRange.from_record(card["training"], table.periods).learned
@@ -204,10 +205,9 @@ def model_run(table: WatchedTable, trained: "TrainedModel") -> Metadata:
     return {
         SUMMARY: f"{trained.version}: {card['detector']['type']}, fitted on {history.windows_seen:,} windows "
         f"from {start} to {end}{first}. It is not in use before its threshold is chosen.",
-        **(_figure("Training curve", training_curve(history), curve) if history.train_loss else {}),
+        **(_figure("Training curve", training_curve(history), curve) if epochs else {}),
         **_channel_figures(trained),
-        "Validation loss": _short(history.kept_loss),
-        "Epochs": len(history.train_loss),
+        **({"Validation loss": _short(history.kept_loss), "Epochs": epochs} if epochs else {}),
         "Windows for training": history.windows_seen,
         "Windows available": history.windows_available,
         **_abnormal_rows(table, card["data"]),
