@@ -39,6 +39,7 @@ def judged(features: Path, output: Path, *more: str) -> pl.DataFrame:
     return pl.DataFrame(json.loads((output / "rolling_origin.json").read_text())["splits"])
 
 
+@pytest.mark.slow
 def test_a_feature_file_holds_every_day_in_a_row_group_of_its_own(features: Path) -> None:
     import pyarrow.parquet as pq
 
@@ -55,6 +56,7 @@ def test_days_that_the_source_lacks_make_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / "none.parquet").exists()
 
 
+@pytest.mark.slow
 def test_scores_are_kept_between_runs_and_made_anew_for_other_features(
     features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,17 +41,20 @@ _OF_SPANS: Mapping[str, str] = {
 
 def catalogue(config: FeatureConfig) -> tuple[Feature, ...]:
     """The features of a config, in the order of their columns: attributes as the YAML names them, then the row."""
+    return (
+        *(feature for column in config.attributes for feature in _features_of(column, config)),
+        *(Feature(f"{CALENDAR}{part}", f"{part} of the record, in UTC", None, part) for part in config.calendar),
+        *(_presence(config) if config.presence else ()),
+    )
+
+
+def _presence(config: FeatureConfig) -> tuple[Feature, Feature]:
     look_back = in_words(config.look_back)
     gap = f"days of the table since the device's previous record; null if none in {look_back}"
     history = (
         f"days of the last {look_back} with an earlier record of the device; days that the table lacks count alike"
     )
-    return (
-        *(feature for column in config.attributes for feature in _features_of(column, config)),
-        *(Feature(f"{CALENDAR}{part}", f"{part} of the record, in UTC", None, part) for part in config.calendar),
-        Feature("gap_days", gap, None, "gap_days"),
-        Feature("history_days", history, None, "history_days"),
-    )
+    return Feature("gap_days", gap, None, "gap_days"), Feature("history_days", history, None, "history_days")
 
 
 def feature_names(config: FeatureConfig) -> tuple[str, ...]:

@@ -133,6 +133,11 @@ class FeatureConfig(BaseModel):
         description="What is said of the time of a record, in UTC: hour (0 to 23), minute, weekday (1 = Monday), day "
         "of the month, month. It is no evidence: a record of which nothing else is known is not judged.",
     )
+    presence: bool = Field(
+        default=True,
+        description="Whether gap_days and history_days are features: how long a device was away, and how many days of "
+        "the look-back it has been there. Off, as for series, a new device is not strange for being new.",
+    )
 
     @model_validator(mode="after")
     def _calendar_is_named_once(self) -> "FeatureConfig":

@@ -67,10 +67,11 @@ class FeatureSettings:
             }
             for column, attribute in self.config.attributes.items()
         }
-        # Only where there is one: settings from before there was a calendar stay as they are.
+        # Only where they are set: settings from before there were these stay as they are.
         calendar = {"calendar": list(self.config.calendar)} if self.config.calendar else {}
+        presence = {} if self.config.presence else {"presence": False}
         spans = [days_or_written(span) for span in self.config.spans]
-        features = {"spans": spans, "attributes": attributes, **calendar}
+        features = {"spans": spans, "attributes": attributes, **calendar, **presence}
         return {"format": self.format, "source": dict(self.source), "features": features}
 
     @classmethod
@@ -88,10 +89,8 @@ class FeatureSettings:
             }
             for column, settings in features["attributes"].items()
         }
-        calendar = features.get("calendar", ())
-        config = FeatureConfig.model_validate(
-            {"spans": features["spans"], "attributes": attributes, "calendar": calendar}
-        )
+        kept = {key: features[key] for key in ("calendar", "presence") if key in features}
+        config = FeatureConfig.model_validate({"spans": features["spans"], "attributes": attributes, **kept})
         return cls(config, record["source"], record["format"])
 
     @cached_property
@@ -129,7 +128,7 @@ class FeatureSettings:
             made = feature.transform in self.config.calendar
             return {"features.calendar": feature.transform if made else f"not {feature.transform}"}
         if column is None:
-            return look_back
+            return {**look_back, "features.presence": self.config.presence}
         key, attribute = f"features.attributes.{column}", self.config.attributes.get(column)
         if attribute is None:
             return {key: ABSENT}

@@ -53,7 +53,7 @@ def settled(space: Workspace, parts: int) -> tuple[pl.DataFrame, Mapping[date, D
     return made, counts, tries
 
 
-@pytest.mark.parametrize("parts", [1, 2, 5])
+@pytest.mark.parametrize("parts", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(5, marks=pytest.mark.slow)])
 def test_blocks_give_what_the_whole_gives(fleet: Workspace, parts: int) -> None:
     built = build_features(fleet, ASKED)
     made, counts, tries = settled(fleet, parts)

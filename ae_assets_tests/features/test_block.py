@@ -148,6 +148,14 @@ def test_a_gap_of_the_table_is_none_of_the_drive(
     assert (gap, history) == (expected[0], None if expected[1] is None else pytest.approx(expected[1]))
 
 
+def test_how_long_a_drive_has_been_there_is_no_feature_where_the_config_says_so() -> None:
+    history = series("smart_5_raw", {7: 4, 0: 15})
+    config = FeatureConfig.model_validate({**CONFIG.model_dump(), "presence": False})
+    frame = features_of_block(history, DAY, config)
+    assert set(feature_names(CONFIG)) - set(feature_names(config)) == {"gap_days", "history_days"}
+    assert frame.equals(features_of_block(history, DAY, CONFIG).drop("gap_days", "history_days"))
+
+
 def test_a_young_table_has_no_gap_before_its_first_day() -> None:
     row = features_of(series("smart_5_raw", {3: 0, 2: 0, 1: 0, 0: 0}))
     assert (row["gap_days"], row["history_days"]) == (1, 3)

@@ -124,6 +124,14 @@ def test_a_record_says_all_that_counts_and_nothing_else() -> None:
     assert FeatureSettings.from_record(record).changes(BEFORE, NAMES) == []
 
 
+def test_presence_is_a_setting_where_it_is_off() -> None:
+    now = FeatureSettings(BEFORE.config.model_copy(update={"presence": False}), SOURCE)
+    assert "presence" not in BEFORE.record["features"]
+    assert FeatureSettings.from_record(now.record).digest == now.digest
+    assert BEFORE.changes(now, ["history_days"]) == [Change("features.presence", before=True, now=False)]
+    assert BEFORE.changes(now, ["smart_5_level"]) == []
+
+
 def test_a_calendar_is_a_setting_where_there_is_one() -> None:
     config = BEFORE.config.model_copy(update={"calendar": ("hour",)})
     now = FeatureSettings(config, BEFORE.source)
