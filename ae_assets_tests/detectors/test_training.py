@@ -112,11 +112,12 @@ class StepByStep(DenseAutoencoderConfig):
     convolves = True
 
 
-def test_an_epoch_of_calls_for_each_step_is_one_of_a_single_call() -> None:
+@pytest.mark.parametrize("shards", [1, 2])
+def test_an_epoch_of_calls_for_each_step_is_one_of_a_single_call(shards: int) -> None:
     windows, model = windows_of(fleet(), NAMES), DENSE.build(SHAPE)
     ends = []
     for config in (DENSE, StepByStep.model_validate(DENSE.model_dump())):
-        trainer, data = Trainer(config, model, 1, 1), on_device(windows, 1, 1)
+        trainer, data = Trainer(config, model, 1, shards), on_device(windows, 1, shards)
         state = trainer.initial_state(initial_weights(model, 7))
         for epoch in range(2):
             state, loss = trainer.epoch(state, jax.random.key(epoch), 0.01, data)
