@@ -57,8 +57,7 @@ def new(table: str, source: Path, output: Path | None) -> int:
 
     if output is None:
         output = projects()[0].defs_folder / table / "defs.yaml"
-    if output.exists():
-        raise ConfigError(f"{output} is there already and stays as it is; remove it first, or name another --output")
+    _require_absent(output)
     sample = read_sample(source)
     named, comma = _named_after(sample.names), sample.format == "csv" and sample.separator != ","
     files = sample.file.replace_strict(dict(enumerate(sample.names)), return_dtype=pl.String)
@@ -75,6 +74,8 @@ def new(table: str, source: Path, output: Path | None) -> int:
     target, labels = _target(source.resolve(), sample, proposal)
     text = yaml_of(proposal, table, str(location.resolve()), settings, target)
     parse_table(yaml.safe_load(text)["attributes"], str(output))
+    if labels is not None:
+        _require_absent(output.with_name(_LABELS))
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         if labels is not None:
@@ -90,6 +91,11 @@ def new(table: str, source: Path, output: Path | None) -> int:
         say(f"unsure: {doubt}")
     say(f"next: look at it, then `ae-assets check {table}`")
     return DONE
+
+
+def _require_absent(path: Path) -> None:
+    if path.exists():
+        raise ConfigError(f"{path} is there already and stays as it is; remove it first, or name another --output")
 
 
 def _target(source: Path, sample: "Sample", proposal: "Proposal") -> tuple[str | None, "pl.DataFrame | None"]:
@@ -124,7 +130,7 @@ def _target(source: Path, sample: "Sample", proposal: "Proposal") -> tuple[str |
     folders = ", ".join(sorted({str(PurePosixPath(name).parent) for name in marks}))
     proposal.unsure.append(
         f"{_LABELS} is made of the lines of {folders}, which are 0 or 1, for {BEGIN} and steps of a minute: make it "
-        "again (remove defs.yaml) where source.lines has others"
+        "again (remove both files) where source.lines has others"
     )
     return f"{_LABELS}}} # made of {folders}: {labels.height} runs of 1", labels
 

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import polars as pl
 
+from ae_assets.errors import ModelError
+
 Unit = Literal["days", "records"]
 
 SEEN: Mapping[Unit, str] = {"days": "seen_days", "records": "seen_records"}
@@ -21,7 +23,16 @@ class LifeRange:
     unit: Unit = "days"
 
     def holds(self, seen: pl.Series) -> pl.Series:
-        """Whether each record lies in it, by the column `SEEN`; null counts as the very first of all."""
+        """Whether each record lies in it, by the column `SEEN`; a null day is that of the very first record of all.
+
+        Raises:
+            ModelError: of a record it is not known, since its features were made before records were counted.
+        """
+        if self.unit == "records" and seen.null_count():
+            raise ModelError(
+                f"{seen.null_count()} of {len(seen)} records were not counted when their features were made, and "
+                "training.records counts them; materialise the features of these days again"
+            )
         return seen.fill_null(0).is_between(self.first if self.first > 1 else 0, self.last)
 
     def after(self, skipped: int, count: int) -> "LifeRange":

@@ -491,6 +491,15 @@ def headerless(folder: Path) -> Path:
     return folder
 
 
+def test_labels_of_somebody_else_stay_as_they_are(tmp_path: Path) -> None:
+    own = tmp_path / "labels.csv"
+    own.write_text("mine")
+    result = ae_assets("new", "machines", "--from", headerless(tmp_path / "in"), "--output", tmp_path / "machines.yaml")
+    assert result.exit_code == WRONG_USE, result.output
+    assert own.read_text() == "mine"
+    assert not (tmp_path / "machines.yaml").exists()
+
+
 def test_files_without_header_and_time_are_told_their_columns_and_counted_times(project: Path, tmp_path: Path) -> None:
     result = ae_assets("new", "machines", "--from", headerless(tmp_path / "in"))
     assert result.exit_code == DONE, result.output
