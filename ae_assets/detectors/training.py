@@ -164,8 +164,7 @@ class Trainer:
         self._drawn_batches = over_devices(self._drawn, (shared, split))
         self._numbered_step = over_devices(self._step_of, (shared,) * 6, donate_argnums=0)
         whole_epoch = over_devices(self._epoch, (shared, shared, shared, split), donate_argnums=0)
-        # Between calls a device's own rows and batches would count as those of all.
-        is_slow_in_a_loop = network.convolves and shards == 1 and jax.default_backend() == "cpu"
+        is_slow_in_a_loop = network.convolves and jax.default_backend() == "cpu"
         self.epoch = self._epoch_step_by_step if is_slow_in_a_loop else whole_epoch
         self.mean_loss = over_devices(self._mean_loss, (shared, split))
 
