@@ -27,6 +27,13 @@ class Progress:
     seconds: float
     note: str = ""
 
+    @property
+    def in_words(self) -> str:
+        """As logs say it, with the rows a second."""
+        rate = self.rows / self.seconds if self.seconds else 0.0
+        done = f"{self.done}/{self.total} {self.unit}, {self.rows:,} rows, {rate:,.0f} rows/s"
+        return f"{self.stage}: {done} {self.note}".rstrip()
+
 
 ProgressSink = Callable[[Progress], None]
 

@@ -141,7 +141,7 @@ def _features(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition
         space, step = workspace_of(context, table, lakehouse), PeriodStep(context, table, FEATURES)
         yield from step.failures()
         engine = table.engine if config.engine == "table" else config.engine
-        built = list(step.made(build_features(space, step.days, engine)))
+        built = list(step.made(build_features(context, lakehouse, space, step.days, engine)))
         yield from step.failures()
         step.describe(FEATURES, metadata.features_days(space, built))
         step.describe(QUARANTINE, metadata.quarantine_days(space, built))
@@ -263,11 +263,7 @@ def workspace_of(
 
     def log(progress: Progress) -> None:
         stop_if_interrupted()
-        rate = progress.rows / progress.seconds if progress.seconds else 0.0
-        context.log.info(
-            f"{progress.stage}: {progress.done}/{progress.total} {progress.unit}, {progress.rows:,} rows, "
-            f"{rate:,.0f} rows/s {progress.note}".rstrip(),
-        )
+        context.log.info(progress.in_words)
         publish(progress)
 
     watch_interrupts(context.run.run_id)

@@ -5,7 +5,11 @@ from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Literal
 
+import dagster as dg
+
 from ae_assets.chain import Workspace
+from ae_assets.chain.workspace import FEATURES
+from ae_assets.pipeline.resources import LakehouseResource
 
 if TYPE_CHECKING:
     from ae_assets.chain.features import FeatureDay
@@ -14,7 +18,11 @@ if TYPE_CHECKING:
 
 
 def build_features(
-    space: Workspace, days: Sequence[date], engine: Literal["local", "spark"]
+    context: dg.AssetExecutionContext,
+    lakehouse: LakehouseResource,
+    space: Workspace,
+    days: Sequence[date],
+    engine: Literal["local", "spark"],
 ) -> "list[FeatureDay | FailedPeriod]":
     """Features and quarantine of the days, by an engine.
 
@@ -23,6 +31,12 @@ def build_features(
         EngineError: Spark failed.
     """
     if engine == "spark":
+        from ae_assets.pipeline.spark.driver import driver_of_environment
+
+        if (driver := driver_of_environment()).driver != "in-process":
+            from ae_assets.pipeline.spark.launch import run_elsewhere
+
+            return run_elsewhere(context, lakehouse, space, driver, FEATURES, days)
         from ae_assets.chain.features_on_spark import build_features_on_spark
 
         with spark_engine(space) as spark:

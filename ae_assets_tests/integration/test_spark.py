@@ -21,8 +21,9 @@ from ae_assets.errors import ConfigError, EngineError, LakehouseError
 from ae_assets.lakehouse import Lakehouse
 from ae_assets.lakehouse.catalogs import CATALOG_NAME
 from ae_assets_tests.chain.faulty_fleet import ASKED, DAYS, faulty_fleet
+from ae_assets_tests.chain.tables import watched_table
 from ae_assets_tests.conftest import REPOSITORY
-from ae_assets_tests.pipeline.runs import failure_of, materialise
+from ae_assets_tests.pipeline.runs import failure_of, instance_in, materialise
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # py4j leaves its sockets to the collector
@@ -69,7 +70,11 @@ def files(space: Workspace) -> set[str]:
     return {version for asset in (FEATURES, QUARANTINE) for version in space.day_versions(asset).values()}
 
 
-def test_a_run_by_spark_writes_what_a_run_by_the_local_engine_writes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("driver", ["in-process", "spark-submit"])
+def test_a_run_by_spark_writes_what_a_run_by_the_local_engine_writes(
+    driver: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AE_ASSETS_SPARK_DRIVER", driver)
     space = faulty_fleet(tmp_path)
     runs = []
     for engine in ("local", "spark"):
@@ -84,6 +89,31 @@ def test_a_run_by_spark_writes_what_a_run_by_the_local_engine_writes(tmp_path: P
         assert rows_of_spark[asset].equals(expected)
     assert local_files.isdisjoint(spark_files), "every day is written again"
     assert by_spark == local, "and the days are told alike"
+
+
+def test_a_submitted_driver_fails_the_step_in_its_words_and_shows_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    secret = "secret-never-in-an-argument"  # noqa: S105 - the tables lie on the disk
+    monkeypatch.setenv("AE_ASSETS_SPARK_DRIVER", "spark-submit")
+    monkeypatch.setenv("PYICEBERG_CATALOG__AE_ASSETS__S3__SECRET_ACCESS_KEY", secret)
+    monkeypatch.setenv("SPARK_HOME", str(tmp_path / "spark"))
+    submit = tmp_path / "spark" / "bin" / "spark-submit"
+    submit.parent.mkdir(parents=True)
+    submit.write_text(
+        f'#!/bin/sh\n{{ echo "$@"; cat "$2"; }} >{tmp_path}/shown\n'
+        f'SPARK_HOME={APART}/pyspark exec {APART}/pyspark/bin/spark-submit "$@"\n'
+    )
+    submit.chmod(0o755)
+    table = watched_table(str(tmp_path), engine="spark")  # of which no raw row was loaded
+    with instance_in(tmp_path) as instance:
+        result = materialise(table, tmp_path / "home", (FEATURES, QUARANTINE), (ASKED[0],) * 2, instance=instance)
+    assert "LakehouseError: " in failure_of(result)
+    assert "fleet.raw" in failure_of(result)
+    shown = (tmp_path / "shown").read_text()
+    assert "spark.master local[2]" in shown
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "dagster").rglob("*") if path.is_file())
+    assert secret not in shown + failure_of(result) + "".join(capfd.readouterr()) + kept.decode(errors="replace")
 
 
 @pytest.mark.parametrize("catalog", ["PostgreSQL", "REST"], indirect=True)

@@ -28,7 +28,7 @@ def session_settings() -> dict[str, str]:
         ConfigError: PySpark, Java, a jar or the file of settings is missing.
     """
     _require_spark()
-    own = _settings_in_file()
+    own = cluster_settings()
     ours = {
         "spark.master": "local[*]",
         "spark.app.name": "ae_assets",
@@ -36,6 +36,16 @@ def session_settings() -> dict[str, str]:
         "spark.pyspark.python": sys.executable,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
+    }
+    if own.get("spark.master", "local").startswith("local"):
+        # Without a cluster nobody else is to reach the driver.
+        ours |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    return {**ours, **own}
+
+
+def cluster_settings() -> dict[str, str]:
+    """Those of the settings that hold wherever the driver runs."""
+    ours = {
         # Days and hours are in UTC, and so are the times that Spark hands to Python.
         "spark.sql.session.timeZone": "UTC",
         # Blocks are counted by us: few rows may be much work.
@@ -43,10 +53,7 @@ def session_settings() -> dict[str, str]:
         # A task has one core.
         "spark.executorEnv.POLARS_MAX_THREADS": "1",
     }
-    if own.get("spark.master", "local").startswith("local"):
-        # Without a cluster nobody else is to reach the driver.
-        ours |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
-    return {**ours, **own}
+    return {**ours, **_settings_in_file()}
 
 
 @contextmanager

@@ -1,0 +1,36 @@
+"""What a driver elsewhere is told and tells: the steps that it can run, and what became of periods as JSON."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields, replace
+from datetime import date
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
+
+from ae_assets.chain import Workspace
+from ae_assets.chain.features import FeatureDay
+from ae_assets.chain.features_on_spark import build_features_on_spark
+from ae_assets.chain.workspace import FEATURES, FailedPeriod
+from ae_assets.engines.spark.engine import SparkEngine
+from ae_assets.schemas.periods import Periods
+
+Step = Callable[[Workspace, Sequence[date], SparkEngine], Iterable[Any]]
+
+STEPS: dict[str, Step] = {FEATURES: build_features_on_spark}
+"""By asset; each gives an object for every period."""
+
+_KINDS = {kind.__name__: kind for kind in (FeatureDay, FailedPeriod)}
+
+
+def as_json(facts: Any, periods: Periods) -> dict[str, Any]:
+    """What became of a period, for `of_json`; hours are written as keys of periods, which JSON schemas of days lack."""
+    values = {field.name: getattr(facts, field.name) for field in fields(facts) if field.name != "day"}
+    return {"kind": type(facts).__name__, "day": periods.key(facts.day), "values": to_jsonable_python(values)}
+
+
+def of_json(said: dict[str, Any], periods: Periods) -> Any:
+    """The object that `as_json` was given."""
+    day = periods.parse(said["day"])
+    adapter: TypeAdapter[Any] = TypeAdapter(_KINDS[said["kind"]])
+    return replace(adapter.validate_python({**said["values"], "day": day.isoformat()[:10]}), day=day)
