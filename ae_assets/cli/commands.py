@@ -173,6 +173,28 @@ def export(
     return DONE
 
 
+@command("Write what a table's source holds to CSV files.")
+@click.argument("table")
+@day_option("--start", "First day or hour.")
+@day_option("--end", "Last day or hour.")
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="A folder.")
+def export_source(table: str, start: str, end: str, output: Path) -> int:
+    """Writes hours, days or weeks of TABLE's source to CSV files, one for each, which a table reads as any others.
+
+    Nothing of it goes through the tables of the home, and no row is judged.
+    """
+    from ae_assets.cli.export_source import export_source as exported
+    from ae_assets.cli.instance import open_chain
+
+    with open_chain(table) as chain, shown_progress("export"):
+        definition = chain.definition
+        days = definition.periods.range(*range_of(definition.periods, start, end))
+        rows, count = exported(chain.source(), definition.reading, days, output)
+    absent = f"; the source lacks {len(days) - count:,} of the {len(days):,}" if count < len(days) else ""
+    click.echo(f"{output}: {rows:,} rows of {count:,} {definition.periods.plural}{absent}")
+    return DONE
+
+
 @command("List the devices that a day asks to look at.")
 @click.argument("table")
 @click.argument("day", type=When(), required=False)
@@ -322,9 +344,9 @@ def reproduce(table: str, start: str | None) -> int:
 @command("Fetch the jars that Spark reads tables with.")
 def spark_jars() -> int:
     """Fetches the jars of engine: spark by Maven, once for a Python environment, and checks their digests."""
-    from ae_assets.engines.spark.jars import fetch_jars
+    from ae_assets.engines.spark.jars import jar_set
 
-    for jar in fetch_jars():
+    for jar in jar_set().fetched():
         click.echo(jar)
     return DONE
 

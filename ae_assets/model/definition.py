@@ -72,7 +72,8 @@ class SourceSection(Section):
 
     location: Text
     """A folder of files or archives, one of them, an http(s) address of an archive, s3://bucket/prefix,
-    iceberg://catalog/namespace.table, or simulated://?drives=4000&days=120&seed=7."""
+    iceberg://catalog/namespace.table, cassandra://host/keyspace.table, or
+    simulated://?drives=4000&days=120&seed=7."""
     layout: Literal["drive_stats", "columns"] = "drive_stats"
     """What the files' columns are called. drive_stats: the official files of Backblaze. columns: as source.columns
     says; it need not be written where these are there."""

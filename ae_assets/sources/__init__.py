@@ -22,8 +22,8 @@ __all__ = ["ListedSource", "Reading", "Source", "SourceDay", "listed_day", "open
 
 _KINDS = (
     "a folder of YYYY-MM-DD.csv files or zip archives, one such file, the http(s) address of a .zip file or of an index"
-    " page of such files (with / at the end), s3://bucket/prefix, iceberg://catalog/namespace.table, or"
-    " simulated://?drives=4000&days=120"
+    " page of such files (with / at the end), s3://bucket/prefix, iceberg://catalog/namespace.table,"
+    " cassandra://host:9042/keyspace.table, or simulated://?drives=4000&days=120"
 )
 ENTRY_POINTS = "ae_assets.sources"
 """The group of entry points that add kinds of locations: each is named by its scheme and opens such a location."""
@@ -44,8 +44,8 @@ def open_source(
     Args:
         location: a folder, a .zip file or a YYYY-MM-DD.csv file (also as file://), the http(s) address of a .zip file
             or of an index page (with / at the end), s3://bucket/prefix, s3://bucket/archive.zip or
-            s3://bucket/YYYY-MM-DD.csv, iceberg://catalog/namespace.table, simulated://?..., or one of a kind of one's
-            own: its scheme is that of an entry point, or module:name, e.g. my_package.stores:open_store://anything.
+            s3://bucket/YYYY-MM-DD.csv, iceberg://catalog/namespace.table, cassandra://host/keyspace.table,
+            simulated://?..., or one of a kind of one's own: its scheme is that of an entry point, or module:name, e.g. my_package.stores:open_store://anything.
         reading: how the files are written and by which periods they are cut; None: the defaults, and days.
         memory: folder in which it is remembered what files hold, so that looking at them again is cheap; None: nowhere.
         make_s3_client: makes the client of a source on S3, see `s3.S3ClientMaker`; None: by the AWS chain.
@@ -58,7 +58,7 @@ def open_source(
     reading = reading or Reading()
     scheme = _SCHEME.match(location)
     kind = scheme[1].lower() if scheme else ""
-    if kind in ("simulated", "http", "https", "s3", "iceberg"):
+    if kind in ("simulated", "http", "https", "s3", "iceberg", "cassandra"):
         return _of_a_scheme(kind, location, reading, memory, make_s3_client)
     if kind == "file":
         return _local(Path(url2pathname(urlsplit(location).path)), reading, memory)
@@ -119,6 +119,10 @@ def _of_a_scheme(
             from ae_assets.sources.iceberg import IcebergSource
 
             return IcebergSource(location, reading, memory)
+        case "cassandra":
+            from ae_assets.sources.cassandra import CassandraSource
+
+            return CassandraSource(location, reading, memory)
         case _:
             from ae_assets.sources.https import http_source
 

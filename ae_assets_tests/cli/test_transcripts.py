@@ -32,6 +32,7 @@ DEMO = {
         "export drive_stats raw --start 2013-08-06 --end 2013-08-07 --output FOLDER/raw.csv",
         "export drive_stats raw --start 2013-08-06 --end 2013-08-07 --output FOLDER/raw.xlsx",
     ],
+    "export-source": ["export-source drive_stats --start 2013-08-06 --end 2013-08-08 --output FOLDER/csv"],
     "new": ["new pumps --from FOLDER/in --output FOLDER/defs.yaml"],
     "reproduce": ["reproduce drive_stats --start 2013-07-01"],
     "score": [f"score drive_stats '{FLEET}' --start 2013-08-06 --end 2013-08-07 --output FOLDER/decisions.csv"],

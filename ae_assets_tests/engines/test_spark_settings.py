@@ -70,16 +70,16 @@ def test_jars_are_those_that_were_tested(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(jars, "_PINNED", pinned)
     monkeypatch.setenv("AE_ASSETS_SPARK_JARS", str(folder))
     with pytest.raises(ConfigError, match=r"one\.jar.*ae-assets spark-jars"):
-        jars.jars()
+        jars.jar_set().require()
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="no mvn on PATH"):
-        jars.fetch_jars()
+        jars.jar_set().fetched()
     folder.mkdir()
     (folder / "one.jar").write_bytes(b"other")
     with pytest.raises(ConfigError, match=r"one\.jar .* is not what was tested"):
-        jars.fetch_jars()
+        jars.jar_set().fetched()
     (folder / "one.jar").write_bytes(b"tested")
-    assert jars.fetch_jars() == [folder / "one.jar"]
+    assert jars.jar_set().fetched() == [folder / "one.jar"]
 
 
 def test_a_file_of_settings_is_read_as_spark_reads_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

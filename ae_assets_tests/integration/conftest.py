@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ae_assets.errors import ConfigError
 from ae_assets.lakehouse import Lakehouse
+from ae_assets_tests.integration.cassandra import JARS, Cassandra
+from ae_assets_tests.integration.cassandra import running as running_cassandra
 from ae_assets_tests.integration.postgres import Postgres
 from ae_assets_tests.integration.postgres import running as running_postgres
 from ae_assets_tests.integration.seaweed import KEY, SECRET, Seaweed, running
@@ -54,6 +57,16 @@ class Bucket:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cassandra]:
+    try:
+        JARS.fetched()
+    except ConfigError as reason:
+        pytest.skip(str(reason))
+    with running_cassandra(tmp_path_factory.mktemp("cassandra")) as server:
         yield server
 
 

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ae_assets.engines.spark.jars import jars
+from ae_assets.engines.spark.jars import jar_set
 from ae_assets.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def session_settings() -> dict[str, str]:
     ours = {
         "spark.master": "local[*]",
         "spark.app.name": "ae_assets",
-        "spark.jars": ",".join(map(str, jars())),
+        "spark.jars": ",".join(map(str, jar_set().require())),
         "spark.pyspark.python": sys.executable,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
