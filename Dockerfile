@@ -3,6 +3,8 @@
 #   docker run --read-only --cap-drop ALL --tmpfs /tmp -v ae_assets:/var/lib/ae_assets -p 127.0.0.1:4000:4000 ae-assets
 # deploy/compose.yaml and deploy/helm/values.yaml use it; deploy/check_image.sh builds it and tries it out.
 #
+# --target spark: the same with Spark and Java, for the runs and executors of deploy/kubernetes/spark.
+#
 # BASE_IMAGE: any Debian with python3 (3.11 to 3.13), its venv module and CA certificates: python:3.11-slim, or Debian
 # with python3-venv and ca-certificates. Its Python is the one that docs/results.md was measured with.
 ARG BASE_IMAGE=python:3.11-slim
@@ -25,7 +27,13 @@ COPY pyproject.toml README.md LICENSE ./
 COPY ae_assets/ ae_assets/
 RUN uv/bin/uv pip install --no-deps --build-constraints locks/build.txt .
 
-FROM ${BASE_IMAGE}
+FROM build AS build-spark
+COPY locks/spark.txt locks/
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends maven \
+    && uv/bin/uv pip install --no-deps --require-hashes -r locks/spark.txt \
+    && "$VIRTUAL_ENV/bin/ae-assets" spark-jars
+
+FROM ${BASE_IMAGE} AS image
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="ae_assets" \
       org.opencontainers.image.description="Watches tables of device records with autoencoders: code server, webserver, daemon and runs" \
@@ -54,3 +62,13 @@ HEALTHCHECK --interval=60s --timeout=30s --start-period=60s --retries=3 \
     CMD ["dagster", "api", "grpc-health-check", "-p", "4000"]
 # 0.0.0.0 is the container's own network, in which webserver and daemon are others: docs/deploy.md says how it is fenced.
 CMD ["dagster", "api", "grpc", "-h", "0.0.0.0", "-p", "4000", "-m", "ae_assets.definitions"]
+
+FROM image AS spark
+USER root
+RUN apt-get update -qq \
+    && apt-get install -y -qq --no-install-recommends openjdk-17-jre-headless \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/log/apt /var/log/dpkg.log
+COPY --from=build-spark /opt/ae_assets /opt/ae_assets
+USER 10001:10001
+
+FROM image

@@ -15,7 +15,7 @@ import yaml
 from ae_assets_tests.deploy.compose_file import DEPLOY
 from ae_assets_tests.deploy.manifests import KUBERNETES, faults, loose_ends, manifests, pods, read
 
-FILES = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+FILES = sorted((DEPLOY / "kubernetes").rglob("*.yaml"))
 VALUES = DEPLOY / "helm" / "values.yaml"
 CHART = "AE_ASSETS_DAGSTER_CHART"
 
@@ -50,7 +50,7 @@ def test_nothing_reaches_the_namespace_but_what_a_policy_names() -> None:
         for name, one in everything.items()
         if one["kind"] == "NetworkPolicy" and one["spec"].get("ingress")
     }
-    assert ways_in.keys() == {"NetworkPolicy/code-server", "NetworkPolicy/webserver"}
+    assert ways_in.keys() == {"NetworkPolicy/code-server", "NetworkPolicy/webserver", "NetworkPolicy/spark"}
     assert all(senders and ports for ways in ways_in.values() for senders, ports in ways)
     assert everything["Namespace/ae-assets"]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
@@ -59,6 +59,49 @@ def test_no_manifest_holds_a_secret() -> None:
     assert [name for name in all_manifests() if name.startswith("Secret/")] == []
     settings = all_manifests()["ConfigMap/ae-assets"]["data"]
     assert [name for name in settings if "SECRET" in name or "PASSWORD" in name or "CREDENTIAL" in name] == []
+
+
+def test_executors_of_spark_are_fenced_as_the_servers_are() -> None:
+    everything = all_manifests()
+    executor = yaml.safe_load(everything["ConfigMap/ae-assets-spark"]["data"]["executor.yaml"])
+    (container,) = executor["spec"]["containers"]
+    # Which Spark writes into the template.
+    container |= {"image": "ae-assets:0.1.0-spark", "resources": {"limits": {"memory": "6Gi"}}}
+    assert faults(executor) == []
+    assert loose_ends(executor["spec"]) == []
+    assert executor["spec"]["automountServiceAccountToken"] is False
+    settings = everything["ConfigMap/ae-assets-spark"]["data"]["spark.conf"].split()
+    ports = {str(one["port"]) for one in everything["NetworkPolicy/spark"]["spec"]["ingress"][0]["ports"]}
+    named = [settings[at + 1] for at, word in enumerate(settings) if word.endswith((".port", ".blockManager.port"))]
+    assert set(named) == ports, "the policy lets through what the settings name"
+
+
+def test_the_driver_of_spark_is_the_pod_of_a_run_with_the_right_to_start_executors() -> None:
+    run = yaml.safe_load((DEPLOY / "helm" / "spark.yaml").read_text())["runLauncher"]["config"]["k8sRunLauncher"]
+    usual = yaml.safe_load(VALUES.read_text())["runLauncher"]["config"]["k8sRunLauncher"]
+    of_pod = {**usual["runK8sConfig"]["podSpecConfig"], **run["runK8sConfig"]["podSpecConfig"]}
+    container = {
+        "name": "run",
+        "image": f"{run['image']['repository']}:{run['image']['tag']}",
+        "securityContext": usual["securityContext"],
+        "resources": usual["resources"],
+        "volumeMounts": run["volumeMounts"],
+        **run["runK8sConfig"]["containerConfig"],
+    }
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "run", **run["runK8sConfig"]["podTemplateSpecMetadata"]},
+        "spec": {**of_pod, "containers": [container], "volumes": run["volumes"]},
+    }
+    assert faults(pod) == []
+    assert loose_ends(pod["spec"]) == []
+    assert {mount["name"] for mount in usual["volumeMounts"]} < {mount["name"] for mount in run["volumeMounts"]}
+    everything = all_manifests()
+    (subject,) = everything["RoleBinding/ae-assets-spark"]["subjects"]
+    assert pod["spec"]["serviceAccountName"] == subject["name"]
+    (selected,) = everything["NetworkPolicy/spark"]["spec"]["podSelector"]["matchExpressions"]
+    assert selected["key"] in pod["metadata"]["labels"]
 
 
 @pytest.fixture(scope="module")

@@ -64,14 +64,18 @@ def main(
 
 def engine_here(space: Workspace) -> SparkEngine:
     """The session of this driver, with the catalog of the tables."""
-    from pyspark.sql import SparkSession
-
     from ae_assets.engines.spark.catalog import catalog_settings
     from ae_assets.lakehouse.catalogs import CATALOG_NAME
 
-    session = SparkSession.builder.getOrCreate()
+    session = _session()
     session.sparkContext.setLogLevel("ERROR")
     return SparkEngine.on(session, CATALOG_NAME, catalog_settings(CATALOG_NAME, space.tables.catalog))
+
+
+def _session() -> Any:
+    from pyspark.sql import SparkSession
+
+    return SparkSession.builder.getOrCreate()
 
 
 def _channels(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -79,6 +83,7 @@ def _channels(environment: Mapping[str, str]) -> dict[str, Any]:
     by_arguments = PipesCliArgsParamsLoader()  # type: ignore[no-untyped-call]
     params = by_arguments if by_arguments.is_dagster_pipes_process() else PipesMappingParamsLoader(environment)
     if "DATABRICKS_RUNTIME_VERSION" in environment:
+        _session()  # of which Pipes asks where the cluster logs
         return _channel(params, PipesDbfsContextLoader(), PipesDbfsMessageWriter(interval=_WRITE_SECONDS))
     if "bucket" in params.load_context_params():
         import boto3
