@@ -19,6 +19,8 @@ MODEL, THRESHOLD, ANOMALIES, EVALUATION = "model", "threshold", "anomalies", "ev
 MAINTENANCE = "maintenance"
 LEDGER, LIVES, TARGET = "ledger", "lives", "target"
 """Tables that are no assets: what was loaded, from when to when each device was seen, and when it was abnormal."""
+STREAM, DEAD_LETTERS = "stream", "dead_letters"
+"""Tables of a topic: the records that were landed, and those that are none, each with the reason."""
 
 SIMULATED_SCHEME = "simulated:"
 """How the source file of invented rows begins."""

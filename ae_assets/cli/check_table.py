@@ -40,12 +40,13 @@ def check(table: str, day: str | None) -> int:
     from ae_assets.chain.raw_columns import RawColumns
     from ae_assets.cli.instance import load_table
     from ae_assets.features.validation import validate_day
+    from ae_assets.pipeline.resources import lakehouse_of_environment
     from ae_assets.schemas.contracts import contract_of
-    from ae_assets.sources import listed_day, open_source
+    from ae_assets.sources import listed_day
 
     definition = load_table(table).table
     periods = definition.periods
-    source = open_source(definition.source.location, definition.reading)
+    source = lakehouse_of_environment().source_of(definition, remembering=False)
     days, strays = source.days(), source.strays()
     span = f"no {periods.noun}"
     if days:

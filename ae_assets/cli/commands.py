@@ -195,6 +195,45 @@ def export_source(table: str, start: str, end: str, output: Path) -> int:
     return DONE
 
 
+@command("Land the records of a topic of Kafka.")
+@click.argument("table")
+@click.option("--until-end", is_flag=True, help="Land what the topic holds now, and end.")
+@click.option(
+    "--group", metavar="NAME", help="Consumers of one group share the topic; left out: ae_assets-TABLE.", default=None
+)
+def consume(table: str, group: str | None, *, until_end: bool) -> int:
+    """Lands the records of TABLE's topic in its home, each once, until it is stopped by Ctrl-C or SIGTERM.
+
+    Their periods are then there for the table's assets, as files would be. What is no record of the table is kept with
+    the reason in TABLE.dead_letters.
+    """
+    from ae_assets.cli.instance import open_chain
+    from ae_assets.cli.stream import consumed
+
+    with open_chain(table) as chain, shown_progress("consume"):
+        for line in consumed(chain, group or f"ae_assets-{table}", until_end=until_end):
+            click.echo(line)
+    return DONE
+
+
+@command("Send what a table's source holds to a topic of Kafka.")
+@click.argument("table")
+@day_option("--start", "First day or hour.")
+@day_option("--end", "Last day or hour.")
+@click.option("--to", "location", metavar="kafka://HOST:PORT/TOPIC", required=True, help="Made where it is missing.")
+def produce(table: str, start: str, end: str, location: str) -> int:
+    """Sends hours, days or weeks of TABLE's source to a topic, as JSON keyed by the device.
+
+    The records of one of them come into view together or not at all.
+    """
+    from ae_assets.cli.instance import open_chain
+    from ae_assets.cli.stream import produced
+
+    with open_chain(table) as chain, shown_progress("produce"):
+        click.echo(produced(chain, range_of(chain.definition.periods, start, end), location))
+    return DONE
+
+
 @command("List the devices that a day asks to look at.")
 @click.argument("table")
 @click.argument("day", type=When(), required=False)

@@ -24,7 +24,7 @@ from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.table.update import AddSnapshotUpdate, RemoveSnapshotsUpdate, TableRequirement, TableUpdate
-from pyiceberg.table.update.snapshot import _MergeAppendFiles, _OverwriteFiles
+from pyiceberg.table.update.snapshot import _FastAppendFiles, _OverwriteFiles
 from pyiceberg.typedef import Record
 from requests import RequestException
 
@@ -143,6 +143,21 @@ def replace_days(table: Table, files: Mapping[date, Sequence[DataFile]]) -> Atte
     return _tried(transaction, overwrite)
 
 
+def append_files(table: Table, files: Sequence[DataFile], properties: Mapping[str, str]) -> Attempt:
+    """Tries once to make one snapshot with more files, and to set properties of the table, both or neither.
+
+    The catalog accepts it only if no other snapshot came after the one that `table` has loaded.
+    """
+    if _has_many_manifests(table):
+        merge_manifests(table)
+    transaction = _Transaction(table)
+    append = transaction.update_snapshot().fast_append()
+    for file in files:
+        append.append_data_file(file)
+    transaction.set_properties(dict(properties))
+    return _tried(transaction, append)
+
+
 def merge_manifests(table: Table) -> Attempt:
     """Tries once to make one snapshot of the same files under fewer manifests."""
     transaction = _Transaction(table)
@@ -170,7 +185,7 @@ def forget(table: Table, snapshots: Sequence[int]) -> None:
     transaction.commit_transaction()
 
 
-def _tried(transaction: "_Transaction", producer: _OverwriteFiles | _MergeAppendFiles) -> Attempt:
+def _tried(transaction: "_Transaction", producer: _OverwriteFiles | _FastAppendFiles) -> Attempt:
     try:
         producer.commit()
         transaction.commit_transaction()

@@ -19,8 +19,10 @@ from ae_assets.schemas.periods import DAILY, Periods
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
+    from pyiceberg.table import Table
 
     from ae_assets.lakehouse.access import TableAccess
+    from ae_assets.lakehouse.appending import Step
     from ae_assets.lakehouse.elsewhere import DayFiles
     from ae_assets.lakehouse.maintenance import Maintained
 
@@ -141,6 +143,37 @@ class Lakehouse:
         from ae_assets.lakehouse.revision import revise
 
         revise(self._access, table, first, last, change)
+
+    def append(self, table: str, frames: Mapping[date, pl.DataFrame], periods: Periods, step: "Step") -> bool:
+        """Appends rows to periods, and says with the same commit up to which place of a stream the table goes then.
+
+        Args:
+            table: it is made where there is none; frames without rows serve for that, too.
+            frames: rows of each period, with a column ``day`` that is this period throughout.
+            periods: by which the table is stored.
+            step: from where to where in the stream the rows go.
+
+        Returns:
+            whether they were appended; not so where the table was at another place of the stream, to which another
+            reader of it has brought it: then nothing was changed.
+
+        Raises:
+            ContractError: as `DayWriter.write`.
+            LakehouseError: the catalog or the warehouse did not take them.
+        """
+        from ae_assets.lakehouse.appending import append
+
+        return append(self._access, table, frames, periods, step)
+
+    def positions(self, table: str) -> dict[str, int]:
+        """Up to which place of each part of a stream a table goes; empty where there is no table."""
+        from ae_assets.lakehouse.appending import positions_of
+
+        return positions_of(self._access.find(table))
+
+    def iceberg(self, table: str) -> "Table | None":
+        """The table as pyiceberg has it; None where there is none."""
+        return self._access.find(table)
 
     def read(
         self,

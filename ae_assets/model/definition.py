@@ -72,7 +72,7 @@ class SourceSection(Section):
 
     location: Text
     """A folder of files or archives, one of them, an http(s) address of an archive, s3://bucket/prefix,
-    iceberg://catalog/namespace.table, cassandra://host/keyspace.table, or
+    iceberg://catalog/namespace.table, cassandra://host/keyspace.table, kafka://host/topic, or
     simulated://?drives=4000&days=120&seed=7."""
     layout: Literal["drive_stats", "columns"] = "drive_stats"
     """What the files' columns are called. drive_stats: the official files of Backblaze. columns: as source.columns

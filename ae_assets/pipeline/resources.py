@@ -14,7 +14,7 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from ae_assets.chain.workspace import Workspace
+from ae_assets.chain.workspace import STREAM, Workspace
 from ae_assets.lakehouse import Lakehouse, ModelStore
 from ae_assets.model.definition import SourceSection, WatchedTable
 from ae_assets.pipeline.home import home_folder
@@ -72,13 +72,14 @@ class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
         location = self.models_location or os.environ.get("AE_ASSETS_MODELS") or None
         return ModelStore.open(Path(self.home), location, file_properties(self.s3))
 
-    def source_of(self, table: WatchedTable) -> Source:
+    def source_of(self, table: WatchedTable, *, remembering: bool = True) -> Source:
         """The source of a table: what its files hold is remembered in the home, S3 is asked as the resource says."""
         handed_over = _HANDED_OVER.get()
         if handed_over is not None and handed_over[0] == table.source:
             return handed_over[1]
-        memory = Path(self.home) / "fingerprints"
-        return open_source(table.source.location, table.reading, memory, self.s3_client)
+        memory = Path(self.home) / "fingerprints" if remembering else None
+        landed = partial(self.tables.iceberg, f"{table.table}.{STREAM}")
+        return open_source(table.source.location, table.reading, memory, self.s3_client, landed)
 
     def workspace(self, table: WatchedTable, progress: ProgressSink = silent) -> Workspace:
         return Workspace(table, self.tables, self.models, progress)

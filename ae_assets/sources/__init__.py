@@ -23,7 +23,7 @@ __all__ = ["ListedSource", "Reading", "Source", "SourceDay", "listed_day", "open
 _KINDS = (
     "a folder of YYYY-MM-DD.csv files or zip archives, one such file, the http(s) address of a .zip file or of an index"
     " page of such files (with / at the end), s3://bucket/prefix, iceberg://catalog/namespace.table,"
-    " cassandra://host:9042/keyspace.table, or simulated://?drives=4000&days=120"
+    " cassandra://host:9042/keyspace.table, kafka://host:9092/topic, or simulated://?drives=4000&days=120"
 )
 ENTRY_POINTS = "ae_assets.sources"
 """The group of entry points that add kinds of locations: each is named by its scheme and opens such a location."""
@@ -38,6 +38,7 @@ def open_source(
     reading: Reading | None = None,
     memory: Path | None = None,
     make_s3_client: Callable[[Any], Any] | None = None,
+    landed: Callable[[], Any] | None = None,
 ) -> Source:
     """The source at a location; nothing is read yet, so a location that does not exist (any more) shows at `days()`.
 
@@ -45,10 +46,13 @@ def open_source(
         location: a folder, a .zip file or a YYYY-MM-DD.csv file (also as file://), the http(s) address of a .zip file
             or of an index page (with / at the end), s3://bucket/prefix, s3://bucket/archive.zip or
             s3://bucket/YYYY-MM-DD.csv, iceberg://catalog/namespace.table, cassandra://host/keyspace.table,
-            simulated://?..., or one of a kind of one's own: its scheme is that of an entry point, or module:name, e.g. my_package.stores:open_store://anything.
+            kafka://host/topic, simulated://?..., or one of a kind of one's own: its scheme is that of an entry point,
+            or module:name, e.g. my_package.stores:open_store://anything.
         reading: how the files are written and by which periods they are cut; None: the defaults, and days.
         memory: folder in which it is remembered what files hold, so that looking at them again is cheap; None: nowhere.
         make_s3_client: makes the client of a source on S3, see `s3.S3ClientMaker`; None: by the AWS chain.
+        landed: gives the Iceberg table that holds what was landed of a topic, None where nothing was; None: it is not
+            known.
 
     Raises:
         SourceError: the location is of no known kind, or its settings are not allowed.
@@ -58,8 +62,8 @@ def open_source(
     reading = reading or Reading()
     scheme = _SCHEME.match(location)
     kind = scheme[1].lower() if scheme else ""
-    if kind in ("simulated", "http", "https", "s3", "iceberg", "cassandra"):
-        return _of_a_scheme(kind, location, reading, memory, make_s3_client)
+    if kind in ("simulated", "http", "https", "s3", "iceberg", "cassandra", "kafka"):
+        return _of_a_scheme(kind, location, reading, memory, make_s3_client, landed)
     if kind == "file":
         return _local(Path(url2pathname(urlsplit(location).path)), reading, memory)
     if (own := _of_ones_own(location, kind)) is not None:
@@ -101,16 +105,17 @@ def _of_ones_own(location: str, scheme: str) -> Callable[[str, Reading], Source]
 
 
 def _of_a_scheme(
-    kind: str, location: str, reading: Reading, memory: Path | None, make_s3_client: Callable[[Any], Any] | None
+    kind: str,
+    location: str,
+    reading: Reading,
+    memory: Path | None,
+    make_s3_client: Callable[[Any], Any] | None,
+    landed: Callable[[], Any] | None,
 ) -> Source:
     """A source that is no path; the libraries that it needs are for those whose source is of its kind."""
     match kind:
-        case "simulated" if reading.layout.values:
-            from ae_assets.sources.simulated_series import SimulatedSeries
-
-            return SimulatedSeries(location, reading)
         case "simulated":
-            return SimulatedSource(location)
+            return _simulated(location, reading)
         case "s3":
             from ae_assets.sources.s3 import s3_source
 
@@ -119,6 +124,10 @@ def _of_a_scheme(
             from ae_assets.sources.iceberg import IcebergSource
 
             return IcebergSource(location, reading, memory)
+        case "kafka":
+            from ae_assets.sources.kafka import TopicSource
+
+            return TopicSource(location, reading, memory, landed)
         case "cassandra":
             from ae_assets.sources.cassandra import CassandraSource
 
@@ -127,6 +136,14 @@ def _of_a_scheme(
             from ae_assets.sources.https import http_source
 
             return http_source(location, reading, memory)
+
+
+def _simulated(location: str, reading: Reading) -> Source:
+    if not reading.layout.values:
+        return SimulatedSource(location)
+    from ae_assets.sources.simulated_series import SimulatedSeries
+
+    return SimulatedSeries(location, reading)
 
 
 def _local(path: Path, reading: Reading, memory: Path | None) -> Source:

@@ -8,7 +8,7 @@ together; deletes by position are respected, those by equality are refused by py
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -66,15 +66,23 @@ class IcebergSource(ListingSource):
         location: ``iceberg://CATALOG/namespace.table``.
         reading: the contract, and by which periods the rows are cut.
         memory: folder in which it is remembered which periods a data file holds; None: nowhere.
+        load: loads the table, for a location of another kind; None: the catalog does.
 
     Raises:
         SourceError: the location names no table, or the contract finds the device or the time where a table has none.
     """
 
-    def __init__(self, location: str, reading: Reading | None = None, memory: Path | None = None) -> None:
+    def __init__(
+        self,
+        location: str,
+        reading: Reading | None = None,
+        memory: Path | None = None,
+        load: "Callable[[], Table] | None" = None,
+    ) -> None:
         super().__init__(without_secrets(location), reading, memory)
-        self._catalog, _, self._table = location.partition("://")[2].partition("/")
-        if not self._catalog or "." not in self._table.strip(".") or "/" in self._table:
+        self._catalog, _, self._table = without_secrets(location).partition("://")[2].partition("/")
+        self._load = load or self._of_catalog
+        if load is None and (not self._catalog or "." not in self._table.strip(".") or "/" in self._table):
             raise SourceError(
                 f"{self.location}: expected iceberg://CATALOG/namespace.table, e.g. iceberg://default/ns.t"
             )
@@ -94,7 +102,7 @@ class IcebergSource(ListingSource):
 
     def _look(self) -> tuple[dict[date, SourceDay], list[str]]:
         with self._explained("listing"):
-            table = self._loaded()
+            table = self._load()
             names = self._names(table)
             scan = table.scan(selected_fields=(names[self._reading.layout.time.name],))
             tasks = [] if scan.snapshot() is None else list(scan.plan_files())
@@ -152,7 +160,7 @@ class IcebergSource(ListingSource):
         frame = frame.filter(own).with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(ROW_COLUMN))
         return conformed(frame, columns, day.origin, self._reading, {})
 
-    def _loaded(self) -> "Table":
+    def _of_catalog(self) -> "Table":
         from pyiceberg.catalog import load_catalog
         from pyiceberg.utils.config import Config
 

@@ -27,6 +27,7 @@ DEMO = {
     "alarms": ["alarms drive_stats"],
     "check": ["check drive_stats --day 2013-08-07", "check nothing"],
     "clusters": ["clusters drive_stats --output FOLDER/map.png"],
+    "consume": ["consume drive_stats --until-end"],
     "evaluate": ["evaluate drive_stats --start 2013-07-09 --end 2013-08-07 --compare none"],
     "export": [
         "export drive_stats raw --start 2013-08-06 --end 2013-08-07 --output FOLDER/raw.csv",
@@ -34,6 +35,7 @@ DEMO = {
     ],
     "export-source": ["export-source drive_stats --start 2013-08-06 --end 2013-08-08 --output FOLDER/csv"],
     "new": ["new pumps --from FOLDER/in --output FOLDER/defs.yaml"],
+    "produce": ["produce drive_stats --start 2013-08-06 --end 2013-08-06 --to kafka://levels"],
     "reproduce": ["reproduce drive_stats --start 2013-07-01"],
     "score": [f"score drive_stats '{FLEET}' --start 2013-08-06 --end 2013-08-07 --output FOLDER/decisions.csv"],
     "show": ["show drive_stats SIM00000107"],

@@ -11,6 +11,9 @@ from ae_assets.errors import ConfigError
 from ae_assets.lakehouse import Lakehouse
 from ae_assets_tests.integration.cassandra import JARS, Cassandra
 from ae_assets_tests.integration.cassandra import running as running_cassandra
+from ae_assets_tests.integration.kafka import JARS as KAFKA_JARS
+from ae_assets_tests.integration.kafka import Kafka
+from ae_assets_tests.integration.kafka import running as running_kafka
 from ae_assets_tests.integration.postgres import Postgres
 from ae_assets_tests.integration.postgres import running as running_postgres
 from ae_assets_tests.integration.seaweed import KEY, SECRET, Seaweed, running
@@ -68,6 +71,16 @@ def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cassandra]:
         pytest.skip(str(reason))
     with running_cassandra(tmp_path_factory.mktemp("cassandra")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    try:
+        KAFKA_JARS.fetched()
+    except ConfigError as reason:
+        pytest.skip(str(reason))
+    with running_kafka(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
 
 
 @pytest.fixture

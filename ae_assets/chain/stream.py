@@ -1,0 +1,348 @@
+"""A topic of Kafka landed in the lakehouse: each record once, as a row of its period or as a dead letter.
+
+Up to which offset a table goes is a property of the table, set by the commit that brings the rows. A consumer that was
+killed goes on where the tables stand; of two that hold the same partition for a moment only one brings its rows in. The
+broker is told the offsets as well, for those who watch its lag, and never asked for them.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from ae_assets.chain.workspace import DEAD_LETTERS, STREAM, Workspace
+from ae_assets.errors import SourceError
+from ae_assets.lakehouse.appending import Step
+from ae_assets.progress import Progress
+from ae_assets.schemas.records import PERIOD
+from ae_assets.sources import Source
+from ae_assets.sources.kafka import OFFSET, PART, Topic, TopicRecord, decoded, encoded
+
+if TYPE_CHECKING:
+    from confluent_kafka import TopicPartition
+
+BATCH_ROWS, BATCH_SECONDS = 50_000, 10.0
+"""What is landed by one commit: so many records, or as many as came in so long."""
+_PATIENCE_SECONDS = 60.0
+_TABLES = (DEAD_LETTERS, STREAM)
+
+
+@dataclass
+class Landed:
+    """What became of records.
+
+    Attributes:
+        rows: records that are rows of periods now.
+        letters: records that are dead letters now.
+        periods: those that have new rows.
+        delays: of each batch, seconds from when its newest and its oldest record was sent to the commit.
+    """
+
+    rows: int = 0
+    letters: int = 0
+    periods: set[date] = field(default_factory=set)
+    delays: list[tuple[float, float]] = field(default_factory=list)
+
+
+class StreamTable:
+    """The tables of a topic in a lakehouse."""
+
+    def __init__(self, space: Workspace, topic: Topic) -> None:
+        self._space = space
+        self._topic = topic
+
+    def positions(self) -> dict[int, int]:
+        """By partition, the first offset that a table lacks; of the two the one that is behind."""
+        places = [self._of(asset) for asset in _TABLES]
+        return {part: min(place.get(part, 0) for place in places) for part in {*places[0], *places[1]}}
+
+    def land(
+        self, records: Sequence[TopicRecord], start: Mapping[int, int], end: Mapping[int, int], landed: Landed
+    ) -> bool:
+        """Makes rows and dead letters of records; those that a table has already it is not given again.
+
+        Args:
+            records: in the order of their offsets in each partition.
+            start: by partition, the offset from which on they were read.
+            end: by partition, the offset up to which they were read, also past what is no record (aborted ones).
+            landed: is told what became of them.
+
+        Returns:
+            whether the tables stand where the records end, or further; not so where other consumers write them too.
+        """
+        reading, periods = self._space.table.reading, self._space.table.periods
+        rows, letters = decoded(records, reading)
+        moments = {STREAM: reading.layout.time.name, DEAD_LETTERS: "written_at"}
+        for asset, frame in ((DEAD_LETTERS, letters), (STREAM, rows)):
+            held = self._of(asset)
+            after = {part: held.get(part, 0) for part in end}
+            if any(after[part] < start[part] for part in end):
+                return False  # somebody took rows away, or another table stands there
+            if all(after[part] >= end[part] for part in end):
+                continue
+            is_new = pl.col(OFFSET) >= pl.col(PART).replace_strict(after, default=0, return_dtype=pl.Int64)
+            arrived = pl.lit(datetime.now(UTC)).cast(pl.Datetime("us", "UTC")).alias("arrived_at")
+            new = frame.filter(is_new).with_columns(periods.of_times(pl.col(moments[asset])).alias(PERIOD), arrived)
+            frames = {day: part for (day,), part in new.partition_by(PERIOD, as_dict=True).items()}
+            step = Step(
+                {self._name(part): place for part, place in after.items()},
+                {self._name(part): max(end[part], place) for part, place in after.items()},
+            )
+            if not self._space.tables.append(
+                self._space.name(asset), frames or {periods.of(datetime.now(UTC)): new}, periods, step
+            ):
+                return False
+            if asset == STREAM:
+                landed.rows += new.height
+                landed.periods |= frames.keys()
+            else:
+                landed.letters += new.height
+        if records:
+            now, sent = time.time(), [record.written / 1_000 for record in records]
+            landed.delays.append((now - max(sent), now - min(sent)))
+        return True
+
+    def _of(self, asset: str) -> dict[int, int]:
+        held = self._space.tables.positions(self._space.name(asset))
+        beginning = f"{self._topic.name}/"
+        return {int(part.removeprefix(beginning)): place for part, place in held.items() if part.startswith(beginning)}
+
+    def _name(self, part: int) -> str:
+        return f"{self._topic.name}/{part}"
+
+
+def consume(
+    space: Workspace,
+    topic: Topic,
+    *,
+    group: str,
+    until_end: bool = False,
+    stopped: Callable[[], bool] = lambda: False,
+    batch_rows: int = BATCH_ROWS,
+    batch_seconds: float = BATCH_SECONDS,
+) -> Landed:
+    """Lands the records of a topic: what is there now, or for as long as it is not stopped, beside others of a group.
+
+    Args:
+        space: whose stream it is.
+        topic: where the records are.
+        group: of the consumers that share the topic's partitions.
+        until_end: lands what the topic holds now, of all partitions and beside no others, and ends.
+        stopped: asked between batches and while none comes.
+        batch_rows: records of a commit.
+        batch_seconds: after which what came is landed, however little.
+
+    Raises:
+        SourceError: the topic is not there, or no broker answers for a minute.
+    """
+    reader = _Reader(space, topic, group)
+    with reader.opened(all_parts=until_end):
+        ends = reader.ends() if until_end else {}
+        began = time.monotonic()
+        while not stopped():
+            records = reader.batch(batch_rows, batch_seconds, ends, stopped)
+            if reader.land(records):
+                told = reader.landed
+                handled = told.rows + told.letters
+                note = f"{told.letters:,} dead letters" if told.letters else ""
+                seconds = time.monotonic() - began
+                space.progress(Progress("consume", handled, handled, "records", handled, seconds, note))
+            if until_end and reader.is_at(ends):
+                break
+    return reader.landed
+
+
+class _Reader:
+    """A consumer of a topic and the places where it stands."""
+
+    def __init__(self, space: Workspace, topic: Topic, group: str) -> None:
+        from confluent_kafka import Consumer
+
+        self.landed = Landed()
+        self._topic = topic
+        self._table = StreamTable(space, topic)
+        self._places: dict[int, int] = {}
+        self._failure: Exception | None = None
+        self._consumer: Consumer = Consumer(
+            {
+                **topic.client,
+                "group.id": group,
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "queued.max.messages.kbytes": 65_536,
+                "error_cb": self._failed,
+            }
+        )
+
+    def opened(self, *, all_parts: bool) -> "_Reader":
+        from confluent_kafka import KafkaException, TopicPartition
+
+        try:
+            metadata = self._consumer.list_topics(self._topic.name, timeout=_PATIENCE_SECONDS)
+        except KafkaException as problem:
+            self._consumer.close()
+            raise SourceError(
+                f"{self._topic.location}: no broker answers ({problem}); check the hosts and security="
+            ) from problem
+        parts = metadata.topics[self._topic.name].partitions
+        if not parts:
+            self._consumer.close()
+            raise SourceError(f"{self._topic.location}: there is no such topic")
+        if all_parts:
+            self._take([TopicPartition(self._topic.name, part) for part in parts])
+        else:
+            self._consumer.subscribe([self._topic.name], on_assign=lambda _, taken: self._take(taken))
+        return self
+
+    def __enter__(self) -> "_Reader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def ends(self) -> dict[int, int]:
+        """By partition, the offset after the last record that is there now."""
+        from confluent_kafka import TopicPartition
+
+        return {
+            part: self._consumer.get_watermark_offsets(TopicPartition(self._topic.name, part), _PATIENCE_SECONDS)[1]
+            for part in self._places
+        }
+
+    def is_at(self, ends: Mapping[int, int]) -> bool:
+        return all(self._places.get(part, 0) >= end for part, end in ends.items())
+
+    def batch(
+        self, most: int, seconds: float, ends: Mapping[int, int], stopped: Callable[[], bool]
+    ) -> list[TopicRecord]:
+        """The records that come next; the places where they end are those where this reader stands then."""
+        from confluent_kafka import KafkaError
+
+        records: list[TopicRecord] = []
+        until = time.monotonic() + seconds
+        while len(records) < most and time.monotonic() < until and not stopped():
+            for message in self._consumer.consume(min(most - len(records), 10_000), 0.2):
+                part, offset, problem = message.partition() or 0, message.offset() or 0, message.error()
+                if problem is not None and problem.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+                    if part in self._places:  # what was aborted before the end is no record
+                        self._places[part] = max(self._places[part], offset)
+                    continue
+                if problem is not None:
+                    raise SourceError(f"{self._topic.location}: {problem}")
+                if part not in self._places or offset < self._places[part]:
+                    continue
+                records.append(TopicRecord(part, offset, message.timestamp()[1], message.value()))
+                self._places[part] = offset + 1
+            if ends and self.is_at(ends):
+                break
+        if self._failure is not None and not records:
+            raise SourceError(f"{self._topic.location}: {self._failure}") from self._failure
+        return records
+
+    def land(self, records: Sequence[TopicRecord]) -> bool:
+        """Lands records; where another consumer was quicker, goes on where the tables stand."""
+        from confluent_kafka import TopicPartition
+
+        taken = [record for record in records if record.part in self._places]
+        places = {part: place for part, place in self._places.items() if place > self._stand[part]}
+        if not places:
+            return False
+        if not self._table.land(taken, {part: self._stand[part] for part in places}, places, self.landed):
+            self._take([TopicPartition(self._topic.name, part) for part in self._places])
+            return False
+        self._stand |= places
+        offsets = [TopicPartition(self._topic.name, part, place) for part, place in places.items()]
+        self._consumer.commit(offsets=offsets, asynchronous=True)
+        return True
+
+    def _take(self, parts: "Sequence[TopicPartition]") -> None:
+        """Reads partitions from where the tables stand."""
+        from confluent_kafka import OFFSET_BEGINNING, TopicPartition
+
+        held = self._table.positions()
+        self._places = {one.partition: held.get(one.partition, 0) for one in parts}
+        self._stand = dict(self._places)
+        self._consumer.assign(
+            [TopicPartition(self._topic.name, part, place or OFFSET_BEGINNING) for part, place in self._places.items()]
+        )
+
+    def _failed(self, problem: Any) -> None:
+        from confluent_kafka import KafkaError, KafkaException
+
+        if problem.fatal() or problem.code() in {KafkaError._AUTHENTICATION, KafkaError._SSL}:  # noqa: SLF001 - public names
+            self._failure = KafkaException(problem)
+
+
+def produce(
+    source: Source, texts_of: Callable[[pl.DataFrame], pl.DataFrame], entity: str, days: Sequence[date], topic: Topic
+) -> Iterator[tuple[date, int]]:
+    """Sends the rows of periods of a source to a topic, which is made where it is missing.
+
+    Records are JSON objects keyed by their device, so that those of one stay in order. Those of a period come into view
+    together or not at all, for consumers that read what is committed.
+
+    Args:
+        source: lists and reads the periods.
+        texts_of: rows of it as the texts of a file.
+        entity: the column that names the device.
+        days: the periods to send; those that the source lacks are left out.
+        topic: to where.
+
+    Yields:
+        each period, with its rows.
+
+    Raises:
+        SourceError: a period cannot be read, or no broker takes it.
+    """
+    from confluent_kafka import KafkaException, Producer
+
+    _make(topic)
+    listed = source.days()
+    producer = Producer(
+        {
+            **topic.client,
+            "transactional.id": f"ae_assets-{topic.name}-{source.location}",
+            "compression.type": "zstd",
+            "linger.ms": 20,
+        }
+    )
+    try:
+        producer.init_transactions(_PATIENCE_SECONDS)
+        for day in days:
+            if day not in listed:
+                continue
+            rows = texts_of(source.read(listed[day]))
+            producer.begin_transaction()
+            for key, value in zip(rows[entity], encoded(rows), strict=True):
+                while True:
+                    try:
+                        producer.produce(topic.name, value, key)
+                        break
+                    except BufferError:
+                        producer.poll(0.1)
+            producer.commit_transaction(_PATIENCE_SECONDS)
+            yield day, rows.height
+    except KafkaException as problem:
+        raise SourceError(
+            f"{topic.location}: the records were not taken ({problem}); send the period again"
+        ) from problem
+
+
+def _make(topic: Topic) -> None:
+    """Makes a topic where it is missing."""
+    from confluent_kafka import KafkaError, KafkaException
+    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.cimpl import NewTopic
+
+    admin, settings = AdminClient(topic.client), topic.settings
+    made = admin.create_topics([NewTopic(topic.name, settings.partitions, settings.replicas)])
+    try:
+        made[topic.name].result(_PATIENCE_SECONDS)
+    except KafkaException as problem:
+        if problem.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise SourceError(f"{topic.location}: the topic cannot be made ({problem})") from problem

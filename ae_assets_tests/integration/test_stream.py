@@ -1,0 +1,288 @@
+"""A topic of a real broker is landed once and whole, whatever is killed meanwhile, and read as a source."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import polars as pl
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from ae_assets.chain.raw import RawDay, load_raw
+from ae_assets.chain.stream import Landed, consume, produce
+from ae_assets.chain.workspace import DEAD_LETTERS, RAW, STREAM, Workspace
+from ae_assets.cli.export_source import as_text
+from ae_assets.errors import SourceError
+from ae_assets.lakehouse.tables import Lakehouse
+from ae_assets.model.parse import parse_table
+from ae_assets.sources import Source, open_source
+from ae_assets.sources.kafka import OFFSET, PART, Topic
+from ae_assets_tests.chain.tables import storage_of
+from ae_assets_tests.conftest import REPOSITORY
+from ae_assets_tests.integration.kafka import Kafka
+
+START = datetime(2024, 4, 15, tzinfo=UTC)
+COLUMNS: dict[str, Any] = {
+    "time": {"column": "at", "format": ["%Y-%m-%d %H:%M:%S", "%Q"], "cadence": "6h"},
+    "entity": "site",
+    "values": {"level": {}, "quality": {"type": "text"}},
+}
+_NUMBERS = count()
+
+
+def opened(topic: Topic, home: Path) -> Workspace:
+    yaml = {
+        "table": "levels",
+        "source": {"location": topic.location, "columns": COLUMNS},
+        "features": {"attributes": {"level": {"kind": "gauge", "meaning": "level"}}},
+    }
+    return storage_of(parse_table(yaml, "defs.yaml"), home)
+
+
+class Case:
+    """A topic of the test's own, and a home."""
+
+    def __init__(self, kafka: Kafka, home: Path, partitions: int = 3) -> None:
+        self.kafka = kafka
+        self.name = f"levels-{next(_NUMBERS)}"
+        self.topic = Topic.of(kafka.location(self.name))
+        admin = AdminClient(self.topic.client)
+        admin.create_topics([NewTopic(self.name, partitions, 1)])[self.name].result(60)
+        self.home = home
+        self.space = opened(self.topic, home)
+        self.producer = Producer({**self.topic.client, "enable.idempotence": True})
+
+    @property
+    def source(self) -> Source:
+        reading = self.space.table.reading
+        return open_source(self.topic.location, reading, landed=lambda: self.space.tables.iceberg("levels.stream"))
+
+    def send(self, values: Sequence[dict[str, Any] | bytes | None]) -> None:
+        for value in values:
+            key = value["site"] if isinstance(value, dict) else None
+            self.producer.produce(self.name, json.dumps(value) if isinstance(value, dict) else value, key)
+            self.producer.poll(0)
+        assert self.producer.flush(60) == 0
+
+    def consume(self, **settings: Any) -> Landed:
+        return consume(self.space, self.topic, group="tests", until_end=True, batch_seconds=1.0, **settings)
+
+    def stored(self, asset: str = STREAM) -> pl.DataFrame:
+        if not self.space.exists(asset):
+            return pl.DataFrame()
+        return self.space.read(asset, START.date() - timedelta(days=400), datetime.now(UTC).date())
+
+
+@pytest.fixture
+def case(kafka: Kafka, tmp_path: Path) -> Case:
+    return Case(kafka, tmp_path / "home")
+
+
+def records(first: int, last: int) -> list[dict[str, Any]]:
+    return [
+        {"site": f"s{number % 7}", "at": f"{START + timedelta(minutes=number):%Y-%m-%d %H:%M:%S}", "level": number / 4}
+        for number in range(first, last)
+    ]
+
+
+def whole(case: Case, sent: Sequence[dict[str, Any]]) -> bool:
+    """Whether each record that was sent is a row, once."""
+    rows = case.stored()
+    assert rows.select(PART, OFFSET).is_unique().all()
+    held = sorted(rows.select("site", "level").rows())
+    return held == sorted((one["site"], str(one["level"])) for one in sent)
+
+
+def test_records_become_rows_of_their_periods_and_what_is_none_a_dead_letter_with_the_reason(case: Case) -> None:
+    late = {"site": "s1", "at": "1713139200000", "level": 1, "quality": "zürich", "more": "is not of the contract"}
+    odd = {"site": "s2", "at": "2024-04-15 06:00:00", "level": "1,5", "quality": None}
+    poison: list[Any] = [
+        *(b"\xff\xfe", b"{", b"[1]", b'"text"', b"[" * 100_000, None, b'{"site": "s1", "level": 1}'),
+        *(b'{"site": "s1", "at": "yesterday"}', b'{"site": "s1", "at": "2024-04-15 06:00:00", "level": [1, 2]}'),
+        b'{"site": "s1", "at": "2024-04-15 06:00:00", "quality": "' + b"x" * 2**20 + b'"}',
+    ]
+    case.producer = Producer({**case.topic.client, "message.max.bytes": 2**21})
+    assert case.consume().rows == 0
+    assert case.source.days() == {}
+    case.send([*records(0, 3_000), late, odd, *poison[:-1]])
+    landed = case.consume()
+    assert (landed.rows, landed.letters) == (3_002, len(poison) - 1)
+    assert sorted(day.day for day in landed.periods) == [15, 16, 17]
+    letters = case.stored(DEAD_LETTERS)
+    assert sorted(letters["value"].to_list(), key=repr) == sorted(poison[:-1], key=repr)
+    said = letters["reason"].str.to_lowercase().to_list()
+    for part in (
+        "no value",
+        "no json",
+        "a json list",
+        "a json str",
+        "'level' holds a json list",
+        "time is 'yesterday'",
+    ):
+        assert any(part in reason for reason in said), part
+    source = case.source
+    days = source.days()
+    frame = pl.concat([source.read(listed) for listed in days.values()])
+    assert frame.columns == ["at", "site", "level", "quality", "source_row", "rescued"]
+    assert frame.height == 3_002
+    assert frame.filter(quality="zürich").select("site", "at", "level").rows() == [("s1", START, 1.0)]
+    assert frame.filter(pl.col("rescued").is_not_null()).select("site", "level", "rescued").rows() == [
+        ("s2", None, '{"level": "1,5"}')
+    ]
+
+
+def test_late_records_load_their_period_again_and_no_other(case: Case) -> None:
+    case.send(records(0, 3_000))
+    case.consume()
+    days = case.source.days()
+    loaded = list(load_raw(case.space, case.source, sorted(days)))
+    assert sum(day.rows for day in loaded if isinstance(day, RawDay)) == 3_000
+    case.send([{"site": "late", "at": "2024-04-16 00:00:00", "level": 1}])
+    assert case.consume().rows == 1
+    after = case.source.days()
+    assert [day.day for day in after if after[day] != days[day]] == [16]
+    assert len(list(load_raw(case.space, case.source, sorted(after)))) == 3
+    assert case.space.read(RAW, START.date(), START.date() + timedelta(days=3)).height == 3_001
+
+
+CONSUMER = """
+import sys
+from pathlib import Path
+from ae_assets.chain.stream import consume
+from ae_assets.sources.kafka import Topic
+from ae_assets_tests.integration.test_stream import opened
+topic = Topic.of(sys.argv[1])
+print("begin", flush=True)
+consume(opened(topic, Path(sys.argv[2])), topic, group="killed", batch_rows=200, batch_seconds=0.5)
+"""
+
+
+def consumer(case: Case) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", CONSUMER, case.topic.location, str(case.home)]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begin\n"
+    return process
+
+
+def rows_landed(case: Case) -> int:
+    return sum(case.space.tables.positions("levels.stream").values())
+
+
+def wait_for(case: Case, rows: int, seconds: float = 120) -> None:
+    until = time.monotonic() + seconds
+    while rows_landed(case) < rows:
+        assert time.monotonic() < until, rows_landed(case)
+        time.sleep(0.1)
+
+
+def test_consumers_that_are_killed_and_share_partitions_land_each_record_once(case: Case) -> None:
+    sent = records(0, 6_000)
+    case.send(sent[:2_000])
+    running = [consumer(case), consumer(case)]
+    try:
+        wait_for(case, 400)
+        running[0].kill()
+        case.send(sent[2_000:4_000])
+        wait_for(case, 1_500)
+        running.append(consumer(case))
+        running[1].kill()
+        case.send(sent[4_000:])
+        wait_for(case, 3_000)
+    finally:
+        for process in running:
+            process.kill()
+            process.communicate()
+    case.consume()
+    assert whole(case, sent)
+
+
+def test_a_broker_that_is_killed_half_way_costs_time_and_no_record(case: Case, kafka: Kafka) -> None:
+    sent = records(0, 4_000)
+    case.send(sent[:2_000])
+    done, landed = Event(), []
+
+    def consuming() -> None:
+        settings = {"group": "away", "stopped": done.is_set, "batch_rows": 300, "batch_seconds": 0.3}
+        landed.append(consume(case.space, case.topic, **settings))
+
+    thread = Thread(target=consuming)
+    thread.start()
+    try:
+        wait_for(case, 300)
+        kafka.kill()
+        kafka.start()
+        case.send(sent[2_000:])
+        wait_for(case, 4_000)
+    finally:
+        done.set()
+        thread.join(120)
+    assert landed[0].rows == 4_000
+    assert whole(case, sent)
+
+
+def test_what_was_landed_before_a_commit_that_failed_is_not_landed_again(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case.send([*records(0, 500), b"{"])
+    appended = Lakehouse.append
+    with monkeypatch.context() as patch:
+
+        def killed(self: Lakehouse, table: str, *given: Any) -> bool:
+            if table.endswith(STREAM):
+                raise KeyboardInterrupt
+            return appended(self, table, *given)
+
+        patch.setattr(Lakehouse, "append", killed)
+        with pytest.raises(KeyboardInterrupt):
+            case.consume()
+    assert case.stored(DEAD_LETTERS).height == 1
+    landed = case.consume(batch_rows=100)
+    assert (landed.rows, landed.letters) == (500, 0)
+    assert case.stored(DEAD_LETTERS).height == 1
+    assert whole(case, records(0, 500))
+
+
+def test_a_source_that_is_sent_comes_back_equal_and_an_aborted_period_is_no_record(case: Case, kafka: Kafka) -> None:
+    files = case.home / "files"
+    files.mkdir(parents=True)
+    lines = [f"{one['at']},{one['site']},{one['level']}" for one in records(0, 2_000)]
+    for day in (15, 16):
+        of_day = [line for line in lines if line.startswith(f"2024-04-{day}")]
+        (files / f"2024-04-{day}.csv").write_text("\n".join(["at,site,level", *of_day]) + "\n")
+    reading = case.space.table.reading
+    source = open_source(str(files), reading)
+    topic = Topic.of(kafka.location(f"{case.name}-made", "?partitions=2"))
+    texts = lambda rows: as_text(rows, reading)  # noqa: E731
+    days = sorted(source.days())
+    sent = produce(source, texts, "site", days, topic)
+    assert next(sent) == (days[0], 1_440)
+    del sent  # the second day is never sent
+    aborted = Producer({**topic.client, "transactional.id": "another"})
+    aborted.init_transactions(60)
+    aborted.begin_transaction()
+    aborted.produce(topic.name, b'{"site": "never", "at": "2024-04-15 00:00:00"}')
+    aborted.flush(60)
+    aborted.abort_transaction(60)
+    assert consume(case.space, topic, group="x", until_end=True, batch_seconds=1.0).rows == 1_440
+    list(produce(source, texts, "site", days[1:], topic))
+    assert consume(case.space, topic, group="x", until_end=True, batch_seconds=1.0).rows == 560
+    landed = open_source(topic.location, reading, landed=lambda: case.space.tables.iceberg("levels.stream"))
+    for day in days:
+        frames = [one.read(one.days()[day]).sort("at", "site") for one in (source, landed)]
+        same = ["at", "site", "level"]
+        assert frames[0].select(same).equals(frames[1].select(same))
+
+
+def test_a_topic_that_is_not_there_is_named(case: Case, kafka: Kafka) -> None:
+    with pytest.raises(SourceError, match="no such topic"):
+        consume(case.space, Topic.of(kafka.location("nothing")), group="x", until_end=True)
