@@ -12,6 +12,7 @@ BENCHMARKS = {
     "features": "features of a day and of a range",
     "detectors": "scoring and training beside keras' own predict and fit",
     "networks": "training and scoring of every network beside keras' own fit and predict (some minutes)",
+    "groups": "one network for each of 40 groups, all at once beside a loop of fit",
     "lakehouse": "writing and reading days",
     "bad_input": "memory that input made to harm takes",
     "maintenance": "what maintenance gains on a table of 400 days",

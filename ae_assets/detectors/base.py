@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +34,17 @@ class Scores:
     score: NDArray[np.float32]
     contributions: NDArray[np.float32]
     expected: NDArray[np.float32]
+
+    @classmethod
+    def empty(cls, windows: int, features: int) -> "Scores":
+        """Zeros, of which parts are put in later, and no expectation."""
+        shape = windows, features
+        return cls(np.zeros(windows, np.float32), np.zeros(shape, np.float32), np.full(shape, np.nan, np.float32))
+
+    def put(self, windows: NDArray[np.int64], part: "Scores") -> None:
+        """Takes in the scores of the windows at these positions."""
+        self.score[windows], self.contributions[windows] = part.score, part.contributions
+        self.expected[windows] = part.expected
 
 
 @dataclass(frozen=True)
@@ -128,14 +139,11 @@ class FittedDetector(ABC):
         Flags of missing attributes say nothing of how a device is, so they are evidence only where a detector looks at
         nothing else.
         """
-        return tuple(name for name in self.inputs if is_reading(name)) or self.inputs
+        return evidence_of(self.inputs)
 
     def judges(self, windows: Windows) -> NDArray[np.bool_]:
         """Whether the last record of each window (n,) knows any of the evidence; the score of another says nothing."""
-        known = np.zeros(len(windows), np.bool_)
-        for name in self.evidence:
-            known |= np.isfinite(windows.values[windows.last_row, windows.feature_names.index(name)])
-        return known
+        return knows_any(windows, self.evidence)
 
     @abstractmethod
     def score(self, windows: Windows) -> Scores:
@@ -159,6 +167,19 @@ class FittedDetector(ABC):
         """Raises ModelError unless the windows have the detector's features and length."""
         require_features(windows.feature_names, self.feature_names, "the windows to score")
         require_window(windows, self.window, "The windows to score", "the detector was fitted on")
+
+
+def evidence_of(inputs: tuple[str, ...]) -> tuple[str, ...]:
+    """The readings among the features that a score looks at; all of these where none is a reading."""
+    return tuple(name for name in inputs if is_reading(name)) or inputs
+
+
+def knows_any(windows: Windows, names: Iterable[str]) -> NDArray[np.bool_]:
+    """Whether the last record of each window (n,) knows any of these features."""
+    known = np.zeros(len(windows), np.bool_)
+    for name in names:
+        known |= np.isfinite(windows.values[windows.last_row, windows.feature_names.index(name)])
+    return known
 
 
 def steps_of(window: timedelta | None, step: timedelta) -> int:

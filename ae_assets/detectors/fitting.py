@@ -1,4 +1,4 @@
-"""Fitting and loading of any detector, of the table or of each entity. Nothing that computes is imported before."""
+"""Fitting and loading of any detector, of the table or of each group. Nothing that computes is imported before."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from ae_assets.detectors.config import DetectorConfig
+from ae_assets.detectors.settings import TABLE
 from ae_assets.errors import ModelError
 from ae_assets.plugins import STORED
 from ae_assets.progress import ProgressSink, silent
@@ -22,10 +23,10 @@ def fit(config: DetectorConfig, data: "TrainingData", progress: ProgressSink = s
         ModelError: there are no windows, or windows that do not suit the config, or the loss is not finite, or a
             library that the detector needs is not installed.
     """
-    if config.per == "entity":
-        from ae_assets.detectors.per_entity import FittedPerEntity
+    if config.per != TABLE:
+        from ae_assets.detectors.per_group import FittedPerGroup
 
-        return FittedPerEntity.fit(config, data, progress)
+        return FittedPerGroup.fit(config, data, progress)
     return config.fit(data, progress)
 
 
@@ -42,10 +43,10 @@ def load_detector(directory: Path, feature_names: tuple[str, ...] | None = None)
         if feature_names is not None:
             require_features(tuple(feature_names), tuple(record["feature_names"]), "the features to be scored")
         config = _config_of(record)
-        if config.per == "entity":
-            from ae_assets.detectors.per_entity import FittedPerEntity
+        if config.per != TABLE:
+            from ae_assets.detectors.per_group import FittedPerGroup
 
-            return FittedPerEntity.load(config, directory, record, load_detector)
+            return FittedPerGroup.load(config, directory, record, load_detector)
         return config.load(directory, record)
     except (KeyError, TypeError) as error:
         lacks = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)

@@ -1,10 +1,11 @@
 """Fitted networks: sampling, scaling and training tied together, scoring, and the files of a model version."""
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,73 @@ from ae_assets.schemas.durations import DAY, duration
 
 MODEL_FILE = "model.keras"
 VALIDATION_SHARE = 4
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a network is trained on: sampled windows in two parts, and what is fitted on them before it.
+
+    Attributes:
+        train: windows to learn from; some may be repeated.
+        validation: windows for early stopping; the same.
+        windows_seen: training windows before some are repeated.
+        windows_available: those that were offered.
+        validation_windows: validation windows before some are repeated.
+    """
+
+    config: NetworkConfig
+    names: tuple[str, ...]
+    step: timedelta
+    train: TrainingData
+    validation: TrainingData
+    scaler: Scaler
+    cohorts: tuple[str, ...]
+    windows_seen: int
+    windows_available: int
+    validation_windows: int
+
+    @classmethod
+    def of(cls, config: NetworkConfig, data: TrainingData) -> Self:
+        """Samples windows, and fits the scaler on the training rows.
+
+        Raises:
+            ModelError: there are no windows, or they do not suit the config.
+        """
+        names, generator = data.windows.feature_names, np.random.default_rng(config.seed)
+        data = config.chosen(data)
+        offered, checkable = (_side(config, data, held_out) for held_out in (False, True))
+        sampled = offered.take(chosen(len(offered.windows), config.max_windows, generator))
+        most = max(1, config.max_windows // VALIDATION_SHARE)
+        checked = checkable.take(chosen(len(checkable.windows), most, generator))
+        _require_both_kinds(config, sampled, "training")
+        _require_both_kinds(config, checked, "validation")
+        healthy = sampled.train
+        wanted = wanted_features(config, names)
+        require_readings(healthy, config.type, wanted)
+        repeated, rechecked = (side.take(config.drawn(side.target, generator)) for side in (sampled, checked))
+        scaler = Scaler.fit(healthy.values[healthy.last_row], config, names, wanted)
+        cohorts = large_cohorts(sampled.windows) if config.uses_cohort else ()
+        counts = len(sampled.windows), len(offered.windows), len(checked.windows)
+        return cls(config, names, data.windows.step, repeated, rechecked, scaler, cohorts, *counts)
+
+    @property
+    def steps(self) -> int:
+        """Records of a whole window."""
+        return steps_of(self.config.window, self.step)
+
+    @cached_property
+    def model(self) -> Model:
+        """The network, not trained yet."""
+        return self.config.build(Shape(len(self.names), len(self.cohorts) + 1, self.steps))
+
+    def numbers(self, side: TrainingData) -> NDArray[np.int32]:
+        """The number of each window's cohort."""
+        return cohort_numbers(self.cohorts, side.windows)
+
+    def history(self, losses: TrainingHistory, seconds: float) -> TrainingHistory:
+        """That of a training with its windows and time."""
+        counts = {name: getattr(self, name) for name in ("windows_seen", "windows_available", "validation_windows")}
+        return replace(losses, seconds=seconds, **counts)
 
 
 class FittedNetwork(FittedDetector):
@@ -63,46 +131,26 @@ class FittedNetwork(FittedDetector):
     def fit(cls, config: NetworkConfig, data: TrainingData, progress: ProgressSink) -> "FittedNetwork":
         """Samples windows, fits the scaler on the training rows, trains the network; see ``detectors.fit``."""
         began = time.perf_counter()
-        names, generator = data.windows.feature_names, np.random.default_rng(config.seed)
-        data = config.chosen(data)
-        offered, checkable = (_side(config, data, held_out) for held_out in (False, True))
-        sampled = offered.take(chosen(len(offered.windows), config.max_windows, generator))
-        most = max(1, config.max_windows // VALIDATION_SHARE)
-        checked = checkable.take(chosen(len(checkable.windows), most, generator))
-        _require_both_kinds(config, sampled, "training")
-        _require_both_kinds(config, checked, "validation")
-        healthy = sampled.train
-        wanted = wanted_features(config, names)
-        require_readings(healthy, config.type, wanted)
-        repeated, rechecked = (side.take(config.drawn(side.target, generator)) for side in (sampled, checked))
-        scaler = Scaler.fit(healthy.values[healthy.last_row], config, names, wanted)
-        cohorts = large_cohorts(sampled.windows) if config.uses_cohort else ()
-        steps = steps_of(config.window, data.windows.step)
-        model = config.build(Shape(len(names), len(cohorts) + 1, steps))
-        shards = min(shards_for(config), len(sampled.windows), len(checked.windows))
+        learned = Learned.of(config, data)
+        model = learned.model
+        shards = min(shards_for(config), learned.windows_seen, learned.validation_windows)
 
         def loaded(side: TrainingData) -> WindowData:
-            numbers = cohort_numbers(cohorts, side.windows)
-            return on_devices(side.windows, scaler, steps, shards, side.target, numbers)
+            return on_devices(side.windows, learned.scaler, learned.steps, shards, side.target, learned.numbers(side))
 
         def report(epoch: int, loss: float) -> None:
-            seconds, rows = time.perf_counter() - began, (epoch + 1) * len(sampled.windows)
+            seconds, rows = time.perf_counter() - began, (epoch + 1) * learned.windows_seen
             stage, note = f"training {config.type}", f"validation loss {loss:.4f}"
             progress(Progress(stage, epoch + 1, config.epochs, "epochs", rows, seconds, note))
 
         start = initial_weights(model, config.seed)
-        best, history = train(config, model, steps, start, loaded(repeated), loaded(rechecked), report)
+        sides = loaded(learned.train), loaded(learned.validation)
+        best, history = train(config, model, learned.steps, start, *sides, report)
         variables = [*model.trainable_variables, *model.non_trainable_variables]
         for variable, value in zip(variables, [*best.weights, *best.carried], strict=True):
             variable.assign(value)
-        history = replace(
-            history,
-            windows_seen=len(sampled.windows),
-            windows_available=len(offered.windows),
-            validation_windows=len(checked.windows),
-            seconds=time.perf_counter() - began,
-        )
-        return cls(config, names, history, scaler, cohorts, model, data.windows.step)
+        history = learned.history(history, time.perf_counter() - began)
+        return cls(config, learned.names, history, learned.scaler, learned.cohorts, model, learned.step)
 
     @classmethod
     def load(cls, config: NetworkConfig, directory: Path, record: dict[str, Any]) -> "FittedNetwork":

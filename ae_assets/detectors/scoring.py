@@ -1,6 +1,7 @@
 """Scoring: one jitted function per block of windows, blocks of one fixed shape spread over a few threads."""
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -25,6 +26,9 @@ from ae_assets.detectors.windows import Windows
 BLOCK, WINDOW_BLOCK, LOOPING_BLOCK = 2048, 512, 256
 """Windows of a block, of one record, of several, and of several one after the other: small enough that a block's
 activations stay in cache, large enough to hide the call."""
+
+SCATTERED = 8
+"""Rows among which windows lie for each that they hold, beyond which these are sorted rather than looked for."""
 
 
 class Scorer:
@@ -56,8 +60,8 @@ class Scorer:
 
         def work(start: int) -> None:
             block = slice(start, min(start + self.block, len(windows)))
-            inputs = _block_input(windows, block, self.block, self.steps)
-            results = self._compiled(*inputs, _fill(cohort[block], self.block))
+            inputs = block_input(windows, block, self.block, self.steps)
+            results = self._compiled(*inputs, filled_up(cohort[block], self.block))
             for whole, part in zip((scores.score, scores.contributions, scores.expected), results, strict=False):
                 whole[block] = np.asarray(part)[: block.stop - block.start]
 
@@ -78,8 +82,8 @@ class Scorer:
         parts = []
         for start in range(0, len(windows), self.block):
             block = slice(start, min(start + self.block, len(windows)))
-            inputs = _block_input(windows, block, self.block, self.steps)
-            batch = self._batch(*(jnp.asarray(one) for one in (*inputs, _fill(cohort[block], self.block))))
+            inputs = block_input(windows, block, self.block, self.steps)
+            batch = self._batch(*(jnp.asarray(one) for one in (*inputs, filled_up(cohort[block], self.block))))
             answer = encoder(self.network.inputs(batch), training=False)
             parts.append(np.asarray(answer, np.float32).reshape(self.block, -1)[: block.stop - block.start])
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
@@ -91,29 +95,43 @@ class Scorer:
 
         ``rows`` (rows, features) and what is expected are in feature units, NaN = missing; see :func:`gather`.
         """
-        centre, spread = jnp.asarray(self.scaler.centre), jnp.asarray(self.scaler.scale)
-        batch = self._batch(rows, last_row, length, cohort)
-        contributions, expected = self.network.verdict(Answer(self._outputs, self.weights), batch)
-        verdict = contributions.sum(axis=1), contributions
-        if expected is None:
-            return verdict
-        expected = expected * spread + centre
-        is_used = self.scaler.is_used
-        return (*verdict, expected if is_used is None else jnp.where(is_used, expected, jnp.nan))
+        return verdict_of(
+            self.network, self._outputs, self.weights, self.scaler, self._batch(rows, last_row, length, cohort)
+        )
 
     def _batch(self, rows: jax.Array, last_row: jax.Array, length: jax.Array, cohort: jax.Array) -> Batch:
         """Windows as the network sees them, of rows in feature units."""
-        scaler, clip = self.scaler, self.scaler.clip
-        centre, spread = jnp.asarray(scaler.centre), jnp.asarray(scaler.scale)
-        within = rows if scaler.limit is None else jnp.clip(rows, -scaler.limit, scaler.limit)
-        missing = jnp.nan if scaler.filled is None else jnp.asarray(scaler.filled)
-        scaled = jnp.where(jnp.isfinite(rows), jnp.clip((within - centre) / spread, -clip, clip), missing)
-        scaled = scaled if scaler.is_used is None else jnp.where(scaler.is_used, scaled, jnp.nan)
-        return gather(scaled, last_row, length, self.steps, cohort=cohort)
+        return gather(scaled(self.scaler, rows), last_row, length, self.steps, cohort=cohort)
 
     def _outputs(self, batch: Batch) -> Outputs:
         inputs = self.network.inputs(batch)
         return self.model.stateless_call(self.weights, self.carried, inputs, training=False)[0]
+
+
+def verdict_of(
+    network: NetworkConfig,
+    outputs: Callable[[Batch], Outputs],
+    weights: list[jax.Array],
+    scaler: Scaler,
+    batch: Batch,
+) -> tuple[jax.Array, ...]:
+    """Score, contributions and, where the network has an expectation, expected values in feature units."""
+    contributions, expected = network.verdict(Answer(outputs, weights), batch)
+    verdict = contributions.sum(axis=1), contributions
+    if expected is None:
+        return verdict
+    expected = expected * jnp.asarray(scaler.scale) + jnp.asarray(scaler.centre)
+    is_used = scaler.is_used
+    return (*verdict, expected if is_used is None else jnp.where(is_used, expected, jnp.nan))
+
+
+def scaled(scaler: Scaler, rows: jax.Array) -> jax.Array:
+    """Rows in feature units as ``Scaler.apply`` scales them, inside jit; what was fitted may be traced."""
+    centre, spread, clip = jnp.asarray(scaler.centre), jnp.asarray(scaler.scale), scaler.clip
+    within = rows if scaler.limit is None else jnp.clip(rows, -scaler.limit, scaler.limit)
+    missing = jnp.nan if scaler.filled is None else jnp.asarray(scaler.filled)
+    values = jnp.where(jnp.isfinite(rows), jnp.clip((within - centre) / spread, -clip, clip), missing)
+    return values if scaler.is_used is None else jnp.where(scaler.is_used, values, jnp.nan)
 
 
 def gather(
@@ -142,7 +160,7 @@ def gather(
     )
 
 
-def _block_input(
+def block_input(
     windows: Windows, block: slice, size: int, steps: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]]:
     """Rows, last_row and length of one block in shapes that depend on its size only, so that one compilation serves.
@@ -161,20 +179,24 @@ def _block_input(
         capacity = min(2 * capacity, size * steps)
     rows = np.empty((capacity, windows.values.shape[1]), np.float32)
     np.take(windows.values, needed, axis=0, out=rows[: len(needed)], mode="clip")
-    return rows, _fill(position, size), _fill(length, size)
+    return rows, filled_up(position, size), filled_up(length, size)
 
 
 def rows_in_use(last_row: NDArray[np.int64], length: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows that the windows (at least one, in any order) hold, ascending, and where each one's last row is in them."""
     first = last_row - length + 1
     base = int(first.min())
-    span = int(last_row.max()) - base + 1
+    span, held = int(last_row.max()) - base + 1, int(length.sum())
+    if span > SCATTERED * held:
+        starts = np.repeat(first - np.cumsum(length) + length, length)
+        rows = np.unique(starts + np.arange(held))
+        return rows, np.searchsorted(rows, last_row)
     edges = np.bincount(first - base, minlength=span + 1) - np.bincount(last_row - base + 1, minlength=span + 1)
     used = np.cumsum(edges[:-1]) > 0
     return np.flatnonzero(used) + base, (np.cumsum(used) - 1)[last_row - base]
 
 
-def _fill(values: NDArray[np.int64] | NDArray[np.int32], size: int) -> NDArray[np.int32]:
+def filled_up(values: NDArray[np.int64] | NDArray[np.int32], size: int) -> NDArray[np.int32]:
     filled = np.zeros(size, np.int32)
     filled[: len(values)] = values
     return filled

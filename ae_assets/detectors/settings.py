@@ -32,6 +32,9 @@ def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+TABLE, ENTITY, COHORT = "table", "entity", "cohort"
+"""What has a detector of its own, beside columns of a table."""
+
 FeatureNames = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_distinct)]
 
 
@@ -91,11 +94,18 @@ class DetectorSettings(Settings):
     searched: ClassVar[SearchSpace] = {}
 
     type: str = Field(description="Which detector it is.")
-    per: Literal["table", "entity"] = Field(
-        "table",
-        description="What is fitted: table: one detector on the records of all devices. entity: one on those of each "
-        "device that has enough, whose score is then a multiple of what one of 20 of its own normal records exceeds; "
-        "devices with few records, and those that come later, are scored by one of all.",
+    per: str = Field(
+        TABLE,
+        pattern=r"^[A-Za-z_]\w*$",
+        description="What has a detector of its own. table: all devices together. entity: each device. cohort: each "
+        "kind. Or a column of text that says where a device belongs, such as datacenter. A group's score is then a "
+        "multiple of what one of 20 of its own normal records exceeds; groups with few records, those that come "
+        "later, and devices that name none are scored by one detector of all.",
+    )
+    least_group_windows: PositiveInt = Field(
+        200,
+        description="Normal records from which on a group has a detector of its own: of fewer than 200 less than ten "
+        "lie above the unit of its score.",
     )
 
     former_keys: ClassVar[Mapping[str, str]] = {"window_days": "window"}

@@ -90,12 +90,7 @@ def train(
         train_loss.append(float(loss))
         of_network, of_constant = trainer.mean_loss(state.variables, validation)
         validation_loss.append(float(of_network))
-        if not np.isfinite([train_loss[-1], validation_loss[-1]]).all():
-            raise ModelError(
-                f"The loss of epoch {epoch} is not finite (training {train_loss[-1]}, validation "
-                f"{validation_loss[-1]}); lower learning_rate (now {network.learning_rate}) or clip (now "
-                f"{network.clip})."
-            )
+        require_finite(network, epoch, train_loss[-1], validation_loss[-1])
         if validation_loss[-1] == min(validation_loss):
             best = jax.tree.map(jnp.array, state.variables)  # a copy: the next epoch gives its state up
         stale = 0 if validation_loss[-1] < reference * (1 - network.min_improvement) else stale + 1
@@ -105,13 +100,29 @@ def train(
             break
         if stale and network.reduce_after is not None and stale % network.reduce_after == 0:
             rate *= network.reduce_by
-    return best, TrainingHistory(
+    return best, history_of(network, train_loss, validation_loss, float(of_constant))
+
+
+def history_of(
+    network: NetworkConfig, train_loss: list[float], validation_loss: list[float], median_loss: float
+) -> TrainingHistory:
+    """What the losses of each epoch say; windows and time are the caller's to say."""
+    return TrainingHistory(
         train_loss=tuple(train_loss),
         validation_loss=tuple(validation_loss),
         best_epoch=int(np.argmin(validation_loss)),
-        median_loss=float(of_constant),
-        converged=has_converged(validation_loss, float(of_constant), network.patience),
+        median_loss=median_loss,
+        converged=has_converged(validation_loss, median_loss, network.patience),
     )
+
+
+def require_finite(network: NetworkConfig, epoch: int, train_loss: float, validation_loss: float) -> None:
+    """Raises ModelError unless both losses of an epoch are numbers."""
+    if not np.isfinite([train_loss, validation_loss]).all():
+        raise ModelError(
+            f"The loss of epoch {epoch} is not finite (training {train_loss}, validation {validation_loss}); lower "
+            f"learning_rate (now {network.learning_rate}) or clip (now {network.clip})."
+        )
 
 
 def has_converged(validation_loss: list[float], median_loss: float, patience: int, flat: float = 0.01) -> bool:
@@ -166,7 +177,7 @@ class Trainer:
         whole_epoch = over_devices(self._epoch, (shared, shared, shared, split), donate_argnums=0)
         is_slow_in_a_loop = network.convolves and jax.default_backend() == "cpu"
         self.epoch = self._epoch_step_by_step if is_slow_in_a_loop else whole_epoch
-        self.mean_loss = over_devices(self._mean_loss, (shared, split))
+        self.mean_loss = over_devices(self.mean_loss_of, (shared, split))
 
     def initial_state(self, weights: list[NDArray[np.float32]]) -> State:
         """The state before the first step, on all devices."""
@@ -186,7 +197,7 @@ class Trainer:
         rows, own, batches = self._drawn(key, data)
 
         def step(state: State, now: tuple[jax.Array, Part]) -> tuple[State, jax.Array]:
-            return self._step(state, own, rate, rows, *now)
+            return self.step(state, own, rate, rows, *now)
 
         state, losses = jax.lax.scan(step, state, (jnp.arange(len(batches.length)), batches))
         return state, losses.mean()
@@ -212,9 +223,9 @@ class Trainer:
     def _step_of(
         self, state: State, own: jax.Array, rate: jax.Array, rows: jax.Array, batches: Part, number: jax.Array
     ) -> tuple[State, jax.Array]:
-        return self._step(state, own, rate, rows, number, jax.tree.map(lambda part: part[number], batches))
+        return self.step(state, own, rate, rows, number, jax.tree.map(lambda part: part[number], batches))
 
-    def _step(
+    def step(
         self, state: State, own: jax.Array, rate: jax.Array, rows: jax.Array, number: jax.Array, part: Part
     ) -> tuple[State, jax.Array]:
         """The state after the gradient step of a batch, and its mean loss."""
@@ -237,7 +248,7 @@ class Trainer:
         weights = jax.tree.map(lambda old, move: old - rate * move, state.variables.weights, moves)
         return State(Variables(weights, self._alike(carried)), optimiser), total / weight
 
-    def _mean_loss(self, variables: Variables, data: WindowData) -> tuple[jax.Array, jax.Array]:
+    def mean_loss_of(self, variables: Variables, data: WindowData) -> tuple[jax.Array, jax.Array]:
         """Mean loss over all windows: of the network, and of the constant answer."""
         rows, windows = jax.tree.map(lambda part: part[0], data)
         present = windows.length > 0
@@ -308,6 +319,20 @@ def on_devices(
 
     Consecutive windows share rows, so that the shards together hold hardly more rows than the windows do.
     """
+    arrays = in_shards(windows, scaler, steps, shards, target, cohort)
+    placed: WindowData = jax.device_put(arrays, _sharding(shards, AXIS))
+    return placed
+
+
+def in_shards(
+    windows: Windows,
+    scaler: Scaler,
+    steps: int,
+    shards: int,
+    target: NDArray[np.bool_],
+    cohort: NDArray[np.int32],
+) -> WindowData:
+    """The same as arrays of NumPy."""
     size = -(-len(windows) // shards)
     length = np.minimum(windows.length, steps)
     parts = [slice(start, start + size) for start in range(0, len(windows), size)]
@@ -320,8 +345,7 @@ def on_devices(
         given: tuple[NDArray[Any], ...] = (position, length[part], target[part], cohort[part])
         for array, values in zip(arrays, given, strict=True):
             array[shard, : len(position)] = values
-    placed = [jax.device_put(array, _sharding(shards, AXIS)) for array in (rows, *arrays)]
-    return WindowData(placed[0], Part(*placed[1:]))
+    return WindowData(rows, Part(*arrays))  # type: ignore[arg-type]  # arrays of NumPy serve as well
 
 
 def _sharding(shards: int, *axes: str) -> NamedSharding:

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from ae_assets.decisions.config import DecisionConfig
 from ae_assets.detectors.config import DetectorConfig
 from ae_assets.detectors.networks.dense import DenseAutoencoderConfig
+from ae_assets.detectors.settings import COHORT, ENTITY, TABLE
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.settings import FeatureSettings
 from ae_assets.model.life import LifeRange
@@ -367,7 +368,7 @@ class WatchedTable(Section):
 
     @model_validator(mode="after")
     def _no_key_contradicts_another(self) -> Self:
-        for contradictions in (self._wrong_times(), self._wrong_target(), self._wrong_lengths()):
+        for contradictions in (self._wrong_times(), self._wrong_target(), self._wrong_lengths(), self._wrong_groups()):
             for says in contradictions:
                 raise ValueError(says)
         return self
@@ -472,6 +473,12 @@ class WatchedTable(Section):
                     f"maintenance.retention_days.{asset} {retained} is shorter than the chain reads back: {parts} = "
                     f"{total} days; make it as long or longer, or leave it out to keep all"
                 )
+
+    def _wrong_groups(self) -> Iterator[str]:
+        known = [TABLE, ENTITY, *([] if self.layout.cohort is None else [COHORT])]
+        for per in dict.fromkeys(one.per for one in (self.detector, *self.comparisons)):
+            if per not in known:
+                yield f"detector.per: received {per}, expected one of {', '.join(known)}"
 
     def _wrong_records(self) -> Iterator[str]:
         aggregation, rhythm, embargo = self.decision.aggregation, self.rhythm, self.calibration.embargo_records

@@ -1,4 +1,4 @@
-"""One detector for each entity: who is scored by which, in which unit, and what is stored."""
+"""One detector for each group: who is scored by which, in which unit, and what is stored."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -11,7 +11,7 @@ import pytest
 from ae_assets.detectors import FittedDetector, TrainingData, Windows, fit, load_detector, windows_of
 from ae_assets.detectors.config import CounterRuleConfig, DetectorConfig, EcodConfig, PcaConfig
 from ae_assets.detectors.networks.dense import DenseAutoencoderConfig
-from ae_assets.detectors.per_entity import LEAST_WINDOWS, FittedPerEntity
+from ae_assets.detectors.per_group import FittedPerGroup
 from ae_assets_tests.detectors.fleets import FEATURES, NAMES, START, with_values
 
 LEVELS = {"E000": 0.0, "E001": 500.0, "E002": -2000.0}
@@ -50,21 +50,21 @@ def stations(seed: int = 0, days: int = 300) -> pl.DataFrame:
     return pl.concat(frames).sample(fraction=1, shuffle=True, seed=seed)
 
 
-def learned(config: DetectorConfig) -> FittedPerEntity:
+def learned(config: DetectorConfig) -> FittedPerGroup:
     windows = windows_of(stations(), NAMES, config.window)
     held_out = (windows.keys()["entity"] == "E002").to_numpy()
     fitted = fit(config, TrainingData(windows, np.zeros(len(windows), np.bool_), held_out))
-    assert isinstance(fitted, FittedPerEntity)
+    assert isinstance(fitted, FittedPerGroup)
     return fitted
 
 
 @pytest.fixture(scope="module", params=CONFIGS, ids=lambda config: config.type)
-def per_entity(request: pytest.FixtureRequest) -> FittedPerEntity:
+def per_group(request: pytest.FixtureRequest) -> FittedPerGroup:
     return learned(request.param)
 
 
 @pytest.fixture(scope="module")
-def pca() -> FittedPerEntity:
+def pca() -> FittedPerGroup:
     return learned(PCA)
 
 
@@ -73,35 +73,34 @@ def judged(detector: FittedDetector) -> Windows:
 
 
 def test_each_entity_with_records_enough_has_a_detector_that_held_out_entities_included(
-    per_entity: FittedPerEntity,
+    per_group: FittedPerGroup,
 ) -> None:
-    assert sorted(per_entity.members) == sorted(LEVELS)
-    assert LEAST_WINDOWS > 60
+    assert sorted(per_group.own) == sorted(LEVELS)
+    assert PCA.least_group_windows > 60
 
 
-def test_an_entity_is_scored_as_by_a_detector_of_its_own_in_units_of_its_own_high_scores(pca: FittedPerEntity) -> None:
+def test_an_entity_is_scored_as_by_a_detector_of_its_own_in_units_of_its_own_high_scores(pca: FittedPerGroup) -> None:
     windows = judged(pca)
     scores, entities = pca.score(windows), windows.keys()["entity"].to_numpy()
-    for entity, member in pca.members.items():
+    for entity in pca.own:
         own = np.flatnonzero(entities == entity)
-        alone = member.detector.score(windows.take(own))
-        assert np.array_equal(scores.score[own], alone.score / np.float32(member.unit))
-        assert member.unit == 1
+        assert np.array_equal(scores.score[own], pca.detector(entity).score(windows.take(own)).score)
+    assert pca.groups["unit"].to_list() == [1, 1, 1, None]
     others = np.flatnonzero(entities == NEW)
-    of_all = pca.of_all.detector.score(windows.take(others)).score
-    assert np.array_equal(scores.score[others], of_all / np.float32(pca.of_all.unit))
+    assert np.array_equal(scores.score[others], pca.of_all.score(windows.take(others)).score)
+    assert pca.detector(NEW) is pca.of_all
 
 
 def test_scores_without_a_unit_are_told_in_a_high_score_of_the_entity() -> None:
     detector = learned(EcodConfig(per="entity"))
     windows = judged(detector)
     scores, entities = detector.score(windows).score, windows.keys()["entity"].to_numpy()
-    for entity, member in detector.members.items():
-        assert member.unit != 1
+    for entity, unit in detector.groups.select("group", "unit").drop_nulls().iter_rows():
+        assert unit != 1
         assert 0.85 < np.mean(scores[entities == entity] <= 1) < 1
 
 
-def test_what_is_usual_at_one_station_is_strange_at_another(pca: FittedPerEntity) -> None:
+def test_what_is_usual_at_one_station_is_strange_at_another(pca: FittedPerGroup) -> None:
     windows = judged(pca)
     own = np.flatnonzero((windows.keys()["entity"] == "E001").to_numpy())
     as_of_another = windows.values.copy()
@@ -111,24 +110,24 @@ def test_what_is_usual_at_one_station_is_strange_at_another(pca: FittedPerEntity
 
 
 @pytest.mark.bits
-def test_what_is_scored_beside_a_window_and_loading_change_no_bit(per_entity: FittedPerEntity, tmp_path: Path) -> None:
-    windows = judged(per_entity)
-    whole = per_entity.score(windows)
+def test_what_is_scored_beside_a_window_and_loading_change_no_bit(per_group: FittedPerGroup, tmp_path: Path) -> None:
+    windows = judged(per_group)
+    whole = per_group.score(windows)
     np.testing.assert_allclose(whole.contributions.sum(axis=1), whole.score, rtol=1e-5)
     some = np.random.default_rng(0).permutation(len(windows))[:77]
-    per_entity.save(tmp_path)
+    per_group.save(tmp_path)
     loaded = load_detector(tmp_path, NAMES)
-    for detector, places in ((per_entity, some), (loaded, some), (loaded, np.arange(len(windows)))):
+    for detector, places in ((per_group, some), (loaded, some), (loaded, np.arange(len(windows)))):
         part = detector.score(windows.take(places))
         assert part.score.tobytes() == whole.score[places].tobytes()
         assert part.contributions.tobytes() == whole.contributions[places].tobytes()
         assert np.array_equal(part.expected, whole.expected[places], equal_nan=True)
-    assert loaded.config == per_entity.config
-    assert loaded.history == per_entity.history
-    assert (loaded.inputs, loaded.evidence) == (per_entity.inputs, per_entity.evidence)
+    assert loaded.config == per_group.config
+    assert loaded.history == per_group.history
+    assert (loaded.inputs, loaded.evidence) == (per_group.inputs, per_group.evidence)
 
 
-def test_a_record_that_knows_only_a_channel_that_its_station_never_had_is_not_judged(pca: FittedPerEntity) -> None:
+def test_a_record_that_knows_only_a_channel_that_its_station_never_had_is_not_judged(pca: FittedPerGroup) -> None:
     windows = judged(pca)
     values = np.full_like(windows.values, np.nan)
     values[:, -1] = windows.values[:, -1] = 1
@@ -139,13 +138,13 @@ def test_a_record_that_knows_only_a_channel_that_its_station_never_had_is_not_ju
 def test_abnormal_windows_are_learned_by_no_detector_and_make_no_entity_large_enough() -> None:
     windows = windows_of(stations(), NAMES)
     keys = windows.keys().with_row_index()
-    rare = keys.filter(entity="E000")["index"].to_numpy()[LEAST_WINDOWS - 1 :]
+    rare = keys.filter(entity="E000")["index"].to_numpy()[PCA.least_group_windows - 1 :]
     target = np.isin(np.arange(len(windows)), rare)
     strange = windows.values.copy()
     strange[windows.last_row[rare]] += 1e4
     data = TrainingData(with_values(windows, strange), target, np.zeros(len(windows), np.bool_))
     detector = fit(PCA, data)
-    assert isinstance(detector, FittedPerEntity)
-    assert sorted(detector.members) == ["E001", "E002"]
+    assert isinstance(detector, FittedPerGroup)
+    assert sorted(detector.own) == ["E001", "E002"]
     without = fit(PCA, replace(data, windows=windows))
     assert np.array_equal(detector.score(windows).score, without.score(windows).score)
