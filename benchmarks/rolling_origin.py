@@ -84,7 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.detector:
         chosen: Any = TypeAdapter[Any](DetectorConfig).validate_python(json.loads(given.detector))
         table = table.model_copy(update={"detector": chosen})
-    compared = compared_detectors(table, comparisons=False, baselines=True)
+    if given.compare:
+        others = [TypeAdapter[Any](DetectorConfig).validate_python(json.loads(one)) for one in given.compare]
+        table = table.model_copy(update={"comparisons": tuple(others)})
+    compared = compared_detectors(table, comparisons=bool(given.compare), baselines=not given.compare)
     wanted = given.detectors.split(",") if given.detectors else [one.name for one in compared]
     if unknown := sorted(set(wanted) - {one.name for one in compared}):
         sys.exit(f"no such detector: {unknown}; there are {[one.name for one in compared]}")
@@ -287,6 +290,11 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--only", help="judge these of the splits only, e.g. A2,B3")
     parser.add_argument("--detector", help="settings of the reference as JSON (default: the table's detector)")
+    parser.add_argument(
+        "--compare",
+        action="append",
+        help="settings of a detector as JSON, beside the reference instead of every baseline",
+    )
     parser.add_argument("--detectors", help="names, with commas (default: the reference and every baseline)")
     parser.add_argument(
         "--follow-up", choices=["through_horizon", "none"], default="through_horizon",

@@ -111,7 +111,9 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
         LakehouseError: when raw was never loaded.
     """
     config = space.table.features
-    contract = contract_of(space.table.layout, tuple(config.attributes), config.low_bits, space.table.periods)
+    contract = contract_of(
+        space.table.layout, tuple(config.attributes), config.low_bits, space.table.periods, config.groups
+    )
     built: dict[date, FeatureDay | FailedPeriod] = {}
     before: Mapping[str, int] = {}
     began, rows = time.monotonic(), 0

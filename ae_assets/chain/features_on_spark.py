@@ -145,7 +145,8 @@ def build_features_on_spark(
 
 def raw_contract(table: WatchedTable) -> RawContract:
     """What the raw rows of a table promise, as far as features read them."""
-    return contract_of(table.layout, tuple(table.features.attributes), table.features.low_bits, table.periods)
+    features = table.features
+    return contract_of(table.layout, tuple(features.attributes), features.low_bits, table.periods, features.groups)
 
 
 def _days_of(

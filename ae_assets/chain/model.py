@@ -15,6 +15,7 @@ from ae_assets.chain.target import target_of
 from ae_assets.chain.volume import LEAST_SHARE, WIDEN, days_left_out, in_words
 from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.detectors import FittedDetector, TrainingData, fit, windows_of
+from ae_assets.detectors.per_group import FittedPerGroup
 from ae_assets.errors import ModelError
 from ae_assets.evaluation.channels import Channels, channels_of
 from ae_assets.evaluation.target import MOMENT, Intervals, Target
@@ -89,6 +90,7 @@ def train(space: Workspace, training: TrainingRange) -> TrainedModel:
         "data": windows.facts,
         "days_left_out": [day.isoformat() for day in windows.left_out],
         "history": asdict(detector.history),
+        **({"groups": detector.facts} if isinstance(detector, FittedPerGroup) else {}),
     }
     version = space.models.new_version(space.table.table, detector.save, card)
     readings = [one.name for one in catalogue(space.table.features) if one.transform == "level"]

@@ -81,7 +81,8 @@ class DaySettings:
                 f"no day of {self._space.name(FEATURES)} has the features {', '.join(absent)}, which the YAML asks for "
                 f"since; make the days again: {_make_again(self._space, 'DAY')}"
             )
-        return [*keys_of(stored), "cohort", "label", *self._names, *([SETTINGS] if SETTINGS in stored else [])]
+        groups = [name for name in self._space.table.features.groups if name in stored]
+        return [*keys_of(stored), "cohort", "label", *groups, *self._names, *([SETTINGS] if SETTINGS in stored else [])]
 
     def require(self, day: date, rows: pl.DataFrame) -> pl.DataFrame:
         """The keys and features of a day.

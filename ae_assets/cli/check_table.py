@@ -59,7 +59,9 @@ def check(table: str, day: str | None) -> int:
     listed = listed_day(source, _newest_that_tells(days) if day is None else period_of(periods, day, "--day"))
     raw = RawColumns(source.location, {}).fit(source.read(listed), listed.origin)
     config = definition.features
-    contract = contract_of(definition.layout, tuple(config.attributes), config.low_bits, definition.periods)
+    contract = contract_of(
+        definition.layout, tuple(config.attributes), config.low_bits, definition.periods, config.groups
+    )
     validated = validate_day(raw, listed.day, contract)
     unreadable = f"{raw['rescued'].count():,} with cells that cannot be read"
     say(f"{periods.key(listed.day)}, {listed.origin}: {raw.height:,} rows, {unreadable}")

@@ -6,7 +6,7 @@ which unit.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +28,9 @@ UNIT = 0.95
 GROUPS = "groups.parquet"
 GROUPS_AT_ONCE = 32
 """Groups whose training windows are scored at once, for memory."""
+
+CONVERGED = 0.95
+"""Share of the groups whose training has to converge for that of all to count as such."""
 
 FEW = "too few normal records"
 
@@ -61,7 +64,10 @@ class FittedPerGroup(FittedDetector):
         own = groups.filter(pl.col("unit").is_not_null())
         self._numbers = {group: number for number, group in enumerate(own["group"])}
         self._units = own["unit"].to_numpy()
-        self.history = TrainingHistory.together([of_all.history, *map(_history, own.iter_rows(named=True))])
+        histories = [_history(row) for row in own.iter_rows(named=True)]
+        together = TrainingHistory.together([of_all.history, *histories])
+        enough = not histories or np.mean([one.converged for one in histories]) >= CONVERGED
+        self.history = replace(together, converged=of_all.history.converged and bool(enough))
 
     @classmethod
     def fit(cls, config: DetectorSettings, data: TrainingData, progress: ProgressSink) -> Self:
@@ -121,6 +127,17 @@ class FittedPerGroup(FittedDetector):
         """The features that the score of any group rests on."""
         rests_on = {*self.of_all.evidence, *self.members.evidence}
         return tuple(name for name in self.feature_names if name in rests_on)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """How many groups have a detector of their own, how many not, and how many of these have not converged."""
+        own = self.groups.filter(pl.col("unit").is_not_null())
+        return {
+            "per": self.config.per,
+            "own": own.height,
+            "pooled": self.groups.height - own.height,
+            "not_converged": own.height - int(own["converged"].sum()),
+        }
 
     @property
     def own(self) -> tuple[str, ...]:

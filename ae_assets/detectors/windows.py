@@ -21,6 +21,9 @@ from ae_assets.schemas.records import key_of, keys_of
 from ae_assets.schemas.spans import counts_within
 
 ABOUT_THE_RECORD = ("gap_days", "history_days")
+BESIDE = ("entity", "cohort", "settings")
+"""Columns of text that are no groups."""
+
 MISSING_FLAG = "_missing"
 """How the names of flags end. Flags and what is said about the record are known whatever the entity reports."""
 
@@ -34,7 +37,8 @@ class Windows:
         feature_names: the f names of the columns.
         last_row: int64 (n,), the row of each window's scored record, ascending as built by :func:`windows_of`.
         length: int32 (n,), records of the window: rows ``last_row - length + 1`` to ``last_row``, all of one entity.
-        rows: day, time where an entity has several records in a period, entity, cohort, label of the r rows.
+        rows: day, time where an entity has several records in a period, entity, cohort, groups (other columns of text,
+            which say where an entity belongs), label of the r rows.
         window: the length of a window; None: the scored record alone.
         step: the usual time from a record of an entity to the next.
     """
@@ -160,7 +164,8 @@ def windows_of(
         raise ContractError(f"where has {len(where)} values for {features.height} rows; it needs one per row.")
     wanted = pl.lit(True) if days is None else pl.col("day").is_in(list(days))
     label = pl.col("label").cast(pl.Int8) if "label" in features.columns else pl.lit(None, pl.Int8).alias("label")
-    keys = (*keys_of(features.columns), "cohort")
+    text = (name for name, kind in features.schema.items() if kind == pl.String and name not in BESIDE)
+    keys = (*keys_of(features.columns), "cohort", *text)
     keyed = features.select(
         *keys,
         label,

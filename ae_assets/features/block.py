@@ -203,7 +203,8 @@ class _Block:
     @cached_property
     def keys(self) -> pl.DataFrame:
         """The described records without their features."""
-        keys = self.rows.select(*keys_of(self.rows.columns), "cohort", "label")[self.order[self.described]]
+        columns = [*keys_of(self.rows.columns), "cohort", "label", *self.config.groups]
+        keys = self.rows.select(columns)[self.order[self.described]]
         return keys.cast({ENTITY: pl.String, "label": pl.Int8})
 
     def since(self, span: timedelta) -> Places:

@@ -111,6 +111,10 @@ class AttributeConfig(BaseModel):
         return TRANSFORMS_OF_KIND[self.kind] if self.transforms is None else self.transforms
 
 
+RESERVED_GROUPS = frozenset({"table", "day", "time", "entity", "cohort", "label", "settings"})
+"""What columns beside the features are called already, and what `detector.per` says in other senses."""
+
+
 class FeatureConfig(BaseModel):
     """The attributes of a watched table and the spans of time over which they are described."""
 
@@ -128,6 +132,12 @@ class FeatureConfig(BaseModel):
         "counts days. The longest is the look-back of every feature.",
     )
 
+    groups: tuple[str, ...] = Field(
+        default=(),
+        description="Columns of text that say where a device belongs and stay the same on it, such as datacenter. They "
+        "are kept beside the features and are none; detector.per may name one, whose values then have detectors of "
+        "their own.",
+    )
     calendar: tuple[Calendar, ...] = Field(
         default=(),
         description="What is said of the time of a record, in UTC: hour (0 to 23), minute, weekday (1 = Monday), day "
@@ -189,6 +199,13 @@ class FeatureConfig(BaseModel):
                 raise ValueError(
                     f"attributes.{column}: gives features of the same names as {other!r}; keep one of them"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _groups_are_no_other_columns(self) -> "FeatureConfig":
+        for name in self.groups:
+            if name in self.attributes or name in RESERVED_GROUPS or self.groups.count(name) > 1:
+                raise ValueError(f"groups: {name!r} is a column with another meaning, or named twice; leave it out")
         return self
 
     @property

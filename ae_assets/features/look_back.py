@@ -26,7 +26,7 @@ class LookBack:
     """
 
     def __init__(self, config: FeatureConfig, rhythm: Rhythm = DAILY_RECORDS) -> None:
-        self._columns = (*KEYS, *config.attributes)
+        self._columns = (*KEYS, *config.groups, *config.attributes)
         self._length, self._periods = config.look_back, rhythm.periods
         self._entities = entity_type()
         self._by_period: dict[date, pl.DataFrame] = {}

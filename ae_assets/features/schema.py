@@ -26,6 +26,10 @@ def feature_schema(config: FeatureConfig, rhythm: Rhythm = DAILY_RECORDS) -> pa.
             description="1 = the device failed on this day, null = not known; never a feature",
         ),
     }
+    groups = {
+        name: pa.Column(pl.String, nullable=True, description="where the device belongs; never a feature")
+        for name in config.groups
+    }
     finite = pa.Check(lambda data: data.lazyframe.select(pl.col(data.key).is_finite()), name="values_are_finite")
     features = {
         feature.name: pa.Column(pl.Float32, finite, nullable=True, description=feature.description)
@@ -58,6 +62,7 @@ def feature_schema(config: FeatureConfig, rhythm: Rhythm = DAILY_RECORDS) -> pa.
     )
     columns = {
         **keys,
+        **groups,
         **features,
         "lost_attributes": lost,
         "seen_days": seen,

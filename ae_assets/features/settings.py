@@ -70,8 +70,9 @@ class FeatureSettings:
         # Only where they are set: settings from before there were these stay as they are.
         calendar = {"calendar": list(self.config.calendar)} if self.config.calendar else {}
         presence = {} if self.config.presence else {"presence": False}
+        groups = {"groups": list(self.config.groups)} if self.config.groups else {}
         spans = [days_or_written(span) for span in self.config.spans]
-        features = {"spans": spans, "attributes": attributes, **calendar, **presence}
+        features = {"spans": spans, "attributes": attributes, **calendar, **presence, **groups}
         return {"format": self.format, "source": dict(self.source), "features": features}
 
     @classmethod
@@ -89,7 +90,7 @@ class FeatureSettings:
             }
             for column, settings in features["attributes"].items()
         }
-        kept = {key: features[key] for key in ("calendar", "presence") if key in features}
+        kept = {key: features[key] for key in ("calendar", "presence", "groups") if key in features}
         config = FeatureConfig.model_validate({"spans": features["spans"], "attributes": attributes, **kept})
         return cls(config, record["source"], record["format"])
 
@@ -118,6 +119,8 @@ class FeatureSettings:
             if name in known
             for change in _unlike(self._settings_of(known[name]), now._settings_of(known[name]))  # noqa: SLF001 - as ours
         )
+        absent = [name for name in now.config.groups if name not in self.config.groups]
+        found += [Change("features.groups", None, name) for name in absent]
         return [*found, *dict.fromkeys(of_features)]
 
     def _settings_of(self, feature: Feature) -> dict[str, object]:

@@ -199,6 +199,10 @@ def _normalised(frame: pl.DataFrame, day: date, contract: RawContract) -> pl.Dat
         *_record_columns(contract),
         (pl.lit(ONE_COHORT) if cohort is None else pl.col(cohort)).alias("cohort"),
         (pl.lit(None) if label is None else pl.col(label)).cast(pl.Int8).alias("label"),
+        *(
+            (pl.col(name) if name in frame.columns else pl.lit(None)).cast(pl.String).alias(name)
+            for name in contract.groups
+        ),
         *contract.attributes_in(frame.columns),
     )
 

@@ -19,6 +19,7 @@ from ae_assets.detectors.config import (
     OrdinalConfig,
     PcaConfig,
 )
+from ae_assets.detectors.settings import TABLE
 from ae_assets.features.catalogue import Feature, catalogue
 from ae_assets.features.config import FeatureConfig, feature_prefix
 from ae_assets.model.definition import WatchedTable
@@ -58,11 +59,11 @@ def compared_detectors(table: WatchedTable, *, comparisons: bool, baselines: boo
     """
     compared = [Compared(table.detector.name, table.detector, required=True)]
     for config in table.comparisons if comparisons else ():
-        compared.append(Compared(_unused(config.name, compared), config, required=True))
+        compared.append(Compared(_unused(config, compared), config, required=True))
     if comparisons and table.target_kind == "intervals":
         missing = OF_SERIES - {one.config.type for one in compared}
         of_series = (config for config in all_baselines(table.features).values() if config.type in missing)
-        compared += [Compared(_unused(config.name, compared), config, required=False) for config in of_series]
+        compared += [Compared(_unused(config, compared), config, required=False) for config in of_series]
     judged = table.detector.judged if isinstance(table.detector, OrdinalConfig) else ()
     for name, config in all_baselines(table.features, judged).items() if baselines else ():
         if all(config != other.config for other in compared):
@@ -127,6 +128,9 @@ def _is_last_change(feature: Feature, features: FeatureConfig) -> bool:
     )
 
 
-def _unused(name: str, taken: Collection[Compared]) -> str:
-    names = {one.name for one in taken}
+def _unused(config: DetectorConfig, taken: Collection[Compared]) -> str:
+    """The name of a detector, with what it is fitted for where another has it already, then with a number."""
+    names, name = {one.name for one in taken}, config.name
+    if name in names and config.per != TABLE:
+        name = f"{name} per {config.per}"
     return name if name not in names else next(f"{name} {i}" for i in range(2, 100) if f"{name} {i}" not in names)

@@ -10,6 +10,7 @@ from datetime import date, datetime
 from pathlib import PurePath
 from typing import Annotated, Literal, Self
 
+import polars as pl
 from pydantic import Field, field_validator, model_validator
 
 from ae_assets.decisions.config import DecisionConfig
@@ -475,10 +476,13 @@ class WatchedTable(Section):
                 )
 
     def _wrong_groups(self) -> Iterator[str]:
-        known = [TABLE, ENTITY, *([] if self.layout.cohort is None else [COHORT])]
+        known = [TABLE, ENTITY, *([] if self.layout.cohort is None else [COHORT]), *self.features.groups]
+        for name in self.features.groups:
+            if self.layout.type_of(name) != pl.String:
+                yield f"features.groups: {name} holds no text; name columns of text, or leave it out"
         for per in dict.fromkeys(one.per for one in (self.detector, *self.comparisons)):
             if per not in known:
-                yield f"detector.per: received {per}, expected one of {', '.join(known)}"
+                yield f"detector.per: received {per}, expected {', '.join(known)} or a column of features.groups"
 
     def _wrong_records(self) -> Iterator[str]:
         aggregation, rhythm, embargo = self.decision.aggregation, self.rhythm, self.calibration.embargo_records

@@ -132,7 +132,8 @@ class Model:
     @cached_property
     def contract(self) -> RawContract:
         layout, periods = layout_of_record(self.settings.source), periods_of_record(self.settings.source)
-        return contract_of(layout, tuple(self.features.attributes), self.features.low_bits, periods)
+        features = self.features
+        return contract_of(layout, tuple(features.attributes), features.low_bits, periods, features.groups)
 
     def start(self, mutes: Sequence[Mute] = ()) -> State:
         """The state before the first day."""

@@ -204,7 +204,8 @@ def model_run(table: WatchedTable, trained: "TrainedModel") -> Metadata:
     first = "" if learned is None else f", of each device its first {learned.last} {learned.unit}"
     return {
         SUMMARY: f"{trained.version}: {card['detector']['type']}, fitted on {history.windows_seen:,} windows "
-        f"from {start} to {end}{first}. It is not in use before its threshold is chosen.",
+        f"from {start} to {end}{first}.{_groups_words(trained)} It is not in use before its threshold is chosen.",
+        **_groups(trained),
         **(_figure("Training curve", training_curve(history), curve) if epochs else {}),
         **_channel_figures(trained),
         **({"Validation loss": _short(history.kept_loss), "Epochs": epochs} if epochs else {}),
@@ -215,6 +216,26 @@ def model_run(table: WatchedTable, trained: "TrainedModel") -> Metadata:
         **_left_out([table.periods.parse(day) for day in card["days_left_out"]], table.periods),
         "Model card": dg.MetadataValue.json(card),
     }
+
+
+def _groups_words(trained: "TrainedModel") -> str:
+    from ae_assets.detectors.per_group import FittedPerGroup
+    from ae_assets.reports.groups import groups_words
+
+    detector = trained.detector
+    return f" {groups_words(detector.groups, detector.config.per)}." if isinstance(detector, FittedPerGroup) else ""
+
+
+def _groups(trained: "TrainedModel") -> Metadata:
+    """Which groups have a detector of their own, and how much each learned."""
+    from ae_assets.detectors.per_group import FittedPerGroup
+    from ae_assets.reports.groups import groups_parts
+    from ae_assets.reports.parts import page_markdown
+
+    detector = trained.detector
+    if not isinstance(detector, FittedPerGroup):
+        return {}
+    return {"Groups": dg.MetadataValue.md(page_markdown(groups_parts(detector.groups, detector.config.per)))}
 
 
 def _channel_figures(trained: "TrainedModel") -> Metadata:

@@ -29,6 +29,7 @@ def contract_of(
     attributes: Sequence[str] | None = None,
     low_bits: Mapping[str, int] | None = None,
     periods: Periods = DAILY,
+    groups: Sequence[str] = (),
 ) -> RawContract:
     """The contract of a layout.
 
@@ -38,6 +39,7 @@ def contract_of(
             that no feature reads cannot set a row aside. None = every attribute column of a frame.
         low_bits: how many low bits carry the value, of columns into which vendors pack more; rules look at these.
         periods: how the table's time is cut; a preset is daily.
+        groups: columns of text that say where a device belongs.
     """
     chosen = None if attributes is None else tuple(attributes)
     if layout.name == DRIVE_STATS.name:
@@ -48,6 +50,7 @@ def contract_of(
             unique=drive_stats.ONE_RECORD_A_DAY,
             further={"capacity_bytes": pl.Int64()},
             attributes=chosen,
+            groups=tuple(groups),
         )
     return RawContract(
         layout=layout,
@@ -55,6 +58,7 @@ def contract_of(
         rules_of_attribute=partial(value_rules, layout.values),
         unique=_record_is_unique(layout, periods),
         attributes=chosen,
+        groups=tuple(groups),
         rhythm=Rhythm(periods, layout.time.cadence),
     )
 

@@ -29,6 +29,7 @@ class RawContract:
             all others, in the file's order.
         further: typed columns that rules look at, beside those that say who, when, of what kind and failed.
         attributes: raw attribute columns to check and keep; None = all that a frame has.
+        groups: columns of text that are kept beside what is checked, where a frame has them.
         rhythm: by which periods the rows are kept, and how the records of an entity follow each other.
     """
 
@@ -38,6 +39,7 @@ class RawContract:
     unique: Rule = field(repr=False)
     further: Mapping[str, pl.DataType] = field(default_factory=dict)
     attributes: tuple[str, ...] | None = None
+    groups: tuple[str, ...] = ()
     rhythm: Rhythm = DAILY_RECORDS
 
     @cached_property
@@ -75,7 +77,7 @@ class RawContract:
 
     def read_in(self, columns: Sequence[str]) -> list[str]:
         """The columns of a frame that are validated or kept, or say where a row is from, in the frame's order."""
-        read = {*self.columns, *self.attributes_in(columns), *ORIGIN}
+        read = {*self.columns, *self.attributes_in(columns), *self.groups, *ORIGIN}
         return [column for column in columns if column in read]
 
     def rules(self, period: date, columns: Sequence[str]) -> list[Rule]:

@@ -109,3 +109,11 @@ def test_what_the_detector_judges_is_what_the_rules_add_up() -> None:
     table = watched_table(detector=OrdinalConfig(counters=("smart_5", "smart_197"), judged=("smart_197",)).model_dump())
     named = {one.name: one.config for one in compared_detectors(table, comparisons=False, baselines=True)}
     assert looked_at(named["counter_rule"]) == ("smart_197_level",)
+
+
+def test_detectors_of_groups_are_named_after_them_beside_one_of_all() -> None:
+    table = watched_table(
+        comparisons=[{"type": "pca"}, {"type": "pca", "per": "cohort"}, {"type": "pca", "per": "entity"}]
+    )
+    names = [one.name for one in compared_detectors(table, comparisons=True, baselines=False)]
+    assert names[1:] == ["pca", "pca per cohort", "pca per entity"]
