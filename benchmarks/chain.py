@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 from benchmarks.row import Row
 
@@ -77,7 +78,8 @@ def _range_runs(home: Path, models: Path) -> list[Row]:
 SIMULATED_2013 = "simulated://?drives=22700&days=132&seed=7&start=2013-04-10"
 
 
-def _modern_day(home: Path, models: Path) -> list[Row]:
+def modern_source(home: Path) -> tuple[Path, date]:
+    """A folder with the file of a modern day, and the day."""
     from ae_assets.sources import open_source
 
     source = open_source(MODERN)
@@ -85,6 +87,11 @@ def _modern_day(home: Path, models: Path) -> list[Row]:
     folder = home / "modern_source"
     folder.mkdir()
     source.read(source.days()[day]).drop("source_row", "rescued").write_csv(folder / f"{day}.csv")
+    return folder, day
+
+
+def _modern_day(home: Path, models: Path) -> list[Row]:
+    folder, day = modern_source(home)
     size = (folder / f"{day}.csv").stat().st_size
     measured = _timed(home / "modern", models, str(folder), day, day)
     note = f"{measured.rows:,} drives, {size / 1e6:.0f} MB of CSV"
@@ -116,16 +123,25 @@ def train(home: Path) -> Path:
     return home / "models"
 
 
+def measured_stages(home: Path, models: Path, location: str, first: date, last: date) -> list[Row]:
+    """The stages of such a run, as `benchmarks.stages` says."""
+    return [Row(**row) for row in _run(home, models, location, first, last, "--stages")]
+
+
 def _timed(home: Path, models: Path, location: str, first: date, last: date) -> Measured:
     """One Dagster run of raw, features, quarantine and anomalies in a fresh home, in a fresh process."""
+    return Measured(**_run(home, models, location, first, last))
+
+
+def _run(home: Path, models: Path, location: str, first: date, last: date, *flags: str) -> Any:
     home.mkdir()
     shutil.copytree(models, home / "models")
     result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.chain_run", str(first), str(last)],
+        [sys.executable, "-m", "benchmarks.chain_run", str(first), str(last), *flags],
         env={**os.environ, "AE_ASSETS_HOME": str(home), "DRIVE_STATS_LOCATION": location},
         check=True,
         stdout=subprocess.PIPE,
         text=True,
     )
     shutil.rmtree(home)
-    return Measured(**json.loads(result.stdout.splitlines()[-1]))
+    return json.loads(result.stdout.splitlines()[-1])

@@ -2,11 +2,13 @@
 
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from benchmarks.row import Row
 
@@ -21,8 +23,33 @@ def run() -> list[Row]:
     return [
         Row("processors", processors, "", note=f"{processor_name()}; load average {load:.1f} as the benchmarks began"),
         Row("float32 matrix product", matrix_product_rate() / 1e9, "GFLOP/s", note=f"numpy, {MATRIX_SIDE} squared"),
+        Row("fsync", sync_seconds(Path(tempfile.gettempdir())) * 1000, "ms", note="a new file of 4 KiB"),
         Row("memory copy", copy_rate() / 2**30, "GiB/s", note=f"numpy, one thread, {COPIED_MIB} MiB, read and written"),
     ]
+
+
+def of_files(csv: Path) -> list[Row]:
+    """How fast a CSV file is read by Polars as it guesses its types, and a Parquet file of its numbers written."""
+    size = csv.stat().st_size / 2**20
+    frame = pl.read_csv(csv, infer_schema_length=0)
+    texts = best_seconds(lambda: pl.read_csv(csv, infer_schema_length=0), 2)
+    parquet = csv.with_suffix(".parquet")
+    written = best_seconds(lambda: frame.write_parquet(parquet), 2)
+    parquet.unlink()
+    note = f"Polars, {size:.0f} MiB of CSV, all columns as text"
+    return [Row("CSV parse", texts, "s", note=note), Row("Parquet write", written, "s", note="the same frame")]
+
+
+def sync_seconds(folder: Path) -> float:
+    """Shortest seconds until a small new file is on the disk."""
+
+    def work() -> None:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"0" * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+
+    return best_seconds(work, 20)
 
 
 def matrix_product_rate(side: int = MATRIX_SIDE) -> float:

@@ -172,7 +172,7 @@ def scored(
         columns = {}
         for detector, fitted in detectors.items():
             start = time.perf_counter()
-            judged, score = fitted.judges(windows), fitted.score(windows).score.astype(np.float64)
+            judged, score = fitted.judges(windows), fitted.score(windows).astype(np.float64)
             columns[detector] = pl.Series(np.where(judged, score, np.nan)).fill_nan(None)
             seconds[detector] += time.perf_counter() - start
         frames.append(windows.keys().select(KEYS).with_columns(**columns))

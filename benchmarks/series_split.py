@@ -210,7 +210,7 @@ def scored(records: Records, config: DetectorConfig, parts: Parts, *, labelled: 
     scores = (
         every.keys()
         .select("day", "time", "entity", "cohort")
-        .with_columns(score=pl.when(judged).then(pl.Series(detector.score(every).score.astype(np.float64))))
+        .with_columns(score=pl.when(judged).then(pl.Series(detector.score(every).astype(np.float64))))
     )
     return aggregate(scores, records.table.decision.aggregation)
 

@@ -149,7 +149,7 @@ def _records(space: Workspace, detector: FittedDetector, chosen: pl.DataFrame) -
         windows = scored.windows.take(rows)
         keys.append(own)
         values.append(windows.values[windows.last_row])
-        contributions.append(scored.of_day.contributions[rows])
+        contributions.append(scored.explain(rows).contributions)
         code = detector.code(windows)
         codes += [] if code is None else [code]
     width = len(detector.feature_names)

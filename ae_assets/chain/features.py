@@ -17,11 +17,15 @@ from ae_assets.errors import ContractError
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.schema import SETTINGS
 from ae_assets.features.validation import with_whole_records
+from ae_assets.lakehouse import DayWriter
 from ae_assets.model.preparation import Preparation
 from ae_assets.progress import Progress
 from ae_assets.schemas.contracts import contract_of
 from ae_assets.schemas.layouts.layout import ONE_COHORT
 from ae_assets.schemas.raw import RawContract
+
+ROWS_AT_ONCE = 200_000
+"""Rows of some days whose features are made at once: their look-back, many times as many rows, is gone through once."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +107,9 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
     """Validates the raw rows of the given days, which are in order, and writes their features and their quarantine.
 
     The look-back window of the first day is read before it, as far as features need it; after that each raw day is read
-    once, whatever the length of the range, and only the look-back is held in memory. A day without raw rows becomes an
-    empty day. One whose raw rows break the contract of the layout as a whole fails and keeps what was made of it
-    before; the days after it take it for a day without records.
+    once, whatever the length of the range, and only the look-back is held in memory, with the few days whose features
+    are made at once. A day without raw rows becomes an empty day. One whose raw rows break the contract of the layout
+    as a whole fails and keeps what was made of it before; the days after it take it for a day without records.
 
     Raises:
         LakehouseError: when raw was never loaded.
@@ -116,8 +120,6 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
     )
     built: dict[date, FeatureDay | FailedPeriod] = {}
     before: Mapping[str, int] = {}
-    began, rows = time.monotonic(), 0
-    made_by = pl.lit(space.table.feature_settings.digest).alias(SETTINGS)
     remember_settings(space)
     gaps = gaps_in(space, RAW, space.table.periods.before(min(days), config.look_back), max(days))
     preparation = Preparation(contract, config, gaps, LocalEngine().map_blocks)
@@ -126,35 +128,64 @@ def build_features(space: Workspace, days: Sequence[date]) -> list[FeatureDay | 
         # Two tables take two commits: a day whose features are there has its quarantine, wherever a run breaks off.
         space.writer(FEATURES, after=quarantine) as features,
     ):
+        waiting = _Waiting(space, preparation, features, days)
         columns = contract.read_in(list(space.schema(RAW)))
         for day, asked, raw in space.read_with_look_back(RAW, days, config.look_back, columns):
+            if not asked:
+                waiting.make()
             try:
                 if not asked:
                     before = rows_by(preparation.look_back_on(raw, day), "cohort") or before
                     continue
-                prepared = preparation.prepare(raw, day)
+                validated = preparation.validate(raw, day)
             except ContractError as error:
                 if asked:
                     built[day] = FailedPeriod(day, FEATURES, str(error))
                 continue
-            counts, set_aside = DayCounts.of(raw, prepared.valid, contract, config), prepared.quarantine
+            counts, set_aside = DayCounts.of(raw, validated.valid, contract, config), validated.quarantine
             built[day] = FeatureDay.of(day, counts, broken_rules(set_aside), before, config.attributes)
             before = counts.watched or before
             if set_aside.height:
                 set_aside = with_whole_records(set_aside, raw, space.read(RAW, day, day))
             quarantine.write(day, set_aside)
-            features.write(day, prepared.features.with_columns(made_by))
-            rows += prepared.features.height
-            done = bisect_right(days, day)
-            space.progress(
-                Progress("features", done, len(days), space.table.periods.plural, rows, time.monotonic() - began)
-            )
+            waiting.add(day, raw.height)
+        waiting.make()
         for day in set(days) - set(built):
             built[day] = FeatureDay(day, 0, (), (), frozenset(config.attributes))
             quarantine.write(day, space.no_rows)
             features.write(day, space.no_rows)
     remember_settings(space)  # of a table that was made just now
     return [built[day] for day in days]
+
+
+class _Waiting:
+    """The validated days whose features are to be made and written together."""
+
+    def __init__(self, space: Workspace, preparation: Preparation, writer: DayWriter, days: Sequence[date]) -> None:
+        self._space, self._preparation, self._writer, self._days = space, preparation, writer, days
+        self._made_by = pl.lit(space.table.feature_settings.digest).alias(SETTINGS)
+        self._raw_rows: dict[date, int] = {}
+        self._rows, self._began = 0, time.monotonic()
+
+    def add(self, day: date, rows: int) -> None:
+        """Takes a day of so many raw rows; where they are enough, the features of all are made."""
+        self._raw_rows[day] = rows
+        if sum(self._raw_rows.values()) >= ROWS_AT_ONCE:
+            self.make()
+
+    def make(self) -> None:
+        """Makes and writes the features of all of them."""
+        if not self._raw_rows:
+            return
+        first, last = min(self._raw_rows), max(self._raw_rows)
+        made = self._preparation.features(first, last).with_columns(self._made_by)
+        for day in self._raw_rows:
+            self._writer.write(day, made if first == last else made.filter(pl.col("day") == day))
+        self._raw_rows.clear()
+        self._rows += made.height
+        done, plural = bisect_right(self._days, last), self._space.table.periods.plural
+        seconds = time.monotonic() - self._began
+        self._space.progress(Progress("features", done, len(self._days), plural, self._rows, seconds))
 
 
 def rows_by(frame: pl.DataFrame, column: str) -> dict[str, int]:

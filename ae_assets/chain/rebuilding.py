@@ -45,16 +45,16 @@ class Rebuilding:
         levels, names = self._levels, scored.windows.feature_names
         columns = [names.index(one.name) for one in levels]
         scales = [scale_of(one, self.space.table.features) for one in levels]
-        expected = scored.of_day.expected[:, columns]
-        if not np.isfinite(expected).any():
-            return False
         key = key_of(scored.keys.columns)
         own = scored.keys.with_row_index("row").join(self.records, on=key, how="semi", maintain_order="left")
         rows = own["row"].cast(pl.Int64).to_numpy()
+        expected = scored.explain(rows).expected[:, columns]
+        if len(rows) and not np.isfinite(expected).any():
+            return False
         values = scored.windows.values[scored.windows.last_row[rows]][:, columns]
         self._entities += own[ENTITY].to_list()
         self._values.append(in_own_units(values, scales))
-        self._expected.append(in_own_units(expected[rows], scales))
+        self._expected.append(in_own_units(expected, scales))
         return True
 
     def figures(self) -> RebuiltFigures | None:

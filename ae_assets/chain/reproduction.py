@@ -184,7 +184,7 @@ class _Bench:
             day=_FIRST + DAY * pl.int_range(pl.len()).over("entity"), cohort=pl.lit("one")
         )
         last = pl.Series([False] * (padded.height - rows.height) + [True] * rows.height)
-        return self._detector.score(windows_of(series, self._names, self._window, where=last)).score
+        return self._detector.score(windows_of(series, self._names, self._window, where=last))
 
     def _in_their_day(self, rows: pl.DataFrame) -> Errors:
         """Each row where it stands in its day."""
@@ -196,7 +196,7 @@ class _Bench:
         return self._of(scaled_by(self._day, self._training, self._names))
 
     def _of(self, scaled: pl.DataFrame) -> Errors:
-        return self._detector.score(windows_of(one_series(scaled), self._names, self._window)).score
+        return self._detector.score(windows_of(one_series(scaled), self._names, self._window))
 
 
 def scaled_by(rows: pl.DataFrame, by: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
@@ -236,7 +236,7 @@ def _judged(space: Workspace, rows: _Rows, split: Split, training: pl.DataFrame)
     for name, config in NETWORKS.items():
         detector = fit(config, _to_fit_on(windows_of(scaled, names, config.window, where=healthy)), space.progress)
         windows = windows_of(scored, names, config.window, judged)
-        scores[name] = windows.keys().with_columns(score=pl.Series(detector.score(windows).score))
+        scores[name] = windows.keys().with_columns(score=pl.Series(detector.score(windows)))
     keys = scores[DENSE].drop("score")
     scores[RANDOM] = keys.with_columns(score=pl.Series(np.random.default_rng(SEED).random(keys.height)))
     return compare(scores, lives, Protocol(*split.judged, space.table.horizon_days, JUDGED_DAYS))

@@ -4,15 +4,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+import numpy as np
 import polars as pl
 
 from ae_assets.chain.champion import Champion
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, Workspace
+from ae_assets.detectors import windows_of
 from ae_assets.evaluation.drives import Drives
 from ae_assets.evaluation.protocol import Protocol
 from ae_assets.features.catalogue import Feature, catalogue
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.units import in_own_units, scale_of
+from ae_assets.model.reasons import top_features
 from ae_assets.schemas.durations import in_words
 from ae_assets.schemas.records import key_of, keys_of, time_of
 
@@ -96,13 +99,15 @@ def story_of(space: Workspace, champion: Champion, entity: str, last_day: date) 
     last = periods.last_of(last_day)
     first = periods.spanning(last, timedelta(days=STORY_DAYS))
     keys = keys_of(space.schema(ANOMALIES))
-    columns = [*keys, "score", "threshold", "top_features", "model_version"]
+    columns = [*keys, "score", "threshold", "model_version"]
     rows = space.read(ANOMALIES, first, last, columns, [entity])
     scored = rows.filter(pl.col("model_version") == champion.version)  # scores of an earlier one are on another scale
     drawn = drawn_features(config, space.schema(FEATURES))
-    values = space.read(FEATURES, first, last, [*keys, *(feature.name for feature in drawn.values())], [entity])
+    names = [*champion.detector.feature_names, *(feature.name for feature in drawn.values())]
+    values = space.read(FEATURES, first, last, list(dict.fromkeys([*keys, "cohort", *names])), [entity])
     if values.is_empty() or not scored["score"].count():
         return None
+    scored = scored.join(_explained(values, champion), on=key_of(keys), how="left", maintain_order="left")
     reported = [column for column, feature in drawn.items() if values[feature.name].count()]
     attributes = strongest_attributes(scored["top_features"], config, reported)[:ATTRIBUTES]
     time, _ = key_of(values.columns)
@@ -115,8 +120,17 @@ def story_of(space: Workspace, champion: Champion, entity: str, last_day: date) 
     return Story(entity, last, history, titles, parts_of(scored))
 
 
+def _explained(values: pl.DataFrame, champion: Champion) -> pl.DataFrame:
+    """The ``top_features`` of all records of a drive by their key; the anomalies hold those of the ones they show."""
+    detector = champion.detector
+    windows = windows_of(values, detector.feature_names, detector.window, step=detector.step)
+    judged = windows.take(np.flatnonzero(detector.judges(windows)))
+    told = top_features(judged, detector.explain(judged), champion.features)
+    return judged.keys().select(key_of(values.columns)).with_columns(told.alias("top_features"))
+
+
 def parts_of(scored: pl.DataFrame) -> pl.DataFrame:
-    """What features add to the scores of the last records; of each record only the strongest are stored."""
+    """What features add to the scores of the last records; of each record only the strongest are told."""
     recent = scored.sort(time_of(scored.columns)).tail(RECORDS)
     strongest = recent.select(time_of(scored.columns).alias("at"), "threshold", "top_features").explode("top_features")
     fields = strongest.drop_nulls("top_features").unnest("top_features")

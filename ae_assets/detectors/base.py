@@ -22,7 +22,7 @@ PREPROCESSING_FILE = "preprocessing.json"
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """The verdict on n windows.
+    """The verdict on n windows and what it is made of.
 
     Attributes:
         score: float32 (n,), >= 0; higher is more anomalous.
@@ -45,6 +45,10 @@ class Scores:
         """Takes in the scores of the windows at these positions."""
         self.score[windows], self.contributions[windows] = part.score, part.contributions
         self.expected[windows] = part.expected
+
+    def take(self, windows: NDArray[np.int64]) -> "Scores":
+        """What is said of the windows at these positions."""
+        return Scores(self.score[windows], self.contributions[windows], self.expected[windows])
 
 
 @dataclass(frozen=True)
@@ -145,15 +149,20 @@ class FittedDetector(ABC):
         """Whether the last record of each window (n,) knows any of the evidence; the score of another says nothing."""
         return knows_any(windows, self.evidence)
 
-    @abstractmethod
-    def score(self, windows: Windows) -> Scores:
-        """Scores n windows, in their order. A window's numbers do not depend on the other windows.
+    def score(self, windows: Windows) -> NDArray[np.float32]:
+        """Scores n windows, in their order: float32 (n,), >= 0; higher is more anomalous.
 
-        Windows that the detector does not judge get a number too, which their caller leaves out.
+        A window's numbers do not depend on the other windows. Windows that the detector does not judge get a number
+        too, which their caller leaves out.
 
         Raises:
             ModelError: the windows hold other features or are of another length than the detector expects.
         """
+        return self.explain(windows).score
+
+    @abstractmethod
+    def explain(self, windows: Windows) -> Scores:
+        """The same with contributions and expected values: more to hold and to compute, for windows that are shown."""
 
     def code(self, windows: Windows) -> NDArray[np.float32] | None:  # noqa: ARG002 - most have no latent space
         """Where n windows lie in the latent space (n, width); None of a detector that has none."""

@@ -9,7 +9,7 @@ import io
 import os
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -99,25 +99,42 @@ class FittedBaseline(FittedDetector):
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return dict(arrays)
 
-    def score(self, windows: Windows) -> Scores:
-        """Scores the scored record of each window; the features that are not in use contribute nothing."""
-        self.require_fitting(windows)
-        columns = self.columns
-        shape = len(windows), len(self.feature_names)
+    def score(self, windows: Windows) -> NDArray[np.float32]:
+        """Scores the scored record of each window."""
+        score = np.zeros(len(windows), np.float32)
+
+        def keep(block: slice, judged: Scores) -> None:
+            score[block] = judged.score
+
+        self._judge_blocks(windows, keep)
+        return score
+
+    def explain(self, windows: Windows) -> Scores:
+        """The same with its parts; the features that are not in use contribute nothing."""
+        shape, columns = (len(windows), len(self.feature_names)), self.columns
         score = np.zeros(len(windows), np.float32)
         contributions, expected = np.zeros(shape, np.float32), np.full(shape, np.nan, np.float32)
 
-        def work(start: int) -> None:
-            block = slice(start, start + self.block)
-            judged = self.judge(picked(windows.values, windows.last_row[block], columns))
+        def keep(block: slice, judged: Scores) -> None:
             score[block] = judged.score
             contributions[block, columns] = judged.contributions
             expected[block, columns] = judged.expected
 
+        self._judge_blocks(windows, keep)
+        return Scores(score, contributions, expected)
+
+    def _judge_blocks(self, windows: Windows, keep: Callable[[slice, Scores], None]) -> None:
+        """Judges the scored records of windows in blocks, and hands over what is said of each."""
+        self.require_fitting(windows)
+        columns = self.columns
+
+        def work(start: int) -> None:
+            block = slice(start, start + self.block)
+            keep(block, self.judge(picked(windows.values, windows.last_row[block], columns)))
+
         with ThreadPoolExecutor(self.workers) as pool:
             for _ in pool.map(work, range(0, len(windows), self.block)):
                 pass
-        return Scores(score, contributions, expected)
 
     def save(self, directory: Path) -> None:
         """Writes ``preprocessing.json`` and beside it what the fit found, with its digest in the former."""

@@ -49,7 +49,7 @@ class FittedEnsemble(FittedDetector):
         for member in members:
             own = sampled.shortened(member.window)
             judged = np.flatnonzero(member.judges(own))
-            tails.append(ScoreTail.of(member.score(own.take(judged) if len(judged) else own).score))
+            tails.append(ScoreTail.of(member.score(own.take(judged) if len(judged) else own)))
         return cls(config, members, tails)
 
     @classmethod
@@ -75,15 +75,24 @@ class FittedEnsemble(FittedDetector):
             judged |= member.judges(windows.shortened(member.window))
         return judged
 
-    def score(self, windows: Windows) -> Scores:
-        """The surprises of the members that judge a window, added up; each is shared out as its member's score is."""
+    def score(self, windows: Windows) -> NDArray[np.float32]:
+        """The surprises of the members that judge a window, added up."""
+        self.require_fitting(windows)
+        total = np.zeros(len(windows))
+        for member, tail in zip(self.members, self.tails, strict=True):
+            own = windows.shortened(member.window)
+            total += np.where(member.judges(own), tail(member.score(own)), 0)
+        return total.astype(np.float32)
+
+    def explain(self, windows: Windows) -> Scores:
+        """The same; each surprise is shared out as its member's score is."""
         self.require_fitting(windows)
         shape = len(windows), len(self.feature_names)
         total, contributions = np.zeros(len(windows)), np.zeros(shape)
         expected, most = np.full(shape, np.nan, np.float32), np.full(shape, -1.0)
         for member, tail in zip(self.members, self.tails, strict=True):
             own = windows.shortened(member.window)
-            scores = member.score(own)
+            scores = member.explain(own)
             surprise = np.where(member.judges(own), tail(scores.score), 0)
             total += surprise
             of_score = np.divide(surprise, scores.score, out=np.zeros(len(windows)), where=scores.score > 0)

@@ -144,9 +144,35 @@ class StackedNetworks(Members):
     def judges(self, windows: Windows, numbers: Numbers) -> NDArray[np.bool_]:  # noqa: ARG002 - by the same features
         return knows_any(windows, tuple(self.evidence))
 
-    def score(self, windows: Windows, numbers: Numbers) -> Scores:
-        """Scores blocks of windows of one group, several in a call; memory beyond the result is a few calls."""
+    def score(self, windows: Windows, numbers: Numbers) -> NDArray[np.float32]:
+        score = np.zeros(len(windows), np.float32)
+
+        def keep(places: NDArray[np.int64], parts: Sequence[NDArray[np.float32]]) -> None:
+            score[places] = parts[0]
+
+        self._score_blocks(windows, numbers, 1, keep)
+        return score
+
+    def explain(self, windows: Windows, numbers: Numbers) -> Scores:
         scores = Scores.empty(len(windows), len(self.names))
+
+        def keep(places: NDArray[np.int64], parts: Sequence[NDArray[np.float32]]) -> None:
+            scores.put(places, Scores(*parts, *([scores.expected[places]] * (3 - len(parts)))))
+
+        self._score_blocks(windows, numbers, 3, keep)
+        return scores
+
+    def _score_blocks(
+        self,
+        windows: Windows,
+        numbers: Numbers,
+        sides: int,
+        keep: Callable[[NDArray[np.int64], Sequence[NDArray[np.float32]]], None],
+    ) -> None:
+        """Scores blocks of windows of one group, several in a call; memory beyond the result is a few calls.
+
+        What the first ``sides`` results of `_score_block` are for the windows at some places is handed over to be kept.
+        """
         blocks = [
             (number, places[first : first + BLOCK])
             for number, places in by_number(numbers)
@@ -155,11 +181,9 @@ class StackedNetworks(Members):
 
         def work(first: int) -> None:
             some = blocks[first : first + BLOCKS]
-            results = self._called(windows, some)
-            for place, (_, windows_of_block) in enumerate(some):
-                count = len(windows_of_block)
-                parts = [np.asarray(part)[place, :count] for part in results]
-                scores.put(windows_of_block, Scores(*parts, *([scores.expected[windows_of_block]] * (3 - len(parts)))))
+            results = [np.asarray(part) for part in self._called(windows, some)[:sides]]
+            for place, (_, places) in enumerate(some):
+                keep(places, [part[place, : len(places)] for part in results])
 
         starts = range(0, len(blocks), BLOCKS)
         for first in starts[:1]:
@@ -167,7 +191,6 @@ class StackedNetworks(Members):
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for _ in pool.map(work, starts[1:]):
                 pass
-        return scores
 
     def save(self, directory: Path) -> dict[str, Any]:
         """Writes a matrix of weights with a row for each group, and the scalers."""

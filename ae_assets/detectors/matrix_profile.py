@@ -68,7 +68,7 @@ class FittedMatrixProfile(FittedDetector):
     def inputs(self) -> tuple[str, ...]:
         return tuple(self.flat)
 
-    def score(self, windows: Windows) -> Scores:
+    def explain(self, windows: Windows) -> Scores:
         """The distances of the features added up; 0 of one whose window holds no other stretch, or no last value.
 
         What is expected of the scored record is what followed in the nearest neighbour, in the level and spread of now.

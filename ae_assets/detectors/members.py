@@ -75,8 +75,12 @@ class Members(ABC):
         """Whether the detector of each window's group judges it."""
 
     @abstractmethod
-    def score(self, windows: Windows, numbers: Numbers) -> Scores:
-        """Scores each window by the detector of its group."""
+    def score(self, windows: Windows, numbers: Numbers) -> NDArray[np.float32]:
+        """Scores each window (n,) by the detector of its group."""
+
+    @abstractmethod
+    def explain(self, windows: Windows, numbers: Numbers) -> Scores:
+        """The same with their parts."""
 
     @abstractmethod
     def save(self, directory: Path) -> dict[str, Any]:
@@ -139,10 +143,16 @@ class SeparateMembers(Members):
             judged[places] = self.detector(number).judges(windows.take(places))
         return judged
 
-    def score(self, windows: Windows, numbers: Numbers) -> Scores:
+    def score(self, windows: Windows, numbers: Numbers) -> NDArray[np.float32]:
+        score = np.zeros(len(windows), np.float32)
+        for number, places in by_number(numbers):
+            score[places] = self.detector(number).score(windows.take(places))
+        return score
+
+    def explain(self, windows: Windows, numbers: Numbers) -> Scores:
         scores = Scores.empty(len(windows), len(windows.feature_names))
         for number, places in by_number(numbers):
-            scores.put(places, self.detector(number).score(windows.take(places)))
+            scores.put(places, self.detector(number).explain(windows.take(places)))
         return scores
 
     def save(self, directory: Path) -> dict[str, Any]:

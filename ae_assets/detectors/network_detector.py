@@ -170,10 +170,14 @@ class FittedNetwork(FittedDetector):
     def inputs(self) -> tuple[str, ...]:
         return self.config.features or self.feature_names
 
-    def score(self, windows: Windows) -> Scores:
-        """Scores by the network's verdict."""
+    def score(self, windows: Windows) -> NDArray[np.float32]:
         self.require_fitting(windows)
         return self._scorer.score(windows, cohort_numbers(self.cohorts, windows))
+
+    def explain(self, windows: Windows) -> Scores:
+        """The network's verdict."""
+        self.require_fitting(windows)
+        return self._scorer.explain(windows, cohort_numbers(self.cohorts, windows))
 
     def code(self, windows: Windows) -> NDArray[np.float32] | None:
         """The output of the layer that is named ``code``, the values of all steps beside each other."""

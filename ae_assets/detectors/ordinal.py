@@ -137,21 +137,32 @@ class FittedOrdinal(FittedDetector):
         """Those of the judged counters: where none of them is known the error is 0, which is no sign of health."""
         return tuple(feature.name for feature in self.coding.counters if feature.judged)
 
-    def score(self, windows: Windows) -> Scores:
+    def score(self, windows: Windows) -> NDArray[np.float32]:
         """Scores by the surprise of the set steps plus the surprise of each head's opinion, see the config."""
-        self.require_fitting(windows)
-        rows = coded_rows(self.coding, windows)
-        if not len(rows):
-            nothing = np.empty((0, len(self.feature_names)), np.float32)
-            return Scores(np.empty(0, np.float32), nothing, nothing)
-        parts = [self._compiled(codes, cohort) for codes, cohort, _ in rows.blocks(BLOCK)]
-        score, contributions, expected = (
-            np.concatenate([np.asarray(part[side]) for part in parts])[rows.row_of] for side in range(3)
-        )
+        return self._of_blocks(windows, 1)[0]
+
+    def explain(self, windows: Windows) -> Scores:
+        """The same with its parts, see `score_block`."""
+        score, contributions, expected = self._of_blocks(windows, 3)
         # Not within the compiled function: with JAX_DEBUG_NANS nothing that it gives may be NaN.
         counters = {feature.name for feature in self.coding.counters}
         expected[:, [name not in counters for name in self.feature_names]] = np.nan
         return Scores(score, contributions, expected)
+
+    def _of_blocks(self, windows: Windows, sides: int) -> list[NDArray[np.float32]]:
+        """The first results of `score_block` of each window. One compiled function serves, so that no bit differs."""
+        self.require_fitting(windows)
+        rows = coded_rows(self.coding, windows)
+        parts: list[list[NDArray[np.float32]]] = [[] for _ in range(sides)]
+        for codes, cohort, _ in rows.blocks(BLOCK):
+            for side, result in zip(parts, self._compiled(codes, cohort), strict=False):
+                side.append(np.asarray(result))
+        width = len(self.feature_names)
+        shapes = [(0,), (0, width), (0, width)]
+        return [
+            np.concatenate(side)[rows.row_of] if side else np.empty(shape, np.float32)
+            for side, shape in zip(parts, shapes, strict=False)
+        ]
 
     def save(self, directory: Path) -> None:
         """Writes ``model.keras`` and ``preprocessing.json``."""

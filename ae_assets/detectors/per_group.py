@@ -97,7 +97,7 @@ class FittedPerGroup(FittedDetector):
         of_own = pl.DataFrame({"group": own, "unit": units}, schema={"group": pl.String, "unit": pl.Float64})
         groups = pl.DataFrame(rows, schema=_SCHEMA).join(of_own, on="group", how="left", maintain_order="left")
         everything = np.flatnonzero(~data.target)
-        unit_of_all = 1.0 if alone.is_in_units else _unit(of_all.score(data.windows.take(everything)).score)
+        unit_of_all = 1.0 if alone.is_in_units else _unit(of_all.score(data.windows.take(everything)))
         return cls(config, groups, fitted.members, of_all, unit_of_all)
 
     @classmethod
@@ -160,18 +160,27 @@ class FittedPerGroup(FittedDetector):
         judged[others] = self.of_all.judges(windows.take(others))
         return judged
 
-    def score(self, windows: Windows) -> Scores:
+    def score(self, windows: Windows) -> NDArray[np.float32]:
         """Scores each window by the detector of its group, in units of it."""
         self.require_fitting(windows)
         numbers, own, others = self._numbered(windows)
-        scores, units = Scores.empty(len(windows), len(self.feature_names)), np.full(len(windows), self.unit_of_all)
+        score = np.zeros(len(windows), np.float32)
         if len(own):
-            scores.put(own, self.members.score(windows.take(own), numbers[own]))
-            units[own] = self._units[numbers[own]]
+            score[own] = self.members.score(windows.take(own), numbers[own])
         if len(others):
-            scores.put(others, self.of_all.score(windows.take(others)))
-        of_window = units.astype(np.float32)
-        return Scores(scores.score / of_window, scores.contributions / of_window[:, None], scores.expected)
+            score[others] = self.of_all.score(windows.take(others))
+        return score / self._units_of(numbers)
+
+    def explain(self, windows: Windows) -> Scores:
+        """The same with their parts."""
+        self.require_fitting(windows)
+        numbers, own, others = self._numbered(windows)
+        scores, units = Scores.empty(len(windows), len(self.feature_names)), self._units_of(numbers)
+        if len(own):
+            scores.put(own, self.members.explain(windows.take(own), numbers[own]))
+        if len(others):
+            scores.put(others, self.of_all.explain(windows.take(others)))
+        return Scores(scores.score / units, scores.contributions / units[:, None], scores.expected)
 
     def save(self, directory: Path) -> None:
         """Writes the detector of all into a folder, those of groups into a few files, and ``preprocessing.json``."""
@@ -179,6 +188,10 @@ class FittedPerGroup(FittedDetector):
         members = self.members.save(directory)
         self.groups.write_parquet(directory / GROUPS)
         write_preprocessing(directory, self, members=members, unit_of_all=self.unit_of_all)
+
+    def _units_of(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The unit of each window's group."""
+        return np.append(self._units, self.unit_of_all).astype(np.float32)[numbers]  # -1: that of all is the last
 
     def _numbered(self, windows: Windows) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """The number of each window's group, -1 of one without a detector; the positions of those with and without."""
@@ -232,7 +245,7 @@ def _units(
     for first in range(0, len(places), GROUPS_AT_ONCE):
         normal = [own[~data.target[own]] for own in places[first : first + GROUPS_AT_ONCE]]
         numbers = np.repeat(np.arange(first, first + len(normal)), [len(own) for own in normal])
-        scores = members.score(data.windows.take(np.concatenate(normal)), numbers).score
+        scores = members.score(data.windows.take(np.concatenate(normal)), numbers)
         units += map(_unit, np.split(scores, np.cumsum([len(own) for own in normal])[:-1]))
     return units
 

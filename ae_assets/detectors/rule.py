@@ -48,7 +48,7 @@ class FittedRule(FittedDetector):
     def inputs(self) -> tuple[str, ...]:
         return self.config.features
 
-    def score(self, windows: Windows) -> Scores:
+    def explain(self, windows: Windows) -> Scores:
         """Sums the features of the scored record that count; contributions are these features themselves."""
         self.require_fitting(windows)
         columns = [self.feature_names.index(name) for name in self.config.features]

@@ -51,18 +51,36 @@ class Scorer:
             self.block, options = LOOPING_BLOCK, (NO_PRODUCT_LIBRARY, ONE_THREAD)
         elif steps > 1:
             self.block, options = WINDOW_BLOCK, ()
-        self._compiled = compiled(self._score_block, WIDE_VECTORS, *options)
+        self._explained = compiled(self._explain_block, WIDE_VECTORS, *options)
+        self._scored = compiled(self._score_block, WIDE_VECTORS, *options) if network.scores_alone else self._explained
 
-    def score(self, windows: Windows, cohort: NDArray[np.int32]) -> Scores:
+    def score(self, windows: Windows, cohort: NDArray[np.int32]) -> NDArray[np.float32]:
         """Scores n windows with the numbers of their cohorts (n,); memory beyond the result is a few blocks."""
+        score = np.empty(len(windows), np.float32)
+        self._fill_blocks(self._scored, windows, cohort, (score,))
+        return score
+
+    def explain(self, windows: Windows, cohort: NDArray[np.int32]) -> Scores:
+        """The same with contributions and expected values."""
         shape = len(windows), windows.values.shape[1]
         scores = Scores(np.empty(shape[0], np.float32), np.empty(shape, np.float32), np.full(shape, np.nan, np.float32))
+        self._fill_blocks(self._explained, windows, cohort, (scores.score, scores.contributions, scores.expected))
+        return scores
+
+    def _fill_blocks(
+        self,
+        function: Callable[..., tuple[jax.Array, ...]],
+        windows: Windows,
+        cohort: NDArray[np.int32],
+        results: tuple[NDArray[np.float32], ...],
+    ) -> None:
+        """Fills the arrays, of a row for each window, with what the function says of block after block."""
 
         def work(start: int) -> None:
             block = slice(start, min(start + self.block, len(windows)))
             inputs = block_input(windows, block, self.block, self.steps)
-            results = self._compiled(*inputs, filled_up(cohort[block], self.block))
-            for whole, part in zip((scores.score, scores.contributions, scores.expected), results, strict=False):
+            parts = function(*inputs, filled_up(cohort[block], self.block))
+            for whole, part in zip(results, parts, strict=False):
                 whole[block] = np.asarray(part)[: block.stop - block.start]
 
         starts = range(0, len(windows), self.block)
@@ -71,7 +89,6 @@ class Scorer:
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for _ in pool.map(work, starts[1:]):
                 pass
-        return scores
 
     def code(self, windows: Windows, cohort: NDArray[np.int32]) -> NDArray[np.float32] | None:
         """What the layer of the code says of n windows (n, width), of few at a time; None without such a layer."""
@@ -89,6 +106,12 @@ class Scorer:
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
     def _score_block(
+        self, rows: jax.Array, last_row: jax.Array, length: jax.Array, cohort: jax.Array
+    ) -> tuple[jax.Array, ...]:
+        """The scores of one block of windows; see `_explain_block`."""
+        return (self.network.score(Answer(self._outputs, self.weights), self._batch(rows, last_row, length, cohort)),)
+
+    def _explain_block(
         self, rows: jax.Array, last_row: jax.Array, length: jax.Array, cohort: jax.Array
     ) -> tuple[jax.Array, ...]:
         """Score, contributions and, where the network has an expectation, expected values of one block of windows.

@@ -32,6 +32,7 @@ EXCEEDED = 20
 """Of 20 / level - 1 permutations the 20th largest index is the bound; more of them would steady it further."""
 
 PERMUTATIONS_AT_ONCE = 10_000
+FAR = 2.0
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,7 @@ def stability_index(then: ArrayLike, now: ArrayLike) -> Floats:
     return np.asarray(np.sum((now_share - then_share) * np.log(now_share / then_share), axis=-1), dtype=np.float64)
 
 
-def bound_by_chance(then: ArrayLike, now: ArrayLike, level: float, seed: int = 0) -> float:
+def bound_by_chance(then: ArrayLike, now: ArrayLike, level: float, seed: int = 0, index: float = 0.0) -> float:
     """The index that two samples of these sizes exceed with a probability of at most `level` if they are alike.
 
     From permutations of the entities between the two samples, which keep the bins' totals: counts are then
@@ -252,6 +253,8 @@ def bound_by_chance(then: ArrayLike, now: ArrayLike, level: float, seed: int = 0
         now: (bins,) counts to judge.
         level: in (0, 1).
         seed: of the permutations.
+        index: what is held against the bound. Where it is `FAR` times what the first permutations reach, the bound is
+            that, which is a little higher than that of all of them: no more can change the verdict.
     """
     pooled = np.asarray(then, dtype=np.int64) + np.asarray(now, dtype=np.int64)
     sample = int(np.asarray(now).sum())
@@ -263,12 +266,14 @@ def bound_by_chance(then: ArrayLike, now: ArrayLike, level: float, seed: int = 0
         drawn = generator.multivariate_hypergeometric(pooled, sample, size=some, method="marginals")
         reached = np.concatenate([largest, stability_index(pooled - drawn, drawn)])
         largest = np.sort(reached)[-EXCEEDED:]
+        if index > FAR * largest[-1]:
+            return float(largest[-1])
     return float(largest[0])
 
 
 def _drift(name: str, then: Sequence[int], now: Ints, limit: float, level: float) -> Drift:
     index = float(stability_index(then, now))
-    bound = max(limit, bound_by_chance(then, now, level)) if index > limit else limit
+    bound = max(limit, bound_by_chance(then, now, level, index=index)) if index > limit else limit
     total_then, total_now = max(sum(then), 1), max(int(now.sum()), 1)
     return Drift(name, index, bound, then[-1] / total_then, int(now[-1]) / total_now)
 

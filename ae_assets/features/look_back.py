@@ -42,21 +42,21 @@ class LookBack:
         )
 
     @property
-    def begins(self) -> date | None:
-        """The first period with rows that is still kept; None without any."""
-        return min(self._by_period, default=None)
+    def known(self) -> list[date]:
+        """The periods with rows that are still kept, in order."""
+        return sorted(self._by_period)
 
-    def history(self, period: date) -> pl.DataFrame:
+    def history(self, period: date, first: date | None = None) -> pl.DataFrame:
         """The rows of the period and of those before it that the look-back reaches into, in their order.
 
-        Older ones are forgotten.
+        Older ones are forgotten. With ``first``, an earlier period, they are those of all periods from it on.
 
         Returns:
             ``day``, ``time`` where rows have it, ``entity`` (Categorical), ``cohort``, ``label`` and the attributes
             that any of the periods has; empty before the first row.
         """
-        first = self._periods.before(period, self._length)
-        for old in [known for known in self._by_period if known < first]:
+        earliest = self._periods.before(first or period, self._length)
+        for old in [known for known in self._by_period if known < earliest]:
             del self._by_period[old]
         frames = [self._by_period[known] for known in sorted(self._by_period) if known <= period]
         if not frames:

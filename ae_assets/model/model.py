@@ -22,7 +22,7 @@ from ae_assets.model.definition import ChecksSection, WatchedTable
 from ae_assets.model.judgement import LEARNED_FROM, lacks_what_it_reported, not_judged_because
 from ae_assets.model.life import LifeRange, learned_of
 from ae_assets.model.preparation import Preparation
-from ae_assets.model.reasons import reasons, top_features
+from ae_assets.model.reasons import explanations
 from ae_assets.model.scoring import ScoredDay, Scorer
 from ae_assets.schemas.anomalies import anomaly_types
 from ae_assets.schemas.contracts import contract_of
@@ -34,6 +34,9 @@ from ae_assets.thresholds.threshold import Threshold
 
 FORMAT = 2
 """How rows are written; to be raised when a column says something else than before. Rows from before have none."""
+
+MOST_SHOWN = 100
+"""Records with the highest scores of a period that are explained beside those with an alarm or an open episode."""
 
 VERSION_FILE, THRESHOLD_FILE = "version.json", "threshold.json"
 SETTINGS, MEANINGS, DECISION, LIMITS = "feature_settings", "meanings", "decision", "limits"
@@ -222,16 +225,18 @@ class Model:
             model_version=pl.lit(self.version),
             format=pl.lit(FORMAT, pl.Int32),
             not_judged_because=pl.when(learned_from).then(pl.lit(LEARNED_FROM)).otherwise(because),
-            day_score=pl.when(scored.judged).then(pl.Series(scored.of_day.score).cast(pl.Float64)),
-            top_features=pl.when(scored.judged).then(top_features(scored, self.features)),
+            day_score=pl.when(scored.judged).then(pl.Series(scored.day_score).cast(pl.Float64)),
         )
         clear = is_clear(episodes.config, self.threshold.cut)
         unseen = lacks_what_it_reported(scored, self.detector, self.features)
         decided = episodes.push(scored.day, judged.with_columns(is_clear=pl.when(~clear | ~unseen).then(clear)))
-        explained = pl.col("score").is_not_null() & (pl.col("is_anomaly") | pl.col("episode").is_in([OPENED, OPEN]))
+        is_judged, score = pl.col("score").is_not_null(), pl.col("score")
+        reasoned = is_judged & (pl.col("is_anomaly") | pl.col("episode").is_in([OPENED, OPEN]))
+        highest = is_judged & (score.rank("ordinal", descending=True) <= MOST_SHOWN)
+        rows = decided.select(reasoned=reasoned, shown=reasoned | highest)
         time, _ = key_of(decided.columns)
         return (
-            decided.hstack(reasons(scored, self.features, decided.select(explained).to_series()))
+            decided.hstack(explanations(scored, self.features, rows["reasoned"], rows["shown"]))
             .select(*anomaly_types(self.rhythm))
             .sort(["score", ENTITY, time], descending=[True, False, False], nulls_last=True)
         )

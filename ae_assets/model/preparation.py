@@ -87,21 +87,40 @@ class Preparation:
             ContractError: as `look_back_on`.
         """
         self._gaps.update(gaps)
+        validated = self.validate(raw, day)
+        return PreparedDay(validated.valid, validated.quarantine, self.features(day, day))
+
+    def validate(self, raw: pl.DataFrame, day: date) -> Validated:
+        """Validates a day, which `features` are then made of with others.
+
+        Raises:
+            ContractError: as `look_back_on`.
+        """
         with self._gap_unless_read(day):
             validated = validate_day(raw, day, self._contract)
         self._remembered(day, validated.valid)
-        history = self._look_back.history(day)
+        return validated
+
+    def features(self, first: date, last: date) -> pl.DataFrame:
+        """The features of the days of a stretch, the last days that were validated; those of a day by entity and time.
+
+        Several days at once take hardly longer than one and are equal bit for bit: the look-back is gone through once.
+        """
+        if not self._see_the_table_begin_alike(first, last):
+            days = self._contract.rhythm.periods.range(first, last)
+            return pl.concat([self.features(day, day) for day in days])
+        history = self._look_back.history(last, first)
         features_of = partial(
             features_of_block,
-            first=day,
+            first=first,
             config=self._config,
             gaps=frozenset(self._gaps),
-            begins=self._begins(day),
+            last=last,
+            begins=self._begins(first),
             rhythm=self._contract.rhythm,
         )
         # By entity, so that one is found without reading the others.
-        features = self._map_blocks(features_of, history)
-        return PreparedDay(validated.valid, validated.quarantine, features)
+        return self._map_blocks(features_of, history)
 
     def _remembered(self, day: date, valid: pl.DataFrame) -> pl.DataFrame:
         self._look_back.push(valid)
@@ -109,12 +128,22 @@ class Preparation:
             self._gaps.add(day)
         return valid
 
+    @property
+    def _known(self) -> Collection[date]:
+        """The days of which the table is known to have valid rows, in order, as far as features look back."""
+        return self._look_back.known if self._census is None else self._census
+
     def _begins(self, day: date) -> date | None:
         """The first day with valid rows that the look-back of a day reaches into."""
-        if self._census is None:
-            return self._look_back.begins
         first = self._contract.rhythm.periods.before(day, self._config.look_back)
-        return next((known for known in self._census if first <= known <= day), None)
+        return next((known for known in self._known if first <= known <= day), None)
+
+    def _see_the_table_begin_alike(self, first: date, last: date) -> bool:
+        """Whether no day counts as one before the table began for the last of a stretch that is none for the first."""
+        begins, ends = self._begins(first), self._begins(last)
+        if first == last or begins is None or ends is None:
+            return first == last
+        return {*self._contract.rhythm.periods.range(begins, ends)} <= {*self._known, *self._gaps}
 
     @contextmanager
     def _gap_unless_read(self, day: date) -> Iterator[None]:

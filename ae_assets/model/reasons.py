@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ae_assets.decisions.explanation import LEAST_SHARE, reasons_of
+from ae_assets.detectors import Scores, Windows
 from ae_assets.features.catalogue import Feature, catalogue
 from ae_assets.features.config import FeatureConfig
 from ae_assets.features.units import SCALES, in_own_units, scale_of, undone
@@ -24,56 +25,35 @@ NOTHING_ON_THE_DAY = "nothing on this day, its score is that of days before"
 CONTEXT_ALONE = "its age and kind, no reading of its own"
 
 
-def reasons(scored: ScoredDay, features: FeatureConfig, explained: pl.Series) -> pl.DataFrame:
-    """Reasons and context of the rows that are to be explained, in words; null for the others.
+def explanations(scored: ScoredDay, features: FeatureConfig, reasoned: pl.Series, shown: pl.Series) -> pl.DataFrame:
+    """What the scores of some rows are made of; only for these does the detector compute it.
 
     Args:
         scored: the day's scores.
         features: what the features mean.
-        explained: which rows (n,).
+        reasoned: boolean (n,), which rows get reasons and context.
+        shown: boolean (n,), which get top features; all that are reasoned.
 
     Returns:
-        ``reasons`` (List of String, those that moved the score most first) and ``context`` (String) of each row.
+        ``top_features``, ``reasons`` (List of String, those that moved the score most first) and ``context`` (String)
+        of each row, null where it has none.
     """
-    rows = explained.arg_true().to_numpy()
-    windows, says = scored.windows, scored.of_day
-    named = _features_of(windows.feature_names, features)
-    scales = [scale_of(feature, features) for feature in named]
-    values = windows.values[windows.last_row[rows]]
-    readings, expected = (in_own_units(part, scales) for part in (values, says.expected[rows]))
-    by_row = reasons_of(
-        says.contributions[rows] * _is_cause(scored, named, features, rows, values),
-        says.contributions[rows].sum(axis=1, dtype=np.float64),
-        readings,
-        expected,
-        windows.feature_names,
-        {feature.name: feature.column for feature in named if feature.column is not None},
-    )
-    words = attribute_wording_of(features)
-    seen_days = scored.about(pl.Series(rows))["seen_days"].to_list()
-    age = next((place for place, feature in enumerate(named) if _is_age(feature, features)), None)
-    sentences: list[list[str] | None] = [None] * len(explained)
-    against: list[str | None] = [None] * len(explained)
-    for place, row in enumerate(rows):
-        sentences[row] = [words(reason.attribute, reason.readings, seen_days[place]) for reason in by_row[place]]
-        if not sentences[row]:
-            sentences[row] = [CONTEXT_ALONE if says.contributions[row].any() else NOTHING_ON_THE_DAY]
-        hours = np.nan if age is None else readings[place, age]
-        against[row] = None if np.isnan(hours) else age_in_words(float(hours), features)
-    return pl.DataFrame(
-        {
-            "reasons": pl.Series(sentences, dtype=pl.List(pl.String)),
-            "context": pl.Series(against, dtype=pl.String),
-        }
-    )
+    rows = shown.arg_true().to_numpy().astype(np.int64)
+    says, places = scored.explain(rows), np.flatnonzero(reasoned.gather(rows).to_numpy())
+    told = _reasons(scored, features, rows[places], says.take(places))
+    own = pl.DataFrame({"row": rows, "top_features": top_features(scored.windows.take(rows), says, features)})
+    every = pl.select(row=pl.int_range(len(shown)))
+    for part in (own, told):
+        every = every.join(part, on="row", how="left", maintain_order="left")
+    return every.drop("row")
 
 
-def top_features(scored: ScoredDay, features: FeatureConfig) -> pl.Series:
+def top_features(windows: Windows, says: Scores, features: FeatureConfig) -> pl.Series:
     """The features with the largest contributions, largest first, with their value and what was expected instead.
 
     Values and expectations are in the unit of the feature's attribute.
     """
-    contributions, windows = scored.of_day.contributions, scored.windows
+    contributions = says.contributions
     count = min(TOP_FEATURES, contributions.shape[1])
     top = np.argpartition(-contributions, count - 1, axis=1)[:, :count]
     order = np.argsort(-np.take_along_axis(contributions, top, axis=1), axis=1, kind="stable")
@@ -88,7 +68,7 @@ def top_features(scored: ScoredDay, features: FeatureConfig) -> pl.Series:
     columns: dict[str, NDArray[np.floating]] = {
         "contribution": picked(contributions),
         "value": undone(windows.values[windows.last_row[:, None], top], scales),
-        "expected": undone(picked(scored.of_day.expected), scales),
+        "expected": undone(picked(says.expected), scales),
     }
     fields = pl.DataFrame(
         {"name": names, **{name: values.ravel().astype(np.float64) for name, values in columns.items()}}
@@ -99,18 +79,52 @@ def top_features(scored: ScoredDay, features: FeatureConfig) -> pl.Series:
     return top_fields.reshape((len(top), count)).arr.to_list()
 
 
+def _reasons(scored: ScoredDay, features: FeatureConfig, rows: NDArray[np.int64], says: Scores) -> pl.DataFrame:
+    """The ``row``, reasons and context of some rows."""
+    windows = scored.windows
+    named = _features_of(windows.feature_names, features)
+    scales = [scale_of(feature, features) for feature in named]
+    values = windows.values[windows.last_row[rows]]
+    readings, expected = (in_own_units(part, scales) for part in (values, says.expected))
+    by_row = reasons_of(
+        says.contributions * _is_cause(scored, named, features, rows, values, says.contributions),
+        says.contributions.sum(axis=1, dtype=np.float64),
+        readings,
+        expected,
+        windows.feature_names,
+        {feature.name: feature.column for feature in named if feature.column is not None},
+    )
+    words = attribute_wording_of(features)
+    seen_days = scored.about(pl.Series(rows))["seen_days"].to_list()
+    age = next((place for place, feature in enumerate(named) if _is_age(feature, features)), None)
+    sentences: list[list[str]] = []
+    against: list[str | None] = []
+    for place, of_row in enumerate(by_row):
+        said = [words(reason.attribute, reason.readings, seen_days[place]) for reason in of_row]
+        sentences.append(said or [CONTEXT_ALONE if says.contributions[place].any() else NOTHING_ON_THE_DAY])
+        hours = np.nan if age is None else readings[place, age]
+        against.append(None if np.isnan(hours) else age_in_words(float(hours), features))
+    return pl.DataFrame(
+        {
+            "row": rows,
+            "reasons": pl.Series(sentences, dtype=pl.List(pl.String)),
+            "context": pl.Series(against, dtype=pl.String),
+        }
+    )
+
+
 def _is_cause(
     scored: ScoredDay,
     named: list[Feature],
     features: FeatureConfig,
     rows: NDArray[np.int64],
     values: NDArray[np.float32],
+    contributions: NDArray[np.float32],
 ) -> NDArray[np.bool_]:
-    """Which features of the explained rows may be causes (rows, features)."""
+    """Which features of these rows may be causes (rows, features)."""
     causes = np.ones(values.shape, np.bool_)
     causes[:, [place for place, feature in enumerate(named) if _is_age(feature, features)]] = False
     flags = np.array([place for place, feature in enumerate(named) if feature.transform == "missing"], np.int64)
-    contributions = scored.of_day.contributions[rows]
     tells = contributions[:, flags] >= LEAST_SHARE * contributions.sum(axis=1, keepdims=True)
     causes[:, flags] = tells & (values[:, flags] == 1)
     asked = flags[causes[:, flags].any(axis=0)]

@@ -1,4 +1,4 @@
-"""Features of a period in, scores and contributions out, holding only the records looked back on in memory.
+"""Features of a period in, scores out, holding only the records looked back on in memory.
 
 The score that counts is made here for whoever asks, calibration, anomalies and evaluation alike, so that a cut is
 never held against another kind of score than it was chosen on.
@@ -7,7 +7,9 @@ never held against another kind of score than it was chosen on.
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from ae_assets.decisions.aggregation import RollingScores
 from ae_assets.decisions.config import AggregationConfig
@@ -32,9 +34,10 @@ class ScoredDay:
     the record is not judged, since it knows nothing that the detector's score rests on."""
     alarm_score: pl.Series
     """The same, 0 where the entity had one at least as high within the time that alarms are held back for."""
-    windows: Windows
-    of_day: Scores
+    day_score: NDArray[np.float32]
     """What the detector says of each record itself; of those that are not judged it says nothing."""
+    windows: Windows
+    detector: FittedDetector
     records: pl.DataFrame
     """`ABOUT_RECORDS` by the key of the records: what the features say of them beside the features, in
     any order; null in a table from before they said it."""
@@ -42,6 +45,10 @@ class ScoredDay:
     @property
     def judged(self) -> pl.Series:
         return self.score.is_not_null()
+
+    def explain(self, rows: NDArray[np.int64]) -> Scores:
+        """What the scores of the records at these positions are made of, in their order."""
+        return self.detector.explain(self.windows.take(rows))
 
     def about(self, rows: pl.Series) -> pl.DataFrame:
         """The columns of `ABOUT_RECORDS` of the rows at these positions, in their order."""
@@ -142,13 +149,14 @@ class Scorer:
         detector = self._detector
         recent = pl.concat([part.features for part in self._recent])
         windows = windows_of(recent, detector.feature_names, detector.window, days=[day], step=detector.step)
-        of_day = detector.score(windows)
+        day_score = detector.score(windows)
         keys = windows.keys()
         judged = pl.Series(detector.judges(windows))
-        of_record = pl.select(score=pl.when(judged).then(pl.Series(of_day.score))).to_series()
+        of_record = pl.select(score=pl.when(judged).then(pl.Series(day_score))).to_series()
         unsaid = [pl.lit(None, dtype).alias(name) for name, dtype in ABOUT_RECORDS.items() if name not in features]
         records = features.with_columns(unsaid).select(*key_of(features.columns), *ABOUT_RECORDS)
         # No later score rests on one of those that were learned from.
-        scored = ScoredDay(day, keys, of_record, of_record, windows, of_day, records).judged_after(self._learned)
+        scored = ScoredDay(day, keys, of_record, of_record, day_score, windows, detector, records)
+        scored = scored.judged_after(self._learned)
         own = self._rolling.push(day, keys.select(*key_of(keys.columns), scored.score))
         return replace(scored, score=own["score"], alarm_score=self._hold.push(own))

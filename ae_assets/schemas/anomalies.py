@@ -60,7 +60,8 @@ def anomaly_schema(rhythm: Rhythm = DAILY_RECORDS) -> pa.DataFrameSchema:
         "top_features": _nullable(
             TOP_FEATURES,
             "the features that raised day_score most: name, contribution, value and expected in the unit of the "
-            "attribute (of format 2; before, logarithms of counters); null = unknown",
+            "attribute (of format 2; before, logarithms of counters); null of records that are not shown: without an "
+            "alarm, an open episode and one of the highest scores",
         ),
         "model_version": _known(pl.String, "the model version that scored the row"),
         "label": _nullable(pl.Int8, f"1 = the device failed on this {noun}, null = not known", pa.Check.isin([0, 1])),

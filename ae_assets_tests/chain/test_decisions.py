@@ -197,10 +197,11 @@ def test_the_first_reason_is_the_attribute_that_raised_the_score_most_with_the_v
     leading = set()
     for scored in score_days(space, champion.detector, champion.aggregation, JUDGED, stage="anomalies"):
         features = space.read("features", scored.day, scored.day)
+        every = pl.int_range(scored.keys.height, eager=True).to_numpy()
         values = {row["entity"]: row for row in features.iter_rows(named=True)}
         flags = [name for name in names if name.endswith("_missing")]
         lacking = {row["cohort"]: row for row in features.group_by("cohort").agg(pl.col(flags).mean()).to_dicts()}
-        for entity, contributions in zip(scored.keys["entity"], scored.of_day.contributions, strict=True):
+        for entity, contributions in zip(scored.keys["entity"], scored.explain(every).contributions, strict=True):
             if (scored.day, entity) not in alarms:
                 continue
             parts: Counter[str] = Counter()

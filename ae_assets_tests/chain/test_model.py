@@ -143,7 +143,7 @@ def test_a_supervised_detector_ranks_drives_before_their_failure_above_the_other
     detector, _ = fit_detector(held, held.table.detector, TRAINING)
     rows = held.tables.read(held.name("features"), DAYS[16], DAYS[16])
     windows = windows_of(rows, detector.feature_names)
-    score = windows.keys().with_columns(score=pl.Series(detector.score(windows).score)).sort("score")
+    score = windows.keys().with_columns(score=pl.Series(detector.score(windows))).sort("score")
     assert set(score["entity"].tail(2)) == {"D030", "D031"}
 
 

@@ -71,7 +71,7 @@ class Watched:
         """The scores and reasons of the last day, whose raw values are changed before features are made of them."""
         days = {**self.valid, self.last: self.valid[self.last].with_columns(**change)}
         windows = windows_of(features_of(days, self.last), NAMES)
-        scores = self.detector.score(windows)
+        scores = self.detector.explain(windows)
         return windows.keys()["entity"].to_list(), scores, reasons(self.detector, windows, scores)
 
 

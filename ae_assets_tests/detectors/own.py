@@ -38,7 +38,7 @@ class FittedHighestValue(FittedDetector):
         self.config, self.feature_names, self.highest = config, feature_names, highest
         self.history = TrainingHistory.untrained()
 
-    def score(self, windows: Windows) -> Scores:
+    def explain(self, windows: Windows) -> Scores:
         import numpy as np
 
         self.require_fitting(windows)

@@ -73,7 +73,7 @@ def correlated(rows: int, seed: int) -> NDArray[np.float32]:
 @pytest.mark.parametrize("name", FINDS_WORN_DRIVES)
 def test_worn_drives_of_the_simulated_fleet_rank_above_healthy_ones(name: str, simulated: SimulatedFleet) -> None:
     detector = fit_on(FINDS_WORN_DRIVES[name], simulated.train, simulated.validation, failing=simulated.failing)
-    worn, healthy = detector.score(simulated.worn), detector.score(simulated.healthy)
+    worn, healthy = detector.explain(simulated.worn), detector.explain(simulated.healthy)
     assert len(worn.score) >= 8
     assert ranked_above(worn.score, healthy.score) > 0.95
     counters = [column for column, feature in enumerate(detector.feature_names) if feature.startswith("smart_")]
@@ -85,9 +85,9 @@ def test_the_attribute_that_leaves_its_course_comes_out_on_top(config: DetectorC
     worn, strange = correlated(400, 1), correlated(400, 3)
     worn[:, 4] += 20
     detector = fit_on(config, rows_of(correlated(4000, 0)), rows_of(worn), failing=rows_of(worn))
-    before = detector.score(rows_of(strange)).score
+    before = detector.score(rows_of(strange))
     strange[:, 4] += 20
-    after = detector.score(rows_of(strange))
+    after = detector.explain(rows_of(strange))
     assert (after.score > before).mean() > 0.95
     assert (after.contributions.argmax(axis=1) == 4).mean() > 0.9
 
@@ -96,10 +96,10 @@ def test_the_attribute_that_leaves_its_course_comes_out_on_top(config: DetectorC
 def test_a_missing_value_adds_nothing(name: str) -> None:
     detector = fitted(BASELINES[name])
     windows = windows_of(fleet(seed=5), NAMES)
-    scores = detector.score(windows)
+    scores = detector.explain(windows)
     assert np.isnan(windows.values).any()
     assert not scores.contributions[np.isnan(windows.values)].any()
-    assert not detector.score(with_values(windows, np.full_like(windows.values, np.nan))).score.any()
+    assert not detector.score(with_values(windows, np.full_like(windows.values, np.nan))).any()
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -110,7 +110,7 @@ def test_only_the_features_of_the_config_are_looked_at(name: str) -> None:
     others = [column for column in range(FEATURES) if column not in {1, 2, 6}]
     strange = windows.values.copy()
     strange[:, others] = 1e6
-    scores, same = detector.score(windows), detector.score(with_values(windows, strange))
+    scores, same = detector.explain(windows), detector.explain(with_values(windows, strange))
     assert np.array_equal(scores.score, same.score)
     assert scores.contributions[:, [1, 2, 6]].any(axis=0).all()
     assert not scores.contributions[:, others].any()
@@ -124,14 +124,14 @@ def test_the_same_seed_gives_the_same_detector_and_another_sample_another(name: 
         fitted(BASELINES[name].model_copy(update={"max_windows": 200, "seed": seed})) for seed in (3, 3, 4)
     )
     assert 200 <= first.history.windows_seen < first.history.windows_available
-    assert np.array_equal(first.score(windows).score, again.score(windows).score)
-    assert not np.array_equal(first.score(windows).score, other.score(windows).score)
+    assert np.array_equal(first.score(windows), again.score(windows))
+    assert not np.array_equal(first.score(windows), other.score(windows))
 
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_feature_that_no_training_row_knows_is_left_out(name: str) -> None:
     lacking = fleet().with_columns(pl.lit(None, pl.Float32).alias(NAMES[5]))
-    scores = fitted(BASELINES[name], lacking).score(windows_of(fleet(seed=5), NAMES))
+    scores = fitted(BASELINES[name], lacking).explain(windows_of(fleet(seed=5), NAMES))
     assert not scores.contributions[:, 5].any()
 
 
@@ -180,7 +180,7 @@ def test_pca_scores_are_the_squared_errors_of_scikit_learns_reconstruction() -> 
     scaled, others = (_scaled(values, of).astype(np.float64) for of in (values, strange))
     plane = PCA(0.6).fit(scaled)
     on_plane = plane.inverse_transform(plane.transform(others))
-    scores = detector.score(rows_of(strange))
+    scores = detector.explain(rows_of(strange))
     errors = np.where(np.isnan(strange), 0, np.square(others - on_plane))
     np.testing.assert_allclose(scores.score, errors.sum(axis=1), rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(_scaled(values, scores.expected), on_plane, rtol=1e-3, atol=1e-3)
@@ -201,11 +201,11 @@ def test_pca_adds_up_hotellings_t2_and_q_in_units_that_one_of_twenty_training_ro
 
     units = [np.quantile(one, 0.95) for one in statistics(scaled)]
     expected = sum(one / unit for one, unit in zip(statistics(others), units, strict=True))
-    scores = detector.score(rows_of(strange))
+    scores = detector.explain(rows_of(strange))
     np.testing.assert_allclose(scores.score, expected, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(scores.contributions.sum(axis=1), scores.score, rtol=1e-4)
     far_out = np.zeros((1, FEATURES)) + 1e3 * _unscaled(values, plane.components_[:1])
-    assert detector.score(rows_of(far_out)).score[0] > 1e3  # in the plane, where Q is 0
+    assert detector.score(rows_of(far_out))[0] > 1e3  # in the plane, where Q is 0
 
 
 def test_kmeans_scores_are_the_squared_distances_to_the_nearest_centre() -> None:
@@ -214,7 +214,7 @@ def test_kmeans_scores_are_the_squared_distances_to_the_nearest_centre() -> None
     detector = fit_on(KMeansConfig(clusters=3, clip=1e6), rows_of(values), rows_of(values))
     strange = 10 * normal(300, 8)
     distances = np.square(_scaled(values, strange)[:, None] - _scaled(values, centres)[None]).sum(axis=2)
-    scores = detector.score(rows_of(strange))
+    scores = detector.explain(rows_of(strange))
     np.testing.assert_allclose(scores.score, distances.min(axis=1), rtol=0.05)
     second, first = -np.partition(-distances, 1, axis=1)[:, 1:].T
     clear = second > 1.2 * first
@@ -227,7 +227,7 @@ def test_isolation_forest_scores_are_those_of_scikit_learn() -> None:
     values, strange = normal(2000, 0), 2 * normal(500, 1)
     strange[::7, 2] = np.nan  # counts as the median
     config = IsolationForestConfig(trees=25, windows_per_tree=128, clip=1e6)
-    scores = fit_on(config, rows_of(values), rows_of(values)).score(rows_of(strange))
+    scores = fit_on(config, rows_of(values), rows_of(values)).explain(rows_of(strange))
     theirs = IsolationForest(n_estimators=25, max_samples=128, random_state=config.seed).fit(_scaled(values, values))
     np.testing.assert_allclose(scores.score, -theirs.score_samples(_scaled(values, strange)), rtol=1e-6)
 
@@ -240,7 +240,7 @@ def test_ecod_tails_are_those_of_the_training_rows(known: list[int], asked: int)
     detector = fit_on(EcodConfig(features=NAMES[:1]), rows_of(values), rows_of(values))
     at_or_below, at_or_above = (np.asarray(known) <= asked).sum(), (np.asarray(known) >= asked).sum()
     rarest = -np.log((min(at_or_below, at_or_above) + 1) / (len(known) + 1))
-    scores = detector.score(rows_of(np.full((1, FEATURES), asked, np.float32)))
+    scores = detector.explain(rows_of(np.full((1, FEATURES), asked, np.float32)))
     assert scores.score[0] == pytest.approx(rarest, abs=1e-5)
     assert scores.expected[0, 0] == pytest.approx(np.median(known), abs=1e-5)
 
@@ -254,7 +254,7 @@ def test_ecod_takes_the_largest_of_the_three_sums_of_the_paper() -> None:
     long = np.where(((train - train.mean(axis=0)) ** 3).mean(axis=0) < 0, left, right)
     detector = fit_on(EcodConfig(), rows_of(train), rows_of(train))
     expected = np.max([tails.sum(axis=1) for tails in (left, right, long)], axis=0)
-    np.testing.assert_allclose(detector.score(rows_of(asked)).score, expected, rtol=1e-5)
+    np.testing.assert_allclose(detector.score(rows_of(asked)), expected, rtol=1e-5)
 
 
 def test_ecod_keeps_few_values_and_errs_little_in_the_tails() -> None:
@@ -265,7 +265,7 @@ def test_ecod_keeps_few_values_and_errs_little_in_the_tails() -> None:
     ranked = np.sort(train[:, 0])
     below, above = (np.searchsorted(ranked, asked[:, 0], side) for side in ("right", "left"))
     exact = -np.log((np.minimum(below, len(train) - above) + 1) / (len(train) + 1))
-    error = exact - detector.score(rows_of(rows)).score
+    error = exact - detector.score(rows_of(rows))
     assert error.min() > -0.03
     assert error.max() < 1e-4
     assert len(detector.packed()) < 20_000
@@ -282,7 +282,7 @@ def test_gradient_boosting_refuses_windows_too_few_for_its_leaves() -> None:
     with pytest.raises(ModelError, match=r"split its 150 healthy and 40 failing windows.* min_windows_per_leaf is 200"):
         fit_on(GradientBoostingConfig(trees=5), healthy, healthy, failing=failing)
     enough = fit_on(GradientBoostingConfig(trees=5, min_windows_per_leaf=20), healthy, healthy, failing=failing)
-    assert np.ptp(enough.score(healthy).score) > 0
+    assert np.ptp(enough.score(healthy)) > 0
 
 
 @pytest.mark.parametrize(("shuffled", "least", "most"), [(False, 0.97, 1.0), (True, 0.45, 0.55)])
@@ -299,7 +299,7 @@ def test_shuffled_labels_bring_gradient_boosting_to_chance(shuffled: bool, least
         rows_of(healthy),
         failing=rows_of(failing[train[0]]),
     )
-    scores = [detector.score(rows_of(rows[train[1]])).score for rows in (failing, healthy)]
+    scores = [detector.score(rows_of(rows[train[1]])) for rows in (failing, healthy)]
     assert least <= ranked_above(*scores) <= most
 
 
@@ -307,7 +307,7 @@ def test_gradient_boosting_scores_are_those_of_lightgbm() -> None:
     detector = fitted(BASELINES["gradient_boosting"])
     windows = windows_of(fleet(seed=5), NAMES)
     probability = detector.booster.predict(windows.values)
-    np.testing.assert_allclose(detector.score(windows).score, -np.log1p(-probability), rtol=1e-5)
+    np.testing.assert_allclose(detector.score(windows), -np.log1p(-probability), rtol=1e-5)
 
 
 def test_a_failed_drive_with_many_windows_weighs_no_more_than_one_with_few() -> None:
@@ -319,7 +319,7 @@ def test_a_failed_drive_with_many_windows_weighs_no_more_than_one_with_few() -> 
         failing = rows_of(np.concatenate([early] * windows_of_the_early_drive + [late]))
         entity = ["early"] * windows_of_the_early_drive + ["late"]
         drives = replace(failing, rows=failing.rows.with_columns(pl.Series("entity", entity)))
-        return fit_on(config, rows_of(coarse), rows_of(coarse), failing=drives).score(rows_of(coarse)).score
+        return fit_on(config, rows_of(coarse), rows_of(coarse), failing=drives).score(rows_of(coarse))
 
     np.testing.assert_allclose(scores(1), scores(40), rtol=1e-4)
 
@@ -331,7 +331,7 @@ def test_failed_drives_weigh_together_as_much_as_the_healthy_windows() -> None:
     drive = np.repeat(np.arange(5), windows_of_drive)
     drives = replace(failing, rows=failing.rows.with_columns(pl.Series("entity", [f"D{number}" for number in drive])))
     detector = fit_on(GradientBoostingConfig(trees=40, min_windows_per_leaf=20), healthy, healthy, failing=drives)
-    well, worn = (1 - np.exp(-detector.score(rows).score.astype(np.float64)) for rows in (healthy, drives))
+    well, worn = (1 - np.exp(-detector.score(rows).astype(np.float64)) for rows in (healthy, drives))
     of_each_drive = [worn[drive == number].mean() for number in range(5)]
     assert (well.mean() + np.mean(of_each_drive)) / 2 == pytest.approx(0.5, abs=0.02)
 

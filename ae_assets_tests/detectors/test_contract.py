@@ -35,10 +35,11 @@ def test_every_type_of_config_and_one_of_ones_own_is_tested_here() -> None:
 
 def test_scores_are_finite_and_contributions_are_not_negative_and_sum_to_them(detector: FittedDetector) -> None:
     windows = windows_for(detector, fleet(seed=5))
-    scores = detector.score(windows)
+    scores = detector.explain(windows)
     assert np.isfinite(scores.score).all()
     assert (scores.score >= 0).all()
     assert (scores.contributions >= 0).all()
+    np.testing.assert_allclose(detector.score(windows), scores.score, rtol=1e-5)
     np.testing.assert_allclose(scores.contributions.sum(axis=1), scores.score, rtol=1e-5)
     assert scores.score.dtype == scores.contributions.dtype == scores.expected.dtype == np.float32
     assert scores.contributions.shape == scores.expected.shape == (len(windows), len(NAMES))
@@ -68,16 +69,17 @@ def test_the_order_of_rows_changes_no_bit(detector: FittedDetector) -> None:
     table = fleet(seed=5)
     first, second = windows_for(detector, table), windows_for(detector, table.reverse())
     assert first.keys().equals(second.keys())
-    assert_same_bits(detector.score(first), detector.score(second))
+    assert_same_bits(detector.explain(first), detector.explain(second))
 
 
 def test_what_else_is_scored_changes_no_bit(detector: FittedDetector) -> None:
     windows = windows_for(detector, fleet(entities=320, seed=5))
     assert len(windows) > 4096  # more than one block
-    whole = detector.score(windows)
+    whole, alone = detector.explain(windows), detector.score(windows)
     chosen = np.random.default_rng(0).permutation(len(windows))[:777]
     for picked in (chosen, chosen[:1]):
-        part = detector.score(windows.take(picked))
+        part = detector.explain(windows.take(picked))
+        assert np.array_equal(alone[picked], detector.score(windows.take(picked)))
         for of_whole, of_part in zip(
             (whole.score, whole.contributions, whole.expected),
             (part.score, part.contributions, part.expected),
@@ -87,7 +89,7 @@ def test_what_else_is_scored_changes_no_bit(detector: FittedDetector) -> None:
 
 
 def test_no_windows_give_no_scores(detector: FittedDetector) -> None:
-    scores = detector.score(windows_for(detector, fleet().clear()))
+    scores = detector.explain(windows_for(detector, fleet().clear()))
     assert scores.score.shape == (0,)
     assert scores.contributions.shape == scores.expected.shape == (0, len(NAMES))
 
@@ -96,7 +98,7 @@ def test_an_infinite_value_counts_as_missing(detector: FittedDetector) -> None:
     windows = windows_for(detector, fleet(seed=5))
     missing, infinite = windows.values.copy(), windows.values.copy()
     missing[::3, 2], infinite[::3, 2] = np.nan, np.inf
-    assert_same_bits(detector.score(with_values(windows, missing)), detector.score(with_values(windows, infinite)))
+    assert_same_bits(detector.explain(with_values(windows, missing)), detector.explain(with_values(windows, infinite)))
 
 
 def test_scoring_leaves_the_windows_as_they_are(detector: FittedDetector) -> None:
@@ -131,16 +133,14 @@ def test_a_score_is_the_same_whether_or_not_the_rows_beside_it_are_judged(detect
     gone = (entities == entities[0]).to_numpy()
     unknown[gone] = np.nan
     kept = np.flatnonzero(~gone[windows.last_row])
-    assert np.array_equal(
-        detector.score(with_values(windows, unknown)).score[kept], detector.score(windows).score[kept]
-    )
+    assert np.array_equal(detector.score(with_values(windows, unknown))[kept], detector.score(windows)[kept])
 
 
 def test_nothing_that_is_not_a_number_leaves_a_compiled_function(detector: FittedDetector) -> None:
     windows = windows_for(detector, fleet(seed=5))
-    expected = detector.score(windows)
+    expected = detector.explain(windows)
     with jax.debug_nans(True):
-        assert_same_bits(detector.score(windows), expected)
+        assert_same_bits(detector.explain(windows), expected)
 
 
 def test_windows_of_other_features_are_refused(detector: FittedDetector) -> None:
@@ -156,7 +156,7 @@ def test_a_loaded_detector_scores_the_same_bits(detector: FittedDetector, tmp_pa
     detector.save(tmp_path)
     loaded = load_detector(tmp_path, NAMES)
     windows = windows_for(detector, fleet(seed=5))
-    assert_same_bits(detector.score(windows), loaded.score(windows))
+    assert_same_bits(detector.explain(windows), loaded.explain(windows))
     assert loaded.config == detector.config
     assert loaded.history == detector.history
     with pytest.raises(ModelError, match="received 8, expected 9"):
@@ -172,6 +172,6 @@ def test_a_feature_that_is_missing_in_all_of_training_does_no_harm(name: str) ->
     lacking = fleet().with_columns(pl.lit(None, pl.Float32).alias(NAMES[5]))
     detector = fitted(DETECTORS[name].model_copy(update=quick), lacking)
     for table in (lacking, fleet(seed=5)):
-        scores = detector.score(windows_for(detector, table))
+        scores = detector.explain(windows_for(detector, table))
         assert np.isfinite(scores.score).all()
         np.testing.assert_allclose(scores.contributions.sum(axis=1), scores.score, rtol=1e-5)

@@ -51,8 +51,8 @@ def test_surprise_never_falls_and_is_0_at_the_lowest_score(scores: list[float]) 
 
 def test_the_score_is_the_sum_of_surprises_and_each_is_shared_out_as_its_member_does() -> None:
     fitted, windows = ensemble(CONFIG), windows_of(fleet(seed=5, missing=0), NAMES)
-    scores = fitted.score(windows)
-    members = [one.score(windows) for one in fitted.members]
+    scores = fitted.explain(windows)
+    members = [one.explain(windows) for one in fitted.members]
     surprises = [tail(one.score) for tail, one in zip(fitted.tails, members, strict=True)]
     np.testing.assert_allclose(scores.score, np.sum(surprises, axis=0), rtol=1e-5)
     of_rule = np.flatnonzero(surprises[1] > 0)
@@ -67,9 +67,9 @@ def test_the_unit_of_a_member_changes_no_order() -> None:
     fitted, windows = ensemble(CONFIG), windows_of(fleet(seed=5, missing=0), NAMES)
     data = split(CONFIG, fleet())
     for member in fitted.members:
-        before = ScoreTail.of(member.score(data.train).score)
-        after = ScoreTail.of(1000 * member.score(data.train).score)
-        score = member.score(windows).score
+        before = ScoreTail.of(member.score(data.train))
+        after = ScoreTail.of(1000 * member.score(data.train))
+        score = member.score(windows)
         np.testing.assert_allclose(before(score), after(1000 * score), rtol=1e-3, atol=1e-4)
 
 
@@ -79,8 +79,8 @@ def test_a_member_that_does_not_judge_a_record_says_nothing_of_it() -> None:
     unknown[windows.last_row, NAMES.index(NAMES[0])] = np.nan
     blind = with_values(windows, unknown)
     assert fitted.judges(blind).all()
-    pca = fitted.members[0].score(blind).score
-    np.testing.assert_allclose(fitted.score(blind).score, fitted.tails[0](pca), rtol=1e-5)
+    pca = fitted.members[0].score(blind)
+    np.testing.assert_allclose(fitted.score(blind), fitted.tails[0](pca), rtol=1e-5)
 
 
 def test_members_see_windows_of_their_own_length() -> None:
@@ -94,8 +94,8 @@ def test_members_see_windows_of_their_own_length() -> None:
     long, alone = windows_of(table, NAMES, 6 * DAY), windows_of(table, NAMES, 3 * DAY)
     assert_equal_windows(long.shortened(3 * DAY), alone)
     member = fitted.members[1]
-    assert np.array_equal(member.score(long.shortened(3 * DAY)).score, member.score(alone).score)
-    assert fitted.score(long).score.shape == (len(long),)
+    assert np.array_equal(member.score(long.shortened(3 * DAY)), member.score(alone))
+    assert fitted.score(long).shape == (len(long),)
 
 
 def assert_equal_windows(first: Windows, second: Windows) -> None:
@@ -112,7 +112,7 @@ def test_rarity_is_told_by_entities_that_no_member_learned_from_where_they_are_m
         fitted = fit(CONFIG, TrainingData(windows, target, np.asarray(kept)))
         assert isinstance(fitted, FittedEnsemble)
         own = windows if where is None else windows.take(np.flatnonzero(where))
-        expected = ScoreTail.of(fitted.members[0].score(own).score)
+        expected = ScoreTail.of(fitted.members[0].score(own))
         assert fitted.tails[0] == expected
 
 
@@ -134,7 +134,7 @@ def test_an_ensemble_for_each_entity_is_told_in_units_of_its_high_sums(tmp_path:
     table = fleet(entities=3, days=300, gaps=0, missing=0)
     fitted = fit(config, split(config, table))
     fitted.save(tmp_path)
-    score = fitted.score(windows_of(table, NAMES)).score
+    score = fitted.score(windows_of(table, NAMES))
     assert 0.9 < np.mean(score <= 1) < 1
     assert fitted.window is None
     assert fitted.step == timedelta(days=1)

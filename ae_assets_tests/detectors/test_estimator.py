@@ -25,9 +25,9 @@ def estimator(path: str, **settings: Any) -> EstimatorConfig:
 
 def ranked_first(detector: FittedDetector) -> float:
     """Share of the entities whose features are raised that score above 95 of 100 usual days."""
-    usual = detector.score(windows_of(fleet(seed=5), NAMES)).score
+    usual = detector.score(windows_of(fleet(seed=5), NAMES))
     raised = fleet(entities=20, seed=6).with_columns(pl.col(NAMES) + 8)
-    return float((detector.score(windows_of(raised, NAMES)).score > np.quantile(usual, 0.95)).mean())
+    return float((detector.score(windows_of(raised, NAMES)) > np.quantile(usual, 0.95)).mean())
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_an_estimator_of_scikit_learn_or_pyod_scores_what_is_raised_higher(
     assert ranked_first(detector) > 0.5
     detector.save(tmp_path)
     windows = windows_of(fleet(seed=5), NAMES)
-    np.testing.assert_allclose(load_detector(tmp_path).score(windows).score, detector.score(windows).score, rtol=1e-5)
+    np.testing.assert_allclose(load_detector(tmp_path).score(windows), detector.score(windows), rtol=1e-5)
 
 
 def test_the_score_is_the_estimators_own_above_its_lowest_training_score() -> None:
@@ -59,13 +59,13 @@ def test_the_score_is_the_estimators_own_above_its_lowest_training_score() -> No
     raw = -theirs.decision_function(detector.arrays["sample"])
     np.testing.assert_allclose(detector.arrays["scores"], raw)
     rows = windows_of(fleet(), NAMES)
-    assert detector.score(rows).score.min() == 0
+    assert detector.score(rows).min() == 0
 
 
 def test_a_high_score_is_put_down_to_the_features_that_raise_it() -> None:
     detector = fitted(estimator(SKLEARN_FOREST))
     raised = fleet(entities=20, seed=6, missing=0).with_columns(pl.col(NAMES[1]) + 30)
-    scores = detector.score(windows_of(raised, NAMES))
+    scores = detector.explain(windows_of(raised, NAMES))
     assert (scores.contributions.argmax(axis=1) == 1).mean() > 0.8
 
 

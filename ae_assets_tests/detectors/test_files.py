@@ -37,7 +37,7 @@ def test_a_saved_rule_is_one_json_file(tmp_path: Path) -> None:
     rule = fit(CounterRuleConfig(features=NAMES[:2]), split(DENSE, fleet()))
     rule.save(tmp_path)
     windows = windows_of(fleet(seed=5), NAMES)
-    assert np.array_equal(load_detector(tmp_path).score(windows).score, rule.score(windows).score)
+    assert np.array_equal(load_detector(tmp_path).score(windows), rule.score(windows))
     assert [path.name for path in tmp_path.iterdir()] == ["preprocessing.json"]
 
 

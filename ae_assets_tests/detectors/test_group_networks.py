@@ -144,16 +144,16 @@ def test_a_group_that_cannot_be_fitted_is_scored_by_the_detector_of_all(
     [because] = fitted.groups.filter(group="mute")["pooled_because"]
     assert because not in (None, FEW)
     mute = np.flatnonzero((data.windows.keys()["cohort"] == "mute").to_numpy())
-    alone = fitted.of_all.score(data.windows.take(mute)).score / np.float32(fitted.unit_of_all)
-    assert np.array_equal(fitted.score(data.windows).score[mute], alone)
+    alone = fitted.of_all.score(data.windows.take(mute)) / np.float32(fitted.unit_of_all)
+    assert np.array_equal(fitted.score(data.windows)[mute], alone)
 
 
 def test_scores_of_all_groups_at_once_are_those_of_each_alone(by_cohort: tuple[FittedPerGroup, TrainingData]) -> None:
     fitted, data = by_cohort
-    scores, cohorts = fitted.score(data.windows), data.windows.keys()["cohort"]
+    scores, cohorts = fitted.explain(data.windows), data.windows.keys()["cohort"]
     for group, unit in fitted.groups.select("group", "unit").drop_nulls().iter_rows():
         own = np.flatnonzero((cohorts == group).to_numpy())
-        alone = fitted.detector(group).score(data.windows.take(own))
+        alone = fitted.detector(group).explain(data.windows.take(own))
         np.testing.assert_allclose(scores.score[own] * unit, alone.score, rtol=1e-4)
         np.testing.assert_allclose(scores.contributions[own] * unit, alone.contributions, rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(scores.expected[own], alone.expected, rtol=1e-3, atol=1e-3)
@@ -172,7 +172,7 @@ def test_a_model_of_groups_is_a_few_files_of_which_those_are_read_that_score(
     loaded = load_detector(tmp_path, NAMES)
     assert isinstance(loaded, FittedPerGroup)
     assert isinstance(loaded.members.weights, np.memmap)  # type: ignore[attr-defined]  # of networks
-    assert loaded.score(data.windows).score.tobytes() == fitted.score(data.windows).score.tobytes()
+    assert loaded.score(data.windows).tobytes() == fitted.score(data.windows).tobytes()
     assert loaded.detector("odd").history == fitted.detector("odd").history
     (tmp_path / "weights.npy").write_bytes((tmp_path / "weights.npy").read_bytes()[:-400])
     with pytest.raises(ModelError):

@@ -31,7 +31,7 @@ def fitted(of: Windows) -> FittedDetector:
 
 def scored(values: NDArray[np.float64]) -> Scores:
     of = windows(values)
-    return fitted(of).score(of)
+    return fitted(of).explain(of)
 
 
 def slow_distance(values: NDArray[np.float64], last: int) -> float:
@@ -78,7 +78,7 @@ def test_flat_stretches_are_alike_and_later_records_change_nothing() -> None:
     assert score[:60].max() == 0
     assert score[61] == pytest.approx(np.sqrt(RECORDS), rel=1e-4)
     detector, cut = fitted(windows(values)), windows(values[:100])
-    assert np.array_equal(detector.score(cut).score, detector.score(windows(values)).score[:100])
+    assert np.array_equal(detector.score(cut), detector.score(windows(values))[:100])
 
 
 def test_a_missing_value_is_the_one_before_it_and_a_record_without_one_says_nothing() -> None:
@@ -88,7 +88,7 @@ def test_a_missing_value_is_the_one_before_it_and_a_record_without_one_says_noth
     filled = values.copy()
     filled[[50, 70]] = values[[49, 69]]
     detector = fitted(windows(values))
-    first, second = (detector.score(windows(one)).score for one in (missing, filled))
+    first, second = (detector.score(windows(one)) for one in (missing, filled))
     others = np.delete(np.arange(120), [50, 70])
     np.testing.assert_array_equal(first[others], second[others])
     assert first[[50, 70]].tolist() == [0, 0]

@@ -45,14 +45,14 @@ def test_a_classifier_learns_from_targets_and_scores_windows_like_them_higher(
     assert detector.history.windows_seen == (~data.held_out).sum()
     assert min(detector.history.validation_loss) < 0.9 * detector.history.median_loss
     usual, raised = (
-        detector.score(windows_of(table, NAMES, config.window))
+        detector.explain(windows_of(table, NAMES, config.window))
         for table in (fleet(seed=5), fleet(seed=6).with_columns(pl.col(NAMES[:3]) + 6))
     )
     assert (raised.score > np.median(usual.score)).mean() > 0.9
     assert raised.contributions[:, :3].sum() > raised.contributions[:, 3:].sum()
     assert np.isnan(usual.expected).all()
     detector.save(tmp_path)
-    again = load_detector(tmp_path).score(windows_of(fleet(seed=5), NAMES, config.window))
+    again = load_detector(tmp_path).explain(windows_of(fleet(seed=5), NAMES, config.window))
     assert again.score.tobytes() == usual.score.tobytes()
 
 
@@ -120,10 +120,10 @@ def test_a_network_that_draws_beats_the_median_and_scores_without_drawing(
     detector = fit(config.model_copy(update={"epochs": 15}), split(config, fleet()))
     assert min(detector.history.validation_loss) < 0.9 * detector.history.median_loss
     windows = windows_of(fleet(seed=5), NAMES, config.window)
-    scores = detector.score(windows)
-    assert scores.score.tobytes() == detector.score(windows).score.tobytes()
+    scores = detector.explain(windows)
+    assert scores.score.tobytes() == detector.score(windows).tobytes()
     detector.save(tmp_path)
-    assert load_detector(tmp_path).score(windows).score.tobytes() == scores.score.tobytes()
+    assert load_detector(tmp_path).score(windows).tobytes() == scores.score.tobytes()
 
 
 def test_a_conditional_network_says_something_else_of_the_same_values_in_another_cohort() -> None:
@@ -133,7 +133,9 @@ def test_a_conditional_network_says_something_else_of_the_same_values_in_another
     detector = fit(longer, split(longer, fleet().with_columns(shifted)))
     table = fleet(seed=5)
     even, odd = (
-        detector.score(windows_of(table.with_columns(cohort=pl.lit(name)), NAMES, config.window)).expected[:, 0].mean()
+        detector.explain(windows_of(table.with_columns(cohort=pl.lit(name)), NAMES, config.window))
+        .expected[:, 0]
+        .mean()
         for name in ("even", "odd")
     )
     assert even > odd + 1

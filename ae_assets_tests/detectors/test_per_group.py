@@ -84,17 +84,17 @@ def test_an_entity_is_scored_as_by_a_detector_of_its_own_in_units_of_its_own_hig
     scores, entities = pca.score(windows), windows.keys()["entity"].to_numpy()
     for entity in pca.own:
         own = np.flatnonzero(entities == entity)
-        assert np.array_equal(scores.score[own], pca.detector(entity).score(windows.take(own)).score)
+        assert np.array_equal(scores[own], pca.detector(entity).score(windows.take(own)))
     assert pca.groups["unit"].to_list() == [1, 1, 1, None]
     others = np.flatnonzero(entities == NEW)
-    assert np.array_equal(scores.score[others], pca.of_all.score(windows.take(others)).score)
+    assert np.array_equal(scores[others], pca.of_all.score(windows.take(others)))
     assert pca.detector(NEW) is pca.of_all
 
 
 def test_scores_without_a_unit_are_told_in_a_high_score_of_the_entity() -> None:
     detector = learned(EcodConfig(per="entity"))
     windows = judged(detector)
-    scores, entities = detector.score(windows).score, windows.keys()["entity"].to_numpy()
+    scores, entities = detector.score(windows), windows.keys()["entity"].to_numpy()
     for entity, unit in detector.groups.select("group", "unit").drop_nulls().iter_rows():
         assert unit != 1
         assert 0.85 < np.mean(scores[entities == entity] <= 1) < 1
@@ -105,21 +105,22 @@ def test_what_is_usual_at_one_station_is_strange_at_another(pca: FittedPerGroup)
     own = np.flatnonzero((windows.keys()["entity"] == "E001").to_numpy())
     as_of_another = windows.values.copy()
     as_of_another[windows.last_row[own], 0] -= 500
-    before, after = (pca.score(one).score[own] for one in (windows, with_values(windows, as_of_another)))
+    before, after = (pca.score(one)[own] for one in (windows, with_values(windows, as_of_another)))
     assert (after > 5 * np.maximum(before, 1))[np.isfinite(as_of_another[windows.last_row[own], 0])].all()
 
 
 @pytest.mark.bits
 def test_what_is_scored_beside_a_window_and_loading_change_no_bit(per_group: FittedPerGroup, tmp_path: Path) -> None:
     windows = judged(per_group)
-    whole = per_group.score(windows)
+    whole = per_group.explain(windows)
     np.testing.assert_allclose(whole.contributions.sum(axis=1), whole.score, rtol=1e-5)
     some = np.random.default_rng(0).permutation(len(windows))[:77]
     per_group.save(tmp_path)
     loaded = load_detector(tmp_path, NAMES)
     for detector, places in ((per_group, some), (loaded, some), (loaded, np.arange(len(windows)))):
-        part = detector.score(windows.take(places))
+        part = detector.explain(windows.take(places))
         assert part.score.tobytes() == whole.score[places].tobytes()
+        assert part.score.tobytes() == detector.score(windows.take(places)).tobytes()
         assert part.contributions.tobytes() == whole.contributions[places].tobytes()
         assert np.array_equal(part.expected, whole.expected[places], equal_nan=True)
     assert loaded.config == per_group.config
@@ -147,4 +148,4 @@ def test_abnormal_windows_are_learned_by_no_detector_and_make_no_entity_large_en
     assert isinstance(detector, FittedPerGroup)
     assert sorted(detector.own) == ["E001", "E002"]
     without = fit(PCA, replace(data, windows=windows))
-    assert np.array_equal(detector.score(windows).score, without.score(windows).score)
+    assert np.array_equal(detector.score(windows), without.score(windows))

@@ -156,32 +156,30 @@ def test_what_is_fitted_is_stored_and_a_filled_value_is_judged_as_one_that_was_m
     windows = windows_of(train, names, config.window)
     held_out = windows.keys()["entity"].to_numpy() >= "E030"
     detector = fit(config, TrainingData(windows, np.zeros(len(windows), np.bool_), held_out))
-    scores = detector.score(windows_of(table, names, config.window))
+    scores = detector.explain(windows_of(table, names, config.window))
     learned = windows.keys()["entity"].to_numpy() < "E030"
     median = np.nanmedian(windows.values[windows.last_row[learned]], axis=0)
     measured = [pl.col(name).fill_null(value) for name, value in zip(names, median.tolist(), strict=True)]
-    again = detector.score(windows_of(table.with_columns(measured), names, config.window))
+    again = detector.explain(windows_of(table.with_columns(measured), names, config.window))
     np.testing.assert_allclose(again.score, scores.score, rtol=1e-5)
     of_other_level, wild, wilder = (
-        detector.score(windows_of(table.with_columns(pl.lit(size).alias(name)), names, config.window)).score.tobytes()
+        detector.score(windows_of(table.with_columns(pl.lit(size).alias(name)), names, config.window)).tobytes()
         for name, size in (("disk_level", 1e6), ("disk_magnitude", 1e3), ("disk_magnitude", 1e6))
     )
     assert of_other_level == scores.score.tobytes()
     assert wild == wilder != scores.score.tobytes()
     detector.save(tmp_path)
-    assert (
-        load_detector(tmp_path).score(windows_of(table, names, config.window)).score.tobytes() == scores.score.tobytes()
-    )
+    assert load_detector(tmp_path).score(windows_of(table, names, config.window)).tobytes() == scores.score.tobytes()
 
 
 def test_a_network_looks_at_the_features_that_it_is_told(tmp_path: Path) -> None:
     config = DENSE.model_copy(update={"features": NAMES_OF_FLEET[:2], "epochs": 1})
     detector = fit(config, split(config, fleet()))
     windows = windows_of(fleet(seed=5), NAMES_OF_FLEET)
-    scores = detector.score(windows)
+    scores = detector.explain(windows)
     assert (scores.contributions > 0).any(axis=0).tolist() == [True] * 2 + [False] * 7
     assert detector.evidence == NAMES_OF_FLEET[:2]
     others = windows_of(fleet(seed=5).with_columns(pl.lit(9.0).alias(NAMES_OF_FLEET[2])), NAMES_OF_FLEET)
-    assert detector.score(others).score.tobytes() == scores.score.tobytes()
+    assert detector.score(others).tobytes() == scores.score.tobytes()
     with pytest.raises(ModelError, match="which the table lacks"):
         fit(config.model_copy(update={"features": ("torque",)}), split(config, fleet()))

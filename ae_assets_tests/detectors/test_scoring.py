@@ -20,8 +20,8 @@ def test_a_feature_that_leaves_its_course_comes_out_on_top(network: FittedDetect
     windows = windows_for(network, fleet(seed=5, missing=0, gaps=0))
     strange = windows.values.copy()
     strange[:, feature] += 8 * np.std(strange[:, feature])
-    before = network.score(windows)
-    after = network.score(with_values(windows, strange))
+    before = network.explain(windows)
+    after = network.explain(with_values(windows, strange))
     assert (after.score > before.score).mean() > 0.95
     assert (after.contributions.argmax(axis=1) == feature).mean() > 0.8
 
@@ -30,14 +30,14 @@ def test_a_missing_value_adds_nothing_to_the_score(network: FittedDetector) -> N
     windows = windows_for(network, fleet(seed=5, missing=0))
     values = windows.values.copy()
     values[:, 3] = np.nan
-    scores = network.score(with_values(windows, values))
+    scores = network.explain(with_values(windows, values))
     assert not scores.contributions[:, 3].any()
     assert np.isfinite(scores.expected).all()
 
 
 def test_a_record_without_any_value_scores_0(dense: FittedDetector) -> None:
     windows = windows_for(dense, fleet(seed=5))
-    scores = dense.score(with_values(windows, np.full_like(windows.values, np.nan)))
+    scores = dense.explain(with_values(windows, np.full_like(windows.values, np.nan)))
     assert not scores.score.any()
 
 
@@ -49,22 +49,22 @@ def test_what_lies_before_a_window_does_not_matter(lstm: FittedDetector) -> None
     for last_row, length in zip(short.last_row, short.length, strict=True):
         held[last_row - length + 1 : last_row + 1] = True
     strange = np.where(held[:, None], windows.values, np.float32(1e6))
-    assert np.array_equal(lstm.score(short).contributions, lstm.score(with_values(short, strange)).contributions)
+    assert np.array_equal(lstm.explain(short).contributions, lstm.explain(with_values(short, strange)).contributions)
 
 
 def test_every_day_of_a_window_counts(lstm: FittedDetector) -> None:
     windows = windows_for(lstm, fleet(entities=1, days=6, seed=5, missing=0, gaps=0))
     last = windows.take(np.array([5]))
-    base = lstm.score(last).score
+    base = lstm.score(last)
     for row in range(6):
         values = windows.values.copy()
         values[row] += 5
-        assert lstm.score(with_values(last, values)).score > base
+        assert lstm.score(with_values(last, values)) > base
 
 
 def test_expected_values_are_in_feature_units(dense: FittedDetector) -> None:
     windows = windows_for(dense, fleet(seed=5, missing=0))
-    expected = dense.score(windows).expected
+    expected = dense.explain(windows).expected
     shifts = [np.corrcoef(expected[:, column], windows.values[:, column])[0, 1] for column in range(len(NAMES))]
     assert min(shifts) > 0.9
 

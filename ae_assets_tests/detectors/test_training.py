@@ -46,13 +46,13 @@ def test_the_same_seed_gives_the_same_scores_bit_for_bit(
     again = fit(config, split(config, fleet()))
     windows = windows_of(fleet(seed=5), NAMES, config.window)
     assert again.history.validation_loss == before.history.validation_loss
-    assert np.array_equal(again.score(windows).contributions, before.score(windows).contributions)
+    assert np.array_equal(again.explain(windows).contributions, before.explain(windows).contributions)
 
 
 def test_another_seed_gives_other_scores(dense: FittedDetector) -> None:
     other = fit(DENSE.model_copy(update={"seed": 8, "epochs": 1}), split(DENSE, fleet()))
     windows = windows_of(fleet(seed=5), NAMES)
-    assert not np.array_equal(other.score(windows).score, dense.score(windows).score)
+    assert not np.array_equal(other.score(windows), dense.score(windows))
 
 
 def test_more_windows_than_the_setting_are_sampled_and_counted() -> None:
@@ -176,7 +176,7 @@ def test_noise_and_dropout_act_in_training_only_and_by_the_seed(
     assert first.history.train_loss == again.history.train_loss
     assert first.history.train_loss[0] > of_two_epochs.history.train_loss[0]
     windows = windows_of(fleet(seed=5), NAMES)
-    assert first.score(windows).score.tobytes() == again.score(windows).score.tobytes()
+    assert first.score(windows).tobytes() == again.score(windows).tobytes()
 
 
 def test_the_step_size_is_cut_where_the_validation_loss_stays() -> None:
@@ -215,10 +215,10 @@ def test_a_network_sees_as_many_steps_as_records_fit_its_window_and_a_stored_one
     detector.save(tmp_path)
     again = load_detector(tmp_path)
     assert (again.window, again.step, again.steps) == (config.window, timedelta(hours=1), 6)
-    np.testing.assert_array_equal(again.score(windows).score, detector.score(windows).score)
+    np.testing.assert_array_equal(again.score(windows), detector.score(windows))
     by_day = fit(config.model_copy(update={"window": 6 * DAY}), split(CONVOLUTIONAL, table))
     usual = windows_of(table, NAMES, 6 * DAY)
-    assert len(by_day.score(usual).score) == len(usual)
+    assert len(by_day.score(usual)) == len(usual)
     with pytest.raises(ModelError, match="span 6h"):
         by_day.score(windows)
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from math import log1p
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from ae_assets.detectors import Scores, windows_of
+from ae_assets.detectors import FittedDetector, Scores, Windows, windows_of
 from ae_assets.features.catalogue import feature_names
-from ae_assets.model.reasons import CONTEXT_ALONE, NOTHING_ON_THE_DAY, reasons, top_features
+from ae_assets.model.reasons import CONTEXT_ALONE, NOTHING_ON_THE_DAY, explanations
 from ae_assets.model.scoring import ScoredDay
 from ae_assets_tests.chain.tables import FIRST, watched_table
 
@@ -52,17 +53,35 @@ def day_of(parts: Mapping[str, Parts], *, seen_days: int | None = 7, **missing: 
         seen_days=pl.lit(seen_days, pl.Int16),
     )
     score = pl.Series("score", says.score, pl.Float64)
-    return ScoredDay(FIRST, windows.keys(), score, score, windows, says, records)
+    return ScoredDay(FIRST, windows.keys(), score, score, says.score, windows, Said(says), records)
+
+
+class Said(FittedDetector):
+    """A detector that says of the rows of one table what it is given, and counts the rows that it was asked for."""
+
+    def __init__(self, says: Scores) -> None:
+        self.says, self.asked = says, 0
+
+    def explain(self, windows: Windows) -> Scores:
+        self.asked += len(windows)
+        return self.says.take(windows.last_row)
+
+    def save(self, directory: Path) -> None:
+        raise NotImplementedError
+
+
+def reasons(scored: ScoredDay, rows: pl.Series) -> pl.DataFrame:
+    return explanations(scored, FEATURES, rows, rows)
 
 
 def told(scored: ScoredDay) -> dict[str, list[str]]:
-    words = reasons(scored, FEATURES, pl.repeat(True, len(scored.score), eager=True))
+    words = reasons(scored, pl.repeat(True, len(scored.score), eager=True))
     return dict(zip(scored.keys["entity"], words["reasons"].to_list(), strict=True))
 
 
 def test_age_is_context_and_no_cause_however_much_it_contributes() -> None:
     scored = day_of({"A1": {"smart_9_level": 20.0, "smart_5_level": 6.0, "smart_194_level": 1.0}})
-    words = reasons(scored, FEATURES, pl.Series([True]))
+    words = reasons(scored, pl.Series([True]))
     assert words["reasons"].to_list() == [["reallocated sectors 40, expected 0, +2 in a day, +16 in 7 days"]]
     assert words["context"].to_list() == ["33,704 power-on hours"]
 
@@ -111,14 +130,23 @@ def test_spans_are_those_that_the_drive_has_lived() -> None:
 
 def test_rows_that_need_no_reason_have_none() -> None:
     scored = day_of({"A1": {"smart_5_level": 5.0}, "A2": {"smart_5_level": 5.0}})
-    words = reasons(scored, FEATURES, pl.Series([False, True]))
+    words = reasons(scored, pl.Series([False, True]))
     assert words["reasons"].is_null().to_list() == words["context"].is_null().to_list() == [True, False]
+
+
+def test_only_rows_that_are_shown_are_explained() -> None:
+    scored = day_of({drive: {"smart_5_level": 5.0} for drive in ("A1", "A2", "A3")})
+    shown = explanations(scored, FEATURES, pl.Series([False, True, False]), pl.Series([False, True, True]))
+    assert shown["reasons"].is_null().to_list() == [True, False, True]
+    assert shown["top_features"].is_null().to_list() == [True, False, False]
+    assert isinstance(scored.detector, Said)
+    assert scored.detector.asked == 2
 
 
 def test_the_top_features_are_in_the_unit_of_their_attribute() -> None:
     scored = day_of({"A1": {"smart_5_level": 5.0, "smart_9_level": 4.0, "smart_5_growth_7d": 3.0,
                             "smart_194_level": 2.0, "smart_197_missing": 1.0}})  # fmt: skip
-    (features,) = top_features(scored, FEATURES).to_list()
+    (features,) = reasons(scored, pl.Series([True]))["top_features"].to_list()
     assert [(feature["name"], feature["value"], feature["contribution"]) for feature in features] == [
         ("smart_5_level", 40.0, 5.0),
         ("smart_9_level", 33_704.0, 4.0),

@@ -25,6 +25,7 @@ class ClassifierConfig(NetworkConfig):
     """A network that answers the log-odds of each window, from its values and from which of them are known."""
 
     uses_target: ClassVar[bool] = True
+    scores_alone: ClassVar[bool] = True  # contributions take a gradient
     searched: ClassVar[SearchSpace] = {**NetworkConfig.searched, "positive_share": Between(0.05, 0.5)}
     positive_share: float | None = Field(
         0.5,
@@ -102,6 +103,12 @@ class ClassifierConfig(NetworkConfig):
         log_odds, pull = jax.vjp(lambda values: answer(batch._replace(values=values)), batch.values)
         raised = jnp.maximum((pull(jnp.ones_like(log_odds))[0] * batch.values).sum(axis=1), 0) + 1e-6
         return Verdict(jax.nn.softplus(log_odds)[:, None] * (raised / raised.sum(axis=1, keepdims=True)), None)
+
+    def score(self, answer: Answer, batch: Batch) -> "jax.Array":
+        """The softplus of the log-odds."""
+        import jax
+
+        return jax.nn.softplus(answer(batch))
 
 
 class LstmClassifierConfig(ClassifierConfig):

@@ -98,6 +98,7 @@ class NetworkConfig(TrainingConfig, WindowDetectorConfig):
         uses_cohort: whether its inputs hold the cohort.
         loops_over_steps: whether it takes one step after the other, as recurrent layers do; says how XLA is best used.
         convolves: whether it is made of convolutions; the same.
+        scores_alone: whether a score costs less than a verdict; :meth:`score` is then asked for where nothing is shown.
     """
 
     implementation = "ae_assets.detectors.network_detector:FittedNetwork"
@@ -105,6 +106,7 @@ class NetworkConfig(TrainingConfig, WindowDetectorConfig):
     uses_cohort: ClassVar[bool] = False
     loops_over_steps: ClassVar[bool] = False
     convolves: ClassVar[bool] = False
+    scores_alone: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, shape: Shape) -> "keras.Model":
@@ -144,6 +146,10 @@ class NetworkConfig(TrainingConfig, WindowDetectorConfig):
     @abstractmethod
     def verdict(self, answer: Answer, batch: Batch) -> Verdict:
         """What the model's answer says of each window."""
+
+    def score(self, answer: Answer, batch: Batch) -> "jax.Array":
+        """The score (n,) of each window: the sum of its contributions, but for rounding."""
+        return self.verdict(answer, batch).contributions.sum(axis=1)
 
 
 class ReconstructionConfig(NetworkConfig):
