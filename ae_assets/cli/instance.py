@@ -30,7 +30,7 @@ from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.component import TableLeftOut
 from ae_assets.pipeline.daily import failure_in
 from ae_assets.pipeline.failures import is_caused_by, root_message
-from ae_assets.pipeline.home import home_folder
+from ae_assets.pipeline.home import home_folder, keep_compiled
 from ae_assets.pipeline.interrupts import forget_interrupts, was_interrupted
 from ae_assets.pipeline.partitions import (
     bounds_of,
@@ -241,6 +241,7 @@ def prepare_home() -> Path:
             f"the home {home} cannot be written ({error.strerror}); name a folder of yours in AE_ASSETS_HOME"
         ) from None
     os.environ["AE_ASSETS_HOME"] = str(home)
+    keep_compiled(home)
     os.environ["DAGSTER_HOME"] = str(dagster_home)
     return home
 

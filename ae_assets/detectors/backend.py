@@ -5,6 +5,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ae_assets.detectors.compilation import ask_for_host_devices
+from ae_assets.errors import ModelError
+
 if "keras" in sys.modules and sys.modules["keras"].backend.backend() != "jax":
     raise ImportError(
         f"keras is already loaded with the {sys.modules['keras'].backend.backend()} backend, detectors need jax; "
@@ -12,12 +18,14 @@ if "keras" in sys.modules and sys.modules["keras"].backend.backend() != "jax":
     )
 os.environ["KERAS_BACKEND"] = "jax"
 
-import keras
-import numpy as np
-from numpy.typing import NDArray
-
-from ae_assets.detectors.compilation import ask_for_host_devices
-from ae_assets.errors import ModelError
+# Keras imports these where they are installed, for wrappers and galleries: a second of each process that scores.
+_UNUSED = [name for name in ("sklearn", "matplotlib") if name not in sys.modules]
+sys.modules.update(dict.fromkeys(_UNUSED))  # type: ignore[arg-type]  # None: as if it were not installed
+try:
+    import keras
+finally:
+    for _name in _UNUSED:
+        del sys.modules[_name]
 
 ask_for_host_devices()
 

@@ -17,7 +17,7 @@ from pydantic import Field
 from ae_assets.chain.workspace import STREAM, Workspace
 from ae_assets.lakehouse import Lakehouse, ModelStore
 from ae_assets.model.definition import SourceSection, WatchedTable
-from ae_assets.pipeline.home import home_folder
+from ae_assets.pipeline.home import home_folder, keep_compiled
 from ae_assets.pipeline.launcher import LocalRunLauncher
 from ae_assets.pipeline.partitions import periods_of
 from ae_assets.pipeline.s3 import VARIABLE, client_of, file_properties, s3_of_environment
@@ -92,6 +92,7 @@ class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["LakehouseResource"]:
         """The resource; a run that uses it shows meanwhile that its process lives, if the launcher wants to know."""
+        keep_compiled(Path(self.home))
         run = context.run
         launcher = context.instance.run_launcher if context.instance and run else None
         alive = launcher.alive(run.run_id) if run and isinstance(launcher, LocalRunLauncher) else nullcontext()
