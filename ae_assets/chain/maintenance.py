@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT, LEDGER, LIVES, TARGET, Workspace
+from ae_assets.chain.workspace import (
+    ANOMALIES,
+    DAILY_INPUT,
+    DEAD_LETTERS,
+    LEDGER,
+    LIVES,
+    STREAM,
+    TARGET,
+    Workspace,
+)
 from ae_assets.progress import Progress
 
 if TYPE_CHECKING:
@@ -45,7 +54,9 @@ def maintain(space: Workspace) -> TablesMaintained:
     """
     settings = space.table.maintenance
     keep = timedelta(days=settings.keep_days)
-    assets = [asset for asset in (*DAILY_INPUT, ANOMALIES, LEDGER, LIVES, TARGET) if space.exists(asset)]
+    assets = [
+        asset for asset in (*DAILY_INPUT, ANOMALIES, LEDGER, LIVES, TARGET, STREAM, DEAD_LETTERS) if space.exists(asset)
+    ]
     began, tables = time.monotonic(), {}
     for done, asset in enumerate(assets, 1):
         tables[asset] = space.tables.maintain(

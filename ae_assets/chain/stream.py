@@ -6,6 +6,7 @@ broker is told the offsets as well, for those who watch its lag, and never asked
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -38,13 +39,17 @@ class Landed:
         rows: records that are rows of periods now.
         letters: records that are dead letters now.
         periods: those that have new rows.
-        delays: of each batch, seconds from when its newest and its oldest record was sent to the commit.
+        commits: how often some were landed.
+        delays: of the latest batches, seconds from when its newest and its oldest record was sent to the commit.
+        lag: records that the topic held when it was last asked and that are not landed.
     """
 
     rows: int = 0
     letters: int = 0
     periods: set[date] = field(default_factory=set)
-    delays: list[tuple[float, float]] = field(default_factory=list)
+    commits: int = 0
+    delays: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=1_000))
+    lag: int = 0
 
 
 class StreamTable:
@@ -123,6 +128,7 @@ def consume(
     stopped: Callable[[], bool] = lambda: False,
     batch_rows: int = BATCH_ROWS,
     batch_seconds: float = BATCH_SECONDS,
+    seen: Callable[[Landed], None] = lambda _: None,
 ) -> Landed:
     """Lands the records of a topic: what is there now, or for as long as it is not stopped, beside others of a group.
 
@@ -134,6 +140,7 @@ def consume(
         stopped: asked between batches and while none comes.
         batch_rows: records of a commit.
         batch_seconds: after which what came is landed, however little.
+        seen: is told after each batch, also of none, what has become of all so far.
 
     Raises:
         SourceError: the topic is not there, or no broker answers for a minute.
@@ -149,7 +156,8 @@ def consume(
                 handled = told.rows + told.letters
                 note = f"{told.letters:,} dead letters" if told.letters else ""
                 seconds = time.monotonic() - began
-                space.progress(Progress("consume", handled, handled, "records", handled, seconds, note))
+                space.progress(Progress("consume", handled, handled + told.lag, "records", handled, seconds, note))
+            seen(reader.landed)
             if until_end and reader.is_at(ends):
                 break
     return reader.landed
@@ -214,6 +222,9 @@ class _Reader:
             for part in self._places
         }
 
+    def lag(self) -> int:
+        return sum(max(end - self._places[part], 0) for part, end in self.ends().items())
+
     def is_at(self, ends: Mapping[int, int]) -> bool:
         return all(self._places.get(part, 0) >= end for part, end in ends.items())
 
@@ -256,6 +267,8 @@ class _Reader:
             self._take([TopicPartition(self._topic.name, part) for part in self._places])
             return False
         self._stand |= places
+        self.landed.commits += 1
+        self.landed.lag = self.lag()
         offsets = [TopicPartition(self._topic.name, part, place) for part, place in places.items()]
         self._consumer.commit(offsets=offsets, asynchronous=True)
         return True
@@ -276,6 +289,17 @@ class _Reader:
 
         if problem.fatal() or problem.code() in {KafkaError._AUTHENTICATION, KafkaError._SSL}:  # noqa: SLF001 - public names
             self._failure = KafkaException(problem)
+
+
+def waiting(space: Workspace, topic: Topic) -> int:
+    """Records that a topic holds and that are not landed; some of them may be no records, such as aborted ones.
+
+    Raises:
+        SourceError: the topic is not there, or no broker answers for a minute.
+    """
+    reader = _Reader(space, topic, f"ae_assets-{space.table.table}")
+    with reader.opened(all_parts=True):
+        return reader.lag()
 
 
 def produce(

@@ -201,7 +201,8 @@ def export_source(table: str, start: str, end: str, output: Path) -> int:
 @click.option(
     "--group", metavar="NAME", help="Consumers of one group share the topic; left out: ae_assets-TABLE.", default=None
 )
-def consume(table: str, group: str | None, *, until_end: bool) -> int:
+@click.option("--listen", metavar="[HOST:]PORT", help="Tell /health, /ready and /metrics (Prometheus) there.")
+def consume(table: str, group: str | None, listen: str | None, *, until_end: bool) -> int:
     """Lands the records of TABLE's topic in its home, each once, until it is stopped by Ctrl-C or SIGTERM.
 
     Their periods are then there for the table's assets, as files would be. What is no record of the table is kept with
@@ -211,7 +212,7 @@ def consume(table: str, group: str | None, *, until_end: bool) -> int:
     from ae_assets.cli.stream import consumed
 
     with open_chain(table) as chain, shown_progress("consume"):
-        for line in consumed(chain, group or f"ae_assets-{table}", until_end=until_end):
+        for line in consumed(chain, group or f"ae_assets-{table}", listen, until_end=until_end):
             click.echo(line)
     return DONE
 

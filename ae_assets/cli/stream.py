@@ -6,18 +6,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
-from threading import Event
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
 
-from ae_assets.chain.stream import consume, produce
+from ae_assets.chain.stream import Landed, consume, produce
 from ae_assets.cli.export_source import as_text
 from ae_assets.cli.instance import Chain
 from ae_assets.errors import ConfigError
 from ae_assets.progress import Progress, publish
 from ae_assets.sources.kafka import Topic, TopicSource
 
+HEALTHY_SECONDS = 60.0
+"""A consumer that has not looked at its topic for so long hangs; a commit may take three times as long."""
 
-def consumed(chain: Chain, group: str, *, until_end: bool) -> Iterator[str]:
+
+def consumed(chain: Chain, group: str, listen: str | None, *, until_end: bool) -> Iterator[str]:
     """Lands records until the topic ends or the process is asked to stop, and says what became of them.
+
+    Args:
+        chain: of the table.
+        group: of consumers that share the topic.
+        listen: HOST:PORT, or a port of this machine alone, where health and metrics are told; None: nowhere.
+        until_end: whether it ends where the topic does.
 
     Raises:
         ConfigError: the table's source is no topic.
@@ -26,9 +36,10 @@ def consumed(chain: Chain, group: str, *, until_end: bool) -> Iterator[str]:
     source = chain.source()
     if not isinstance(source, TopicSource):
         raise ConfigError(f"{chain.definition.table} is read from {source.location}, expected kafka://HOST:PORT/TOPIC")
-    with _stop_on_signals() as stopped:
+    told = Told(chain.definition.table)
+    with _stop_on_signals() as stopped, _telling(told, listen):
         space = replace(chain.space, progress=publish)
-        landed = consume(space, source.topic, group=group, until_end=until_end, stopped=stopped.is_set)
+        landed = consume(space, source.topic, group=group, until_end=until_end, stopped=stopped.is_set, seen=told.see)
     periods = chain.definition.periods
     yield f"{landed.rows:,} records landed in {len(landed.periods):,} {periods.plural}"
     if landed.letters:
@@ -54,6 +65,99 @@ def produced(chain: Chain, days: tuple[date, date], location: str) -> str:
         publish(Progress("produce", done, len(periods), definition.periods.plural, rows, time.monotonic() - began))
     absent = f"; the source lacks {len(periods) - done:,} of the {len(periods):,}" if done < len(periods) else ""
     return f"{topic.location}: {rows:,} records of {done:,} {definition.periods.plural}{absent}"
+
+
+class Told:
+    """What a consumer says of itself while it runs: whether it goes on, and its figures in the format of Prometheus."""
+
+    def __init__(self, table: str) -> None:
+        self._table = table
+        self._landed = Landed()
+        self._looked: float | None = None
+
+    def see(self, landed: Landed) -> None:
+        """Takes in what has become of all records so far."""
+        self._landed, self._looked = landed, time.monotonic()
+
+    def page(self, path: str) -> tuple[int, str]:
+        """Status and text of ``/health`` (it goes on), ``/ready`` (it has reached its topic) and ``/metrics``."""
+        looked = self._looked
+        if path == "/metrics":
+            return 200, self._metrics()
+        if path == "/ready":
+            return (503, "no batch was read yet\n") if looked is None else (200, "ready\n")
+        if path != "/health":
+            return 404, "there are /health, /ready and /metrics\n"
+        if looked is not None and time.monotonic() - looked > HEALTHY_SECONDS:
+            return 503, f"the topic was not looked at for {HEALTHY_SECONDS:.0f} seconds\n"
+        return 200, "going on\n"
+
+    def _metrics(self) -> str:
+        landed, delays = self._landed, sorted(newest for newest, _ in self._landed.delays)
+        figures: list[tuple[str, str, str, str, float]] = [
+            ("records_total", "counter", "Records that became rows, or dead letters.", 'kind="row"', landed.rows),
+            ("records_total", "counter", "", 'kind="dead_letter"', landed.letters),
+            ("commits_total", "counter", "Batches that were landed.", "", landed.commits),
+            ("lag_records", "gauge", "Records of the topic that were not landed at the last look.", "", landed.lag),
+        ]
+        figures += [
+            (
+                "delay_seconds",
+                "gauge",
+                "" if share != 0.5 else "From when the newest record of a batch was sent to its commit, of the latest.",
+                f'quantile="{share}"',
+                round(delays[min(int(share * len(delays)), len(delays) - 1)], 3),
+            )
+            for share in (0.5, 0.99)
+            if delays
+        ]
+        lines = []
+        for name, kind, meaning, label, value in figures:
+            full = f"ae_assets_stream_{name}"
+            if meaning:
+                lines += [f"# HELP {full} {meaning}", f"# TYPE {full} {kind}"]
+            labels = ",".join(filter(None, (f'table="{self._table}"', label)))
+            lines.append(f"{full}{{{labels}}} {value}")
+        return "\n".join(lines) + "\n"
+
+
+@contextmanager
+def _telling(told: Told, listen: str | None) -> Iterator[None]:
+    """Answers with the pages of `told` at an address, for as long as the context lasts.
+
+    Raises:
+        ConfigError: it is none, or cannot be listened at.
+    """
+    if listen is None:
+        yield
+        return
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10
+
+        def do_GET(self) -> None:
+            status, text = told.page(self.path.partition("?")[0])
+            self.send_response(status)
+            self.send_header("Content-Type", "text/plain; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: a probe asks every few seconds."""
+
+    host, _, port = listen.rpartition(":")
+    try:
+        server = ThreadingHTTPServer((host or "127.0.0.1", int(port)), Handler)
+    except (OSError, ValueError, OverflowError) as error:
+        raise ConfigError(
+            f"--listen {listen}: expected HOST:PORT that is free, e.g. 127.0.0.1:9464 ({error})"
+        ) from None
+    with server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield
+        finally:
+            server.shutdown()
 
 
 @contextmanager

@@ -512,6 +512,11 @@ class WatchedTable(Section):
         return replace(self.source.reading, periods=self.periods)
 
     @property
+    def is_of_a_topic(self) -> bool:
+        """Whether its records are landed from a topic of Kafka."""
+        return self.source.location.lower().startswith("kafka:")
+
+    @property
     def layout(self) -> Layout:
         return self.source.contract
 

@@ -15,6 +15,7 @@ from ae_assets.chain.workspace import (
     MODEL,
     QUARANTINE,
     RAW,
+    STREAM,
     THRESHOLD,
     Workspace,
 )
@@ -47,6 +48,7 @@ ACCELERATOR = "accelerator"
 """Pool of the steps that fit detectors: two on one device run out of its memory."""
 
 KINDS = {
+    STREAM: {"kafka", "iceberg"},
     RAW: {"iceberg", "polars", "bronze"},
     FEATURES: {"iceberg", "polars", "pandera", "silver"},
     QUARANTINE: {"iceberg", "polars", "pandera"},
@@ -74,6 +76,7 @@ CONDITIONS = {FEATURES: features_condition, ANOMALIES: anomalies_condition}
 def build_assets(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """The assets of one watched table, in the order in which they depend on each other; they need `daily.RESOURCES`."""
     return [
+        *([_stream(table)] if table.is_of_a_topic else []),
         _raw(table, partitions),
         _features(table, partitions),
         _model(table),
@@ -99,11 +102,15 @@ def _daily_step(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefiniti
     return _step(table, *assets, partitions_def=partitions, backfill_policy=dg.BackfillPolicy.single_run())
 
 
+def _inputs(table: WatchedTable, asset: str) -> tuple[str, ...]:
+    return (STREAM,) if asset == RAW and table.is_of_a_topic else INPUTS.get(asset, ())
+
+
 def _spec(table: WatchedTable, asset: str) -> dg.AssetSpec:
     condition = CONDITIONS.get(asset)
     spec = dg.AssetSpec(
         [table.table, asset],
-        deps=[dg.AssetKey([table.table, name]) for name in INPUTS.get(asset, ())],
+        deps=[dg.AssetKey([table.table, name]) for name in _inputs(table, asset)],
         description=describe(table, asset),
         metadata=metadata_of(table, asset),
         group_name=table.table,
@@ -113,6 +120,19 @@ def _spec(table: WatchedTable, asset: str) -> dg.AssetSpec:
         freshness_policy=freshness_policy(table, asset),
     )
     return spec.with_io_manager_key(MADE_PERIODS) if asset in DAILY else spec
+
+
+def _stream(table: WatchedTable) -> dg.AssetsDefinition:
+    @dg.multi_asset(**_step(table, STREAM))
+    def stream(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[Result]:
+        from ae_assets.chain.stream import consume
+        from ae_assets.sources.kafka import Topic
+
+        space = workspace_of(context, table, lakehouse)
+        landed = consume(space, Topic.of(table.source.location), group=f"ae_assets-{table.table}", until_end=True)
+        yield dg.MaterializeResult(metadata=metadata.stream_run(table, landed))
+
+    return stream
 
 
 def _raw(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> dg.AssetsDefinition:

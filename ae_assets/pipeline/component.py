@@ -9,7 +9,7 @@ import dagster as dg
 from dagster.components.resolved.errors import ResolutionException
 from pydantic import BaseModel, RootModel
 
-from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT, MAINTENANCE, MODEL, THRESHOLD
+from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT, MAINTENANCE, MODEL, STREAM, THRESHOLD
 from ae_assets.errors import ConfigError
 from ae_assets.model.definition import WatchedTable
 from ae_assets.model.parse import parse_table
@@ -24,7 +24,7 @@ from ae_assets.pipeline.partitions import partitions_of
 from ae_assets.pipeline.repeated_keys import repeated_keys
 from ae_assets.pipeline.resources import default_resources
 from ae_assets.pipeline.schedules import maintenance_schedules, retraining_schedules
-from ae_assets.pipeline.sensors import landing_sensor
+from ae_assets.pipeline.sensors import consume_sensor, landing_sensor
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -141,11 +141,17 @@ class AnomalyPipeline(dg.Component):
             (MAINTENANCE,),
             f"Keeps the tables of {table.table} small: few files, few old states, none that nothing names.",
         )
+        landing = [landing_sensor(table, partitions, daily)]
+        jobs = [daily, retrain, maintain]
+        if table.is_of_a_topic:
+            consume = _job(table, "consume", (STREAM,), f"Lands what the topic of {table.table} holds.")
+            jobs.append(consume)
+            landing.append(consume_sensor(table, consume))
         return dg.Definitions(
             assets=build_assets(table, partitions),
             asset_checks=[build_pooled_checks(table), *build_freshness_checks(table)],
-            jobs=[daily, retrain, maintain, *choosing_jobs(table)],
-            sensors=[landing_sensor(table, partitions, daily), automation_sensor(table), *freshness_sensors(table)],
+            jobs=[*jobs, *choosing_jobs(table)],
+            sensors=[*landing, automation_sensor(table), *freshness_sensors(table)],
             schedules=[*retraining_schedules(table, retrain), *maintenance_schedules(table, maintain)],
             resources={**RESOURCES, **_not_brought(self.resources(), context)},
         )

@@ -11,6 +11,7 @@ from ae_assets.chain.workspace import (
     MODEL,
     QUARANTINE,
     RAW,
+    STREAM,
     THRESHOLD,
 )
 from ae_assets.model.definition import MaintenanceSection, WatchedTable
@@ -60,6 +61,9 @@ def describe(table: WatchedTable, asset: str) -> str:
         "comparisons, on days that neither fit nor threshold has seen. Without `start` and `end` the latest of them. "
         + _judged_by(table),
         MAINTENANCE: _maintenance(table.maintenance),
+        STREAM: f"The records of the topic, each landed once, in the {table.periods.plural} of their times; what is no "
+        f"record of this table is in `{table.table}.dead_letters`. The sensor `{table.table}_consume` asks for it when "
+        f"the topic has new ones; `ae-assets consume {table.table}` lands them as they come.",
     }[asset]
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ae_assets.chain.model import TrainedModel
     from ae_assets.chain.raw import RawDay
     from ae_assets.chain.results import Evaluation
+    from ae_assets.chain.stream import Landed
     from ae_assets.chain.threshold import Calibrated
 
 Metadata = dict[str, Any]
@@ -448,6 +449,20 @@ def evaluation_run(evaluation: "Evaluation") -> Metadata:
         "Model version": evaluation.version,
         IN_WORDS: dg.MetadataValue.md(f"{FENCE}{evaluation.text}{FENCE}"),
         "Result": dg.MetadataValue.json(evaluation.record),
+    }
+
+
+def stream_run(table: WatchedTable, landed: "Landed") -> Metadata:
+    letters = f" {landed.letters:,} are none, see {table.table}.dead_letters." if landed.letters else ""
+    newest, oldest = (max((delay[place] for delay in landed.delays), default=0.0) for place in (0, 1))
+    return {
+        SUMMARY: f"{landed.rows:,} records landed in {len(landed.periods):,} {table.periods.plural}.{letters}",
+        "Rows": landed.rows,
+        "Dead letters": landed.letters,
+        "Periods": ", ".join(map(table.periods.key, sorted(landed.periods)[:20])),
+        "Lag": landed.lag,
+        "Longest delay of the newest record, seconds": round(newest, 1),
+        "Longest delay of the oldest record, seconds": round(oldest, 1),
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from ae_assets.chain.workspace import ANOMALIES, DAILY, Workspace
-from ae_assets.errors import LakehouseError, SourceError
+from ae_assets.errors import ConfigError, LakehouseError, SourceError
 from ae_assets.model.definition import WatchedTable
 from ae_assets.pipeline.partitions import bounds_of, first_and_last, newest_that_has_ended, remember_periods
 from ae_assets.pipeline.resources import LakehouseResource
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 
+UNFINISHED = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
 STRAYS_NAMED = 20
 """A log of every look does not get longer with what lies beside the days."""
 
@@ -94,6 +101,38 @@ def landing_sensor(
         return dg.SensorResult(requests, nothing, cursor=LandingCursor(planned.asked).to_json())
 
     return landing
+
+
+def consume_sensor(table: WatchedTable, job: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:
+    """A sensor that requests a run which lands what a topic holds, when it holds records that are not landed.
+
+    One run at a time: two would read the same records, and one of them for nothing.
+    """
+
+    @dg.sensor(
+        name=f"{table.table}_consume",
+        job=job,
+        minimum_interval_seconds=table.sensor.interval_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING if table.sensor.enabled else dg.DefaultSensorStatus.STOPPED,
+        description=f"Looks whether the topic of {table.table} has records that are not landed, and lands them. Where "
+        f"`ae-assets consume {table.table}` runs all the time it is not needed.",
+    )
+    def consume(context: dg.SensorEvaluationContext, lakehouse: LakehouseResource) -> dg.SensorResult | dg.SkipReason:
+        from ae_assets.chain.stream import waiting
+        from ae_assets.sources.kafka import Topic
+
+        going_on = dg.RunsFilter(job_name=job.name, statuses=[*UNFINISHED])
+        if context.instance.get_runs_count(going_on):
+            return dg.SkipReason("a run that lands records waits or goes on")
+        try:
+            count = waiting(lakehouse.workspace(table), Topic.of(table.source.location))
+        except (ConfigError, LakehouseError, SourceError) as error:
+            return dg.SkipReason(f"the topic cannot be looked at now: {error}")
+        if not count:
+            return dg.SkipReason("all records of the topic are landed")
+        return dg.SensorResult([dg.RunRequest(tags={"ae_assets/records": str(count)})])
+
+    return consume
 
 
 def _loaded(space: Workspace) -> dict[date, tuple[str, datetime]]:

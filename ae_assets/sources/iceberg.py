@@ -127,12 +127,15 @@ class IcebergSource(ListingSource):
         return {period: self._listed_period(period, of_period) for period, of_period in parts.items()}, []
 
     def _listed_period(self, period: date, parts: "Sequence[tuple[FileScanTask, int]]") -> SourceDay:
-        files = sorted(_identity(task) for task, _ in parts)
-        fingerprint = hashlib.sha256("\n".join(files).encode()).hexdigest()[:16]
-        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        more = f" and {len(parts) - 1} more" if len(parts) > 1 else ""
         size = sum(task.file.file_size_in_bytes * count // task.file.record_count for task, count in parts)
         first = min(task.file.file_path for task, _ in parts).rsplit("/", 1)[-1]
-        return SourceDay(period, f"files-{fingerprint}", f"{self._table}!{first}{more}", size)
+        return SourceDay(period, self._fingerprint(parts), f"{self._table}!{first}{more}", size)
+
+    def _fingerprint(self, parts: "Sequence[tuple[FileScanTask, int]]") -> str:
+        files = sorted(_identity(task) for task, _ in parts)
+        digest = hashlib.sha256("\n".join(files).encode()).hexdigest()
+        return f"files-{digest[:16]}"
 
     def _rows(self, day: SourceDay) -> pl.DataFrame:
         from pyiceberg.expressions import IsNull, Or, Reference

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+import dagster as dg
 import polars as pl
 import pytest
 from confluent_kafka import Producer
@@ -24,11 +25,13 @@ from ae_assets.cli.export_source import as_text
 from ae_assets.errors import SourceError
 from ae_assets.lakehouse.tables import Lakehouse
 from ae_assets.model.parse import parse_table
+from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.sources import Source, open_source
 from ae_assets.sources.kafka import OFFSET, PART, Topic
 from ae_assets_tests.chain.tables import storage_of
 from ae_assets_tests.conftest import REPOSITORY
 from ae_assets_tests.integration.kafka import Kafka
+from ae_assets_tests.pipeline.runs import PipelineAlone, instance_in
 
 START = datetime(2024, 4, 15, tzinfo=UTC)
 COLUMNS: dict[str, Any] = {
@@ -281,6 +284,33 @@ def test_a_source_that_is_sent_comes_back_equal_and_an_aborted_period_is_no_reco
         frames = [one.read(one.days()[day]).sort("at", "site") for one in (source, landed)]
         same = ["at", "site", "level"]
         assert frames[0].select(same).equals(frames[1].select(same))
+
+
+def test_runs_of_the_sensor_land_what_the_topic_holds_and_the_chain_takes_it_up(case: Case) -> None:
+    case.send([*records(0, 1_000), b"{"])
+    table = case.space.table
+    definitions = PipelineAlone(table).build_defs(None)
+    lakehouse = {"lakehouse": LakehouseResource(home=str(case.home))}
+    repository = dg.Definitions.merge(definitions, dg.Definitions(resources=lakehouse)).get_repository_def()
+    sensor, job = repository.get_sensor_def("levels_consume"), repository.get_job("levels_consume")
+    with instance_in(case.home.parent) as instance:
+
+        def looked() -> dg.SensorResult | dg.SkipReason:
+            with dg.build_sensor_context(instance=instance, repository_def=repository, resources=lakehouse) as context:
+                return sensor(context)  # type: ignore[return-value]
+
+        asked = looked()
+        assert isinstance(asked, dg.SensorResult)
+        assert asked.run_requests is not None
+        assert [request.tags["ae_assets/records"] for request in asked.run_requests] == ["1001"]
+        result = job.execute_in_process(instance=instance)
+        metadata = result.get_asset_materialization_events()[0].step_materialization_data.materialization.metadata
+        told = {name: metadata[name].value for name in ("Rows", "Dead letters", "Lag")}
+        assert told == {"Rows": 1_000, "Dead letters": 1, "Lag": 0}
+        assert isinstance(looked(), dg.SkipReason)
+    fingerprints = {day: one.fingerprint for day, one in case.source.days().items()}
+    case.space.tables.maintain("levels.stream")
+    assert {day: one.fingerprint for day, one in case.source.days().items()} == fingerprints
 
 
 def test_a_topic_that_is_not_there_is_named(case: Case, kafka: Kafka) -> None:
