@@ -12,6 +12,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from ae_assets.cli import main
+from ae_assets.cli.stream import Told
 from ae_assets_tests.deploy.compose_file import DEPLOY
 from ae_assets_tests.deploy.manifests import KUBERNETES, faults, loose_ends, manifests, pods, read
 
@@ -50,7 +52,7 @@ def test_nothing_reaches_the_namespace_but_what_a_policy_names() -> None:
         for name, one in everything.items()
         if one["kind"] == "NetworkPolicy" and one["spec"].get("ingress")
     }
-    assert ways_in.keys() == {"NetworkPolicy/code-server", "NetworkPolicy/webserver", "NetworkPolicy/spark"}
+    assert ways_in.keys() == {f"NetworkPolicy/{name}" for name in ("code-server", "webserver", "spark", "consume")}
     assert all(senders and ports for ways in ways_in.values() for senders, ports in ways)
     assert everything["Namespace/ae-assets"]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
@@ -59,6 +61,24 @@ def test_no_manifest_holds_a_secret() -> None:
     assert [name for name in all_manifests() if name.startswith("Secret/")] == []
     settings = all_manifests()["ConfigMap/ae-assets"]["data"]
     assert [name for name in settings if "SECRET" in name or "PASSWORD" in name or "CREDENTIAL" in name] == []
+
+
+def test_a_consumer_is_fenced_as_the_servers_are_and_probed_where_it_listens() -> None:
+    everything = all_manifests()
+    pod = everything["Deployment/consume"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert loose_ends(pod) == []
+    command, *options = container["command"][1:]
+    assert {name for name in options if name.startswith("--")} <= {
+        name for option in main.commands[command].params for name in option.opts
+    }
+    port = container["ports"][0]["containerPort"]
+    assert options[-1].endswith(f":{port}")
+    told = Told("levels")
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert told.page(container[probe]["httpGet"]["path"])[0] in {200, 503}
+    (way,) = everything["NetworkPolicy/consume"]["spec"]["ingress"]
+    assert way["ports"] == [{"protocol": "TCP", "port": port}]
 
 
 def test_executors_of_spark_are_fenced_as_the_servers_are() -> None:
