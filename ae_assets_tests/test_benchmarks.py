@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from ae_assets.lakehouse import Lakehouse
-from benchmarks import feature_file, rolling_origin, series_split
+from benchmarks import feature_file, rolling_origin, series_split, stages
+from benchmarks.__main__ import runs_of
 from benchmarks.history_run import counted_reads
 
 FIRST = date(2024, 1, 1)
@@ -120,3 +121,17 @@ def test_series_are_fitted_on_the_first_of_their_records_and_judged_on_the_last(
     own, of_values = (line.split("|") for line in said.out.splitlines() if line.startswith(("| pca", "| q of")))
     share = float(re.findall(r"(\d+\.\d)% abnormal", said.err)[0]) / 100
     assert min(float(own[2]), float(of_values[2])) > 5 * share  # a score that says nothing has the share itself
+
+
+def test_what_computes_networks_is_measured_on_the_cpu_and_on_an_accelerator_where_there_is_one() -> None:
+    assert runs_of(["read", "detectors"], None) == [("machine", None), ("read", None), ("detectors", None)]
+    assert runs_of(["read", "detectors"], "gpu")[2:] == [("detectors", "cpu"), ("detectors", "gpu")]
+
+
+def test_the_seconds_of_a_stage_are_without_those_inside_it_and_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([0.0, 1.0, 3.0, 6.0, 10.0])
+    monkeypatch.setattr(stages.Clock, "_now", staticmethod(lambda: (next(moments), 0.0)))
+    clock = stages.Clock()
+    with clock.stage("run"), clock.stage("write"):
+        pass
+    assert {stage: wall for stage, (wall, _) in clock.seconds.items()} == {"run": 2.0 + 4.0, "write": 3.0}

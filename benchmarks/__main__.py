@@ -2,8 +2,10 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 
-from benchmarks.process import measure
+from benchmarks.process import accelerator, measure
 from benchmarks.row import Row, table
 
 BENCHMARKS = {
@@ -20,6 +22,15 @@ BENCHMARKS = {
     "history": "a daily run with 10, 100 and 1,000 days held, and what it reads (some minutes)",
     "chain": "a range run and a modern day, raw to anomalies",
 }
+
+ON_DEVICES = {"detectors", "networks"}
+"""Measured on the CPU and, where JAX has one, on the accelerator."""
+
+
+def runs_of(names: Sequence[str], accelerator: str | None) -> list[tuple[str, str | None]]:
+    """The benchmarks to run, each with the platform of JAX that it is run on where that matters."""
+    both = (None,) if accelerator is None else ("cpu", accelerator)
+    return [(name, one) for name in ("machine", *names) for one in (both if name in ON_DEVICES else (None,))]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,10 +52,11 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
     rows: list[Row] = []
     failed: list[str] = []
-    for name in ["machine", *names]:
+    platform = accelerator() if ON_DEVICES & {*names} else None
+    for name, one in runs_of(names, platform):
         print(f"{name} ...", file=sys.stderr, flush=True)
         try:
-            rows += measure(name)
+            rows += [row if one is None else replace(row, name=f"{row.name} ({one})") for row in measure(name, one)]
         except Exception as error:  # noqa: BLE001 - the other figures are worth printing
             failed.append(f"{name} failed: {type(error).__name__}: {error}")
     print(table(rows))

@@ -26,7 +26,7 @@ STAGES = {
     "commit": ("ae_assets.lakehouse.writer:DayWriter._commit", "ae_assets.lakehouse.access:TableAccess.replace_days"),
     "read Parquet": ("ae_assets.lakehouse.files:read_files", "ae_assets.lakehouse.tables:read_files"),
     "features: validation": ("ae_assets.model.preparation:validate_day", "ae_assets.model.preparation:valid_rows"),
-    "features: the features": ("ae_assets.model.preparation:Preparation.prepare",),
+    "features: the features": ("ae_assets.model.preparation:Preparation.features",),
     "anomalies: load the model": ("ae_assets.chain.champion:load_champion",),
     "anomalies: windows": ("ae_assets.model.scoring:windows_of",),
     "anomalies: scores": ("ae_assets.model.scoring:Scorer.push",),
