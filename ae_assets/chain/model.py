@@ -15,7 +15,7 @@ from ae_assets.chain.target import target_of
 from ae_assets.chain.volume import LEAST_SHARE, WIDEN, days_left_out, in_words
 from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.detectors import FittedDetector, TrainingData, fit, windows_of
-from ae_assets.detectors.per_group import FittedPerGroup
+from ae_assets.detectors.per_group import FitOwn, FittedPerGroup
 from ae_assets.errors import ModelError
 from ae_assets.evaluation.channels import Channels, channels_of
 from ae_assets.evaluation.target import MOMENT, Intervals, Target
@@ -75,10 +75,13 @@ class TrainedModel:
     """How its readings go on in time; None where no device has a record often enough."""
 
 
-def train(space: Workspace, training: TrainingRange) -> TrainedModel:
-    """Fits the table's detector and keeps it as a new version in the model store; it is not the champion yet."""
+def train(space: Workspace, training: TrainingRange, fit_own: FitOwn | None = None) -> TrainedModel:
+    """Fits the table's detector and keeps it as a new version in the model store; it is not the champion yet.
+
+    ``fit_own`` fits the detectors of groups where the table has such, as an engine does; in this process if None.
+    """
     windows = training_windows(space, training, space.table.detector.window)
-    detector = fit(space.table.detector, windows.data, space.progress)
+    detector = fit(space.table.detector, windows.data, space.progress, fit_own)
     card = {
         "table": space.table.table,
         "detector": space.table.detector.model_dump(mode="json"),

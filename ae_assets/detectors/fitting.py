@@ -13,11 +13,19 @@ from ae_assets.progress import ProgressSink, silent
 
 if TYPE_CHECKING:
     from ae_assets.detectors.base import FittedDetector
+    from ae_assets.detectors.per_group import FitOwn
     from ae_assets.detectors.windows import TrainingData
 
 
-def fit(config: DetectorConfig, data: "TrainingData", progress: ProgressSink = silent) -> "FittedDetector":
+def fit(
+    config: DetectorConfig,
+    data: "TrainingData",
+    progress: ProgressSink = silent,
+    fit_own: "FitOwn | None" = None,
+) -> "FittedDetector":
     """Fits a detector; one that does not learn from labels leaves windows with a target aside.
+
+    ``fit_own`` fits the detectors of groups where there are such, as an engine does; in this process if None.
 
     Raises:
         ModelError: there are no windows, or windows that do not suit the config, or the loss is not finite, or a
@@ -26,7 +34,7 @@ def fit(config: DetectorConfig, data: "TrainingData", progress: ProgressSink = s
     if config.per != TABLE:
         from ae_assets.detectors.per_group import FittedPerGroup
 
-        return FittedPerGroup.fit(config, data, progress)
+        return FittedPerGroup.fit(config, data, progress, fit_own)
     return config.fit(data, progress)
 
 

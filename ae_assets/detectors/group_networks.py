@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import cached_property, partial
@@ -64,13 +64,12 @@ class StackedNetworks(Members):
         self._compiled = compiled(function(self._score_block), WIDE_VECTORS)
 
     @classmethod
-    def fit(cls, config: DetectorSettings, groups: Sequence[TrainingData], progress: ProgressSink) -> Fitted:
+    def fit(
+        cls, config: DetectorSettings, windows: Windows, groups: Sequence[TrainingData], progress: ProgressSink
+    ) -> Fitted:
         """Trains all of them, larger groups first, so that those of one size follow each other."""
         network = cast("NetworkConfig", config)
         began, done, rows = time.perf_counter(), 0, 0
-        if not groups:
-            raise ModelError("there is no group to train a network for")
-        windows = groups[0].windows
         names, step = windows.feature_names, windows.step
         model = network.build(Shape(len(names), 1, steps_of(network.window, step)))
         trainer = GroupTrainer(network, model, steps_of(network.window, step))
@@ -95,9 +94,9 @@ class StackedNetworks(Members):
             else:
                 outcomes[number] = trained
         fitted = sorted(found)
-        weights = np.stack([found[number] for number in fitted]) if fitted else np.zeros((0, 0), np.float32)
         scalers = _stacked([learned[number].scaler for number in fitted])
-        members = cls(network, names, step, weights, scalers)
+        members = cls(network, names, step, np.zeros((0, 0), np.float32), scalers)
+        members.weights = np.array([found[number] for number in fitted], np.float32).reshape(-1, members.parameters)
         return Fitted(members, [outcomes[number] for number in range(len(groups))])
 
     @classmethod
@@ -115,7 +114,7 @@ class StackedNetworks(Members):
                 )
         except (OSError, ValueError) as error:
             raise ModelError(f"{directory} cannot be read ({error}); the model is damaged: train it again.") from error
-        expected = record["count"], sum(np.prod(shape, dtype=int) for shape in members._shapes)
+        expected = record["count"], members.parameters
         if weights.shape != expected:
             raise ModelError(
                 f"{directory / WEIGHTS} holds {weights.shape[0]} groups with {weights.shape[1]} numbers each, but "
@@ -123,6 +122,14 @@ class StackedNetworks(Members):
                 "model version."
             )
         return members
+
+    @classmethod
+    def joined(cls, parts: "Sequence[StackedNetworks]") -> Self:
+        filled = [part for part in parts if len(part.weights)] or parts[:1]
+        stacked = [_alike(part.scalers, {name for one in filled for name in one.scalers}) for part in filled]
+        scalers = {name: np.concatenate([one[name] for one in stacked]) for name in stacked[0]}
+        first = filled[0]
+        return cls(first.config, first.names, first.step, np.concatenate([one.weights for one in filled]), scalers)
 
     @property
     def inputs(self) -> frozenset[str]:
@@ -244,6 +251,11 @@ class StackedNetworks(Members):
         """The structure of each network."""
         return self.config.build(self._shape)
 
+    @property
+    def parameters(self) -> int:
+        """Numbers in a row of weights."""
+        return sum(int(np.prod(shape)) for shape in self._shapes)
+
     @cached_property
     def _shapes(self) -> list[tuple[int, ...]]:
         return [tuple(variable.shape) for variable in self._variables(self._model)]
@@ -271,6 +283,11 @@ def _stacked(scalers: Sequence[Scaler]) -> dict[str, NDArray[Any]]:
     arrays = [scaler.to_arrays() for scaler in scalers]
     names = dict.fromkeys(name for one in arrays for name in one)
     return {name: np.stack([one.get(name, np.ones(len(one["centre"]), np.bool_)) for one in arrays]) for name in names}
+
+
+def _alike(scalers: Mapping[str, NDArray[Any]], names: Collection[str]) -> dict[str, NDArray[Any]]:
+    """The same with these names; values of which nothing is said count."""
+    return {name: scalers.get(name, np.ones(scalers["centre"].shape, np.bool_)) for name in sorted(names)}
 
 
 def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:

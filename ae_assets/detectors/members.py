@@ -44,8 +44,10 @@ class Members(ABC):
 
     @classmethod
     @abstractmethod
-    def fit(cls, config: DetectorSettings, groups: Sequence[TrainingData], progress: ProgressSink) -> Fitted:
-        """Fits a detector for each group."""
+    def fit(
+        cls, config: DetectorSettings, windows: Windows, groups: Sequence[TrainingData], progress: ProgressSink
+    ) -> Fitted:
+        """Fits a detector for each group, of which there may be none; the windows are those of all."""
 
     @classmethod
     @abstractmethod
@@ -55,6 +57,11 @@ class Members(ABC):
         Raises:
             ModelError: a file is missing or damaged.
         """
+
+    @classmethod
+    @abstractmethod
+    def joined(cls, parts: "Sequence[Any]") -> Self:
+        """Those of several of this class, one after the other, which need their files no more."""
 
     @property
     @abstractmethod
@@ -98,7 +105,13 @@ class SeparateMembers(Members):
         self._inputs, self._evidence = inputs, evidence
 
     @classmethod
-    def fit(cls, config: DetectorSettings, groups: Sequence[TrainingData], progress: ProgressSink) -> Fitted:
+    def fit(
+        cls,
+        config: DetectorSettings,
+        windows: Windows,  # noqa: ARG003 - each detector knows its own
+        groups: Sequence[TrainingData],
+        progress: ProgressSink,
+    ) -> Fitted:
         """Fits one after the other."""
         began, rows = time.perf_counter(), 0
         detectors: list[FittedDetector] = []
@@ -123,6 +136,16 @@ class SeparateMembers(Members):
             raise ModelError(f"{path} lacks the detectors {missing[:5]} of {count} groups; train it again.")
         sources = [partial(_unpacked, path, number, load_one) for number in range(count)]
         return cls(sources, frozenset(record["inputs"]), frozenset(record["evidence"]))
+
+    @classmethod
+    def joined(cls, parts: "Sequence[SeparateMembers]") -> Self:
+        detectors = [part.detector(number) for part in parts for number in range(part.count)]
+        names = [frozenset[str]().union(*(getattr(one, kind) for one in parts)) for kind in ("inputs", "evidence")]
+        return cls([partial(_itself, one) for one in detectors], *names)
+
+    @property
+    def count(self) -> int:
+        return len(self._sources)
 
     @property
     def inputs(self) -> frozenset[str]:
@@ -158,13 +181,13 @@ class SeparateMembers(Members):
     def save(self, directory: Path) -> dict[str, Any]:
         """Writes ``groups.zip`` with a folder for each."""
         with zipfile.ZipFile(directory / ARCHIVE, "w") as archive:
-            for number in range(len(self._sources)):
+            for number in range(self.count):
                 with tempfile.TemporaryDirectory() as folder:
                     self.detector(number).save(Path(folder))
                     for file in sorted(Path(folder).rglob("*")):
                         if file.is_file():
                             archive.write(file, f"{number}/{file.relative_to(folder)}")
-        return {"count": len(self._sources), "inputs": sorted(self.inputs), "evidence": sorted(self.evidence)}
+        return {"count": self.count, "inputs": sorted(self.inputs), "evidence": sorted(self.evidence)}
 
 
 def by_number(numbers: Numbers) -> Iterator[tuple[int, NDArray[np.int64]]]:

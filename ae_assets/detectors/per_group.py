@@ -5,8 +5,8 @@ have. Each of these detectors is fitted and scores as it would alone; what is he
 which unit.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,13 +37,77 @@ FEW = "too few normal records"
 _ALL = "all"
 
 
-class FittedPerGroup(FittedDetector):
-    """The detectors of some groups, and that of all.
+@dataclass(frozen=True)
+class OwnDetectors:
+    """The detectors of groups, as `FittedPerGroup` has them.
 
     Attributes:
         groups: a row for each group of the training: ``group``, ``windows`` (normal ones), ``unit`` (of its score, null
             without a detector of its own), ``pooled_because`` (null with one), and what `TrainingHistory` says of it.
         members: the detectors of the groups with a ``unit``, in their order.
+    """
+
+    groups: pl.DataFrame
+    members: Members
+
+    @classmethod
+    def fit(cls, config: DetectorSettings, data: TrainingData, progress: ProgressSink) -> Self:
+        """Fits those of all groups that are large enough.
+
+        One that cannot be fitted alone, such as a group that knows none of the features, has none.
+        """
+        alone = config.model_copy(update={"per": TABLE})
+        places = dict(by_group(data.windows, config.per))
+        normal = {group: int(np.count_nonzero(~data.target[own])) for group, own in places.items()}
+        large = [group for group, windows in normal.items() if windows >= config.least_group_windows]
+        fitted = kind_of(alone).fit(alone, data.windows, [split(data.take(places[group])) for group in large], progress)
+        outcomes = dict(zip(large, fitted.outcomes, strict=True))
+        rows: list[dict[str, Any]] = []
+        for group, windows in normal.items():
+            outcome = outcomes.get(group, ModelError(FEW))
+            history, because = (
+                (TrainingHistory.untrained(), str(outcome)) if isinstance(outcome, ModelError) else (outcome, None)
+            )
+            rows.append({"group": group, "windows": windows, "pooled_because": because, **asdict(history)})
+        own = [group for group in large if isinstance(outcomes[group], TrainingHistory)]
+        units = _units(alone, fitted.members, data, [places[group] for group in own])
+        of_own = pl.DataFrame({"group": own, "unit": units}, schema={"group": pl.String, "unit": pl.Float64})
+        groups = pl.DataFrame(rows, schema=_SCHEMA).join(of_own, on="group", how="left", maintain_order="left")
+        return cls(groups, fitted.members)
+
+    @classmethod
+    def joined(cls, parts: "Sequence[OwnDetectors]") -> Self:
+        """Those of several parts of the groups, each of which is at least one, in order."""
+        groups = pl.concat([part.groups for part in parts])
+        kind = type(parts[0].members)
+        return cls(groups, kind.joined([part.members for part in parts]))
+
+    def save(self, directory: Path) -> dict[str, Any]:
+        """Writes a few files, and gives what `load` is to be told."""
+        self.groups.write_parquet(directory / GROUPS)
+        return self.members.save(directory)
+
+    @classmethod
+    def load(cls, config: DetectorSettings, directory: Path, record: dict[str, Any], load_one: LoadOne) -> Self:
+        """What `save` wrote; ``record`` has the names of the features and the step between records beside its own."""
+        path = directory / GROUPS
+        try:
+            groups = pl.read_parquet(path)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise ModelError(f"{path} cannot be read ({error}); the model is damaged: train it again.") from error
+        alone = config.model_copy(update={"per": TABLE})
+        return cls(groups, kind_of(alone).load(alone, directory, record, load_one))
+
+
+FitOwn = Callable[[DetectorSettings, TrainingData, ProgressSink], OwnDetectors]
+"""Fits the detectors of groups, as `OwnDetectors.fit` does."""
+
+
+class FittedPerGroup(FittedDetector):
+    """The detectors of some groups, and that of all.
+
+    Attributes:
+        groups, members: as of `OwnDetectors`.
         of_all: that of the other groups, and its ``unit_of_all``.
     """
 
@@ -70,35 +134,25 @@ class FittedPerGroup(FittedDetector):
         self.history = replace(together, converged=of_all.history.converged and bool(enough))
 
     @classmethod
-    def fit(cls, config: DetectorSettings, data: TrainingData, progress: ProgressSink) -> Self:
+    def fit(
+        cls, config: DetectorSettings, data: TrainingData, progress: ProgressSink, fit_own: "FitOwn | None" = None
+    ) -> Self:
         """Fits the detector of all on the data as it is split, and those of groups on their own windows.
 
-        A group that cannot be fitted alone, such as one that knows none of the features, is scored by that of all.
+        Args:
+            config: settings with the column that says the group.
+            data: the windows of all groups.
+            progress: is told how far it is.
+            fit_own: fits the detectors of groups, as an engine does; `OwnDetectors.fit` if None.
 
         Raises:
             ModelError: as the detector itself, of all.
         """
-        alone = config.model_copy(update={"per": TABLE})
-        of_all = alone.fit(data, progress)
-        places = dict(by_group(data.windows, config.per))
-        normal = {group: int(np.count_nonzero(~data.target[own])) for group, own in places.items()}
-        large = [group for group, windows in normal.items() if windows >= config.least_group_windows]
-        fitted = kind_of(alone).fit(alone, [split(data.take(places[group])) for group in large], progress)
-        outcomes = dict(zip(large, fitted.outcomes, strict=True))
-        rows: list[dict[str, Any]] = []
-        for group, windows in normal.items():
-            outcome = outcomes.get(group, ModelError(FEW))
-            history, because = (
-                (TrainingHistory.untrained(), str(outcome)) if isinstance(outcome, ModelError) else (outcome, None)
-            )
-            rows.append({"group": group, "windows": windows, "pooled_because": because, **asdict(history)})
-        own = [group for group in large if isinstance(outcomes[group], TrainingHistory)]
-        units = _units(alone, fitted.members, data, [places[group] for group in own])
-        of_own = pl.DataFrame({"group": own, "unit": units}, schema={"group": pl.String, "unit": pl.Float64})
-        groups = pl.DataFrame(rows, schema=_SCHEMA).join(of_own, on="group", how="left", maintain_order="left")
-        everything = np.flatnonzero(~data.target)
-        unit_of_all = 1.0 if alone.is_in_units else _unit(of_all.score(data.windows.take(everything)))
-        return cls(config, groups, fitted.members, of_all, unit_of_all)
+        of_all = config.model_copy(update={"per": TABLE}).fit(data, progress)
+        own = (fit_own or OwnDetectors.fit)(config, data, progress)
+        normal = data.windows.take(np.flatnonzero(~data.target))
+        unit_of_all = 1.0 if config.is_in_units else _unit(of_all.score(normal))
+        return cls(config, own.groups, own.members, of_all, unit_of_all)
 
     @classmethod
     def load(cls, config: DetectorSettings, directory: Path, record: dict[str, Any], load_one: LoadOne) -> Self:
@@ -107,14 +161,8 @@ class FittedPerGroup(FittedDetector):
             raise ModelError(
                 f"{directory} holds a model of an earlier release, with a folder for each device; train it again."
             )
-        path = directory / GROUPS
-        try:
-            groups = pl.read_parquet(path)
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise ModelError(f"{path} cannot be read ({error}); the model is damaged: train it again.") from error
-        alone = config.model_copy(update={"per": TABLE})
-        members = kind_of(alone).load(alone, directory, {**record, **record["members"]}, load_one)
-        return cls(config, groups, members, load_one(directory / _ALL), record["unit_of_all"])
+        own = OwnDetectors.load(config, directory, {**record, **record["members"]}, load_one)
+        return cls(config, own.groups, own.members, load_one(directory / _ALL), record["unit_of_all"])
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -185,8 +233,7 @@ class FittedPerGroup(FittedDetector):
     def save(self, directory: Path) -> None:
         """Writes the detector of all into a folder, those of groups into a few files, and ``preprocessing.json``."""
         self.of_all.save(directory / _ALL)
-        members = self.members.save(directory)
-        self.groups.write_parquet(directory / GROUPS)
+        members = OwnDetectors(self.groups, self.members).save(directory)
         write_preprocessing(directory, self, members=members, unit_of_all=self.unit_of_all)
 
     def _units_of(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:

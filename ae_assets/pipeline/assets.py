@@ -174,9 +174,11 @@ def _model(table: WatchedTable) -> dg.AssetsDefinition:
     @dg.multi_asset(**_step(table, MODEL, pool=ACCELERATOR))
     def model(context: dg.AssetExecutionContext, config: ModelConfig, lakehouse: LakehouseResource) -> Iterator[Result]:
         from ae_assets.chain.model import train
+        from ae_assets.pipeline.engines import fitting_of_groups
 
         space = workspace_of(context, table, lakehouse)
-        trained = train(space, training_range(space, config))
+        with fitting_of_groups(space) as fit_own:
+            trained = train(space, training_range(space, config), fit_own)
         verdicts = list(checks.model_checks(space, trained))
         yield dg.MaterializeResult(metadata=metadata.model_run(table, trained), check_results=verdicts)
 

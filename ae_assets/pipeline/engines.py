@@ -3,17 +3,20 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import dagster as dg
 
 from ae_assets.chain import Workspace
 from ae_assets.chain.workspace import FEATURES
+from ae_assets.detectors.settings import TABLE
 from ae_assets.pipeline.resources import LakehouseResource
 
 if TYPE_CHECKING:
     from ae_assets.chain.features import FeatureDay
     from ae_assets.chain.workspace import FailedPeriod
+    from ae_assets.detectors.per_group import FitOwn
     from ae_assets.engines.spark.engine import SparkEngine
 
 
@@ -44,6 +47,27 @@ def build_features(
     from ae_assets.chain.features import build_features as on_this_machine
 
     return on_this_machine(space, days)
+
+
+@contextmanager
+def fitting_of_groups(space: Workspace) -> "Iterator[FitOwn | None]":
+    """What fits the detectors of groups: Spark where the table asks for it and the driver is this process.
+
+    None: this process.
+
+    Raises:
+        ConfigError: something that Spark needs is not there.
+    """
+    from ae_assets.pipeline.spark.driver import driver_of_environment
+
+    table = space.table
+    if table.engine != "spark" or table.detector.per == TABLE or driver_of_environment().driver != "in-process":
+        yield None
+        return
+    from ae_assets.chain.groups_on_spark import fit_on_spark
+
+    with spark_engine(space) as spark:
+        yield partial(fit_on_spark, spark)
 
 
 @contextmanager

@@ -180,3 +180,16 @@ def test_a_model_of_groups_is_a_few_files_of_which_those_are_read_that_score(
     np.save(tmp_path / "weights.npy", np.zeros((2, 7), np.float32))
     with pytest.raises(ModelError):
         load_detector(tmp_path)
+
+
+def test_where_no_group_is_large_enough_all_are_scored_by_the_detector_of_all(tmp_path: Path) -> None:
+    config = DENSE.model_copy(update={"per": "entity", "epochs": 1})
+    [data] = data_of(config, (12,))
+    fitted = fit(config, data)
+    assert isinstance(fitted, FittedPerGroup)
+    assert fitted.own == ()
+    assert set(fitted.groups["pooled_because"]) == {FEW}
+    fitted.save(tmp_path)
+    alone = fitted.of_all.score(data.windows) / np.float32(fitted.unit_of_all)
+    for detector in (fitted, load_detector(tmp_path)):
+        assert np.array_equal(detector.score(data.windows), alone)

@@ -99,6 +99,10 @@ class SparkEngine:
 
         return left.groupBy(BLOCK).cogroup(right.groupBy(BLOCK)).applyInArrow(of_pair, _spark_schema(schema))
 
+    def frame(self, rows: pl.DataFrame) -> "DataFrame":
+        """Rows of this process on Spark."""
+        return self.session.createDataFrame(_table(rows, _arrow_schema(rows.schema)))
+
     def count_of(self, rows: int) -> int:
         """Into how many blocks so many rows are parted: no fewer than there are cores, if they are worth it."""
         cores: int = self.session.sparkContext.defaultParallelism
