@@ -393,7 +393,8 @@ def spark_jars() -> int:
 
 @command("Run the whole chain on the default source into a fresh home.")
 @click.option("--tables", is_flag=True, help="The tables of sensors instead of the drives: water_level, sewer_flow.")
-def demo(*, tables: bool) -> int:
+@click.option("--stream", is_flag=True, help="Channels in Cassandra, by way of Kafka; starts both servers.")
+def demo(*, tables: bool, stream: bool) -> int:
     """Runs the whole chain on the default source into a fresh home.
 
     Shows which drives are flagged after the training, which of them then failed, whether the model is any good, and
@@ -401,4 +402,8 @@ def demo(*, tables: bool) -> int:
     """
     from ae_assets.cli.demo import run_demo, run_tables_demo
 
+    if stream:
+        from ae_assets.cli.demo_stream import run_stream_demo
+
+        return run_stream_demo()
     return run_tables_demo() if tables else run_demo()

@@ -107,6 +107,7 @@ class Topic:
             "bootstrap.servers": self.hosts,
             "security.protocol": self.settings.security,
             "client.id": "ae_assets",
+            "log_level": 3,  # errors; what passes by itself is tried again and is no news
         }
         if authority := os.environ.get(f"{ENVIRONMENT}CA"):
             told["ssl.ca.location"] = authority

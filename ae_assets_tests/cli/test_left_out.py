@@ -11,6 +11,7 @@ from ae_assets.errors import ConfigError
     [
         ("water_level", "WATER_LEVEL_LOCATION"),
         ("sewer_flow", "SEWER_FLOW_LOCATION"),
+        ("flow_channels", "FLOW_CHANNELS_LOCATION"),
         ("cloudwatch", "CLOUDWATCH_LOCATION"),
         ("cloudwatch_metrics", "CLOUDWATCH_LOCATION"),
     ],

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ae_assets.cli.local_servers.java import free_ports
 from ae_assets_tests.conftest import REPOSITORY
 from ae_assets_tests.deploy.compose_file import DEPLOY, SETTINGS, Native, load
 from ae_assets_tests.integration.postgres import running as running_postgres
-from ae_assets_tests.integration.seaweed import PORTS, free_ports
+from ae_assets_tests.integration.seaweed import PORTS
 
 SCRIPTS = Path(sys.executable).parent
 START_SECONDS = 300

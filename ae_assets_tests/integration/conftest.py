@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ae_assets.cli.local_servers import cassandra as local_cassandra
+from ae_assets.cli.local_servers import kafka as local_kafka
+from ae_assets.cli.local_servers.java import JavaServer
 from ae_assets.errors import ConfigError
 from ae_assets.lakehouse import Lakehouse
-from ae_assets_tests.integration.cassandra import JARS, Cassandra
-from ae_assets_tests.integration.cassandra import running as running_cassandra
-from ae_assets_tests.integration.kafka import JARS as KAFKA_JARS
-from ae_assets_tests.integration.kafka import Kafka
-from ae_assets_tests.integration.kafka import running as running_kafka
 from ae_assets_tests.integration.postgres import Postgres
 from ae_assets_tests.integration.postgres import running as running_postgres
 from ae_assets_tests.integration.seaweed import KEY, SECRET, Seaweed, running
@@ -64,22 +62,22 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
-def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cassandra]:
+def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JavaServer]:
     try:
-        JARS.fetched()
+        local_cassandra.JARS.fetched()
     except ConfigError as reason:
         pytest.skip(str(reason))
-    with running_cassandra(tmp_path_factory.mktemp("cassandra")) as server:
+    with local_cassandra.running(tmp_path_factory.mktemp("cassandra")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JavaServer]:
     try:
-        KAFKA_JARS.fetched()
+        local_kafka.JARS.fetched()
     except ConfigError as reason:
         pytest.skip(str(reason))
-    with running_kafka(tmp_path_factory.mktemp("kafka")) as broker:
+    with local_kafka.running(tmp_path_factory.mktemp("kafka")) as broker:
         yield broker
 
 

@@ -1,7 +1,6 @@
 """SeaweedFS, an S3 server and an Iceberg REST catalog, on loopback ports of its own."""
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ae_assets.cli.local_servers.java import free_ports
 
 WEED = Path(sys.executable).with_name("weed")
 START_SECONDS = 300
@@ -105,15 +106,3 @@ def _wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> None:
         if process.poll() is not None or time.monotonic() - began > START_SECONDS:
             raise RuntimeError(f"SeaweedFS did not start:\n{log.read_text()[-3000:]}")
         time.sleep(0.05)
-
-
-def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()

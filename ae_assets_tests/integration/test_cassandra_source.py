@@ -20,6 +20,8 @@ from cassandra.util import uuid_from_time
 from ae_assets.chain.raw import RawDay, load_raw
 from ae_assets.chain.workspace import RAW
 from ae_assets.cli.export_source import export_source
+from ae_assets.cli.local_servers.cassandra import running
+from ae_assets.cli.local_servers.java import JavaServer
 from ae_assets.errors import SourceError
 from ae_assets.model.definition import SourceSection
 from ae_assets.model.parse import parse_table
@@ -28,7 +30,6 @@ from ae_assets.sources import Source, open_source
 from ae_assets.sources.cassandra import CassandraSource
 from ae_assets.sources.ranges import Patience, TransientError
 from ae_assets_tests.chain.tables import storage_of
-from ae_assets_tests.integration.cassandra import Cassandra, running
 
 COLUMNS: dict[str, Any] = {
     "time": {"column": "at", "format": "%Y-%m-%d %H:%M:%S", "cadence": "6h"},
@@ -42,7 +43,7 @@ _NUMBERS = count()
 
 
 @pytest.fixture(scope="module")
-def session(cassandra: Cassandra) -> Iterator[Session]:
+def session(cassandra: JavaServer) -> Iterator[Session]:
     cluster = Cluster(["127.0.0.1"], port=cassandra.port, reconnection_policy=ConstantReconnectionPolicy(0.2, None))
     connected = cluster.connect()
     connected.execute(
@@ -73,7 +74,7 @@ def series(first: datetime, steps: int, step: timedelta = timedelta(hours=6)) ->
 
 
 def source_of(
-    cassandra: Cassandra,
+    cassandra: JavaServer,
     table: str,
     settings: str = SETTINGS,
     memory: Path | None = None,
@@ -87,7 +88,7 @@ def source_of(
 @pytest.mark.parametrize(("partitions", "periods"), [("hourly", 12), ("daily", 3), ("weekly", 1)])
 @pytest.mark.parametrize("settings", [SETTINGS, f"{SETTINGS}&page_rows=2&ranges=3"])
 def test_each_row_is_of_one_period_by_whatever_pages_and_ranges_it_comes(
-    cassandra: Cassandra, session: Session, partitions: str, periods: int, settings: str
+    cassandra: JavaServer, session: Session, partitions: str, periods: int, settings: str
 ) -> None:
     table, rows = made(session), series(START, 12)
     insert(session, table, rows)
@@ -110,7 +111,7 @@ def named_rows(source: Source) -> list[dict[str, Any]]:
     return [row for day in source.days().values() for row in source.read(day).to_dicts()]
 
 
-def test_only_periods_that_changed_have_another_fingerprint(cassandra: Cassandra, session: Session) -> None:
+def test_only_periods_that_changed_have_another_fingerprint(cassandra: JavaServer, session: Session) -> None:
     table = made(session)
     insert(session, table, series(START, 12))
     source = source_of(cassandra, table)
@@ -139,7 +140,7 @@ def test_only_periods_that_changed_have_another_fingerprint(cassandra: Cassandra
     ids=["a bucket of a day", "timeuuid", "the time in the partition key, written large", "date"],
 )
 def test_the_time_may_stand_anywhere_in_the_primary_key(
-    cassandra: Cassandra, session: Session, columns: str, time: dict[str, str] | None
+    cassandra: JavaServer, session: Session, columns: str, time: dict[str, str] | None
 ) -> None:
     table = made(session, columns)
     moments = [START + timedelta(hours=hours) for hours in (0, 23, 24, 47.5, 71.99)]
@@ -161,7 +162,7 @@ def test_the_time_may_stand_anywhere_in_the_primary_key(
 
 
 def test_values_of_all_types_are_read_and_what_fits_no_number_is_rescued(
-    cassandra: Cassandra, session: Session
+    cassandra: JavaServer, session: Session
 ) -> None:
     table = made(
         session,
@@ -184,7 +185,7 @@ def test_values_of_all_types_are_read_and_what_fits_no_number_is_rescued(
     assert (second["whole"], second["exact"], second["rescued"]) == (12, None, None)
 
 
-def test_settled_periods_are_looked_at_once(cassandra: Cassandra, session: Session, tmp_path: Path) -> None:
+def test_settled_periods_are_looked_at_once(cassandra: JavaServer, session: Session, tmp_path: Path) -> None:
     table = made(session)
     today = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     insert(session, table, series(START, 4) + series(today - timedelta(hours=12), 3))
@@ -202,7 +203,7 @@ def test_settled_periods_are_looked_at_once(cassandra: Cassandra, session: Sessi
 
 
 def test_a_server_that_is_killed_half_way_costs_time_and_no_row(
-    cassandra: Cassandra, session: Session, monkeypatch: pytest.MonkeyPatch
+    cassandra: JavaServer, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table, rows = made(session), series(START, 200, timedelta(minutes=6))
     insert(session, table, rows)
@@ -235,7 +236,7 @@ def connected_again(session: Session) -> None:
         raise TransientError(str(problem)) from problem
 
 
-def test_rows_that_are_gone_since_the_listing_are_no_smaller_day(cassandra: Cassandra, session: Session) -> None:
+def test_rows_that_are_gone_since_the_listing_are_no_smaller_day(cassandra: JavaServer, session: Session) -> None:
     table = made(session)
     insert(session, table, series(START, 4))
     source = source_of(cassandra, table)
@@ -247,7 +248,7 @@ def test_rows_that_are_gone_since_the_listing_are_no_smaller_day(cassandra: Cass
 
 
 def test_the_chain_takes_up_what_changed_and_nothing_else(
-    cassandra: Cassandra, session: Session, tmp_path: Path
+    cassandra: JavaServer, session: Session, tmp_path: Path
 ) -> None:
     name = made(session)
     insert(session, name, series(START, 12))
@@ -266,7 +267,7 @@ def test_the_chain_takes_up_what_changed_and_nothing_else(
 
 
 def test_periods_are_written_to_files_that_read_back_to_the_same_rows(
-    cassandra: Cassandra, session: Session, tmp_path: Path
+    cassandra: JavaServer, session: Session, tmp_path: Path
 ) -> None:
     table = made(session, BY_SITE.replace("level double", "level text"))
     rows = [
@@ -299,7 +300,7 @@ def test_periods_are_written_to_files_that_read_back_to_the_same_rows(
     ],
 )
 def test_a_table_that_cannot_be_read_is_named_with_what_is_expected(
-    cassandra: Cassandra, session: Session, columns: str, table: str | None, said: str
+    cassandra: JavaServer, session: Session, columns: str, table: str | None, said: str
 ) -> None:
     name = made(session, columns)
     with pytest.raises(SourceError, match=said):
@@ -319,7 +320,7 @@ def test_passwords_and_certificates_are_of_the_environment(tmp_path: Path, monke
     monkeypatch.setenv("JVM_EXTRA_OPTS", "")
     settings = f"""
 authenticator: PasswordAuthenticator
-authorizer: CassandraAuthorizer
+authorizer: JavaServerAuthorizer
 client_encryption_options:
   enabled: true
   optional: false
@@ -348,7 +349,7 @@ client_encryption_options:
         assert there not in refusal(server, "?timeout=2s&attempts=1")
 
 
-def refusal(server: Cassandra, settings: str) -> str:
+def refusal(server: JavaServer, settings: str) -> str:
     with pytest.raises(SourceError) as refused:
         source_of(server, "nowhere.levels", settings).days()
     return str(refused.value)

@@ -22,6 +22,7 @@ from ae_assets.chain.raw import RawDay, load_raw
 from ae_assets.chain.stream import Landed, consume, produce
 from ae_assets.chain.workspace import DEAD_LETTERS, RAW, STREAM, Workspace
 from ae_assets.cli.export_source import as_text
+from ae_assets.cli.local_servers.java import JavaServer
 from ae_assets.errors import SourceError
 from ae_assets.lakehouse.tables import Lakehouse
 from ae_assets.model.parse import parse_table
@@ -30,7 +31,6 @@ from ae_assets.sources import Source, open_source
 from ae_assets.sources.kafka import OFFSET, PART, Topic
 from ae_assets_tests.chain.tables import storage_of
 from ae_assets_tests.conftest import REPOSITORY
-from ae_assets_tests.integration.kafka import Kafka
 from ae_assets_tests.pipeline.runs import PipelineAlone, instance_in
 
 START = datetime(2024, 4, 15, tzinfo=UTC)
@@ -54,7 +54,7 @@ def opened(topic: Topic, home: Path) -> Workspace:
 class Case:
     """A topic of the test's own, and a home."""
 
-    def __init__(self, kafka: Kafka, home: Path, partitions: int = 3) -> None:
+    def __init__(self, kafka: JavaServer, home: Path, partitions: int = 3) -> None:
         self.kafka = kafka
         self.name = f"levels-{next(_NUMBERS)}"
         self.topic = Topic.of(kafka.location(self.name))
@@ -86,7 +86,7 @@ class Case:
 
 
 @pytest.fixture
-def case(kafka: Kafka, tmp_path: Path) -> Case:
+def case(kafka: JavaServer, tmp_path: Path) -> Case:
     return Case(kafka, tmp_path / "home")
 
 
@@ -209,7 +209,7 @@ def test_consumers_that_are_killed_and_share_partitions_land_each_record_once(ca
     assert whole(case, sent)
 
 
-def test_a_broker_that_is_killed_half_way_costs_time_and_no_record(case: Case, kafka: Kafka) -> None:
+def test_a_broker_that_is_killed_half_way_costs_time_and_no_record(case: Case, kafka: JavaServer) -> None:
     sent = records(0, 4_000)
     case.send(sent[:2_000])
     done, landed = Event(), []
@@ -255,7 +255,9 @@ def test_what_was_landed_before_a_commit_that_failed_is_not_landed_again(
     assert whole(case, records(0, 500))
 
 
-def test_a_source_that_is_sent_comes_back_equal_and_an_aborted_period_is_no_record(case: Case, kafka: Kafka) -> None:
+def test_a_source_that_is_sent_comes_back_equal_and_an_aborted_period_is_no_record(
+    case: Case, kafka: JavaServer
+) -> None:
     files = case.home / "files"
     files.mkdir(parents=True)
     lines = [f"{one['at']},{one['site']},{one['level']}" for one in records(0, 2_000)]
@@ -313,6 +315,6 @@ def test_runs_of_the_sensor_land_what_the_topic_holds_and_the_chain_takes_it_up(
     assert {day: one.fingerprint for day, one in case.source.days().items()} == fingerprints
 
 
-def test_a_topic_that_is_not_there_is_named(case: Case, kafka: Kafka) -> None:
+def test_a_topic_that_is_not_there_is_named(case: Case, kafka: JavaServer) -> None:
     with pytest.raises(SourceError, match="no such topic"):
         consume(case.space, Topic.of(kafka.location("nothing")), group="x", until_end=True)

@@ -16,9 +16,9 @@ from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.server import wait_for_grpc_server
 from dagster._serdes import serialize_value
 
+from ae_assets.cli.local_servers.java import free_ports
 from ae_assets.pipeline import launcher
 from ae_assets.pipeline.launcher import LocalRunLauncher
-from ae_assets_tests.integration.seaweed import free_ports
 
 
 @pytest.fixture

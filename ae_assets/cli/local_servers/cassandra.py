@@ -1,27 +1,13 @@
 """Cassandra on loopback ports of its own, from its jars."""
 
 import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from ae_assets.jars import JarSet
-from ae_assets_tests.integration.seaweed import free_ports
+from ae_assets.cli.local_servers.java import JavaServer, free_ports, jar_set, java
 
-START_SECONDS = 300
-JARS = JarSet(
-    "Cassandra",
-    Path(__file__).parent / "jars" / "cassandra",
-    Path(os.environ.get("AE_ASSETS_CASSANDRA_JARS") or Path(sys.prefix) / "share" / "ae_assets" / "cassandra-jars"),
-    "./dev test --rest",
-    "AE_ASSETS_CASSANDRA_JARS",
-)
+JARS = jar_set("Cassandra")
 _OPENED = {
     "exports": {
         "java.base": ["jdk.internal.misc", "java.lang.ref"],
@@ -42,50 +28,8 @@ _OPENED = {
 """Packages of Java that Cassandra's own start script opens to it."""
 
 
-@dataclass
-class Cassandra:
-    """A server of one node.
-
-    Attributes:
-        port: that clients connect to.
-        home: folder of its data.
-    """
-
-    port: int
-    home: Path
-    command: list[str]
-    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
-
-    def start(self) -> None:
-        """Starts it and waits until clients can connect."""
-        began = time.monotonic()
-        with (self.home / "cassandra.log").open("wb") as log:
-            self._process = subprocess.Popen(self.command, stdout=log, stderr=subprocess.STDOUT, cwd=self.home)
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() - began > START_SECONDS:
-                said = (self.home / "cassandra.log").read_text(errors="replace")[-3000:]
-                self.kill()
-                raise RuntimeError(f"Cassandra did not start:\n{said}")
-            time.sleep(0.1)
-
-    def kill(self) -> None:
-        """Ends it at once, as a machine does that loses its power."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def location(self, table: str, settings: str = "") -> str:
-        return f"cassandra://127.0.0.1:{self.port}/{table}{settings}"
-
-    def _answers(self) -> bool:
-        with socket.socket() as one:
-            one.settimeout(1)
-            return one.connect_ex(("127.0.0.1", self.port)) == 0
-
-
 @contextmanager
-def running(home: Path, settings: str = "") -> Iterator[Cassandra]:
+def running(home: Path, settings: str = "") -> Iterator[JavaServer]:
     """Starts a server in a folder and kills it at the end: an orderly stop takes seconds and nobody needs its data."""
     storage, native = free_ports(2)
     jars = JARS.fetched()
@@ -95,9 +39,6 @@ def running(home: Path, settings: str = "") -> Iterator[Cassandra]:
         '<pattern>%-5level %msg%n</pattern></encoder></appender><root level="WARN"><appender-ref ref="out"/></root>'
         "</configuration>"
     )
-    java = shutil.which("java")
-    if java is None:
-        raise RuntimeError("there is no java on PATH; on Debian: apt install openjdk-17-jre-headless")
     flags = [
         f"--add-{what}={module}/{package}=ALL-UNNAMED"
         for what, modules in _OPENED.items()
@@ -116,12 +57,12 @@ def running(home: Path, settings: str = "") -> Iterator[Cassandra]:
         "jdk.attach.allowAttachSelf": "true",
     }
     command = [
-        *(java, "-Xms128m", "-Xmx384m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *flags),
+        *(java(), "-Xms128m", "-Xmx384m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *flags),
         *(f"-D{key}={value}" for key, value in system.items()),
         *(f"-javaagent:{agent}", "-cp", os.pathsep.join(map(str, (home, *jars)))),
         "org.apache.cassandra.service.CassandraDaemon",
     ]
-    server = Cassandra(native, home, command)
+    server = JavaServer("Cassandra", native, home, command)
     try:
         server.start()
         yield server
@@ -131,7 +72,7 @@ def running(home: Path, settings: str = "") -> Iterator[Cassandra]:
 
 def _yaml(home: Path, storage: int, native: int) -> str:
     return f"""
-cluster_name: tests
+cluster_name: local
 num_tokens: 1
 partitioner: org.apache.cassandra.dht.Murmur3Partitioner
 commitlog_sync: periodic
