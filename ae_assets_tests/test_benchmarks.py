@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import polars as pl
 import pytest
 
 from ae_assets.lakehouse import Lakehouse
-from benchmarks import feature_file, rolling_origin, series_split, stages
+from benchmarks import feature_file, growth, peers, rolling_origin, series_split, stages
 from benchmarks.__main__ import runs_of
 from benchmarks.history_run import counted_reads
 
@@ -135,3 +137,30 @@ def test_the_seconds_of_a_stage_are_without_those_inside_it_and_add_up(monkeypat
     with clock.stage("run"), clock.stage("write"):
         pass
     assert {stage: wall for stage, (wall, _) in clock.seconds.items()} == {"run": 2.0 + 4.0, "write": 3.0}
+
+
+def test_an_exponent_is_the_slope_of_logarithms_with_its_interval() -> None:
+    sizes = [10, 20, 40, 80]
+    exact = growth.Slope.of_logarithms(sizes, [3 * size**1.5 for size in sizes])
+    assert (exact.value, exact.low, exact.high) == pytest.approx((1.5, 1.5, 1.5))
+    rough = growth.Slope.of_logarithms(sizes, [10, 22, 37, 85])
+    assert rough.low < 1 < rough.high < 1.3
+    assert growth.Slope.of(sizes, [7 + 2 * size for size in sizes]).value == pytest.approx(2)
+
+
+def test_a_figure_of_growth_is_drawn(tmp_path: Path) -> None:
+    curve = {size: {"processor": size / 9, "memory": size * 7.0, "written": size * 2.0} for size in (10, 100)}
+    growth.draw({"rows a day": curve, "days of a range": curve}, tmp_path / "build" / "growth.svg")
+    assert "<svg" in (tmp_path / "build" / "growth.svg").read_text()
+
+
+def test_the_cost_of_a_command_is_that_of_all_its_processes() -> None:
+    work = "b = b'x' * 60_000_000; s = sum(range(9_000_000)); import time; time.sleep(0.3)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {work!r}]); print('{{\"rows\": 3}}')"
+    cost = peers.cost_of([sys.executable, "-c", parent])
+    assert cost.said == {"rows": 3}
+    assert cost.peak > 60_000_000
+    assert cost.processor > 0.05
+    assert cost.wall > 0.3
+    with pytest.raises(subprocess.CalledProcessError):
+        peers.cost_of([sys.executable, "-c", "raise SystemExit(3)"])
