@@ -82,21 +82,22 @@ class StackedNetworks(Members):
                      for side in (one.train, one.validation))  # fmt: skip
             return trainer.filled_up(*sides)
 
-        found: dict[int, NDArray[np.float32]] = {}
+        found: dict[int, tuple[NDArray[np.float32], Scaler]] = {}
         outcomes: dict[int, TrainingHistory | ModelError] = {}
         for number, trained in zip(order, trainer.train([partial(data_of, one) for one in order]), strict=True):
             done, rows = done + 1, rows + len(groups[number].windows)
             seconds = time.perf_counter() - began
             progress(Progress(f"training {network.type}", done, len(groups), "groups", rows, seconds))
             if isinstance(trained, Trained):
-                found[number] = _row(trained)
-                outcomes[number] = learned[number].history(trained.history, seconds / done)
+                one = learned.pop(number)
+                found[number] = _row(trained), one.scaler
+                outcomes[number] = one.history(trained.history, seconds / done)
             else:
                 outcomes[number] = trained
-        fitted = sorted(found)
-        scalers = _stacked([learned[number].scaler for number in fitted])
+        fitted = [found[number] for number in sorted(found)]
+        scalers = _stacked([scaler for _, scaler in fitted])
         members = cls(network, names, step, np.zeros((0, 0), np.float32), scalers)
-        members.weights = np.array([found[number] for number in fitted], np.float32).reshape(-1, members.parameters)
+        members.weights = np.array([row for row, _ in fitted], np.float32).reshape(-1, members.parameters)
         return Fitted(members, [outcomes[number] for number in range(len(groups))])
 
     @classmethod

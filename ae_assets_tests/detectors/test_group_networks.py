@@ -148,6 +148,18 @@ def test_a_group_that_cannot_be_fitted_is_scored_by_the_detector_of_all(
     assert np.array_equal(fitted.score(data.windows)[mute], alone)
 
 
+def test_an_accelerator_scores_blocks_of_groups_at_once_as_a_core_one_after_the_other(
+    by_cohort: tuple[FittedPerGroup, TrainingData], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted, data = by_cohort
+    fitted.save(tmp_path)
+    monkeypatch.setattr(jax, "default_backend", lambda: "an accelerator")
+    at_once = load_detector(tmp_path).explain(data.windows)
+    one_by_one = fitted.explain(data.windows)
+    np.testing.assert_allclose(at_once.score, one_by_one.score, rtol=1e-4)
+    np.testing.assert_allclose(at_once.contributions, one_by_one.contributions, rtol=1e-3, atol=1e-5)
+
+
 def test_scores_of_all_groups_at_once_are_those_of_each_alone(by_cohort: tuple[FittedPerGroup, TrainingData]) -> None:
     fitted, data = by_cohort
     scores, cohorts = fitted.explain(data.windows), data.windows.keys()["cohort"]
