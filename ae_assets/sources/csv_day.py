@@ -87,7 +87,7 @@ def parse_day(data: bytes, origin: str, reading: Reading | None = None) -> pl.Da
     if line_end < 0:
         return pl.DataFrame(schema=reading.layout.day_schema(columns))
     refuse_too_many_rows(data.count(b"\n", line_end + 1), len(columns), origin)
-    frames = []
+    frames: list[pl.DataFrame] = []
     first_row, rescued_bytes = 1, 0
     for stretch in stretches(data, line_end + 1, origin):
         lines = stretch.count(b"\n") + (not stretch.endswith(b"\n"))
@@ -106,13 +106,30 @@ def parse_day(data: bytes, origin: str, reading: Reading | None = None) -> pl.Da
                 pl.int_range(first_row, first_row + parsed.height, dtype=pl.Int32).alias(ROW_COLUMN),
                 pl.lit(None, dtype=pl.String).alias(RESCUED_COLUMN),
             )
-        frames.append(parsed)
+        frames.append(pl.DataFrame([_dense(column) for column in parsed.iter_columns()]))
         first_row += lines
     if not frames:
         return pl.DataFrame(schema=reading.layout.day_schema(columns))
-    rows = pl.concat(frames)
+    rows = _in_one_piece(frames)
     _refuse_broken_lines_alone(rows, len(columns), origin, reading)
     return with_times(without_markers(rows, columns, reading), reading.layout.time)
+
+
+def _in_one_piece(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """Frames of the same columns as one, column by column: Polars would later put all of it together beside the parts.
+
+    The list is emptied, so that what is put together of a column can be given up.
+    """
+    rows = pl.concat(frames)
+    frames.clear()
+    return pl.DataFrame([_dense(rows.drop_in_place(name)) for name in rows.columns])
+
+
+def _dense(column: pl.Series) -> pl.Series:
+    """The column in one piece; of nulls alone, as most attributes of a model have, it takes no memory."""
+    if column.null_count() < len(column):
+        return column.rechunk()
+    return pl.repeat(None, len(column), dtype=column.dtype, eager=True).alias(column.name)
 
 
 def _refuse_a_cut_file(data: bytes, columns: Sequence[str], origin: str, reading: Reading) -> None:
