@@ -43,9 +43,9 @@ def table_attributes(folder: Path, **detector: object) -> dict[str, object]:
     return settings
 
 
-@pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    folder, random = tmp_path_factory.mktemp("places"), np.random.default_rng(2)
+def space_of_places(folder: Path, **more: object) -> Workspace:
+    """The table with features of all days."""
+    random = np.random.default_rng(2)
     (folder / "in").mkdir()
     for day in DAYS:
         places = [place for place in USUAL for _ in range(DRIVES)]
@@ -59,8 +59,14 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             )
         drives = [(name, 0, int(random.integers(0, 3))) for name in names]
         write_day(folder / "in", day, drives, datacenter=places, smart_194_raw=degrees)
-    space = storage_of(parse_table(table_attributes(folder / "in"), "defs.yaml"), folder / "home")
+    space = storage_of(parse_table({**table_attributes(folder / "in"), **more}, "defs.yaml"), folder / "home")
     steps.fill(space, DAYS)
+    return space
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    space = space_of_places(tmp_path_factory.mktemp("places"))
     steps.fit(space, DAYS[0], DAYS[5])
     steps.judge(space, DAYS[-1:])
     return space

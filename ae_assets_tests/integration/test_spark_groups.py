@@ -1,17 +1,22 @@
 """Detectors of groups that are fitted on Spark are those that one machine fits."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 
 from ae_assets.chain.groups_on_spark import fit_on_spark
+from ae_assets.chain.model import TrainingRange, train
 from ae_assets.detectors import TrainingData, windows_of
 from ae_assets.detectors.config import DetectorConfig, PcaConfig
 from ae_assets.detectors.networks.variational import VariationalAutoencoderConfig
-from ae_assets.detectors.per_group import OwnDetectors
+from ae_assets.detectors.per_group import FittedPerGroup, OwnDetectors
 from ae_assets.engines.spark.engine import SparkEngine
+from ae_assets.pipeline.engines import fitting_of_groups
 from ae_assets.progress import silent
 from ae_assets.schemas.durations import DAY
+from ae_assets_tests.chain.test_groups import DAYS, space_of_places
 from ae_assets_tests.detectors.fleets import NAMES, fleet
 from ae_assets_tests.integration.test_spark import session, spark  # noqa: F401 - fixtures
 
@@ -28,6 +33,18 @@ CONFIGS: dict[str, DetectorConfig] = {
     ),
     "pca": PcaConfig(per="site", least_group_windows=60),
 }
+
+
+def test_a_model_of_a_table_with_engine_spark_has_its_groups_fitted_there(spark: None, tmp_path: Path) -> None:  # noqa: F811
+    space = space_of_places(tmp_path, engine="spark")
+    with fitting_of_groups(space) as fit_own:
+        assert fit_own is not None
+        trained = train(space, TrainingRange.of(DAYS[0], DAYS[5], 1), fit_own)
+    local = train(space, TrainingRange.of(DAYS[0], DAYS[5], 1))
+    assert isinstance(trained.detector, FittedPerGroup)
+    assert isinstance(local.detector, FittedPerGroup)
+    assert trained.detector.own == local.detector.own == ("ams", "sac")
+    assert trained.detector.groups.drop("seconds").equals(local.detector.groups.drop("seconds"))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
