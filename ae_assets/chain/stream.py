@@ -183,6 +183,8 @@ class _Reader:
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
                 "queued.max.messages.kbytes": 65_536,
+                "session.timeout.ms": 10_000,  # after which others take over the partitions of one that was killed
+                "max.poll.interval.ms": 600_000,  # a commit that others refuse takes minutes
                 "error_cb": self._failed,
             }
         )
@@ -213,17 +215,22 @@ class _Reader:
     def __exit__(self, *_: object) -> None:
         self._consumer.close()
 
-    def ends(self) -> dict[int, int]:
-        """By partition, the offset after the last record that is there now."""
-        from confluent_kafka import TopicPartition
+    def ends(self, *, asked: bool = True) -> dict[int, int]:
+        """By partition, the offset after the last record: as the broker says now, or as it said with the last ones."""
+        from confluent_kafka import KafkaException, TopicPartition
 
-        return {
-            part: self._consumer.get_watermark_offsets(TopicPartition(self._topic.name, part), _PATIENCE_SECONDS)[1]
-            for part in self._places
-        }
+        try:
+            return {
+                part: self._consumer.get_watermark_offsets(
+                    TopicPartition(self._topic.name, part), _PATIENCE_SECONDS, cached=not asked
+                )[1]
+                for part in self._places
+            }
+        except KafkaException as problem:
+            raise SourceError(f"{self._topic.location}: no broker answers ({problem})") from problem
 
-    def lag(self) -> int:
-        return sum(max(end - self._places[part], 0) for part, end in self.ends().items())
+    def lag(self, *, asked: bool) -> int:
+        return sum(max(end - self._places[part], 0) for part, end in self.ends(asked=asked).items())
 
     def is_at(self, ends: Mapping[int, int]) -> bool:
         return all(self._places.get(part, 0) >= end for part, end in ends.items())
@@ -268,7 +275,7 @@ class _Reader:
             return False
         self._stand |= places
         self.landed.commits += 1
-        self.landed.lag = self.lag()
+        self.landed.lag = self.lag(asked=False)  # the broker may be away, which is no reason to stop
         offsets = [TopicPartition(self._topic.name, part, place) for part, place in places.items()]
         self._consumer.commit(offsets=offsets, asynchronous=True)
         return True
@@ -299,7 +306,7 @@ def waiting(space: Workspace, topic: Topic) -> int:
     """
     reader = _Reader(space, topic, f"ae_assets-{space.table.table}")
     with reader.opened(all_parts=True):
-        return reader.lag()
+        return reader.lag(asked=True)
 
 
 def produce(

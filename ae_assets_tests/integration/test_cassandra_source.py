@@ -320,7 +320,7 @@ def test_passwords_and_certificates_are_of_the_environment(tmp_path: Path, monke
     monkeypatch.setenv("JVM_EXTRA_OPTS", "")
     settings = f"""
 authenticator: PasswordAuthenticator
-authorizer: JavaServerAuthorizer
+authorizer: CassandraAuthorizer
 client_encryption_options:
   enabled: true
   optional: false
