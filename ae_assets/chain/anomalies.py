@@ -13,11 +13,11 @@ from ae_assets.chain.scoring import score_days
 from ae_assets.chain.volume import gaps_until
 from ae_assets.chain.workspace import ANOMALIES, FailedPeriod, Workspace
 from ae_assets.decisions.episodes import STATE_COLUMNS, Episodes, first_continued
-from ae_assets.decisions.mutes import read_mutes
+from ae_assets.decisions.mutes import Mute, read_mutes
 from ae_assets.errors import AeAssetsError
-from ae_assets.model.model import no_decisions
+from ae_assets.model.model import Model, no_decisions
 from ae_assets.schemas.anomalies import anomaly_types
-from ae_assets.schemas.records import keys_of
+from ae_assets.schemas.records import Rhythm, keys_of
 
 
 def find_anomalies(space: Workspace, champion: Champion, days: Sequence[date]) -> Iterator[AnomalyDay | FailedPeriod]:
@@ -30,10 +30,8 @@ def find_anomalies(space: Workspace, champion: Champion, days: Sequence[date]) -
     Raises:
         ConfigError: when the mute list is missing or malformed; nothing is written then.
     """
-    decision = space.table.decision
-    mutes = () if decision.mute_list is None else read_mutes(Path(decision.mute_list))
-    gaps = gaps_until(space, max(days))
-    past = _past(space, first_continued(champion.episodes, min(days), gaps, space.table.rhythm), min(days))
+    mutes, gaps = mutes_of(space), gaps_until(space, max(days))
+    past = _past(space, continued_days(space, champion, min(days), gaps))
     episodes = Episodes(champion.episodes, past, gaps, space.table.periods)
     before = None if past is None else DayBefore.of(past)
     failed: dict[date, FailedPeriod] = {}
@@ -73,11 +71,26 @@ def withdraw_anomalies(space: Workspace, days: Collection[date]) -> None:
             writer.write(day, space.no_rows)
 
 
-def _past(space: Workspace, start: date, first: date) -> pl.DataFrame | None:
-    """What is to be known of the rows from a day on, before the first one asked for; None without such rows."""
-    end = space.table.periods.shifted(first, -1)
-    if not any(start <= day <= end for day in space.days_of(ANOMALIES)):
-        return None
-    keys = keys_of(anomaly_types(space.table.rhythm))
-    columns = [*keys, "score", *STATE_COLUMNS, "is_new", "muted_until", "label"]
-    return anomaly_rows(space, start, end, columns=columns)
+def mutes_of(space: Workspace) -> tuple[Mute, ...]:
+    """The mute list of the table; empty where it has none.
+
+    Raises:
+        ConfigError: it is missing or malformed.
+    """
+    file = space.table.decision.mute_list
+    return () if file is None else read_mutes(Path(file))
+
+
+def continued_days(space: Workspace, model: Model, first: date, gaps: Collection[date]) -> list[date]:
+    """The days before one whose anomalies say what it continues, in order; empty where none of them has rows."""
+    start = first_continued(model.episodes, first, gaps, space.table.rhythm)
+    return [day for day in space.days_with_rows(ANOMALIES) if start <= day < first]
+
+
+def past_columns(rhythm: Rhythm) -> list[str]:
+    """What is to be known of the rows of these days."""
+    return [*keys_of(anomaly_types(rhythm)), "score", *STATE_COLUMNS, "is_new", "muted_until", "label"]
+
+
+def _past(space: Workspace, days: Sequence[date]) -> pl.DataFrame | None:
+    return anomaly_rows(space, days[0], days[-1], columns=past_columns(space.table.rhythm)) if days else None

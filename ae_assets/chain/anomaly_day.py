@@ -18,7 +18,7 @@ from ae_assets.features.wording import Wording, wording_of
 from ae_assets.model.judgement import NotJudged, not_judged
 from ae_assets.schemas.anomalies import anomaly_types
 from ae_assets.schemas.periods import DAILY, Periods, named
-from ae_assets.schemas.records import TIME
+from ae_assets.schemas.records import TIME, Rhythm
 
 MOST_GONE = 10
 
@@ -234,10 +234,16 @@ def anomaly_rows(
     columns: Collection[str] | None = None,
 ) -> pl.DataFrame:
     """Stored rows of a range of days; a column of the schema that a table is too old to have is null."""
-    stored, types = space.schema(ANOMALIES), anomaly_types(space.table.rhythm)
-    columns = types if columns is None else columns
+    rhythm, stored = space.table.rhythm, space.schema(ANOMALIES)
+    columns = list(anomaly_types(rhythm) if columns is None else columns)
     rows = space.read(ANOMALIES, first, last, [column for column in columns if column in stored], entities)
-    missing = [pl.lit(None, types[column]).alias(column) for column in columns if column not in stored]
+    return in_full(rows, columns, rhythm)
+
+
+def in_full(rows: pl.DataFrame, columns: Sequence[str], rhythm: Rhythm) -> pl.DataFrame:
+    """Stored rows with these columns; those that the rows are too old to have are null."""
+    types = anomaly_types(rhythm)
+    missing = [pl.lit(None, types[column]).alias(column) for column in columns if column not in rows.columns]
     return with_episodes(rows.with_columns(missing)).select(*columns)
 
 

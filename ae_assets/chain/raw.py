@@ -13,6 +13,7 @@ from ae_assets.chain.raw_columns import RawColumns
 from ae_assets.chain.workspace import RAW, FailedPeriod, Workspace
 from ae_assets.errors import ContractError, LakehouseError, SourceError
 from ae_assets.progress import Progress
+from ae_assets.schemas.periods import Periods
 from ae_assets.sources import Source, SourceDay
 
 
@@ -41,7 +42,7 @@ def load_raw(space: Workspace, source: Source, days: Sequence[date]) -> Iterator
         SourceError: the source cannot be listed.
         LakehouseError: simulated and real rows would meet in one table, or the table cannot be written.
     """
-    _refuse_a_mixture(space, source)
+    refuse_a_mixture(space, source)
     listed, held = source.days(), space.days_of(RAW)
     columns = RawColumns(space.name(RAW), space.schema(RAW) if held else {})
     written: dict[date, SourceDay] = {}
@@ -53,12 +54,7 @@ def load_raw(space: Workspace, source: Source, days: Sequence[date]) -> Iterator
                 yield RawDay(day, "kept" if day in held else "missing", held.get(day, 0))
                 continue
             try:
-                loaded = columns.fit(source.read(entry), entry.origin).with_columns(
-                    day=pl.lit(day, space.table.periods.dtype),
-                    source_file=pl.lit(entry.origin),
-                    source_fingerprint=pl.lit(entry.fingerprint),
-                    loaded_at=pl.lit(datetime.now(tz=UTC)).cast(pl.Datetime("us", "UTC")),
-                )
+                loaded = with_origin(columns.fit(source.read(entry), entry.origin), entry, space.table.periods)
                 writer.write(day, loaded)
             except SourceError as error:
                 yield FailedPeriod(day, RAW, str(error))
@@ -81,7 +77,22 @@ def load_raw(space: Workspace, source: Source, days: Sequence[date]) -> Iterator
     catch_up(space, written)
 
 
-def _refuse_a_mixture(space: Workspace, source: Source) -> None:
+def with_origin(rows: pl.DataFrame, entry: SourceDay, periods: Periods) -> pl.DataFrame:
+    """The rows of a day with the day, the file that they are of, its fingerprint, and now."""
+    return rows.with_columns(
+        day=pl.lit(entry.day, periods.dtype),
+        source_file=pl.lit(entry.origin),
+        source_fingerprint=pl.lit(entry.fingerprint),
+        loaded_at=pl.lit(datetime.now(tz=UTC)).cast(pl.Datetime("us", "UTC")),
+    )
+
+
+def refuse_a_mixture(space: Workspace, source: Source) -> None:
+    """Refuses simulated rows beside real ones.
+
+    Raises:
+        LakehouseError: the table holds one kind and the source the other.
+    """
     if not space.days_of(RAW):
         return
     held = space.simulated

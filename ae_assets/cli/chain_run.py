@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from ae_assets.chain.anomaly_day import stored_day
 from ae_assets.chain.training_days import default_training_days
-from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT
+from ae_assets.chain.workspace import ANOMALIES, DAILY_INPUT, FEATURES, RAW
 from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, RUN_FAILED
 from ae_assets.cli.instance import Chain, RunOutcome
 from ae_assets.cli.project import OWN
@@ -65,10 +65,11 @@ def run_chain(
             outcomes.append((title, chain.run(*what)))
         return outcomes[-1][1].goes_on
 
+    def by_engine(*assets: str) -> dict[str, Any]:
+        return {} if engine is None else {asset: {"engine": engine} for asset in assets}
+
     with handing_over(chain.definition, source):
-        goes_on = stage(
-            "raw and features", DAILY_INPUT, days, {} if engine is None else {"features": {"engine": engine}}
-        )
+        goes_on = stage("raw and features", DAILY_INPUT, days, by_engine(RAW, FEATURES))
     periods = chain.definition.periods
     asked = periods.range(*days)
     has_days = len(outcomes[0][1].failed_days) < len(asked)
@@ -80,7 +81,7 @@ def run_chain(
         goes_on = stage("model and threshold", ("model", "threshold"), None, {"model": config})
     has_champion = chain.space.models.champion(chain.table) is not None
     if goes_on and not too_early and (has_days or has_champion):
-        stage("anomalies", ("anomalies",), days)  # withdraws those of days that are held back
+        stage("anomalies", (ANOMALIES,), days, by_engine(ANOMALIES))  # withdraws those of days that are held back
     print_facts([outcome for _, outcome in outcomes])
     failed = {day for _, outcome in outcomes for day in outcome.failed_days}
     list_newest_day(chain, [day for day in asked if day not in failed])

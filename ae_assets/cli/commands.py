@@ -76,7 +76,9 @@ def main(project: str | None) -> None:
 @day_option("--train-end", "Last day or hour to train on; with --train-start.", required=False)
 @click.option("--retrain", is_flag=True, help="Train again although there is a champion.")
 @click.option(
-    "--engine", type=click.Choice(["local", "spark"]), help="What makes the features; left out: as the YAML says."
+    "--engine",
+    type=click.Choice(["local", "spark"]),
+    help="What makes raw, features and anomalies; left out: as the YAML says.",
 )
 def run(
     table: str,

@@ -7,6 +7,7 @@ import polars as pl
 from pyiceberg.catalog.noop import NoopCatalog
 from pyiceberg.table import Table
 
+from ae_assets.lakehouse.columns import check_day, new_columns
 from ae_assets.lakehouse.failures import storage_errors
 from ae_assets.lakehouse.files import write_day
 from ae_assets.lakehouse.layout import Layout
@@ -39,6 +40,16 @@ class DayFiles:
         return cls(
             Table(table.name(), metadata, table.metadata_location, table.io, NoopCatalog(table.name()[0])), layout
         )
+
+    def lacking(self, day: date, rows: pl.DataFrame) -> dict[str, pl.DataType]:
+        """The columns of the rows of a day that the table has yet to be given.
+
+        Raises:
+            ContractError: as `DayWriter.write`.
+        """
+        name = ".".join(self.table.name())
+        check_day(name, day, rows, self.layout.periods)
+        return new_columns(name, day, rows, self.layout.types, self.layout.periods)
 
     def write(self, day: date, rows: pl.DataFrame) -> list[WrittenFile]:
         """Writes rows of a day into a file that no reader sees before `DayWriter.take` has committed it.

@@ -334,8 +334,8 @@ class WatchedTable(Section):
     partitions: Partitions = "daily"
     """By which periods rows are stored and made: hourly, daily or weekly (from Monday), in UTC."""
     engine: Literal["local", "spark"] = "local"
-    """What makes features and quarantine. local: this process, a period at a time. spark: Spark, for fleets of any
-    size, with the extra spark (docs/spark.md). Both give the same rows."""
+    """What makes raw, features, quarantine and anomalies. local: this process, a period at a time. spark: Spark, for
+    fleets of any size, with the extra spark (docs/spark.md). Both give the same rows."""
     start: date | None = None
     """The first day that can be watched; left out: the first of the source."""
     end: date | None = None

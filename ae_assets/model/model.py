@@ -24,12 +24,12 @@ from ae_assets.model.life import LifeRange, learned_of
 from ae_assets.model.preparation import Preparation
 from ae_assets.model.reasons import explanations
 from ae_assets.model.scoring import ScoredDay, Scorer
-from ae_assets.schemas.anomalies import anomaly_types
+from ae_assets.schemas.anomalies import anomaly_types, order_of_anomalies
 from ae_assets.schemas.contracts import contract_of
 from ae_assets.schemas.layouts.own import layout_of_record, periods_of_record
 from ae_assets.schemas.quarantine import nothing_set_aside
 from ae_assets.schemas.raw import RawContract
-from ae_assets.schemas.records import ENTITY, Rhythm, key_of
+from ae_assets.schemas.records import Rhythm
 from ae_assets.thresholds.threshold import Threshold
 
 FORMAT = 2
@@ -198,13 +198,17 @@ class Model:
         scored = state.scorer.push(day, prepared.features)  # later days look back on it, whatever is decided now
         return no_decisions(self.rhythm) if state.held_back else self.judge(scored, state.episodes, state.mutes)
 
-    def judge(self, scored: ScoredDay, episodes: Episodes, mutes: Sequence[Mute]) -> pl.DataFrame:
+    def judge(
+        self, scored: ScoredDay, episodes: Episodes, mutes: Sequence[Mute], cut: float | None = None
+    ) -> pl.DataFrame:
         """Holds the scores of a day against the threshold, and says what each alarm means and why.
 
         Args:
             scored: the day's scores.
             episodes: the episodes up to the day before; they are taken on to this day.
             mutes: the mute list.
+            cut: that of the day, where the rows are those of some of its devices; None: as the threshold has it. Of
+                such rows more have ``top_features`` than of all: `MOST_SHOWN` of them.
 
         Returns:
             One row per record, with the columns of ``schemas.anomalies``, sorted by falling score.
@@ -212,10 +216,8 @@ class Model:
         because = not_judged_because(scored, self.detector, self.features)
         learned_from = scored.within(self.learned)
         scored = scored.judged_after(self.learned)
-        keys = with_mutes(scored.keys, mutes, scored.day)
-        # A policy may let the cut follow the day, as a budget of alarms does; muted rows take none of it.
-        counted = pl.select(pl.when(keys["muted_until"].is_null()).then(scored.score)).to_series()
-        cuts = self.threshold.cuts(keys, counted)
+        keys, counted = _counted(scored, mutes)
+        cuts = self.threshold.cuts(keys, counted) if cut is None else pl.repeat(cut, keys.height, eager=True)
         judged = keys.with_columns(
             score=scored.score,
             threshold=cuts,
@@ -234,12 +236,12 @@ class Model:
         reasoned = is_judged & (pl.col("is_anomaly") | pl.col("episode").is_in([OPENED, OPEN]))
         highest = is_judged & (score.rank("ordinal", descending=True) <= MOST_SHOWN)
         rows = decided.select(reasoned=reasoned, shown=reasoned | highest)
-        time, _ = key_of(decided.columns)
-        return (
-            decided.hstack(explanations(scored, self.features, rows["reasoned"], rows["shown"]))
-            .select(*anomaly_types(self.rhythm))
-            .sort(["score", ENTITY, time], descending=[True, False, False], nulls_last=True)
-        )
+        explained = decided.hstack(explanations(scored, self.features, rows["reasoned"], rows["shown"]))
+        return explained.select(*anomaly_types(self.rhythm)).sort(**order_of_anomalies(self.rhythm), nulls_last=True)
+
+    def counted(self, scored: ScoredDay, mutes: Sequence[Mute]) -> pl.DataFrame:
+        """``day, score``, what the cut of a day follows where it does: of each device the highest score."""
+        return self.threshold.counted(*_counted(scored.judged_after(self.learned), mutes))
 
     def _days(self, rows: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:
         column = self.contract.names["day"]
@@ -266,6 +268,12 @@ class Model:
             lowest_share=limits.volume_low,
             highest_share=limits.volume_high,
         )
+
+
+def _counted(scored: ScoredDay, mutes: Sequence[Mute]) -> tuple[pl.DataFrame, pl.Series]:
+    """The keys with their mutes, and the scores that a cut may follow: muted rows take none of a budget of alarms."""
+    keys = with_mutes(scored.keys, mutes, scored.day)
+    return keys, pl.select(pl.when(keys["muted_until"].is_null()).then(scored.score)).to_series()
 
 
 def no_decisions(rhythm: Rhythm) -> pl.DataFrame:

@@ -4,6 +4,8 @@ A cause is a reading of the device. Its age is context: it says what is usual of
 causes. That an attribute is missing is a cause only where most devices of the same kind report it.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -129,17 +131,27 @@ def _is_cause(
     causes[:, flags] = tells & (values[:, flags] == 1)
     asked = flags[causes[:, flags].any(axis=0)]
     if len(asked):
-        causes[:, asked] &= _is_unusual(scored, asked, rows)
+        causes[:, asked] &= _is_unusual(scored, [named[flag].name for flag in asked], rows)
     return causes
 
 
-def _is_unusual(scored: ScoredDay, flags: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+def flags_of(names: Sequence[str], features: FeatureConfig) -> list[str]:
+    """Those of the names of features that say of an attribute that it is missing."""
+    return [feature.name for feature in _features_of(tuple(names), features) if feature.transform == "missing"]
+
+
+def _is_unusual(scored: ScoredDay, flags: Sequence[str], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether most records of each row's cohort in the period report what each flag says is missing (rows, flags)."""
-    windows, cohorts = scored.windows, scored.keys.select("cohort")
-    lacks = {str(flag): pl.Series(windows.values[windows.last_row, flag]) for flag in flags}
-    share = cohorts.with_columns(**lacks).group_by("cohort").mean()
+    cohorts = scored.keys.select("cohort")
+    share = _shares(scored, flags) if scored.lacking is None else scored.lacking.select("cohort", *flags)
     of_rows = cohorts[rows].join(share, on="cohort", how="left", nulls_equal=True, maintain_order="left")
-    return of_rows.select(pl.col(list(lacks)) < UNUSUAL_SHARE).to_numpy()
+    return of_rows.select(pl.col(flags) < UNUSUAL_SHARE).to_numpy()
+
+
+def _shares(scored: ScoredDay, flags: Sequence[str]) -> pl.DataFrame:
+    windows = scored.windows
+    values = {flag: windows.values[windows.last_row, windows.feature_names.index(flag)] for flag in flags}
+    return scored.keys.select("cohort").with_columns(pl.DataFrame(values)).group_by("cohort").mean()
 
 
 def _is_age(feature: Feature, features: FeatureConfig) -> bool:

@@ -42,6 +42,10 @@ class ScoredDay:
     """`ABOUT_RECORDS` by the key of the records: what the features say of them beside the features, in
     any order; null in a table from before they said it."""
 
+    lacking: pl.DataFrame | None = None
+    """``cohort`` and, by each flag of a missing attribute, the share of its records in the period that lack it, where
+    the rows are those of some devices only; None: they are all there are."""
+
     @property
     def judged(self) -> pl.Series:
         return self.score.is_not_null()

@@ -30,8 +30,8 @@ from ae_assets.pipeline.partitions import remember_periods
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.pipeline.run_config import (
     CalibrationConfig,
+    EngineConfig,
     EvaluationConfig,
-    FeaturesConfig,
     ModelConfig,
     judged_range,
     refusing_before_the_run,
@@ -137,12 +137,15 @@ def _stream(table: WatchedTable) -> dg.AssetsDefinition:
 
 def _raw(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> dg.AssetsDefinition:
     @dg.multi_asset(**_daily_step(table, partitions, RAW))
-    def raw(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[PeriodResult]:
-        from ae_assets.chain.raw import load_raw
+    def raw(
+        context: dg.AssetExecutionContext, config: EngineConfig, lakehouse: LakehouseResource
+    ) -> Iterator[PeriodResult]:
+        from ae_assets.pipeline.engines import EngineStep, load_raw
 
         space, step = workspace_of(context, table, lakehouse), PeriodStep(context, table, RAW)
         source = lakehouse.source_of(table)
-        loaded = list(step.made(load_raw(space, source, step.days)))
+        by = EngineStep(context, lakehouse, space, config.of(table))
+        loaded = list(step.made(load_raw(by, source, step.days)))
         remember_periods(Path(lakehouse.home), space, loaded=[facts.day for facts in loaded if facts.rows])
         yield from step.failures()
         step.describe(RAW, metadata.raw_days(space, loaded, source.strays()))
@@ -154,14 +157,14 @@ def _raw(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> 
 def _features(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> dg.AssetsDefinition:
     @dg.multi_asset(**_daily_step(table, partitions, FEATURES, QUARANTINE))
     def features(
-        context: dg.AssetExecutionContext, config: FeaturesConfig, lakehouse: LakehouseResource
+        context: dg.AssetExecutionContext, config: EngineConfig, lakehouse: LakehouseResource
     ) -> Iterator[PeriodResult]:
-        from ae_assets.pipeline.engines import build_features
+        from ae_assets.pipeline.engines import EngineStep, build_features
 
         space, step = workspace_of(context, table, lakehouse), PeriodStep(context, table, FEATURES)
         yield from step.failures()
-        engine = table.engine if config.engine == "table" else config.engine
-        built = list(step.made(build_features(context, lakehouse, space, step.days, engine)))
+        by = EngineStep(context, lakehouse, space, config.of(table))
+        built = list(step.made(build_features(by, step.days)))
         yield from step.failures()
         step.describe(FEATURES, metadata.features_days(space, built))
         step.describe(QUARANTINE, metadata.quarantine_days(space, built))
@@ -202,9 +205,12 @@ def _threshold(table: WatchedTable) -> dg.AssetsDefinition:
 
 def _anomalies(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinition) -> dg.AssetsDefinition:
     @dg.multi_asset(**_daily_step(table, partitions, ANOMALIES))
-    def anomalies(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[PeriodResult]:
-        from ae_assets.chain.anomalies import find_anomalies, withdraw_anomalies
+    def anomalies(
+        context: dg.AssetExecutionContext, config: EngineConfig, lakehouse: LakehouseResource
+    ) -> Iterator[PeriodResult]:
+        from ae_assets.chain.anomalies import withdraw_anomalies
         from ae_assets.chain.champion import load_champion
+        from ae_assets.pipeline.engines import EngineStep, find_anomalies
 
         space, step = workspace_of(context, table, lakehouse), PeriodStep(context, table, ANOMALIES)
         withdraw_anomalies(space, step.held_back)
@@ -213,7 +219,8 @@ def _anomalies(table: WatchedTable, partitions: dg.TimeWindowPartitionsDefinitio
         simulated = space.simulated
         newest = max([*space.days_of(ANOMALIES), *step.days])
         made = []
-        for facts in step.made(find_anomalies(space, champion, step.days)):
+        by = EngineStep(context, lakehouse, space, config.of(table))
+        for facts in step.made(find_anomalies(by, champion, step.days)):
             drawn = len(step.days) <= metadata.MOST_DAYS_WITH_FIGURES or facts.day == step.days[-1]
             first = metadata.anomalies_day(space, facts, champion, drawn=drawn, simulated=simulated, newest_day=newest)
             step.describe(ANOMALIES, [(facts.day, first)])

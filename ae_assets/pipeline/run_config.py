@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from ae_assets.chain.model import TrainingRange
 
 
-class FeaturesConfig(dg.Config):
-    """What makes the features."""
+class EngineConfig(dg.Config):
+    """What makes the rows."""
 
     engine: Literal["table", "local", "spark"] = Field(
         default="table", description="`local` or `spark`; `table`: the `engine` of the table's YAML."
     )
+
+    def of(self, table: WatchedTable) -> Literal["local", "spark"]:
+        """The engine that is asked for."""
+        return table.engine if self.engine == "table" else self.engine
 
 
 class ModelConfig(dg.Config):

@@ -1,9 +1,11 @@
 """The columns of an anomalies table: one row per record, with its score and what raised it."""
 
+from typing import TypedDict
+
 import pandera.polars as pa
 import polars as pl
 
-from ae_assets.schemas.records import DAILY_RECORDS, TIME, TIME_TYPE, Rhythm
+from ae_assets.schemas.records import DAILY_RECORDS, ENTITY, PERIOD, TIME, TIME_TYPE, Rhythm
 
 TOP_FEATURES = pl.List(
     pl.Struct({"name": pl.String(), "contribution": pl.Float64(), "value": pl.Float64(), "expected": pl.Float64()})
@@ -20,6 +22,13 @@ EPISODE_STATES = ["none", "opened", "open", "closed"]
 
 _Type = pl.DataType | type[pl.DataType]
 _NOT_NEGATIVE = pa.Check.ge(0)
+
+
+class OrderOfRows(TypedDict):
+    """Of what columns in which direction, as Polars sorts."""
+
+    by: list[str]
+    descending: list[bool]
 
 
 def anomaly_schema(rhythm: Rhythm = DAILY_RECORDS) -> pa.DataFrameSchema:
@@ -113,6 +122,11 @@ def anomaly_schema(rhythm: Rhythm = DAILY_RECORDS) -> pa.DataFrameSchema:
 def anomaly_types(rhythm: Rhythm = DAILY_RECORDS) -> dict[str, pl.DataType]:
     """The types of its columns, in their order."""
     return {name: column.dtype.type for name, column in anomaly_schema(rhythm).columns.items()}
+
+
+def order_of_anomalies(rhythm: Rhythm) -> OrderOfRows:
+    """How the rows of a period are sorted, null last."""
+    return {"by": ["score", ENTITY, TIME if rhythm.cadence else PERIOD], "descending": [True, False, False]}
 
 
 def _known(kind: _Type, description: str, *checks: pa.Check) -> pa.Column:

@@ -182,6 +182,10 @@ class _Client:
         self._patience = patience
         self._make_client = make_client
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Sent to another process, it connects there."""
+        return {name: value for name, value in vars(self).items() if name != "_s3"}
+
     @cached_property
     def _s3(self) -> Any:
         from botocore.config import Config

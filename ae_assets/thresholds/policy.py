@@ -40,6 +40,11 @@ class ThresholdPolicy(BaseModel, ABC):
     def name(self) -> str:
         return self.policy
 
+    @property
+    def follows_the_day(self) -> bool:
+        """Whether a day's own scores move its cut."""
+        return type(self).cut_of_day is not ThresholdPolicy.cut_of_day
+
     @abstractmethod
     def cut(self, calibration: pl.DataFrame) -> float:
         """The score above which an entity-day is an alarm.

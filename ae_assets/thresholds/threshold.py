@@ -56,13 +56,20 @@ class Threshold:
         Raises:
             ContractError: a score is NaN.
         """
-        columns = [PERIOD, TIME, ENTITY] if TIME in keys.columns else [PERIOD]
-        rows = keys.select(*columns, score=_known(scores))
-        counted = rows.group_by(PERIOD, ENTITY).agg(pl.col("score").max()) if TIME in rows.columns else rows
-        days = counted.group_by("day").agg(pl.col("score").drop_nulls()).sort("day")
+        days = self.cuts_of_days(self.counted(keys, scores))
+        return keys.select(PERIOD).join(days, on=PERIOD, maintain_order="left")["cut"]
+
+    def counted(self, keys: pl.DataFrame, scores: pl.Series) -> pl.DataFrame:
+        """``day, score`` of what `cuts` takes: the scores that a cut may follow, of each entity and day the highest."""
+        several = TIME in keys.columns
+        rows = keys.select(PERIOD, *([ENTITY] if several else []), score=_known(scores))
+        return rows.group_by(PERIOD, ENTITY).agg(pl.col("score").max()).drop(ENTITY) if several else rows
+
+    def cuts_of_days(self, counted: pl.DataFrame) -> pl.DataFrame:
+        """``day, cut`` of all the ``day, score`` that `counted` gives, of each day."""
+        days = counted.group_by(PERIOD).agg(pl.col("score").drop_nulls()).sort(PERIOD)
         cuts = [self._cut_of_day(values.to_numpy()) for values in days["score"]]
-        of_days = days.select("day", pl.Series("cut", cuts, dtype=pl.Float64))
-        return rows.join(of_days, on="day", maintain_order="left")["cut"]
+        return days.select(PERIOD, pl.Series("cut", cuts, dtype=pl.Float64))
 
     def _cut_of_day(self, scores: NDArray[np.float64]) -> float:
         return self.policy.cut_of_day(self.cut, self.calibration, scores) if len(scores) else self.cut

@@ -138,6 +138,23 @@ def own(made: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_day_after_those_that_rest_on_other_settings_is_judged_as_alone(own: Path) -> None:
+    aggregated = {"aggregation": {"method": "mean", "span": 3}}
+    held = space(own, decision=aggregated)
+    write_day(own / "source", DAYS[19], [(f"D{drive:02}", 0, 2 * drive) for drive in range(30)])
+    fill(held, [DAYS[19]])
+    train(held, TRAINED)
+    calibrate_latest(held)
+    build_features(space(own, CHANGED["cap"][0]), [DAYS[18]])
+    champion = load_champion(held)
+    in_range = list(find_anomalies(held, champion, DAYS[17:22]))
+    assert {day.day for day in in_range if isinstance(day, FailedPeriod)} == set(DAYS[18:21])
+    rows = held.read("anomalies", DAYS[21], DAYS[21])
+    assert (rows["score"] != rows["day_score"]).any(), "the days before it that failed count"
+    list(find_anomalies(held, champion, [DAYS[21]]))
+    assert held.read("anomalies", DAYS[21], DAYS[21]).equals(rows)
+
+
 def test_days_that_were_made_by_other_settings_are_neither_scored_nor_trained_on(own: Path) -> None:
     build_features(space(own, CHANGED["cap"][0]), [NEWEST])
     held = space(own)

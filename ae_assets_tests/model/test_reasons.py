@@ -1,6 +1,7 @@
 """Reasons of a day's rows: what moved a score and what it was judged against, in the unit of the attributes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import log1p
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from ae_assets.detectors import FittedDetector, Scores, Windows, windows_of
 from ae_assets.features.catalogue import feature_names
-from ae_assets.model.reasons import CONTEXT_ALONE, NOTHING_ON_THE_DAY, explanations
+from ae_assets.model.reasons import CONTEXT_ALONE, NOTHING_ON_THE_DAY, explanations, flags_of
 from ae_assets.model.scoring import ScoredDay
 from ae_assets_tests.chain.tables import FIRST, watched_table
 
@@ -112,6 +113,13 @@ def test_a_missing_attribute_is_a_reason_only_where_most_drives_of_its_model_rep
     fleet = dict.fromkeys(("A1", "A2", "A3", "A4", "B1", "B2", "B3", "B4", "B5"), parts)
     scored = day_of(fleet, **dict.fromkeys(lacking, ("smart_197",)))
     assert [reason.partition(", ")[0] for reason in told(scored)["A1"]] == expected
+
+
+def test_of_some_drives_of_a_model_what_the_others_lack_is_told_beside_them() -> None:
+    scored = day_of({"A1": {"smart_197_missing": 6.0, "smart_5_level": 3.0}}, A1=("smart_197",))
+    assert len(told(scored)["A1"]) == 1, "alone it is the whole model"
+    others_report_it = pl.DataFrame({"cohort": ["A"], **{flag: [0.1] for flag in flags_of(NAMES, FEATURES)}})
+    assert len(told(replace(scored, lacking=others_report_it))["A1"]) == 2
 
 
 def test_that_an_attribute_is_there_is_no_reason() -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from ae_assets.chain.anomalies_on_spark import JudgedDay
 from ae_assets.chain.features import FeatureDay
+from ae_assets.chain.raw import RawDay
 from ae_assets.chain.set_aside import BrokenRule, GoneCohort
 from ae_assets.chain.workspace import FEATURES, FailedPeriod
 from ae_assets.errors import AeAssetsError, ConfigError, EngineError, LakehouseError
@@ -70,7 +72,12 @@ def test_what_is_wrong_with_a_file_is_said(
 )
 def test_what_became_of_a_period_comes_back_as_it_was(periods: Periods, day: date) -> None:
     rule, gone = BrokenRule("a", 3, "b", None, "c"), GoneCohort("M1", 2, True)
-    for facts in (FeatureDay(day, 7, (rule,), (gone,), frozenset({"x"})), FailedPeriod(day, FEATURES, "why", None)):
+    for facts in (
+        RawDay(day, "loaded", 7, 1, "a file", "its fingerprint", 300),
+        FeatureDay(day, 7, (rule,), (gone,), frozenset({"x"})),
+        JudgedDay(day, 7),
+        FailedPeriod(day, FEATURES, "why", None),
+    ):
         assert of_json(json.loads(json.dumps(as_json(facts, periods))), periods) == facts
 
 

@@ -65,6 +65,13 @@ class SparkEngine:
         places = table.withColumns({FILE: F.col("_file"), PLACE: F.col("_pos")})
         return places.where(reduce(or_, lies_in)).withColumnRenamed(period, "day")
 
+    def parted(self, rows: pl.DataFrame, blocks_of_a_core: int) -> "DataFrame":
+        """Rows that are here as groups, ``__block``, of rows next to each other, as many as are named for each core."""
+        cores: int = self.session.sparkContext.defaultParallelism
+        count = min(rows.height, blocks_of_a_core * cores)
+        numbered = rows.with_columns((pl.int_range(pl.len()) * count // rows.height).cast(pl.Int32).alias(BLOCK))
+        return self.frame(numbered).repartitionById(count, BLOCK)
+
     def blocks(self, rows: "DataFrame", count: int, *by: "Column | str") -> "DataFrame":
         """The rows with the number of their group, ``__block``, one of so many: rows that agree in ``by`` share it."""
         from pyspark.sql import functions as F  # noqa: N812

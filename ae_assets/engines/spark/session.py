@@ -30,7 +30,8 @@ def session_settings() -> dict[str, str]:
     _require_spark()
     own = cluster_settings()
     ours = {
-        "spark.master": "local[*]",
+        # All cores; a block whose worker was killed is made once more.
+        "spark.master": "local[*,2]",
         "spark.app.name": "ae_assets",
         "spark.jars": ",".join(map(str, jar_set().require())),
         "spark.pyspark.python": sys.executable,
@@ -50,6 +51,8 @@ def cluster_settings() -> dict[str, str]:
         "spark.sql.session.timeZone": "UTC",
         # Blocks are counted by us: few rows may be much work.
         "spark.sql.adaptive.coalescePartitions.enabled": "false",
+        # What is shuffled beside blocks is small: counts by day, and the raw rows of quarantine.
+        "spark.sql.shuffle.partitions": "8",
         # A task has one core.
         "spark.executorEnv.POLARS_MAX_THREADS": "1",
     }
