@@ -20,7 +20,7 @@ from ae_assets.model.definition import SourceSection, WatchedTable
 from ae_assets.pipeline.home import home_folder, keep_compiled
 from ae_assets.pipeline.launcher import LocalRunLauncher
 from ae_assets.pipeline.partitions import periods_of
-from ae_assets.pipeline.s3 import VARIABLE, client_of, file_properties, s3_of_environment
+from ae_assets.pipeline.s3 import VARIABLE, ClientMaker, file_properties, s3_of_environment
 from ae_assets.progress import ProgressSink, silent
 from ae_assets.sources import Source, open_source
 
@@ -87,7 +87,7 @@ class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
     @property
     def s3_client(self) -> Callable[[Any], Any] | None:
         """Makes the clients of sources on S3, as the resource says; None: the AWS chain does."""
-        return None if self.s3 is None else partial(client_of, self.s3)
+        return None if self.s3 is None else ClientMaker(self.s3)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["LakehouseResource"]:

@@ -1,7 +1,9 @@
 """S3 as dagster-aws configures it: what its `S3Resource` says, for the clients of sources and for the tables' files."""
 
 import os
+from dataclasses import dataclass
 from importlib.util import find_spec
+from types import SimpleNamespace
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,6 +12,19 @@ from ae_assets.errors import ConfigError
 
 VARIABLE = "AE_ASSETS_S3_"
 """How variables begin that name a field of the resource: ``AE_ASSETS_S3_REGION_NAME``."""
+
+_OF_CLIENT = (
+    "profile_name",
+    "region_name",
+    "endpoint_url",
+    "use_ssl",
+    "verify",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "use_unsigned_session",
+)
+"""The fields that `client_of` reads."""
 
 FILE_PROPERTIES = {
     "endpoint_url": "s3.endpoint",
@@ -51,6 +66,20 @@ def s3_of_environment() -> Any:
         wrong = error.errors()[0]
         field = ".".join(map(str, wrong["loc"])).upper()
         raise ConfigError(f"{VARIABLE}{field}: received {wrong['input']!r}; {wrong['msg']}") from None
+
+
+@dataclass(frozen=True)
+class ClientMaker:
+    """Makes the clients of sources on S3 that an ``S3Resource`` describes; it can be sent to another process."""
+
+    s3: Any
+
+    def __call__(self, config: Any) -> Any:
+        return client_of(self.s3, config)
+
+    def __reduce__(self) -> tuple[type["ClientMaker"], tuple[SimpleNamespace]]:
+        """Without the resource itself, which Dagster has made of types that only it can make."""
+        return ClientMaker, (SimpleNamespace(**{field: getattr(self.s3, field) for field in _OF_CLIENT}),)
 
 
 def client_of(s3: Any, config: Any) -> Any:

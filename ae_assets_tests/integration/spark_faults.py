@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from ae_assets.engines.spark.engine import SparkEngine
-from ae_assets_tests.integration.seaweed import KEY, SECRET
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -57,14 +56,6 @@ class DyingEngine(SparkEngine):
         number = len(list(self.marks.glob("made-*")))
         self.marks.joinpath(f"made-{number}").touch()
         return function if self.executors and number else Dying(function, self.marks / str(number), self.executors)
-
-
-def s3_client(endpoint: str, config: Any) -> Any:
-    """A client that knows its server and its keys, wherever it is sent."""
-    import boto3
-
-    keys = {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET, "region_name": "us-east-1"}
-    return boto3.client("s3", endpoint_url=endpoint, config=config, **keys)
 
 
 def _parent(process: int) -> int:

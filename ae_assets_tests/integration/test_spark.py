@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from dagster_aws.s3 import S3Resource
 from polars.testing import assert_frame_equal
 
 from ae_assets.chain import Workspace, anomalies_on_spark
@@ -33,6 +33,7 @@ from ae_assets.lakehouse import Lakehouse
 from ae_assets.lakehouse.catalogs import CATALOG_NAME
 from ae_assets.lakehouse.writer import DayWriter, WrittenFile
 from ae_assets.model import model
+from ae_assets.pipeline.s3 import ClientMaker
 from ae_assets.schemas.periods import HOURLY
 from ae_assets.sources import open_source
 from ae_assets_tests.chain import steps
@@ -42,7 +43,8 @@ from ae_assets_tests.chain.ledgers import hold_what_raw_says
 from ae_assets_tests.chain.tables import storage_of, watched_table, write_day
 from ae_assets_tests.conftest import REPOSITORY
 from ae_assets_tests.integration.conftest import Bucket
-from ae_assets_tests.integration.spark_faults import DyingEngine, s3_client
+from ae_assets_tests.integration.seaweed import KEY, SECRET
+from ae_assets_tests.integration.spark_faults import DyingEngine
 from ae_assets_tests.pipeline.runs import failure_of, instance_in, materialise
 
 pytestmark = [
@@ -256,7 +258,8 @@ def test_raw_of_faulty_files_is_that_of_the_local_engine(
         location = f"s3://{bucket.name}/raw"
     table = watched_table(location)
     spaces = [storage_of(table, tmp_path / engine) for engine in ("local", "spark")]
-    client = partial(s3_client, bucket.server.endpoint)
+    keys = {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET, "region_name": "us-east-1"}
+    client = ClientMaker(S3Resource(endpoint_url=bucket.server.endpoint, **keys))
     loaded = [
         list(load_raw(spaces[0], open_source(location, table.reading, None, client), days)),
         list(

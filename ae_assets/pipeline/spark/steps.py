@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from datetime import date
-from functools import partial
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -18,7 +17,7 @@ from ae_assets.chain.raw import RawDay
 from ae_assets.chain.raw_on_spark import load_raw_on_spark
 from ae_assets.chain.workspace import ANOMALIES, FEATURES, RAW, FailedPeriod
 from ae_assets.engines.spark.engine import SparkEngine
-from ae_assets.pipeline.s3 import client_of, s3_of_environment
+from ae_assets.pipeline.s3 import ClientMaker, s3_of_environment
 from ae_assets.schemas.periods import Periods
 from ae_assets.sources import open_source
 
@@ -27,7 +26,7 @@ Step = Callable[[Workspace, Sequence[date], SparkEngine], Iterable[Any]]
 
 def _raw(space: Workspace, days: Sequence[date], engine: SparkEngine) -> Iterable[Any]:
     s3, table = s3_of_environment(), space.table
-    client = None if s3 is None else partial(client_of, s3)
+    client = None if s3 is None else ClientMaker(s3)
     return load_raw_on_spark(space, open_source(table.source.location, table.reading, None, client), days, engine)
 
 
