@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pandera.polars as pa
 import polars as pl
 import pytest
 
 from ae_assets.chain.raw_columns import RawColumns
 from ae_assets.detectors.config import CounterRuleConfig, GrowthRuleConfig
 from ae_assets.evaluation.drift import Reference
-from ae_assets.pipeline import assets
+from ae_assets.pipeline import assets, checks
 from ae_assets.schemas.periods import DAILY
 from ae_assets_tests.chain import worn_fleet
 from ae_assets_tests.chain.steps import fill
@@ -174,6 +175,26 @@ def test_a_repeated_drive_is_noticed_in_what_is_stored(tmp_path: Path, monkeypat
     assert repeated.metadata["failed_days"].value == [FIRST.isoformat()]
     assert check_of(result, "features", "schema_holds").metadata["failed_days"].value == []
     assert not check_of(result, "features", "rows_are_conserved").passed
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 100])
+def test_of_days_that_are_validated_together_the_wrong_ones_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
+) -> None:
+    monkeypatch.setattr(checks, "ROWS_AT_ONCE", rows_at_once)
+    rows = {
+        DAYS[0]: [("D1", 1.0), ("D2", 0.0)],
+        DAYS[1]: [("D1", 1.0), ("D1", 2.0)],
+        DAYS[2]: [("D1", -1.0), ("D2", 1.0)],
+    }
+    stored = [
+        (day, pl.DataFrame(of_day, {"entity": pl.String, "score": pl.Float64}, orient="row").with_columns(day=day))
+        for day, of_day in rows.items()
+    ]
+    schema = pa.DataFrameSchema({"score": pa.Column(pl.Float64, pa.Check.ge(0))})
+    verdicts = checks._row_checks(storage_of(watched_table(), tmp_path), "features", stored, schema)
+    wrong = {verdict.check_name: verdict.metadata["failed_days"].value for verdict in verdicts}
+    assert wrong == {"entities_are_unique": [str(DAYS[1])], "schema_holds": [str(DAYS[2])]}
 
 
 def test_a_model_that_does_not_converge_does_not_become_champion(tmp_path: Path) -> None:
