@@ -1,7 +1,7 @@
 """How the cost of a run grows with rows a day, days of a range and cores, and what Spark's workers gain.
 
 Exponents and what a row more costs have 95% intervals; docs/growth.md plans by them. `python -m benchmarks growth`
-writes the table and the figure `build/growth.svg`; days held are `history`'s, and processor seconds tell more than the
+writes the table and the figure `build/growth.png`; days held are `history`'s, and processor seconds tell more than the
 clock where others use the machine too.
 """
 
@@ -30,8 +30,8 @@ DAYS = (1, 2, 4, 8)
 DRIVES_OF_A_DAY = 10_000
 OF_WORKERS = 50_000
 OF_A_DAY = "rows a day"
-COSTS = {"processor": "processor s", "wall": "s", "memory": "bytes", "written": "bytes", "commits": ""}
-FIGURE = Path(__file__).resolve().parents[1] / "build" / "growth.svg"
+COSTS = {"processor": "processor s", "memory": "bytes", "written": "bytes"}
+FIGURE = Path(__file__).resolve().parents[1] / "build" / "growth.png"
 
 Measured = dict[str, float]
 
@@ -88,7 +88,8 @@ def _rows(name: str, curve: Mapping[int, Measured]) -> list[Row]:
         found.append(Row(f"{name}, exponent of {cost}", exponent.value, "", note=note))
         of_million = f"{_short(1e6 * added.low)} to {_short(1e6 * added.high)}"
         found.append(Row(f"{name}, {cost} of a million rows more", 1e6 * added.value, unit, note=of_million))
-    return found
+    commits = {int(measured["commits"]) for measured in curve.values()}
+    return [*found, Row(f"{name}, commits of a run", max(commits), "", note=f"{len(commits)} different")]
 
 
 def _single(runs: Mapping[str, Measured]) -> list[Row]:
@@ -109,9 +110,9 @@ def draw(curves: Mapping[str, Mapping[int, Measured]], path: Path) -> None:
             rows = [size * (1 if name == OF_A_DAY else DRIVES_OF_A_DAY) for size in curve]
             ax.loglog(rows, [measured[cost] for measured in curve.values()], "o-", label=name)
         ax.set(title=cost, xlabel="rows", ylabel=COSTS[cost])
-    axes[0].legend()
+    axes[2].legend(loc="lower right")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    figure.savefig(path, dpi=110)
 
 
 def _source(home: Path, drives: int, days: int) -> Path:

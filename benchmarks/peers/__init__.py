@@ -198,7 +198,7 @@ def _detection(python: Path, folder: Path) -> list[Row]:
         fit = peer_of(python, peer, "fit", folder / "fit.parquet", folder / peer)
         peer_of(python, peer, "score", folder / peer, folder / "judged.parquet", folder / "s.parquet")
         found = pl.read_parquet(folder / "s.parquet").select(
-            day=pl.col("date").cast(pl.Date), entity="serial_number", score=pl.col("score").cast(pl.Float64)
+            day=pl.col("date").str.to_date(), entity="serial_number", score=pl.col("score").cast(pl.Float64)
         )
         found = found.unique(["day", "entity"], keep="first")
         by_detector[peer] = scores.select(KEYS).join(found, ["day", "entity"], "left", maintain_order="left")
