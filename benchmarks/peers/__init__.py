@@ -179,7 +179,7 @@ def _detection(python: Path, folder: Path) -> list[Row]:
     table, source = load_table("drive_stats")[1], open_source(str(YEAR_2013))
     features = Path(os.environ.get("AE_ASSETS_FEATURES_2013", folder / "features.parquet"))
     if not features.exists():
-        write(table, source, features, FIT[0], JUDGED[1])
+        write(table, source, features, FIT[0], date.max)  # whose failures after the judged days are known
     space = storage_over(pl.scan_parquet(features), table)
     (ours,) = (one for one in compared_detectors(table, comparisons=False, baselines=False))
     ((_, fitted),) = fitted_detectors(space, [ours], training_of(space, Origin(FIT, JUDGED)))
