@@ -60,7 +60,7 @@ def test_an_entry_point_names_a_detector_of_a_package() -> None:
         ({"type": "ae_assets_tests.detectors.own:Another"}, "detector.type", "cannot be imported .*Another"),
         ({"type": "pathlib:Path"}, "detector.type", "is no subclass of ae_assets.detectors.settings.Day"),
         ({"factor": 2}, "detector.type", "required"),
-        ({"type": OWN, "factr": 2}, "detector.factr", "no such key; allowed here: factor, per, type"),
+        ({"type": OWN, "factr": 2}, "detector.factr", "allowed here: factor, least_group_windows, per, type"),
         ({"type": OWN, "factor": -2}, "detector.factor", "greater than 0"),
         ({"type": "estimator", "clas": "a.B"}, "detector.clas", "no such key; allowed here: class, clip"),
         ("ecod", "detector", "mapping with the key 'type'"),

@@ -17,7 +17,7 @@ from ae_assets.features.config import FeatureConfig
 from ae_assets.features.units import in_own_units, scale_of
 from ae_assets.model.reasons import top_features
 from ae_assets.schemas.durations import in_words
-from ae_assets.schemas.records import key_of, keys_of, time_of
+from ae_assets.schemas.records import PERIOD, key_of, keys_of, time_of
 
 STORY_DAYS = 60
 ATTRIBUTES = 4
@@ -107,7 +107,8 @@ def story_of(space: Workspace, champion: Champion, entity: str, last_day: date) 
     values = space.read(FEATURES, first, last, list(dict.fromkeys([*keys, "cohort", *names])), [entity])
     if values.is_empty() or not scored["score"].count():
         return None
-    scored = scored.join(_explained(values, champion), on=key_of(keys), how="left", maintain_order="left")
+    explained = _explained(_scored_rows(values, rows), champion)
+    scored = scored.join(explained, on=key_of(keys), how="left", maintain_order="left")
     reported = [column for column, feature in drawn.items() if values[feature.name].count()]
     attributes = strongest_attributes(scored["top_features"], config, reported)[:ATTRIBUTES]
     time, _ = key_of(values.columns)
@@ -118,6 +119,13 @@ def story_of(space: Workspace, champion: Champion, entity: str, last_day: date) 
         history = history.group_by(pl.col(time).dt.date().alias("day"), maintain_order=True).agg(highest).drop(time)
     titles = {column: title_of(drawn[column], config) for column in attributes}
     return Story(entity, last, history, titles, parts_of(scored))
+
+
+def _scored_rows(values: pl.DataFrame, anomalies: pl.DataFrame) -> pl.DataFrame:
+    """Features of a drive without those of periods that could not be scored, which no score looks back on either."""
+    judged = anomalies[PERIOD].unique()
+    was_scored = pl.col(PERIOD).is_in(judged.implode()) | (pl.col(PERIOD) < judged.min())
+    return values.filter(was_scored, ~pl.struct(key_of(values.columns)).is_duplicated())
 
 
 def _explained(values: pl.DataFrame, champion: Champion) -> pl.DataFrame:

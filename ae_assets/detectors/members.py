@@ -192,6 +192,8 @@ class SeparateMembers(Members):
 
 def by_number(numbers: Numbers) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """The numbers that occur, rising, each with its ascending positions."""
+    if not len(numbers):
+        return
     order = np.argsort(numbers, kind="stable")
     distinct, first = np.unique(numbers[order], return_index=True)
     yield from zip(distinct.tolist(), np.split(order, first[1:]), strict=True)

@@ -242,9 +242,9 @@ def test_shuffled_labels_teach_the_heads_nothing(shuffled: bool, least: float, m
 @pytest.mark.bits
 def test_equal_seeds_give_equal_bits_and_others_do_not() -> None:
     one, again, other = (
-        fit_on(CONFIG.model_copy(update={"seed": seed, "epochs": 1, "heads": 1}), HEALTHY, HELD_OUT, failing=FAILING)
-        .score(HELD_OUT)
-        .score
+        fit_on(
+            CONFIG.model_copy(update={"seed": seed, "epochs": 1, "heads": 1}), HEALTHY, HELD_OUT, failing=FAILING
+        ).score(HELD_OUT)
         for seed in (7, 7, 8)
     )
     assert one.tobytes() == again.tobytes()
