@@ -332,7 +332,7 @@ def produce(
     """
     from confluent_kafka import KafkaException, Producer
 
-    _make(topic)
+    make_topic(topic)
     listed = source.days()
     producer = Producer(
         {
@@ -364,8 +364,12 @@ def produce(
         ) from problem
 
 
-def _make(topic: Topic) -> None:
-    """Makes a topic where it is missing."""
+def make_topic(topic: Topic) -> None:
+    """Makes a topic where it is missing.
+
+    Raises:
+        SourceError: the broker does not make it.
+    """
     from confluent_kafka import KafkaError, KafkaException
     from confluent_kafka.admin import AdminClient
     from confluent_kafka.cimpl import NewTopic
