@@ -14,6 +14,7 @@ from ae_assets.lakehouse import Lakehouse
 from benchmarks import feature_file, growth, peers, rolling_origin, series_split, stages
 from benchmarks.__main__ import runs_of
 from benchmarks.history_run import counted_reads
+from benchmarks.process import _process, platform_of_jax
 
 FIRST = date(2024, 1, 1)
 SIMULATED = f"simulated://?drives=700&days=130&seed=3&start={FIRST}"
@@ -128,6 +129,11 @@ def test_series_are_fitted_on_the_first_of_their_records_and_judged_on_the_last(
 def test_what_computes_networks_is_measured_on_the_cpu_and_on_an_accelerator_where_there_is_one() -> None:
     assert runs_of(["read", "detectors"], None) == [("machine", None), ("read", None), ("detectors", None)]
     assert runs_of(["read", "detectors"], "gpu")[2:] == [("detectors", "cpu"), ("detectors", "gpu")]
+
+
+def test_a_benchmark_runs_in_a_process_of_its_own_on_the_platform_that_is_named() -> None:
+    with _process("cpu") as process:
+        assert process.submit(platform_of_jax).result() == "cpu"
 
 
 def test_the_seconds_of_a_stage_are_without_those_inside_it_and_add_up(monkeypatch: pytest.MonkeyPatch) -> None:

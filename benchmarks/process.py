@@ -3,6 +3,7 @@
 import importlib
 import multiprocessing
 import os
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 
 from benchmarks.row import Row
@@ -29,7 +30,11 @@ def platform_of_jax() -> str:
 def _process(platform: str | None) -> ProcessPoolExecutor:
     named = {} if platform is None else {"JAX_PLATFORMS": platform}
     spawned = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(max_workers=1, mp_context=spawned, initializer=os.environ.update, initargs=(named,))
+    return ProcessPoolExecutor(max_workers=1, mp_context=spawned, initializer=_set, initargs=(named,))
+
+
+def _set(variables: Mapping[str, str]) -> None:
+    os.environ.update(variables)
 
 
 def rows_of(name: str) -> list[Row]:
