@@ -7,7 +7,7 @@ broker is told the offsets as well, for those who watch its lag, and never asked
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -173,6 +173,7 @@ class _Reader:
         self._topic = topic
         self._table = StreamTable(space, topic)
         self._places: dict[int, int] = {}
+        self._changed_hands = False
         self._failure: Exception | None = None
         self._consumer: Consumer = Consumer(
             {
@@ -190,7 +191,7 @@ class _Reader:
         )
 
     def opened(self, *, all_parts: bool) -> "_Reader":
-        from confluent_kafka import KafkaException, TopicPartition
+        from confluent_kafka import KafkaException
 
         try:
             metadata = self._consumer.list_topics(self._topic.name, timeout=_PATIENCE_SECONDS)
@@ -204,9 +205,9 @@ class _Reader:
             self._consumer.close()
             raise SourceError(f"{self._topic.location}: there is no such topic")
         if all_parts:
-            self._take([TopicPartition(self._topic.name, part) for part in parts])
+            self._read_from_where_the_tables_stand(parts)
         else:
-            self._consumer.subscribe([self._topic.name], on_assign=lambda _, taken: self._take(taken))
+            self._consumer.subscribe([self._topic.name], on_assign=self._given)
         return self
 
     def __enter__(self) -> "_Reader":
@@ -244,7 +245,13 @@ class _Reader:
         records: list[TopicRecord] = []
         until = time.monotonic() + seconds
         while len(records) < most and time.monotonic() < until and not stopped():
-            for message in self._consumer.consume(min(most - len(records), 10_000), 0.2):
+            messages = self._consumer.consume(min(most - len(records), 10_000), 0.2)
+            if self._changed_hands:
+                # What was read is not landed, and some of the messages may be of before: all of it is read again.
+                self._read_from_where_the_tables_stand(list(self._places))
+                records.clear()
+                continue
+            for message in messages:
                 part, offset, problem = message.partition() or 0, message.offset() or 0, message.error()
                 if problem is not None and problem.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
                     if part in self._places:  # what was aborted before the end is no record
@@ -266,12 +273,11 @@ class _Reader:
         """Lands records; where another consumer was quicker, goes on where the tables stand."""
         from confluent_kafka import TopicPartition
 
-        taken = [record for record in records if record.part in self._places]
         places = {part: place for part, place in self._places.items() if place > self._stand[part]}
         if not places:
             return False
-        if not self._table.land(taken, {part: self._stand[part] for part in places}, places, self.landed):
-            self._take([TopicPartition(self._topic.name, part) for part in self._places])
+        if not self._table.land(records, {part: self._stand[part] for part in places}, places, self.landed):
+            self._read_from_where_the_tables_stand(list(self._places))
             return False
         self._stand |= places
         self.landed.commits += 1
@@ -280,13 +286,17 @@ class _Reader:
         self._consumer.commit(offsets=offsets, asynchronous=True)
         return True
 
-    def _take(self, parts: "Sequence[TopicPartition]") -> None:
-        """Reads partitions from where the tables stand."""
+    def _given(self, _: object, parts: "Sequence[TopicPartition]") -> None:
+        """Takes over the partitions that the group gives to this reader, in place of those that it had."""
+        self._read_from_where_the_tables_stand([one.partition for one in parts])
+        self._changed_hands = True
+
+    def _read_from_where_the_tables_stand(self, parts: Iterable[int]) -> None:
         from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
         held = self._table.positions()
-        self._places = {one.partition: held.get(one.partition, 0) for one in parts}
-        self._stand = dict(self._places)
+        self._places = {part: held.get(part, 0) for part in parts}
+        self._stand, self._changed_hands = dict(self._places), False
         self._consumer.assign(
             [TopicPartition(self._topic.name, part, place or OFFSET_BEGINNING) for part, place in self._places.items()]
         )

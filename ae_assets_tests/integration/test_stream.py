@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from ae_assets.chain.raw import RawDay, load_raw
-from ae_assets.chain.stream import Landed, consume, produce
+from ae_assets.chain.stream import Landed, _Reader, consume, produce
 from ae_assets.chain.workspace import DEAD_LETTERS, RAW, STREAM, Workspace
 from ae_assets.cli.export_source import as_text
 from ae_assets.cli.local_servers.java import JavaServer
@@ -230,6 +230,43 @@ def test_a_broker_that_is_killed_half_way_costs_time_and_no_record(case: Case, k
         done.set()
         thread.join(120)
     assert landed[0].rows == 4_000
+    assert whole(case, sent)
+
+
+def test_what_was_read_before_partitions_change_hands_is_landed_once(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = records(0, 3_000)
+    case.send(sent)
+    readers, done = list[_Reader](), Event()
+    made = _Reader.__init__
+
+    def remembered(self: _Reader, *given: Any) -> None:
+        made(self, *given)
+        readers.append(self)
+
+    monkeypatch.setattr(_Reader, "__init__", remembered)
+
+    def consuming() -> None:
+        consume(case.space, case.topic, group="shared", stopped=done.is_set, batch_seconds=15.0)
+
+    threads = [Thread(target=consuming) for _ in range(2)]
+    try:
+        threads[0].start()
+        until = time.monotonic() + 60
+        while not readers or sum(readers[0]._places.values()) < 3_000:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert rows_landed(case) == 0, "all is read and nothing landed"
+        threads[1].start()
+        while len(readers) < 2 or not readers[1]._places:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        wait_for(case, 3_000)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join(60)
     assert whole(case, sent)
 
 
