@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS, BATCH_SECONDS = 50_000, 10.0
 """What is landed by one commit: so many records, or as many as came in so long."""
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS, _LOOK_SECONDS = 60.0, 5.0
 _TABLES = (DEAD_LETTERS, STREAM)
 
 
@@ -42,6 +42,7 @@ class Landed:
         commits: how often some were landed.
         delays: of the latest batches, seconds from when its newest and its oldest record was sent to the commit.
         lag: records that the topic held when it was last asked and that are not landed.
+        expired: offsets that the broker had forgotten before they were read; their records are lost.
     """
 
     rows: int = 0
@@ -50,6 +51,7 @@ class Landed:
     commits: int = 0
     delays: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=1_000))
     lag: int = 0
+    expired: int = 0
 
 
 class StreamTable:
@@ -297,9 +299,19 @@ class _Reader:
         held = self._table.positions()
         self._places = {part: held.get(part, 0) for part in parts}
         self._stand, self._changed_hands = dict(self._places), False
+        self.landed.expired += sum(max(self._first(part) - place, 0) for part, place in self._places.items() if place)
         self._consumer.assign(
             [TopicPartition(self._topic.name, part, place or OFFSET_BEGINNING) for part, place in self._places.items()]
         )
+
+    def _first(self, part: int) -> int:
+        """The first offset that the broker still has; 0 where it does not answer soon."""
+        from confluent_kafka import KafkaException, TopicPartition
+
+        try:
+            return self._consumer.get_watermark_offsets(TopicPartition(self._topic.name, part), _LOOK_SECONDS)[0]
+        except KafkaException:
+            return 0
 
     def _failed(self, problem: Any) -> None:
         from confluent_kafka import KafkaError, KafkaException

@@ -42,6 +42,8 @@ def consumed(chain: Chain, group: str, listen: str | None, *, until_end: bool) -
         landed = consume(space, source.topic, group=group, until_end=until_end, stopped=stopped.is_set, seen=told.see)
     periods = chain.definition.periods
     yield f"{landed.rows:,} records landed in {len(landed.periods):,} {periods.plural}"
+    if landed.expired:
+        yield f"{landed.expired:,} offsets had expired at the broker before they were read: their records are lost here"
     if landed.letters:
         yield f"{landed.letters:,} are none; {chain.definition.table}.dead_letters has each with the reason"
     if landed.periods:
@@ -98,6 +100,7 @@ class Told:
             ("records_total", "counter", "Records that became rows, or dead letters.", 'kind="row"', landed.rows),
             ("records_total", "counter", "", 'kind="dead_letter"', landed.letters),
             ("commits_total", "counter", "Batches that were landed.", "", landed.commits),
+            ("expired_total", "counter", "Offsets that expired before they were read.", "", landed.expired),
             ("lag_records", "gauge", "Records of the topic that were not landed at the last look.", "", landed.lag),
         ]
         figures += [

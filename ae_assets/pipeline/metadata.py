@@ -454,11 +454,14 @@ def evaluation_run(evaluation: "Evaluation") -> Metadata:
 
 def stream_run(table: WatchedTable, landed: "Landed") -> Metadata:
     letters = f" {landed.letters:,} are none, see {table.table}.dead_letters." if landed.letters else ""
+    if landed.expired:
+        letters += f" **{landed.expired:,} offsets had expired at the broker before they were read.**"
     newest, oldest = (max((delay[place] for delay in landed.delays), default=0.0) for place in (0, 1))
     return {
         SUMMARY: f"{landed.rows:,} records landed in {len(landed.periods):,} {table.periods.plural}.{letters}",
         "Rows": landed.rows,
         "Dead letters": landed.letters,
+        "Expired before they were read": landed.expired,
         "Periods": ", ".join(map(table.periods.key, sorted(landed.periods)[:20])),
         "Lag": landed.lag,
         "Longest delay of the newest record, seconds": round(newest, 1),

@@ -28,7 +28,7 @@ def test_health_and_figures_are_told_for_as_long_as_it_runs(monkeypatch: pytest.
     with _telling(told, str(port)):
         assert asked(f"{address}/health")[0] == 200
         assert asked(f"{address}/ready")[0] == 503
-        landed = Landed(rows=7, letters=2, commits=3, lag=11)
+        landed = Landed(rows=7, letters=2, commits=3, lag=11, expired=1)
         landed.delays.extend((number / 10, 9.0) for number in range(100))
         told.see(landed)
         assert asked(f"{address}/ready?x=1")[0] == 200
@@ -40,6 +40,7 @@ def test_health_and_figures_are_told_for_as_long_as_it_runs(monkeypatch: pytest.
             'ae_assets_stream_records_total{table="levels",kind="row"}': "7",
             'ae_assets_stream_records_total{table="levels",kind="dead_letter"}': "2",
             'ae_assets_stream_commits_total{table="levels"}': "3",
+            'ae_assets_stream_expired_total{table="levels"}': "1",
             'ae_assets_stream_lag_records{table="levels"}': "11",
             'ae_assets_stream_delay_seconds{table="levels",quantile="0.5"}': "5.0",
             'ae_assets_stream_delay_seconds{table="levels",quantile="0.99"}': "9.9",

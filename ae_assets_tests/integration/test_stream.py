@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -350,6 +350,19 @@ def test_runs_of_the_sensor_land_what_the_topic_holds_and_the_chain_takes_it_up(
     fingerprints = {day: one.fingerprint for day, one in case.source.days().items()}
     case.space.tables.maintain("levels.stream")
     assert {day: one.fingerprint for day, one in case.source.days().items()} == fingerprints
+
+
+def test_records_that_expired_before_they_were_read_are_counted(kafka: JavaServer, tmp_path: Path) -> None:
+    case = Case(kafka, tmp_path / "home", partitions=1)
+    case.send(records(0, 100))
+    assert case.consume().expired == 0
+    case.send(records(100, 300))
+    admin = AdminClient(case.topic.client)
+    for deleted in admin.delete_records([TopicPartition(case.name, 0, 150)]).values():
+        deleted.result(60)
+    landed = case.consume()
+    assert (landed.rows, landed.expired) == (150, 50)
+    assert case.consume().expired == 0
 
 
 def test_a_topic_that_is_not_there_is_named(case: Case, kafka: JavaServer) -> None:
