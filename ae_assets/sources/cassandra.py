@@ -17,19 +17,19 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import parse_qsl
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from ae_assets.errors import AeAssetsError, ConfigError, SourceError
 from ae_assets.schemas.durations import Duration
 from ae_assets.schemas.layouts.layout import RESCUED_COLUMN, ROW_COLUMN
 from ae_assets.schemas.reading import Reading
+from ae_assets.sources.addresses import ServerSettings, address_of
 from ae_assets.sources.dates import with_times
 from ae_assets.sources.day_files import ListingSource, absent_day
 from ae_assets.sources.memory import Memory
-from ae_assets.sources.printable import printable, quoted, without_secrets
+from ae_assets.sources.printable import printable, without_secrets
 from ae_assets.sources.ranges import Patience, TransientError
 from ae_assets.sources.source import SourceDay
 
@@ -42,9 +42,11 @@ PORT = 9042
 ENVIRONMENT = "AE_ASSETS_CASSANDRA_"
 """How the variables begin that hold USERNAME, PASSWORD and, of TLS, CA, CERTIFICATE and KEY, which are files."""
 
-_EXAMPLE = "cassandra://10.0.0.1:9042/telemetry.levels?consistency=LOCAL_QUORUM"
-_NAME = re.compile(r"[A-Za-z]\w{0,47}", re.ASCII)
-_HOST = re.compile(r"(\[[0-9A-Fa-f:]+\]|[\w.-]+)(?::(\d{1,5}))?", re.ASCII)
+_EXPECTED = (
+    "cassandra://HOST[:PORT],.../keyspace.table, e.g. "
+    "cassandra://10.0.0.1:9042/telemetry.levels?consistency=LOCAL_QUORUM"
+)
+_NAME = re.compile(r"[A-Za-z]\w{0,47}\.[A-Za-z]\w{0,47}", re.ASCII)
 _WHOLE = frozenset({"int", "bigint", "smallint", "tinyint"})
 _FLOATS = frozenset({"float", "double"})
 _TEXTS = frozenset({"ascii", "text", "varchar"})
@@ -53,10 +55,8 @@ _BYTES_PER_CELL = 12
 _ROW, _WRITTEN = "rows", "written"
 
 
-class CassandraSettings(BaseModel):
+class CassandraSettings(ServerSettings):
     """What a location says behind its question mark."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     consistency: Literal["ONE", "LOCAL_ONE", "TWO", "THREE", "QUORUM", "LOCAL_QUORUM", "ALL"] = "LOCAL_QUORUM"
     datacenter: str | None = None
@@ -124,7 +124,9 @@ class CassandraSource(ListingSource):
             raise ConfigError(
                 "a source at cassandra:// needs the extra cassandra: pip install 'ae-assets[cassandra]'"
             ) from None
-        self._hosts, self._keyspace, self._name, self._settings = _parsed(location, self.location)
+        hosts, name, self._settings = address_of(location, _NAME, CassandraSettings, ENVIRONMENT, _EXPECTED)
+        self._hosts = [(host, port or PORT) for host, port in hosts]
+        self._keyspace, _, self._name = name.partition(".")
         layout = self._reading.layout
         if layout.entity_of_file is not None or layout.metric is not None or layout.entity_name is not None:
             raise SourceError(f"{self.location}: a table needs a column that names the device, and one for each value.")
@@ -387,32 +389,6 @@ class CassandraSource(ListingSource):
             layout.time.name,
             written,
         )
-
-
-def _parsed(location: str, shown: str) -> tuple[list[tuple[str, int]], str, str, CassandraSettings]:
-    """Hosts with their ports, keyspace, table and settings of a location."""
-    rest, _, query = location.partition("://")[2].partition("?")
-    hosts, _, table = rest.partition("/")
-    if "@" in hosts:
-        raise SourceError(
-            f"{shown}: a user and a password stand in {ENVIRONMENT}USERNAME and {ENVIRONMENT}PASSWORD, not here."
-        )
-    named = [_HOST.fullmatch(host) for host in hosts.split(",")]
-    keyspace, _, name = table.partition(".")
-    if not all(named) or not _NAME.fullmatch(keyspace) or not _NAME.fullmatch(name):
-        raise SourceError(f"{shown}: expected cassandra://HOST[:PORT],.../keyspace.table, e.g. {_EXAMPLE}")
-    pairs = parse_qsl(query, keep_blank_values=True)
-    try:
-        if len(dict(pairs)) < len(pairs):
-            raise SourceError(f"{shown}: a setting behind the ? stands there twice.")
-        settings = CassandraSettings.model_validate(dict(pairs))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise SourceError(
-            f"{shown}: {'.'.join(map(str, first['loc']))}={quoted(str(first['input']))}: {first['msg']}. Settings are"
-            f" {', '.join(CassandraSettings.model_fields)}, e.g. {_EXAMPLE}"
-        ) from None
-    return [(one[1].strip("[]"), int(one[2] or PORT)) for one in named if one], keyspace, name, settings
 
 
 def _tls(location: str) -> ssl.SSLContext:

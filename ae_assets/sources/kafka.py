@@ -11,15 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import parse_qsl
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from ae_assets.errors import ConfigError, SourceError
 from ae_assets.schemas.columns import stored_name
 from ae_assets.schemas.layouts.layout import RESCUED_COLUMN, ROW_COLUMN, Layout
 from ae_assets.schemas.reading import Reading
+from ae_assets.sources.addresses import ServerSettings, address_of
 from ae_assets.sources.dates import with_times
 from ae_assets.sources.iceberg import IcebergSource
 from ae_assets.sources.printable import printable, quoted, without_secrets
@@ -33,15 +33,13 @@ ENVIRONMENT = "AE_ASSETS_KAFKA_"
 
 MOST_RECORD_BYTES = 2**20
 PART, OFFSET = "topic_partition", "topic_offset"
-_EXAMPLE = "kafka://10.0.0.1:9092/levels?security=sasl_ssl"
-_HOST = re.compile(r"(\[[0-9A-Fa-f:]+\]|[\w.-]+)(:\d{1,5})?", re.ASCII)
+_EXPECTED = "kafka://HOST[:PORT],.../TOPIC, e.g. kafka://10.0.0.1:9092/levels?security=sasl_ssl"
+PORT = 9092
 _TOPIC = re.compile(r"[\w.-]{1,249}", re.ASCII)
 
 
-class KafkaSettings(BaseModel):
+class KafkaSettings(ServerSettings):
     """What a location says behind its question mark."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = "plaintext"
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
@@ -72,25 +70,11 @@ class Topic:
         Raises:
             SourceError: it names no topic, or a setting that is not known.
         """
-        shown = without_secrets(location)
-        rest, _, query = location.partition("://")[2].partition("?")
-        hosts, _, name = rest.partition("/")
-        if "@" in hosts:
-            raise SourceError(
-                f"{shown}: a user and a password stand in {ENVIRONMENT}USERNAME and {ENVIRONMENT}PASSWORD, not here."
-            )
-        if not all(_HOST.fullmatch(host) for host in hosts.split(",")) or not _TOPIC.fullmatch(name):
-            raise SourceError(f"{shown}: expected kafka://HOST[:PORT],.../TOPIC, e.g. {_EXAMPLE}")
-        pairs = parse_qsl(query, keep_blank_values=True)
-        try:
-            settings = KafkaSettings.model_validate(dict(pairs))
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise SourceError(
-                f"{shown}: {'.'.join(map(str, first['loc']))}={quoted(str(first['input']))}: {first['msg']}. Settings"
-                f" are {', '.join(KafkaSettings.model_fields)}, e.g. {_EXAMPLE}"
-            ) from None
-        return cls(hosts, name, settings, shown)
+        hosts, name, settings = address_of(location, _TOPIC, KafkaSettings, ENVIRONMENT, _EXPECTED)
+        servers = [f"[{host}]" if ":" in host else host for host, _ in hosts]
+        ports = [PORT if port is None else port for _, port in hosts]
+        at = ",".join(f"{server}:{port}" for server, port in zip(servers, ports, strict=True))
+        return cls(at, name, settings, without_secrets(location))
 
     @property
     def client(self) -> dict[str, Any]:

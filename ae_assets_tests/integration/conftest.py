@@ -11,6 +11,7 @@ from ae_assets.cli.local_servers import cassandra as local_cassandra
 from ae_assets.cli.local_servers import kafka as local_kafka
 from ae_assets.cli.local_servers.java import JavaServer
 from ae_assets.errors import ConfigError
+from ae_assets.jars import JarSet
 from ae_assets.lakehouse import Lakehouse
 from ae_assets_tests.integration.postgres import Postgres
 from ae_assets_tests.integration.postgres import running as running_postgres
@@ -63,22 +64,23 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JavaServer]:
-    try:
-        local_cassandra.JARS.fetched()
-    except ConfigError as reason:
-        pytest.skip(str(reason))
+    _fetch_or_skip(local_cassandra.JARS)
     with local_cassandra.running(tmp_path_factory.mktemp("cassandra")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JavaServer]:
-    try:
-        local_kafka.JARS.fetched()
-    except ConfigError as reason:
-        pytest.skip(str(reason))
+    _fetch_or_skip(local_kafka.JARS)
     with local_kafka.running(tmp_path_factory.mktemp("kafka")) as broker:
         yield broker
+
+
+def _fetch_or_skip(jars: JarSet) -> None:
+    try:
+        jars.fetched()
+    except ConfigError as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture
