@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 BATCH_ROWS, BATCH_SECONDS = 50_000, 10.0
 """What is landed by one commit: so many records, or as many as came in so long."""
 _PATIENCE_SECONDS, _LOOK_SECONDS = 60.0, 5.0
-_TABLES = (DEAD_LETTERS, STREAM)
 
 
 @dataclass
@@ -62,9 +61,8 @@ class StreamTable:
         self._topic = topic
 
     def positions(self) -> dict[int, int]:
-        """By partition, the first offset that a table lacks; of the two the one that is behind."""
-        places = [self._of(asset) for asset in _TABLES]
-        return {part: min(place.get(part, 0) for place in places) for part in {*places[0], *places[1]}}
+        """By partition, the first offset that is not landed; dead letters are committed before the rows beside them."""
+        return self._of(STREAM)
 
     def land(
         self, records: Sequence[TopicRecord], start: Mapping[int, int], end: Mapping[int, int], landed: Landed
@@ -83,12 +81,12 @@ class StreamTable:
         reading, periods = self._space.table.reading, self._space.table.periods
         rows, letters = decoded(records, reading)
         moments = {STREAM: reading.layout.time.name, DEAD_LETTERS: "written_at"}
+        places = {asset: self._of(asset) for asset in (DEAD_LETTERS, STREAM)}
+        if any(places[STREAM].get(part, 0) < start[part] for part in end):
+            return False  # somebody took rows away, or another table stands there
         for asset, frame in ((DEAD_LETTERS, letters), (STREAM, rows)):
-            held = self._of(asset)
-            after = {part: held.get(part, 0) for part in end}
-            if any(after[part] < start[part] for part in end):
-                return False  # somebody took rows away, or another table stands there
-            if all(after[part] >= end[part] for part in end):
+            after = {part: places[asset].get(part, 0) for part in end}
+            if all(after[part] >= end[part] for part in end) or (asset == DEAD_LETTERS and frame.is_empty()):
                 continue
             is_new = pl.col(OFFSET) >= pl.col(PART).replace_strict(after, default=0, return_dtype=pl.Int64)
             arrived = pl.lit(datetime.now(UTC)).cast(pl.Datetime("us", "UTC")).alias("arrived_at")
