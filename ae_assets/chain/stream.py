@@ -18,9 +18,11 @@ from ae_assets.chain.workspace import DEAD_LETTERS, STREAM, Workspace
 from ae_assets.errors import SourceError
 from ae_assets.lakehouse.appending import Step
 from ae_assets.progress import Progress
+from ae_assets.schemas.reading import Reading
 from ae_assets.schemas.records import PERIOD
 from ae_assets.sources import Source
-from ae_assets.sources.kafka import OFFSET, PART, Topic, TopicRecord, decoded, encoded
+from ae_assets.sources.avro import Schemas
+from ae_assets.sources.kafka import OFFSET, PART, Topic, TopicRecord, decoded
 
 if TYPE_CHECKING:
     from confluent_kafka import TopicPartition
@@ -60,6 +62,10 @@ class StreamTable:
         self._space = space
         self._topic = topic
 
+    def require_schemas(self) -> None:
+        """Raises ConfigError where the schemas of the records cannot be read."""
+        self._topic.records(self._space.table.reading)
+
     def positions(self) -> dict[int, int]:
         """By partition, the first offset that is not landed; dead letters are committed before the rows beside them."""
         return self._of(STREAM)
@@ -79,7 +85,7 @@ class StreamTable:
             whether the tables stand where the records end, or further; not so where other consumers write them too.
         """
         reading, periods = self._space.table.reading, self._space.table.periods
-        rows, letters = decoded(records, reading)
+        rows, letters = decoded(records, reading, self._topic.records(reading))
         moments = {STREAM: reading.layout.time.name, DEAD_LETTERS: "written_at"}
         places = {asset: self._of(asset) for asset in (DEAD_LETTERS, STREAM)}
         if any(places[STREAM].get(part, 0) < start[part] for part in end):
@@ -172,6 +178,7 @@ class _Reader:
         self.landed = Landed()
         self._topic = topic
         self._table = StreamTable(space, topic)
+        self._table.require_schemas()
         self._places: dict[int, int] = {}
         self._changed_hands = False
         self._failure: Exception | None = None
@@ -330,17 +337,21 @@ def waiting(space: Workspace, topic: Topic) -> int:
 
 
 def produce(
-    source: Source, texts_of: Callable[[pl.DataFrame], pl.DataFrame], entity: str, days: Sequence[date], topic: Topic
+    source: Source,
+    reading: Reading,
+    texts_of: Callable[[pl.DataFrame], pl.DataFrame],
+    days: Sequence[date],
+    topic: Topic,
 ) -> Iterator[tuple[date, int]]:
     """Sends the rows of periods of a source to a topic, which is made where it is missing.
 
-    Records are JSON objects keyed by their device, so that those of one stay in order. Those of a period come into view
-    together or not at all, for consumers that read what is committed.
+    Records are JSON objects or Avro, keyed by their device, so that those of one stay in order. Those of a period come
+    into view together or not at all, for consumers that read what is committed.
 
     Args:
         source: lists and reads the periods.
+        reading: the contract of its rows.
         texts_of: rows of it as the texts of a file.
-        entity: the column that names the device.
         days: the periods to send; those that the source lacks are left out.
         topic: to where.
 
@@ -348,10 +359,14 @@ def produce(
         each period, with its rows.
 
     Raises:
-        SourceError: a period cannot be read, or no broker takes it.
+        SourceError: a period cannot be read or written by the schema, or no broker takes it.
+        ConfigError: the schemas of the location cannot be read.
     """
     from confluent_kafka import KafkaException, Producer
 
+    kind = topic.records(reading)
+    if isinstance(kind, Schemas):
+        kind.remember()
     make_topic(topic)
     listed = source.days()
     producer = Producer(
@@ -367,9 +382,11 @@ def produce(
         for day in days:
             if day not in listed:
                 continue
-            rows = texts_of(source.read(listed[day]))
+            rows = source.read(listed[day])
+            texts = texts_of(rows)
+            values = kind.encoded(rows, texts)
             producer.begin_transaction()
-            for key, value in zip(rows[entity], encoded(rows), strict=True):
+            for key, value in zip(texts[reading.layout.entity], values, strict=True):
                 while True:
                     try:
                         producer.produce(topic.name, value, key)

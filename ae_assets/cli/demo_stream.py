@@ -59,9 +59,7 @@ def run_stream_demo() -> int:
         days = sorted(stored.days())
         sent = sum(
             count
-            for _, count in produce(
-                stored, lambda frame: as_text(frame, table.reading), table.layout.entity, days, topic
-            )
+            for _, count in produce(stored, table.reading, lambda frame: as_text(frame, table.reading), days, topic)
         )
         say(f"Kafka, {topic.name}: {sent:,} records sent")
         landed = consume(replace(chain.space, progress=publish), topic, group="demo", until_end=True)

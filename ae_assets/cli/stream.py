@@ -60,7 +60,7 @@ def produced(chain: Chain, days: tuple[date, date], location: str) -> str:
     """
     definition, topic = chain.definition, Topic.of(location)
     reading, periods = definition.reading, definition.periods.range(*days)
-    sent = produce(chain.source(), lambda rows: as_text(rows, reading), reading.layout.entity, periods, topic)
+    sent = produce(chain.source(), reading, lambda rows: as_text(rows, reading), periods, topic)
     rows, done, began = 0, 0, time.monotonic()
     for _, count in sent:
         rows, done = rows + count, done + 1

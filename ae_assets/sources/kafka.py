@@ -1,14 +1,16 @@
 """A topic of Kafka, ``kafka://HOST[:PORT],.../TOPIC?...``: where it is, who may read it, and what its records are.
 
-Records are JSON objects of one record of a device each. The chain lands them in a table of the lakehouse
-(`chain.stream`), which is what a source at such a location reads: a topic forgets, and has no periods.
+Records are JSON objects, or Avro (`sources.avro`), of one record of a device each. The chain lands them in a table of
+the lakehouse (`chain.stream`), which is what a source at such a location reads: a topic forgets, and has no periods.
 """
 
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,9 +19,10 @@ from pydantic import Field
 
 from ae_assets.errors import ConfigError, SourceError
 from ae_assets.schemas.columns import stored_name
-from ae_assets.schemas.layouts.layout import RESCUED_COLUMN, ROW_COLUMN, Layout
+from ae_assets.schemas.layouts.layout import RESCUED_COLUMN, ROW_COLUMN
 from ae_assets.schemas.reading import Reading
 from ae_assets.sources.addresses import ServerSettings, address_of
+from ae_assets.sources.avro import Schemas
 from ae_assets.sources.dates import with_times
 from ae_assets.sources.iceberg import IcebergSource
 from ae_assets.sources.printable import printable, quoted, without_secrets
@@ -45,6 +48,8 @@ class KafkaSettings(ServerSettings):
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     partitions: int = Field(6, ge=1, le=10_000)
     replicas: int = Field(1, ge=1, le=100)
+    format: Literal["json", "avro"] = "json"
+    schemas: str | None = Field(None, min_length=1)
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,16 @@ class Topic:
         ports = [PORT if port is None else port for _, port in hosts]
         at = ",".join(f"{server}:{port}" for server, port in zip(servers, ports, strict=True))
         return cls(at, name, settings, without_secrets(location))
+
+    def records(self, reading: Reading) -> "Schemas | JsonObjects":
+        """What its records are, as the files of schemas are now.
+
+        Raises:
+            ConfigError: Avro is asked for and not installed, or a file is no schema.
+        """
+        if self.settings.format == "avro":
+            return Schemas.of(self.settings.schemas, reading.layout)
+        return JsonObjects()
 
     @property
     def client(self) -> dict[str, Any]:
@@ -127,27 +142,56 @@ class TopicRecord:
     value: bytes | None
 
 
-def decoded(records: Sequence[TopicRecord], reading: Reading) -> tuple[pl.DataFrame, pl.DataFrame]:
+class JsonObjects:
+    """Records that are JSON objects."""
+
+    def fields(self, value: bytes) -> Mapping[str, Any] | str:
+        """The fields of a record, numbers as they are written; or why it is none."""
+        try:
+            found = json.loads(
+                value, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_with_each_field_once
+            )
+        except (ValueError, RecursionError) as problem:  # ValueError: also what is no UTF-8
+            return printable(f"it is no JSON ({type(problem).__name__}: {problem})")[:300]
+        return found if isinstance(found, dict) else f"it is a JSON {type(found).__name__}, expected an object"
+
+    def encoded(self, rows: pl.DataFrame, texts: pl.DataFrame) -> list[bytes]:  # noqa: ARG002 - Avro needs the types
+        """Rows as objects of texts; cells that are null are left out."""
+        return [
+            json.dumps({name: cell for name, cell in row.items() if cell is not None}, ensure_ascii=False).encode()
+            for row in texts.iter_rows(named=True)
+        ]
+
+
+def decoded(
+    records: Sequence[TopicRecord], reading: Reading, kind: "Schemas | JsonObjects"
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Records as rows, and those that are none.
 
     Args:
         records: of a topic.
-        reading: the contract; of a record the fields are taken that it names, as texts just as they are written.
+        reading: the contract; of a record the fields are taken that it names, as texts.
+        kind: what its records are.
 
     Returns:
         ``topic_partition, topic_offset``, the time of the contract and its other columns as text; and
-        ``topic_partition, topic_offset, written_at, reason, value`` of those that are no JSON object, or whose time
-        cannot be read.
+        ``topic_partition, topic_offset, written_at, reason, value`` of those that are no record, or whose time cannot
+        be read.
     """
     layout = reading.layout
-    columns = _columns_of(layout)
+    columns, time = layout.contract_columns, layout.time.name
     rows, reasons = [], []
     for record in records:
-        found = _fields(record.value, layout)
+        found = _fields(record.value, reading, kind)
         reasons.append(found if isinstance(found, str) else None)
         rows.append({} if isinstance(found, str) else found)
-    schema = dict.fromkeys(columns, pl.String)
-    texts = pl.DataFrame({name: [row.get(name) for row in rows] for name in columns}, schema=schema)
+    cells = {name: [row.get(name) for row in rows] for name in columns}
+    given = {
+        zone: [cell if isinstance(cell, datetime) and bool(cell.tzinfo) == bool(zone) else None for cell in cells[time]]
+        for zone in (None, "UTC")
+    }
+    cells[time] = [cell if isinstance(cell, str) else None for cell in cells[time]]
+    texts = pl.DataFrame(cells, schema=dict.fromkeys(columns, pl.String))
     places = pl.DataFrame(
         {PART: [one.part for one in records], OFFSET: [one.offset for one in records], "reason": reasons},
         schema={PART: pl.Int32, OFFSET: pl.Int64, "reason": pl.String},
@@ -155,15 +199,18 @@ def decoded(records: Sequence[TopicRecord], reading: Reading) -> tuple[pl.DataFr
     frame = texts.with_columns(
         pl.lit(None, pl.String).alias(RESCUED_COLUMN), pl.int_range(1, pl.len() + 1).alias(ROW_COLUMN)
     )
-    timed = with_times(frame, layout.time).drop(RESCUED_COLUMN, ROW_COLUMN)
-    time = layout.time.name
-    written = [texts[name] for name in layout.time.column]
+    times = [with_times(frame, layout.time)[time]]
+    times += [
+        with_times(frame.with_columns(pl.Series(time, moments, pl.Datetime("us", zone))), layout.time)[time]
+        for zone, moments in given.items()
+        if any(moments)
+    ]
+    timed = texts.with_columns(pl.select(pl.coalesce(times)).to_series().alias(time))
     unread = [
         None
         if moment is not None
-        else f"the time is {quoted(' '.join(str(text) for text in parts))}, expected"
-        f" {' or '.join(layout.time.format) or 'a date, the year first'}"
-        for moment, *parts in zip(timed[time], *written, strict=True)
+        else f"the time is {quoted(str(text))}, expected {' or '.join(layout.time.format) or 'a date, the year first'}"
+        for moment, text in zip(timed[time], texts[time], strict=True)
     ]
     places = places.with_columns(pl.coalesce("reason", pl.Series(unread, dtype=pl.String)).alias("reason"))
     whole = places["reason"].is_null()
@@ -174,41 +221,56 @@ def decoded(records: Sequence[TopicRecord], reading: Reading) -> tuple[pl.DataFr
     return kept, letters
 
 
-def encoded(rows: pl.DataFrame) -> list[bytes]:
-    """Rows of text as the JSON objects that `decoded` reads; cells that are null are left out."""
-    return [
-        json.dumps({name: cell for name, cell in row.items() if cell is not None}, ensure_ascii=False).encode()
-        for row in rows.iter_rows(named=True)
-    ]
+def _with_each_field_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it has {quoted(next(name for name in names if names.count(name) > 1))} twice")
+    return fields
 
 
-def _columns_of(layout: Layout) -> list[str]:
-    """The columns of the contract."""
-    marks = () if layout.abnormal is None else layout.abnormal.columns
-    return list(dict.fromkeys((*layout.required, *marks, *layout.values)))
-
-
-def _fields(value: bytes | None, layout: Layout) -> dict[str, str] | str:
-    """The fields of a record that the contract names, as text; or why it is none."""
+def _fields(value: bytes | None, reading: Reading, kind: "Schemas | JsonObjects") -> dict[str, str | datetime] | str:
+    """The fields of a record that the contract names, as text, the time also as a time; or why it is none."""
     if value is None:
         return "it has no value"
     if len(value) > MOST_RECORD_BYTES:
         return f"it has {len(value):,} bytes, expected at most {MOST_RECORD_BYTES:,}"
+    found = kind.fields(value)
     try:
-        found = json.loads(value, parse_int=str, parse_float=str, parse_constant=str)
-    except (ValueError, RecursionError) as problem:  # ValueError: also what is no UTF-8
-        return printable(f"it is no JSON ({type(problem).__name__}: {problem})")[:300]
-    if not isinstance(found, dict):
-        return f"it is a JSON {type(found).__name__}, expected an object"
-    fields = {}
+        return found if isinstance(found, str) else _of_contract(found, reading)
+    except ValueError as problem:
+        return str(problem)
+
+
+def _of_contract(found: Mapping[str, Any], reading: Reading) -> dict[str, str | datetime]:
+    """The fields that the contract names; ValueError says what is wrong with one."""
+    layout, fields = reading.layout, dict[str, str | datetime]()
     for name, cell in found.items():
         known = layout.spelled(stored_name(name))
         if not layout.knows(known.lower()) or cell is None:
             continue
-        if isinstance(cell, dict | list):
-            return f"{quoted(name)} holds a JSON {type(cell).__name__}, expected a number, a text or true or false"
-        fields[known] = cell if isinstance(cell, str) else str(cell).lower()
+        if known in fields:
+            raise ValueError(f"it has {quoted(known)} twice, in upper and lower case")
+        if known == layout.time.name and isinstance(cell, date):
+            fields[known] = cell if isinstance(cell, datetime) else datetime.combine(cell, datetime.min.time())
+        else:
+            fields[known] = _text_of(name, cell, reading.decimal_mark)
     return fields
+
+
+def _text_of(name: str, cell: object, decimal_mark: str) -> str:
+    """A cell as a file of the table would have it; ValueError where it cannot have it."""
+    if isinstance(cell, dict | list | bytes):
+        kind = type(cell).__name__
+        raise ValueError(f"{quoted(name)} holds a {kind}, expected a number, a text or true or false")  # noqa: TRY004 - a reason
+    if isinstance(cell, float | Decimal):
+        return str(cell).replace(".", decimal_mark)
+    text = str(cell).lower() if isinstance(cell, bool) else str(cell)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{quoted(name)} holds {quoted(text)}, which is half a character") from None
+    return text
 
 
 class TopicSource(IcebergSource):
@@ -230,6 +292,8 @@ class TopicSource(IcebergSource):
     ) -> None:
         self.topic = Topic.of(location)
         self._landed = landed
+        if reading is not None and not reading.layout.values:
+            raise SourceError(f"{self.topic.location}: name the columns of its records in source.columns")
         super().__init__(location, reading, memory, self._landed_table)
 
     def _look(self) -> tuple[dict[Any, SourceDay], list[str]]:

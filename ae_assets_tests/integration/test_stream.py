@@ -42,10 +42,10 @@ COLUMNS: dict[str, Any] = {
 _NUMBERS = count()
 
 
-def opened(topic: Topic, home: Path) -> Workspace:
+def opened(topic: Topic, home: Path, columns: dict[str, Any] = COLUMNS) -> Workspace:
     yaml = {
         "table": "levels",
-        "source": {"location": topic.location, "columns": COLUMNS},
+        "source": {"location": topic.location, "columns": columns},
         "features": {"attributes": {"level": {"kind": "gauge", "meaning": "level"}}},
     }
     return storage_of(parse_table(yaml, "defs.yaml"), home)
@@ -54,10 +54,10 @@ def opened(topic: Topic, home: Path) -> Workspace:
 class Case:
     """A topic of the test's own, and a home."""
 
-    def __init__(self, kafka: JavaServer, home: Path, partitions: int = 3) -> None:
+    def __init__(self, kafka: JavaServer, home: Path, partitions: int = 3, settings: str = "") -> None:
         self.kafka = kafka
         self.name = f"levels-{next(_NUMBERS)}"
-        self.topic = Topic.of(kafka.location(self.name))
+        self.topic = Topic.of(kafka.location(self.name, settings))
         admin = AdminClient(self.topic.client)
         admin.create_topics([NewTopic(self.name, partitions, 1)])[self.name].result(60)
         self.home = home
@@ -128,7 +128,7 @@ def test_records_become_rows_of_their_periods_and_what_is_none_a_dead_letter_wit
         "no json",
         "a json list",
         "a json str",
-        "'level' holds a json list",
+        "'level' holds a list",
         "time is 'yesterday'",
     ):
         assert any(part in reason for reason in said), part
@@ -306,7 +306,7 @@ def test_a_source_that_is_sent_comes_back_equal_and_an_aborted_period_is_no_reco
     topic = Topic.of(kafka.location(f"{case.name}-made", "?partitions=2"))
     texts = lambda rows: as_text(rows, reading)  # noqa: E731
     days = sorted(source.days())
-    sent = produce(source, texts, "site", days, topic)
+    sent = produce(source, reading, texts, days, topic)
     assert next(sent) == (days[0], 1_440)
     del sent  # the second day is never sent
     aborted = Producer({**topic.client, "transactional.id": "another"})
@@ -316,13 +316,68 @@ def test_a_source_that_is_sent_comes_back_equal_and_an_aborted_period_is_no_reco
     aborted.flush(60)
     aborted.abort_transaction(60)
     assert consume(case.space, topic, group="x", until_end=True, batch_seconds=1.0).rows == 1_440
-    list(produce(source, texts, "site", days[1:], topic))
+    list(produce(source, reading, texts, days[1:], topic))
     assert consume(case.space, topic, group="x", until_end=True, batch_seconds=1.0).rows == 560
     landed = open_source(topic.location, reading, landed=lambda: case.space.tables.iceberg("levels.stream"))
     for day in days:
         frames = [one.read(one.days()[day]).sort("at", "site") for one in (source, landed)]
         same = ["at", "site", "level"]
         assert frames[0].select(same).equals(frames[1].select(same))
+
+
+def test_columns_that_come_go_and_change_mid_topic_cost_no_record(case: Case) -> None:
+    at = [f"2024-04-15 {hour:02}:00:00" for hour in range(7)]
+    case.send(
+        [
+            {"site": "a", "at": at[0], "level": 1, "quality": "good"},
+            {"site": "a", "at": at[1], "level": 2, "quality": "good", "added": {"deep": [1]}},
+            {"site": "a", "at": at[2], "quality": "removed"},
+            {"site": "a", "at": at[3], "height": 4, "quality": "renamed"},
+            {"site": "a", "at": at[4], "level": "five", "quality": 5},
+            {"site": "a", "at": at[5], "level": True, "quality": False},
+            {"site": "a", "at": at[6], "level": {"value": 7}},
+        ]
+    )
+    landed = case.consume()
+    assert (landed.rows, landed.letters) == (6, 1)
+    case.space = opened(case.topic, case.home, COLUMNS | {"values": {"height": {}, "level": {}}})
+    case.send([{"site": "a", "at": "2024-04-15 08:00:00", "level": "nine", "height": 9}])
+    assert case.consume().rows == 1
+    [day] = case.source.days().values()
+    rows = case.source.read(day).sort("at")
+    assert rows["level"].to_list() == [1, 2, None, None, None, None, None]
+    assert rows["height"].to_list() == [None] * 6 + [9]
+    assert rows["rescued"].drop_nulls().to_list() == [f'{{"level": "{text}"}}' for text in ("five", "true", "nine")]
+
+
+def test_records_in_avro_are_landed_by_the_schema_of_each(kafka: JavaServer, tmp_path: Path) -> None:
+    schemas = tmp_path / "schemas"
+    schemas.mkdir()
+    (tmp_path / "files").mkdir()
+    settings = f"?format=avro&schemas={schemas}&partitions=2"
+    case = Case(kafka, tmp_path / "home", settings=settings)
+    sent = {}
+    for day, columns in ((15, COLUMNS), (16, COLUMNS | {"values": {"speed": {"type": "int"}, "level": {}}})):
+        header = "at,site,level,speed" if day == 16 else "at,site,level,quality"
+        lines = [f"2024-04-{day} {hour:02}:00:00,s{hour % 3},{hour / 8},{hour}" for hour in range(24)]
+        lines.append(f'2024-04-{day} 05:30:00,s1,"1,5",7')
+        (tmp_path / "files" / f"2024-04-{day}.csv").write_text("\n".join([header, *lines]) + "\n")
+        reading = opened(case.topic, case.home, columns).table.reading
+        source = open_source(str(tmp_path / "files"), reading)
+        listed = [one for one in source.days() if one.day == day]
+        assert [n for _, n in produce(source, reading, lambda rows: as_text(rows, reading), listed, case.topic)] == [25]  # noqa: B023
+        sent[day] = source.read(source.days()[listed[0]])
+    assert len(list(schemas.iterdir())) == 2
+    strange = b"\xc3\x01" + bytes(8) + b"x"
+    case.send([strange, b"{}", None])
+    landed = case.consume()
+    assert (landed.rows, landed.letters) == (50, 3)
+    assert any("fingerprint 0000000000000000" in reason for reason in case.stored(DEAD_LETTERS)["reason"])
+    rows = {day.day: case.source.read(one).sort("at") for day, one in case.source.days().items()}
+    same = ["at", "site", "level", "rescued"]
+    for day, frame in sent.items():
+        assert rows[day].select(same).equals(frame.sort("at").select(same))
+    assert rows[15]["quality"].to_list() == sent[15].sort("at")["quality"].to_list()
 
 
 def test_runs_of_the_sensor_land_what_the_topic_holds_and_the_chain_takes_it_up(case: Case) -> None:

@@ -106,6 +106,12 @@ class Layout:
         return found if found in self.values else None
 
     @property
+    def contract_columns(self) -> tuple[str, ...]:
+        """The columns that it names, each once."""
+        marks = () if self.abnormal is None else self.abnormal.columns
+        return tuple(dict.fromkeys((*self.required, *marks, *self.values)))
+
+    @property
     def names_are_told_by_files(self) -> bool:
         """Whether files of the same content say something else by their names."""
         return self.entity_of_file is not None or (self.metric is not None and self.metric.of_file is not None)
