@@ -26,7 +26,7 @@ BENCHMARKS = {
     "chain": "a range run and a modern day, raw to anomalies",
 }
 
-ON_DEVICES = {"detectors", "networks"}
+ON_DEVICES = {"detectors", "groups", "networks"}
 """Measured on the CPU and, where JAX has one, on the accelerator."""
 
 
