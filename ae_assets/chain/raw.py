@@ -29,6 +29,8 @@ class RawDay:
     origin: str = ""
     fingerprint: str = ""
     size_bytes: int = 0
+    repeated: int = 0
+    """Records of the source that repeat another one word for word, as where a topic was sent a period twice."""
 
 
 def load_raw(space: Workspace, source: Source, days: Sequence[date]) -> Iterator[RawDay | FailedPeriod]:
@@ -73,8 +75,14 @@ def load_raw(space: Workspace, source: Source, days: Sequence[date]) -> Iterator
                 entry.origin,
                 entry.fingerprint,
                 entry.size_bytes,
+                repeated(entry, loaded.height),
             )
     catch_up(space, written)
+
+
+def repeated(entry: SourceDay, rows: int) -> int:
+    """The records of a day of the source that are no rows since they repeat others."""
+    return 0 if entry.records is None else entry.records - rows
 
 
 def with_origin(rows: pl.DataFrame, entry: SourceDay, periods: Periods) -> pl.DataFrame:

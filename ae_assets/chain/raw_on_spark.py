@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from ae_assets.chain.ledger import catch_up
-from ae_assets.chain.raw import RawDay, load_raw, refuse_a_mixture, with_origin
+from ae_assets.chain.raw import RawDay, load_raw, refuse_a_mixture, repeated, with_origin
 from ae_assets.chain.raw_columns import RawColumns
 from ae_assets.chain.workspace import RAW, FailedPeriod, Workspace
 from ae_assets.engines.spark.engine import SparkEngine, collect
@@ -47,7 +47,8 @@ class DaysToRead:
     def listed(self) -> dict[str, pl.DataType]:
         """The columns of the days to read: those of a `SourceDay`."""
         dtype = self.files.layout.periods.dtype
-        return {PERIOD: dtype, "fingerprint": pl.String(), "origin": pl.String(), "size_bytes": pl.Int64()}
+        numbers = {"size_bytes": pl.Int64(), "records": pl.Int64()}
+        return {PERIOD: dtype, "fingerprint": pl.String(), "origin": pl.String(), **numbers}
 
     @property
     def schema(self) -> dict[str, pl.DataType]:
@@ -113,7 +114,7 @@ def load_raw_on_spark(
             yield FailedPeriod(day, RAW, outcomes[day]["failure"])
         else:
             entry, one = entries[day], outcomes[day]
-            origin = entry.origin, entry.fingerprint, entry.size_bytes
+            origin = entry.origin, entry.fingerprint, entry.size_bytes, repeated(entry, one["rows"])
             yield RawDay(day, "loaded", one["rows"], one["rescued"], *origin)
 
 

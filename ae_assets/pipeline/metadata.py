@@ -123,9 +123,11 @@ def _raw_day(space: Workspace, facts: "RawDay") -> Metadata:
     if facts.status != "loaded":
         return {SUMMARY: f"{key}: {NOT_LOADED[facts.status]}.", "Rows": facts.rows}
     unreadable = f" {facts.rescued_rows:,} of them have {cells}." if facts.rescued_rows else ""
+    again = f" {facts.repeated:,} more records repeat one of them word for word." if facts.repeated else ""
     return {
-        SUMMARY: f"{key}: {facts.rows:,} rows of {facts.origin}.{unreadable}",
+        SUMMARY: f"{key}: {facts.rows:,} rows of {facts.origin}.{again}{unreadable}",
         "Rows": facts.rows,
+        **({"Repeated records": facts.repeated} if facts.repeated else {}),
         "Rows with unreadable cells": facts.rescued_rows,
         "File size in bytes": facts.size_bytes,
         "Source file": facts.origin,

@@ -100,6 +100,9 @@ class IcebergSource(ListingSource):
         self._indexes = self._remembered.recall(self._index_of)
         self._listing: _Listing | None = None
 
+    _beside: Sequence[str] = ()
+    """Columns that are read beside those of the contract, for `_distinct`."""
+
     def _look(self) -> tuple[dict[date, SourceDay], list[str]]:
         with self._explained("listing"):
             table = self._load()
@@ -153,15 +156,21 @@ class IcebergSource(ListingSource):
         if day.day == listing.with_timeless:
             row_filter = Or(row_filter, IsNull(term=Reference(time)))
         with self._explained("reading"):
-            scan = listing.table.scan(row_filter, tuple(listing.names.values()))
+            scan = listing.table.scan(row_filter, (*listing.names.values(), *self._beside))
             arrow = _arrow_of(scan, [task for task, _ in listing.parts[day.day]])
-        frame = pl.DataFrame(arrow.select(list(listing.names.values())).rename_columns(columns))
+        beside = list(self._beside)
+        frame = pl.DataFrame(arrow.select([*listing.names.values(), *beside]).rename_columns([*columns, *beside]))
         periods = self._periods_of(frame[layout.time.name])
         own = periods == day.day
         if day.day == listing.with_timeless:
             own |= periods.is_null()
-        frame = frame.filter(own).with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(ROW_COLUMN))
+        distinct = self._distinct(frame.filter(own), columns)
+        frame = distinct.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(ROW_COLUMN))
         return conformed(frame, columns, day.origin, self._reading, {})
+
+    def _distinct(self, frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:  # noqa: ARG002 - of a topic
+        """The rows of a period in their order, without those that repeat others."""
+        return frame
 
     def _of_catalog(self) -> "Table":
         from pyiceberg.catalog import load_catalog

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -304,6 +304,18 @@ class TopicSource(IcebergSource):
     def _fingerprint(self, parts: "Sequence[tuple[FileScanTask, int]]") -> str:
         """Records are never changed or taken away, so that their number tells a period; files are put together."""
         return f"records-{sum(count for _, count in parts)}"
+
+    _beside = (PART, OFFSET)
+
+    def _distinct(self, frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+        """Rows in the order in which they came, so that of several of a device and time the first stays.
+
+        Those that are equal word for word are one: a period that was sent twice says nothing new.
+        """
+        return frame.sort(PART, OFFSET).unique(columns, keep="first", maintain_order=True)
+
+    def _listed_period(self, period: date, parts: "Sequence[tuple[FileScanTask, int]]") -> SourceDay:
+        return replace(super()._listed_period(period, parts), records=sum(count for _, count in parts))
 
     def _landed_table(self) -> "Table":
         table = None if self._landed is None else self._landed()

@@ -24,12 +24,15 @@ class SourceDay:
         origin: printable place of the file, e.g. ``data_2013.zip!2013/2013-04-10.csv``; never opened as a path.
             Characters that would break a log are escaped here, whatever a reader found.
         size_bytes: size of the uncompressed file.
+        records: how many there were when it was listed, of which those that repeat another one word for word are no
+            rows; None: as many as rows.
     """
 
     day: date
     fingerprint: str
     origin: str
     size_bytes: int
+    records: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "origin", printable(self.origin))

@@ -1,6 +1,7 @@
 """A topic of a real broker is landed once and whole, whatever is killed meanwhile, and read as a source."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -18,9 +19,10 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from ae_assets.chain.features import build_features
 from ae_assets.chain.raw import RawDay, load_raw
 from ae_assets.chain.stream import Landed, _Reader, consume, produce
-from ae_assets.chain.workspace import DEAD_LETTERS, RAW, STREAM, Workspace
+from ae_assets.chain.workspace import DEAD_LETTERS, FEATURES, QUARANTINE, RAW, STREAM, Workspace
 from ae_assets.cli.export_source import as_text
 from ae_assets.cli.local_servers.java import JavaServer
 from ae_assets.errors import SourceError
@@ -323,6 +325,59 @@ def test_a_source_that_is_sent_comes_back_equal_and_an_aborted_period_is_no_reco
         frames = [one.read(one.days()[day]).sort("at", "site") for one in (source, landed)]
         same = ["at", "site", "level"]
         assert frames[0].select(same).equals(frames[1].select(same))
+
+
+PRODUCER = """
+import os, signal, sys, time
+from pathlib import Path
+from ae_assets.chain.stream import produce
+from ae_assets.cli.export_source import as_text
+from ae_assets.sources import open_source
+from ae_assets.sources.kafka import JsonObjects, Topic
+from ae_assets_tests.integration.test_stream import opened
+topic = Topic.of(sys.argv[1])
+reading = opened(topic, Path(sys.argv[2]) / "home").table.reading
+source = open_source(sys.argv[2] + "/files", reading)
+encoded = JsonObjects.encoded
+
+def killed_half_way(self, rows, texts):
+    values = encoded(self, rows, texts)
+    yield from values[: len(values) // 2]
+    time.sleep(1)  # these are with the broker now
+    os.kill(os.getpid(), signal.SIGKILL)
+
+for day, rows in produce(source, reading, lambda rows: as_text(rows, reading), sorted(source.days()), topic):
+    JsonObjects.encoded = killed_half_way
+"""
+
+
+def test_a_producer_that_is_killed_half_way_and_run_again_leaves_each_row_once(case: Case, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    for day in (15, 16):
+        lines = [
+            f"2024-04-{day} {minute // 60:02}:{minute % 60:02}:00,s{minute % 7},{minute / 4}" for minute in range(1_000)
+        ]
+        (tmp_path / "files" / f"2024-04-{day}.csv").write_text("\n".join(["at,site,level", *lines]) + "\n")
+    command = [sys.executable, "-c", PRODUCER, case.topic.location, str(tmp_path)]
+    assert subprocess.run(command, cwd=REPOSITORY, check=False).returncode == -signal.SIGKILL
+    assert case.consume().rows == 1_000, "the first period, and nothing of the second"
+    reading = case.space.table.reading
+    source = open_source(str(tmp_path / "files"), reading)
+    again = produce(source, reading, lambda rows: as_text(rows, reading), sorted(source.days()), case.topic)
+    assert [rows for _, rows in again] == [1_000, 1_000]
+    case.send([{"site": "s0", "at": "2024-04-15 00:00:00", "level": -1}])  # another record of a row that was sent
+    landed = case.consume()
+    assert (landed.rows, landed.letters, case.stored().height) == (2_001, 0, 3_001)
+    days = sorted(case.source.days())
+    loaded = [day for day in load_raw(case.space, case.source, days) if isinstance(day, RawDay)]
+    assert [(day.rows, day.repeated) for day in loaded] == [(1_001, 1_000), (1_000, 0)]
+    build_features(case.space, days)
+    raw, features, aside = (case.stored(asset) for asset in (RAW, FEATURES, QUARANTINE))
+    assert (raw.height, features.height, aside.height) == (2_001, 2_000, 1)
+    assert "-1.0" in str(aside.row(0)), "the record that came first stays"
+    key = ["at", "site", "level"]
+    expected = pl.concat([source.read(one) for one in source.days().values()]).select(key)
+    assert raw.filter(pl.col("level") >= 0).select(key).sort(key).equals(expected.sort(key))
 
 
 def test_columns_that_come_go_and_change_mid_topic_cost_no_record(case: Case) -> None:
