@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -23,13 +23,15 @@ from ae_assets.schemas.records import PERIOD
 from ae_assets.sources import Source
 from ae_assets.sources.avro import Schemas
 from ae_assets.sources.kafka import OFFSET, PART, Topic, TopicRecord, decoded
+from ae_assets.sources.kafka_client import PATIENCE_SECONDS, Complaints, described, made
+from ae_assets.sources.printable import printable
 
 if TYPE_CHECKING:
     from confluent_kafka import TopicPartition
 
 BATCH_ROWS, BATCH_SECONDS = 50_000, 10.0
 """What is landed by one commit: so many records, or as many as came in so long."""
-_PATIENCE_SECONDS, _LOOK_SECONDS = 60.0, 5.0
+_LOOK_SECONDS = 5.0
 
 
 @dataclass
@@ -181,10 +183,12 @@ class _Reader:
         self._table.require_schemas()
         self._places: dict[int, int] = {}
         self._changed_hands = False
-        self._failure: Exception | None = None
-        self._consumer: Consumer = Consumer(
+        self._complaints = Complaints(topic)
+        self._consumer: Consumer = made(
+            Consumer,
+            topic,
+            self._complaints,
             {
-                **topic.client,
                 "group.id": group,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
@@ -193,21 +197,15 @@ class _Reader:
                 "queued.max.messages.kbytes": 65_536,
                 "session.timeout.ms": 10_000,  # after which others take over the partitions of one that was killed
                 "max.poll.interval.ms": 600_000,  # a commit that others refuse takes minutes
-                "error_cb": self._failed,
-            }
+            },
         )
 
     def opened(self, *, all_parts: bool) -> "_Reader":
-        from confluent_kafka import KafkaException
-
         try:
-            metadata = self._consumer.list_topics(self._topic.name, timeout=_PATIENCE_SECONDS)
-        except KafkaException as problem:
+            parts = described(self._consumer, self._topic, self._complaints).partitions
+        except SourceError:
             self._consumer.close()
-            raise SourceError(
-                f"{self._topic.location}: no broker answers ({problem}); check the hosts and security="
-            ) from problem
-        parts = metadata.topics[self._topic.name].partitions
+            raise
         if not parts:
             self._consumer.close()
             raise SourceError(f"{self._topic.location}: there is no such topic")
@@ -230,7 +228,7 @@ class _Reader:
         try:
             return {
                 part: self._consumer.get_watermark_offsets(
-                    TopicPartition(self._topic.name, part), _PATIENCE_SECONDS, cached=not asked
+                    TopicPartition(self._topic.name, part), PATIENCE_SECONDS, cached=not asked
                 )[1]
                 for part in self._places
             }
@@ -272,8 +270,8 @@ class _Reader:
                 self._places[part] = offset + 1
             if ends and self.is_at(ends):
                 break
-        if self._failure is not None and not records:
-            raise SourceError(f"{self._topic.location}: {self._failure}") from self._failure
+        if self._complaints.lasting is not None and not records:
+            raise SourceError(f"{self._topic.location}: {printable(self._complaints.lasting.str())}")
         return records
 
     def land(self, records: Sequence[TopicRecord]) -> bool:
@@ -317,12 +315,6 @@ class _Reader:
             return self._consumer.get_watermark_offsets(TopicPartition(self._topic.name, part), _LOOK_SECONDS)[0]
         except KafkaException:
             return 0
-
-    def _failed(self, problem: Any) -> None:
-        from confluent_kafka import KafkaError, KafkaException
-
-        if problem.fatal() or problem.code() in {KafkaError._AUTHENTICATION, KafkaError._SSL}:  # noqa: SLF001 - public names
-            self._failure = KafkaException(problem)
 
 
 def waiting(space: Workspace, topic: Topic) -> int:
@@ -369,16 +361,11 @@ def produce(
         kind.remember()
     make_topic(topic)
     listed = source.days()
-    producer = Producer(
-        {
-            **topic.client,
-            "transactional.id": f"ae_assets-{topic.name}-{source.location}",
-            "compression.type": "zstd",
-            "linger.ms": 20,
-        }
-    )
+    identity = f"ae_assets-{topic.name}-{source.location}"
+    settings = {"transactional.id": identity, "compression.type": "zstd", "linger.ms": 20}
+    producer = made(Producer, topic, Complaints(topic), settings)
     try:
-        producer.init_transactions(_PATIENCE_SECONDS)
+        producer.init_transactions(PATIENCE_SECONDS)
         for day in days:
             if day not in listed:
                 continue
@@ -393,7 +380,7 @@ def produce(
                         break
                     except BufferError:
                         producer.poll(0.1)
-            producer.commit_transaction(_PATIENCE_SECONDS)
+            producer.commit_transaction(PATIENCE_SECONDS)
             yield day, rows.height
     except KafkaException as problem:
         raise SourceError(
@@ -411,10 +398,12 @@ def make_topic(topic: Topic) -> None:
     from confluent_kafka.admin import AdminClient
     from confluent_kafka.cimpl import NewTopic
 
-    admin, settings = AdminClient(topic.client), topic.settings
-    made = admin.create_topics([NewTopic(topic.name, settings.partitions, settings.replicas)])
+    settings, complaints = topic.settings, Complaints(topic)
+    admin = made(AdminClient, topic, complaints)
+    described(admin, topic, complaints)
+    asked = admin.create_topics([NewTopic(topic.name, settings.partitions, settings.replicas)])
     try:
-        made[topic.name].result(_PATIENCE_SECONDS)
+        asked[topic.name].result(PATIENCE_SECONDS)
     except KafkaException as problem:
         if problem.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise SourceError(f"{topic.location}: the topic cannot be made ({problem})") from problem

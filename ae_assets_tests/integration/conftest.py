@@ -64,19 +64,20 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JavaServer]:
-    _fetch_or_skip(local_cassandra.JARS)
+    fetch_or_skip(local_cassandra.JARS)
     with local_cassandra.running(tmp_path_factory.mktemp("cassandra")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JavaServer]:
-    _fetch_or_skip(local_kafka.JARS)
+    fetch_or_skip(local_kafka.JARS)
     with local_kafka.running(tmp_path_factory.mktemp("kafka")) as broker:
         yield broker
 
 
-def _fetch_or_skip(jars: JarSet) -> None:
+def fetch_or_skip(jars: JarSet) -> None:
+    """Skips the test where the jars are not there and cannot be fetched."""
     try:
         jars.fetched()
     except ConfigError as reason:

@@ -18,18 +18,29 @@ _ONE_NODE = (
 
 
 @contextmanager
-def running(home: Path) -> Iterator[JavaServer]:
-    """Starts a broker in a folder and kills it at the end."""
+def running(
+    home: Path, secured: Mapping[str, int] | None = None, more: Mapping[str, object] | None = None
+) -> Iterator[JavaServer]:
+    """Starts a broker in a folder and kills it at the end.
+
+    Args:
+        home: the folder.
+        secured: further listeners, by their protocol, such as ``SASL_SSL``, and at which port of loopback.
+        more: what these need, and other properties.
+    """
     client, controller = free_ports(2)
     jars = os.pathsep.join(map(str, JARS.fetched()))
+    listeners = [f"{name}://127.0.0.1:{port}" for name, port in {"PLAINTEXT": client, **(secured or {})}.items()]
     properties: Mapping[str, object] = {
         "process.roles": "broker,controller",
         "node.id": 1,
-        "listeners": f"PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{client}",
+        "listeners": ",".join([*listeners, f"CONTROLLER://127.0.0.1:{controller}"]),
+        "advertised.listeners": ",".join(listeners),
         "controller.listener.names": "CONTROLLER",
         "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": ",".join(
+            ["CONTROLLER:PLAINTEXT", "PLAINTEXT:PLAINTEXT", *(f"{name}:{name}" for name in secured or {})]
+        ),
         "inter.broker.listener.name": "PLAINTEXT",
         "log.dirs": home / "data",
         "auto.create.topics.enable": "false",
@@ -37,6 +48,7 @@ def running(home: Path) -> Iterator[JavaServer]:
         "broker.session.timeout.ms": 1000,  # else a restart after a kill waits for the dead broker's session
         "broker.heartbeat.interval.ms": 200,
         **dict.fromkeys(_ONE_NODE, 1),
+        **(more or {}),
     }
     settings = home / "server.properties"
     settings.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
