@@ -19,16 +19,26 @@ from urllib.parse import parse_qsl, urlsplit
 from ae_assets.errors import ModelError
 from ae_assets.lakehouse.failures import storage_errors
 from ae_assets.lakehouse.remains import check_keep, cutoff, is_old, remove, sum_of_sizes
+from ae_assets.lakehouse.versions import (
+    MANIFEST,
+    PARTIAL,
+    THRESHOLD,
+    VERSION,
+    as_json,
+    checked_table,
+    checked_version,
+    downloaded,
+    file_names,
+    no_threshold,
+    no_version,
+    require_json,
+    write_version,
+)
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileInfo, FileSystem
 
-_MANIFEST = "version.json"
-_THRESHOLD = "threshold.json"
 _CHAMPION = "champion.json"
-_TABLE = r"[A-Za-z0-9_]+"
-_VERSION = r"\d{8}T\d{9}Z-[0-9a-f]{8}"
-_PARTIAL = ".partial-"
 _refusals = functools.partial(storage_errors, error=ModelError)
 _S3_ARGUMENTS = {
     "s3.endpoint": "endpoint_override",
@@ -111,22 +121,11 @@ class ModelStore:
         # On one file system with its final place a local version is moved there in one step.
         with (
             _refusals(f"storing a model of {table}"),
-            tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=parent if local else None) as partial,
+            tempfile.TemporaryDirectory(prefix=PARTIAL, dir=parent if local else None) as partial,
         ):
             written = Path(partial) / "version"
-            written.mkdir()
-            write(written)
-            digests = {name: _digest(written / name) for name in _file_names(written)}
-            if not digests or {_MANIFEST, _THRESHOLD} & digests.keys():
-                raise ModelError(
-                    f"A version of {table} consists of the files {sorted(digests)}: expected at least one, and none "
-                    f"named {_MANIFEST} or {_THRESHOLD}."
-                )
-            created = datetime.now(UTC)
-            content = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
-            version = f"{created:%Y%m%dT%H%M%S}{created.microsecond // 1000:03d}Z-{content[:8]}"
-            manifest = {"version": version, "created_at": created.isoformat(), "files": digests, "card": dict(card)}
-            self._publish(written, f"{parent}/{version}", _as_json(manifest, f"The card of a model of {table}"))
+            version = write_version(written, table, write, card)
+            self._publish(written, f"{parent}/{version}")
         return version
 
     def versions(self, table: str) -> list[str]:
@@ -137,8 +136,8 @@ class ModelStore:
         with _refusals(f"listing the models of {table}"):
             infos = self._files.get_file_info(selector)
         names = [info.base_name for info in infos if info.type == fs.FileType.Directory]
-        named = sorted(name for name in names if re.fullmatch(_VERSION, name))
-        return [name for name in named if self._is_file(f"{self._table(table)}/{name}/{_MANIFEST}")]
+        named = sorted(name for name in names if re.fullmatch(VERSION, name))
+        return [name for name in named if self._is_file(f"{self._table(table)}/{name}/{MANIFEST}")]
 
     def path(self, table: str, version: str) -> Path:
         """A local folder with the files of a version; a remote version is downloaded once.
@@ -151,7 +150,7 @@ class ModelStore:
         if self._cache is None:
             return Path(self._version(table, version))
         target = self._cache / table / version
-        if not (target / _MANIFEST).exists():
+        if not (target / MANIFEST).exists():
             with _refusals(f"downloading model {version} of {table} to {target}"):
                 self._download(table, version, files, target)
         return target
@@ -163,14 +162,14 @@ class ModelStore:
         """Makes a version the champion, in one step."""
         self._manifest(table, version)
         pointer = {"version": version, "promoted_at": datetime.now(UTC).isoformat()}
-        self._put(f"{self._table(table)}/{_CHAMPION}", _as_json(pointer, "The champion"))
+        self._put(f"{self._table(table)}/{_CHAMPION}", as_json(pointer, "The champion"))
 
     def champion(self, table: str) -> str | None:
         """The version in use, None if none was promoted yet."""
         text = self._get(f"{self._table(table)}/{_CHAMPION}")
         if text is None:
             return None
-        return _checked(str(json.loads(text)["version"]), "model version", _VERSION)
+        return checked_version(str(json.loads(text)["version"]))
 
     def write_threshold(self, table: str, version: str, text: str) -> None:
         """Stores the threshold of a version in place of any earlier one.
@@ -179,11 +178,8 @@ class ModelStore:
             ModelError: no such version, or the text is not JSON.
         """
         self._manifest(table, version)
-        try:
-            json.loads(text)
-        except ValueError as reason:
-            raise ModelError(f"The threshold of {table} {version} is not JSON: {reason}") from reason
-        self._put(f"{self._version(table, version)}/{_THRESHOLD}", text)
+        require_json(table, version, text)
+        self._put(f"{self._version(table, version)}/{THRESHOLD}", text)
 
     def read_threshold(self, table: str, version: str) -> str:
         """The threshold of a version, as JSON.
@@ -192,9 +188,9 @@ class ModelStore:
             ModelError: no such version, or it has no threshold yet.
         """
         self._manifest(table, version)
-        text = self._get(f"{self._version(table, version)}/{_THRESHOLD}")
+        text = self._get(f"{self._version(table, version)}/{THRESHOLD}")
         if text is None:
-            raise ModelError(f"Model {version} of {table} has no threshold yet: materialise {table}/threshold first.")
+            raise no_threshold(table, version)
         return text
 
     def remove_incomplete(self, table: str, keep: timedelta) -> tuple[int, int]:
@@ -216,7 +212,7 @@ class ModelStore:
                 parts.setdefault(info.path.removeprefix(f"{folder}/").split("/")[0], []).append(info)
             if not parts:
                 return 0, 0
-            before = cutoff(self._files, f"{folder}/{_PARTIAL}{uuid.uuid4().hex}", keep)
+            before = cutoff(self._files, f"{folder}/{PARTIAL}{uuid.uuid4().hex}", keep)
             champion = self.champion(table)
             for name, infos in parts.items():
                 files = [info for info in infos if info.is_file]
@@ -226,63 +222,41 @@ class ModelStore:
                         self._files.delete_dir(f"{folder}/{name}")
                         removed += files
                 else:
-                    old = [info for info in files if _PARTIAL in info.base_name and is_old(info, before)]
+                    old = [info for info in files if PARTIAL in info.base_name and is_old(info, before)]
                     removed += remove(self._files, old)
         return len(removed), sum_of_sizes(removed)
 
     def _is_incomplete(self, table: str, name: str) -> bool:
         """Whether something in a table's folder is a version that is not finished."""
-        if re.fullmatch(_VERSION, name):
-            return not self._is_file(f"{self._version(table, name)}/{_MANIFEST}")
-        return name.startswith(_PARTIAL)
+        if re.fullmatch(VERSION, name):
+            return not self._is_file(f"{self._version(table, name)}/{MANIFEST}")
+        return name.startswith(PARTIAL)
 
-    def _publish(self, written: Path, target: str, manifest: str) -> None:
+    def _publish(self, written: Path, target: str) -> None:
         if self._cache is None:
-            (written / _MANIFEST).write_text(manifest, encoding="utf-8")
             written.rename(target)
             return
-        for name in _file_names(written):
+        for name in [*(name for name in file_names(written) if name != MANIFEST), MANIFEST]:
             self._put_bytes(f"{target}/{name}", (written / name).read_bytes())
-        self._put_bytes(f"{target}/{_MANIFEST}", manifest.encode())
 
     def _download(self, table: str, version: str, files: Mapping[str, Any], target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=target.parent) as partial:
-            folder = Path(partial) / "version"
-            if outside := [name for name in files if not (folder / name).resolve().is_relative_to(folder.resolve())]:
-                raise ModelError(
-                    f"The manifest of model {version} of {table} names files outside it: {outside[:3]}. It was not "
-                    "written by this project; look who can write to the model store."
-                )
-            for name in [*files, _MANIFEST]:
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes(self._bytes(f"{self._version(table, version)}/{name}"))
-            if wrong := [name for name in files if _digest(folder / name) != files[name]]:
-                raise ModelError(
-                    f"Files of model {version} of {table} are not those it was written with: {', '.join(wrong)}. "
-                    "Train it again, or promote another version."
-                )
-            try:
-                folder.rename(target)
-            except OSError:
-                # Another process was faster; its files are the same.
-                if not (target / _MANIFEST).exists():
-                    raise
+        def fetch(name: str) -> bytes:
+            return self._bytes(f"{self._version(table, version)}/{name}")
+
+        downloaded(table, version, files, fetch, target)
 
     def _manifest(self, table: str, version: str) -> dict[str, Any]:
-        text = self._get(f"{self._version(table, version)}/{_MANIFEST}")
+        text = self._get(f"{self._version(table, version)}/{MANIFEST}")
         if text is None:
-            versions = self.versions(table)
-            hint = f"it has {', '.join(versions[-5:])}" if versions else f"it has none: materialise {table}/model first"
-            raise ModelError(f"The model of {table} has no version {version}; {hint}.")
+            raise no_version(table, version, self.versions(table))
         manifest: dict[str, Any] = json.loads(text)
         return manifest
 
     def _table(self, table: str) -> str:
-        return f"{self._root}/{_checked(table, 'watched table', _TABLE)}"
+        return f"{self._root}/{checked_table(table)}"
 
     def _version(self, table: str, version: str) -> str:
-        return f"{self._table(table)}/{_checked(version, 'model version', _VERSION)}"
+        return f"{self._table(table)}/{checked_version(version)}"
 
     def _is_file(self, path: str) -> bool:
         with _refusals(f"looking for {path}"):
@@ -302,7 +276,7 @@ class ModelStore:
             if self._cache is not None:
                 self._put_bytes(path, text.encode())
                 return
-            partial = Path(f"{path}{_PARTIAL}{uuid.uuid4().hex}")
+            partial = Path(f"{path}{PARTIAL}{uuid.uuid4().hex}")
             try:
                 partial.write_text(text, encoding="utf-8")
                 partial.replace(path)
@@ -312,29 +286,6 @@ class ModelStore:
     def _put_bytes(self, path: str, content: bytes) -> None:
         with self._files.open_output_stream(path) as stream:
             stream.write(content)
-
-
-def _checked(name: str, kind: str, pattern: str) -> str:
-    """The name, which then cannot lead out of its folder."""
-    if not re.fullmatch(pattern, name):
-        raise ModelError(f"'{name}' is not a {kind}: expected text that matches {pattern}.")
-    return name
-
-
-def _file_names(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-def _digest(path: Path) -> dict[str, Any]:
-    with path.open("rb") as stream:
-        return {"size_bytes": path.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
-
-
-def _as_json(value: Any, what: str) -> str:
-    try:
-        return json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError) as reason:
-        raise ModelError(f"{what} cannot be stored as JSON: {reason}") from reason
 
 
 def _on_s3(location: str, properties: Mapping[str, str]) -> "tuple[FileSystem, str]":
