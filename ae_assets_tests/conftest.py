@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import absl.logging
@@ -12,6 +13,7 @@ import sqlalchemy
 from xdist.scheduler import LoadFileScheduling
 
 from ae_assets.schemas.periods import DAILY
+from ae_assets_tests import mlflow_server as mlflow
 
 # Keras logs through absl, whose handler keeps the sys.stderr of its import (pytest's capture) and closes it when
 # Dagster sets up logging while a command runs with another sys.stderr. The real one it leaves open.
@@ -76,3 +78,17 @@ def finished_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     steps.fit(space, days[0], days[29])
     steps.judge(space, days)
     return home
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[mlflow.MlflowServer]:
+    """MLflow's REST server, which a module's `importing_mlflow` has to come before."""
+    with mlflow.running(tmp_path_factory.mktemp("mlflow")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def importing_mlflow() -> Iterator[None]:
+    """This process can import MLflow, and has its user and password."""
+    with mlflow.mlflow_importable():
+        yield

@@ -30,7 +30,7 @@ from ae_assets.detectors import FittedDetector, load_detector
 from ae_assets.engines.spark.engine import SparkEngine, collect
 from ae_assets.errors import ContractError, ModelError
 from ae_assets.features.schema import SETTINGS
-from ae_assets.lakehouse import ModelStore
+from ae_assets.lakehouse.registry import ModelRegistry
 from ae_assets.model.model import MOST_SHOWN, Model, no_decisions
 from ae_assets.model.reasons import flags_of
 from ae_assets.model.scoring import ABOUT_RECORDS, ScoredDay, Scorer
@@ -61,7 +61,7 @@ class JudgedBlock:
         lacking: of each day and cohort the share of records that lack each attribute, see `ScoredDay`.
     """
 
-    models: ModelStore
+    models: ModelRegistry
     table: str
     parts: Mapping[str, Any]
     rhythm: Rhythm

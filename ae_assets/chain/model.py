@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from ae_assets.chain.logged_facts import training_facts
 from ae_assets.chain.settings import DaySettings
 from ae_assets.chain.target import target_of
 from ae_assets.chain.volume import LEAST_SHARE, WIDEN, days_left_out, in_words
@@ -20,6 +21,7 @@ from ae_assets.errors import ModelError
 from ae_assets.evaluation.channels import Channels, channels_of
 from ae_assets.evaluation.target import MOMENT, Intervals, Target
 from ae_assets.features.catalogue import catalogue, feature_names
+from ae_assets.lakehouse.run_log import RUN, Logged
 from ae_assets.model.definition import TrainingSection
 from ae_assets.model.life import SEEN, LifeRange
 from ae_assets.model.model import card_of
@@ -73,6 +75,8 @@ class TrainedModel:
     card: dict[str, Any]
     channels: Channels | None
     """How its readings go on in time; None where no device has a record often enough."""
+    logged: Logged | None = None
+    """The run that it is logged in; None where there is none."""
 
 
 def train(space: Workspace, training: TrainingRange, fit_own: FitOwn | None = None) -> TrainedModel:
@@ -80,24 +84,29 @@ def train(space: Workspace, training: TrainingRange, fit_own: FitOwn | None = No
 
     ``fit_own`` fits the detectors of groups where the table has such, as an engine does; in this process if None.
     """
-    windows = training_windows(space, training, space.table.detector.window)
-    detector = fit(space.table.detector, windows.data, space.progress, fit_own)
-    card = {
-        "table": space.table.table,
-        "detector": space.table.detector.model_dump(mode="json"),
-        "features": list(detector.feature_names),
-        **card_of(space.table),
-        "training": training.record,
-        "horizon_days": space.table.horizon_days,
-        "target": space.table.target_settings,
-        "data": windows.facts,
-        "days_left_out": [day.isoformat() for day in windows.left_out],
-        "history": asdict(detector.history),
-        **({"groups": detector.facts} if isinstance(detector, FittedPerGroup) else {}),
-    }
-    version = space.models.new_version(space.table.table, detector.save, card)
+    snapshot = space.tables.snapshot(space.name(FEATURES)) if space.exists(FEATURES) else None
+    with space.run_log.training(space.table.table) as run:
+        windows = training_windows(space, training, space.table.detector.window)
+        detector = fit(space.table.detector, windows.data, space.progress, fit_own)
+        card = {
+            "table": space.table.table,
+            "detector": space.table.detector.model_dump(mode="json"),
+            "features": list(detector.feature_names),
+            **card_of(space.table),
+            "training": training.record,
+            "horizon_days": space.table.horizon_days,
+            "target": space.table.target_settings,
+            "data": windows.facts,
+            "features_snapshot": None if snapshot is None else str(snapshot),
+            "days_left_out": [day.isoformat() for day in windows.left_out],
+            "history": asdict(detector.history),
+            **({"groups": detector.facts} if isinstance(detector, FittedPerGroup) else {}),
+            **({RUN: dict(run.reference)} if run.reference else {}),
+        }
+        version = space.models.new_version(space.table.table, detector.save, card)
+        logged = run.finish(training_facts(version, card))
     readings = [one.name for one in catalogue(space.table.features) if one.transform == "level"]
-    return TrainedModel(version, detector, card, channels_of(windows.data.windows, readings))
+    return TrainedModel(version, detector, card, channels_of(windows.data.windows, readings), logged)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from ae_assets.chain.champion import (
 )
 from ae_assets.chain.drift import reference_of
 from ae_assets.chain.lives import day_known
+from ae_assets.chain.logged_facts import threshold_facts
 from ae_assets.chain.model import TrainingRange
 from ae_assets.chain.scoring import score_days
 from ae_assets.chain.settings import require_settings
@@ -27,6 +28,7 @@ from ae_assets.decisions.config import AggregationConfig
 from ae_assets.detectors import FittedDetector, load_detector
 from ae_assets.errors import ModelError
 from ae_assets.evaluation.target import Failures
+from ae_assets.lakehouse.run_log import Logged
 from ae_assets.model.life import learned_of
 from ae_assets.schemas.periods import named
 from ae_assets.schemas.records import day_of
@@ -46,6 +48,8 @@ class Calibrated:
     """Rows and drives of the calibration range that were not."""
     promotion: Promotion
     """Whether it is the champion from now on, and why."""
+    logged: Logged | None = None
+    """The run that it is logged in; None where there is none."""
 
 
 def calibrate_latest(
@@ -85,7 +89,8 @@ def calibrate_latest(
     write_threshold(space, challenger, promotion.record, not_judged)
     if promotion.promoted:
         space.models.promote(table.table, version)
-    return Calibrated(version, threshold, calibration, healthy, not_judged, promotion)
+    logged = space.run_log.add(space.models.card(table.table, version), threshold_facts(threshold, promotion.record))
+    return Calibrated(version, threshold, calibration, healthy, not_judged, promotion, logged)
 
 
 def calibration_after(space: Workspace, training: TrainingRange) -> CalibrationRange:

@@ -1,13 +1,15 @@
 """What every step of the chain is given (definition, tables, models), and what it says of a period that failed."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ae_assets.lakehouse import DayWriter, Lakehouse, ModelStore
+from ae_assets.lakehouse import DayWriter, Lakehouse
+from ae_assets.lakehouse.registry import ModelRegistry
+from ae_assets.lakehouse.run_log import NoRunLog, RunLog
 from ae_assets.model.definition import WatchedTable
 from ae_assets.progress import ProgressSink, silent
 
@@ -34,12 +36,13 @@ DAILY = (*DAILY_INPUT, ANOMALIES)
 
 @dataclass(frozen=True)
 class Workspace:
-    """A watched table with the places where its tables and models are kept."""
+    """A watched table with the places where its tables and models are kept and its trainings are logged."""
 
     table: WatchedTable
     tables: Lakehouse
-    models: ModelStore
+    models: ModelRegistry
     progress: ProgressSink = silent
+    run_log: RunLog = field(default_factory=NoRunLog)
 
     def name(self, asset: str) -> str:
         """Full name of one of the chain's tables, e.g. ``drive_stats.raw``."""

@@ -341,6 +341,7 @@ def promote(table: str, version: str) -> int:
     import dagster as dg
 
     from ae_assets.chain.champion import load_version
+    from ae_assets.chain.logged_facts import promoted_by_hand
     from ae_assets.cli.instance import open_chain
 
     with open_chain(table) as chain:
@@ -350,6 +351,7 @@ def promote(table: str, version: str) -> int:
         load_version(chain.space, version)
         chain.space.models.promote(table, version)
         said = f"{version} replaces {before or 'no version'} as the champion of {table}, by hand"
+        logged = chain.space.run_log.add(chain.space.models.card(table, version), promoted_by_hand(said))
         chain.instance.report_runless_asset_event(
             dg.AssetObservation(
                 dg.AssetKey([table, "threshold"]),
@@ -358,6 +360,8 @@ def promote(table: str, version: str) -> int:
             )
         )
     click.echo(said)
+    if logged is not None and logged.problem is not None:
+        say(f"Not logged in MLflow: {logged.problem}")
     return DONE
 
 

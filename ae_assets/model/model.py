@@ -134,9 +134,7 @@ class Model:
 
     @cached_property
     def contract(self) -> RawContract:
-        layout, periods = layout_of_record(self.settings.source), periods_of_record(self.settings.source)
-        features = self.features
-        return contract_of(layout, tuple(features.attributes), features.low_bits, periods, features.groups)
+        return contract_of_settings(self.settings)
 
     def start(self, mutes: Sequence[Mute] = ()) -> State:
         """The state before the first day."""
@@ -274,6 +272,13 @@ def _counted(scored: ScoredDay, mutes: Sequence[Mute]) -> tuple[pl.DataFrame, pl
     """The keys with their mutes, and the scores that a cut may follow: muted rows take none of a budget of alarms."""
     keys = with_mutes(scored.keys, mutes, scored.day)
     return keys, pl.select(pl.when(keys["muted_until"].is_null()).then(scored.score)).to_series()
+
+
+def contract_of_settings(settings: FeatureSettings) -> RawContract:
+    """The contract of the raw rows that features are made of by these settings."""
+    layout, periods = layout_of_record(settings.source), periods_of_record(settings.source)
+    features = settings.config
+    return contract_of(layout, tuple(features.attributes), features.low_bits, periods, features.groups)
 
 
 def no_decisions(rhythm: Rhythm) -> pl.DataFrame:

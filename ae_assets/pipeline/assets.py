@@ -241,6 +241,7 @@ def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
         context: dg.OpExecutionContext, config: EvaluationConfig, lakehouse: LakehouseResource
     ) -> dg.Output[None]:
         from ae_assets.chain.evaluation import evaluate
+        from ae_assets.chain.logged_facts import evaluation_facts
         from ae_assets.chain.rolling import evaluate_origins
 
         space = workspace_of(context, table, lakehouse)
@@ -255,7 +256,11 @@ def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
             if config.origins
             else evaluate(space, first, last, **rivals)
         )
-        return dg.Output(None, metadata=metadata.evaluation_run(judged))
+        card = (
+            {} if config.origins else space.models.card(table.table, judged.version)
+        )  # of several splits none is kept
+        logged = space.run_log.add(card, evaluation_facts(judged))
+        return dg.Output(None, metadata={**metadata.evaluation_run(judged), **metadata.logged_run(logged)})
 
     # An asset of its own op would be given its config when the run has begun; the config of a graph is read before.
     @dg.graph_asset(

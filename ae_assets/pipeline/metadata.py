@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ae_assets.chain.results import Evaluation
     from ae_assets.chain.stream import Landed
     from ae_assets.chain.threshold import Calibrated
+    from ae_assets.lakehouse.run_log import Logged
 
 Metadata = dict[str, Any]
 
@@ -54,9 +55,10 @@ SUMMARY, THIS_RUN = "Summary", "This run"
 
 DEVICES = "Devices to look at"
 
+NOT_LOGGED = "Not logged in MLflow"
 STRAYS, UNREPORTED = "Left out of the source", "Attributes without values"
 MUTES_OVER, MUTES_OF_NOBODY = "Mutes that are over", "Mutes of nobody"
-TO_TIDY = (UNREPORTED, MUTES_OVER, MUTES_OF_NOBODY)
+TO_TIDY = (UNREPORTED, MUTES_OVER, MUTES_OF_NOBODY, NOT_LOGGED)
 """What of a run somebody should look after; the command line prints these as well."""
 
 ROW_COUNT, COLUMN_LINEAGE, COLUMN_SCHEMA = (
@@ -218,6 +220,7 @@ def model_run(table: WatchedTable, trained: "TrainedModel") -> Metadata:
         "Seconds of training": round(history.seconds, 1),
         **_left_out([table.periods.parse(day) for day in card["days_left_out"]], table.periods),
         "Model card": dg.MetadataValue.json(card),
+        **logged_run(trained.logged),
     }
 
 
@@ -291,7 +294,16 @@ def threshold_run(calibrated: "Calibrated", periods: Periods) -> Metadata:
         "Verdict": promotion.reason.value,
         "Policy": dg.MetadataValue.json(threshold.policy.model_dump(mode="json")),
         "Promotion": dg.MetadataValue.json(promotion.record),
+        **logged_run(calibrated.logged),
     }
+
+
+def logged_run(logged: "Logged | None") -> Metadata:
+    """The run of MLflow that a step is logged in, and what could not be."""
+    if logged is None:
+        return {}
+    run = {} if logged.run is None else {"MLflow run": dg.MetadataValue.url(logged.url) if logged.url else logged.run}
+    return {**run, **({} if logged.problem is None else {NOT_LOGGED: logged.problem})}
 
 
 def anomalies_day(

@@ -15,7 +15,9 @@ import polars as pl
 from pydantic import Field
 
 from ae_assets.chain.workspace import STREAM, Workspace
-from ae_assets.lakehouse import Lakehouse, ModelStore
+from ae_assets.lakehouse import Lakehouse
+from ae_assets.lakehouse.registry import ModelRegistry, open_registry, open_run_log
+from ae_assets.lakehouse.run_log import RunLog
 from ae_assets.model.definition import SourceSection, WatchedTable
 from ae_assets.pipeline.home import home_folder, keep_compiled
 from ae_assets.pipeline.launcher import LocalRunLauncher
@@ -59,8 +61,8 @@ class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
 
     models_location: str | None = Field(
         default=None,
-        description="Where the models are, e.g. s3://bucket/models for several machines; empty: AE_ASSETS_MODELS, else "
-        "in home.",
+        description="Where the models are, e.g. s3://bucket/models for several machines, or mlflow; empty: "
+        "AE_ASSETS_MODELS, else in home.",
     )
 
     @cached_property
@@ -68,9 +70,17 @@ class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
         return Lakehouse.open(Path(self.home), self.catalog or None, file_properties(self.s3))
 
     @cached_property
-    def models(self) -> ModelStore:
-        location = self.models_location or os.environ.get("AE_ASSETS_MODELS") or None
-        return ModelStore.open(Path(self.home), location, file_properties(self.s3))
+    def models(self) -> ModelRegistry:
+        return open_registry(Path(self.home), self.models_named, file_properties(self.s3))
+
+    @cached_property
+    def run_log(self) -> RunLog:
+        return open_run_log(Path(self.home), self.models_named)
+
+    @property
+    def models_named(self) -> str | None:
+        """Where the models are, if anything says so."""
+        return self.models_location or os.environ.get("AE_ASSETS_MODELS") or None
 
     def source_of(self, table: WatchedTable, *, remembering: bool = True) -> Source:
         """The source of a table: what its files hold is remembered in the home, S3 is asked as the resource says."""
@@ -82,7 +92,7 @@ class LakehouseResource(dg.ConfigurableResource["LakehouseResource"]):
         return open_source(table.source.location, table.reading, memory, self.s3_client, landed)
 
     def workspace(self, table: WatchedTable, progress: ProgressSink = silent) -> Workspace:
-        return Workspace(table, self.tables, self.models, progress)
+        return Workspace(table, self.tables, self.models, progress, self.run_log)
 
     @property
     def s3_client(self) -> Callable[[Any], Any] | None:

@@ -62,7 +62,7 @@ def run_elsewhere(
         "table": space.table.model_dump(mode="json"),
         "home": lakehouse.home if here else "",
         "catalog": open_settings,
-        "models": lakehouse.models_location or os.environ.get("AE_ASSETS_MODELS"),
+        "models": lakehouse.models_named,
     }
     heard: list[Any] = []
     try:
