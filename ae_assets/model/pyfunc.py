@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version as version_of
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from ae_assets.errors import ContractError
 from ae_assets.features.settings import FeatureSettings
 from ae_assets.model.model import MEANINGS, SETTINGS, Model, State, contract_of_settings, load_model
 from ae_assets.schemas.anomalies import anomaly_types
+from ae_assets.schemas.columns import ValueSection
 from ae_assets.schemas.raw import RawContract
 
 if TYPE_CHECKING:
@@ -171,14 +173,16 @@ def save(folder: Path, version: Path, card: Mapping[str, Any]) -> None:
 def signature_of(contract: RawContract) -> "ModelSignature":
     """What MLflow holds calls to: the columns of the contract, those of an anomalies table, and the parameter.
 
-    Whole numbers are doubles there, since an integer of MLflow cannot be unknown.
+    Numbers may come as any type: to MLflow a column is whole or not, and pandas makes of the same readings one or the
+    other, as some of them are missing. A cell that is no number sets its row aside.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import AnyType
 
     required = required_columns(contract)
     taken = [
-        ColSpec("double" if dtype.is_numeric() else _type(dtype), name, required=name in required)
+        ColSpec(AnyType() if dtype.is_numeric() else _type(dtype), name, required=name in required)
         for name, dtype in types_of(contract).items()
     ]
     given = {**anomaly_types(contract.rhythm), SET_ASIDE: pl.String()}
@@ -194,10 +198,17 @@ def example_of(contract: RawContract) -> "pd.DataFrame":
     first = datetime(2026, 1, 5, tzinfo=UTC)
     times = {contract.names["day"]: [first.replace(tzinfo=None), (first + contract.rhythm.step).replace(tzinfo=None)]}
     words = {name: ["A1", "A1"] for name in required_columns(contract)}
-    values = {name: [0.0, None] if dtype.is_numeric() else [None, None] for name, dtype in types_of(contract).items()}
-    return pl.DataFrame(
-        {**values, **words, **times}, schema_overrides=dict.fromkeys(contract.groups, pl.String)
-    ).to_pandas()
+    values = {name: [None, None] for name in types_of(contract)} | {
+        name: [_plausible(contract.layout.values.get(name)), None] for name in contract.attributes or ()
+    }
+    types = dict.fromkeys(contract.groups, pl.String)
+    return _as_pandas(pl.DataFrame({**values, **words, **times}, schema_overrides=types))
+
+
+def _plausible(value: ValueSection | None) -> float:
+    """The number nearest to 0 that a column may hold."""
+    lowest, highest = (None, None) if value is None else (value.at_least, value.at_most)
+    return min(max(0.0, -inf if lowest is None else lowest), inf if highest is None else highest)
 
 
 def _type(dtype: pl.DataType) -> Any:
@@ -225,7 +236,7 @@ def _as_polars(rows: "pd.DataFrame | pl.DataFrame | pa.Table") -> pl.DataFrame:
     import pyarrow as pa
 
     try:
-        frame = pl.from_arrow(rows) if isinstance(rows, pa.Table) else pl.from_pandas(rows, nan_to_null=True)
+        frame = pl.from_arrow(rows if isinstance(rows, pa.Table) else pa.Table.from_pandas(rows, preserve_index=False))
     except (TypeError, ValueError, pa.ArrowException) as error:
         raise ContractError(f"the rows cannot be read: {error}; expected a frame of pandas, Polars or Arrow") from error
     return frame if isinstance(frame, pl.DataFrame) else frame.to_frame()
@@ -236,4 +247,8 @@ def _as_received(answer: pl.DataFrame, rows: object) -> "pd.DataFrame | pl.DataF
         return answer
     import pyarrow as pa
 
-    return answer.to_arrow() if isinstance(rows, pa.Table) else answer.to_pandas()
+    return answer.to_arrow() if isinstance(rows, pa.Table) else _as_pandas(answer)
+
+
+def _as_pandas(frame: pl.DataFrame) -> "pd.DataFrame":
+    return frame.to_arrow().to_pandas(date_as_object=False)

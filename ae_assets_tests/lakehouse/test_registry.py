@@ -173,6 +173,8 @@ def in_another_process(work: Callable[[Place], None], place: Place) -> int | Non
 
 @pytest.mark.slow
 def test_a_version_whose_writer_was_killed_is_not_seen(place: Place) -> None:
+    if place.location is not None and "sqlite" in place.location:
+        pytest.skip("as at the server, and another process takes long to import MLflow")
     first = added(place, "first")
     assert in_another_process(write_and_die, place) == -signal.SIGKILL
     elsewhere = Place(place.home.with_name("elsewhere"), place.location, place.files, place.table)
