@@ -25,6 +25,8 @@ HEAVY = (
     "pyiceberg",
     "sklearn",
     "lightgbm",
+    "mlflow",
+    "pandas",
 )
 
 LOAD = """

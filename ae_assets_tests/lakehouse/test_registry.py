@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ import pytest
 
 from ae_assets.errors import ModelError
 from ae_assets.lakehouse import ModelStore
-from ae_assets.lakehouse.registry import ModelRegistry, open_registry
+from ae_assets.lakehouse.on_mlflow import server
+from ae_assets.lakehouse.registry import ModelRegistry, open_registry, open_run_log
+from ae_assets.lakehouse.run_log import NoRunLog
 from ae_assets_tests.mlflow_server import WARNINGS, MlflowServer
 
 PLACES = (
@@ -73,8 +76,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
             return Place(home, f"bucket:{tmp_path / 'bucket'}", tmp_path / "bucket", table)
     request.getfixturevalue("importing_mlflow")
     if request.param == "MLflow's server":
-        server: MlflowServer = request.getfixturevalue("mlflow_server")
-        return Place(home, f"mlflow+{server.uri}", server.folder, table)
+        running: MlflowServer = request.getfixturevalue("mlflow_server")
+        return Place(home, f"mlflow+{running.uri}", running.folder, table)
     database = request.getfixturevalue("mlflow_database")
     return Place(home, f"mlflow+sqlite:///{database}", home, table)
 
@@ -221,3 +224,17 @@ def test_a_version_with_a_damaged_file_is_not_loaded(place: Place) -> None:
     damaged.write_text("other")
     with pytest.raises(ModelError, match=r"not those it was written with: model\.keras"):
         place.open().path(place.table, version)
+
+
+def test_without_the_package_the_line_that_installs_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    server._import.cache_clear()
+    with pytest.raises(ModelError, match=r"pip install 'ae_assets\[mlflow\]'"):
+        open_registry(tmp_path, "mlflow+http://127.0.0.1:9").versions("t")
+
+
+def test_without_an_address_it_is_said_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(ModelError, match="MLFLOW_TRACKING_URI set"):
+        open_registry(tmp_path, "mlflow")
+    assert isinstance(open_run_log(tmp_path), NoRunLog)

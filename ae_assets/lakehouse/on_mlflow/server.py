@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 URI = "MLFLOW_TRACKING_URI"
-INSTALL = "MLflow is an optional package, and this environment lacks it: pip install 'ae-assets[mlflow]'"
+INSTALL = "MLflow is an optional package, and this environment lacks it: pip install 'ae_assets[mlflow]'"
 _EXPECTED = f"mlflow, with {URI} set, or mlflow+URI, e.g. mlflow+https://mlflow.example.com"
 _SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 _DEFAULTS = {
