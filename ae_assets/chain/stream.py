@@ -27,10 +27,12 @@ from ae_assets.sources.kafka_client import PATIENCE_SECONDS, Complaints, describ
 from ae_assets.sources.printable import printable
 
 if TYPE_CHECKING:
-    from confluent_kafka import TopicPartition
+    from confluent_kafka import KafkaError, Message, TopicPartition
 
 BATCH_ROWS, BATCH_SECONDS = 50_000, 10.0
 """What is landed by one commit: so many records, or as many as came in so long."""
+BATCH_BYTES = 128 * 2**20
+"""After which a batch is landed, too, so that it fits in memory."""
 _LOOK_SECONDS = 5.0
 
 
@@ -195,6 +197,7 @@ class _Reader:
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
                 "queued.max.messages.kbytes": 65_536,
+                "fetch.message.max.bytes": 65_536,  # of hostile batches a thousand times that, all at once
                 "session.timeout.ms": 10_000,  # after which others take over the partitions of one that was killed
                 "max.poll.interval.ms": 600_000,  # a commit that others refuse takes minutes
             },
@@ -245,34 +248,58 @@ class _Reader:
         self, most: int, seconds: float, ends: Mapping[int, int], stopped: Callable[[], bool]
     ) -> list[TopicRecord]:
         """The records that come next; the places where they end are those where this reader stands then."""
-        from confluent_kafka import KafkaError
-
         records: list[TopicRecord] = []
-        until = time.monotonic() + seconds
-        while len(records) < most and time.monotonic() < until and not stopped():
-            messages = self._consumer.consume(min(most - len(records), 10_000), 0.2)
+        size, until = 0, time.monotonic() + seconds
+        while len(records) < most and size < BATCH_BYTES and time.monotonic() < until and not stopped():
+            messages = self._consumer.consume(min(most - len(records), 1_000), 0.2)
             if self._changed_hands:
                 # What was read is not landed, and some of the messages may be of before: all of it is read again.
                 self._read_from_where_the_tables_stand(list(self._places))
                 records.clear()
+                size = 0
                 continue
-            for message in messages:
-                part, offset, problem = message.partition() or 0, message.offset() or 0, message.error()
-                if problem is not None and problem.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-                    if part in self._places:  # what was aborted before the end is no record
-                        self._places[part] = max(self._places[part], offset)
-                    continue
-                if problem is not None:
-                    raise SourceError(f"{self._topic.location}: {problem}")
-                if part not in self._places or offset < self._places[part]:
-                    continue
-                records.append(TopicRecord(part, offset, message.timestamp()[1], message.value()))
-                self._places[part] = offset + 1
+            taken = self._taken(messages)
+            records += taken
+            size += sum(len(one.value or b"") for one in taken)
             if ends and self.is_at(ends):
                 break
         if self._complaints.lasting is not None and not records:
             raise SourceError(f"{self._topic.location}: {printable(self._complaints.lasting.str())}")
         return records
+
+    def _taken(self, messages: "Sequence[Message]") -> list[TopicRecord]:
+        """The records among what the client gives."""
+        from confluent_kafka import KafkaError
+
+        at_the_end, broken = KafkaError._PARTITION_EOF, (KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG)  # noqa: SLF001 - public names
+        records, unread = list[TopicRecord](), set[int]()
+        for message in messages:
+            part, offset, problem = message.partition() or 0, message.offset() or 0, message.error()
+            if problem is not None and problem.code() not in (at_the_end, *broken):
+                raise SourceError(f"{self._topic.location}: {problem}")
+            if part not in self._places or part in unread:
+                continue
+            if problem is None:
+                if offset >= self._places[part]:
+                    records.append(TopicRecord.of(part, offset, message.timestamp()[1], message.value()))
+                    self._places[part] = offset + 1
+            elif problem.code() == at_the_end:
+                self._places[part] = max(self._places[part], offset)  # what was aborted before the end is no record
+            else:
+                records.append(self._passed(part, problem))
+                unread.add(part)
+        return records
+
+    def _passed(self, part: int, problem: "KafkaError") -> TopicRecord:
+        """The next record of a partition, which the client cannot unpack; it would be asked for again for ever."""
+        from confluent_kafka import TopicPartition
+
+        place = self._places[part]
+        self._places[part] = place + 1
+        self._consumer.seek(TopicPartition(self._topic.name, part, place + 1))
+        return TopicRecord(
+            part, place, int(time.time() * 1_000), None, f"it cannot be read ({printable(problem.str())})"
+        )
 
     def land(self, records: Sequence[TopicRecord]) -> bool:
         """Lands records; where another consumer was quicker, goes on where the tables stand."""

@@ -38,7 +38,7 @@ MOST_RECORD_BYTES = 2**20
 PART, OFFSET = "topic_partition", "topic_offset"
 _EXPECTED = "kafka://HOST[:PORT],.../TOPIC, e.g. kafka://10.0.0.1:9092/levels?security=sasl_ssl"
 PORT = 9092
-_TOPIC = re.compile(r"[\w.-]{1,249}", re.ASCII)
+_TOPIC = re.compile(r"(?!\.{1,2}$)[\w.-]{1,249}", re.ASCII)
 
 
 class KafkaSettings(ServerSettings):
@@ -133,13 +133,23 @@ class TopicRecord:
         part: number of the topic's partition.
         offset: its number in it.
         written: when it was sent, milliseconds since 1970.
-        value: its bytes; None where it has none.
+        value: its bytes, of a large one the beginning; None where it has none.
+        failure: why it is no record, where that is known before it is read.
     """
 
     part: int
     offset: int
     written: int
     value: bytes | None
+    failure: str | None = None
+
+    @classmethod
+    def of(cls, part: int, offset: int, written: int, value: bytes | None) -> "TopicRecord":
+        """One as it was sent: of a larger one than `MOST_RECORD_BYTES` so much is kept."""
+        if value is None or len(value) <= MOST_RECORD_BYTES:
+            return cls(part, offset, written, value)
+        failure = f"it has {len(value):,} bytes, expected at most {MOST_RECORD_BYTES:,}, which are here"
+        return cls(part, offset, written, value[:MOST_RECORD_BYTES], failure)
 
 
 class JsonObjects:
@@ -182,7 +192,7 @@ def decoded(
     columns, time = layout.contract_columns, layout.time.name
     rows, reasons = [], []
     for record in records:
-        found = _fields(record.value, reading, kind)
+        found = record.failure or _fields(record.value, reading, kind)
         reasons.append(found if isinstance(found, str) else None)
         rows.append({} if isinstance(found, str) else found)
     cells = {name: [row.get(name) for row in rows] for name in columns}
@@ -233,8 +243,6 @@ def _fields(value: bytes | None, reading: Reading, kind: "Schemas | JsonObjects"
     """The fields of a record that the contract names, as text, the time also as a time; or why it is none."""
     if value is None:
         return "it has no value"
-    if len(value) > MOST_RECORD_BYTES:
-        return f"it has {len(value):,} bytes, expected at most {MOST_RECORD_BYTES:,}"
     found = kind.fields(value)
     try:
         return found if isinstance(found, str) else _of_contract(found, reading)

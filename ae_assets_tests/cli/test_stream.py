@@ -3,6 +3,7 @@
 import socket
 import urllib.error
 import urllib.request
+from contextlib import suppress
 
 import pytest
 
@@ -47,6 +48,17 @@ def test_health_and_figures_are_told_for_as_long_as_it_runs(monkeypatch: pytest.
         }
         monkeypatch.setattr(stream, "HEALTHY_SECONDS", -1.0)
         assert asked(f"{address}/health")[0] == 503
+        with socket.socket() as one:
+            assert one.connect_ex(("127.0.0.2", port)) != 0, "a port alone is one of this machine alone"
+        for hostile in (
+            b"\0" * 100_000,
+            b"GET /metrics HTTP/1.1\r\n" + b"X: y\r\n" * 1_000,
+            b"POST / HTTP/1.1\r\n\r\n",
+        ):
+            with socket.create_connection(("127.0.0.1", port), 10) as one, suppress(ConnectionError):
+                one.sendall(hostile + b"\r\n\r\n")
+                assert b" 200 " not in one.recv(100)
+        assert asked(f"{address}/metrics")[0] == 200
     with socket.socket() as one:
         assert one.connect_ex(("127.0.0.1", int(address.rpartition(":")[2]))) != 0
 

@@ -307,7 +307,19 @@ def test_a_table_that_cannot_be_read_is_named_with_what_is_expected(
         source_of(cassandra, table or name, columns={"values": {"level": {}}}).days()
 
 
-def test_passwords_and_certificates_are_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_of_columns_are_only_names(cassandra: JavaServer, session: Session) -> None:
+    odd = 'a"b; DROP TABLE telemetry.x; --'
+    quoted = odd.replace('"', '""')
+    table = made(session, f'site text, at timestamp, "{quoted}" double, PRIMARY KEY (site, at)')
+    session.execute(f'INSERT INTO {table} (site, at, "{quoted}") VALUES (%s, %s, 1.5)', ("a", START))
+    source = source_of(cassandra, table, columns={"values": {odd: {}}})
+    [day] = source.days().values()
+    assert source.read(day)[odd].to_list() == [1.5]
+
+
+def test_passwords_and_certificates_are_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     user = "cassandra"  # the first one of each new server, with this password
     key, certificate = (tmp_path / name for name in ("key.pem", "certificate.pem"))
     openssl = shutil.which("openssl")
@@ -347,6 +359,7 @@ client_encryption_options:
         monkeypatch.delenv("AE_ASSETS_CASSANDRA_CA")
         assert "CERTIFICATE_VERIFY_FAILED" in refusal(server, "?tls=on&timeout=5s&attempts=1")
         assert there not in refusal(server, "?timeout=2s&attempts=1")
+    assert "hunter2" not in "".join(capfd.readouterr()) + caplog.text
 
 
 def refusal(server: JavaServer, settings: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -27,6 +28,7 @@ from ae_assets.cli.export_source import as_text
 from ae_assets.cli.local_servers.java import JavaServer
 from ae_assets.errors import SourceError
 from ae_assets.lakehouse.tables import Lakehouse
+from ae_assets.model.definition import WatchedTable
 from ae_assets.model.parse import parse_table
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.sources import Source, open_source
@@ -45,12 +47,16 @@ _NUMBERS = count()
 
 
 def opened(topic: Topic, home: Path, columns: dict[str, Any] = COLUMNS) -> Workspace:
+    return storage_of(table_at(topic.location, columns), home)
+
+
+def table_at(location: str, columns: dict[str, Any] = COLUMNS) -> WatchedTable:
     yaml = {
         "table": "levels",
-        "source": {"location": topic.location, "columns": columns},
+        "source": {"location": location, "columns": columns},
         "features": {"attributes": {"level": {"kind": "gauge", "meaning": "level"}}},
     }
-    return storage_of(parse_table(yaml, "defs.yaml"), home)
+    return parse_table(yaml, "defs.yaml")
 
 
 class Case:
@@ -473,6 +479,68 @@ def test_records_that_expired_before_they_were_read_are_counted(kafka: JavaServe
     landed = case.consume()
     assert (landed.rows, landed.expired) == (150, 50)
     assert case.consume().expired == 0
+
+
+BOMBED = """
+import sys
+from pathlib import Path
+from ae_assets.chain.stream import consume
+from ae_assets.sources.kafka import Topic
+from ae_assets_tests.integration.test_stream import opened
+topic = Topic.of(sys.argv[1])
+space = opened(topic, Path(sys.argv[2]))
+
+def peak():
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) // 1024
+
+before = peak()
+landed = consume(space, topic, group="bombed", until_end=True, batch_seconds=1.0)
+print(landed.rows, landed.letters, peak() - before)
+"""
+
+
+def test_records_that_unpack_to_far_more_cost_bounded_memory_and_are_dead_letters(
+    kafka: JavaServer, tmp_path: Path
+) -> None:
+    case = Case(kafka, tmp_path / "home", partitions=2)
+    sent = records(0, 400)
+    for codec in ("zstd", "gzip", "lz4"):
+        settings = {"message.max.bytes": 10**9, "queue.buffering.max.kbytes": 10**6, "compression.type": codec}
+        case.producer = Producer({**case.topic.client, **settings})
+        case.send(sent[:200] if codec == "zstd" else [])
+        case.producer.produce(case.name, bytes(101_000_000), "s1")  # kilobytes on the way
+        assert case.producer.flush(60) == 0
+    case.send(sent[200:])
+    command = [sys.executable, "-c", BOMBED, case.topic.location, str(case.home)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=300)
+    rows, letters, megabytes = map(int, done.stdout.split())
+    assert (rows, letters) == (400, 3)
+    assert megabytes < 600
+    assert whole(case, sent)
+    assert case.consume().rows == 0
+    said = case.stored(DEAD_LETTERS)
+    assert said["value"].bin.size().max() <= 2**20
+    assert sorted(reason[:9] for reason in said["reason"]) == ["it cannot", "it has 10", "it has 10"]
+
+
+@pytest.mark.parametrize("group", ["a'; DROP TABLE levels; --", "../../etc", "$(id)", "grüße\n"])
+def test_the_name_of_a_group_is_only_a_name(case: Case, group: str) -> None:
+    case.send(records(0, 10))
+    done = Event()
+
+    def seen(landed: Landed) -> None:
+        if landed.rows:
+            done.set()
+
+    assert consume(case.space, case.topic, group=group, stopped=done.is_set, batch_seconds=0.3, seen=seen).rows == 10
+    assert whole(case, records(0, 10))
+
+
+def test_servers_of_the_demo_listen_on_this_machine_alone(kafka: JavaServer, cassandra: JavaServer) -> None:
+    for server in (kafka, cassandra):
+        with socket.socket() as one:
+            one.settimeout(5)
+            assert one.connect_ex(("127.0.0.2", server.port)) != 0, "what listens everywhere answers there, too"
 
 
 def test_a_topic_that_is_not_there_is_named(case: Case, kafka: JavaServer) -> None:

@@ -11,13 +11,15 @@ from ae_assets.chain.stream import Landed, consume, make_topic, produce
 from ae_assets.cli.export_source import as_text
 from ae_assets.cli.local_servers import kafka as local_kafka
 from ae_assets.cli.local_servers.java import JavaServer, free_ports
+from ae_assets.cli.stream import Told
 from ae_assets.errors import ConfigError, SourceError
 from ae_assets.sources import kafka_client, open_source
 from ae_assets.sources.kafka import Topic
 from ae_assets_tests.integration.certificates import certified
 from ae_assets_tests.integration.conftest import fetch_or_skip
 from ae_assets_tests.integration.test_secrets import everything_kept
-from ae_assets_tests.integration.test_stream import opened
+from ae_assets_tests.integration.test_stream import opened, table_at
+from ae_assets_tests.pipeline.runs import failure_of, instance_in, materialise
 
 PASSWORD, WRONG = "password-never-in-a-log", "another-password-never-in-a-log"
 NAME = "levels"
@@ -69,7 +71,7 @@ def settings(secured: Secured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AE_ASSETS_KAFKA_CA", str(secured.authority))
     monkeypatch.setenv("AE_ASSETS_KAFKA_USERNAME", "me")
     monkeypatch.setenv("AE_ASSETS_KAFKA_PASSWORD", PASSWORD)
-    monkeypatch.setattr(kafka_client, "PATIENCE_SECONDS", 3.0)
+    monkeypatch.setattr(kafka_client, "PATIENCE_SECONDS", 1.0)
 
 
 def landed(location: str, home: Path) -> Landed:
@@ -85,17 +87,17 @@ def test_records_are_sent_and_landed_by_users_with_a_password_over_tls(secured: 
     assert [
         n for _, n in produce(source, reading, lambda rows: as_text(rows, reading), list(source.days()), topic)
     ] == [1]
-    for number, location in enumerate(
-        (
-            secured.location("sasl_ssl"),
-            secured.location("sasl_ssl", "&mechanism=PLAIN"),
-            secured.location("sasl_plaintext", "&mechanism=PLAIN"),
-            secured.location("ssl"),
-        )
-    ):
-        assert landed(location, tmp_path / str(number)).rows == 1, location
-    for path in (tmp_path / "home", *(tmp_path / str(number) for number in range(4))):
-        assert PASSWORD.encode() not in everything_kept(path), "table properties and metadata are among it"
+    locations = (
+        secured.location("sasl_ssl"),
+        secured.location("sasl_plaintext", "&mechanism=PLAIN"),
+        secured.location("ssl"),
+    )
+    for number, location in enumerate(locations):
+        told = Told("levels")
+        told.see(landed(location, tmp_path / str(number)))
+        assert 'kind="row"} 1' in told.page("/metrics")[1], location
+        assert PASSWORD not in "".join(told.page(path)[1] for path in ("/metrics", "/health", "/ready"))
+    assert PASSWORD.encode() not in everything_kept(tmp_path), "table properties and metadata are among it"
 
 
 @pytest.mark.parametrize(
@@ -132,16 +134,33 @@ def test_what_is_wrong_is_said_soon_and_without_the_password(
         "TLS to plain text": secured.broker.location(NAME, "?security=ssl"),
         "nobody listens": f"kafka://127.0.0.1:9/{NAME}?security=sasl_ssl",
     }.get(case, secured.location("sasl_ssl"))
-    for doing in (lambda: landed(location, tmp_path), lambda: make_topic(Topic.of(location))):
-        with pytest.raises((SourceError, ConfigError)) as refused:
-            doing()
-        shown = f"{refused.value!r} {refused.value.__cause__!r}"
-        assert said in shown
-        assert location.partition("?")[0] in shown
-        for secret in (PASSWORD, WRONG):
-            assert secret not in shown
+    with pytest.raises((SourceError, ConfigError)) as refused:
+        landed(location, tmp_path) if case != "wrong password, SCRAM" else make_topic(Topic.of(location))
+    shown = f"{refused.value!r} {refused.value.__cause__!r}"
+    assert said in shown
+    assert location.partition("?")[0] in shown
+    for secret in (PASSWORD, WRONG):
+        assert secret not in shown
     written = "".join(capfd.readouterr()) + caplog.text
     assert len(written.splitlines()) < 10, "it is tried many times and said once"
     for secret in (PASSWORD, WRONG):
         assert secret not in written
         assert secret.encode() not in everything_kept(tmp_path)
+
+
+@pytest.mark.parametrize("password", [PASSWORD, WRONG])
+def test_a_run_of_the_stream_keeps_no_password(
+    password: str, secured: Secured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AE_ASSETS_KAFKA_PASSWORD", password)
+    with instance_in(tmp_path) as instance:
+        table = table_at(secured.location("sasl_ssl"))
+        result = materialise(table, tmp_path / "home", ["stream"], instance=instance)
+        assert result.success == (password == PASSWORD), failure_of(result)
+        events = repr(instance.all_logs(result.run_id)) + failure_of(result)
+    assert "levels" in events
+    kept = everything_kept(tmp_path)
+    assert b"levels" in kept, "the event log is among what is looked at"
+    for secret in (PASSWORD, WRONG):
+        assert secret not in events + "".join(capfd.readouterr())
+        assert secret.encode() not in kept

@@ -39,6 +39,11 @@ def test_a_location_names_brokers_and_topic(monkeypatch: pytest.MonkeyPatch) -> 
         "kafka:///levels",
         "kafka://h/a/b",
         "kafka://h/le vels",
+        "kafka://h/..",
+        "kafka://h/../levels",
+        "kafka://h/levels'; DROP TABLE x",
+        "kafka://h/" + "x" * 250,
+        "kafka://h/levels\n",
         "kafka://me:hunter2@h/levels",
         "kafka://h/levels?security=none",
         "kafka://h/levels?password=hunter2",
@@ -100,6 +105,14 @@ def test_a_hostile_record_is_a_dead_letter_with_the_reason(value: bytes, reason:
     rows, letters = decoded([record(value)], READING, JsonObjects())
     assert rows.is_empty()
     assert reason in letters["reason"][0]
+
+
+def test_of_a_record_that_is_too_large_the_beginning_is_kept() -> None:
+    large = TopicRecord.of(0, 0, 1_713_139_200_000, b"x" * (2**20 + 1))
+    rows, letters = decoded([large], READING, JsonObjects())
+    assert rows.is_empty()
+    assert "1,048,577 bytes" in letters["reason"][0]
+    assert letters["value"][0] == b"x" * 2**20
 
 
 @pytest.mark.parametrize(
