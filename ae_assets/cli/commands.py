@@ -27,7 +27,7 @@ Example:
 """
 
 
-def command(short_help: str) -> Callable[[Callable[..., int]], click.Command]:
+def command(short_help: str, cls: type[click.Command] = click.Command) -> Callable[[Callable[..., int]], click.Command]:
     """Makes a command of a function that gives the exit code; errors that a person can act on have no traceback."""
 
     def decorated(function: Callable[..., int]) -> click.Command:
@@ -47,7 +47,7 @@ def command(short_help: str) -> Callable[[Callable[..., int]], click.Command]:
                 code = INTERRUPTED
             sys.exit(code)
 
-        return main.command(short_help=short_help, epilog=EXIT_CODES)(explaining)
+        return main.command(cls=cls, short_help=short_help, epilog=EXIT_CODES)(explaining)
 
     return decorated
 

@@ -1,4 +1,4 @@
-"""``score``: decisions on raw rows of a file, a folder or an archive, without a lakehouse."""
+"""``score``: decisions on raw rows of a file, a folder or an archive, or on a server's drives, without a lakehouse."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -25,26 +25,101 @@ if TYPE_CHECKING:
     from ae_assets.sources import Source, SourceDay
 
 
-@command("Decide on raw rows of a file, without a lakehouse.")
-@click.argument("table")
-@click.argument("location")
+class _Usage(click.Command):
+    """Two ways to call it, which click cannot tell of arguments alone."""
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click calls it
+        return ["TABLE LOCATION --output FILE [OPTIONS]", "| --smartctl [FILE]... [OPTIONS]"]
+
+
+@command("Decide on raw rows of a file, or on this server's drives.", cls=_Usage)
+@click.argument("places", nargs=-1)
 @click.option("--start", type=When(), help="First day or hour to decide on; left out: the first of LOCATION.")
 @click.option("--end", type=When(), help="Last day or hour; left out: the last of LOCATION.")
-@click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="FILE.parquet or FILE.csv"
-)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="FILE.parquet or FILE.csv")
 @click.option(
     "--model",
     "path",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
     help="Folder of a model version, models/TABLE/VERSION of a home; left out: the champion of TABLE.",
 )
-def score(table: str, location: str, start: str | None, end: str | None, output: Path, path: Path | None) -> int:
-    """Decides on the raw rows at LOCATION, which are written as TABLE's are, and stores nothing but OUTPUT.
+@click.option(
+    "--smartctl",
+    is_flag=True,
+    help="Say how drives stand, by outputs of `smartctl --json -a` (- is standard input); without any by asking those "
+    "of this server.",
+)
+@click.option("--json", "as_json", is_flag=True, help="With --smartctl: one JSON object on standard output.")
+@click.option(
+    "--history",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --smartctl: the file of what was seen before; left out: ae_assets/drives.sqlite in XDG_STATE_HOME.",
+)
+@click.option("--no-history", is_flag=True, help="With --smartctl: look at what is there now alone, and keep nothing.")
+@click.option(
+    "--webhook",
+    metavar="URL",
+    envvar="AE_ASSETS_SMARTCTL_WEBHOOK",
+    help="With --smartctl: post JSON there when the state of a drive changes. Better set in "
+    "AE_ASSETS_SMARTCTL_WEBHOOK, since other users see what a command is called with.",
+)
+def score(
+    places: tuple[str, ...],
+    start: str | None,
+    end: str | None,
+    output: Path | None,
+    path: Path | None,
+    history: Path | None,
+    webhook: str | None,
+    *,
+    smartctl: bool,
+    as_json: bool,
+    no_history: bool,
+) -> int:
+    """Decides on raw rows, or says how the drives of one server stand.
 
-    LOCATION is a folder, file, archive or address as in a table's YAML. OUTPUT has the rows and columns of an anomalies
-    table. Days before --start that LOCATION has are read as far as features, scores and episodes look back.
+    TABLE LOCATION: decides on the raw rows at LOCATION, which are written as TABLE's are, and stores nothing but
+    OUTPUT. LOCATION is a folder, file, archive or address as in a table's YAML. OUTPUT has the rows and columns of an
+    anomalies table. Days before --start that LOCATION has are read as far as features, scores and episodes look back.
+
+    --smartctl: needs no table. Exit code 0 says that all drives are judged and sound, 3 that one is to be watched or
+    fails, 1 that one could not be judged or the history or webhook failed.
     """
+    if smartctl:
+        return _score_drives(
+            places, (start, end, output, path), history, webhook, as_json=as_json, no_history=no_history
+        )
+    if history or as_json or no_history:
+        raise ConfigError("--json, --history and --no-history go with --smartctl; give it too, or leave them out")
+    if len(places) != 2 or output is None:
+        raise ConfigError(
+            f"received {len(places)} of the two arguments TABLE LOCATION{'' if output else ' and no --output'}; "
+            "expected `ae-assets score TABLE LOCATION --output FILE`, or `ae-assets score --smartctl [FILE]...`"
+        )
+    return _score_table(*places, start, end, output, path)
+
+
+def _score_drives(
+    files: tuple[str, ...],
+    of_tables: tuple[object, ...],
+    history: Path | None,
+    webhook: str | None,
+    *,
+    as_json: bool,
+    no_history: bool,
+) -> int:
+    from ae_assets.cli.one_server import score_drives
+    from ae_assets.one_server.history import default_path
+
+    if any(one is not None for one in of_tables):
+        raise ConfigError("--start, --end, --output and --model go with TABLE LOCATION, not with --smartctl")
+    if no_history and (history is not None or webhook is not None):
+        raise ConfigError("--no-history goes neither with --history nor with --webhook, which tells changes")
+    kept = None if no_history else history or default_path()
+    return score_drives(files, kept, webhook, as_json=as_json)
+
+
+def _score_table(table: str, location: str, start: str | None, end: str | None, output: Path, path: Path | None) -> int:
     from ae_assets.chain.champion import load_champion
     from ae_assets.cli.export import require_format, write_frames
     from ae_assets.cli.instance import open_workspace
