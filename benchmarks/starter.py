@@ -16,7 +16,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +37,16 @@ from ae_assets.evaluation.intervals import Rate, rate_by_entity, rate_of
 from ae_assets.evaluation.pooling import pooled
 from ae_assets.evaluation.population import population_of
 from ae_assets.evaluation.protocol import Protocol
-from ae_assets.evaluation.rolling import Origin, judge_split
+from ae_assets.evaluation.rolling import Origin, Split, judge_split
 from ae_assets.evaluation.spells import Lives
 from ae_assets.features.catalogue import feature_names
 from ae_assets.lakehouse import ModelStore
 from ae_assets.model.definition import WatchedTable
-from ae_assets.one_server.starter import FOLDER
+from ae_assets.one_server.starter import FOLDER, WITHOUT_HISTORY
 from ae_assets.reports.rolling import pooled_markdown
 from ae_assets.reports.tables import markdown_table
 from ae_assets.thresholds.target_far import TargetFarConfig
-from ae_assets.thresholds.threshold import fit_threshold
+from ae_assets.thresholds.threshold import Threshold, fit_threshold
 from benchmarks.feature_frame import storage_over
 from benchmarks.rolling_origin import splits_of
 
@@ -77,12 +77,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=FOLDER, help="folder of the model (default: the package's)")
     parser.add_argument("--judge", action="store_true", help="judge it, too")
     given = parser.parse_args(arguments)
-    frame, splits = pl.scan_parquet(given.features), splits_of("2014")
-    space = storage_over(frame, starter_table())
-    make(space, splits["B3"], given.output)
+    splits = splits_of("2014")
+    fleet = Fleet.of(pl.scan_parquet(given.features))
+    make(fleet, splits["B3"], given.output)
     if given.judge:
-        judge(space, {name: splits[name] for name in ("B1", "B3")})
+        judge(fleet, {name: splits[name] for name in ("B1", "B3")})
     return 0
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The months, as they are seen with a history and without one."""
+
+    space: Workspace
+    levels: Workspace
+
+    @classmethod
+    def of(cls, features: pl.LazyFrame) -> "Fleet":
+        table = starter_table()
+        growths = [name for name in feature_names(table.features) if "_growth_" in name]
+        levels = features.with_columns(pl.lit(None, pl.Float32).alias(name) for name in growths)
+        return cls(storage_over(features, table), storage_over(levels, table))
 
 
 def starter_table() -> WatchedTable:
@@ -97,25 +112,30 @@ def starter_table() -> WatchedTable:
         update={
             "features": features,
             "detector": KMeansConfig(features=tuple(used)),
-            "threshold": TargetFarConfig(rate=FALSE_ALARMS),
+            "threshold": TargetFarConfig(rate=FALSE_ALARMS, confidence=0.5),
             # A server has ten drives, not thousands: no share of them says that a day is implausible.
             "checks": table.checks.model_copy(update={"max_share_set_aside": 1.0}),
         }
     )
 
 
-def make(space: Workspace, origin: Origin, output: Path) -> None:
-    """Trains and calibrates as the chain does, and keeps the version without what differs from run to run."""
+def make(fleet: Fleet, origin: Origin, output: Path) -> None:
+    """Trains and calibrates as the chain does, and keeps the version without what differs from run to run.
+
+    A second threshold is that of drives without a history, whose scores are lower.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        space = replace(space, models=ModelStore.open(Path(folder)))
-        trained = train(space, training_of(space, origin))
+        space, training = replace(fleet.space, models=ModelStore.open(Path(folder))), training_of(fleet.space, origin)
+        trained = train(space, training)
         calibrate_latest(space, "always")
+        without_history = _threshold(fleet.levels, trained.detector, training)
         version = space.models.path(space.table.table, trained.version)
         shutil.rmtree(output, ignore_errors=True)
         shutil.copytree(version, output)
     for name in ("version.json", "preprocessing.json"):
         path = output / name
         path.write_text(json.dumps(_settled(json.loads(path.read_text())), indent=1) + "\n")
+    (output / WITHOUT_HISTORY).write_text(without_history.to_json() + "\n")
     size = sum(file.stat().st_size for file in output.iterdir())
     print(f"{output}: {size:,} bytes")
 
@@ -128,15 +148,18 @@ def _settled(record: dict[str, Any]) -> dict[str, Any]:
     return {"version": VERSION, "card": card}
 
 
-def judge(space: Workspace, splits: Mapping[str, Origin]) -> None:
+def judge(fleet: Fleet, splits: Mapping[str, Origin]) -> None:
     """Prints the figures of the splits, each by itself at the model's threshold, and pooled at false alarm rates."""
-    lives, judged, points = lives_in(space), [], []
+    space, points = fleet.space, []
+    lives = lives_in(space)
+    judged: dict[str, list[Split]] = {"starter": [], "starter without history": []}
     for name, origin in splits.items():
-        scores, cuts = scored(space, origin)
+        scores, cuts = scored(fleet, origin)
         protocol = Protocol(*origin.test, space.table.horizon_days, space.table.checks.window_days)
         frames = {one: scores.select(*KEYS, score=pl.col(one)) for one in scores.columns if one not in KEYS}
         ranked = {one: frame for one, frame in frames.items() if "unseen" not in one and one != "any of five"}
-        judged.append(judge_split(name, origin.training, ranked, lives, protocol, reference="starter"))
+        for reference, of_reference in judged.items():
+            of_reference.append(judge_split(name, origin.training, ranked, lives, protocol, reference=reference))
         points += [{"split": name, "scored by": one, **_point(protocol, lives, frame, cuts[one])}
                    for one, frame in frames.items() if one in cuts]  # fmt: skip
         points += [
@@ -144,13 +167,15 @@ def judge(space: Workspace, splits: Mapping[str, Origin]) -> None:
              **_as_often_as(protocol, lives, frames[one], frames["any of five"])}
             for one in ("starter", "starter without history", "sum of levels")
         ]  # fmt: skip
-    print(pooled_markdown(pooled(judged)))
+    for of_reference in judged.values():
+        print(pooled_markdown(pooled(of_reference)))
     print("\nAt a threshold that was fixed before\n")
     print(markdown_table(pl.DataFrame(points)))
 
 
-def scored(space: Workspace, origin: Origin) -> tuple[pl.DataFrame, dict[str, float]]:
+def scored(fleet: Fleet, origin: Origin) -> tuple[pl.DataFrame, dict[str, float]]:
     """The scores of the judged days by each way, and the cuts of those that have one."""
+    space = fleet.space
     names, training = feature_names(space.table.features), training_of(space, origin)
     data = training_windows(space, training, None).data
     cohorts = data.windows.keys()["cohort"]
@@ -158,8 +183,11 @@ def scored(space: Workspace, origin: Origin) -> tuple[pl.DataFrame, dict[str, fl
     by_group = [
         fit(space.table.detector, data.take(np.flatnonzero(_group(cohorts) != group))) for group in range(GROUPS)
     ]
-    cut = _cut(space, starter, training, None)
-    cuts_by_group = [_cut(space, one, training, group) for group, one in enumerate(by_group)]
+    cuts = {"any of five": 0.0, "unseen drive models": 0.0, "unseen drive models, without history": 0.0,
+            "starter": _threshold(space, starter, training).cut,
+            "starter without history": _threshold(fleet.levels, starter, training).cut}  # fmt: skip
+    cuts_by_group = [[_threshold(seen, one, training, group).cut for group, one in enumerate(by_group)]
+                     for seen in (space, fleet.levels)]  # fmt: skip
     sums = [f"smart_{number}_level" for number in WEAR]
     rule = fit(CounterRuleConfig(features=tuple(sums)), data)
     growths = [f"smart_{number}_growth_28d" for number in WEAR]
@@ -177,14 +205,13 @@ def scored(space: Workspace, origin: Origin) -> tuple[pl.DataFrame, dict[str, fl
             "sum of 28-day growths": growth.score(windows).astype(np.float64),
             "any of five": windows_of(frame, flags).values.clip(0).sum(axis=1, where=_known(frame, flags)),
         }
-        for way, seen in (("unseen drive models", windows), ("unseen drive models, without history", levels)):
-            above = np.stack([one.score(seen) - at for one, at in zip(by_group, cuts_by_group, strict=True)])
+        unseen = (("unseen drive models", windows), ("unseen drive models, without history", levels))
+        for (way, seen), of_groups in zip(unseen, cuts_by_group, strict=True):
+            above = np.stack([one.score(seen) - at for one, at in zip(by_group, of_groups, strict=True)])
             ways[way] = above[group, np.arange(len(group))].astype(np.float64)
         judges = starter.judges(windows)
         columns = {way: pl.Series(np.where(judges, values, np.nan)).fill_nan(None) for way, values in ways.items()}
         frames.append(windows.keys().select(KEYS).with_columns(**columns))
-    cuts = {"starter": cut, "starter without history": cut, "any of five": 0.0,
-            "unseen drive models": 0.0, "unseen drive models, without history": 0.0}  # fmt: skip
     return pl.concat(frames).sort("entity", "day"), cuts
 
 
@@ -199,14 +226,16 @@ def _group(cohorts: pl.Series) -> NDArray[np.int64]:
     return cohorts.replace_strict(order, return_dtype=pl.Int64).to_numpy()
 
 
-def _cut(space: Workspace, detector: FittedDetector, training: TrainingRange, without: int | None) -> float:
+def _threshold(
+    space: Workspace, detector: FittedDetector, training: TrainingRange, without: int | None = None
+) -> Threshold:
     asked = space.table.calibration
     days = CalibrationRange.after(training, asked.embargo_days, asked.days, (), space.table.periods)
     aggregation = space.table.decision.aggregation
     scores = calibration_scores(space, detector, aggregation, training, days, earlier_failures=True)
     if without is not None:
         scores = scores.filter(pl.Series(_group(scores["cohort"]) != without))
-    return fit_threshold(space.table.threshold, scores).cut
+    return fit_threshold(space.table.threshold, scores)
 
 
 def _point(protocol: Protocol, lives: Lives, scores: pl.DataFrame, cut: float) -> dict[str, Any]:

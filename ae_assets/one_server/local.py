@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 
 from ae_assets.errors import ConfigError, SourceError
@@ -89,4 +90,8 @@ def _output(command: Sequence[str], seconds: float) -> str | None:
         return process.communicate(timeout=seconds)[0]
     except subprocess.TimeoutExpired:
         process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(1.0)
+        if process.stdout is not None:
+            process.stdout.close()
         return None

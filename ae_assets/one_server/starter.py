@@ -4,7 +4,7 @@ What the model is and how it was judged stands in docs/one-server.md; ``python -
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ae_assets.model.model import Model
 
 FOLDER = Path(__file__).parent / "starter_model"
+WITHOUT_HISTORY = "threshold_without_history.json"
+"""In it: the threshold of drives of which no growth is known, whose scores are lower."""
 HOURS = "smart_9_raw"
 _LARGEST = 2**63 - 1
 
@@ -43,11 +45,15 @@ class Decision:
 
 
 @cache
-def starter_model() -> "Model":
-    """The model of the package."""
+def starter_model(*, with_growth: bool = True) -> "Model":
+    """The model of the package, for drives with earlier records or for those without any."""
     from ae_assets.model.model import load_model
+    from ae_assets.thresholds.threshold import Threshold
 
-    return load_model(FOLDER)
+    if with_growth:
+        return load_model(FOLDER)
+    text = (FOLDER / WITHOUT_HISTORY).read_text(encoding="utf-8")
+    return replace(starter_model(), threshold=Threshold.from_json(text))
 
 
 def readings_of(report: Report) -> dict[str, Any]:
@@ -81,17 +87,26 @@ def decisions(
     wanted = set(asked)
     if not wanted:
         return {}
-    model = starter_model()
-    before = _looked_back_on(records, wanted, model.features.spans)
-    asking = {key for _, key in before}
-    keys = {*wanted, *(key for key, _ in before)}
-    rows = [{"date": day, "serial_number": drive, **records[drive, day]} for drive, day in keys]
+    pairs = _looked_back_on(records, wanted, starter_model().features.spans)
+    grown = {key for _, key in pairs}
+    before = {key for key, _ in pairs}
+    return _decisions(records, grown, before) | _decisions(records, wanted - grown, set())
+
+
+def _decisions(
+    records: Mapping[tuple[str, date], Mapping[str, Any]], asked: set[tuple[str, date]], before: set[tuple[str, date]]
+) -> dict[tuple[str, date], Decision]:
+    """Those of drives that all have an earlier record, or that all have none."""
+    if not asked:
+        return {}
+    model = starter_model(with_growth=bool(before))
+    rows = [{"date": day, "serial_number": drive, **records[drive, day]} for drive, day in asked | before]
     decided, state = model.decide(_frame(rows, model))
     by_key = {(row["entity"], row["day"]): row for row in decided.iter_rows(named=True)}
     aside = {(row["entity"], row["day"]): row for row in state.set_aside.iter_rows(named=True)}
     return {
-        key: _decided(by_key[key], with_growth=key in asking) if key in by_key else _set_aside(aside.get(key))
-        for key in wanted
+        key: _decided(by_key[key], with_growth=bool(before)) if key in by_key else _set_aside(aside.get(key))
+        for key in asked
     }
 
 

@@ -4,6 +4,7 @@
 diff shows what has changed. What is another one on each run or machine is masked.
 """
 
+import json
 import os
 import re
 import shlex
@@ -19,6 +20,7 @@ from ae_assets_tests.cli.conftest import FLEET, Demo, Said, command
 from ae_assets_tests.cli.fleet import TRAINED, Fleet
 from ae_assets_tests.cli.test_tune import RANGE, table_in
 from ae_assets_tests.conftest import REPOSITORY
+from ae_assets_tests.one_server.outputs import content, raws
 
 UPDATE = "AE_ASSETS_UPDATE_TRANSCRIPTS"
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
@@ -37,7 +39,11 @@ DEMO = {
     "new": ["new pumps --from FOLDER/in --output FOLDER/defs.yaml"],
     "produce": ["produce drive_stats --start 2013-08-06 --end 2013-08-06 --to kafka://levels"],
     "reproduce": ["reproduce drive_stats --start 2013-07-01"],
-    "score": [f"score drive_stats '{FLEET}' --start 2013-08-06 --end 2013-08-07 --output FOLDER/decisions.csv"],
+    "score": [
+        f"score drive_stats '{FLEET}' --start 2013-08-06 --end 2013-08-07 --output FOLDER/decisions.csv",
+        "score --smartctl --history FOLDER/drives.sqlite FOLDER/drives.json",
+        "score --smartctl --no-history FOLDER/drives.json --output FOLDER/decisions.csv",
+    ],
     "show": ["show drive_stats SIM00000107"],
 }
 """Commands on the home of the demo, which they leave as it is."""
@@ -91,6 +97,11 @@ def test_every_command_has_a_transcript() -> None:
 def test_a_command_that_reads(demo: Demo, tmp_path: Path, name: str) -> None:
     if name == "new":
         pumps.write_csv(tmp_path / "in")
+    if name == "score":
+        drives = ("hgst_ultrastar", "seagate_barracuda_reallocated", "hitachi_failed", "samsung_nvme_media_errors",
+                  "seagate_sas_grown_defects", "standby")  # fmt: skip
+        days = [raws("toshiba_mg08", day, smart_5=8 * (day + 30), smart_197=4 if day else 24) for day in (-29, -7, 0)]
+        (tmp_path / "drives.json").write_text(json.dumps([*map(content, drives), *days]))
     session = Session(name, demo.home, tmp_path)
     for line in DEMO[name]:
         session.type(line)

@@ -92,6 +92,7 @@ def writer(history: History, name: str, rounds: int) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_runs_at_the_same_time_lose_nothing(history: History) -> None:
     writers = [writer(history, name, 10) for name in ("a", "b", "c")]
     assert [one.wait(60) for one in writers] == [0, 0, 0]
@@ -102,6 +103,7 @@ def test_runs_at_the_same_time_lose_nothing(history: History) -> None:
     assert len(history.records(drives)) == 3 * 20 * 10
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_leaves_whole_transactions(history: History) -> None:
     for _ in range(3):
         with writer(history, "a", 100_000) as process:
