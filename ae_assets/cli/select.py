@@ -11,7 +11,6 @@ from ae_assets.cli.periods import day_option
 from ae_assets.cli.screen import say, say_lines, shown_progress, text_width
 from ae_assets.cli.tune import first_option
 from ae_assets.errors import ConfigError
-from ae_assets.pipeline.choosing import days_to_use, detector_yaml, rows_of, selected_in_words
 from ae_assets.pipeline.ranges import range_if_named
 from ae_assets.reports.alarms_text import aligned
 
@@ -41,6 +40,7 @@ def select(table: str, train_start: str | None, train_end: str | None, first: in
     """
     from ae_assets.chain.selection import select as selected_of
     from ae_assets.cli.instance import open_workspace, prepare_home
+    from ae_assets.pipeline.choosing import days_to_use, rows_of, selected_in_words
 
     space = open_workspace(table)
     named = range_if_named(space.table.periods, train_start, train_end, ("--train-start", "--train-end"))
@@ -67,6 +67,8 @@ def _say_candidate(candidate: "Candidate") -> None:
 
 
 def _write(best: "Candidate", table: str, told: str, path: Path) -> None:
+    from ae_assets.pipeline.choosing import detector_yaml
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(detector_yaml(best.config, [f"A detector of {table}.", told]), encoding="utf-8")

@@ -10,7 +10,6 @@ from ae_assets.cli.exit_codes import DONE
 from ae_assets.cli.periods import day_option
 from ae_assets.cli.screen import say, shown_progress
 from ae_assets.errors import ConfigError
-from ae_assets.pipeline.choosing import days_to_use, detector_yaml, study_of, tuned_in_words
 from ae_assets.pipeline.ranges import range_if_named
 
 if TYPE_CHECKING:
@@ -63,6 +62,7 @@ def tune(
     """
     from ae_assets.chain.tuning import tune as tuned_of
     from ae_assets.cli.instance import open_workspace, prepare_home
+    from ae_assets.pipeline.choosing import days_to_use, study_of, tuned_in_words
 
     space = open_workspace(table)
     named = range_if_named(space.table.periods, train_start, train_end, ("--train-start", "--train-end"))
@@ -109,6 +109,7 @@ def _short(value: Any) -> str:
 def _write(tuned: "Tuned", table: str, folder: Path) -> None:
     """The YAML with a word on where it is from, and the figures."""
     from ae_assets.chain.tuning import AIMS
+    from ae_assets.pipeline.choosing import detector_yaml, tuned_in_words
     from ae_assets.reports.axes import shortened
     from ae_assets.reports.tuning import setting_importance, tuning_history
 

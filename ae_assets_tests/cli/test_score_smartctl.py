@@ -155,12 +155,12 @@ from ae_assets.cli import main
 try:
     main(["score", "--smartctl", "--no-history", sys.argv[1]])
 except SystemExit as ended:
-    print(json.dumps([ended.code, [name for name in ("keras", "jax", "sklearn", "pyspark") if name in sys.modules]]))
+    print(json.dumps([ended.code, [name for name in ("dagster", "keras", "jax", "sklearn", "pyspark", "requests") if name in sys.modules]]))
 """
 
 
 @pytest.mark.slow
-def test_standard_input_is_read_and_no_network_library_is_loaded(home: Path) -> None:
+def test_standard_input_is_read_and_neither_dagster_nor_a_network_is_loaded(home: Path) -> None:
     text = json.dumps(content("wd_red"))
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", LOADED, "-"],
