@@ -23,6 +23,8 @@ FOLDER = Path(__file__).parent / "starter_model"
 WITHOUT_HISTORY = "threshold_without_history.json"
 """In it: the threshold of drives of which no growth is known, whose scores are lower."""
 HOURS = "smart_9_raw"
+LEAST_HISTORY = timedelta(days=7)
+"""Since yesterday hardly any drive has grown, sound or not: shorter histories count as none."""
 _LARGEST = 2**63 - 1
 
 
@@ -34,7 +36,7 @@ class Decision:
         alarm: whether an episode is open; None: it is not judged.
         why: the readings that moved the score, or why there is none.
         score: None where there is none.
-        with_growth: whether earlier records tell how its counters grew.
+        with_growth: whether records of `LEAST_HISTORY` or longer tell how its counters grew.
     """
 
     alarm: bool | None
@@ -122,9 +124,9 @@ def _looked_back_on(
         days.setdefault(drive, []).append(day)
     found = set()
     for drive, day in wanted:
-        for span in spans:
-            earlier = [then for then in days.get(drive, ()) if day - span <= then < day]
-            found |= {((drive, then), (drive, day)) for then in earlier[:1]}
+        earlier = [[then for then in days[drive] if day - span <= then < day][:1] for span in spans]
+        if min((then for first in earlier for then in first), default=day) <= day - LEAST_HISTORY:
+            found |= {((drive, then), (drive, day)) for first in earlier for then in first}
     return found
 
 

@@ -28,7 +28,7 @@ def lines_of(standings: Sequence[Standing]) -> Iterator[str]:
         f"{counted[state]} {state}" for state in State if counted[state]
     )
     if any(one.by == BY_MODEL and one.decision is not None and not one.decision.with_growth for one in standings):
-        text = "Of a hard disk without an earlier record the model sees no growth, and finds fewer that will fail."
+        text = "Of a hard disk without records of a week the model sees no growth, and finds fewer that will fail."
         yield from wrap(text, WIDTH)
     if any(one.state == State.HEALTHY for one in standings):
         yield "Healthy is no promise: many drives fail without a sign (docs/one-server.md)."

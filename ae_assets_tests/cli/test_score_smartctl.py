@@ -155,7 +155,8 @@ from ae_assets.cli import main
 try:
     main(["score", "--smartctl", "--no-history", sys.argv[1]])
 except SystemExit as ended:
-    print(json.dumps([ended.code, [name for name in ("dagster", "keras", "jax", "sklearn", "pyspark", "requests") if name in sys.modules]]))
+    heavy = ("dagster", "keras", "jax", "sklearn", "pyspark", "requests")
+    print(json.dumps([ended.code, [name for name in heavy if name in sys.modules]]))
 """
 
 

@@ -72,6 +72,17 @@ def test_growth_is_seen_with_a_history_and_alarms_where_the_level_alone_does_not
     assert (together.since, alone.since) == (date(2025, 11, 24), None)
 
 
+def test_a_disk_with_old_damage_is_watched_at_first_and_no_more_once_a_week_says_that_it_does_not_grow() -> None:
+    days = [raws("seagate_barracuda_reallocated", day) for day in (-8, -4, 0)]
+    records: list[Any] = []
+    states = []
+    for day in days:
+        [standing], seen = standings([report_of(day)], records)
+        records += seen
+        states.append((standing.state, standing.decision is not None and standing.decision.with_growth))
+    assert states == [(State.WATCH, False), (State.WATCH, False), (State.HEALTHY, True)]
+
+
 def test_a_history_says_the_same_as_all_days_at_once() -> None:
     days = [report_of(raws("wd_red", day, smart_5=max(0, day + 10) * 8)) for day in (-30, -20, -10, -7, -1, 0)]
     [at_once], seen = standings(days, [])
