@@ -18,7 +18,7 @@ AT_ONCE = 8
 OUTSIDE_OF_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/opt/homebrew/sbin"
 """Where smartctl is and the PATH of cron is not."""
 
-_NAME, _TYPE = re.compile(r"[A-Za-z0-9/\\][\w/\\.:@+-]{0,200}"), re.compile(r"[A-Za-z0-9][\w,+/.-]{0,100}")
+_NAME, _TYPE = re.compile(r"[A-Za-z0-9/\\][\w/\\.,:@+-]{0,200}"), re.compile(r"[A-Za-z0-9][\w,+/.-]{0,100}")
 
 
 def local_reports(now: datetime, seconds: float = SECONDS_OF_A_DRIVE) -> list[Report]:
