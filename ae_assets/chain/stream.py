@@ -44,6 +44,7 @@ class Landed:
         rows: records that are rows of periods now.
         letters: records that are dead letters now.
         periods: those that have new rows.
+        latest: those that the latest batch brought rows of.
         commits: how often some were landed.
         delays: of the latest batches, seconds from when its newest and its oldest record was sent to the commit.
         lag: records that the topic held when it was last asked and that are not landed.
@@ -53,6 +54,7 @@ class Landed:
     rows: int = 0
     letters: int = 0
     periods: set[date] = field(default_factory=set)
+    latest: set[date] = field(default_factory=set)
     commits: int = 0
     delays: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=1_000))
     lag: int = 0
@@ -112,7 +114,8 @@ class StreamTable:
                 return False
             if asset == STREAM:
                 landed.rows += new.height
-                landed.periods |= frames.keys()
+                landed.latest = set(frames)
+                landed.periods |= landed.latest
             else:
                 landed.letters += new.height
         if records:

@@ -1,5 +1,6 @@
 """``consume`` and ``produce``: a topic of Kafka into the home, and periods of a source into a topic."""
 
+import logging
 import signal
 import time
 from collections.abc import Iterator
@@ -9,13 +10,20 @@ from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 
+import dagster as dg
+from sqlalchemy.exc import SQLAlchemyError
+
 from ae_assets.chain.stream import Landed, consume, produce
+from ae_assets.chain.workspace import STREAM
 from ae_assets.cli.export_source import as_text
 from ae_assets.cli.instance import Chain
 from ae_assets.errors import ConfigError
+from ae_assets.pipeline.metadata import stream_run
 from ae_assets.progress import Progress, publish
 from ae_assets.sources.kafka import Topic, TopicSource
 
+REPORT_SECONDS = 60.0
+_LOGGER = logging.getLogger(__name__)
 HEALTHY_SECONDS = 60.0
 """A consumer that has not looked at its topic for so long hangs; a commit may take three times as long."""
 
@@ -39,7 +47,16 @@ def consumed(chain: Chain, group: str, listen: str | None, *, until_end: bool) -
     told = Told(chain.definition.table)
     with _stop_on_signals() as stopped, _telling(told, listen):
         space = replace(chain.space, progress=publish)
-        landed = consume(space, source.topic, group=group, until_end=until_end, stopped=stopped.is_set, seen=told.see)
+        reports = _Reports(chain)
+
+        def seen(landed: Landed) -> None:
+            told.see(landed)
+            reports.see(landed)
+
+        try:
+            landed = consume(space, source.topic, group=group, until_end=until_end, stopped=stopped.is_set, seen=seen)
+        finally:
+            reports.tell()
     periods = chain.definition.periods
     yield f"{landed.rows:,} records landed in {len(landed.periods):,} {periods.plural}"
     if landed.expired:
@@ -67,6 +84,44 @@ def produced(chain: Chain, days: tuple[date, date], location: str) -> str:
         publish(Progress("produce", done, len(periods), definition.periods.plural, rows, time.monotonic() - began))
     absent = f"; the source lacks {len(periods) - done:,} of the {len(periods):,}" if done < len(periods) else ""
     return f"{topic.location}: {rows:,} records of {done:,} {definition.periods.plural}{absent}"
+
+
+class _Reports:
+    """Materialisations of the stream's asset in the instance, as of runs that land records; one a minute at most."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._told = self._latest = Landed()
+        self._periods = set[date]()
+        self._at = time.monotonic()
+
+    def see(self, landed: Landed) -> None:
+        """Takes in what has become of all records so far."""
+        if landed.rows > self._latest.rows:
+            self._periods |= landed.latest
+        self._latest = replace(landed)
+        if time.monotonic() - self._at > REPORT_SECONDS:
+            self.tell()
+
+    def tell(self) -> None:
+        """Reports what was landed since the report before; where the instance is away, the next one has it, too."""
+        self._at = time.monotonic()
+        new = {name: getattr(self._latest, name) - getattr(self._told, name) for name in ("rows", "letters", "expired")}
+        if not any(new.values()):
+            return
+        table = self._chain.definition
+        since = replace(self._latest, **new, periods=self._periods)
+        event = dg.AssetMaterialization(
+            dg.AssetKey([table.table, STREAM]),
+            description="landed by ae-assets consume",
+            metadata=stream_run(table, since),
+        )
+        try:
+            self._chain.instance.report_runless_asset_event(event)
+        except (dg.DagsterError, SQLAlchemyError, OSError) as problem:
+            _LOGGER.warning("what was landed is not shown in Dagster yet (%s)", type(problem).__name__)
+            return
+        self._told, self._periods = self._latest, set()
 
 
 class Told:

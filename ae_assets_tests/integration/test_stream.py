@@ -24,8 +24,11 @@ from ae_assets.chain.features import build_features
 from ae_assets.chain.raw import RawDay, load_raw
 from ae_assets.chain.stream import Landed, _Reader, consume, produce
 from ae_assets.chain.workspace import DEAD_LETTERS, FEATURES, QUARANTINE, RAW, STREAM, Workspace
+from ae_assets.cli import stream as cli_stream
 from ae_assets.cli.export_source import as_text
+from ae_assets.cli.instance import Chain, Loaded
 from ae_assets.cli.local_servers.java import JavaServer
+from ae_assets.cli.stream import consumed
 from ae_assets.errors import SourceError
 from ae_assets.lakehouse.tables import Lakehouse
 from ae_assets.model.definition import WatchedTable
@@ -466,6 +469,33 @@ def test_runs_of_the_sensor_land_what_the_topic_holds_and_the_chain_takes_it_up(
     fingerprints = {day: one.fingerprint for day, one in case.source.days().items()}
     case.space.tables.maintain("levels.stream")
     assert {day: one.fingerprint for day, one in case.source.days().items()} == fingerprints
+
+
+def test_what_a_process_lands_is_seen_at_the_asset_of_the_stream(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AE_ASSETS_HOME", str(case.home))
+    case.send([*records(0, 2_000), b"{"])
+    resources = dg.Definitions(resources={"lakehouse": LakehouseResource(home=str(case.home))})
+    definitions = dg.Definitions.merge(PipelineAlone(case.space.table).build_defs(None), resources)
+    asset = dg.AssetKey(["levels", STREAM])
+
+    def told(instance: dg.DagsterInstance) -> list[dict[str, Any]]:
+        events = instance.fetch_materializations(asset, limit=10).records
+        found = [event.asset_materialization for event in events]
+        return [{name: value.value for name, value in one.metadata.items()} for one in found if one is not None]
+
+    with instance_in(case.home.parent) as instance:
+        chain = Chain(case.home, instance, Loaded(definitions, case.space.table))
+        said = list(consumed(chain, "process", None, until_end=True))
+        assert said[0] == "2,000 records landed in 2 days"
+        assert [(one["Rows"], one["Dead letters"], one["Periods"]) for one in told(instance)] == [
+            (2_000, 1, "2024-04-15, 2024-04-16")
+        ]
+        monkeypatch.setattr(cli_stream, "REPORT_SECONDS", 0.0)
+        case.send(records(2_000, 2_010))
+        list(consumed(chain, "process", None, until_end=True))
+        list(consumed(chain, "process", None, until_end=True))
+        assert next((one["Rows"], one["Periods"]) for one in told(instance)) == (10, "2024-04-16")
+        assert len(told(instance)) == 2, "nothing new is no news"
 
 
 def test_records_that_expired_before_they_were_read_are_counted(kafka: JavaServer, tmp_path: Path) -> None:
