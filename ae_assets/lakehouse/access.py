@@ -173,6 +173,7 @@ class TableAccess:
         instead_of: Mapping[date, Sequence[DataFile]] | None = None,
         *,
         together: bool = False,
+        properties: Mapping[str, str] | None = None,
     ) -> tuple[Table, frozenset[date]]:
         """Makes the days consist of the files, in one snapshot; every try looks again what the days hold.
 
@@ -182,6 +183,7 @@ class TableAccess:
             instead_of: the files that each day is taken to consist of, days without any left out. A day that consists
                 of others when the commit is made is left as it is. None: days are replaced whatever they hold.
             together: whether one such day leaves all of them as they are.
+            properties: of the table, set with the commit.
 
         Returns:
             the table as it is then, and the days that were replaced.
@@ -203,7 +205,7 @@ class TableAccess:
             if not new_files or (together and len(new_files) < len(files)):
                 return current, frozenset()
             _check_that_files_are_there(current, new_files)
-            attempt = replace_days(current, new_files)
+            attempt = replace_days(current, new_files, properties)
             tried.append((attempt, frozenset(new_files)))
             if attempt.failure is not None:
                 raise attempt.failure

@@ -117,8 +117,12 @@ class Attempt:
     failure: Exception | None = None
 
 
-def replace_days(table: Table, files: Mapping[date, Sequence[DataFile]]) -> Attempt:
+def replace_days(
+    table: Table, files: Mapping[date, Sequence[DataFile]], properties: Mapping[str, str] | None = None
+) -> Attempt:
     """Tries once to make one snapshot in which the given days hold the given files and nothing else is changed.
+
+    Properties of the table are set with it, or not either.
 
     The catalog accepts it only if no other snapshot came after the one that `table` has loaded; so of two writers of
     one day the later accepted one replaces the earlier one's files, and the two are never both there.
@@ -140,6 +144,8 @@ def replace_days(table: Table, files: Mapping[date, Sequence[DataFile]]) -> Atte
         overwrite.delete_data_file(file)
     for file in added:
         overwrite.append_data_file(file)
+    if properties:
+        transaction.set_properties(dict(properties))
     return _tried(transaction, overwrite)
 
 

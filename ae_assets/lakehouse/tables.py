@@ -239,6 +239,20 @@ class Lakehouse:
         """Sets properties of a table that exists, e.g. ``{"ae_assets.simulated": "true"}``; all others stay."""
         self._access.set_properties(table, properties)
 
+    def remove_days(self, table: str, rows: Mapping[date, int], properties: Mapping[str, str]) -> bool:
+        """Empties days that hold as many rows as is said, and sets properties of the table, all in one commit.
+
+        Returns:
+            whether they were emptied; where one holds another number of rows, or is written meanwhile, none is.
+        """
+        found = self._access.get(table)
+        with storage_errors(f"listing the days of {table}"):
+            files = {day: of_day for day, of_day in self._files_by_day(table).items() if day in rows}
+        if {day: sum(file.record_count for file in of_day) for day, of_day in files.items()} != dict(rows):
+            return False
+        emptied: Mapping[date, Sequence[DataFile]] = {day: [] for day in rows}
+        return bool(self._access.replace_days(found, emptied, files, together=True, properties=properties)[1])
+
     def maintain(
         self,
         table: str,

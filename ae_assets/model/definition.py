@@ -274,6 +274,10 @@ class RetentionSection(Section):
     """Days of quarantined rows."""
     anomalies: Days | None = None
     """Days of anomalies."""
+    stream: Days | None = None
+    """Days of what was landed of a topic; a period goes once raw has all of its records."""
+    dead_letters: Days | None = None
+    """Days of the records of a topic that are none, by when they were sent."""
 
 
 class MaintenanceSection(Section):

@@ -20,6 +20,7 @@ from pydantic import Field
 from ae_assets.errors import ConfigError, SourceError
 from ae_assets.schemas.columns import stored_name
 from ae_assets.schemas.layouts.layout import RESCUED_COLUMN, ROW_COLUMN
+from ae_assets.schemas.periods import Periods
 from ae_assets.schemas.reading import Reading
 from ae_assets.sources.addresses import ServerSettings, address_of
 from ae_assets.sources.avro import Schemas
@@ -35,6 +36,8 @@ ENVIRONMENT = "AE_ASSETS_KAFKA_"
 """How the variables begin that hold USERNAME, PASSWORD and CA, which is a file."""
 
 MOST_RECORD_BYTES = 2**20
+REMOVED = "ae_assets.removed_up_to"
+"""Property of the table of what was landed; see `removed_up_to`."""
 PART, OFFSET = "topic_partition", "topic_offset"
 _EXPECTED = "kafka://HOST[:PORT],.../TOPIC, e.g. kafka://10.0.0.1:9092/levels?security=sasl_ssl"
 PORT = 9092
@@ -281,6 +284,17 @@ def _text_of(name: str, cell: object, decimal_mark: str) -> str:
     return text
 
 
+def fingerprint_of(records: int) -> str:
+    """Of a period that holds so many records: they are never changed, and taken away only all together."""
+    return f"records-{records}"
+
+
+def removed_up_to(properties: Mapping[str, str], periods: Periods) -> date | None:
+    """The newest period that maintenance took away of what was landed, all before it included; None: it took none."""
+    newest = properties.get(REMOVED)
+    return None if newest is None else periods.parse(newest)
+
+
 class TopicSource(IcebergSource):
     """The periods of what was landed of a topic.
 
@@ -307,11 +321,20 @@ class TopicSource(IcebergSource):
     def _look(self) -> tuple[dict[Any, SourceDay], list[str]]:
         if self._landed is not None and self._landed() is None:
             return {}, [f"{self.location}: nothing of it was landed yet; `ae-assets consume TABLE` lands it"]
-        return super()._look()
+        listed, strays = super()._look()
+        removed = removed_up_to(self._landed_table().properties, self._reading.periods)
+        late = [one for period, one in listed.items() if removed is not None and period <= removed]
+        if late:
+            keys = [self._reading.periods.key(one.day) for one in late]
+            strays.append(
+                f"{self.location}: {sum(one.records or 0 for one in late):,} records of {keys[0]} to {keys[-1]} came"
+                " when retention_days.stream had removed these periods; raw has these without them"
+            )
+        return {period: one for period, one in listed.items() if one not in late}, strays
 
     def _fingerprint(self, parts: "Sequence[tuple[FileScanTask, int]]") -> str:
-        """Records are never changed or taken away, so that their number tells a period; files are put together."""
-        return f"records-{sum(count for _, count in parts)}"
+        """The number of records tells a period; its files are put together now and then."""
+        return fingerprint_of(sum(count for _, count in parts))
 
     _beside = (PART, OFFSET)
 

@@ -21,6 +21,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from ae_assets.chain.features import build_features
+from ae_assets.chain.maintenance import maintain
 from ae_assets.chain.raw import RawDay, load_raw
 from ae_assets.chain.stream import Landed, _Reader, consume, produce
 from ae_assets.chain.workspace import DEAD_LETTERS, FEATURES, QUARANTINE, RAW, STREAM, Workspace
@@ -31,7 +32,7 @@ from ae_assets.cli.local_servers.java import JavaServer
 from ae_assets.cli.stream import consumed
 from ae_assets.errors import SourceError
 from ae_assets.lakehouse.tables import Lakehouse
-from ae_assets.model.definition import WatchedTable
+from ae_assets.model.definition import MaintenanceSection, WatchedTable
 from ae_assets.model.parse import parse_table
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.sources import Source, open_source
@@ -469,6 +470,39 @@ def test_runs_of_the_sensor_land_what_the_topic_holds_and_the_chain_takes_it_up(
     fingerprints = {day: one.fingerprint for day, one in case.source.days().items()}
     case.space.tables.maintain("levels.stream")
     assert {day: one.fingerprint for day, one in case.source.days().items()} == fingerprints
+
+
+def test_periods_past_their_retention_go_once_raw_has_them_and_come_back_by_no_late_record(case: Case) -> None:
+    retention = {"retention_days": {"stream": 1, "dead_letters": 1}, "keep_snapshots": 1}
+    settings = {"maintenance": MaintenanceSection.model_validate(retention)}
+    case.space = storage_of(case.space.table.model_copy(update=settings), case.home)
+    case.send([*records(0, 4_000), b"{"])  # of three days
+    case.consume()
+    days = sorted(case.source.days())
+
+    def maintained() -> tuple[int, int]:
+        did = maintain(case.space).tables[STREAM]
+        return did.days_past_retention, did.rows_past_retention
+
+    assert maintained() == (0, 0), "raw has none of them"
+    list(load_raw(case.space, case.source, days[:1]))
+    case.send([{"site": "late", "at": "2024-04-15 00:00:00", "level": 1}])
+    case.consume()
+    assert maintained() == (0, 0), "raw lacks a record of the first"
+    list(load_raw(case.space, case.source, days))
+    assert maintained() == (2, 2 * 1_440 + 1)
+    assert maintained() == (0, 0)
+    assert case.stored().height == 4_000 - 2 * 1_440
+    assert case.stored(DEAD_LETTERS).height == 1, "it is of today"
+    case.send([{"site": "later", "at": "2024-04-15 00:00:00", "level": 1}, *records(4_000, 5_000)])
+    assert case.consume().rows == 1_001
+    source = case.source
+    assert sorted(source.days()) == [days[2], days[2] + timedelta(days=1)]
+    assert any("1 records of 2024-04-15" in stray for stray in source.strays())
+    list(load_raw(case.space, source, [days[0], *sorted(source.days())]))
+    assert case.stored(RAW).height == 5_001
+    assert maintained() == (1, 1_440)
+    assert case.stored().height == 681, "the late record stays beside those of the newest day"
 
 
 def test_what_a_process_lands_is_seen_at_the_asset_of_the_stream(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
