@@ -15,7 +15,7 @@ from ae_assets.chain.champion import load_champion
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.selection import ENSEMBLE, FOLDS, Candidate, Selected, select
 from ae_assets.chain.threshold import calibrate_latest
-from ae_assets.cli.tune import detector_yaml
+from ae_assets.pipeline.choosing import detector_yaml
 from ae_assets.detectors.config import DetectorConfig, EnsembleConfig
 from ae_assets.errors import ModelError
 from ae_assets.evaluation.intervals import Rate
