@@ -24,6 +24,8 @@ if "CI" not in os.environ:
     hypothesis.settings.register_profile("untimed", deadline=None)
     hypothesis.settings.load_profile("untimed")
 
+OF_MLFLOW = ("integration/test_mlflow.py", "lakehouse/test_registry.py")
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -42,10 +44,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class FilesAndCommands(LoadFileScheduling):
-    """Which tests one of several processes runs: those of a file, or all of the commands, which share one demo."""
+    """Which tests one of several processes runs: those of a file, or all that share what takes long to make.
+
+    Commands share one demo, and what needs MLflow a server and the import of it.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "cli" if nodeid.startswith("ae_assets_tests/cli/") else super()._split_scope(nodeid)
+        if nodeid.startswith("ae_assets_tests/cli/"):
+            return "cli"
+        return "mlflow" if nodeid.split("::", maxsplit=1)[0].endswith(OF_MLFLOW) else super()._split_scope(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> FilesAndCommands:

@@ -6,6 +6,7 @@ Detectors that learn from what went wrong are given the abnormal records as well
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -104,7 +105,7 @@ def train(space: Workspace, training: TrainingRange, fit_own: FitOwn | None = No
             **({RUN: dict(run.reference)} if run.reference else {}),
         }
         version = space.models.new_version(space.table.table, detector.save, card)
-        logged = run.finish(training_facts(version, card))
+        logged = run.finish(partial(training_facts, version, card))
     readings = [one.name for one in catalogue(space.table.features) if one.transform == "level"]
     return TrainedModel(version, detector, card, channels_of(windows.data.windows, readings), logged)
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 
 import polars as pl
 
@@ -89,7 +90,8 @@ def calibrate_latest(
     write_threshold(space, challenger, promotion.record, not_judged)
     if promotion.promoted:
         space.models.promote(table.table, version)
-    logged = space.run_log.add(space.models.card(table.table, version), threshold_facts(threshold, promotion.record))
+    facts = partial(threshold_facts, threshold, promotion.record)
+    logged = space.run_log.add(space.models.card(table.table, version), facts)
     return Calibrated(version, threshold, calibration, healthy, not_judged, promotion, logged)
 
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Literal
 
@@ -351,7 +351,7 @@ def promote(table: str, version: str) -> int:
         load_version(chain.space, version)
         chain.space.models.promote(table, version)
         said = f"{version} replaces {before or 'no version'} as the champion of {table}, by hand"
-        logged = chain.space.run_log.add(chain.space.models.card(table, version), promoted_by_hand(said))
+        logged = chain.space.run_log.add(chain.space.models.card(table, version), partial(promoted_by_hand, said))
         chain.instance.report_runless_asset_event(
             dg.AssetObservation(
                 dg.AssetKey([table, "threshold"]),

@@ -1,6 +1,6 @@
 """Where it is logged how each version of a model came about and what became of it: nowhere, or in MLflow."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -50,7 +50,7 @@ class OpenRun(Protocol):
     def reference(self) -> Mapping[str, str]:
         """What the model card keeps, so that what becomes of the version is logged there as well; may be empty."""
 
-    def finish(self, facts: Facts) -> Logged | None:
+    def finish(self, facts: Callable[[], Facts]) -> Logged | None:
         """Logs a training that went well; None where nothing is logged. Never raises for what the server refuses."""
 
 
@@ -60,7 +60,7 @@ class RunLog(Protocol):
     def training(self, table: str) -> AbstractContextManager[OpenRun]:
         """The run of a training, which has failed where the context is left by an error."""
 
-    def add(self, card: Mapping[str, Any], facts: Facts) -> Logged | None:
+    def add(self, card: Mapping[str, Any], facts: Callable[[], Facts]) -> Logged | None:
         """Logs what became of a version, with its card, as `OpenRun.finish` does."""
 
 
@@ -69,7 +69,7 @@ class Unlogged:
 
     reference: Mapping[str, str] = {}
 
-    def finish(self, facts: Facts) -> None:
+    def finish(self, facts: Callable[[], Facts]) -> None:
         """Nothing."""
 
 
@@ -82,5 +82,5 @@ class NoRunLog:
         del table
         yield Unlogged()
 
-    def add(self, card: Mapping[str, Any], facts: Facts) -> None:
+    def add(self, card: Mapping[str, Any], facts: Callable[[], Facts]) -> None:
         """Nothing."""

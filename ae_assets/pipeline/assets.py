@@ -1,6 +1,7 @@
 """The chain of a watched table as Dagster assets: which days, which metadata; the work itself is in ``chain``."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -259,7 +260,7 @@ def _evaluation(table: WatchedTable) -> dg.AssetsDefinition:
         card = (
             {} if config.origins else space.models.card(table.table, judged.version)
         )  # of several splits none is kept
-        logged = space.run_log.add(card, evaluation_facts(judged))
+        logged = space.run_log.add(card, partial(evaluation_facts, judged))
         return dg.Output(None, metadata={**metadata.evaluation_run(judged), **metadata.logged_run(logged)})
 
     # An asset of its own op would be given its config when the run has begun; the config of a graph is read before.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from ae_assets.chain import Workspace
+from ae_assets.chain.logged_facts import promoted_by_hand
 from ae_assets.chain.workspace import ANOMALIES, RAW
 from ae_assets.errors import ContractError, ModelError
 from ae_assets.lakehouse import ModelStore
@@ -26,12 +29,13 @@ from ae_assets.lakehouse.on_mlflow import server as on_mlflow
 from ae_assets.lakehouse.registry import open_registry, open_run_log
 from ae_assets.model import pyfunc
 from ae_assets.model.model import load_model
-from ae_assets.model.parse import parse_table
 from ae_assets.pipeline.resources import LakehouseResource
 from ae_assets.schemas.periods import DAILY
+from ae_assets.schemas.records import keys_of
 from ae_assets_tests import mlflow_server as mlflow
 from ae_assets_tests.chain import steps
-from ae_assets_tests.chain.tables import FIRST, attributes, storage_of, watched_table
+from ae_assets_tests.chain.gauges import gauges, numbered, write_period
+from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table
 from ae_assets_tests.chain.test_groups import DAYS as DAYS_OF_PLACES
 from ae_assets_tests.chain.test_groups import space_of_places
 from ae_assets_tests.integration.ports import free_port
@@ -116,6 +120,11 @@ def test_calibration_verdict_and_evaluation_are_in_the_run_of_the_training(watch
     assert run.data.tags["ae_assets.verdict"] == "the first model"
     assert run.data.tags["ae_assets.promoted"] == "true"
     assert any(name.startswith("evaluation/") for name in run.data.metrics), run.data.metrics
+    by_hand = partial(promoted_by_hand, "by hand")
+    logged = watched.space.run_log.add(watched.space.models.card("fleet", watched.version), by_hand)
+    assert logged is not None
+    assert logged.problem is None
+    assert watched.run().data.tags["ae_assets.verdict"] == "promoted by hand"
 
 
 def test_the_ui_of_dagster_links_the_run_without_user_and_password(watched: Watched) -> None:
@@ -144,7 +153,9 @@ def as_stored(answer: Any, stored: pl.DataFrame) -> pl.DataFrame:
     """An answer in pandas with the types of a stored table, which pandas does not have all of."""
     frame = pl.from_arrow(pa.Table.from_pandas(answer, preserve_index=False))
     assert isinstance(frame, pl.DataFrame)
-    return frame.cast(dict(stored.schema)).sort("day", "entity")  # type: ignore[arg-type]  # by name
+    types = {name: dtype for name, dtype in stored.schema.items() if name != "time"}
+    utc = [pl.col(name).dt.replace_time_zone("UTC") for name in ("time",) if name in stored.columns]
+    return frame.with_columns(utc).cast(types).sort("day", "entity")  # type: ignore[arg-type]  # by name
 
 
 def test_the_champion_of_mlflow_decides_on_raw_rows_as_the_chain_did(
@@ -240,28 +251,45 @@ def test_rows_without_an_entity_and_parameters_that_are_not_known_are_refused(
         decider.predict(rows_of(watched), {"periods": "last"})
 
 
-def test_detectors_of_groups_and_ensembles_are_one_model(tmp_path: Path) -> None:
-    """As the chain decided, from one folder that MLflow loads."""
+def decides_as_the_chain(space: Workspace, trained: tuple[date, date], periods: list[date], folder: Path) -> None:
+    """Trains, judges, and holds what a pyfunc of the version's folder decides against what was stored."""
     from mlflow.pyfunc import load_model as load_pyfunc
 
-    places = space_of_places(tmp_path)
-    members = [{"type": "pca"}, {"type": "ecod"}]
-    together = {**attributes(places.table.source.location), "detector": {"type": "ensemble", "members": members}}
-    for number, table in enumerate((places.table, parse_table(together, "defs.yaml"))):
-        space = replace(places, table=table, models=ModelStore.open(tmp_path / str(number)))
-        if table is not places.table:
-            shorter = {"training": places.table.training, "calibration": places.table.calibration}
-            kept = {**shorter, "features": places.table.features, "checks": places.table.checks}
-            space = replace(space, table=table.model_copy(update=kept))
-        version = steps.fit(space, DAYS_OF_PLACES[0], DAYS_OF_PLACES[5])
-        steps.judge(space, DAYS_OF_PLACES)
-        folder = space.models.path(space.table.table, version)
-        pyfunc.save(tmp_path / f"packed{number}", folder, space.models.card(space.table.table, version))
-        model = load_pyfunc(str(tmp_path / f"packed{number}"))
-        rows = raw_as_pandas(space, DAYS_OF_PLACES)[model.metadata.get_input_schema().input_names()]
-        stored = space.read(ANOMALIES, DAYS_OF_PLACES[0], DAYS_OF_PLACES[-1]).sort("day", "entity")
-        answered = as_stored(model.predict(rows), stored)
-        assert_frame_equal(answered.select(stored.columns), stored, check_exact=True)
+    version = steps.fit(space, *trained)
+    steps.judge(space, periods)
+    kept = space.models.path(space.table.table, version)
+    pyfunc.save(folder, kept, space.models.card(space.table.table, version))
+    model = load_pyfunc(str(folder))
+    rows = raw_as_pandas(space, periods)[model.metadata.get_input_schema().input_names()]
+    for name in rows.select_dtypes("datetimetz"):
+        rows[name] = rows[name].dt.tz_localize(None)
+    stored = space.read(ANOMALIES, periods[0], periods[-1])
+    key = keys_of(stored.columns)
+    answered = as_stored(model.predict(rows), stored)
+    assert_frame_equal(answered.select(stored.columns).sort(key), stored.sort(key), check_exact=True)
+
+
+def test_detectors_of_groups_are_one_model(tmp_path: Path) -> None:
+    space = space_of_places(tmp_path)
+    decides_as_the_chain(space, (DAYS_OF_PLACES[0], DAYS_OF_PLACES[5]), DAYS_OF_PLACES, tmp_path / "packed")
+
+
+def test_an_ensemble_is_one_model(tmp_path: Path) -> None:
+    few = "simulated://?drives=30&days=25&seed=3"
+    table = watched_table(few, detector={"type": "ensemble", "members": [{"type": "pca"}, {"type": "ecod"}]})
+    space = storage_of(table, tmp_path)
+    steps.fill(space, DAYS[:25])
+    decides_as_the_chain(space, (DAYS[0], DAYS[9]), DAYS[:25], tmp_path / "packed")
+
+
+def test_of_several_records_in_a_period_each_is_decided_on(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    days = numbered(DAILY, 0, 5)
+    for number, day in enumerate(days):
+        write_period(tmp_path / "in", DAILY, day, level=9.0 if number == 5 else 2.0)
+    space = storage_of(gauges(tmp_path / "in", DAILY), tmp_path / "home")
+    steps.fill(space, days)
+    decides_as_the_chain(space, (days[0], days[1]), days, tmp_path / "packed")
 
 
 def asked(url: str, body: Any) -> tuple[int, Any]:
@@ -337,6 +365,16 @@ def test_where_mlflow_keeps_models_and_is_away_nothing_is_trained_in_vain(watche
     with pytest.raises(ModelError, match="making a run of fleet failed"):
         trained(space)
     assert fitted == []
+
+
+def test_versions_of_files_are_taken_along_with_their_threshold(mlflow_server: MlflowServer, tmp_path: Path) -> None:
+    files = ModelStore.open(tmp_path)
+    version = files.new_version("taken", lambda folder: (folder / "model.json").write_text("{}") and None, {})
+    files.write_threshold("taken", version, '{"cut": 1}')
+    shutil.copytree(tmp_path / "models" / "taken", tmp_path / "unsent_models" / "taken")
+    models = open_registry(tmp_path, f"mlflow+{mlflow_server.uri}")
+    assert models.versions("taken") == [version]
+    assert models.read_threshold("taken", version) == '{"cut": 1}'
 
 
 def test_a_model_that_mlflow_did_not_take_waits_and_is_sent_when_it_is_back(

@@ -178,7 +178,7 @@ class MlflowModels:
         return 0, 0
 
     def _send(self, table: str, folder: Path) -> None:
-        """Registers the version in a local folder, and removes the folder."""
+        """Registers the version in a local folder, with the threshold where it has one, and removes the folder."""
         from ae_assets.model.pyfunc import save
 
         manifest = (folder / MANIFEST).read_bytes()
@@ -199,6 +199,8 @@ class MlflowModels:
             client.create_model_version(table, f"{run.info.artifact_uri}/{_MODEL}", run.info.run_id, tags)
             if not known:
                 client.set_terminated(run.info.run_id)
+            if (threshold := folder / THRESHOLD).exists():
+                self.write_threshold(table, folder.name, threshold.read_text(encoding="utf-8"))
         shutil.rmtree(folder, ignore_errors=True)  # another process may have sent it as well
 
     def _make_registered_model(self, table: str) -> None:
@@ -257,7 +259,7 @@ class MlflowModels:
             yield Path(self.server.client().download_artifacts(registered.run_id, artifact, folder))
 
     def _cache(self, table: str) -> Path:
-        place = hashlib.sha256(self.server.uri.encode()).hexdigest()[:8]
+        place = hashlib.sha256(self.server.shown.encode()).hexdigest()[:8]
         return self.server.home / "cache" / "models" / place / table
 
     def _unsent(self, table: str) -> Path:

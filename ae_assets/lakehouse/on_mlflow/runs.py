@@ -3,7 +3,7 @@
 import re
 import tempfile
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
@@ -65,11 +65,11 @@ class MlflowRuns:
             made = self.server.client().create_run(experiment, tags={TABLE_TAG: table}, run_name=f"{table} training")
         return _Run(self.server, made.info.run_id, experiment)
 
-    def add(self, card: Mapping[str, Any], facts: Facts) -> Logged | None:
+    def add(self, card: Mapping[str, Any], facts: Callable[[], Facts]) -> Logged | None:
         """Logs what became of a version, in the run that its card names; nothing where it names none."""
         if not (known := card.get(RUN)):
             return None
-        return _Run(self.server, known["run_id"], known["experiment_id"]).log(facts)
+        return _Run(self.server, known["run_id"], known["experiment_id"]).log(facts())
 
 
 class _Refused(Unlogged):
@@ -78,7 +78,7 @@ class _Refused(Unlogged):
     def __init__(self, problem: str) -> None:
         self._problem = problem
 
-    def finish(self, facts: Facts) -> Logged:  # type: ignore[override]  # it has something to tell
+    def finish(self, facts: Callable[[], Facts]) -> Logged:  # type: ignore[override]  # it has something to tell
         del facts
         return Logged(None, problem=self._problem)
 
@@ -93,8 +93,8 @@ class _Run:
     def reference(self) -> Mapping[str, str]:
         return {"run_id": self.number, "experiment_id": self.experiment}
 
-    def finish(self, facts: Facts) -> Logged:
-        logged = self.log(facts)
+    def finish(self, facts: Callable[[], Facts]) -> Logged:
+        logged = self.log(facts())
         problem = self.end("FINISHED") if logged.problem is None else logged.problem
         return Logged(logged.run, logged.url, problem)
 

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +50,7 @@ class Server:
             database without a server.
     """
 
-    uri: str
+    uri: str = field(repr=False)  # it may hold a password
     home: Path
 
     @classmethod
