@@ -21,6 +21,7 @@ BENCHMARKS = {
     "load_figure": "a thousand days of 20,000 rows beside ten (a quarter of an hour)",
     "history": "a daily run with 10, 100 and 1,000 days held, and what it reads (some minutes)",
     "streams": "reading Cassandra, landing a topic of Kafka and how long a record waits; fetches both servers",
+    "mlflow": "keeping models and runs in MLflow, and a model that it serves",
     "peers": "a modern day, and detection on real days, beside three other stacks (10 GB, half an hour)",
     "growth": "how a run grows with rows, days, cores and workers of Spark (a quarter of an hour)",
     "chain": "a range run and a modern day, raw to anomalies",
@@ -30,7 +31,7 @@ ON_DEVICES = {"detectors", "groups", "networks"}
 """Measured on the CPU and, where JAX has one, on the accelerator."""
 
 
-BY_NAME = {"growth", "peers", "streams"}
+BY_NAME = {"growth", "mlflow", "peers", "streams"}
 """Those that run only where they are named."""
 
 
@@ -53,7 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=f"benchmarks:\n{listed}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="to run (default: all but growth, peers and streams)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="to run (default: all but growth, mlflow, peers and streams)"
+    )
     names = parser.parse_args(arguments).names or [name for name in BENCHMARKS if name not in BY_NAME]
     if unknown := [name for name in names if name not in BENCHMARKS]:
         parser.error(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
