@@ -134,23 +134,41 @@ class Episodes:
         if self._last is not None and day <= self._last:
             raise ContractError(f"alarms of {day} were pushed after those of {self._last}; push days in rising order")
         self._last = day
-        self._forget(day)
+        return self._pushed(rows, [day])
+
+    def push_stretch(self, rows: pl.DataFrame, followed: pl.Series) -> pl.DataFrame:
+        """The same for the rows of several periods at once, of devices that may have been followed until any period.
+
+        Args:
+            rows: as of `push`, with ``day``, in any order.
+            followed: boolean (n,), whose course they continue; the others say what rows without an alarm do.
+        """
+        return self._pushed(rows, rows.filter(followed)[PERIOD].unique().sort().to_list(), followed)
+
+    def _pushed(self, rows: pl.DataFrame, days: list[date], where: pl.Series | None = None) -> pl.DataFrame:
+        """Follows the rows of some periods in their order; the columns of a period are left out where it is alone."""
         timed = TIME in rows.columns
-        start_type = rows.schema[TIME] if timed else pl.Series([day]).dtype
+        start_type = rows.schema[TIME] if timed else pl.Series(days or [date.min]).dtype
         followed = rows.filter("is_anomaly")[ENTITY].unique().append(pl.Series([*self._courses], dtype=pl.String))
+        several = [PERIOD] if where is not None else []
         concerned = (
             rows.select(
                 ENTITY,
+                *several,
                 *([TIME] if timed else []),
                 "is_anomaly",
                 "is_clear",
                 place=pl.int_range(pl.len(), dtype=pl.UInt32),
             )
-            .filter(pl.col(ENTITY).is_in(followed.implode()))
-            .sort(ENTITY, *([TIME] if timed else []))
+            .filter(pl.col(ENTITY).is_in(followed.implode()) & (pl.lit(True) if where is None else where))
+            .sort(*several, ENTITY, *([TIME] if timed else []))
         )
-        times: list[Any] = concerned[TIME].to_list() if timed else [day] * concerned.height
-        said = list(self._followed(day, concerned, times))
+        said: list[tuple[str, date | None, int, int]] = []
+        for day in days:
+            self._forget(day)
+            of_day = concerned.filter(pl.col(PERIOD) == day) if several else concerned
+            if of_day.height:
+                said += self._followed(day, of_day, of_day[TIME].to_list() if timed else [day] * of_day.height)
         places = concerned["place"]
 
         def column(name: str, dtype: pl.DataType, usual: Any, values: list[Any]) -> pl.Series:

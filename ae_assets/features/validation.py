@@ -6,7 +6,7 @@ an entity is the first is asked once more, of the rows that hold all other rules
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pandera.polars as pa
 import polars as pl
@@ -19,13 +19,14 @@ from ae_assets.schemas.layouts.drive_stats_columns import DRIVE_STATS
 from ae_assets.schemas.layouts.layout import ONE_COHORT
 from ae_assets.schemas.quarantine import nothing_set_aside
 from ae_assets.schemas.raw import RawContract
-from ae_assets.schemas.records import ENTITY, TIME, TIME_TYPE
+from ae_assets.schemas.records import ENTITY, PERIOD, TIME, TIME_TYPE
 from ae_assets.schemas.rules import Rule
 
 DESCRIBED_AT_ONCE = 20_000
 """Rows set aside whose JSON is built at once: a wide day set aside as a whole must not need gigabytes."""
 
 ROW, _MARKS = "__row", "__broken_"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOCATED = pl.Struct({"column": pl.String, "value": pl.String})
 
 
@@ -96,6 +97,48 @@ def valid_rows(raw: pl.DataFrame, day: date, contract: RawContract) -> pl.DataFr
         if all(frame.select(*checks, _as_one(contract.key).n_unique().eq(pl.len()).alias("unique")).row(0)):
             return _normalised(frame, day, contract)
     return validate_day(raw, day, contract).valid
+
+
+def validate_stretch(raw: pl.DataFrame, contract: RawContract) -> Validated:
+    """Sets aside the rows of several periods that cannot be true; which period a row is of, it says itself.
+
+    Periods without a broken rule, which are nearly all, are looked at at once.
+
+    Args:
+        raw: raw rows of some devices, in the order of their file, with ``source_row``.
+        contract: the contract of their layout.
+
+    Returns:
+        As `validate_day` of each period. Rows without a time are set aside as ones of the first period.
+
+    Raises:
+        ContractError: as `validate_day`.
+    """
+    frame, periods, time = contract.widened(raw), contract.rhythm.periods, contract.names["day"]
+    nothing = nothing_set_aside(periods)
+    if not contract.has_types(frame.schema) or frame.is_empty():
+        # It says what is wrong with the columns.
+        return validate_day(raw, date(1970, 1, 1) if periods.dtype == pl.Date else periods.of(_EPOCH), contract)
+    of_rows = frame.select(periods.of_times(pl.col(time)).alias(PERIOD)).to_series()
+    first: date = of_rows.min() or periods.of(_EPOCH)  # type: ignore[assignment]  # polars does not know its type
+    # Each row is of its own period, so that the rule about it asks for a time alone.
+    here = pl.when(pl.col(time).is_not_null()).then(pl.lit(first).cast(frame.schema[time])).alias(time)
+    rules = contract.rules(first, frame.columns)
+    whole = frame.with_columns(here).select(pl.all_horizontal(rule.check for rule in rules)).to_series()
+    repeated = frame.select(of_rows, *contract.key).is_duplicated()
+    sound = whole & ~repeated
+    if sound.all():
+        return Validated(_normalised(frame, of_rows, contract), nothing)
+    odd = of_rows.fill_null(first).is_in(of_rows.fill_null(first).filter(~sound).unique().implode())
+    parts = [_normalised(frame.filter(~odd), of_rows.filter(~odd), contract)]
+    aside = [nothing]
+    of_odd = of_rows.fill_null(first).filter(odd)
+    rows = raw.filter(odd)
+    for period in of_odd.unique().sort():
+        validated = validate_day(rows.filter(of_odd == period), period, contract)
+        parts.append(validated.valid)
+        aside.append(validated.quarantine)
+    return Validated(pl.concat(parts, how="diagonal"), pl.concat(aside))
 
 
 def with_whole_records(quarantine: pl.DataFrame, judged: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
@@ -192,7 +235,7 @@ def _record_columns(contract: RawContract) -> list[pl.Expr]:
     return [*time, pl.col(contract.names[ENTITY]).alias(ENTITY)]
 
 
-def _normalised(frame: pl.DataFrame, day: date, contract: RawContract) -> pl.DataFrame:
+def _normalised(frame: pl.DataFrame, day: date | pl.Series, contract: RawContract) -> pl.DataFrame:
     cohort, label = contract.names.get("cohort"), contract.names.get("label")
     return frame.select(
         pl.lit(day).alias("day"),

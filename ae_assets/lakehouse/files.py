@@ -77,10 +77,12 @@ def read_files(
     files: Sequence[DataFile],
     columns: Sequence[str],
     entities: Collection[str] | None = None,
+    named_in: str = ENTITY,
 ) -> pl.DataFrame:
     """Some columns of the files, null where a file lacks one; rows in order of the files.
 
-    With `entities` only their rows, and only the parts of a file that hold one are read; also from a server.
+    With `entities`, which a column names, only their rows, and only the parts of a file that hold one are read; also
+    from a server.
 
     Raises:
         LakehouseError: a file is missing or not what the table says it is.
@@ -94,7 +96,12 @@ def read_files(
         if entities is None and not any(map(_is_remote, paths)):
             rows = _scanned(paths, stored)
         else:
-            rows = pl.concat([_parts(table, path, stored, layout.in_files(DAY), entities) for path in paths])
+            rows = pl.concat(
+                [
+                    _parts(table, path, stored, layout.in_files(DAY), entities, layout.in_files(named_in))
+                    for path in paths
+                ]
+            )
         return rows.select(pl.col(layout.in_files(column)).cast(dtype).alias(column) for column, dtype in types.items())
     except (OSError, pa.ArrowException, pl.exceptions.PolarsError) as reason:
         raise LakehouseError(
@@ -122,19 +129,24 @@ def _scanned(paths: Sequence[str], stored: Mapping[str, pl.DataType]) -> pl.Data
 
 
 def _parts(
-    table: Table, path: str, stored: Mapping[str, pl.DataType], partition: str, entities: Collection[str] | None
+    table: Table,
+    path: str,
+    stored: Mapping[str, pl.DataType],
+    partition: str,
+    entities: Collection[str] | None,
+    named_in: str,
 ) -> pl.DataFrame:
     """Some columns of a file, and of its rows those of some entities: only these parts of the file are fetched.
 
     The partition's column is in every file, so that one without any of the others still gives its rows.
     """
     with table.io.new_input(path).open() as stream, pq.ParquetFile(stream, pre_buffer=True) as parquet:
-        names = {*stored, partition, *([] if entities is None else [ENTITY])}.intersection(parquet.schema_arrow.names)
-        groups = range(parquet.num_row_groups) if entities is None else _groups_of(parquet, sorted(entities))
+        names = {*stored, partition, *([] if entities is None else [named_in])}.intersection(parquet.schema_arrow.names)
+        groups = range(parquet.num_row_groups) if entities is None else _groups_of(parquet, named_in, sorted(entities))
         found = parquet.read_row_groups(list(groups), columns=list(names))
-    if entities is not None:
+    if entities is not None and named_in in names:
         # Rows that Polars filters go on holding the text of all rows; of sixty days of a fleet that is half a gigabyte.
-        found = found.filter(pc.is_in(found[ENTITY], value_set=pa.array(list(entities), found.field(ENTITY).type)))
+        found = found.filter(pc.is_in(found[named_in], value_set=pa.array(list(entities), found.field(named_in).type)))
     rows = pl.DataFrame(found)
     absent = (pl.lit(None, dtype).alias(name) for name, dtype in stored.items() if name not in names)
     return rows.with_columns(absent).match_to_schema(
@@ -142,16 +154,18 @@ def _parts(
     )
 
 
-def _groups_of(parquet: pq.ParquetFile, entities: Sequence[str]) -> list[int]:
-    """The row groups of a file that hold a row of one of the entities, which are sorted."""
+def _groups_of(parquet: pq.ParquetFile, named_in: str, entities: Sequence[str]) -> list[int]:
+    """The row groups of a file that hold a row of one of the entities, which are sorted; none without their column."""
     metadata = parquet.metadata
-    leaf = next(at for at in range(metadata.num_columns) if metadata.schema.column(at).path == ENTITY)
+    leaf = next((at for at in range(metadata.num_columns) if metadata.schema.column(at).path == named_in), None)
+    if leaf is None:
+        return []
     possible = [
         group
         for group in range(metadata.num_row_groups)
         if _may_hold(metadata.row_group(group).column(leaf).statistics, entities)
     ]
-    found = pl.Series(parquet.read_row_groups(possible, columns=[ENTITY])[ENTITY]).is_in(list(entities)).arg_true()
+    found = pl.Series(parquet.read_row_groups(possible, columns=[named_in])[named_in]).is_in(list(entities)).arg_true()
     ends = pl.Series([metadata.row_group(group).num_rows for group in possible], dtype=pl.Int64).cum_sum()
     return [possible[at] for at in ends.search_sorted(found, side="right").unique().sort()]
 

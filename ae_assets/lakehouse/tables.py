@@ -183,6 +183,7 @@ class Lakehouse:
         columns: Sequence[str] | None = None,
         as_of: datetime | int | None = None,
         entities: Collection[str] | None = None,
+        named_in: str = ENTITY,
     ) -> pl.DataFrame:
         """Rows of a range of days, both ends included, in order of days; an empty frame if the days have no rows.
 
@@ -192,14 +193,14 @@ class Lakehouse:
             last: last day; the same, and a date stands for its last hour.
             columns: columns to read, in the order wanted; None for all, in the table's order.
             as_of: a time (UTC where it names no zone) or the number of a snapshot: rows and columns as they were then.
-            entities: whose rows, of a table with a column ``entity``; of each file only their parts are read. None:
-                all rows.
+            entities: whose rows; of each file only their parts are read. None: all rows.
+            named_in: the column that names entities.
 
         Raises:
             LakehouseError: no such table or column, a file of the table cannot be read, or the state asked for is not
                 held (it says which is the oldest that is).
         """
-        days, read = self._plan(table, first, last, columns, as_of, entities)
+        days, read = self._plan(table, first, last, columns, as_of, entities, named_in)
         return read([file for files in days.values() for file in files])
 
     def iter_days(
@@ -286,6 +287,7 @@ class Lakehouse:
         columns: Sequence[str] | None,
         as_of: datetime | int | None,
         entities: Collection[str] | None,
+        named_in: str = ENTITY,
     ) -> "tuple[dict[date, list[DataFile]], Callable[[list[DataFile]], pl.DataFrame]]":
         """The files of each day of a read, and what reads some of them."""
         from ae_assets.lakehouse.files import read_files
@@ -296,12 +298,12 @@ class Lakehouse:
         state = state_at(loaded, as_of)
         layout = self._access.layout(loaded, state)
         names = list(layout.types if columns is None else dict.fromkeys(columns))
-        needed = names if entities is None else [*names, ENTITY]
+        needed = names if entities is None else [*names, named_in]
         if missing := [name for name in needed if name not in layout.types]:
             raise LakehouseError(f"Table {table} has no column {', '.join(missing)}; it has {', '.join(layout.types)}.")
         with storage_errors(f"planning a read of {table}"):
             days = files_by_day(loaded, first, last, state)
-        return days, lambda files: read_files(loaded, layout, files, names, entities)
+        return days, lambda files: read_files(loaded, layout, files, names, entities, named_in)
 
     def _files_by_day(self, table: str, as_of: datetime | int | None = None) -> "dict[date, list[DataFile]]":
         from ae_assets.lakehouse.history import state_at

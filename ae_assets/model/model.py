@@ -211,6 +211,40 @@ class Model:
         Returns:
             One row per record, with the columns of ``schemas.anomalies``, sorted by falling score.
         """
+        decided = episodes.push(scored.day, self._verdicts(scored, mutes, cut))
+        is_judged, score = pl.col("score").is_not_null(), pl.col("score")
+        highest = is_judged & (score.rank("ordinal", descending=True) <= MOST_SHOWN)
+        rows = decided.select(reasoned=is_reasoned(), shown=is_reasoned() | highest)
+        explained = decided.hstack(explanations(scored, self.features, rows["reasoned"], rows["shown"]))
+        return explained.select(*anomaly_types(self.rhythm)).sort(**order_of_anomalies(self.rhythm), nulls_last=True)
+
+    def judge_stretch(
+        self, scored: ScoredDay, episodes: Episodes, followed: pl.Series, asked: pl.Series, cut: float
+    ) -> pl.DataFrame:
+        """The same over several periods at once, of some devices of each; nobody is muted.
+
+        Args:
+            scored: the scores of a stretch, see `score_stretch`.
+            episodes: what is known of the devices before the rows that are followed.
+            followed: boolean (n,), the rows that episodes follow.
+            asked: boolean (n,), those of them that are wanted.
+            cut: of all periods.
+
+        Returns:
+            The rows that are asked for, in the order of the scores; those with an alarm or an open episode have reasons
+            and ``top_features``.
+        """
+        decided = episodes.push_stretch(self._verdicts(scored, (), cut), followed)
+        reasoned = decided.select(is_reasoned() & asked).to_series()
+        explained = (
+            decided.hstack(explanations(scored, self.features, reasoned, reasoned)) if reasoned.any() else decided
+        )
+        types = anomaly_types(self.rhythm)
+        absent = (pl.lit(None, types[name]).alias(name) for name in types if name not in explained.columns)
+        return explained.filter(asked).with_columns(absent).select(*types)
+
+    def _verdicts(self, scored: ScoredDay, mutes: Sequence[Mute], cut: float | None) -> pl.DataFrame:
+        """The scores held against the cut, with whether each clears its device."""
         because = not_judged_because(scored, self.detector, self.features)
         learned_from = scored.within(self.learned)
         scored = scored.judged_after(self.learned)
@@ -227,15 +261,9 @@ class Model:
             not_judged_because=pl.when(learned_from).then(pl.lit(LEARNED_FROM)).otherwise(because),
             day_score=pl.when(scored.judged).then(pl.Series(scored.day_score).cast(pl.Float64)),
         )
-        clear = is_clear(episodes.config, self.threshold.cut)
+        clear = is_clear(self.episodes, self.threshold.cut)
         unseen = lacks_what_it_reported(scored, self.detector, self.features)
-        decided = episodes.push(scored.day, judged.with_columns(is_clear=pl.when(~clear | ~unseen).then(clear)))
-        is_judged, score = pl.col("score").is_not_null(), pl.col("score")
-        reasoned = is_judged & (pl.col("is_anomaly") | pl.col("episode").is_in([OPENED, OPEN]))
-        highest = is_judged & (score.rank("ordinal", descending=True) <= MOST_SHOWN)
-        rows = decided.select(reasoned=reasoned, shown=reasoned | highest)
-        explained = decided.hstack(explanations(scored, self.features, rows["reasoned"], rows["shown"]))
-        return explained.select(*anomaly_types(self.rhythm)).sort(**order_of_anomalies(self.rhythm), nulls_last=True)
+        return judged.with_columns(is_clear=pl.when(~clear | ~unseen).then(clear))
 
     def counted(self, scored: ScoredDay, mutes: Sequence[Mute]) -> pl.DataFrame:
         """``day, score``, what the cut of a day follows where it does: of each device the highest score."""
@@ -279,6 +307,11 @@ def contract_of_settings(settings: FeatureSettings) -> RawContract:
     layout, periods = layout_of_record(settings.source), periods_of_record(settings.source)
     features = settings.config
     return contract_of(layout, tuple(features.attributes), features.low_bits, periods, features.groups)
+
+
+def is_reasoned() -> pl.Expr:
+    """Which rows say why: those that are judged and have an alarm or an open episode."""
+    return pl.col("score").is_not_null() & (pl.col("is_anomaly") | pl.col("episode").is_in([OPENED, OPEN]))
 
 
 def no_decisions(rhythm: Rhythm) -> pl.DataFrame:

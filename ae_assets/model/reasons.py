@@ -145,7 +145,8 @@ def _is_unusual(scored: ScoredDay, flags: Sequence[str], rows: NDArray[np.int64]
     cohorts = scored.keys.select("cohort")
     share = _shares(scored, flags) if scored.lacking is None else scored.lacking.select("cohort", *flags)
     of_rows = cohorts[rows].join(share, on="cohort", how="left", nulls_equal=True, maintain_order="left")
-    return of_rows.select(pl.col(flags) < UNUSUAL_SHARE).to_numpy()
+    # Of a cohort of which nothing is known nothing is missed.
+    return of_rows.select((pl.col(flags) < UNUSUAL_SHARE).fill_null(value=False)).to_numpy()
 
 
 def _shares(scored: ScoredDay, flags: Sequence[str]) -> pl.DataFrame:

@@ -11,12 +11,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ae_assets.decisions.aggregation import RollingScores
+from ae_assets.decisions.aggregation import RollingScores, aggregate
 from ae_assets.decisions.config import AggregationConfig
-from ae_assets.decisions.hold import RollingHold
+from ae_assets.decisions.hold import RollingHold, alarm_scores
 from ae_assets.detectors import FittedDetector, Scores, Windows, windows_of
 from ae_assets.model.life import SEEN, LifeRange
-from ae_assets.schemas.records import key_of, keys_of, time_of
+from ae_assets.schemas.records import PERIOD, key_of, keys_of, time_of
 
 ABOUT_RECORDS = {"lost_attributes": pl.List(pl.String), "seen_days": pl.Int16(), "seen_records": pl.Int32()}
 """Columns of the features table that describe a record and are no features."""
@@ -105,6 +105,41 @@ class _Part:
         )
 
 
+def score_stretch(
+    features: pl.DataFrame,
+    detector: FittedDetector,
+    aggregation: AggregationConfig,
+    hold: timedelta | None,
+    learned: LifeRange | None,
+) -> ScoredDay:
+    """The scores of all periods of a stretch at once, each record's equal to what `Scorer` says of it.
+
+    Args:
+        features: of the stretch, at least one row, as of `Scorer.look_back_on`.
+        detector: what scores.
+        aggregation: as of `Scorer`.
+        hold: as of `Scorer`.
+        learned: as of `Scorer`.
+
+    Returns:
+        As of one period, but for the rows of all; ``day`` is the last.
+    """
+    windows = windows_of(features, detector.feature_names, detector.window, step=detector.step)
+    scored = _scored(max(features[PERIOD]), features, windows, detector).judged_after(learned)
+    own = aggregate(scored.keys.select(*keys_of(scored.keys.columns), scored.score), aggregation)
+    return replace(scored, score=own["score"], alarm_score=alarm_scores(own, hold))
+
+
+def _scored(day: date, features: pl.DataFrame, windows: Windows, detector: FittedDetector) -> ScoredDay:
+    """What the detector says of the records themselves."""
+    day_score = detector.score(windows)
+    judged = pl.Series(detector.judges(windows))
+    of_record = pl.select(score=pl.when(judged).then(pl.Series(day_score))).to_series()
+    unsaid = [pl.lit(None, dtype).alias(name) for name, dtype in ABOUT_RECORDS.items() if name not in features]
+    records = features.with_columns(unsaid).select(*key_of(features.columns), *ABOUT_RECORDS)
+    return ScoredDay(day, windows.keys(), of_record, of_record, day_score, windows, detector, records)
+
+
 class Scorer:
     """Scores periods in rising order, each record from those of the detector's window."""
 
@@ -153,14 +188,8 @@ class Scorer:
         detector = self._detector
         recent = pl.concat([part.features for part in self._recent])
         windows = windows_of(recent, detector.feature_names, detector.window, days=[day], step=detector.step)
-        day_score = detector.score(windows)
-        keys = windows.keys()
-        judged = pl.Series(detector.judges(windows))
-        of_record = pl.select(score=pl.when(judged).then(pl.Series(day_score))).to_series()
-        unsaid = [pl.lit(None, dtype).alias(name) for name, dtype in ABOUT_RECORDS.items() if name not in features]
-        records = features.with_columns(unsaid).select(*key_of(features.columns), *ABOUT_RECORDS)
         # No later score rests on one of those that were learned from.
-        scored = ScoredDay(day, keys, of_record, of_record, day_score, windows, detector, records)
-        scored = scored.judged_after(self._learned)
+        scored = _scored(day, features, windows, detector).judged_after(self._learned)
+        keys = scored.keys
         own = self._rolling.push(day, keys.select(*key_of(keys.columns), scored.score))
         return replace(scored, score=own["score"], alarm_score=self._hold.push(own))

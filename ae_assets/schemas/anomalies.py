@@ -1,5 +1,6 @@
 """The columns of an anomalies table: one row per record, with its score and what raised it."""
 
+from functools import cache
 from typing import TypedDict
 
 import pandera.polars as pa
@@ -121,6 +122,12 @@ def anomaly_schema(rhythm: Rhythm = DAILY_RECORDS) -> pa.DataFrameSchema:
 
 def anomaly_types(rhythm: Rhythm = DAILY_RECORDS) -> dict[str, pl.DataType]:
     """The types of its columns, in their order."""
+    return dict(_types(rhythm))
+
+
+@cache
+def _types(rhythm: Rhythm) -> dict[str, pl.DataType]:
+    """Asked for several times a period, and a schema takes milliseconds."""
     return {name: column.dtype.type for name, column in anomaly_schema(rhythm).columns.items()}
 
 

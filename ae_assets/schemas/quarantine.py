@@ -1,5 +1,7 @@
 """The columns of a quarantine table: one row per raw row that was set aside, with the reason and the row itself."""
 
+from functools import cache
+
 import pandera.polars as pa
 import polars as pl
 
@@ -31,6 +33,7 @@ def quarantine_schema(periods: Periods = DAILY) -> pa.DataFrameSchema:
     )
 
 
+@cache
 def nothing_set_aside(periods: Periods = DAILY) -> pl.DataFrame:
     """A quarantine without rows."""
     return pl.DataFrame(schema={name: column.dtype.type for name, column in quarantine_schema(periods).columns.items()})

@@ -92,13 +92,17 @@ def _cells(line: bytes) -> tuple[Cells, dict[str, str]]:
         values = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
     except (ValueError, RecursionError):
         values = None
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not all(map(is_text, values)):
         return {}, {"line": printable_bytes(text.removesuffix("\r"))}
+    return cells_of(values)
+
+
+def cells_of(values: object) -> tuple[Cells, dict[str, str]]:
+    """The cells of a JSON value, whose numbers are texts, as text, and the texts that could not be cells."""
+    if not isinstance(values, dict) or not all(map(is_text, values)):
+        return {}, {"line": printable_bytes(json.dumps(values, ensure_ascii=False))}
     cells = {name: _as_text(value) for name, value in values.items()}
     unfit = {name: cell for name, cell in cells.items() if cell is not None and not is_text(cell)}
-    odd = [name for name in cells if not is_text(name)]
-    if odd:
-        return {}, {"line": printable_bytes(text.removesuffix("\r"))}
     return {**cells, **dict.fromkeys(unfit)}, {name: printable_bytes(cell) for name, cell in unfit.items()}
 
 

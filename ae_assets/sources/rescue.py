@@ -180,7 +180,10 @@ def is_text(text: str) -> bool:
 
 def printable_bytes(text: str) -> str:
     r"""A text whose bytes that were not UTF-8 stand as `\xNN`."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half of a pair, which JSON may write as an escape
+        return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _typed_texts(
