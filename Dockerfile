@@ -10,7 +10,7 @@
 ARG BASE_IMAGE=python:3.11-slim
 
 FROM ${BASE_IMAGE} AS build
-# LOCK: image holds the extras alerts, aws, baselines, cassandra, kafka, kubernetes and postgres; run has none of them.
+# LOCK: image holds the extras alerts, aws, baselines, cassandra, kafka, kubernetes, postgres and serve; run has none of them.
 ARG LOCK=image
 WORKDIR /build
 # UV_SYSTEM_CERTS: a company's own certificate authority in the base image counts.

@@ -21,6 +21,7 @@ BENCHMARKS = {
     "load_figure": "a thousand days of 20,000 rows beside ten (a quarter of an hour)",
     "history": "a daily run with 10, 100 and 1,000 days held, and what it reads (some minutes)",
     "streams": "reading Cassandra, landing a topic of Kafka and how long a record waits; fetches both servers",
+    "serving": "requests a second of a server, at p50 and p99, beside the bare call",
     "mlflow": "keeping models and runs in MLflow, and a model that it serves",
     "peers": "a modern day, and detection on real days, beside three other stacks (10 GB, half an hour)",
     "growth": "how a run grows with rows, days, cores and workers of Spark (a quarter of an hour)",

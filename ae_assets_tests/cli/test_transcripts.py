@@ -44,6 +44,7 @@ DEMO = {
         "score --smartctl --history FOLDER/drives.sqlite FOLDER/drives.json",
         "score --smartctl --no-history FOLDER/drives.json --output FOLDER/decisions.csv",
     ],
+    "serve": ["serve nothing --port 0", "serve drive_stats --port 0 --host 0.0.0.0"],
     "show": ["show drive_stats SIM00000107"],
 }
 """Commands on the home of the demo, which they leave as it is."""

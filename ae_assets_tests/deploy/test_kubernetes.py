@@ -52,7 +52,9 @@ def test_nothing_reaches_the_namespace_but_what_a_policy_names() -> None:
         for name, one in everything.items()
         if one["kind"] == "NetworkPolicy" and one["spec"].get("ingress")
     }
-    assert ways_in.keys() == {f"NetworkPolicy/{name}" for name in ("code-server", "webserver", "spark", "consume")}
+    assert ways_in.keys() == {
+        f"NetworkPolicy/{name}" for name in ("code-server", "webserver", "spark", "consume", "serve")
+    }
     assert all(senders and ports for ways in ways_in.values() for senders, ports in ways)
     assert everything["Namespace/ae-assets"]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
@@ -78,6 +80,22 @@ def test_a_consumer_is_fenced_as_the_servers_are_and_probed_where_it_listens() -
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert told.page(container[probe]["httpGet"]["path"])[0] in {200, 503}
     (way,) = everything["NetworkPolicy/consume"]["spec"]["ingress"]
+    assert way["ports"] == [{"protocol": "TCP", "port": port}]
+
+
+def test_a_server_of_decisions_is_fenced_as_the_servers_are_and_probed_where_it_listens() -> None:
+    everything = all_manifests()
+    pod = everything["Deployment/serve"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert loose_ends(pod) == []
+    command, *options = container["command"][1:]
+    assert {name for name in options if name.startswith("--")} <= {
+        name for option in main.commands[command].params for name in option.opts
+    }
+    port = container["ports"][0]["containerPort"]
+    assert options[options.index("--port") + 1] == str(port)
+    assert all(container[probe]["httpGet"]["scheme"] == "HTTPS" for probe in ("startupProbe", "livenessProbe"))
+    (way,) = everything["NetworkPolicy/serve"]["spec"]["ingress"]
     assert way["ports"] == [{"protocol": "TCP", "port": port}]
 
 

@@ -8,7 +8,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -49,6 +48,9 @@ def make_project(folder: Path) -> Workspace:
     steps.fill(space, DAYS)
     steps.fit(space, DAYS[0], DAYS[19])
     steps.judge(space, DAYS)
+    steps.fit(space, DAYS[0], DAYS[21])  # no champion, since there is one
+    models = space.models
+    models.promote("fleet", models.versions("fleet")[0])
     return space
 
 
@@ -70,6 +72,7 @@ class Running:
     """A server."""
 
     process: subprocess.Popen[str]
+    listener: threading.Thread = field(default_factory=threading.Thread)
     port: int = 0
     tls: ssl.SSLContext | None = None
     said: list[str] = field(default_factory=list)
@@ -111,7 +114,9 @@ class Running:
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         code = self.process.wait(60)
-        time.sleep(0.1)
+        self.listener.join(10)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
         return code
 
 
@@ -140,7 +145,8 @@ def started(project: Path, *options: str, ready_within: float = 120, **settings:
                 heard.set()
         heard.set()
 
-    threading.Thread(target=listen, daemon=True).start()
+    running.listener = threading.Thread(target=listen, daemon=True)
+    running.listener.start()
     heard.wait(ready_within)
     if not running.port:
         process.kill()
