@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 
+import numpy as np
 import polars as pl
 
 from ae_assets.decisions.episodes import Episodes
@@ -73,28 +74,22 @@ class Question:
     """The rows of one request.
 
     Attributes:
-        valid: its valid rows, as `validate_stretch` gives them, history included.
-        first: the first period to decide on, of all devices or by ``entity, first`` of each.
-        past: what is known of its devices before their first, with the columns that episodes go on from; None: its rows
-            are the whole history, and episodes follow all of them.
+        valid: its valid rows, at least one, as `validate_stretch` gives them, history included.
+        first: the first period to decide on.
+        past: what is known of its devices before that, with the columns that episodes go on from; None: its rows are
+            the whole history, and episodes follow all of them.
+        firsts: ``entity, first`` where devices have another first period each.
     """
 
     valid: pl.DataFrame
-    first: date | pl.DataFrame
+    first: date
     past: pl.DataFrame | None = None
+    firsts: pl.DataFrame | None = None
 
     @cached_property
     def bounds(self) -> tuple[date, date]:
-        """Its first and last period; there is at least one row."""
+        """Its first and last period."""
         return _bounds(self.valid)
-
-    @property
-    def firsts(self) -> pl.DataFrame:
-        """``entity, first, follows``: from when on each is decided on, and whether episodes follow all its rows."""
-        firsts = self.first
-        if not isinstance(firsts, pl.DataFrame):
-            firsts = self.valid.select(pl.col(ENTITY).unique()).with_columns(first=pl.lit(firsts))
-        return firsts.with_columns(follows=pl.lit(self.past is None))
 
 
 def validate(model: Model, raw: pl.DataFrame) -> Validated:
@@ -123,23 +118,69 @@ def decide(
     """
     if not questions:
         return []
-    rows = pl.concat([_numbered(one.valid, number) for number, one in enumerate(questions)], how="diagonal")
+    rows = _together([one.valid for one in questions])
     features = _features(rows, model, facts)
     scored = score_stretch(features, model.detector, model.aggregation, model.episodes.hold, model.learned)
-    firsts = pl.concat([_numbered(one.firsts, number) for number, one in enumerate(questions)])
-    of_rows = scored.keys.select(PERIOD, ENTITY).join(firsts, on=ENTITY, how="left", maintain_order="left")
-    asked = of_rows.select(pl.col(PERIOD) >= pl.col("first")).to_series()
-    followed = asked | of_rows["follows"]
-    pasts = [_numbered(one.past, number) for number, one in enumerate(questions) if one.past is not None]
-    past = pl.concat(pasts) if pasts else None
-    episodes = Episodes(model.episodes, past, facts.feature_gaps, model.rhythm.periods)
+    asked, followed = _wanted(scored.keys, questions)
+    past = _together([one.past for one in questions])
+    episodes = Episodes(model.episodes, past if past.height else None, facts.feature_gaps, model.rhythm.periods)
     flags = flags_of(model.detector.feature_names, model.features)
     scored = replace(scored, lacking=facts.lacking_of(flags))
     decided = model.judge_stretch(scored, episodes, followed, asked, model.threshold.cut)
-    parts = decided.select(pl.col(ENTITY).str.split_exact(_APART, 1)).unnest(ENTITY)
-    numbers = parts["field_0"].cast(pl.Int64)
-    named = decided.with_columns(parts["field_1"].alias(ENTITY))
-    return [_answer(model, named.filter(numbers == number), mutes) for number in range(len(questions))]
+    answers = _answers(decided, model, mutes)
+    return [answers.get((number,), no_decisions(model.rhythm)) for number in range(len(questions))]
+
+
+def _together(frames: Sequence[pl.DataFrame | None]) -> pl.DataFrame:
+    """The rows of all requests, in which the same device of two of them is two devices."""
+    some = {number: rows for number, rows in enumerate(frames) if rows is not None}
+    if not some:
+        return pl.DataFrame()
+    numbers = pl.Series(np.repeat([*some], [rows.height for rows in some.values()]), dtype=pl.Int64)
+    rows = pl.concat(some.values(), how="diagonal")
+    return rows.with_columns((numbers.cast(pl.String) + _APART + rows[ENTITY]).alias(ENTITY))
+
+
+def _apart(entities: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """The numbers of the requests, and the devices as they call them."""
+    parts = entities.str.split_exact(_APART, 1).struct.unnest()
+    return parts["field_0"].cast(pl.Int64), parts["field_1"]
+
+
+def _wanted(keys: pl.DataFrame, questions: Sequence[Question]) -> tuple[pl.Series, pl.Series]:
+    """Which records are decided on, and which of them episodes follow."""
+    of_numbers = pl.DataFrame(
+        {
+            "number": range(len(questions)),
+            "first": [one.first for one in questions],
+            "follows": [one.past is None for one in questions],
+        },
+        schema_overrides={"number": pl.Int64},
+    )
+    rows = keys.select(PERIOD, ENTITY, number=_apart(keys[ENTITY])[0])
+    rows = rows.join(of_numbers, on="number", how="left", maintain_order="left")
+    own = _together([one.firsts for one in questions])
+    if own.height:
+        own = own.select(ENTITY, own="first")
+        rows = rows.join(own, on=ENTITY, how="left", maintain_order="left").with_columns(
+            first=pl.coalesce("own", "first")
+        )
+    asked = rows[PERIOD] >= rows["first"]
+    return asked, asked | rows["follows"]
+
+
+def _answers(decided: pl.DataFrame, model: Model, mutes: Sequence[Mute]) -> dict[tuple[object, ...], pl.DataFrame]:
+    """The decisions by the number of their request, in order, with their mutes."""
+    numbers, names = _apart(decided[ENTITY])
+    rows = decided.with_columns(names.alias(ENTITY), number=numbers)
+    if mutes and rows.height:
+        rows = pl.concat(
+            with_mutes(of_day.drop("muted_until", "mute_reason"), mutes, of_day[PERIOD][0]).select(rows.columns)
+            for of_day in rows.partition_by(PERIOD)
+        )
+    order = order_of_anomalies(model.rhythm)
+    rows = rows.sort(PERIOD, *order["by"], descending=[False, *order["descending"]], nulls_last=True)
+    return rows.partition_by("number", as_dict=True, include_key=False)
 
 
 def _features(rows: pl.DataFrame, model: Model, facts: TableFacts) -> pl.DataFrame:
@@ -167,21 +208,5 @@ def _features(rows: pl.DataFrame, model: Model, facts: TableFacts) -> pl.DataFra
     return pl.concat(made)
 
 
-def _answer(model: Model, decided: pl.DataFrame, mutes: Sequence[Mute]) -> pl.DataFrame:
-    order = order_of_anomalies(model.rhythm)
-    parts = [no_decisions(model.rhythm)]
-    for day in decided[PERIOD].unique().sort():
-        rows = decided.filter(pl.col(PERIOD) == day).sort(**order, nulls_last=True)
-        parts.append(
-            with_mutes(rows.drop("muted_until", "mute_reason"), mutes, day).select(rows.columns) if mutes else rows
-        )
-    return pl.concat(parts)
-
-
 def _bounds(rows: pl.DataFrame) -> tuple[date, date]:
     return rows[PERIOD].min(), rows[PERIOD].max()  # type: ignore[return-value]  # polars does not know their types
-
-
-def _numbered(rows: pl.DataFrame, number: int) -> pl.DataFrame:
-    """The same device of two requests is two devices."""
-    return rows.with_columns((pl.lit(f"{number}{_APART}") + pl.col(ENTITY)).alias(ENTITY))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import polars as pl
@@ -83,9 +83,9 @@ def asked(
             ) from None
         if question.valid.height > settings.rows:
             raise too_large("the request with the rows looked up", settings.rows, "rows")
-        if since is not None:
-            firsts = question.firsts.select(ENTITY, first=pl.max_horizontal("first", pl.lit(since)))
-            question = Question(question.valid, firsts, question.past)
+        if since is not None and question.firsts is not None:
+            firsts = question.firsts.with_columns(pl.max_horizontal("first", pl.lit(since)))
+            question = replace(question, firsts=firsts)
     return Asked(question, aside, rows.raw.height, rows.ignored)
 
 

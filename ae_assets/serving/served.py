@@ -147,7 +147,7 @@ class ServedTable:
             since = first_continued(model.episodes, first, self.in_use.facts.feature_gaps, rhythm)  # type: ignore[arg-type]
             stored = anomaly_rows(space, since, last, names, past_columns(rhythm)).join(firsts, on=ENTITY)
             past = stored.filter(pl.col(PERIOD) < pl.col("first")).drop("first")
-        return Question(pl.concat(parts, how="diagonal"), firsts, past)
+        return Question(pl.concat(parts, how="diagonal"), first, past, firsts)  # type: ignore[arg-type]
 
     def stored(self, entity: str) -> dict[str, Any] | None:
         """The newest stored decision on a device, as plain values; None where the last `STORED_PERIODS` have none.
