@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import psutil
 
 from ae_assets.chain.workspace import RAW, Workspace
 from benchmarks.row import Row
@@ -36,10 +37,11 @@ def run() -> list[Row]:
 
 @dataclass(frozen=True)
 class _Load:
-    """What clients saw: seconds of each request, and how many a second."""
+    """What clients saw: seconds of each request, and how many a second; and what each cost the server."""
 
     seconds: np.ndarray
     rate: float
+    processor: float
 
     def at(self, share: float) -> float:
         return float(np.percentile(self.seconds, share)) * 1e3
@@ -67,35 +69,44 @@ def _figures(home: Path) -> Iterator[Row]:
         raw = of.with_columns(rescued=pl.lit(None, pl.String))
         return lambda: devices.decide(model, [devices.Question(devices.validate(model, raw).valid, last)], facts)
 
-    whole = _median(lambda: model.decide(groups[0].with_columns(rescued=pl.lit(None, pl.String))), 3)
-    alone = _median(bare(groups[0]), 40)
-    yield Row("Model.decide, period by period", whole * 1e3, "ms", note=on)
-    yield Row("devices.decide, all at once", alone * 1e3, "ms", note=on)
-    of_many = _median(bare(many), 10)
-    yield Row("devices.decide of 100 drives", many.height / of_many, "rows/s", note=f"{many.height:,} rows")
-    with _server(home) as port:
+    whole = _medians(lambda: model.decide(groups[0].with_columns(rescued=pl.lit(None, pl.String))), 3)
+    alone = _medians(bare(groups[0]), 60)
+    of_many = _medians(bare(many), 10)
+    yield _of_call("Model.decide, period by period", whole, on)
+    yield _of_call("devices.decide, all at once", alone, on)
+    yield _of_call("devices.decide of 100 drives", of_many, f"{many.height:,} rows")
+    with _server(home) as server:
         for clients in CLIENTS:
-            load = _load(port, [_json(one) for one in groups], JSON, clients)
+            load = _load(server, [_json(one) for one in groups], JSON, clients)
             yield from _rows(f"JSON, {clients} clients", load, groups[0].height, on)
             if clients == 1:
-                share = (load.at(50) / 1e3 - alone) / alone
-                yield Row("HTTP over the bare call", share, "x", note="one client, at the median")
+                over = (load.processor - alone[1]) / alone[1]
+                yield Row("HTTP over the bare call, by processor time", over, "x", note="one client")
         yield from _rows(
-            "Arrow, 8 clients", _load(port, [_arrow(one) for one in groups], ARROW, 8), groups[0].height, on
+            "Arrow, 8 clients", _load(server, [_arrow(one) for one in groups], ARROW, 8), groups[0].height, on
         )
         for kind, encode in ((JSON, _json), (ARROW, _arrow)):
-            load = _load(port, [encode(many)], kind, 2)
+            load = _load(server, [encode(many)], kind, 2)
             yield from _rows(
                 f"{'JSON' if kind == JSON else 'Arrow'}, 100 drives a request, 2 clients", load, many.height, ""
             )
-    with _server(home, AE_ASSETS_SERVE_BATCH_REQUESTS="1") as port:
+    with _server(home, AE_ASSETS_SERVE_BATCH_REQUESTS="1") as server:
         for clients in CLIENTS[1:]:
-            load = _load(port, [_json(one) for one in groups], JSON, clients)
+            load = _load(server, [_json(one) for one in groups], JSON, clients)
             yield from _rows(f"JSON, {clients} clients, no batches", load, groups[0].height, on)
 
 
+def _of_call(name: str, medians: tuple[float, float], on: str) -> Row:
+    return Row(name, medians[0] * 1e3, "ms", note=f"{medians[1] * 1e3:.1f} ms of a processor; {on}")
+
+
 def _rows(name: str, load: _Load, rows: int, on: str) -> Iterator[Row]:
-    yield Row(name, load.rate, "requests/s", note=f"{load.rate * rows:,.0f} rows/s; {on}".rstrip("; "))
+    yield Row(
+        name,
+        load.rate,
+        "requests/s",
+        note=f"{load.rate * rows:,.0f} rows/s, {load.processor * 1e3:.1f} ms of a processor each; {on}".rstrip("; "),
+    )
     yield Row(f"{name}: p50", load.at(50), "ms")
     yield Row(f"{name}: p99", load.at(99), "ms")
 
@@ -129,18 +140,21 @@ def _arrow(rows: pl.DataFrame) -> bytes:
     return sink.getvalue()
 
 
-def _median(work: Callable[[], object], times: int) -> float:
+def _medians(work: Callable[[], object], times: int) -> tuple[float, float]:
+    """Seconds by the clock, and of the processor."""
     work()
     taken = []
     for _ in range(times):
-        began = time.perf_counter()
+        began = time.perf_counter(), time.process_time()
         work()
-        taken.append(time.perf_counter() - began)
-    return float(np.median(taken))
+        taken.append((time.perf_counter() - began[0], time.process_time() - began[1]))
+    clock, processor = np.median(taken, axis=0).tolist()
+    return clock, processor
 
 
 @contextmanager
-def _server(home: Path, **settings: str) -> Iterator[int]:
+def _server(home: Path, **settings: str) -> Iterator[tuple[int, int]]:
+    """Its port, and the number of its process."""
     environment: Mapping[str, str] = {
         **os.environ,
         "AE_ASSETS_HOME": str(home),
@@ -156,12 +170,12 @@ def _server(home: Path, **settings: str) -> Iterator[int]:
             found = next(filter(None, (re.search(r"listening at \S+:(\d+);", line) for line in process.stdout)), None)
             if found is None:
                 raise RuntimeError("the server did not start")
-            yield int(found[1])
+            yield int(found[1]), process.pid
         finally:
             process.terminate()
 
 
-def _load(port: int, bodies: list[bytes], kind: str, clients: int) -> _Load:
+def _load(server: tuple[int, int], bodies: list[bytes], kind: str, clients: int) -> _Load:
     """Clients that each ask again as soon as they are answered, after a second that does not count."""
     heads = (
         f"POST /v1/tables/drive_stats/decide HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
@@ -170,6 +184,8 @@ def _load(port: int, bodies: list[bytes], kind: str, clients: int) -> _Load:
     )
     requests = [head.encode() + body for head, body in zip(heads, bodies, strict=True)]
     taken: list[float] = []
+    port, process = server[0], psutil.Process(server[1])
+    counted = [0.0, 0.0]
     start = time.perf_counter() + 1
     end = start + SECONDS
 
@@ -187,8 +203,13 @@ def _load(port: int, bodies: list[bytes], kind: str, clients: int) -> _Load:
             number += clients
         writer.close()
 
+    async def spent() -> None:
+        for place, when in enumerate((start, end)):
+            await asyncio.sleep(max(when - time.perf_counter(), 0))
+            counted[place] = sum(process.cpu_times()[:2])
+
     async def all_of_them() -> None:
-        await asyncio.gather(*(client(number) for number in range(clients)))
+        await asyncio.gather(spent(), *(client(number) for number in range(clients)))
 
     asyncio.run(all_of_them())
-    return _Load(np.array(taken), len(taken) / SECONDS)
+    return _Load(np.array(taken), len(taken) / SECONDS, (counted[1] - counted[0]) / len(taken))
