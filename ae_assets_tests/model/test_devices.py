@@ -21,6 +21,7 @@ from ae_assets.model.devices import Question, TableFacts
 from ae_assets.model.model import Model
 from ae_assets.model.reasons import flags_of
 from ae_assets.schemas.periods import DAILY
+from ae_assets.serving.served import warm_up
 from ae_assets_tests.chain import steps
 from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table
 
@@ -181,3 +182,26 @@ def test_a_device_may_be_asked_for_before_the_table_began(model: Model, raw: pl.
     beside = devices.decide(model, [late, asked(model, early, [name], date.min)], facts)[1]
     assert_frame_equal(alone, beside, check_exact=True)
     assert np.isfinite(alone["score"].drop_nulls().to_numpy()).all()
+
+
+def test_nothing_is_compiled_after_the_warm_up_whatever_is_asked(
+    fleet: Workspace, raw: pl.DataFrame, facts: TableFacts
+) -> None:
+    import jax.monitoring
+
+    model = load_champion(fleet)
+    names = raw["serial_number"].unique().sort().to_list()
+    compiled: list[str] = []
+    warm_up(model, ["SIM A4000"])
+    questions = [asked(model, raw, names[:count], first) for count in (1, 3, 70, 300) for first in (DAYS[0], DAYS[-1])]
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, *_, **__: compiled.append(event) if event.endswith("backend_compile_duration") else None
+    )
+    try:
+        for some in ([questions[0]], questions[:5], questions):
+            devices.decide(model, some, facts)
+        assert compiled == []
+        jax.jit(lambda number: number * 7 + 3)(1.5)
+        assert compiled, "what is listened for is told"
+    finally:
+        jax.monitoring.clear_event_listeners()
