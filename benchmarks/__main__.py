@@ -25,6 +25,7 @@ BENCHMARKS = {
     "mlflow": "keeping models and runs in MLflow, and a model that it serves",
     "peers": "a modern day, and detection on real days, beside three other stacks (10 GB, half an hour)",
     "growth": "how a run grows with rows, days, cores and workers of Spark (a quarter of an hour)",
+    "extras": "what each extra adds: packages, megabytes, seconds of import",
     "chain": "a range run and a modern day, raw to anomalies",
 }
 
@@ -32,7 +33,7 @@ ON_DEVICES = {"detectors", "groups", "networks"}
 """Measured on the CPU and, where JAX has one, on the accelerator."""
 
 
-BY_NAME = {"growth", "mlflow", "peers", "streams"}
+BY_NAME = {"extras", "growth", "mlflow", "peers", "streams"}
 """Those that run only where they are named."""
 
 
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="to run (default: all but growth, mlflow, peers and streams)"
+        "names", nargs="*", metavar="NAME", help=f"to run (default: all but {', '.join(sorted(BY_NAME))})"
     )
     names = parser.parse_args(arguments).names or [name for name in BENCHMARKS if name not in BY_NAME]
     if unknown := [name for name in names if name not in BENCHMARKS]:
