@@ -15,12 +15,12 @@ from ae_assets.chain.champion import load_champion
 from ae_assets.chain.model import TrainingRange, train
 from ae_assets.chain.selection import ENSEMBLE, FOLDS, Candidate, Selected, select
 from ae_assets.chain.threshold import calibrate_latest
-from ae_assets.pipeline.choosing import detector_yaml
 from ae_assets.detectors.config import DetectorConfig, EnsembleConfig
 from ae_assets.errors import ModelError
 from ae_assets.evaluation.intervals import Rate
 from ae_assets.model.baselines import compared_detectors
 from ae_assets.model.life import LifeRange
+from ae_assets.pipeline.choosing import detector_yaml
 from ae_assets_tests.chain.steps import fit
 from ae_assets_tests.chain.test_tuning import DAYS, STAGGERED, USED, readings, space_in, staggered
 
