@@ -57,6 +57,10 @@ class FrameTables:
         """What each day consists of, which never changes."""
         return {day: day.isoformat() for day in self.day_rows(table)}
 
+    def snapshot(self, table: str) -> int | None:  # noqa: ARG002 - as a lakehouse is asked
+        """A frame has no states."""
+        return None
+
     def day_rows(self, table: str) -> dict[date, int]:
         """Rows of each day."""
         return self._rows if table.partition(".")[2] in self._frames else {}

@@ -50,7 +50,7 @@ class Problem(StrEnum):
 
 
 ADVICE = {
-    Problem.PERMISSION: "permission denied; smartctl must run as root: sudo",
+    Problem.PERMISSION: "permission denied; smartctl must run as root (sudo), in a container with the device and CAP_SYS_RAWIO",
     Problem.STANDBY: "asleep (standby), and not woken",
     Problem.ABSENT: "there is no such device",
     Problem.UNKNOWN_TYPE: "smartctl does not know how to talk to it; run `smartctl -d TYPE --json -a DEVICE` "
@@ -187,7 +187,7 @@ def _report(value: Any, where: str, now: datetime) -> Report:
     kind, exit_status = _kind(value), _count(_at(value, "smartctl", "exit_status")) or 0
     problem, words = _problem(value, exit_status, kind)
     return Report(
-        device=_text(_at(value, "device", "name")) or _plain(where),
+        device=_text(_at(value, "device", "name")) or _asked_for(value) or _plain(where),
         at=_time(_at(value, "local_time", "time_t"), now),
         kind=kind,
         model=_text(value.get("model_name")) or _text(value.get("scsi_model_name")),
@@ -201,6 +201,13 @@ def _report(value: Any, where: str, now: datetime) -> Report:
         words=words,
         incomplete=bool(exit_status & SOME_FAILED),
     )
+
+
+def _asked_for(value: Mapping[str, Any]) -> str | None:
+    """The device that smartctl was called with, for one that it could not open."""
+    words = _at(value, "smartctl", "argv")
+    last = _text(words[-1]) if isinstance(words, list) and words else None
+    return last if last is not None and last.startswith("/dev/") else None
 
 
 def _kind(value: Mapping[str, Any]) -> Kind:

@@ -62,6 +62,13 @@ def test_a_drive_that_was_not_read_says_why_and_is_never_healthy(name: str, prob
     assert stand.state == State.NOT_JUDGED
 
 
+def test_a_drive_that_could_not_be_opened_is_named_by_what_smartctl_was_called_with() -> None:
+    assert [report(name).device for name in PROBLEMS] == ["/dev/sda", "/dev/sdm", "/dev/sdn", "/dev/sdz"]
+    nameless = content("permission_denied")
+    del nameless["smartctl"]["argv"]
+    assert report_of(nameless).device == "here"
+
+
 def test_raw_values_are_those_of_the_drive_also_where_a_vendor_packs_three_into_one() -> None:
     attributes = report("seagate_exos_packed_timeouts").attributes
     assert attributes[188].raw == (12 << 32) + (12 << 16) + 12
@@ -140,7 +147,7 @@ WILD = st.recursive(
     max_leaves=5,
 )
 PLACES = [
-    ("smartctl",), ("smartctl", "exit_status"), ("smartctl", "messages"), ("device",), ("device", "name"),
+    ("smartctl",), ("smartctl", "exit_status"), ("smartctl", "messages"), ("smartctl", "argv"), ("device",), ("device", "name"),
     ("model_name",), ("serial_number",), ("user_capacity",), ("user_capacity", "bytes"), ("rotation_rate",),
     ("smart_status",), ("smart_status", "passed"), ("smart_support",), ("ata_smart_attributes",),
     ("ata_smart_attributes", "table"), ("ata_smart_attributes", "table", 3), ("ata_smart_attributes", "table", 3, "id"),
