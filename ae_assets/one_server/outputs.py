@@ -50,7 +50,8 @@ class Problem(StrEnum):
 
 
 ADVICE = {
-    Problem.PERMISSION: "permission denied; smartctl must run as root (sudo), in a container with the device and CAP_SYS_RAWIO",
+    Problem.PERMISSION: "permission denied; smartctl must run as root (sudo), in a container with the device and "
+    "CAP_SYS_RAWIO",
     Problem.STANDBY: "asleep (standby), and not woken",
     Problem.ABSENT: "there is no such device",
     Problem.UNKNOWN_TYPE: "smartctl does not know how to talk to it; run `smartctl -d TYPE --json -a DEVICE` "
@@ -132,8 +133,11 @@ class Report:
 
     @property
     def drive(self) -> str | None:
-        """The serial number without white space, which is how the drive is known from day to day."""
-        return None if self.serial is None else re.sub(r"\s+", "_", self.serial)
+        """Serial number and model without white space, which is how the drive is known from day to day.
+
+        Cases of several drives are known to give all of them one serial number.
+        """
+        return None if self.serial is None else "_".join(f"{self.serial} {self.model or ''}".split())
 
 
 def reports_of(text: str, where: str, now: datetime) -> list[Report]:

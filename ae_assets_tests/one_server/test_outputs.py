@@ -147,7 +147,8 @@ WILD = st.recursive(
     max_leaves=5,
 )
 PLACES = [
-    ("smartctl",), ("smartctl", "exit_status"), ("smartctl", "messages"), ("smartctl", "argv"), ("device",), ("device", "name"),
+    ("smartctl",), ("smartctl", "exit_status"), ("smartctl", "messages"), ("smartctl", "argv"), ("device",),
+    ("device", "name"),
     ("model_name",), ("serial_number",), ("user_capacity",), ("user_capacity", "bytes"), ("rotation_rate",),
     ("smart_status",), ("smart_status", "passed"), ("smart_support",), ("ata_smart_attributes",),
     ("ata_smart_attributes", "table"), ("ata_smart_attributes", "table", 3), ("ata_smart_attributes", "table", 3, "id"),

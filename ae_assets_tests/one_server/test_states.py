@@ -138,6 +138,13 @@ def test_a_drive_on_two_paths_is_one_drive() -> None:
     assert standing.also == ("/dev/sdq",)
 
 
+def test_two_drives_to_which_a_case_gives_one_serial_number_are_two() -> None:
+    twins = stand(
+        {**content("hitachi_failed"), "serial_number": "0123"}, {**content("wd_red"), "serial_number": "0123"}
+    )
+    assert sorted(one.state for one in twins) == [State.FAILING, State.HEALTHY]
+
+
 def test_hours_are_those_that_smartctl_makes_of_a_raw_value_with_minutes_in_it() -> None:
     packed = raws("wd_red", smart_9=167_031_278_144_165)
     assert readings_of(report_of(packed))["smart_9_raw"] == packed["power_on_time"]["hours"]
@@ -154,6 +161,7 @@ def test_the_table_keeps_to_its_width_and_names_every_drive() -> None:
 def test_the_model_of_the_package_says_on_what_it_was_made_and_holds_arrays_and_json_alone() -> None:
     card = json.loads((FOLDER / "version.json").read_text())["card"]
     assert "Backblaze" in card["source"]
+    assert "57.4% [53.0, 61.7]" in card["judged"]
     assert card["training"] == {"start": "2014-07-01", "end": "2014-12-31", "known_until": "2015-01-30"}
     assert {path.suffix for path in FOLDER.iterdir()} == {".json", ".npz"}
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 50_000

@@ -60,13 +60,13 @@ def of(*values: Any) -> list[Any]:
 
 def test_a_change_is_told_and_what_stays_as_it_was_told_is_not() -> None:
     sound, sick = of(nvme()), of(nvme(media_errors=2))
-    failed = of(nvme(critical_warning=8))
+    failed, drive = of(nvme(critical_warning=8)), str(sound[0].report.drive)
     events = [
         [change["event"] for change in changes(stands, told)]
         for stands, told in (
-            (sound, {}), (sick, {}), (sick, {"EXAMPLE0011": "watch"}), (failed, {"EXAMPLE0011": "watch"}),
-            (sound, {"EXAMPLE0011": "failing"}), (sound, {"EXAMPLE0011": "healthy"}),
-            (of(content("standby")), {"EXAMPLE0011": "watch"}),
+            (sound, {}), (sick, {}), (sick, {drive: "watch"}), (failed, {drive: "watch"}),
+            (sound, {drive: "failing"}), (sound, {drive: "healthy"}),
+            (of(content("standby")), {drive: "watch"}),
         )
     ]  # fmt: skip
     assert events == [[], ["opened"], [], ["changed"], ["closed"], [], []]
