@@ -99,6 +99,42 @@ def test_a_server_of_decisions_is_fenced_as_the_servers_are_and_probed_where_it_
     assert way["ports"] == [{"protocol": "TCP", "port": port}]
 
 
+def test_the_consumer_of_the_release_is_that_of_the_manifest_with_the_instance_of_the_release() -> None:
+    values = yaml.safe_load(VALUES.read_text())
+    (pools,) = values["extraManifests"]
+    ours, *others = yaml.safe_load((DEPLOY / "helm" / "consume.yaml").read_text())["extraManifests"]
+    assert ours == pools, "Helm replaces a list as a whole"
+    image = values["dagsterDaemon"]["image"]
+    text = yaml.safe_dump_all(others, width=10_000)
+    for name, value in {
+        '{{ include "dagster.fullname" . }}': "dagster",
+        "{{ .Values.dagsterDaemon.image.repository }}": image["repository"],
+        "{{ .Values.dagsterDaemon.image.tag }}": image["tag"],
+        "{{ .Values.global.dagsterHome }}": values["global"]["dagsterHome"],
+        "{{ .Values.global.postgresqlSecretName }}": values["global"]["postgresqlSecretName"],
+    }.items():
+        text = text.replace(name, value)
+    assert "{{" not in text
+    deployment, policy = manifests(text)
+    assert [fault for one in (deployment, policy) for fault in faults(one)] == []
+    everything = all_manifests()
+    assert policy == everything["NetworkPolicy/consume"]
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    secret = {"name": values["global"]["postgresqlSecretName"], "key": "postgresql-password"}
+    assert container.pop("env") == [
+        {"name": "DAGSTER_HOME", "value": values["global"]["dagsterHome"]},
+        {"name": "DAGSTER_PG_PASSWORD", "valueFrom": {"secretKeyRef": secret}},
+    ]
+    mounted = container["volumeMounts"].pop(0)
+    assert (mounted["mountPath"], mounted["subPath"]) == (
+        f"{values['global']['dagsterHome']}/dagster.yaml",
+        "dagster.yaml",
+    )
+    assert pod["volumes"].pop(0) == {"name": mounted["name"], "configMap": {"name": "dagster-instance"}}
+    assert deployment == everything["Deployment/consume"]
+
+
 def test_executors_of_spark_are_fenced_as_the_servers_are() -> None:
     everything = all_manifests()
     executor = yaml.safe_load(everything["ConfigMap/ae-assets-spark"]["data"]["executor.yaml"])
