@@ -10,9 +10,9 @@ import click
 from ae_assets.cli.exit_codes import CHECK_FAILED, DONE, RUN_FAILED
 from ae_assets.cli.screen import say_json, say_lines
 from ae_assets.errors import SourceError
-from ae_assets.one_server.history import History
+from ae_assets.one_server.history import History, Listed
 from ae_assets.one_server.outputs import MOST_CHARACTERS, Problem, Report, reports_of, unread
-from ae_assets.one_server.states import ALARMS, Standing, State, standings
+from ae_assets.one_server.states import ALARMS, Standing, State, gone, standings
 from ae_assets.one_server.webhook import DeliveryError, changes, deliver, require_address
 
 
@@ -50,13 +50,15 @@ def score_drives(files: Sequence[str], history: Path | None, webhook: str | None
         failures.append(str(error))
         records, store = [], None
     stand, seen = standings(reports, records)
-    try:
-        if store is not None:
-            store.keep(one for one in seen if one.day <= now.date() + timedelta(days=1))  # else it pushes others out
-        if store is not None and webhook is not None:
-            _tell(store, webhook, stand, now)
-    except (SourceError, DeliveryError) as error:
-        failures.append(str(error))
+    if store is not None:
+        try:
+            stand += [] if files else _missed(store, reports, now)
+            # A clock that is ahead would push all other records out.
+            store.keep(one for one in seen if one.day <= now.date() + timedelta(days=1))
+            if webhook is not None:
+                _tell(store, webhook, stand, now)
+        except (SourceError, DeliveryError) as error:
+            failures.append(str(error))
     if as_json:
         from ae_assets.one_server.starter import starter_model
 
@@ -69,6 +71,14 @@ def score_drives(files: Sequence[str], history: Path | None, webhook: str | None
     if any(one.state in ALARMS for one in stand):
         return CHECK_FAILED
     return RUN_FAILED if failures or any(one.state == State.NOT_JUDGED for one in stand) else DONE
+
+
+def _missed(store: History, reports: Sequence[Report], now: datetime) -> list[Standing]:
+    """The drives that this machine has no more; those that it has are remembered."""
+    missed = gone(store.listed(), reports, now.date())
+    here = (Listed(one.drive, now.date(), one.device, one.model, one.serial) for one in reports if one.drive)
+    store.keep_listed(here)
+    return missed
 
 
 def _tell(store: History, webhook: str, stand: Sequence[Standing], now: datetime) -> None:

@@ -27,6 +27,9 @@ CREATE TABLE IF NOT EXISTS records (
     drive TEXT NOT NULL, day TEXT NOT NULL, state TEXT NOT NULL, since TEXT NOT NULL, readings TEXT NOT NULL,
     PRIMARY KEY (drive, day)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS listed (
+    drive TEXT PRIMARY KEY, day TEXT NOT NULL, device TEXT NOT NULL, model TEXT, serial TEXT
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS told (drive TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
 """
 
@@ -45,6 +48,17 @@ class Record:
     state: str
     since: date
     readings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A drive that this machine had on a day, the last on which it was read."""
+
+    drive: str
+    day: date
+    device: str
+    model: str | None
+    serial: str | None
 
 
 class History:
@@ -91,6 +105,27 @@ class History:
                 "(SELECT max(day) FROM records AS newer WHERE newer.drive = records.drive), ?)",
                 (f"-{KEEP.days} days",),
             )
+            connection.execute("COMMIT")
+
+    def listed(self) -> list[Listed]:
+        """The drives that this machine ever had."""
+        with self._opened() as connection:
+            try:
+                return [
+                    Listed(drive, date.fromisoformat(day), *rest)
+                    for drive, day, *rest in connection.execute(
+                        "SELECT drive, day, device, model, serial FROM listed ORDER BY drive"
+                    )
+                ]
+            except (ValueError, TypeError) as error:
+                raise self._refusal(error) from error
+
+    def keep_listed(self, drives: Iterable[Listed]) -> None:
+        """Takes the drives that this machine has now."""
+        rows = [(one.drive, one.day.isoformat(), one.device, one.model, one.serial) for one in drives]
+        with self._opened() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?, ?)", rows)
             connection.execute("COMMIT")
 
     def told(self) -> dict[str, str]:

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any
 
-from ae_assets.one_server.history import Record
+from ae_assets.one_server.history import Listed, Record
 from ae_assets.one_server.outputs import ADVICE, Kind, Report
 from ae_assets.one_server.rules import Level, Sign, counters, evidence, signs
 from ae_assets.one_server.starter import Decision, decisions, readings_of
 
 GROWTH_OVER = timedelta(days=28)
+SAID_FOR = timedelta(days=7)
+"""So long a drive that is gone is missed."""
 BY_MODEL, BY_RULE = "model", "rule"
 
 
@@ -110,6 +112,26 @@ def standings(reports: Iterable[Report], records: Sequence[Record]) -> tuple[lis
         newest[drive] = replace(standing, since=since if before else None, also=also)
     alone = [_standing(report, None, {}) for report in others]
     return sorted([*newest.values(), *alone], key=lambda one: one.report.device), seen
+
+
+def gone(listed: Iterable[Listed], reports: Sequence[Report], today: date) -> list[Standing]:
+    """The drives that this machine had within `SAID_FOR`, and has no more: broken, or taken out.
+
+    One that was not read today, such as one that sleeps, does not say who it is, but is still called what it was.
+    """
+    drives = {report.drive for report in reports}
+    unread = {report.device for report in reports if report.drive is None}
+    return [
+        Standing(
+            Report(one.device, datetime.combine(one.day, time(), UTC), model=one.model, serial=one.serial),
+            State.WATCH,
+            BY_RULE,
+            (f"not there any more: last read on {one.day}",),
+            since=one.day,
+        )
+        for one in listed
+        if one.drive not in drives and one.device not in unread and timedelta() <= today - one.day <= SAID_FOR
+    ]
 
 
 def _by_drive_and_day(

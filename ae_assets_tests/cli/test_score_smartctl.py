@@ -115,6 +115,22 @@ def test_the_drives_of_this_machine_are_asked(home: Path, tmp_path: Path, monkey
     assert "finds no drives" in said.error
 
 
+def test_a_drive_that_is_not_there_any_more_is_missed_and_one_that_sleeps_is_not(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeSmartctl(tmp_path / "bin", monkeypatch)
+    fake.drives({"/dev/sda": "wd_red", "/dev/sdb": "hgst_ultrastar"})
+    assert score(home).code == DONE
+    fake.drives({"/dev/sda": "wd_red", "/dev/sdb": "standby"})
+    asleep = score(home)
+    assert (asleep.code, "2 drives: 1 healthy, 1 not judged" in asleep.out) == (RUN_FAILED, True)
+    fake.drives({"/dev/sda": "wd_red"})
+    missed = score(home)
+    assert (missed.code, "2 drives: 1 healthy, 1 watch" in missed.out) == (CHECK_FAILED, True)
+    assert "not there any more: last read on" in missed.out
+    assert score(home, *outputs("wd_red")).code == DONE
+
+
 def test_a_webhook_hears_of_each_change_once_and_of_one_that_it_did_not_take_again(
     home: Path, tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ case "$1" in
     case "$answer" in
       HANG) exec sleep 60 ;;
       NONSENSE) echo "Segmentation fault" ;;
-      *) cat "$answer" ;;
+      *) sed "s|/dev/[a-z0-9]*|$device|g" "$answer" ;;
     esac ;;
 esac
 """
