@@ -31,7 +31,7 @@ from ae_assets.chain.rolling import training_of
 from ae_assets.chain.threshold import calibrate_latest, calibration_scores
 from ae_assets.chain.workspace import FEATURES, Workspace
 from ae_assets.cli.instance import load_table
-from ae_assets.detectors import FittedDetector, fit, windows_of
+from ae_assets.detectors import FittedDetector, Windows, fit, windows_of
 from ae_assets.detectors.config import CounterRuleConfig, GrowthRuleConfig, KMeansConfig
 from ae_assets.evaluation.intervals import Rate, rate_by_entity, rate_of
 from ae_assets.evaluation.pooling import pooled
@@ -42,7 +42,7 @@ from ae_assets.evaluation.spells import Lives
 from ae_assets.features.catalogue import feature_names
 from ae_assets.lakehouse import ModelStore
 from ae_assets.model.definition import WatchedTable
-from ae_assets.one_server.starter import FOLDER, WITHOUT_HISTORY
+from ae_assets.one_server.starter import FOLDER, LEAST_HISTORY, WITHOUT_HISTORY
 from ae_assets.reports.rolling import pooled_markdown
 from ae_assets.reports.tables import markdown_table
 from ae_assets.thresholds.target_far import TargetFarConfig
@@ -58,6 +58,7 @@ ANY_OF = (5, 187, 188, 197, 198)
 FALSE_ALARMS = 0.01
 """Per drive and 30 days: of ten sound drives one false alarm in ten months."""
 GROUPS = 5
+IN_USE = "in use: growth from a week of records on"
 KEYS = ("day", "entity", "cohort")
 SOURCE = (
     "Backblaze drive stats, daily readings 2014-02 to 2015-06 of 55,216 drives, published by Backblaze "
@@ -172,7 +173,9 @@ def judge(fleet: Fleet, splits: Mapping[str, Origin]) -> None:
         scores, cuts = scored(fleet, origin)
         protocol = Protocol(*origin.test, space.table.horizon_days, space.table.checks.window_days)
         frames = {one: scores.select(*KEYS, score=pl.col(one)) for one in scores.columns if one not in KEYS}
-        ranked = {one: frame for one, frame in frames.items() if "unseen" not in one and one != "any of five"}
+        ranked = {
+            one: frame for one, frame in frames.items() if "unseen" not in one and one not in {"any of five", IN_USE}
+        }
         for reference, of_reference in judged.items():
             of_reference.append(judge_split(name, origin.training, ranked, lives, protocol, reference=reference))
         points += [{"split": name, "scored by": one, **_point(protocol, lives, frame, cuts[one])}
@@ -198,7 +201,7 @@ def scored(fleet: Fleet, origin: Origin) -> tuple[pl.DataFrame, dict[str, float]
     by_group = [
         fit(space.table.detector, data.take(np.flatnonzero(_group(cohorts) != group))) for group in range(GROUPS)
     ]
-    cuts = {"any of five": 0.0, "unseen drive models": 0.0, "unseen drive models, without history": 0.0,
+    cuts = {"any of five": 0.0, IN_USE: 0.0, "unseen drive models": 0.0, "unseen drive models, without history": 0.0,
             "starter": _threshold(space, starter, training).cut,
             "starter without history": _threshold(fleet.levels, starter, training).cut}  # fmt: skip
     cuts_by_group = [[_threshold(seen, one, training, group).cut for group, one in enumerate(by_group)]
@@ -220,6 +223,12 @@ def scored(fleet: Fleet, origin: Origin) -> tuple[pl.DataFrame, dict[str, float]
             "sum of 28-day growths": growth.score(windows).astype(np.float64),
             "any of five": windows_of(frame, flags).values.clip(0).sum(axis=1, where=_known(frame, flags)),
         }
+        has_history = _feature(windows, "history_days") >= LEAST_HISTORY.days
+        ways[IN_USE] = np.where(
+            has_history,
+            ways["starter"] - cuts["starter"],
+            ways["starter without history"] - cuts["starter without history"],
+        )
         unseen = (("unseen drive models", windows), ("unseen drive models, without history", levels))
         for (way, seen), of_groups in zip(unseen, cuts_by_group, strict=True):
             above = np.stack([one.score(seen) - at for one, at in zip(by_group, of_groups, strict=True)])
@@ -228,6 +237,12 @@ def scored(fleet: Fleet, origin: Origin) -> tuple[pl.DataFrame, dict[str, float]
         columns = {way: pl.Series(np.where(judges, values, np.nan)).fill_nan(None) for way, values in ways.items()}
         frames.append(windows.keys().select(KEYS).with_columns(**columns))
     return pl.concat(frames).sort("entity", "day"), cuts
+
+
+def _feature(windows: Windows, feature: str) -> NDArray[np.float32]:
+    """A feature of the scored records; 0 where it is unknown."""
+    column = windows.values[windows.last_row, windows.feature_names.index(feature)]
+    return np.asarray(np.nan_to_num(column))
 
 
 def _known(frame: pl.DataFrame, flags: Sequence[str]) -> NDArray[np.bool_]:
@@ -280,7 +295,7 @@ def _as_often_as(protocol: Protocol, lives: Lives, scores: pl.DataFrame, rule: p
 
 
 def _words(rate: Rate) -> str:
-    return f"{rate.count:,} of {rate.total:,}: {rate.value or 0:.1%} [{rate.low:.1%}, {rate.high:.1%}]"
+    return f"{rate.count:,} of {rate.total:,}: {rate.value or 0:.2%} [{rate.low:.2%}, {rate.high:.2%}]"
 
 
 if __name__ == "__main__":

@@ -102,14 +102,18 @@ def _decisions(
     if not asked:
         return {}
     model = starter_model(with_growth=bool(before))
-    rows = [{"date": day, "serial_number": drive, **records[drive, day]} for drive, day in asked | before]
+    # Without a history each day is a drive of its own, or days of one call would tell growth that runs a day do not.
+    names = {(drive, day): drive if before else f"{drive}@{day}" for drive, day in asked | before}
+    rows = [{"date": key[1], "serial_number": name, **records[key]} for key, name in names.items()]
     decided, state = model.decide(_frame(rows, model))
-    by_key = {(row["entity"], row["day"]): row for row in decided.iter_rows(named=True)}
+    by_name = {(row["entity"], row["day"]): row for row in decided.iter_rows(named=True)}
     aside = {(row["entity"], row["day"]): row for row in state.set_aside.iter_rows(named=True)}
-    return {
-        key: _decided(by_key[key], with_growth=bool(before)) if key in by_key else _set_aside(aside.get(key))
-        for key in asked
-    }
+
+    def decision(name: str, day: date) -> Decision:
+        row = by_name.get((name, day))
+        return _set_aside(aside.get((name, day))) if row is None else _decided(row, with_growth=bool(before))
+
+    return {key: decision(names[key], key[1]) for key in asked}
 
 
 def _looked_back_on(

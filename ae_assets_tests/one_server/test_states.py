@@ -83,8 +83,9 @@ def test_a_disk_with_old_damage_is_watched_at_first_and_no_more_once_a_week_says
     assert states == [(State.WATCH, False), (State.WATCH, False), (State.HEALTHY, True)]
 
 
-def test_a_history_says_the_same_as_all_days_at_once() -> None:
-    days = [report_of(raws("wd_red", day, smart_5=max(0, day + 10) * 8)) for day in (-30, -20, -10, -7, -1, 0)]
+@pytest.mark.parametrize("days_of", [(-30, -20, -10, -7, -1, 0), (-3, -2, -1, 0)])
+def test_a_history_says_the_same_as_all_days_at_once(days_of: tuple[int, ...]) -> None:
+    days = [report_of(raws("wd_red", day, smart_5=max(0, day + 10) * 8)) for day in days_of]
     [at_once], seen = standings(days, [])
     records: list[Any] = []
     for day in days:
