@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ae_assets.thresholds.threshold import Threshold
 
 VERSION = "ae_assets.version"
-_IN_WORDS = "mlflow.note.content"
-"""The tag that MLflow shows as the description of a run."""
+_NAME, _IN_WORDS = "mlflow.runName", "mlflow.note.content"
+"""The tags that MLflow shows as the name of a run and as its description."""
 
 
 def training_facts(version: str, card: Mapping[str, Any]) -> Facts:
@@ -35,6 +35,7 @@ def training_facts(version: str, card: Mapping[str, Any]) -> Facts:
         },
         series={name: history[name] for name in ("train_loss", "validation_loss")},
         tags={
+            _NAME: version,
             VERSION: version,
             "ae_assets.features_snapshot": card["features_snapshot"] or "none",
             "ae_assets.code": code_version(),

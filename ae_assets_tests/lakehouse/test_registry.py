@@ -226,6 +226,47 @@ def test_a_version_with_a_damaged_file_is_not_loaded(place: Place) -> None:
         place.open().path(place.table, version)
 
 
+def test_a_threshold_that_is_stored_half_leaves_the_one_before_and_a_damaged_one_is_refused(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if place.location is None or not place.location.startswith("mlflow"):
+        pytest.skip("a file is put in place in one step")
+    from mlflow import MlflowClient
+
+    version, models = added(place), place.open()
+    before, text = f'{{"cut of {place.table}": 1}}', '{"cut": 2}'
+    models.write_threshold(place.table, version, before)
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "set_model_version_tag", broken)
+        with pytest.raises(ModelError, match="storing the threshold"):
+            models.write_threshold(place.table, version, text)
+    assert models.read_threshold(place.table, version) == before
+    (stored,) = [path for path in place.files.rglob("thresholds/*.json") if path.read_text() == before]
+    stored.write_text(text)
+    with pytest.raises(ModelError, match="is not the one that was stored"):
+        models.read_threshold(place.table, version)
+
+
+def broken(*_: object, **__: object) -> None:
+    raise OSError("the line is dead")
+
+
+def test_what_a_killed_process_left_in_the_home_is_removed_once_it_is_old(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if place.location is None or not place.location.startswith("mlflow"):
+        pytest.skip("of files: test_models.py")
+    version = added(place)
+    left = place.home / "unsent_models" / place.table / ".partial-abc"
+    left.mkdir()
+    (left / "model.keras").write_text("half")
+    models = place.open()
+    assert models.remove_incomplete(place.table, timedelta(hours=1)) == (0, 0)
+    monkeypatch.setattr("ae_assets.lakehouse.remains.SHORTEST", timedelta(days=-2))
+    assert models.remove_incomplete(place.table, timedelta(days=-1)) == (1, 4)
+    assert models.versions(place.table) == [version]
+
+
 def test_without_the_package_the_line_that_installs_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)
     server._import.cache_clear()

@@ -99,9 +99,18 @@ class MlflowModels:
 
     def promote(self, table: str, version: str) -> None:
         """Makes a version the champion, in one step."""
-        number = self._version(table, version).version
+        number = str(self._version(table, version).version)
         with self.server.refusals(f"promoting {version} of {table}"):
-            self.server.client().set_registered_model_alias(table, CHAMPION, str(number))
+            from mlflow.exceptions import MlflowException
+
+            client = self.server.client()
+            try:
+                client.set_registered_model_alias(table, CHAMPION, number)
+            except MlflowException as error:
+                if error.error_code != "BAD_REQUEST":
+                    raise
+                # Of two that set an alias for the first time at once its database refuses one; now it is there.
+                client.set_registered_model_alias(table, CHAMPION, number)
 
     def champion(self, table: str) -> str | None:
         """The version in use, None if none was promoted yet.
@@ -163,10 +172,12 @@ class MlflowModels:
         return content.decode()
 
     def remove_incomplete(self, table: str, keep: timedelta) -> tuple[int, int]:
-        """Ends the runs that killed processes left open; their artifacts are for ``mlflow gc`` to remove.
+        """Ends the runs that killed processes left open, and removes what they left in the home.
+
+        What they left among the artifacts is for ``mlflow gc`` to remove.
 
         Returns:
-            that no file was removed.
+            how many files of the home were removed, and their bytes together.
         """
         check_keep(keep)
         before = int((time.time() - keep.total_seconds()) * 1000)
@@ -175,7 +186,12 @@ class MlflowModels:
             asked = f"attributes.status = 'RUNNING' and tags.`{TABLE_TAG}` = '{table}' and start_time < {before}"
             for run in client.search_runs([experiment], asked):
                 client.set_terminated(run.info.run_id, "KILLED")
-        return 0, 0
+        partials = [*self._unsent(table).glob(f"{PARTIAL}*"), *self._cache(table).glob(f"{PARTIAL}*")]
+        old = [folder for folder in partials if folder.stat().st_mtime * 1000 < before]
+        sizes = [path.stat().st_size for folder in old for path in folder.rglob("*") if path.is_file()]
+        for folder in old:
+            shutil.rmtree(folder, ignore_errors=True)
+        return len(sizes), sum(sizes)
 
     def _send(self, table: str, folder: Path) -> None:
         """Registers the version in a local folder, with the threshold where it has one, and removes the folder."""

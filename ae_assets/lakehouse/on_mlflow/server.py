@@ -23,8 +23,9 @@ _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # Pauses double from two seconds: a minute, for a restart or a failover. Its own seven tries take four.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",
+    # Pauses double from two seconds: half a minute, for a restart; its own seven tries take four minutes. A sensor
+    # that asks for the champion is given one.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
 """Settings of MLflow that hold where the environment has none."""
