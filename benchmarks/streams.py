@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import numpy as np
+import polars as pl
 
 from ae_assets.chain.stream import Landed, consume, make_topic
 from ae_assets.chain.workspace import Workspace
@@ -82,7 +83,38 @@ def _of_kafka(home: Path) -> Iterator[Row]:
         on = f"{RECORDS:,} records of three values as JSON, one broker on this machine"
         yield Row("sending to a topic", RECORDS / sent, "records/s", note=on)
         yield Row("landing a topic", RECORDS / seconds, "records/s", "all records", landed.rows == RECORDS, on)
+        yield from _of_avro(Topic.of(broker.location("avro", "?format=avro")), home / "avro")
         yield from _delays(space, topic)
+
+
+def _of_avro(topic: Topic, home: Path) -> Iterator[Row]:
+    """The same records by the schema of the contract."""
+    from confluent_kafka import Producer
+
+    space = Workspace(_table(topic.location), Lakehouse.open(home), ModelStore.open(home, None))
+    number, start = pl.col("number"), datetime(2024, 4, 15, tzinfo=UTC)
+    rows = pl.DataFrame({"number": range(RECORDS)}).select(
+        (number % 10).cast(pl.String).alias("channel"),
+        (pl.lit(start) + pl.duration(minutes=5 * (number // 10))).alias("measured_at"),
+        *((number % 97 / share).alias(name) for name, share in (("flow", 8), ("velocity", 16), ("level", 24))),
+    )
+    began = time.perf_counter()
+    values = topic.records(space.table.reading).encoded(rows, rows.cast(pl.String))
+    encoded = time.perf_counter() - began
+    make_topic(topic)
+    producer = Producer({**topic.client, "enable.idempotence": True, "compression.type": "zstd", "linger.ms": 5})
+    for channel, value in zip(rows["channel"], values, strict=True):
+        producer.produce(topic.name, value, channel)
+        producer.poll(0)
+        if len(producer) > 50_000:
+            producer.flush()
+    producer.flush()
+    began = time.perf_counter()
+    landed = consume(space, topic, group="bench", until_end=True)
+    seconds = time.perf_counter() - began
+    on = f"{RECORDS:,} records of three values in Avro, {len(values[0])} bytes each"
+    yield Row("writing records in Avro", RECORDS / encoded, "records/s", note=on)
+    yield Row("landing a topic in Avro", RECORDS / seconds, "records/s", "all records", landed.rows == RECORDS, on)
 
 
 def _delays(space: Workspace, topic: Topic) -> Iterator[Row]:

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from ae_assets.errors import ConfigError, SourceError
 from ae_assets.schemas.columns import stored_name
-from ae_assets.schemas.layouts.layout import RESCUED_COLUMN, ROW_COLUMN
+from ae_assets.schemas.layouts.layout import RESCUED_COLUMN, ROW_COLUMN, Layout
 from ae_assets.schemas.periods import Periods
 from ae_assets.schemas.reading import Reading
 from ae_assets.sources.addresses import ServerSettings, address_of
@@ -194,8 +194,9 @@ def decoded(
     layout = reading.layout
     columns, time = layout.contract_columns, layout.time.name
     rows, reasons = [], []
+    names = _Names(layout)
     for record in records:
-        found = record.failure or _fields(record.value, reading, kind)
+        found = record.failure or _fields(record.value, reading, kind, names)
         reasons.append(found if isinstance(found, str) else None)
         rows.append({} if isinstance(found, str) else found)
     cells = {name: [row.get(name) for row in rows] for name in columns}
@@ -242,27 +243,44 @@ def _with_each_field_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _fields(value: bytes | None, reading: Reading, kind: "Schemas | JsonObjects") -> dict[str, str | datetime] | str:
+class _Names(dict[str, str]):
+    """What the layout calls the fields of records, by their names there; empty for those that it does not know."""
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        self._layout = layout
+
+    def __missing__(self, name: str) -> str:
+        known = self._layout.spelled(stored_name(name))
+        self[name] = known if self._layout.knows(known.lower()) else ""
+        return self[name]
+
+
+def _fields(
+    value: bytes | None, reading: Reading, kind: "Schemas | JsonObjects", names: _Names
+) -> dict[str, str | datetime] | str:
     """The fields of a record that the contract names, as text, the time also as a time; or why it is none."""
     if value is None:
         return "it has no value"
     found = kind.fields(value)
     try:
-        return found if isinstance(found, str) else _of_contract(found, reading)
+        return found if isinstance(found, str) else _of_contract(found, reading, names)
     except ValueError as problem:
         return str(problem)
 
 
-def _of_contract(found: Mapping[str, Any], reading: Reading) -> dict[str, str | datetime]:
+def _of_contract(found: Mapping[str, Any], reading: Reading, names: _Names) -> dict[str, str | datetime]:
     """The fields that the contract names; ValueError says what is wrong with one."""
-    layout, fields = reading.layout, dict[str, str | datetime]()
+    time, fields = reading.layout.time.name, dict[str, str | datetime]()
     for name, cell in found.items():
-        known = layout.spelled(stored_name(name))
-        if not layout.knows(known.lower()) or cell is None:
+        known = names[name]
+        if not known or cell is None:
             continue
         if known in fields:
             raise ValueError(f"it has {quoted(known)} twice, in upper and lower case")
-        if known == layout.time.name and isinstance(cell, date):
+        if isinstance(cell, str) and cell.isascii():
+            fields[known] = cell
+        elif known == time and isinstance(cell, date):
             fields[known] = cell if isinstance(cell, datetime) else datetime.combine(cell, datetime.min.time())
         else:
             fields[known] = _text_of(name, cell, reading.decimal_mark)

@@ -226,3 +226,39 @@ ONE = pl.DataFrame({"at": [AT], "site": ["a"], "level": [1.5]})
 )
 def test_each_record_is_a_row_or_a_dead_letter(values: list[bytes]) -> None:
     rows_of(values)
+
+
+HUGE, NEGATIVE = b"\xfe\xff\xff\xff\xff\xff\xff\xff\x7f", b"\x01"
+"""Lengths as Avro writes them: four billion billion, and -1."""
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("string", "bytes", "long", "double", "boolean"),
+        {"type": "array", "items": "int"},
+        {"type": "map", "values": {"type": "array", "items": "string"}},
+        {"type": "enum", "name": "One", "symbols": ["a"]},
+        {"type": "long", "logicalType": "timestamp-micros"},
+        {"type": "int", "logicalType": "date"},
+        {"type": "string", "logicalType": "uuid"},
+        {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2},
+    ],
+    ids=str,
+)
+def test_lengths_and_values_made_to_harm_are_dead_letters_or_cells(kind: Any, tmp_path: Path) -> None:
+    own = schema(SITE, ("level", kind))
+    (tmp_path / "own.avsc").write_text(json.dumps(own))
+    schemas = Schemas.of(str(tmp_path), READING.layout)
+    mark = _mark_of(fastavro.parse_schema(own)) + b"\x02a"
+    hostile = (
+        HUGE,
+        NEGATIVE,
+        NEGATIVE + HUGE,
+        HUGE + HUGE,
+        b"\xff" * 20,
+        b"",
+        b"\x04\xff\xfe",
+        b"\x00\x00\xf8\x7f" * 2,
+    )
+    rows_of([mark + one for one in hostile], schemas)
