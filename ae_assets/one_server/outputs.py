@@ -21,8 +21,9 @@ LONGEST_NAME = 100
 LARGEST_COUNT = 2**128 - 1
 """NVMe counts in 16 bytes."""
 
-NOT_PARSED, NOT_OPENED, SOME_FAILED = 1, 2, 4
-"""Bits of smartctl's exit status: wrong use, the drive could not be opened or sleeps, some of the commands failed."""
+NOT_PARSED, NOT_OPENED, SOME_FAILED, FAILED, ERRORS_LOGGED = 1, 2, 4, 8, 64
+"""Bits of smartctl's exit status (smartctl(8)): wrong use, the drive could not be opened or sleeps, some of the
+commands failed, the drive says that it is failing, its log holds errors. What others say stands in the readings."""
 
 
 class Kind(StrEnum):
@@ -111,6 +112,7 @@ class Report:
         problem: why nothing can be said; None where something can.
         words: what stands behind the problem, as smartctl says it.
         incomplete: whether some commands to the drive failed, so that readings may be absent.
+        errors_logged: whether its log of errors, of any age, holds some.
     """
 
     device: str
@@ -126,6 +128,7 @@ class Report:
     problem: Problem | None = None
     words: str = ""
     incomplete: bool = False
+    errors_logged: bool = False
 
     @property
     def day(self) -> date:
@@ -197,13 +200,14 @@ def _report(value: Any, where: str, now: datetime) -> Report:
         model=_text(value.get("model_name")) or _text(value.get("scsi_model_name")),
         serial=_text(value.get("serial_number")),
         capacity_bytes=_count(_at(value, "user_capacity", "bytes")) or _count(value.get("nvme_total_capacity")),
-        passed=_flag(_at(value, "smart_status", "passed")),
+        passed=False if exit_status & FAILED else _flag(_at(value, "smart_status", "passed")),
         attributes={one.number: one for one in _attributes(_at(value, "ata_smart_attributes", "table"))},
         counts=_counts(value),
         self_test=_self_test(value),
         problem=problem,
         words=words,
         incomplete=bool(exit_status & SOME_FAILED),
+        errors_logged=bool(exit_status & ERRORS_LOGGED),
     )
 
 

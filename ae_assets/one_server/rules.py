@@ -84,7 +84,7 @@ def evidence(report: Report) -> bool:
                 {"grown_defects", "uncorrected_reads", "percentage_used"} & report.counts.keys()
             )
         case Kind.HARD_DISK:
-            return any(number in report.attributes for number in COUNTERS)
+            return any(one.raw is not None for number, one in report.attributes.items() if number in COUNTERS)
         case Kind.ATA_SSD:
             return report.passed is not None and bool(report.attributes)
         case _:
@@ -103,6 +103,8 @@ def _of_any(report: Report) -> Iterator[Sign]:
         yield Sign(Level.WATCH, f"{report.counts['endurance_used']}% of its endurance is used", "endurance_used")
     if report.passed is None and report.problem is None:
         yield Sign(Level.NOTE, "it gave no verdict on itself")
+    if report.errors_logged:
+        yield Sign(Level.NOTE, "its log holds errors, new or old: smartctl -l error")
     if report.incomplete:
         yield Sign(Level.NOTE, "some commands to it failed, so readings may be absent")
 

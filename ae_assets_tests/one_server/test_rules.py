@@ -48,6 +48,16 @@ def test_a_drive_that_says_itself_that_it_fails_fails() -> None:
         assert signs(report(name, smart_status={"passed": False}))[0].level == Level.FAILING
 
 
+def test_the_exit_status_of_smartctl_tells_what_the_output_leaves_out() -> None:
+    found = {}
+    for exit_status in (0, 4, 8, 16, 32, 64, 128):
+        value = {**content("wd_red"), "smart_status": {}}
+        value["smartctl"]["exit_status"] = exit_status
+        found[exit_status] = levels(value)
+    unsaid = [Level.NOTE]
+    assert found == {0: unsaid, 4: unsaid * 2, 8: [Level.FAILING], 16: unsaid, 32: unsaid, 64: unsaid * 2, 128: unsaid}
+
+
 def test_an_attribute_at_its_threshold_is_worse_where_the_vendor_says_that_it_announces_a_failure() -> None:
     found = {}
     for prefailure in (True, False):
