@@ -32,7 +32,8 @@ def main() -> None:
     for variable in DATABASES:
         make_database(with_admin, os.environ[variable])
     with_admin.close()
-    for name in sorted({urlsplit(os.environ[variable]).netloc for variable in BUCKETS}):
+    addresses = [urlsplit(os.environ[variable]) for variable in BUCKETS]
+    for name in sorted({address.netloc for address in addresses if address.scheme == "s3"}):  # models may be in MLflow
         make_bucket(name)
     with dg.DagsterInstance.get() as instance:
         for pool, limit in POOLS.items():
