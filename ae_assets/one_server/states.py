@@ -146,10 +146,19 @@ def _by_drive_and_day(
             others.append(report)
             continue
         key = report.drive, report.day
+        if key in by_key and _are_two(by_key[key], report):
+            others.append(report)
+            continue
         if key not in by_key or report.at > by_key[key].at:
             by_key[key] = report
         paths.setdefault(report.drive, set()).add(report.device)
     return by_key, paths, others
+
+
+def _are_two(one: Report, other: Report) -> bool:
+    """Whether two devices that name one model and serial number on one day cannot be one drive: their ages differ."""
+    hours = [report.counts.get("power_on_hours", 0) for report in (one, other)]
+    return one.device != other.device and abs(hours[0] - hours[1]) > 24
 
 
 def _standing(report: Report, decision: Decision | None, earlier: Mapping[str, tuple[int, date]]) -> Standing:

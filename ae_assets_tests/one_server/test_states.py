@@ -144,6 +144,9 @@ def test_two_drives_to_which_a_case_gives_one_serial_number_are_two() -> None:
         {**content("hitachi_failed"), "serial_number": "0123"}, {**content("wd_red"), "serial_number": "0123"}
     )
     assert sorted(one.state for one in twins) == [State.FAILING, State.HEALTHY]
+    alike = {**raws("wd_red", smart_197=300), "device": {"name": "/dev/sdy", "protocol": "ATA"}}
+    alike["power_on_time"] = {"hours": 7}
+    assert sorted(one.state for one in stand(content("wd_red"), alike)) == [State.HEALTHY, State.WATCH]
 
 
 def test_hours_are_those_that_smartctl_makes_of_a_raw_value_with_minutes_in_it() -> None:
