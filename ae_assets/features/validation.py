@@ -26,6 +26,8 @@ DESCRIBED_AT_ONCE = 20_000
 """Rows set aside whose JSON is built at once: a wide day set aside as a whole must not need gigabytes."""
 
 ROW, _MARKS = "__row", "__broken_"
+_PERIOD = f"{_MARKS}period"
+"""The period of each row, where there are several."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOCATED = pl.Struct({"column": pl.String, "value": pl.String})
 
@@ -73,7 +75,7 @@ def validate_day(raw: pl.DataFrame, day: date, contract: RawContract | None = No
     aside = judged.filter(pl.any_horizontal(marks))
     kept = judged.filter(~pl.any_horizontal(marks))
     described = [
-        _quarantine(part, [*rules, contract.unique], day, contract)
+        _quarantine(part, [*rules, contract.unique], pl.lit(day), contract)
         for part in aside.iter_slices(max(1, min(aside.height, DESCRIBED_AT_ONCE)))
     ]
     return Validated(
@@ -102,43 +104,45 @@ def valid_rows(raw: pl.DataFrame, day: date, contract: RawContract) -> pl.DataFr
 def validate_stretch(raw: pl.DataFrame, contract: RawContract) -> Validated:
     """Sets aside the rows of several periods that cannot be true; which period a row is of, it says itself.
 
-    Periods without a broken rule, which are nearly all, are looked at at once.
+    The rules are asked of all periods at once, as `valid_rows` asks them; Pandera says what is wrong with the columns.
 
     Args:
-        raw: raw rows of some devices, in the order of their file, with ``source_row``.
+        raw: raw rows of some devices, in the order of their file, or with ``source_row``.
         contract: the contract of their layout.
 
     Returns:
-        As `validate_day` of each period. Rows without a time are set aside as ones of the first period.
+        As `validate_day` of each period; ``day`` of rows without a time is null, in the quarantine.
 
     Raises:
         ContractError: as `validate_day`.
     """
     frame, periods, time = contract.widened(raw), contract.rhythm.periods, contract.names["day"]
-    nothing = nothing_set_aside(periods)
-    if not contract.has_types(frame.schema) or frame.is_empty():
-        # It says what is wrong with the columns.
-        return validate_day(raw, date(1970, 1, 1) if periods.dtype == pl.Date else periods.of(_EPOCH), contract)
-    of_rows = frame.select(periods.of_times(pl.col(time)).alias(PERIOD)).to_series()
-    first: date = of_rows.min() or periods.of(_EPOCH)  # type: ignore[assignment]  # polars does not know its type
+    of_rows = frame.select(periods.of_times(pl.col(time)).alias(_PERIOD)) if time in frame.columns else frame.clear()
+    first: date = periods.of(_EPOCH)
+    if not contract.has_types(frame.schema):
+        return validate_day(raw, first, contract)
     # Each row is of its own period, so that the rule about it asks for a time alone.
     here = pl.when(pl.col(time).is_not_null()).then(pl.lit(first).cast(frame.schema[time])).alias(time)
     rules = contract.rules(first, frame.columns)
-    whole = frame.with_columns(here).select(pl.all_horizontal(rule.check for rule in rules)).to_series()
-    repeated = frame.select(of_rows, *contract.key).is_duplicated()
-    sound = whole & ~repeated
-    if sound.all():
-        return Validated(_normalised(frame, of_rows, contract), nothing)
-    odd = of_rows.fill_null(first).is_in(of_rows.fill_null(first).filter(~sound).unique().implode())
-    parts = [_normalised(frame.filter(~odd), of_rows.filter(~odd), contract)]
-    aside = [nothing]
-    of_odd = of_rows.fill_null(first).filter(odd)
-    rows = raw.filter(odd)
-    for period in of_odd.unique().sort():
-        validated = validate_day(rows.filter(of_odd == period), period, contract)
-        parts.append(validated.valid)
-        aside.append(validated.quarantine)
-    return Validated(pl.concat(parts, how="diagonal"), pl.concat(aside))
+    checks = [(~rule.check).alias(_mark(position)) for position, rule in enumerate(rules)]
+    marks = frame.with_columns(here).select(checks)
+    judged = pl.concat([frame.with_row_index(ROW), of_rows, marks], how="horizontal")
+    judged = judged.with_columns(_repeats(judged, len(rules), contract).alias(_mark(len(rules))))
+    names = [_mark(position) for position in range(len(rules) + 1)]
+    is_broken = judged.select(pl.any_horizontal(names)).to_series()
+    kept = frame.filter(~is_broken)
+    valid = _normalised(kept, of_rows.filter(~is_broken).to_series(), contract)
+    if not is_broken.any():
+        return Validated(valid, nothing_set_aside(periods))
+    aside = judged.filter(is_broken)
+    described = [
+        _quarantine(part, [*rules, contract.unique], pl.col(_PERIOD), contract)
+        for part in aside.iter_slices(DESCRIBED_AT_ONCE)
+    ]
+    return Validated(
+        _with_labels_of_repeats(valid, judged, contract),
+        pl.concat(described) if described else nothing_set_aside(periods),
+    )
 
 
 def with_whole_records(quarantine: pl.DataFrame, judged: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
@@ -206,8 +210,12 @@ def _repeats(judged: pl.DataFrame, rules: int, contract: RawContract) -> pl.Seri
     order = [column for column in ("source_row", ROW) if column in judged.columns]
     marks = [_mark(position) for position in range(rules)]
     entity = contract.names["entity"]
-    held = judged.select(*contract.key, *order, *marks).filter(~pl.any_horizontal(pl.lit(value=False), *marks))
-    repeated = held.sort(order).filter(~contract.unique.check).get_column(ROW)
+    several = [_PERIOD] if _PERIOD in judged.columns else []
+    held = judged.select(*contract.key, *several, *order, *marks).filter(
+        ~pl.any_horizontal(pl.lit(value=False), *marks)
+    )
+    is_first = pl.struct(*several, *contract.key).is_first_distinct() if several else contract.unique.check
+    repeated = held.sort(order).filter(~is_first).get_column(ROW)
     return judged.select(pl.col(ROW).is_in(repeated.implode()) & pl.col(entity).is_not_null()).to_series()
 
 
@@ -215,7 +223,8 @@ def _with_labels_of_repeats(valid: pl.DataFrame, frame: pl.DataFrame, contract: 
     """Each row with the largest label of its record: the row that was set aside may be the failure."""
     if "label" not in contract.names:
         return valid
-    rows = frame.select(*_record_columns(contract), known=contract.names["label"])
+    period = [pl.col(_PERIOD).alias(PERIOD)] if _PERIOD in frame.columns else []
+    rows = frame.select(*period, *_record_columns(contract), known=contract.names["label"])
     key = [name for name in rows.columns if name != "known"]
     repeated = rows.filter(_as_one(key).is_duplicated(), pl.col("known").is_between(0, 1))
     if repeated.is_empty():
@@ -250,13 +259,13 @@ def _normalised(frame: pl.DataFrame, day: date | pl.Series, contract: RawContrac
     )
 
 
-def _quarantine(aside: pl.DataFrame, rules: list[Rule], day: date, contract: RawContract) -> pl.DataFrame:
+def _quarantine(aside: pl.DataFrame, rules: list[Rule], day: pl.Expr, contract: RawContract) -> pl.DataFrame:
     """One row per row set aside, in their order: the gravest rule by name, all of them, and the row itself."""
     names = [pl.when(_mark(position)).then(pl.lit(rule.name)) for position, rule in enumerate(rules)]
     gravest = pl.coalesce(pl.when(_mark(position)).then(pl.lit(position)) for position in range(len(rules)))
     own = [column for column in aside.columns if column != ROW and not column.startswith(_MARKS)]
     described = aside.with_columns(
-        pl.lit(day).alias("day"),
+        day.alias("day"),
         pl.col(contract.names["entity"]).alias("entity"),
         pl.concat_list(names).list.drop_nulls().list.unique(maintain_order=True).list.join(",").alias("broken_rules"),
         _record(own).alias("record"),

@@ -125,13 +125,16 @@ def answer(
 
 def _reasons(quarantine: pl.DataFrame) -> pl.DataFrame:
     """Each row set aside by its place in the body."""
+    # A body is no file of one period, of which the rule speaks.
+    timeless = pl.col(PERIOD).is_null() & pl.col("rule").str.contains("the_partition_")
+    reason = pl.when(timeless).then(pl.lit("without a time a row says nothing of when")).otherwise("reason")
     return quarantine.select(
         pl.col("source_row").cast(pl.Int64).sub(1).alias("index"),
         ENTITY,
         "column",
         pl.col("value").str.head(LONGEST_VALUE),
         "rule",
-        "reason",
+        reason.alias("reason"),
         "broken_rules",
     ).sort("index")
 

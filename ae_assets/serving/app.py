@@ -99,19 +99,25 @@ class Server:
         while True:
             await asyncio.sleep(self.settings.poll_seconds)
             for table in self.tables.values():
-                before = table.in_use.model.version
-                version = await self.in_thread(table.look)
-                if version is None:
-                    continue
-                if table.refused is not None:
-                    self.metrics.refused.labels(table.name).inc()
-                    log("model refused", table=table.name, kept=before, refused=table.refused[0], why=table.refused[1])
-                    continue
-                self.metrics.loaded.labels(table.name).inc()
-                with suppress(KeyError):
-                    self.metrics.model.remove(table.name, before)
-                self._say_version(table)
-                log("model taken up", table=table.name, version=version, before=before)
+                try:
+                    await self._look(table)
+                except Exception as error:  # noqa: BLE001 - whatever it is, the next look may find better
+                    log("look failed", table=table.name, error=type(error).__name__)
+
+    async def _look(self, table: ServedTable) -> None:
+        before = table.in_use.model.version
+        version = await self.in_thread(table.look)
+        if version is None:
+            return
+        if table.refused is not None:
+            self.metrics.refused.labels(table.name).inc()
+            log("model refused", table=table.name, kept=before, refused=table.refused[0], why=table.refused[1])
+            return
+        self.metrics.loaded.labels(table.name).inc()
+        with suppress(KeyError):
+            self.metrics.model.remove(table.name, before)
+        self._say_version(table)
+        log("model taken up", table=table.name, version=version, before=before)
 
     def _say_version(self, table: ServedTable) -> None:
         self.metrics.model.labels(table.name, table.in_use.model.version).set(1)

@@ -24,7 +24,8 @@ from ae_assets.sources.printable import quoted
 JSON, ARROW = "application/json", "application/vnd.apache.arrow.stream"
 LONGEST_CELL = 1_000
 """Characters of a text: longer ones are no name of a device, and a dictionary of Arrow repeats one without end."""
-_MOST_NAMED = 10
+_FEW = 1_000
+"""Brackets in texts, and of what is around the rows."""
 _PLAIN = (
     *(pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null, pa.types.is_date),
     *(pa.types.is_timestamp, pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
@@ -142,6 +143,9 @@ def _is_read(name: str, contract: RawContract) -> bool:
 
 def _of_json(body: bytes, settings: Settings) -> tuple[pl.DataFrame, Mapping[int, Mapping[str, str]]]:
     """Its cells as text, so that no digit is lost, and by row what could not be a cell."""
+    # Python is not asked for other things while it reads JSON, so what it would make of it is counted before.
+    if body.count(b"{") + body.count(b"[") > 2 * settings.rows + _FEW or body.count(b",") > settings.cells:
+        raise too_large("the JSON", settings.cells, "cells, or lists and objects beside its rows")
     try:
         # A number of a million digits is a text here, and never becomes one.
         content = json.loads(body, parse_int=str, parse_float=str, parse_constant=str)

@@ -36,6 +36,7 @@ class Settings(BaseModel):
     unpacked_bytes: _Count = Field(default=32 * _MIB, description="Most bytes of a body after gzip.")
     memory_bytes: _Count = Field(default=256 * _MIB, description="Most bytes of the bodies of all requests in work.")
     rows: _Count = Field(default=100_000, description="Most rows of a request, those looked up included.")
+    cells: _Count = Field(default=1_500_000, description="Most cells of a request in JSON.")
     entities: _Count = Field(default=10_000, description="Most devices of a request.")
     periods: _Count = Field(default=1_100, description="Most periods from the first row of a request to its last.")
     requests: _Count = Field(default=128, description="Most requests in work; further ones are shed.")

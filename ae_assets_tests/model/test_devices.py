@@ -16,6 +16,7 @@ from ae_assets.chain.champion import load_champion
 from ae_assets.chain.table_facts import table_facts
 from ae_assets.chain.workspace import ANOMALIES, RAW
 from ae_assets.decisions.mutes import Mute
+from ae_assets.features.validation import validate_day
 from ae_assets.model import devices
 from ae_assets.model.devices import Question, TableFacts
 from ae_assets.model.model import Model
@@ -172,6 +173,26 @@ def test_rows_that_cannot_be_true_are_set_aside_and_the_others_stay(model: Model
         5: "date_is_the_partition_day",
         99: "entity_is_unique",
     }
+
+
+def test_rows_of_several_periods_are_validated_as_those_of_each(model: Model, raw: pl.DataFrame) -> None:
+    rows = raw.head(2_000).with_columns(source_row=pl.int_range(1, pl.len() + 1, dtype=pl.Int32))
+    number = pl.col("source_row")
+    broken = rows.with_columns(
+        failure=pl.when(number % 97 == 3).then(7).when(number % 50 == 2).then(1).otherwise("failure").cast(pl.Int8),
+        model=pl.when(number % 89 != 5).then("model"),
+        smart_5_raw=pl.when(number % 83 == 7).then(-1).otherwise("smart_5_raw"),
+        capacity_bytes=pl.when(number % 79 == 7).then(5).otherwise("capacity_bytes"),
+    )
+    again = broken.filter(number % 50 < 3).with_columns(number + 10_000, failure=pl.lit(1, pl.Int8))
+    whole = pl.concat([again, broken])
+    at_once = devices.validate(model, whole)
+    days = [validate_day(whole.filter(date=day), day, model.contract) for day in whole["date"].unique()]
+    valid = pl.concat([day.valid for day in days]).sort("day", "entity")
+    aside = pl.concat([day.quarantine for day in days]).sort("source_row")
+    assert_frame_equal(at_once.valid.sort("day", "entity"), valid)
+    assert_frame_equal(at_once.quarantine.sort("source_row"), aside)
+    assert aside["rule"].n_unique() == 5
 
 
 def test_a_device_may_be_asked_for_before_the_table_began(model: Model, raw: pl.DataFrame, facts: TableFacts) -> None:
