@@ -20,6 +20,7 @@ from ae_assets_tests.chain import steps
 from ae_assets_tests.chain.gauges import GAUGES, gauges, numbered, write_period
 from ae_assets_tests.chain.tables import storage_of
 
+pytestmark = pytest.mark.slow
 SETTINGS = Settings()
 COUNT = {HOURLY: 24 * 4, WEEKLY: 14}
 TOLD = [
