@@ -4,6 +4,7 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -157,6 +158,9 @@ def _of_json(body: bytes, settings: Settings) -> tuple[pl.DataFrame, Mapping[int
     if not isinstance(rows, list):
         raise Refusal(422, 'the JSON has no list "rows", expected {"rows": [{"COLUMN": VALUE, ...}, ...]}')
     _refuse_too_many(len(rows), settings)
+    plain = None if b"\\u" in body or b"\xed" in body else _plain(rows)  # without halves of characters
+    if plain is not None:
+        return plain, {}
     cells: list[Mapping[str, str | None]] = []
     notes: dict[int, Mapping[str, str]] = {}
     names: dict[str, None] = {}
@@ -168,14 +172,26 @@ def _of_json(body: bytes, settings: Settings) -> tuple[pl.DataFrame, Mapping[int
             notes[number] = note
         if len(names) > MAX_COLUMNS:
             raise too_large("the rows", MAX_COLUMNS, "columns")
-    return _framed(cells, list(names)), notes
+    return _framed({name: [row.get(name) for row in cells] for name in names}, len(cells)), notes
 
 
-def _framed(cells: Sequence[Mapping[str, str | None]], names: Sequence[str]) -> pl.DataFrame:
-    columns = {
-        name: pl.Series([row.get(name) for row in cells], dtype=pl.String) for name in names if name != ROW_COLUMN
-    }
-    return pl.DataFrame({**columns, ROW_COLUMN: pl.int_range(1, len(cells) + 1, dtype=pl.Int64, eager=True)})
+def _plain(rows: Sequence[Any]) -> pl.DataFrame | None:
+    """Rows whose cells are all texts, numbers or empty, as nearly all are; None where one is something else."""
+    if not all(type(row) is dict for row in rows):
+        return None
+    names = dict.fromkeys(chain.from_iterable(rows))
+    if len(names) > MAX_COLUMNS:
+        raise too_large("the rows", MAX_COLUMNS, "columns")
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    if not all({*map(type, values)} <= {str, type(None)} for values in columns.values()):
+        return None
+    frame = _framed(columns, len(rows))
+    return frame.with_columns(pl.when(pl.col(pl.String) != "").then(pl.col(pl.String)))
+
+
+def _framed(columns: Mapping[str, Sequence[str | None]], height: int) -> pl.DataFrame:
+    texts = {name: pl.Series(values, dtype=pl.String) for name, values in columns.items() if name != ROW_COLUMN}
+    return pl.DataFrame({**texts, ROW_COLUMN: pl.int_range(1, height + 1, dtype=pl.Int64, eager=True)})
 
 
 def _of_arrow(body: bytes, settings: Settings) -> pl.DataFrame:

@@ -61,6 +61,8 @@ BODIES = {
     "deep cell": (row_of('"smart_5_raw":' + opened(50_000, '{"a":').decode()), 422),
     "another text encoding": (json_rows(ROW).decode().encode("utf-16"), 200),
     "half a character": (row_of(r'"smart_5_raw":"\ud800"'), 200),
+    "half a character in bytes": (row_of('"smart_5_raw":"X"').replace(b"X", b"\xed\xa0\x80"), 200),
+    "a list and true among cells": (row_of('"smart_5_raw":[1],"smart_9_raw":true,"smart_194_raw":""'), 200),
     "no number": (row_of('"smart_5_raw":NaN,"smart_9_raw":-Infinity'), 200),
     "a number of many digits": (row_of(f'"smart_5_raw":{"9" * 900}'), 200),
     "a long cell": (json_rows({**ROW, "serial_number": "S" * 2_000}), 413),
