@@ -59,10 +59,10 @@ def counted_reads() -> Iterator[dict[str, Reads]]:
     read = files.read_files
 
     def counting(
-        table: Any, layout: Any, data_files: Sequence[Any], columns: Sequence[str], entities: Any = None
+        table: Any, layout: Any, data_files: Sequence[Any], columns: Sequence[str], *entities: Any
     ) -> pl.DataFrame:
         asked.append((table.name()[-1], [file.file_path for file in data_files], list(columns)))
-        return read(table, layout, data_files, columns, entities)
+        return read(table, layout, data_files, columns, *entities)
 
     with patch.object(files, "read_files", counting), patch.object(revision, "read_files", counting):
         try:
