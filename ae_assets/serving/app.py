@@ -102,7 +102,8 @@ class Server:
                 try:
                     await self._look(table)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the next look may find better
-                    log("look failed", table=table.name, error=type(error).__name__)
+                    why = str(error) if isinstance(error, AeAssetsError) else ""
+                    log("look failed", table=table.name, error=type(error).__name__, why=why)
 
     async def _look(self, table: ServedTable) -> None:
         before = table.in_use.model.version

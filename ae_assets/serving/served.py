@@ -1,6 +1,7 @@
 """A table that is served: its champion, taken up while requests go on, and what its lakehouse knows."""
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -28,6 +29,8 @@ from ae_assets.schemas.records import ENTITY, PERIOD, TIME, key_of
 
 WARMED_WINDOWS = 2_048
 """The largest block of windows that a network is compiled for."""
+REFUSED_SECONDS = 60.0
+"""After which a champion that was refused is tried again: it may have been out of reach."""
 STORED_PERIODS = 30 * timedelta(days=1)
 """How far back from the newest period a stored decision is looked for."""
 
@@ -66,6 +69,8 @@ class ServedTable:
         self._facts_of: tuple[Any, ...] = ()
         self.refused: tuple[str, str] | None = None
         """The champion that was not taken up, and why; None: the champion is in use."""
+        self._again = 0.0
+        """When it is looked at again."""
 
     @property
     def in_use(self) -> InUse:
@@ -91,25 +96,25 @@ class ServedTable:
         """Takes up another champion, and what the tables know since; takes long, beside the requests.
 
         Returns:
-            The version that was taken up or refused; None: nothing has changed. What was in use stays where the
-            champion, the tables or the mute list cannot be read; ``refused`` says why.
+            The version that was taken up, or that was not, as ``refused`` says; None: nothing has changed.
+
+        Raises:
+            AeAssetsError: the model store, the tables or the mute list cannot be read; what was in use stays.
         """
         before = self.in_use
+        identity, load = self._champion()
+        if identity == before.identity:
+            self.refused = None
+            self._in_use = replace(before, **self._known(before.model))
+            return None
+        if self.refused is not None and self.refused[0] == identity and time.monotonic() < self._again:
+            return None
         try:
-            identity, load = self._champion()
-            if identity == before.identity:
-                self.refused = None
-                self._in_use = replace(before, **self._known(before.model))
-                return None
-            if self.refused is not None and self.refused[0] == identity:
-                return None
             self._take(identity, load)
-        except AeAssetsError as error:
-            self.refused = (self._asked(), str(error))
-            return self.refused[0]
         except Exception as error:  # noqa: BLE001 - whatever a version holds, the one in use stays
-            self.refused = (self._asked(), f"it cannot be loaded ({type(error).__name__})")
-            return self.refused[0]
+            why = str(error) if isinstance(error, AeAssetsError) else f"it cannot be loaded ({type(error).__name__})"
+            self.refused, self._again = (identity, why), time.monotonic() + REFUSED_SECONDS
+            return identity
         return self.in_use.model.version
 
     def history(self, model: Model, raw: pl.DataFrame) -> Question:
@@ -166,13 +171,6 @@ class ServedTable:
         told = entry(row, wording_of(space.table.features))
         more = {"period": row[PERIOD], "episode": row["episode"], "model_version": row["model_version"]}
         return {"table": self.name, **more, **told}
-
-    def _asked(self) -> str:
-        """What is the champion, as far as that is known."""
-        try:
-            return self._champion()[0]
-        except (AeAssetsError, OSError, ValueError, KeyError):
-            return "the champion"
 
     def _champion(self) -> tuple[str, Callable[[], Model]]:
         """The identity of what is to be used, and what loads it."""
