@@ -180,10 +180,10 @@ def _operations(model: Any, inputs: list[np.ndarray]) -> float:
     weights, carried = ([jnp.asarray(variable.value) for variable in some] for some in variables)
     first = [part[:1] for part in inputs]
     lowered = jax.jit(lambda given: model.stateless_call(weights, carried, given, training=False)[0]).lower(first)
-    counted = lowered.cost_analysis() or {}
-    if "flops" not in counted:  # as on a GPU, where XLA counts what it has compiled
+    counted = lowered.cost_analysis()
+    if not counted or "flops" not in counted:  # as on a GPU, where XLA counts what it has compiled
         counted = lowered.compile().cost_analysis()
-    return float(counted["flops"]) * len(inputs[0])
+    return float((counted or {})["flops"]) * len(inputs[0])
 
 
 if __name__ == "__main__":
