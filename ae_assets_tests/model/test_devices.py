@@ -44,7 +44,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             "window_days": 2,
             "encoder_units": [8],
             "decoder_units": [8],
-            "epochs": 30,
+            "epochs": 300,
             "learning_rate": 0.02,
             "patience": 3,
         },
