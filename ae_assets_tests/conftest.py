@@ -46,12 +46,13 @@ def pytest_configure(config: pytest.Config) -> None:
 class FilesAndCommands(LoadFileScheduling):
     """Which tests one of several processes runs: those of a file, or all that share what takes long to make.
 
-    Commands share one demo, and what needs MLflow a server and the import of it.
+    Commands share one demo, what needs MLflow a server and the import of it, and what is served a fleet and its server.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith("ae_assets_tests/cli/"):
-            return "cli"
+        for room in ("cli", "serving"):
+            if nodeid.startswith(f"ae_assets_tests/{room}/"):
+                return room
         return "mlflow" if nodeid.split("::", maxsplit=1)[0].endswith(OF_MLFLOW) else super()._split_scope(nodeid)
 
 

@@ -220,7 +220,7 @@ def test_a_version_with_a_damaged_file_is_not_loaded(place: Place) -> None:
     if place.location is None:
         pytest.skip("a local version is read in place")
     version, weights = added(place, f"weights of {place.table}"), f"weights of {place.table}"
-    (damaged,) = [path for path in place.files.rglob("model.keras") if path.read_text() == weights]
+    (damaged,) = [path for path in place.files.rglob("model.keras") if path.read_bytes() == weights.encode()]
     damaged.write_text("other")
     with pytest.raises(ModelError, match=r"not those it was written with: model\.keras"):
         place.open().path(place.table, version)
