@@ -11,7 +11,8 @@ from threading import Event, Thread
 import numpy as np
 import polars as pl
 
-from ae_assets.chain.stream import Landed, consume, make_topic
+from ae_assets.chain.sending import make_topic
+from ae_assets.chain.stream import Landed, consume
 from ae_assets.chain.workspace import Workspace
 from ae_assets.cli.demo_stream import fill
 from ae_assets.cli.local_servers import cassandra, kafka

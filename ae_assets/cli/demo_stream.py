@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from ae_assets.chain.anomaly_day import stored_day
-from ae_assets.chain.stream import consume, produce
+from ae_assets.chain.sending import produce
+from ae_assets.chain.stream import consume
 from ae_assets.chain.workspace import ANOMALIES, RAW
 from ae_assets.cli.chain_run import open_ui_hint, run_chain
 from ae_assets.cli.export_source import as_text

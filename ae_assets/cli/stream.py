@@ -13,7 +13,8 @@ from threading import Event, Thread
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
-from ae_assets.chain.stream import Landed, consume, produce
+from ae_assets.chain.sending import produce
+from ae_assets.chain.stream import Landed, consume
 from ae_assets.chain.workspace import STREAM
 from ae_assets.cli.export_source import as_text
 from ae_assets.cli.instance import Chain

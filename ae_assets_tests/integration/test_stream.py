@@ -23,7 +23,8 @@ from confluent_kafka.cimpl import NewTopic
 from ae_assets.chain.features import build_features
 from ae_assets.chain.maintenance import maintain
 from ae_assets.chain.raw import RawDay, load_raw
-from ae_assets.chain.stream import Landed, _Reader, consume, produce
+from ae_assets.chain.sending import produce
+from ae_assets.chain.stream import Landed, _Reader, consume
 from ae_assets.chain.workspace import DEAD_LETTERS, FEATURES, QUARANTINE, RAW, STREAM, Workspace
 from ae_assets.cli import stream as cli_stream
 from ae_assets.cli.export_source import as_text
@@ -340,7 +341,7 @@ def test_a_source_that_is_sent_comes_back_equal_and_an_aborted_period_is_no_reco
 PRODUCER = """
 import os, signal, sys, time
 from pathlib import Path
-from ae_assets.chain.stream import produce
+from ae_assets.chain.sending import produce
 from ae_assets.cli.export_source import as_text
 from ae_assets.sources import open_source
 from ae_assets.sources.kafka import JsonObjects, Topic

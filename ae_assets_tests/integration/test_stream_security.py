@@ -7,7 +7,8 @@ from typing import NamedTuple
 import pytest
 from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 
-from ae_assets.chain.stream import Landed, consume, make_topic, produce
+from ae_assets.chain.sending import make_topic, produce
+from ae_assets.chain.stream import Landed, consume
 from ae_assets.cli.export_source import as_text
 from ae_assets.cli.local_servers import kafka as local_kafka
 from ae_assets.cli.local_servers.java import JavaServer, free_ports
