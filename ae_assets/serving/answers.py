@@ -93,14 +93,12 @@ def answer(
     table: str, in_use: InUse, request: Asked, decided: pl.DataFrame, kind: str
 ) -> tuple[bytes, Mapping[str, int]]:
     """The body of an answer, and how many rows became what."""
-    valid = request.received - request.set_aside.height
     counts = {
         "received": request.received,
         "decided": decided.height,
-        "history": valid,
+        "history": request.received - request.set_aside.height - decided.height,
         "set_aside": request.set_aside.height,
     }
-    counts["history"] = max(valid - decided.height, 0)
     told = {
         "table": table,
         "model_version": in_use.model.version,
