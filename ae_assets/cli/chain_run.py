@@ -25,7 +25,13 @@ from ae_assets.reports.alarms_text import aligned, day_text, folded
 from ae_assets.schemas.periods import Periods
 from ae_assets.sources import ListedSource, Source
 
-SOURCE_SETTINGS = ("DRIVE_STATS_LOCATION", "WATER_LEVEL_LOCATION", "SEWER_FLOW_LOCATION", "CLOUDWATCH_LOCATION")
+SOURCE_SETTINGS = (
+    "DRIVE_STATS_LOCATION",
+    "WATER_LEVEL_LOCATION",
+    "SEWER_FLOW_LOCATION",
+    "CLOUDWATCH_LOCATION",
+    "FLOW_CHANNELS_LOCATION",
+)
 """What a UI needs to show the same days."""
 MOST_NAMED = 5
 MOST_LISTED = 10

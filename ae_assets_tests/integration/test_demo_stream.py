@@ -24,6 +24,7 @@ def test_channels_go_through_cassandra_and_kafka_to_their_alarms(
     count = 34 * 2 * 288
     assert f"landed: {count:,} records in 34 days, 0 dead letters" in said
     assert "alarms" in said
+    assert f"{demo_stream.VARIABLE}=kafka://127.0.0.1:" in said.rpartition("Open the UI")[2]
     space = open_workspace(demo_stream.TABLE)
     for asset in (STREAM, RAW):
         assert sum(space.tables.day_rows(f"flow_channels.{asset}").values()) == count
