@@ -1,7 +1,7 @@
 """Decisions on a few devices are those of the whole table, whatever else is asked at the same time."""
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -21,15 +21,13 @@ from ae_assets.model import devices
 from ae_assets.model.devices import Question, TableFacts
 from ae_assets.model.model import Model
 from ae_assets.model.reasons import flags_of
-from ae_assets.schemas.periods import DAILY
 from ae_assets.serving.served import warm_up
 from ae_assets_tests.chain import steps
-from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table
+from ae_assets_tests.chain.tables import storage_of, watched_table
+from ae_assets_tests.model.looking_back import DAYS, LOCATION, SECTIONS
 
-DAYS = DAILY.range(FIRST, FIRST + timedelta(days=44))
 AWAY = {DAYS[25], DAYS[26]}
 """Days that the table lacks."""
-LOCATION = f"simulated://?drives=300&days=45&seed=3&start={FIRST}"
 FROM_WHOLE_DAY = "top_features"
 """A day of the table shows its highest scores, too."""
 
@@ -37,24 +35,7 @@ FROM_WHOLE_DAY = "top_features"
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A simulated fleet through the whole chain, with a window, an aggregation, episodes that look back, and gaps."""
-    table = watched_table(
-        LOCATION,
-        detector={
-            "type": "lstm_autoencoder",
-            "window_days": 2,
-            "encoder_units": [8],
-            "decoder_units": [8],
-            "epochs": 300,
-            "learning_rate": 0.02,
-            "patience": 3,
-        },
-        threshold={"policy": "percentile", "percentile": 98},
-        calibration={"embargo_days": 4, "days": 8},
-        decision={
-            "aggregation": {"method": "mean", "days": 3},
-            "episodes": {"alarms": 2, "within_days": 4, "clear_after_days": 2},
-        },
-    )
+    table = watched_table(LOCATION, **SECTIONS)
     space = storage_of(table, tmp_path_factory.mktemp("devices"))
     days = [day for day in DAYS if day not in AWAY]
     steps.fill(space, days)

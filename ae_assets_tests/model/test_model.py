@@ -1,6 +1,6 @@
 """A model decides on raw rows as the daily assets do, wherever the rows come from."""
 
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -18,34 +18,14 @@ from ae_assets.chain.threshold import calibrate_latest
 from ae_assets.chain.workspace import ANOMALIES, QUARANTINE, RAW, FailedPeriod
 from ae_assets.errors import ContractError, ModelError
 from ae_assets.model.model import Model, load_model
-from ae_assets.schemas.periods import DAILY
-from ae_assets_tests.chain.tables import FIRST, storage_of, watched_table
-
-DAYS = DAILY.range(FIRST, FIRST + timedelta(days=44))
-LOCATION = f"simulated://?drives=300&days=45&seed=3&start={FIRST}"
+from ae_assets_tests.chain.tables import storage_of, watched_table
+from ae_assets_tests.model.looking_back import DAYS, LOCATION, SECTIONS
 
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A simulated fleet through the whole chain, with a window, an aggregation and episodes that look back."""
-    table = watched_table(
-        LOCATION,
-        detector={
-            "type": "lstm_autoencoder",
-            "window_days": 2,
-            "encoder_units": [8],
-            "decoder_units": [8],
-            "epochs": 30,
-            "learning_rate": 0.02,
-            "patience": 3,
-        },
-        threshold={"policy": "percentile", "percentile": 98},
-        calibration={"embargo_days": 4, "days": 8},
-        decision={
-            "aggregation": {"method": "mean", "days": 3},
-            "episodes": {"alarms": 2, "within_days": 4, "clear_after_days": 2},
-        },
-    )
+    table = watched_table(LOCATION, **SECTIONS)
     space = storage_of(table, tmp_path_factory.mktemp("model"))
     from ae_assets.sources import open_source
 
