@@ -19,6 +19,7 @@ from ae_assets.cli.export_source import as_text
 from ae_assets.cli.instance import open_chain
 from ae_assets.cli.local_servers import cassandra, kafka
 from ae_assets.cli.screen import say, say_lines, text_width
+from ae_assets.cli.stream import Reports
 from ae_assets.errors import ConfigError
 from ae_assets.progress import publish
 from ae_assets.reports.alarms_text import day_text
@@ -63,7 +64,10 @@ def run_stream_demo() -> int:
             for _, count in produce(stored, table.reading, lambda frame: as_text(frame, table.reading), days, topic)
         )
         say(f"Kafka, {topic.name}: {sent:,} records sent")
-        landed = consume(replace(chain.space, progress=publish), topic, group="demo", until_end=True)
+        reports = Reports(chain)
+        space = replace(chain.space, progress=publish)
+        landed = consume(space, topic, group="demo", until_end=True, seen=reports.see)
+        reports.tell()
         say(f"landed: {landed.rows:,} records in {len(landed.periods)} days, {landed.letters} dead letters")
         code = run_chain(chain, (days[0], days[-1]), None, retrain=False)
         if (day := latest_alarm(chain.space.read(ANOMALIES, days[0], days[-1], [PERIOD, "is_anomaly"]))) is not None:

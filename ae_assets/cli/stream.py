@@ -48,7 +48,7 @@ def consumed(chain: Chain, group: str, listen: str | None, *, until_end: bool) -
     told = Told(chain.definition.table)
     with _stop_on_signals() as stopped, _telling(told, listen):
         space = replace(chain.space, progress=publish)
-        reports = _Reports(chain)
+        reports = Reports(chain)
 
         def seen(landed: Landed) -> None:
             told.see(landed)
@@ -87,7 +87,7 @@ def produced(chain: Chain, days: tuple[date, date], location: str) -> str:
     return f"{topic.location}: {rows:,} records of {done:,} {definition.periods.plural}{absent}"
 
 
-class _Reports:
+class Reports:
     """Materialisations of the stream's asset in the instance, as of runs that land records; one a minute at most."""
 
     def __init__(self, chain: Chain) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import dagster as dg
 import psutil
 import pytest
 
@@ -28,5 +29,7 @@ def test_channels_go_through_cassandra_and_kafka_to_their_alarms(
     space = open_workspace(demo_stream.TABLE)
     for asset in (STREAM, RAW):
         assert sum(space.tables.day_rows(f"flow_channels.{asset}").values()) == count
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_latest_materialization_event(dg.AssetKey([demo_stream.TABLE, STREAM])) is not None
     left = [one for one in psutil.Process().children(recursive=True) if one.pid not in before and "java" in one.name()]
     assert left == []
